@@ -1,0 +1,3 @@
+"""Py Pinger: a monitor of scheduled tasks."""
+
+__version__ = "1.0.0"

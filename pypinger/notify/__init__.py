@@ -1,0 +1,1 @@
+"""The channels: one module each, found by the name of its section in the ini file."""

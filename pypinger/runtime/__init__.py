@@ -1,0 +1,1 @@
+"""The runtime: when things happen. Loops, the outbox and where everything stands."""

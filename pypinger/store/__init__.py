@@ -1,0 +1,1 @@
+"""The stores: what remembers states and undelivered alerts."""
