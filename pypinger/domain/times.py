@@ -1,0 +1,82 @@
+"""
+Instants and lengths of time, as ISO 8601 and as words.
+
+Texts are in UTC; showing the reader's own zone is left to the pages. Nothing here raises, whatever the number.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from math import isnan
+
+from pypinger.domain.model import Instant, Seconds
+
+MINUTE: Seconds = 60.0
+HOUR: Seconds = 3600.0
+DAY: Seconds = 86_400.0
+
+_EPOCH = datetime(1970, 1, 1)
+# The first and the last millisecond that a datetime can hold.
+_FIRST: Instant = -62_135_596_800.0
+_LAST: Instant = 253_402_300_799.999
+_LONGEST: Seconds = _LAST - _FIRST
+
+
+def iso(instant: Instant | None) -> str | None:
+    """
+    ISO 8601 in UTC with milliseconds and ``Z``; None for None and for what is not a number.
+
+    Instants outside the years 1 to 9999 are shown as the nearest one inside.
+    """
+    if instant is None or isnan(instant):
+        return None
+    return f"{_utc(instant).isoformat(timespec='milliseconds')}Z"
+
+
+def clock(instant: Instant, now: Instant) -> str:
+    """``21:55:00 UTC``, with the date before it unless it is the UTC day of `now`; seconds are cut, not rounded."""
+    text = _utc(instant).isoformat(" ", "seconds")
+    if text.startswith(_utc(now).isoformat()[:10]):
+        text = text[11:]
+    return f"{text} UTC"
+
+
+def span(seconds: Seconds) -> str:
+    """
+    A length of time in its one or two largest units: ``45 s``, ``34 min``, ``1 h 12 min``, ``3 d 4 h``.
+
+    What is smaller is cut, not rounded.
+    """
+    if isnan(seconds):
+        return "an unknown time"
+    if seconds < 0:
+        return f"-{span(-seconds)}"
+    if seconds > _LONGEST:
+        return "over 9999 years"
+    # Sums of floats miss whole seconds by a hair.
+    whole = int(round(seconds, 3))
+    if whole < 60:
+        return "less than 1 s" if whole == 0 and seconds > 0 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86_400:
+        return _two(whole // 3600, "h", whole % 3600 // 60, "min")
+    return _two(whole // 86_400, "d", whole % 86_400 // 3600, "h")
+
+
+def number(value: float) -> str:
+    """A number as people write it: ``10``, ``0.5``; at most three decimals unless it is tiny."""
+    if 0.001 <= abs(value) < 1e15:
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return f"{value:.3g}"
+
+
+def _two(many: int, unit: str, few: int, smaller: str) -> str:
+    return f"{many} {unit} {few} {smaller}" if few else f"{many} {unit}"
+
+
+def _utc(instant: Instant) -> datetime:
+    """The nearest datetime; the epoch for what is not a number."""
+    if isnan(instant):
+        return _EPOCH
+    return _EPOCH + timedelta(milliseconds=round(min(max(instant, _FIRST), _LAST) * 1000))
