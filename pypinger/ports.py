@@ -194,9 +194,9 @@ class Store(Protocol):
     a second.
     """
 
-    async def open(self) -> Kept:
+    def open(self) -> Kept:
         """
-        Open it and say what it kept.
+        Open it and say what it kept; called once, before the reactor runs, so it may block.
 
         :raises StoreError: it cannot be used.
         """

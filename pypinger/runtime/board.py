@@ -1,0 +1,92 @@
+"""
+Where everything stands: the tasks' states as last committed, and Py Pinger's own state. The pages read it.
+
+It computes nothing about tasks; the monitor shows it their states. Parts that can be in trouble (the monitor, the
+outbox, the store) each give it a *source*: a function that says in words what is wrong, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from pypinger.domain.model import Instant, Status, Task, TaskState
+from pypinger.domain.times import span
+from pypinger.ports import DaemonState, Entry, WallClock
+
+#: Says what is wrong with a part of Py Pinger, or None while all is well.
+Source: TypeAlias = Callable[[], str | None]
+
+
+class Board:
+    """
+    Implements :class:`pypinger.ports.Board`.
+
+    :param now: the wall clock.
+    :ivar undelivered: alerts still to be delivered, counted per channel; kept by the outbox.
+    :ivar dead: alerts that were given up; kept by the outbox.
+    :ivar blind: since when Py Pinger has been blind, else None; kept by the monitor.
+    """
+
+    def __init__(self, tasks: Sequence[Task], now: WallClock) -> None:
+        self._now = now
+        self.started: Instant = now()
+        self.undelivered = 0
+        self.dead = 0
+        self.blind: Instant | None = None
+        self._entries: dict[str, Entry] = {task.id: Entry(task, TaskState()) for task in tasks}
+        self._ids = {task.url: task.id for task in tasks}
+        self._unchecked = {task.id for task in tasks}
+        self._lastrun = self.started
+        shortest = min(tasks, key=lambda task: task.interval, default=None)
+        self._frequency = 1.0 if shortest is None else max(1.0, (2 * shortest.interval + shortest.timeout) / 60)
+        self._sources: list[Source] = []
+
+    def add_source(self, source: Source) -> None:
+        """Ask `source` too whether something is wrong."""
+        self._sources.append(source)
+
+    def show(self, task: Task, state: TaskState) -> None:
+        """Show a state that has been committed."""
+        self._entries[task.id] = Entry(task, state)
+
+    def checked(self, task: Task, at: Instant) -> None:
+        """A check of `task` was completed."""
+        self._unchecked.discard(task.id)
+        self._lastrun = at
+
+    def entries(self) -> Sequence[Entry]:
+        """See :meth:`pypinger.ports.Board.entries`."""
+        return tuple(self._entries.values())
+
+    def by_id(self, task_id: str) -> Entry | None:
+        """See :meth:`pypinger.ports.Board.by_id`."""
+        return self._entries.get(task_id)
+
+    def by_url(self, url: str) -> Entry | None:
+        """See :meth:`pypinger.ports.Board.by_url`."""
+        task_id = self._ids.get(url)
+        return None if task_id is None else self._entries[task_id]
+
+    def daemon(self) -> DaemonState:
+        """See :meth:`pypinger.ports.Board.daemon`."""
+        now = self._now()
+        troubles = [words for source in self._sources if (words := source()) is not None]
+        if troubles:
+            explanation = "; ".join(troubles)
+        else:
+            count = len(self._entries)
+            tasks = "1 task" if count == 1 else f"{count} tasks"
+            waiting = f", {len(self._unchecked)} still to be checked" if self._unchecked else ""
+            explanation = f"watching {tasks}{waiting}; running for {span(now - self.started)}"
+        return DaemonState(
+            status=Status.ERROR if troubles else Status.OK,
+            explanation=explanation,
+            started=self.started,
+            blind=self.blind,
+            undelivered=self.undelivered,
+            dead=self.dead,
+            ready=not self._unchecked,
+            lastrun=self._lastrun,
+            frequency=self._frequency,
+        )
