@@ -1,0 +1,107 @@
+"""
+What channels share about HTTP: one POST, and what an answer that is no success means.
+
+Which words of an answer are the service's own is left to each channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from pypinger.domain.backoff import retry_after
+from pypinger.domain.model import Seconds
+from pypinger.domain.texts import cut, one_line
+from pypinger.domain.urls import Secrets
+from pypinger.ports import DeliveryError, HttpClient, Reply, RequestFailed, WallClock
+
+#: The most characters of a service's words that are kept.
+WORDS_LIMIT = 200
+
+#: Answers that the same request would get again, until someone changes the settings. Whatever is not known to be one
+#: of them is tried again: an alert sent late is better than an alert lost.
+_REFUSALS = frozenset({301, 308, 400, 401, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422})
+
+
+class Wire:
+    """
+    A channel's way to its service.
+
+    :param secrets: what must never be seen in words, even if the service echoes it.
+    """
+
+    def __init__(self, client: HttpClient, now: WallClock, secrets: Iterable[str]) -> None:
+        self._client = client
+        self._now = now
+        self._secrets = Secrets(secrets)
+
+    def words(self, text: str) -> str:
+        """One short line without secrets."""
+        return cut(one_line(self._secrets.scrub(text)), WORDS_LIMIT)
+
+    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> Reply:
+        """
+        POST once.
+
+        :raises DeliveryError: there was no answer; trying again may help.
+        """
+        try:
+            return await self._client.post(url, headers=headers, body=body)
+        except RequestFailed as failed:
+            # What the client says is not chained: it does not know that the whole URL of a webhook is a secret.
+            raise DeliveryError(self.words(str(failed)) or "no answer") from None
+
+    def refused(
+        self, reply: Reply, words: str, *, permanent: bool | None = None, wait: Seconds | None = None
+    ) -> DeliveryError:
+        """
+        What an answer that is no success means.
+
+        :param words: the service's own words, empty if it has none.
+        :param permanent: what the channel knows; None to go by the status code.
+        :param wait: seconds that the service asks to be left alone, where it says so in a way of its own.
+        """
+        if permanent is None:
+            permanent = reply.code in _REFUSALS
+        if wait is None:
+            wait = retry_after(reply.headers.get("retry-after"), self._now())
+        return DeliveryError(
+            self.words(words) or status_words(reply.code), permanent=permanent, retry_after=None if permanent else wait
+        )
+
+    def until(self, instant: Seconds) -> Seconds:
+        """Seconds from now to an instant, 0 if it has passed."""
+        return max(0.0, instant - self._now())
+
+
+def succeeded(reply: Reply) -> bool:
+    """Whether the status code is 2xx."""
+    return 200 <= reply.code <= 299
+
+
+def status_words(code: int) -> str:
+    """``HTTP 503 Service Unavailable``."""
+    try:
+        return f"HTTP {code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return f"HTTP {code}"
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """A JSON object out of an answer; empty if it is none."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def unfit_for_header(values: Mapping[str, str], option: str) -> Mapping[str, str]:
+    """What is wrong with a token that is to be sent in a header: option name → words, empty if all is well."""
+    token = values.get(option, "")
+    if token.isascii() and token.isprintable() and " " not in token:
+        return {}
+    return {option: "must consist of printable ASCII characters without spaces"}

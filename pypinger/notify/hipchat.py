@@ -1,0 +1,106 @@
+"""
+The ``[hipchat]`` channel: room notifications of HipChat's v2 interface, which Data Center servers still speak
+(contract, section 5).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from pypinger.domain import wording
+from pypinger.domain.model import Alert, Event, Seconds
+from pypinger.domain.texts import cut
+from pypinger.domain.wording import Severity
+from pypinger.notify._texts import lines, signature
+from pypinger.notify._wire import Wire, json_object, status_words, succeeded, unfit_for_header
+from pypinger.ports import DeliveryError, HttpClient, OptionSpec, Reply, WallClock
+
+MESSAGE_LIMIT = 10_000
+
+_COLORS: Mapping[Severity, str] = {
+    Severity.PROBLEM: "red",
+    Severity.WARNING: "yellow",
+    Severity.RECOVERED: "green",
+    Severity.NEUTRAL: "gray",
+}
+
+# Events that people should be disturbed for.
+_NOTIFY = frozenset({Event.PROBLEM, Event.CHANGED, Event.REMINDER, Event.RECOVERED, Event.TEST})
+
+# HipChat reads mentions in texts too; a report must not call everyone with "@all".
+_MENTION = re.compile(r"(?<!\w)@(?=\w)")
+
+
+class HipChat:
+    """
+    A :class:`pypinger.ports.Notifier` for one room.
+
+    :param values: the section's options.
+    """
+
+    name = "hipchat"
+    spacing: Seconds = 0.0
+    groups = True
+
+    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
+        self._wire = Wire(client, now, [values["auth"]])
+        self._url = f"{values['url'].rstrip('/')}/v2/room/{quote(values['room'], safe='')}/notification"
+        self._headers = {"Authorization": f"Bearer {values['auth']}", "Content-Type": "application/json"}
+        emoji = values["emoji"].strip("():")
+        self._prefix = f"({emoji}) " if emoji else ""
+
+    async def send(self, alerts: Sequence[Alert]) -> str:
+        """See :meth:`pypinger.ports.Notifier.send`."""
+        reply = await self._wire.post(self._url, headers=self._headers, body=json.dumps(self._payload(alerts)).encode())
+        if succeeded(reply):
+            return status_words(reply.code)
+        raise self._refusal(reply)
+
+    def _payload(self, alerts: Sequence[Alert]) -> dict[str, object]:
+        ids = "\n" + signature([alert.id for alert in alerts], MESSAGE_LIMIT // 2)
+        text = _MENTION.sub("@\N{ZERO WIDTH SPACE}", lines(wording.plain(alerts), MESSAGE_LIMIT))
+        return {
+            "message": cut(self._prefix + text, MESSAGE_LIMIT - len(ids)) + ids,
+            "message_format": "text",
+            "color": _COLORS[wording.severity(alerts)],
+            "notify": any(alert.event in _NOTIFY for alert in alerts),
+        }
+
+    def _refusal(self, reply: Reply) -> DeliveryError:
+        error = json_object(reply.body).get("error")
+        words = error.get("message") if isinstance(error, dict) else error
+        wait = None
+        reset = reply.headers.get("x-ratelimit-reset", "")
+        if reply.code == 429 and "retry-after" not in reply.headers and reset.isascii() and reset.isdigit():
+            wait = self._wire.until(float(reset))
+        return self._wire.refused(reply, words if isinstance(words, str) else "", wait=wait)
+
+
+class HipChatChannel:
+    """The section ``[hipchat]``."""
+
+    name = "hipchat"
+    options = (
+        OptionSpec("room"),
+        OptionSpec("auth", secret=True),
+        OptionSpec("emoji"),
+        OptionSpec("url", form="url", default="https://api.hipchat.com"),
+    )
+
+    def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
+        """See :meth:`pypinger.ports.Channel.essential`."""
+        return ("room", "auth")
+
+    def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        """See :meth:`pypinger.ports.Channel.check`."""
+        return unfit_for_header(values, "auth")
+
+    def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> HipChat:
+        """See :meth:`pypinger.ports.Channel.notifier`."""
+        return HipChat(values, client, now)
+
+
+CHANNEL = HipChatChannel()

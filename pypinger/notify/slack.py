@@ -1,0 +1,248 @@
+"""
+The ``[slack]`` channel: the Web API's ``chat.postMessage``, or an incoming webhook (contract, section 5).
+
+How a message looks: the headline, linked to the task's page, and below it the rest beside a coloured bar. ``text`` says
+all of it again, for notifications and for services that know no blocks. Whatever comes from reports is escaped and
+stands in ``plain_text`` objects where that is possible, so that it can neither mention anyone nor forge a link.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from pypinger.domain import wording
+from pypinger.domain.model import Alert, Seconds
+from pypinger.domain.wording import Severity
+from pypinger.notify._texts import escape, signature
+from pypinger.notify._wire import Wire, json_object, status_words, succeeded, unfit_for_header
+from pypinger.ports import HttpClient, OptionSpec, Reply, WallClock
+
+WEB_API = "/api/chat.postMessage"
+DEFAULT_URL = f"https://slack.com{WEB_API}"
+
+#: Characters that Slack takes in ``text``, and in one text object of a block; the link of the headline counts too.
+TEXT_LIMIT = 4_000
+BLOCK_LIMIT = 3_000
+_PAGE_LIMIT = 2_000
+_HEADLINE_LIMIT = 800
+_IDS_LIMIT = 2_000
+_METADATA_LIMIT = 4_000
+
+_COLORS: Mapping[Severity, str] = {
+    Severity.PROBLEM: "#d92d20",
+    Severity.WARNING: "#f5b301",
+    Severity.RECOVERED: "#2e9e4f",
+    Severity.NEUTRAL: "#8a94a0",
+}
+
+# The Web API's errors that the same message would get again until someone changes the settings or the workspace. All
+# others, known and unknown, pass or are taken to: an alert sent late is better than an alert lost.
+_PERMANENT = frozenset(
+    {
+        "access_denied",
+        "account_inactive",
+        "as_user_not_supported",
+        "attachment_payload_limit_exceeded",
+        "channel_not_found",
+        "channel_type_not_supported",
+        "deprecated_endpoint",
+        "ekm_access_denied",
+        "enterprise_is_restricted",
+        "invalid_arg_name",
+        "invalid_arguments",
+        "invalid_array_arg",
+        "invalid_attachments",
+        "invalid_auth",
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "invalid_charset",
+        "invalid_form_data",
+        "invalid_json",
+        "invalid_metadata_format",
+        "invalid_metadata_schema",
+        "invalid_post_type",
+        "is_archived",
+        "json_not_object",
+        "messages_tab_disabled",
+        "metadata_must_be_sent_from_app",
+        "metadata_too_large",
+        "method_deprecated",
+        "missing_post_type",
+        "missing_scope",
+        "msg_blocks_too_long",
+        "msg_too_long",
+        "no_permission",
+        "no_text",
+        "not_allowed_token_type",
+        "not_authed",
+        "not_in_channel",
+        "restricted_action",
+        "restricted_action_non_threadable_channel",
+        "restricted_action_read_only_channel",
+        "restricted_action_thread_only_channel",
+        "team_access_not_granted",
+        "token_expired",
+        "token_revoked",
+        "too_many_attachments",
+        "two_factor_setup_required",
+        "unknown_method",
+        "user_not_found",
+    }
+)
+
+
+class Slack:
+    """
+    A :class:`pypinger.ports.Notifier` for one Slack channel.
+
+    :param values: the section's options.
+    """
+
+    name = "slack"
+    spacing: Seconds = 1.0
+    groups = True
+
+    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
+        self._url = _url(values)
+        self._web_api = _is_web_api(values)
+        self._headers = {"Content-Type": "application/json; charset=utf-8"}
+        if self._web_api:
+            self._headers["Authorization"] = f"Bearer {values['token']}"
+        self._wire = Wire(client, now, [values["token"], "" if self._web_api else self._url])
+        emoji = values["emoji"].strip(":")
+        looks = {"channel": values["channel"], "username": values["user"], "icon_emoji": emoji and f":{emoji}:"}
+        self._looks = {key: value for key, value in looks.items() if value}
+
+    async def send(self, alerts: Sequence[Alert]) -> str:
+        """See :meth:`pypinger.ports.Notifier.send`."""
+        reply = await self._wire.post(self._url, headers=self._headers, body=json.dumps(self._message(alerts)).encode())
+        if self._web_api:
+            return self._web_api_answer(reply)
+        if succeeded(reply):
+            return status_words(reply.code)
+        words = reply.body.decode("utf-8", "replace")
+        # What stands between us and Slack answers with a page; only Slack answers with a word.
+        raise self._wire.refused(reply, "" if words.lstrip().startswith("<") else words)
+
+    def _message(self, alerts: Sequence[Alert]) -> dict[str, object]:
+        ids = [alert.id for alert in alerts]
+        text = wording.plain(alerts)
+        message: dict[str, object] = {
+            **self._looks,
+            "blocks": [_section(_headline(alerts))],
+            "attachments": [_attachment(alerts, text)],
+            "unfurl_links": False,
+            "unfurl_media": False,
+            "link_names": False,
+        }
+        if self._web_api:
+            message["metadata"] = {"event_type": "py_pinger_alert", "event_payload": _payload(ids)}
+            message["text"] = escape(text, TEXT_LIMIT)
+        else:
+            signed = "\n" + escape(signature(ids, _IDS_LIMIT), _IDS_LIMIT)
+            message["text"] = escape(text, TEXT_LIMIT - len(signed)) + signed
+        return message
+
+    def _web_api_answer(self, reply: Reply) -> str:
+        answer = json_object(reply.body)
+        if succeeded(reply) and answer.get("ok") is True:
+            return "ok"
+        error = answer.get("error")
+        if not isinstance(error, str):
+            words = "" if not succeeded(reply) else f"{status_words(reply.code)}, but the answer is none of Slack's"
+            raise self._wire.refused(reply, words)
+        permanent = None
+        if error in _PERMANENT:
+            permanent = True
+        elif succeeded(reply):
+            permanent = False
+        raise self._wire.refused(reply, error + _details(answer), permanent=permanent)
+
+
+class SlackChannel:
+    """The section ``[slack]``."""
+
+    name = "slack"
+    options = (
+        OptionSpec("url", form="url", default=DEFAULT_URL, secret=True),
+        OptionSpec("channel"),
+        OptionSpec("token", secret=True),
+        OptionSpec("user"),
+        OptionSpec("emoji"),
+    )
+
+    def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
+        """See :meth:`pypinger.ports.Channel.essential`."""
+        return ("channel", "token") if _is_web_api(values) else ("url",)
+
+    def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        """See :meth:`pypinger.ports.Channel.check`."""
+        return unfit_for_header(values, "token")
+
+    def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> Slack:
+        """See :meth:`pypinger.ports.Channel.notifier`."""
+        return Slack(values, client, now)
+
+
+CHANNEL = SlackChannel()
+
+
+def _url(values: Mapping[str, str]) -> str:
+    return values.get("url") or DEFAULT_URL
+
+
+def _is_web_api(values: Mapping[str, str]) -> bool:
+    return _url(values).endswith(WEB_API)
+
+
+def _details(answer: Mapping[str, object]) -> str:
+    """What Slack says beside an error's name: the scope that is missing, the part of the message it does not take."""
+    if isinstance(needed := answer.get("needed"), str):
+        return f" (needed: {needed})"
+    metadata = answer.get("response_metadata")
+    messages = metadata.get("messages") if isinstance(metadata, dict) else None
+    return f" ({messages[0]})" if isinstance(messages, list) and messages else ""
+
+
+def _payload(ids: Sequence[str]) -> dict[str, str]:
+    """The alert's id; for a storm the id of its first alert, and as many of all as surely fit, apart by spaces."""
+    if len(ids) == 1:
+        return {"alert_id": ids[0]}
+    listed = " ".join(ids)
+    if len(listed) > _METADATA_LIMIT:
+        listed = listed[:_METADATA_LIMIT].rpartition(" ")[0]
+    return {"alert_id": ids[0], "alert_ids": listed}
+
+
+def _headline(alerts: Sequence[Alert]) -> dict[str, object]:
+    page = alerts[0].page if len(alerts) == 1 else None
+    words = escape(wording.headline(alerts), _HEADLINE_LIMIT)
+    link = escape(page or "", BLOCK_LIMIT).replace("|", "%7C")
+    if not link or len(link) > _PAGE_LIMIT:
+        return _plain_text(words)
+    # Verbatim: only our own link is read as one.
+    return {"type": "mrkdwn", "text": f"<{link}|{words}>", "verbatim": True}
+
+
+def _attachment(alerts: Sequence[Alert], text: str) -> dict[str, object]:
+    headline, _, rest = text.partition("\n")
+    if len(alerts) == 1 and alerts[0].page:
+        rest = rest.removesuffix(f"\n{alerts[0].page}")
+    ids = escape(signature([alert.id for alert in alerts], _IDS_LIMIT), _IDS_LIMIT)
+    return {
+        "color": _COLORS[wording.severity(alerts)],
+        "fallback": escape(headline, _HEADLINE_LIMIT),
+        "blocks": [
+            _section(_plain_text(escape(rest, BLOCK_LIMIT) or "…")),
+            {"type": "context", "elements": [_plain_text(ids)]},
+        ],
+    }
+
+
+def _section(text: dict[str, object]) -> dict[str, object]:
+    return {"type": "section", "text": text}
+
+
+def _plain_text(text: str) -> dict[str, object]:
+    return {"type": "plain_text", "text": text, "emoji": False}
