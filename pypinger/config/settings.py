@@ -70,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True):
     :ivar token_auth: None when off.
     :ivar channels: those that are on.
     :ivar ca_file: a private CA for everything that is fetched, or None.
+    :ivar proxy: the proxy for everything that is fetched or sent: a URL, ``env``, or None for none.
     :ivar secrets: every secret value of the file, to be kept out of whatever is written or shown.
     :ivar warnings: what is odd but no reason not to start, each with file and line.
     """
@@ -88,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True):
     retry_for: Seconds = 86_400.0
     group_wait: Seconds = 5.0
     ca_file: str | None = None
+    proxy: str | None = None
     token_auth: TokenAuth | None = None
     channels: tuple[ChannelSettings, ...] = ()
     web: WebSettings = WebSettings()

@@ -1,0 +1,40 @@
+"""The sections of the channels: each channel says which options it has, and which of them it cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pypinger.config.section import Section
+from pypinger.config.settings import ChannelSettings
+from pypinger.domain.urls import Secrets
+from pypinger.ports import Channel, OptionSpec
+
+
+def read(section: Section, channel: Channel) -> ChannelSettings | None:
+    """The settings of a channel; None if it is off or its section has a problem."""
+    reading = section.reading
+    before = len(reading.problems)
+    values = {spec.name: _value(section, spec) for spec in channel.options}
+    if len(reading.problems) > before:
+        return None
+    essential = channel.essential(values)
+    missing = [name for name in essential if not values[name]]
+    if len(missing) == len(essential):
+        return None
+    for name in missing:
+        others = ", ".join(other for other in essential if other not in missing)
+        section.problem(name, f"missing, while {others} is set; without both the channel cannot send")
+    if missing:
+        return None
+    problems: Mapping[str, str] = channel.check(values)
+    for name, words in problems.items():
+        section.problem(name, Secrets(reading.secrets).scrub(words))
+    return None if problems else ChannelSettings(name=channel.name, values=values)
+
+
+def _value(section: Section, spec: OptionSpec) -> str:
+    if spec.form == "flag":
+        return "true" if section.flag(spec.name, spec.default == "true") else "false"
+    if spec.form == "url":
+        return section.url(spec.name, spec.default, secret=spec.secret)
+    return section.text(spec.name, spec.default, secret=spec.secret)

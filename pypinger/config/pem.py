@@ -1,0 +1,46 @@
+"""Whether PEM files can be used, so that a bad one is reported at the start and not by every check."""
+
+from __future__ import annotations
+
+import ssl
+
+
+def check_ca(path: str) -> str:
+    """What is wrong with a file of CA certificates; empty if nothing."""
+    return _readable(path) or _loads(path)
+
+
+def check_pair(certificate: str, key: str | None) -> tuple[str, str]:
+    """What is wrong with a client certificate, and with its key (in the same file if None)."""
+    words = _readable(certificate), _readable(key) if key else ""
+    if any(words):
+        return words
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        # Without a password function OpenSSL would ask for one at the terminal.
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or ""
+        if "MISMATCH" in reason:
+            return "", f"the private key does not belong to the certificate in {certificate}"
+        if _loads(certificate):
+            return f"{certificate} holds no PEM certificate", ""
+        return "", f"{key or certificate} holds no private key in PEM without a passphrase"
+    return "", ""
+
+
+def _readable(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        return f"cannot read {path}: {(error.strerror or type(error).__name__).lower()}"
+    return ""
+
+
+def _loads(path: str) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (OSError, ValueError):
+        return f"{path} holds no PEM certificate"
+    return ""

@@ -1,0 +1,74 @@
+"""The ``[web]`` section: where the pages are served, for whom, and where people reach them."""
+
+from __future__ import annotations
+
+import re
+import socket
+
+from twisted.internet.endpoints import serverFromString
+
+from pypinger.config.section import Section
+from pypinger.config.settings import WebSettings
+from pypinger.domain import urls
+
+_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?\.?\Z|\[[0-9a-f:.]+\]\Z")
+_PORT = re.compile(r"(?:tcp6?|ssl|tls):(?:port=)?([0-9]+)(?::|\Z)")
+
+
+def read(section: Section) -> WebSettings:
+    """The settings of the section."""
+    defaults = WebSettings()
+    endpoint = section.text("endpoint", defaults.endpoint)
+    words = endpoint_problem(endpoint)
+    if words:
+        section.problem("endpoint", words)
+    return WebSettings(endpoint=endpoint, hosts=_hosts(section), public_url=_public_url(section))
+
+
+def endpoint_problem(text: str) -> str:
+    """What is wrong with a server endpoint string; empty if nothing. Nothing is opened, and no reactor is needed."""
+    port = _PORT.match(text)
+    if port and not int(port.group(1)[:9]) <= 65_535:
+        return "the port must be from 0 to 65535"
+    if text.startswith("systemd:"):
+        return _systemd_problem(text)
+    try:
+        serverFromString(None, text)
+    except Exception as error:  # parsers, and plugins with parsers, raise whatever they like
+        said = str(error).strip("'\"").partition("\n")[0]
+        return f'must be a Twisted server endpoint such as "tcp:3002:interface=127.0.0.1" ({said})'
+    return ""
+
+
+def _systemd_problem(text: str) -> str:
+    """As Twisted's own parser judges it, but whether or not the socket is there now."""
+    words = 'must be like "systemd:domain=INET:name=http", with a domain and either a name or an index'
+    arguments = dict(part.partition("=")[::2] for part in text.split(":")[1:])
+    index = arguments.get("index")
+    if set(arguments) not in ({"domain", "name"}, {"domain", "index"}) or not all(arguments.values()):
+        return words
+    if not hasattr(socket, f"AF_{arguments['domain']}") or (index is not None and not index.isdecimal()):
+        return words
+    return ""
+
+
+def _hosts(section: Section) -> tuple[str, ...]:
+    hosts: dict[str, None] = {}
+    for line, text in section.lines("hosts"):
+        for host in text.lower().replace(",", " ").split():
+            if _HOST.match(host):
+                hosts[host.rstrip(".")] = None
+            else:
+                words = "must be names of hosts, such as status.example.com, without scheme, port or path"
+                section.problem("hosts", words, line=line)
+    return tuple(hosts)
+
+
+def _public_url(section: Section) -> str:
+    value = section.url("public_url")
+    if not value:
+        return ""
+    if "?" in value or "#" in value or urls.parse(value).credentials is not None:
+        section.problem("public_url", "must be a URL without user name, query and fragment")
+        return ""
+    return value.rstrip("/")
