@@ -9,7 +9,7 @@ every implementation passes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -120,8 +120,16 @@ class Notifier(Protocol):
         """
 
 
+@runtime_checkable
 class RunObserver(Protocol):
-    """A channel that also wants to hear of every run of a task, as Sentry's cron monitors do. Best effort."""
+    """
+    A channel that also wants to hear of every run of a task, as Sentry's cron monitors do. Best effort.
+
+    :ivar observes: whether it is configured to.
+    """
+
+    @property
+    def observes(self) -> bool: ...
 
     async def run_seen(self, task: Task, report: Report, at: Instant) -> None:
         """

@@ -1,0 +1,111 @@
+"""
+The outbox: takes committed alerts to the channels, and remembers in the store how each delivery stands.
+
+The order of things for one alert (contract, section 4): :meth:`Outbox.address` makes a delivery per channel, the store
+commits them together with the change of state that caused the alert, :meth:`Outbox.accept` logs the alert and queues
+its deliveries, and each channel's :class:`~pypinger.runtime.lane.Lane` sends and settles them. A crash anywhere before
+the settling leaves the delivery pending in the store, and the next start sends it again with the same id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger, LogLevel
+
+from pypinger.domain.model import Alert, Delivery, Event, Outcome, Seconds
+from pypinger.domain.times import span
+from pypinger.domain.wording import plain
+from pypinger.ports import Notifier, Store, WallClock
+from pypinger.runtime.board import Board
+from pypinger.runtime.lane import Lane
+
+#: After how many seconds a pending delivery is worth a complaint in ``/status`` (contract, section 7).
+OVERDUE: Seconds = 300.0
+
+_BAD = {Event.PROBLEM, Event.CHANGED, Event.REMINDER}
+
+
+class Outbox:
+    """
+    Every channel's lane, and the record of what became of each delivery.
+
+    :param notifiers: the channels that are on; none with ``only_log``.
+    :param retry_for: for how many seconds after its alert a delivery is tried.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        now: WallClock,
+        store: Store,
+        board: Board,
+        notifiers: Sequence[Notifier],
+        retry_for: Seconds,
+    ) -> None:
+        self._reactor = reactor
+        self._store = store
+        self._board = board
+        self._lanes = {notifier.name: Lane(reactor, now, notifier, retry_for, self._settle) for notifier in notifiers}
+        board.add_source(self._trouble)
+
+    def resume(self, deliveries: Iterable[Delivery], dead: int) -> None:
+        """Go on with what the store kept from before; what is for a channel that is off waits in the store."""
+        self._board.dead = dead
+        for delivery in deliveries:
+            if delivery.channel in self._lanes:
+                self._queue(delivery)
+
+    def address(self, alerts: Sequence[Alert]) -> tuple[Delivery, ...]:
+        """One delivery per alert and channel, for the store to commit."""
+        return tuple(Delivery(alert, name) for alert in alerts for name in self._lanes)
+
+    def accept(self, alerts: Sequence[Alert], deliveries: Sequence[Delivery]) -> None:
+        """Log committed alerts, and send their deliveries."""
+        for alert in alerts:
+            level = LogLevel.warn if alert.event in _BAD else LogLevel.info
+            text = "; ".join(plain((alert,)).splitlines())
+            self._log.emit(level, "{text} [{id}]", text=text, id=alert.id)
+        for delivery in deliveries:
+            self._queue(delivery)
+
+    async def announce(self, alert: Alert) -> None:
+        """Keep and send an alert of the daemon itself."""
+        deliveries = self.address((alert,))
+        await self._store.enqueue(deliveries)
+        self.accept((alert,), deliveries)
+
+    async def stop(self, limit: Seconds) -> None:
+        """Give pending deliveries up to `limit` seconds, then send nothing more."""
+        lanes = self._lanes.values()
+        deadline = self._reactor.seconds() + limit
+        drained = DeferredList([lane.drain(deadline) for lane in lanes])
+        await drained.addTimeout(limit, self._reactor, onTimeoutCancel=lambda _, __: None)
+        for lane in lanes:
+            lane.close()
+        if self._board.undelivered:
+            self._log.warn("{count} deliveries are still pending", count=self._board.undelivered)
+
+    def _queue(self, delivery: Delivery) -> None:
+        self._board.undelivered += 1
+        replaced = self._lanes[delivery.channel].accept(delivery)
+        if replaced is not None:
+            settled = Deferred.fromCoroutine(self._settle(replaced, Outcome.REPLACED))
+            settled.addErrback(lambda failure: self._log.failure("settling a replaced reminder", failure))
+
+    async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        if outcome is not Outcome.RETRY:
+            self._board.undelivered -= 1
+        if outcome is Outcome.DEAD:
+            self._board.dead += 1
+        await self._store.settle(delivery, outcome)
+
+    def _trouble(self) -> str | None:
+        late = {name: age for name, lane in self._lanes.items() if (age := lane.oldest()) > OVERDUE}
+        if not late:
+            return None
+        return "; ".join(f"alerts have been waiting for {name} for {span(age)}" for name, age in late.items())

@@ -1,0 +1,81 @@
+"""What ``twistd pypinger`` needs: its options, and the service they make."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from pypinger import __version__, logs
+from pypinger.config import ConfigErrors, load
+from pypinger.config.settings import Settings
+from pypinger.notify import channels
+
+
+class Options(usage.Options):
+    """``twistd pypinger``'s own options; twistd's stand before the word ``pypinger``."""
+
+    synopsis = "[--config pinger.ini]"
+    longdesc = (
+        "Py Pinger fetches the reports of scheduled tasks, judges whether they run on time, tells people when that"
+        " changes, and shows where everything stands on a web page. Use 'twistd -n pypinger' to stay in the foreground"
+        " and log to standard output, and 'pypinger --help' for the tools beside the daemon."
+    )
+    optParameters = [  # noqa: RUF012 - the interface of usage.Options
+        ["config", "c", "pinger.ini", "the ini file; pinger_template.ini documents every option"],
+    ]
+
+    settings: Settings
+
+    def opt_version(self) -> None:
+        """Show Py Pinger's version and exit."""
+        print(f"Py Pinger {__version__}")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """
+        Read the ini file.
+
+        :raises SystemExit: it is not sound; every problem is a line of the message, which goes to standard error.
+            (A ``UsageError`` would have twistd bury them under its own help.)
+        """
+        try:
+            self.settings = load(self["config"], channels=channels(), environ=os.environ)
+        except ConfigErrors as errors:
+            sys.exit(str(errors))
+        parent = self.parent
+        if parent is not None:
+            foreground = bool(parent.get("nodaemon") or parent.get("debug"))
+            file_name, other, settings = parent.get("logfile") or "", parent.get("logger"), self.settings
+            if not parent.get("syslog"):
+                parent["logger"] = lambda: logs.observer(file_name, foreground, settings.secrets, settings.debug, other)
+
+
+def makeService(options: Options) -> IService:
+    """Make the daemon from its options; nothing is opened yet."""
+    from twisted.internet import reactor
+
+    from pypinger.runtime.clock import use_monotonic_time
+    from pypinger.service import Pinger
+    from pypinger.supervision import exit_cleanly_on_signals
+
+    use_monotonic_time(reactor)
+    reactor.callWhenRunning(exit_cleanly_on_signals, reactor)
+    sys.excepthook = _excepthook
+    pinger: IService = Pinger(reactor, options.settings, now=time.time)
+    return pinger
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> Any:
+    """Let a start that was refused end in one line; it has been logged too."""
+    from pypinger.service import StartError
+
+    if isinstance(error, StartError):
+        print(f"twistd pypinger: {error}", file=sys.__stderr__)
+    else:
+        sys.__excepthook__(kind, error, traceback)

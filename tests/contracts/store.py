@@ -1,0 +1,150 @@
+"""What every store must do, whatever it is made of; mix :class:`StoreContract` into a trial ``TestCase``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pypinger.domain.model import (
+    Alert,
+    Delivery,
+    Event,
+    Incident,
+    Kind,
+    Outcome,
+    Report,
+    Task,
+    TaskState,
+    Verdict,
+    Window,
+)
+from pypinger.ports import Store
+
+TASK = Task(url="http://h/a?x=1", id="a1", name="a", label="http://h/a?…")
+OTHER = Task(url="http://h/b", id="b2", name="b", label="http://h/b")
+
+STATE = TaskState(
+    verdict=Verdict(Kind.LATE, "late – \N{SNOWMAN}", due=1.5, next_change=None),
+    report=Report(ok=True, lastrun=1.25, reason="r", sleep=(Window(0, 60.0),), process="p", server="s"),
+    pings=3,
+    errors=2,
+    checked=10.0,
+    since=9.0,
+    latency=0.25,
+    row=2,
+    row_started=9.0,
+    incident=Incident(started=9.0, kind=Kind.LATE, reminded=9.5, alerts=1),
+)
+
+
+def alert(number: int, event: Event = Event.PROBLEM, task: str = "a1") -> Alert:
+    return Alert(id=f"{number:016x}", event=event, at=float(number), explanation="why", task=task, kind=Kind.LATE)
+
+
+class StoreContract:
+    """Wants `make`, which opens the same store anew each time, as a restart does, after closing the one before."""
+
+    def make(self) -> Store:
+        raise NotImplementedError
+
+    async def reopen(self, store: Store) -> tuple[Store, Any]:
+        await store.close()
+        again = self.make()
+        return again, again.open()
+
+    async def test_fresh(self: Any) -> None:
+        kept = self.make().open()
+        self.assertEqual((dict(kept.states), list(kept.deliveries), kept.dead), ({}, [], 0))
+
+    async def test_committed_state_and_deliveries_are_kept_in_order(self: Any) -> None:
+        store = self.make()
+        store.open()
+        deliveries = [Delivery(alert(1), "slack"), Delivery(alert(1), "sentry"), Delivery(alert(2), "slack")]
+        await store.commit(TASK, STATE, deliveries[:2])
+        await store.commit(TASK, STATE, deliveries[2:])
+        _, kept = await self.reopen(store)
+        self.assertEqual(dict(kept.states), {TASK.url: STATE})
+        self.assertEqual(list(kept.deliveries), deliveries)
+
+    async def test_noted_state_is_kept_when_closed(self: Any) -> None:
+        store = self.make()
+        store.open()
+        store.note(TASK, TaskState(pings=1))
+        store.note(OTHER, STATE)
+        store.note(TASK, TaskState(pings=2))
+        _, kept = await self.reopen(store)
+        self.assertEqual(dict(kept.states), {TASK.url: TaskState(pings=2), OTHER.url: STATE})
+
+    async def test_a_commit_is_not_undone_by_an_older_note(self: Any) -> None:
+        store = self.make()
+        store.open()
+        store.note(TASK, TaskState(pings=1))
+        await store.commit(TASK, STATE, [])
+        _, kept = await self.reopen(store)
+        self.assertEqual(dict(kept.states), {TASK.url: STATE})
+
+    async def test_alerts_of_the_daemon(self: Any) -> None:
+        store = self.make()
+        store.open()
+        delivery = Delivery(alert(3, Event.STARTED, task=""), "slack")
+        await store.enqueue([delivery])
+        _, kept = await self.reopen(store)
+        self.assertEqual(list(kept.deliveries), [delivery])
+
+    async def test_sent_and_replaced_are_not_sent_again(self: Any) -> None:
+        store = self.make()
+        store.open()
+        one, two, three = (Delivery(alert(number), "slack") for number in (1, 2, 3))
+        await store.commit(TASK, STATE, [one, two, three])
+        await store.settle(one, Outcome.SENT)
+        await store.settle(two, Outcome.REPLACED)
+        _, kept = await self.reopen(store)
+        self.assertEqual((list(kept.deliveries), kept.dead), ([three], 0))
+
+    async def test_only_the_channel_that_took_it_is_settled(self: Any) -> None:
+        store = self.make()
+        store.open()
+        slack, sentry = Delivery(alert(1), "slack"), Delivery(alert(1), "sentry")
+        await store.commit(TASK, STATE, [slack, sentry])
+        await store.settle(slack, Outcome.SENT)
+        _, kept = await self.reopen(store)
+        self.assertEqual(list(kept.deliveries), [sentry])
+
+    async def test_a_retry_keeps_attempts_words_and_time(self: Any) -> None:
+        store = self.make()
+        store.open()
+        delivery = Delivery(alert(1), "slack")
+        await store.commit(TASK, STATE, [delivery, Delivery(alert(2), "slack")])
+        tried = msgspec.structs.replace(delivery, attempts=2, words="no answer", not_before=77.5)
+        await store.settle(tried, Outcome.RETRY)
+        _, kept = await self.reopen(store)
+        self.assertEqual(list(kept.deliveries), [tried, Delivery(alert(2), "slack")])
+
+    async def test_dead_ones_are_counted(self: Any) -> None:
+        store = self.make()
+        store.open()
+        delivery = Delivery(alert(1), "slack")
+        await store.commit(TASK, STATE, [delivery])
+        await store.settle(msgspec.structs.replace(delivery, attempts=1, words="channel_not_found"), Outcome.DEAD)
+        _, kept = await self.reopen(store)
+        self.assertEqual((list(kept.deliveries), kept.dead), ([], 1))
+
+    async def test_the_same_delivery_twice_is_one(self: Any) -> None:
+        store = self.make()
+        store.open()
+        delivery = Delivery(alert(1), "slack")
+        await store.commit(TASK, STATE, [delivery])
+        await store.commit(TASK, STATE, [delivery])
+        _, kept = await self.reopen(store)
+        self.assertEqual(list(kept.deliveries), [delivery])
+
+    async def test_settling_what_is_settled_does_no_harm(self: Any) -> None:
+        store = self.make()
+        store.open()
+        delivery = Delivery(alert(1), "slack")
+        await store.commit(TASK, STATE, [delivery])
+        await store.settle(delivery, Outcome.SENT)
+        await store.settle(delivery, Outcome.RETRY)
+        _, kept = await self.reopen(store)
+        self.assertEqual(list(kept.deliveries), [])
