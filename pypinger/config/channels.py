@@ -22,8 +22,7 @@ def read(section: Section, channel: Channel) -> ChannelSettings | None:
     if len(missing) == len(essential):
         return None
     for name in missing:
-        others = ", ".join(other for other in essential if other not in missing)
-        section.problem(name, f"missing, while {others} is set; without both the channel cannot send")
+        section.problem(name, f"missing; [{channel.name}] needs {' and '.join(essential)}")
     if missing:
         return None
     problems: Mapping[str, str] = channel.check(values)

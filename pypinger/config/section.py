@@ -182,7 +182,8 @@ class Section:
     def url(self, name: str, default: str = "", *, secret: bool = False) -> str:
         """An http or https URL; its userinfo and query are secrets anyway."""
         value = self.text(name, secret=secret)
-        if not value:
+        if not value or value == default:
+            self.reading.secrets.discard(value)
             return default
         self.url_secrets(value)
         try:

@@ -163,9 +163,9 @@ def _proxy(section: Section, inherited: str | None) -> str | None:
     value = section.text("proxy")
     if not value:
         return inherited
-    if value == "env":
-        return value
-    if value == "direct":
+    if value.lower() == "env":
+        return "env"
+    if value.lower() == "direct":
         return None
     section.url_secrets(value)
     if not _PROXY.match(value) or not _is_url(value):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 
 from twisted.internet.endpoints import serverFromString
 
@@ -13,6 +12,7 @@ from pypinger.domain import urls
 
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?\.?\Z|\[[0-9a-f:.]+\]\Z")
 _PORT = re.compile(r"(?:tcp6?|ssl|tls):(?:port=)?([0-9]+)(?::|\Z)")
+_SYSTEMD_DOMAIN = re.compile(r":(?:domain=)?(?:INET6?|UNIX)(?::|\Z)")
 
 
 def read(section: Section) -> WebSettings:
@@ -30,26 +30,16 @@ def endpoint_problem(text: str) -> str:
     port = _PORT.match(text)
     if port and not int(port.group(1)[:9]) <= 65_535:
         return "the port must be from 0 to 65535"
-    if text.startswith("systemd:"):
-        return _systemd_problem(text)
     try:
         serverFromString(None, text)
+    except LookupError:
+        # The string is sound, but systemd has not passed the socket: this may be another process than the service.
+        said = "" if _SYSTEMD_DOMAIN.search(text) else "systemd needs a domain: INET, INET6 or UNIX"
     except Exception as error:  # parsers, and plugins with parsers, raise whatever they like
-        said = str(error).strip("'\"").partition("\n")[0]
-        return f'must be a Twisted server endpoint such as "tcp:3002:interface=127.0.0.1" ({said})'
-    return ""
-
-
-def _systemd_problem(text: str) -> str:
-    """As Twisted's own parser judges it, but whether or not the socket is there now."""
-    words = 'must be like "systemd:domain=INET:name=http", with a domain and either a name or an index'
-    arguments = dict(part.partition("=")[::2] for part in text.split(":")[1:])
-    index = arguments.get("index")
-    if set(arguments) not in ({"domain", "name"}, {"domain", "index"}) or not all(arguments.values()):
-        return words
-    if not hasattr(socket, f"AF_{arguments['domain']}") or (index is not None and not index.isdecimal()):
-        return words
-    return ""
+        said = str(error).strip("'\"").partition("\n")[0] or type(error).__name__
+    else:
+        return ""
+    return f'must be a Twisted server endpoint such as "tcp:3002:interface=127.0.0.1" ({said})' if said else ""
 
 
 def _hosts(section: Section) -> tuple[str, ...]:
