@@ -26,6 +26,7 @@ TEXT_LIMIT = 4_000
 BLOCK_LIMIT = 3_000
 _PAGE_LIMIT = 2_000
 _HEADLINE_LIMIT = 800
+_ROW_LIMIT = 200
 _IDS_LIMIT = 2_000
 _METADATA_LIMIT = 4_000
 
@@ -216,28 +217,53 @@ def _payload(ids: Sequence[str]) -> dict[str, str]:
 
 
 def _headline(alerts: Sequence[Alert]) -> dict[str, object]:
-    page = alerts[0].page if len(alerts) == 1 else None
     words = escape(wording.headline(alerts), _HEADLINE_LIMIT)
-    link = escape(page or "", BLOCK_LIMIT).replace("|", "%7C")
-    if not link or len(link) > _PAGE_LIMIT:
-        return _plain_text(words)
-    # Verbatim: only our own link is read as one.
-    return {"type": "mrkdwn", "text": f"<{link}|{words}>", "verbatim": True}
+    return _linked(alerts[0].page, words) if len(alerts) == 1 else _plain_text(words)
 
 
 def _attachment(alerts: Sequence[Alert], text: str) -> dict[str, object]:
-    headline, _, rest = text.partition("\n")
-    if len(alerts) == 1 and alerts[0].page:
-        rest = rest.removesuffix(f"\n{alerts[0].page}")
     ids = escape(signature([alert.id for alert in alerts], _IDS_LIMIT), _IDS_LIMIT)
     return {
         "color": _COLORS[wording.severity(alerts)],
-        "fallback": escape(headline, _HEADLINE_LIMIT),
+        "fallback": escape(wording.headline(alerts), _HEADLINE_LIMIT),
         "blocks": [
-            _section(_plain_text(escape(rest, BLOCK_LIMIT) or "…")),
+            *([_section(_storm(alerts))] if len(alerts) > 1 else _single(alerts[0], text)),
             {"type": "context", "elements": [_plain_text(ids)]},
         ],
     }
+
+
+def _single(alert: Alert, text: str) -> list[dict[str, object]]:
+    """What `text` says below the headline; the page is linked there."""
+    rest = text.partition("\n")[2]
+    if alert.page:
+        rest = rest.removesuffix(alert.page)
+    shown = escape(rest.strip(), BLOCK_LIMIT)
+    return [_section(_plain_text(shown))] if shown else []
+
+
+def _storm(alerts: Sequence[Alert]) -> dict[str, object]:
+    """The same tasks that the text names, each linked to its page."""
+    rows: list[str] = []
+    room = BLOCK_LIMIT - len("and 1,000,000 more")
+    for alert in alerts[: wording.NAMED]:
+        words = escape(wording.headline([alert]), _ROW_LIMIT)
+        row = f"• {_linked(alert.page, words)['text']}"
+        room -= len(row) + 1
+        if room < 0:
+            break
+        rows.append(row)
+    if len(rows) < len(alerts):
+        rows.append(f"and {len(alerts) - len(rows):,} more")
+    return {"type": "mrkdwn", "text": "\n".join(rows), "verbatim": True}
+
+
+def _linked(page: str | None, words: str) -> dict[str, object]:
+    """A text object of escaped words, a link if the page is known. Verbatim: only our own link is read as one."""
+    url = escape(page or "", _PAGE_LIMIT + 1).replace("|", "%7C")
+    if not url or len(url) > _PAGE_LIMIT:
+        return _plain_text(words)
+    return {"type": "mrkdwn", "text": f"<{url}|{words}>", "verbatim": True}
 
 
 def _section(text: dict[str, object]) -> dict[str, object]:

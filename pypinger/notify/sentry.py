@@ -1,0 +1,237 @@
+"""
+The ``[sentry]`` channel: an event per alert of a task and, with ``crons``, a check-in per run seen (contract,
+section 5).
+
+sentry-sdk makes the events; its own ways to send them are left aside. They hide whether an event was accepted, and
+they bring threads. Here a client of its own, known to nothing global, hands each envelope to a transport that keeps it,
+and the envelope is then sent through our HTTP client, so that every attempt has its real answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
+from typing import Any, cast
+from uuid import UUID, uuid5
+
+from sentry_sdk import Client
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.transport import Transport
+from sentry_sdk.types import Event as SdkEvent
+from sentry_sdk.utils import Dsn
+
+from pypinger import __version__
+from pypinger.domain import wording
+from pypinger.domain.model import Alert, Event, Instant, Report, Seconds, Task
+from pypinger.domain.texts import cut, one_line
+from pypinger.domain.times import MINUTE, iso
+from pypinger.notify._texts import lines
+from pypinger.notify._wire import Wire, json_object, succeeded
+from pypinger.ports import DeliveryError, HttpClient, OptionSpec, Reply, WallClock
+
+#: What Sentry takes: characters of a message, of a tag's value and of a monitor's slug; minutes of a monitor's margin.
+MESSAGE_LIMIT = 8_192
+TAG_LIMIT = 200
+SLUG_LIMIT = 50
+MARGIN_LIMIT = 40_320
+
+_AGENT = f"py-pinger/{__version__}"
+_IDS = UUID("5f0c9a5e-3a57-4d0f-8a36-1f6f5d0b7c11")
+
+# The daemon's start and stop are no errors of anything, and would be an issue that nobody can resolve.
+_UNSENT = frozenset({Event.STARTED, Event.STOPPED})
+_INFO = frozenset({Event.RECOVERED, Event.TEST})
+
+
+class Sentry:
+    """
+    A :class:`pypinger.ports.Notifier` for one Sentry project.
+
+    :param values: the section's options; the DSN is sound.
+    """
+
+    name = "sentry"
+    spacing: Seconds = 0.0
+    groups = False
+
+    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
+        self._captured = _Capture()
+        self._sdk = _sdk_client(values, self._captured)
+        dsn = Dsn(values["url"])
+        auth = dsn.to_auth(_AGENT)
+        self._url = auth.get_api_url()
+        self._headers = {"Content-Type": "application/x-sentry-envelope", "X-Sentry-Auth": auth.to_header()}
+        self._wire = Wire(client, now, [values["url"], dsn.public_key, dsn.secret_key or ""])
+
+    async def send(self, alerts: Sequence[Alert]) -> str:
+        """See :meth:`pypinger.ports.Notifier.send`; `alerts` is always a single one, and `started` is not sent."""
+        for alert in alerts:
+            if alert.event not in _UNSENT:
+                await self._post(_event(alert), "error")
+                return f"accepted as event {_hex_id(alert.id)}"
+        return "not sent: the daemon's starts and stops are nothing for Sentry"
+
+    async def _post(self, event: dict[str, Any], category: str) -> None:
+        # No scope is given, so nothing that other code has put into the SDK's global ones gets into our events.
+        self._sdk.capture_event(cast("SdkEvent", event))
+        body = self._captured.envelopes.pop().serialize()
+        reply = await self._wire.post(self._url, headers=self._headers, body=body)
+        if not succeeded(reply):
+            raise self._refusal(reply, category)
+
+    def _refusal(self, reply: Reply, category: str) -> DeliveryError:
+        answer = json_object(reply.body)
+        causes = answer.get("causes")
+        said = [answer.get("detail"), *(causes if isinstance(causes, list) else [])]
+        words = ": ".join(word for word in said if isinstance(word, str)) or reply.headers.get("x-sentry-error", "")
+        wait = _rate_limit(reply.headers.get("x-sentry-rate-limits", ""), category) if reply.code == 429 else None
+        return self._wire.refused(reply, words, wait=wait)
+
+
+class SentryWithCrons(Sentry):
+    """:class:`Sentry` that is a :class:`pypinger.ports.RunObserver` too: each task is a cron monitor."""
+
+    async def run_seen(self, task: Task, report: Report, at: Instant) -> None:
+        """See :meth:`pypinger.ports.RunObserver.run_seen`."""
+        # The check-in comes when the run is seen, which may be a whole interval after it.
+        margin = ceil((task.grace + task.interval) / MINUTE)
+        check_in = {
+            "type": "check_in",
+            # The same for the same run, so that a run that is seen again after a restart is no second one.
+            "check_in_id": _hex_id(f"{task.id} {report.lastrun}"),
+            "monitor_slug": _slug(task),
+            "status": "ok" if report.ok else "error",
+            "monitor_config": {
+                "schedule": {"type": "interval", "value": max(1, ceil(report.frequency)), "unit": "minute"},
+                "checkin_margin": min(max(1, margin), MARGIN_LIMIT),
+                "timezone": "UTC",
+            },
+        }
+        await self._post(check_in, "monitor")
+
+
+class SentryChannel:
+    """The section ``[sentry]``."""
+
+    name = "sentry"
+    options = (
+        OptionSpec("url", secret=True),
+        OptionSpec("environment", default="production"),
+        OptionSpec("crons", form="flag", default="false"),
+    )
+
+    def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
+        """See :meth:`pypinger.ports.Channel.essential`."""
+        return ("url",)
+
+    def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        """See :meth:`pypinger.ports.Channel.check`."""
+        dsn = values.get("url", "")
+        try:
+            if dsn:
+                Dsn(dsn)
+            sound = dsn.isascii() and dsn.isprintable() and " " not in dsn
+        except ValueError:
+            sound = False
+        return {} if sound else {"url": "must be a DSN as Sentry shows it: https://KEY@HOST/PROJECT"}
+
+    def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> Sentry:
+        """See :meth:`pypinger.ports.Channel.notifier`."""
+        return (SentryWithCrons if values["crons"] == "true" else Sentry)(values, client, now)
+
+
+CHANNEL = SentryChannel()
+
+
+class _Capture(Transport):
+    """Keeps the SDK's envelopes instead of sending them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.envelopes: list[Envelope] = []
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        """Keep one."""
+        self.envelopes.append(envelope)
+
+
+def _sdk_client(values: Mapping[str, str], transport: Transport) -> Client:
+    """
+    A client that patches nothing, starts no thread and sends nothing but to `transport`.
+
+    Options that the SDK would otherwise take from the environment are all given.
+    """
+    return Client(
+        dsn=values["url"],
+        transport=transport,
+        environment=values["environment"] or "production",
+        release=f"py-pinger@{__version__}",
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        auto_session_tracking=False,
+        enable_backpressure_handling=False,
+        include_local_variables=False,
+        include_source_context=False,
+        send_client_reports=False,
+        debug=False,
+        spotlight=False,
+        before_send=_without_own_host,
+    )
+
+
+def _without_own_host(event: SdkEvent, hint: dict[str, Any]) -> SdkEvent:
+    """Drop the name of the machine that we run on: people would take it for the task's."""
+    event.pop("server_name", None)
+    return event
+
+
+def _event(alert: Alert) -> dict[str, Any]:
+    tags = {"task": alert.name, "process": alert.process, "server": alert.server, "kind": alert.kind}
+    details = {
+        "explanation": one_line(alert.explanation),
+        "url": alert.label,
+        "page": alert.page,
+        "incident_started": iso(alert.started),
+        "event": alert.event.value,
+        "alert_id": alert.id,
+    }
+    return {
+        "event_id": _hex_id(alert.id),
+        "timestamp": iso(alert.at),
+        "level": "info" if alert.event in _INFO else "error",
+        "logger": "pypinger",
+        # Sentry makes the first line the title.
+        "message": lines(wording.plain([alert]), MESSAGE_LIMIT),
+        "fingerprint": ["py-pinger", alert.task or "daemon"],
+        "tags": {tag: shown for tag, text in tags.items() if (shown := cut(one_line(text or ""), TAG_LIMIT))},
+        "contexts": {"alert": {key: cut(text, MESSAGE_LIMIT) for key, text in details.items() if text}},
+    }
+
+
+def _hex_id(text: str) -> str:
+    """32 hex digits, the same for the same text for ever."""
+    return uuid5(_IDS, text).hex
+
+
+def _slug(task: Task) -> str:
+    words = re.sub("[^a-z0-9]+", "-", task.name.lower()).strip("-") or "task"
+    return f"{words[: SLUG_LIMIT - len(task.id) - 1].rstrip('-')}-{task.id}"
+
+
+def _rate_limit(header: str, category: str) -> Seconds | None:
+    """
+    Read ``X-Sentry-Rate-Limits``: ``60:error;monitor:key, 2700::organization``; no category means all of them.
+
+    :returns: seconds until `category` is taken again, None if nothing is said of it.
+    """
+    waits = list(_waits(header, category))
+    return max(waits, default=None)
+
+
+def _waits(header: str, category: str) -> Iterable[Seconds]:
+    for limit in header.split(","):
+        wait, _, rest = limit.strip().partition(":")
+        categories = rest.partition(":")[0]
+        if re.fullmatch("[0-9]{1,9}", wait) and (not categories or category in categories.split(";")):
+            yield float(wait)
