@@ -122,14 +122,7 @@ class Notifier(Protocol):
 
 @runtime_checkable
 class RunObserver(Protocol):
-    """
-    A channel that also wants to hear of every run of a task, as Sentry's cron monitors do. Best effort.
-
-    :ivar observes: whether it is configured to.
-    """
-
-    @property
-    def observes(self) -> bool: ...
+    """A channel that also wants to hear of every run of a task, as Sentry's cron monitors do. Best effort."""
 
     async def run_seen(self, task: Task, report: Report, at: Instant) -> None:
         """

@@ -78,7 +78,7 @@ class Pinger(MultiService):
             else [registry[channel.name].notifier(channel.values, self._client, now) for channel in settings.channels]
         )
         self.outbox = Outbox(reactor, now, self.store, self.board, notifiers, settings.retry_for)
-        self._runs = RunFeed(reactor, [each for each in notifiers if isinstance(each, RunObserver) and each.observes])
+        self._runs = RunFeed(reactor, [each for each in notifiers if isinstance(each, RunObserver)])
         self._fetcher = TaskFetcher(reactor, token=settings.token_auth, max_body=settings.max_body)
         self.monitor = Monitor(
             reactor,

@@ -9,9 +9,9 @@ Note [Backing off]
 ~~~~~~~~~~~~~~~~~~
 A failed delivery waits by itself, doubling (:mod:`pypinger.domain.backoff`). That alone would not spare a service that
 is down while a storm rages: every task's first alert would still try it at once. So a failure also closes the whole
-lane for a while: as long as the service asked for with ``Retry-After``, otherwise for a time that doubles with the
-failures in a row and is never longer than the delivery's own wait. One success opens the lane again, so that a single
-message which the service cannot stomach never holds up the rest.
+lane for a while: as long as the service asked for with ``Retry-After``, otherwise for a second, doubled for each
+further task whose alert fails in a row, up to 5 minutes. One success opens the lane again, and one task's failures
+count once, so that a message which the service cannot stomach never holds up the rest.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class Lane:
         self._sending: Deferred[str] | None = None
         self._opens: Seconds = 0.0
         self._failures = 0
+        self._failed_last: str | None = None
         self._timer: IDelayedCall | None = None
         self._working = False
         self._closed = False
@@ -194,7 +195,7 @@ class Lane:
             if outcome is Outcome.RETRY:
                 delivery = msgspec.structs.replace(delivery, not_before=self._now() + wait)
         else:
-            self._failures = 0
+            self._failures, self._failed_last = 0, None
             outcome, delivery = Outcome.SENT, msgspec.structs.replace(delivery, words=words)
             self._log.debug("{name} took [{id}]: {words}", name=self.notifier.name, id=delivery.alert.id, words=words)
         try:
@@ -236,7 +237,7 @@ class Lane:
         name, alert = self.notifier.name, delivery.alert
         if error.permanent:
             # The service answered, so that other alerts need not wait.
-            self._failures = 0
+            self._failures, self._failed_last = 0, None
             self._log.error(
                 "{name} refused [{id}] for good: {words}; the alert was: {alert}",
                 name=name,
@@ -245,7 +246,9 @@ class Lane:
                 alert=headline((alert,)),
             )
             return Outcome.DEAD, 0.0
-        self._failures += 1
+        if alert.task != self._failed_last:
+            self._failures += 1
+            self._failed_last = alert.task
         wait = backoff.delay(
             delivery.attempts,
             retry_after=error.retry_after,
@@ -253,9 +256,9 @@ class Lane:
             retry_for=self.retry_for,
             chance=random.random(),
         )
-        close = 2.0 ** min(self._failures - 1, 8)
-        if wait is not None:
-            close = wait if error.retry_after is not None else min(wait, close)
+        close = min(2.0 ** min(self._failures - 1, 16), backoff.LONGEST)
+        if error.retry_after is not None and wait is not None:
+            close = wait
         self._opens = max(self._opens, self._reactor.seconds() + close)
         if wait is None:
             self._log.error(

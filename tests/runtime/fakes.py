@@ -1,0 +1,127 @@
+"""Fakes of the ports for the runtime's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from pypinger.domain.model import Alert, Answer, Delivery, Event, Instant, Observation, Outcome, Report, Task, TaskState
+from pypinger.domain.times import iso
+from pypinger.store.memory import MemoryStore
+
+#: A Monday at noon, UTC.
+NOON = 1_793_620_800.0
+
+
+class World:
+    """A reactor's clock and a wall clock that go together until the wall clock is stepped."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.offset = NOON
+
+    def now(self) -> Instant:
+        return self.offset + self.clock.seconds()
+
+    def pass_time(self, seconds: float, step: float = 0.05) -> None:
+        """Let `seconds` pass in small steps, so that what is scheduled on the way happens in its order."""
+        end = self.clock.seconds() + seconds
+        while self.clock.seconds() < end - 1e-9:
+            self.clock.advance(min(step, end - self.clock.seconds()))
+
+
+def body(lastrun: Instant, frequency: float = 10, status: str = "ok", extra: str = "") -> bytes:
+    return f'{{"status": "{status}", "lastrun": "{iso(lastrun)}", "frequency": {frequency}{extra}}}'.encode()
+
+
+def make_task(name: str = "a", **settings: object) -> Task:
+    url = f"http://host/{name}"
+    return Task(url=url, id=name, name=name, label=url, **settings)  # type: ignore[arg-type]
+
+
+class FakeFetcher:
+    """Answers with what `answer` says, at once or with a Deferred; remembers when it was asked."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.asked: list[tuple[str, float]] = []
+        self.answer: Callable[[Task], Observation | Deferred[Observation]] = lambda task: Answer(
+            200, body(world.now()), 0.1
+        )
+
+    async def fetch(self, task: Task) -> Observation:
+        self.asked.append((task.name, self.world.clock.seconds()))
+        answer = self.answer(task)
+        return await answer if isinstance(answer, Deferred) else answer
+
+    def times(self, name: str = "a") -> list[float]:
+        return [at for asked, at in self.asked if asked == name]
+
+
+class FakeNotifier:
+    """A channel that does as `respond` does, and remembers."""
+
+    groups = False
+
+    def __init__(self, name: str = "slack", spacing: float = 0.0) -> None:
+        self.name = name
+        self.spacing = spacing
+        self.sent: list[Alert] = []
+        self.tried: list[Alert] = []
+        self.respond: Callable[[Alert], str | Deferred[str]] = lambda alert: "ok"
+
+    async def send(self, alerts: Sequence[Alert]) -> str:
+        (alert,) = alerts
+        self.tried.append(alert)
+        response = self.respond(alert)
+        words = await response if isinstance(response, Deferred) else response
+        self.sent.append(alert)
+        return words
+
+    def events(self) -> list[str]:
+        return [alert.event.value for alert in self.sent]
+
+
+class FakeObserver(FakeNotifier):
+    """A channel that hears of runs too."""
+
+    def __init__(self) -> None:
+        super().__init__("sentry")
+        self.runs: list[float] = []
+        self.hear: Callable[[], Deferred[None] | None] = lambda: None
+
+    async def run_seen(self, task: Task, report: Report, at: Instant) -> None:
+        heard = self.hear()
+        if heard is not None:
+            await heard
+        self.runs.append(report.lastrun)
+
+
+class SlowStore(MemoryStore):
+    """A store whose commits take until `release`, or fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Deferred[None]] = []
+        self.slow = False
+        self.settled: list[tuple[str, Outcome]] = []
+        self.broken: Exception | None = None
+
+    async def commit(self, task: Task, state: TaskState, deliveries: Sequence[Delivery]) -> None:
+        if self.slow:
+            gate: Deferred[None] = Deferred()
+            self.waiting.append(gate)
+            await gate
+        await super().commit(task, state, deliveries)
+
+    async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.settled.append((delivery.alert.id, outcome))
+        await super().settle(delivery, outcome)
+
+
+def make_alert(number: int, event: Event = Event.PROBLEM, task: str = "a", at: Instant = NOON) -> Alert:
+    return Alert(id=f"{number:016x}", event=event, at=at, explanation="why", task=task, name=task, started=at)

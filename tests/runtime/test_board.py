@@ -1,0 +1,62 @@
+"""Where everything stands, and Py Pinger's own state."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.model import Status, TaskState
+from pypinger.runtime.board import Board
+from tests.runtime.fakes import NOON, World, make_task
+
+
+class BoardTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World()
+        self.tasks = [make_task("a", interval=60.0, timeout=20.0), make_task("b", interval=300.0)]
+        self.board = Board(self.tasks, self.world.now)
+
+    def test_entries_in_order_and_found(self) -> None:
+        self.assertEqual([entry.task for entry in self.board.entries()], self.tasks)
+        self.assertEqual(self.board.entries()[0].state, TaskState())
+        state = TaskState(pings=7)
+        self.board.show(self.tasks[1], state)
+        self.assertEqual([entry.state.pings for entry in self.board.entries()], [0, 7])
+        for entry in (self.board.by_id("b"), self.board.by_url("http://host/b")):
+            assert entry is not None
+            self.assertIs(entry.state, state)
+        self.assertIsNone(self.board.by_id("c"))
+        self.assertIsNone(self.board.by_url("http://host/c"))
+
+    def test_ready_once_every_task_was_checked(self) -> None:
+        self.assertFalse(self.board.daemon().ready)
+        self.board.checked(self.tasks[0], NOON + 1)
+        self.assertFalse(self.board.daemon().ready)
+        self.assertIn("1 still to be checked", self.board.daemon().explanation)
+        self.board.checked(self.tasks[1], NOON + 2)
+        self.assertTrue(self.board.daemon().ready)
+
+    def test_its_own_report(self) -> None:
+        daemon = self.board.daemon()
+        self.assertEqual((daemon.started, daemon.lastrun, daemon.status), (NOON, NOON, Status.OK))
+        self.assertAlmostEqual(daemon.frequency, 140 / 60)
+        self.board.checked(self.tasks[0], NOON + 5)
+        self.assertEqual(self.board.daemon().lastrun, NOON + 5)
+
+    def test_frequency_is_at_least_a_minute(self) -> None:
+        self.assertEqual(Board([make_task(interval=1.0, timeout=1.0)], self.world.now).daemon().frequency, 1.0)
+        self.assertEqual(Board([], self.world.now).daemon().frequency, 1.0)
+        self.assertTrue(Board([], self.world.now).daemon().ready)
+
+    def test_troubles_are_told_together(self) -> None:
+        self.board.add_source(lambda: "one")
+        self.board.add_source(lambda: None)
+        self.board.add_source(lambda: "two")
+        daemon = self.board.daemon()
+        self.assertEqual((daemon.status, daemon.explanation), (Status.ERROR, "one; two"))
+
+    def test_words(self) -> None:
+        self.world.clock.advance(120)
+        board = Board([make_task()], self.world.now)
+        self.world.clock.advance(120)
+        board.checked(make_task(), NOON)
+        self.assertEqual(board.daemon().explanation, "watching 1 task; running for 2 min")

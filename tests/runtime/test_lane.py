@@ -1,0 +1,315 @@
+"""A channel's queue: order, pauses, giving up, and what a stop leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.model import Alert, Delivery, Event, Outcome
+from pypinger.ports import DeliveryError
+from pypinger.runtime.lane import ATTEMPT_LIMIT, Lane
+from tests.runtime.fakes import NOON, FakeNotifier, World, make_alert
+
+
+class LaneCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World()
+        self.notifier = FakeNotifier()
+        self.settled: list[tuple[str, Outcome, Delivery]] = []
+        self.lane = self.make()
+
+    def make(self, retry_for: float = 86_400) -> Lane:
+        async def settle(delivery: Delivery, outcome: Outcome) -> None:
+            self.settled.append((delivery.alert.id, outcome, delivery))
+
+        return Lane(self.world.clock, self.world.now, self.notifier, retry_for, settle)
+
+    def accept(self, *alerts: Alert) -> None:
+        for alert in alerts:
+            self.lane.accept(Delivery(alert, "slack"))
+
+    def outcomes(self) -> list[Outcome]:
+        return [outcome for _, outcome, _ in self.settled]
+
+
+class SendingTests(LaneCase):
+    def test_at_once_and_settled(self) -> None:
+        self.accept(make_alert(1))
+        self.assertEqual([alert.id for alert in self.notifier.sent], [make_alert(1).id])
+        self.assertEqual(self.outcomes(), [Outcome.SENT])
+        self.assertEqual(self.settled[0][2].attempts, 1)
+        self.assertEqual(self.settled[0][2].words, "ok")
+        self.assertEqual(len(self.lane), 0)
+        self.assertEqual(self.lane.oldest(), 0)
+
+    def test_spacing(self) -> None:
+        self.notifier.spacing = 1.0
+        self.accept(*(make_alert(number, task=str(number)) for number in range(4)))
+        counts = []
+        for _ in range(4):
+            counts.append(len(self.notifier.sent))
+            self.world.pass_time(1.01)
+        self.assertEqual(counts, [1, 2, 3, 4])
+
+    def test_one_under_way_and_in_order(self) -> None:
+        gates: list[Deferred[str]] = []
+
+        def respond(alert: Alert) -> Deferred[str]:
+            gates.append(Deferred())
+            return gates[-1]
+
+        self.notifier.respond = respond
+        self.accept(make_alert(1), make_alert(2), make_alert(3, task="b"))
+        self.assertEqual(len(gates), 1)
+        self.assertEqual(len(self.lane), 3)
+        for number in range(3):
+            gates[number].callback("ok")
+        # The first alert of another task comes before the second of the first, which waited for it.
+        self.assertEqual([alert.id[-1] for alert in self.notifier.sent], ["1", "3", "2"])
+
+    def test_thousands_at_once(self) -> None:
+        self.accept(*(make_alert(number, task=str(number % 7)) for number in range(5000)))
+        self.assertEqual(len(self.notifier.sent), 5000)
+
+    def test_a_delivery_that_must_wait_waits(self) -> None:
+        self.lane.accept(Delivery(make_alert(1), "slack", attempts=3, not_before=NOON + 30))
+        self.world.pass_time(29)
+        self.assertEqual(self.notifier.sent, [])
+        self.world.pass_time(2)
+        self.assertEqual(len(self.notifier.sent), 1)
+        self.assertEqual(self.settled[0][2].attempts, 4)
+
+
+class FailingTests(LaneCase):
+    def refuse(self, error: Exception) -> Callable[[Alert], Deferred[str]]:
+        return lambda alert: fail(error)
+
+    def test_retried_with_growing_pauses(self) -> None:
+        self.notifier.respond = self.refuse(DeliveryError("down"))
+        self.accept(make_alert(1))
+        times = [self.world.clock.seconds()]
+        for _ in range(20_000):
+            tried = len(self.notifier.tried)
+            self.world.clock.advance(0.5)
+            if len(self.notifier.tried) > tried:
+                times.append(self.world.clock.seconds())
+        pauses = [after - before for before, after in pairwise(times)]
+        for number, pause in enumerate(pauses, 1):
+            bound = min(2.0**number, 300.0)
+            self.assertTrue(bound / 2 <= pause <= bound + 0.5, (number, pause))
+        self.assertEqual(set(self.outcomes()), {Outcome.RETRY})
+        last = self.settled[-1][2]
+        self.assertEqual(last.words, "down")
+        self.assertGreater(last.not_before, self.world.now() - 600)
+
+    def test_delivered_when_the_service_is_back(self) -> None:
+        self.notifier.respond = self.refuse(DeliveryError("down"))
+        self.accept(make_alert(1), make_alert(2))
+        self.world.pass_time(20)
+        self.notifier.respond = lambda alert: "ok"
+        self.world.pass_time(40)
+        self.assertEqual([alert.id[-1] for alert in self.notifier.sent], ["1", "2"])
+        self.assertEqual(self.outcomes()[-2:], [Outcome.SENT, Outcome.SENT])
+
+    def test_retry_after_closes_the_lane(self) -> None:
+        self.notifier.respond = self.refuse(DeliveryError("ratelimited", retry_after=30))
+        self.accept(make_alert(1), make_alert(2, task="b"))
+        self.notifier.respond = lambda alert: "ok"
+        self.world.pass_time(29.9)
+        self.assertEqual(len(self.notifier.tried), 1)
+        self.world.pass_time(0.2)
+        self.assertEqual(len(self.notifier.sent), 2)
+
+    def test_a_permanent_refusal_is_dead_and_the_next_goes_on(self) -> None:
+        self.notifier.respond = self.refuse(DeliveryError("channel_not_found", permanent=True))
+        self.accept(make_alert(1))
+        self.notifier.respond = lambda alert: "ok"
+        self.accept(make_alert(2))
+        self.assertEqual(self.outcomes(), [Outcome.DEAD, Outcome.SENT])
+        self.assertEqual(self.settled[0][2].words, "channel_not_found")
+
+    def test_given_up_after_retry_for(self) -> None:
+        self.lane = self.make(retry_for=60)
+        self.notifier.respond = self.refuse(DeliveryError("down"))
+        self.accept(make_alert(1))
+        self.world.pass_time(61)
+        self.assertEqual(self.outcomes()[-1], Outcome.DEAD)
+        self.assertEqual(len(self.lane), 0)
+
+    def test_an_old_alert_has_less_time_left(self) -> None:
+        self.lane = self.make(retry_for=60)
+        self.notifier.respond = self.refuse(DeliveryError("down"))
+        self.accept(make_alert(1, at=NOON - 59.5))
+        self.assertEqual(self.outcomes(), [Outcome.DEAD])
+
+    def test_no_answer_in_time(self) -> None:
+        self.notifier.respond = lambda alert: Deferred()
+        self.accept(make_alert(1))
+        self.world.pass_time(ATTEMPT_LIMIT + 0.1)
+        self.assertEqual(self.outcomes(), [Outcome.RETRY])
+        self.assertEqual(self.settled[0][2].words, "no answer within 20 s")
+
+    def test_a_broken_channel_is_retried_and_logged(self) -> None:
+        self.notifier.respond = self.refuse(ZeroDivisionError("secret"))
+        self.accept(make_alert(1))
+        self.assertEqual(self.outcomes(), [Outcome.RETRY])
+        self.assertNotIn("secret", self.settled[0][2].words)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_store_that_cannot_settle_stops_nothing(self) -> None:
+        async def settle(delivery: Delivery, outcome: Outcome) -> None:
+            raise OSError("disk full")
+
+        self.lane = Lane(self.world.clock, self.world.now, self.notifier, 60, settle)
+        self.accept(make_alert(1), make_alert(2))
+        self.assertEqual(len(self.notifier.sent), 2)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
+
+    def test_one_bad_message_does_not_hold_up_the_others(self) -> None:
+        bad = make_alert(1)
+        self.notifier.respond = lambda alert: fail(DeliveryError("HTTP 500")) if alert.id == bad.id else "ok"
+        self.accept(bad)
+        self.world.pass_time(100)
+        for number in range(2, 30):
+            self.accept(make_alert(number, task=str(number)))
+        self.world.pass_time(5)
+        self.assertEqual(len(self.notifier.sent), 28)
+
+    def test_a_service_that_is_down_is_not_hammered(self) -> None:
+        self.notifier.respond = self.refuse(DeliveryError("down"))
+        self.accept(*(make_alert(number, task=str(number)) for number in range(1000)))
+        self.world.pass_time(600, step=0.5)
+        self.assertLess(len(self.notifier.tried), 25)
+        self.notifier.respond = lambda alert: "ok"
+        self.world.pass_time(600, step=0.5)
+        self.assertEqual(len(self.notifier.sent), 1000)
+
+
+class ReminderTests(LaneCase):
+    def test_a_waiting_reminder_is_replaced(self) -> None:
+        self.notifier.respond = lambda alert: Deferred()
+        problem, first, second = (
+            make_alert(1),
+            make_alert(2, Event.REMINDER),
+            make_alert(3, Event.REMINDER),
+        )
+        self.assertIsNone(self.lane.accept(Delivery(problem, "slack")))
+        self.assertIsNone(self.lane.accept(Delivery(first, "slack")))
+        self.assertEqual(self.lane.accept(Delivery(second, "slack")), Delivery(first, "slack"))
+        self.assertEqual(len(self.lane), 2)
+
+    def test_one_that_failed_and_waits_is_replaced_too(self) -> None:
+        self.notifier.respond = lambda alert: fail(DeliveryError("down"))
+        first, second = make_alert(1, Event.REMINDER), make_alert(2, Event.REMINDER)
+        self.accept(first)
+        replaced = self.lane.accept(Delivery(second, "slack"))
+        assert replaced is not None
+        self.assertEqual(replaced.alert, first)
+        self.notifier.respond = lambda alert: "ok"
+        self.world.pass_time(3)
+        self.assertEqual([alert.id for alert in self.notifier.sent], [second.id])
+
+    def test_one_under_way_is_not_replaced(self) -> None:
+        gate: Deferred[str] = Deferred()
+        self.notifier.respond = lambda alert: gate
+        first, second = make_alert(1, Event.REMINDER), make_alert(2, Event.REMINDER)
+        self.accept(first)
+        self.assertIsNone(self.lane.accept(Delivery(second, "slack")))
+        self.notifier.respond = lambda alert: "ok"
+        gate.callback("ok")
+        self.assertEqual([alert.id for alert in self.notifier.sent], [first.id, second.id])
+
+    def test_another_task_is_left_alone(self) -> None:
+        self.notifier.respond = lambda alert: Deferred()
+        self.accept(make_alert(9, task="z"))
+        self.assertIsNone(self.lane.accept(Delivery(make_alert(1, Event.REMINDER, "a"), "slack")))
+        self.assertIsNone(self.lane.accept(Delivery(make_alert(2, Event.REMINDER, "b"), "slack")))
+
+
+class StoppingTests(LaneCase):
+    def test_nothing_to_drain(self) -> None:
+        self.assertIsNone(self.successResultOf(self.lane.drain(5)))
+
+    def test_drains_what_can_be_sent(self) -> None:
+        self.notifier.spacing = 1.0
+        self.accept(*(make_alert(number, task=str(number)) for number in range(3)))
+        drained = self.lane.drain(5)
+        self.assertNoResult(drained)
+        self.world.pass_time(2.1)
+        self.successResultOf(drained)
+        self.assertEqual(len(self.notifier.sent), 3)
+
+    def test_what_must_wait_longer_is_left(self) -> None:
+        self.lane.accept(Delivery(make_alert(1), "slack", not_before=NOON + 60))
+        self.successResultOf(self.lane.drain(5))
+        self.assertEqual(len(self.lane), 1)
+
+    def test_close_abandons_the_message_under_way(self) -> None:
+        cancelled: list[bool] = []
+        self.notifier.respond = lambda alert: Deferred(lambda _: cancelled.append(True))
+        self.accept(make_alert(1), make_alert(2))
+        self.lane.close()
+        self.assertEqual(cancelled, [True])
+        self.assertEqual(self.settled, [])
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+        self.accept(make_alert(3, task="c"))
+        self.assertEqual(len(self.notifier.tried), 1)
+
+    def test_close_forgets_its_timer(self) -> None:
+        self.lane.accept(Delivery(make_alert(1), "slack", not_before=NOON + 60))
+        self.lane.close()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+
+class PropertyTests(SynchronousTestCase):
+    @settings(deadline=None, max_examples=60)
+    @given(
+        tasks=st.lists(st.integers(0, 3), min_size=1, max_size=25),
+        faults=st.lists(st.sampled_from(["ok", "down", "later", "dead", "hang"]), max_size=40),
+        gaps=st.lists(st.floats(0, 30), max_size=25),
+    )
+    def test_each_alert_ends_once_and_in_its_tasks_order(
+        self, tasks: list[int], faults: list[str], gaps: list[float]
+    ) -> None:
+        world, notifier = World(), FakeNotifier()
+        ends: list[tuple[str, Outcome]] = []
+
+        async def settle(delivery: Delivery, outcome: Outcome) -> None:
+            if outcome is not Outcome.RETRY:
+                ends.append((delivery.alert.id, outcome))
+
+        lane = Lane(world.clock, world.now, notifier, 1e9, settle)
+        script = iter(faults)
+
+        def respond(alert: Alert) -> str | Deferred[str]:
+            match next(script, "ok"):
+                case "down":
+                    return fail(DeliveryError("down"))
+                case "later":
+                    return fail(DeliveryError("later", retry_after=7))
+                case "dead":
+                    return fail(DeliveryError("no", permanent=True))
+                case "hang":
+                    return Deferred()
+            return "ok"
+
+        notifier.respond = respond
+        pauses = iter(gaps)
+        alerts = [make_alert(number, task=str(task)) for number, task in enumerate(tasks)]
+        for alert in alerts:
+            lane.accept(Delivery(msgspec.structs.replace(alert, at=world.now()), "slack"))
+            world.clock.advance(next(pauses, 0.0))
+        for _ in range(4000):
+            world.clock.advance(5)
+        self.assertEqual(len(lane), 0)
+        self.assertEqual(sorted(each for each, _ in ends), sorted(alert.id for alert in alerts))
+        for task in set(tasks):
+            mine = {alert.id for alert in alerts if alert.task == str(task)}
+            order = [each for each, _ in ends if each in mine]
+            self.assertEqual(order, sorted(order))

@@ -1,0 +1,154 @@
+"""From committed alerts to settled deliveries, and what the board and the store hear of it."""
+
+from __future__ import annotations
+
+import msgspec
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import LogLevel, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.model import Alert, Delivery, Event, Outcome, Status, TaskState
+from pypinger.ports import DeliveryError
+from pypinger.runtime.board import Board
+from pypinger.runtime.outbox import OVERDUE, Outbox
+from tests.runtime.fakes import NOON, FakeNotifier, SlowStore, World, make_alert, make_task
+
+
+class OutboxCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World()
+        self.store = SlowStore()
+        self.board = Board([make_task()], self.world.now)
+        self.slack, self.hipchat = FakeNotifier("slack"), FakeNotifier("hipchat")
+        self.outbox = self.make([self.slack, self.hipchat])
+        self.logged: list[dict[str, object]] = []
+        globalLogPublisher.addObserver(self.logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
+
+    def make(self, notifiers: list[FakeNotifier]) -> Outbox:
+        return Outbox(self.world.clock, self.world.now, self.store, self.board, notifiers, 86_400)
+
+    def alert(self, *alerts: Alert) -> None:
+        deliveries = self.outbox.address(alerts)
+        self.successResultOf(Deferred.fromCoroutine(self.store.commit(make_task(), TaskState(), deliveries)))
+        self.outbox.accept(alerts, deliveries)
+
+
+class DeliveringTests(OutboxCase):
+    def test_to_every_channel_and_settled(self) -> None:
+        self.alert(make_alert(1))
+        self.assertEqual(self.slack.events() + self.hipchat.events(), ["problem", "problem"])
+        self.assertEqual([outcome for _, outcome in self.store.settled], [Outcome.SENT, Outcome.SENT])
+        self.assertEqual(list(self.store.open().deliveries), [])
+        self.assertEqual(self.board.undelivered, 0)
+
+    def test_one_channel_never_waits_for_another(self) -> None:
+        self.slack.respond = lambda alert: Deferred()
+        self.alert(make_alert(1), make_alert(2))
+        self.assertEqual(len(self.hipchat.sent), 2)
+        self.assertEqual(self.board.undelivered, 2)
+
+    def test_dead_ones_are_counted(self) -> None:
+        self.slack.respond = lambda alert: fail(DeliveryError("invalid_auth", permanent=True))
+        self.alert(make_alert(1))
+        self.assertEqual((self.board.undelivered, self.board.dead), (0, 1))
+        errors = [event for event in self.logged if event["log_level"] is LogLevel.error]
+        self.assertEqual([event["words"] for event in errors], ["invalid_auth"])
+
+    def test_a_replaced_reminder_is_settled(self) -> None:
+        self.slack.respond = lambda alert: fail(DeliveryError("down"))
+        first, second = make_alert(1, Event.REMINDER), make_alert(2, Event.REMINDER)
+        self.alert(first)
+        self.alert(second)
+        self.assertIn((first.id, Outcome.REPLACED), self.store.settled)
+        self.assertEqual([delivery.alert for delivery in self.store.open().deliveries], [second])
+        self.assertEqual(self.board.undelivered, 1)
+
+    def test_replacing_survives_a_broken_store(self) -> None:
+        self.slack.respond = lambda alert: fail(DeliveryError("down"))
+        self.store.broken = OSError("disk full")
+        self.alert(make_alert(1, Event.REMINDER))
+        self.alert(make_alert(2, Event.REMINDER))
+        self.assertGreaterEqual(len(self.flushLoggedErrors(OSError)), 2)
+
+    def test_each_alert_is_logged_with_its_id(self) -> None:
+        self.outbox = self.make([])
+        self.alert(make_alert(0xABC), make_alert(0xDEF, Event.RECOVERED))
+        lines = [(event["log_level"], event["text"], event["id"]) for event in self.logged if "text" in event]
+        self.assertEqual(
+            [(level, number) for level, _, number in lines],
+            [
+                (LogLevel.warn, f"{0xABC:016x}"),
+                (LogLevel.info, f"{0xDEF:016x}"),
+            ],
+        )
+        self.assertIn("why", str(lines[0][1]))
+
+    def test_announce(self) -> None:
+        alert = make_alert(5, Event.STARTED, task="")
+        self.slack.respond = lambda alert: Deferred()
+        self.successResultOf(Deferred.fromCoroutine(self.outbox.announce(alert)))
+        self.assertEqual(self.hipchat.events(), ["started"])
+        self.assertEqual(list(self.store.open().deliveries), [Delivery(alert, "slack")])
+
+
+class ResumingTests(OutboxCase):
+    def test_pending_ones_go_on_where_they_were(self) -> None:
+        pending = [
+            Delivery(make_alert(1, at=NOON - 60), "slack", attempts=4, not_before=NOON + 10),
+            Delivery(make_alert(2, at=NOON - 60), "hipchat"),
+        ]
+        self.outbox.resume(pending, 3)
+        self.assertEqual((self.board.undelivered, self.board.dead), (1, 3))
+        self.assertEqual(len(self.hipchat.sent), 1)
+        self.world.pass_time(11)
+        self.assertEqual(len(self.slack.sent), 1)
+
+    def test_a_channel_that_is_off_keeps_its_own_in_the_store(self) -> None:
+        self.outbox.resume([Delivery(make_alert(1), "sentry")], 0)
+        self.assertEqual(self.board.undelivered, 0)
+
+
+class TroubleTests(OutboxCase):
+    def test_a_delivery_that_waits_long_is_a_trouble(self) -> None:
+        self.slack.respond = lambda alert: fail(DeliveryError("down"))
+        self.alert(make_alert(1))
+        self.world.pass_time(OVERDUE - 1, step=1)
+        self.assertEqual(self.board.daemon().status, Status.OK)
+        self.world.pass_time(3, step=1)
+        self.assertEqual(self.board.daemon().status, Status.ERROR)
+        self.assertIn("slack", self.board.daemon().explanation)
+        self.slack.respond = lambda alert: "ok"
+        self.world.pass_time(301, step=1)
+        self.assertEqual(self.board.daemon().status, Status.OK)
+
+
+class StoppingTests(OutboxCase):
+    def test_waits_for_what_is_under_way(self) -> None:
+        gate: Deferred[str] = Deferred()
+        self.slack.respond = lambda alert: gate
+        self.alert(make_alert(1))
+        stopping = Deferred.fromCoroutine(self.outbox.stop(5))
+        self.world.pass_time(2)
+        self.assertNoResult(stopping)
+        gate.callback("ok")
+        self.successResultOf(stopping)
+        self.assertEqual(list(self.store.open().deliveries), [])
+
+    def test_but_not_longer_than_its_limit(self) -> None:
+        self.slack.respond = lambda alert: Deferred()
+        self.alert(make_alert(1))
+        stopping = Deferred.fromCoroutine(self.outbox.stop(5))
+        self.world.pass_time(4.9)
+        self.assertNoResult(stopping)
+        self.world.pass_time(0.2)
+        self.successResultOf(stopping)
+        self.assertEqual([delivery.channel for delivery in self.store.open().deliveries], ["slack"])
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_the_store_keeps_the_attempts(self) -> None:
+        self.slack.respond = lambda alert: fail(DeliveryError("down"))
+        self.alert(make_alert(1))
+        (kept,) = self.store.open().deliveries
+        self.assertEqual((kept.attempts, kept.words), (1, "down"))
+        self.assertEqual(msgspec.structs.replace(kept, attempts=0, words="", not_before=0.0).alert, make_alert(1))
