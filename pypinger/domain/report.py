@@ -1,0 +1,304 @@
+"""
+Reading a task report (contract, section 1): from what the fetcher observed to a finding, whatever the body holds.
+
+Two readers share the rules. The fast one takes a report whose members have their usual types, which is nearly every
+report there is. Whatever it does not take, the careful one reads again from the start: it accepts all that the contract
+allows, and of the rest it says which member is wrong. What a report means is left to :mod:`pypinger.domain.judge`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from pypinger.domain.model import Answer, Finding, Instant, Invalid, Observation, Report, Reported, Window
+from pypinger.domain.texts import LIMIT, cut, one_line
+
+#: The longest frequency, in minutes: 366 days.
+MAX_FREQUENCY: Final = 527_040.0
+
+#: The longest sleep window, in minutes.
+MAX_DURATION: Final = 1440.0
+
+# How many characters of a wrong value a problem quotes.
+_QUOTED = 80
+
+_BOM = b"\xef\xbb\xbf"
+_NUMERIC = re.compile(r"[ \t]*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t]*")
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
+# What fromisoformat takes as it stands, in every version of Python.
+_USUAL_DATE_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
+    r"(?:Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+# ISO 8601: calendar and week dates, extended and basic format, hours alone; and a space for the T, as RFC 3339 allows.
+_DATE_TIME = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}|[0-9]{4}-W[0-9]{2}-[1-7]|[0-9]{4}W[0-9]{2}[1-7])[Tt ]"
+    r"(?P<hour>[0-9]{2})"
+    r"(?:(?P<colon>:?)(?P<minute>[0-9]{2})(?:(?P=colon)(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?)?"
+    r"(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+)
+
+
+class Problem(Exception):
+    """What is wrong with a report."""
+
+
+class _UsualWindow(msgspec.Struct):
+    start: str
+    duration: float | str
+
+
+class _UsualReport(msgspec.Struct):
+    status: str
+    lastrun: str
+    frequency: float | str | None = None
+    reason: str | None = None
+    sleep: list[_UsualWindow] | None = None
+    process: str | None = None
+    server: str | None = None
+
+
+_decode_usual = msgspec.json.Decoder(_UsualReport).decode
+
+
+class _Number(str):
+    """A number as it is written in the JSON: converting it could lose digits, or take for ever to."""
+
+
+class _Constant(str):
+    """``NaN`` or ``Infinity``, which Python's reader takes for JSON."""
+
+
+_decode_any: Callable[[str], object] = json.JSONDecoder(
+    parse_int=_Number, parse_float=_Number, parse_constant=_Constant
+).decode
+
+
+def read(observation: Observation) -> Finding:
+    """What was found: a report, what is wrong with it, or the unchanged failure to get one."""
+    if not isinstance(observation, Answer):
+        return observation
+    result = parse(observation.body)
+    if isinstance(result, Report):
+        return Reported(observation.code, result)
+    return Invalid(observation.code, result)
+
+
+def parse(body: bytes) -> Report | str:
+    """
+    Read a report's body.
+
+    :returns: the report, or in one line which member is wrong and how. It quotes at most 80 characters of the body.
+    """
+    if body.startswith(_BOM):
+        body = body[len(_BOM) :]
+    report = parse_usual(body)
+    if report is not None:
+        return report
+    try:
+        return parse_carefully(body)
+    except Problem as problem:
+        return str(problem)
+
+
+def parse_usual(body: bytes) -> Report | None:
+    """The fast reader; None if the careful one must look."""
+    try:
+        # msgspec does not look into the members it skips.
+        if not body.isascii():
+            body.decode("utf-8")
+        usual = _decode_usual(body)
+        return _report(
+            usual.status,
+            usual.lastrun,
+            usual.frequency,
+            usual.reason,
+            tuple([_window("", each.start, each.duration) for each in usual.sleep]) if usual.sleep else (),
+            usual.process,
+            usual.server,
+        )
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Problem):
+        return None
+
+
+def parse_carefully(body: bytes) -> Report:
+    """
+    The careful reader.
+
+    :raises Problem: what is wrong.
+    """
+    members = _object(_json(body))
+    return _report(
+        members.get("status"),
+        members.get("lastrun"),
+        members.get("frequency"),
+        members.get("reason"),
+        _sleep(members.get("sleep")),
+        members.get("process"),
+        members.get("server"),
+    )
+
+
+def _report(
+    status: object,
+    lastrun: object,
+    frequency: object,
+    reason: object,
+    sleep: tuple[Window, ...],
+    process: object,
+    server: object,
+) -> Report:
+    return Report(
+        ok=_status(status),
+        lastrun=_instant(lastrun),
+        frequency=10.0 if frequency is None else _minutes("frequency", frequency, MAX_FREQUENCY),
+        reason=None if reason is None else _text("reason", reason),
+        sleep=sleep,
+        process=None if process is None else _text("process", process),
+        server=None if server is None else _text("server", server),
+    )
+
+
+def _json(body: bytes) -> object:
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Problem(f"the body is not UTF-8 (byte {error.start})") from None
+    if not text.strip():
+        raise Problem("the body is empty")
+    try:
+        return _decode_any(text)
+    except RecursionError:
+        raise Problem("the body is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        problem = f"the body is not JSON: {error.msg} at character {error.pos}"
+        raise Problem(f"{problem}; it starts with {cut(one_line(text[:_QUOTED]), _QUOTED)}") from None
+
+
+def _object(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise Problem(f"the body must be a JSON object, not {_shown(value)}")
+    return value
+
+
+def _status(value: object) -> bool:
+    # lower() alone would let through "o\N{KELVIN SIGN}".
+    if isinstance(value, str) and value.isascii():
+        match value.lower():
+            case "ok":
+                return True
+            case "error":
+                return False
+    raise _wrong("status", "must be ok or error", value)
+
+
+def _instant(value: object) -> Instant:
+    if type(value) is str:
+        try:
+            if _USUAL_DATE_TIME.fullmatch(value):
+                return _utc(value)
+            if match := _DATE_TIME.fullmatch(value):
+                return _unusual_instant(match)
+        except ValueError:
+            pass
+    raise _wrong("lastrun", "must be an ISO 8601 date-time", value)
+
+
+def _unusual_instant(match: re.Match[str]) -> Instant:
+    """
+    A date-time that is right, but which not every version of fromisoformat takes.
+
+    :raises ValueError: there is no such day or time.
+    """
+    date, hour, _, minute, second, fraction, zone = match.groups("")
+    minute, second, fraction = minute or "00", second or "00", fraction[:6] or "0"
+    later = 0.0
+    if hour == "24" and int(minute) == int(second) == int(fraction) == 0:
+        hour, later = "00", 86_400.0  # ISO 8601's way to write the end of a day.
+    elif second == "60":
+        second, later = "59", 1.0  # A leap second; in a count of seconds it is the first of the next minute.
+    return _utc(f"{date}T{hour}:{minute}:{second}.{fraction}{zone.upper()}") + later
+
+
+def _utc(text: str) -> Instant:
+    when = datetime.fromisoformat(text)
+    # Subtracting aware datetimes, as timestamp() does, cannot overflow where converting to UTC would.
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def _minutes(member: str, value: object, most: float) -> float:
+    """A number of minutes, written as a number or as a numeric string."""
+    if type(value) is str:
+        minutes = float(value) if _NUMERIC.fullmatch(value) else -1.0
+    else:
+        minutes = float(value) if isinstance(value, float | _Number) else -1.0
+    if not 0 < minutes <= most:
+        raise _wrong(member, f"must be a number of minutes above 0 and at most {most:,.0f}", value)
+    return minutes
+
+
+def _text(member: str, value: object) -> str:
+    """A string, or a number as its text, cut."""
+    if not isinstance(value, str) or isinstance(value, _Constant):
+        raise _wrong(member, "must be a string or a number", value)
+    text = value[:LIMIT]
+    try:
+        # Half a surrogate pair is no text: no store and no page could take it.
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Problem(f"{member} contains half a surrogate pair") from None
+    return text
+
+
+def _sleep(value: object) -> tuple[Window, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise _wrong("sleep", "must be an array of objects with start and duration", value)
+    windows = []
+    for index, each in enumerate(value):
+        member = f"sleep[{index}]"
+        if not isinstance(each, dict):
+            raise Problem(f"{member} must be an object with start and duration, not {_shown(each)}")
+        windows.append(_window(member, each.get("start"), each.get("duration")))
+    return tuple(windows)
+
+
+def _window(member: str, start: object, duration: object) -> Window:
+    match = _TIME_OF_DAY.fullmatch(start) if type(start) is str else None
+    if match is None:
+        raise _wrong(f"{member}.start", "must be HH:MM or HH:MM:SS", start)
+    hour, minute, second = match.groups("0")
+    return Window(
+        start=int(hour) * 3600 + int(minute) * 60 + int(second),
+        duration=_minutes(f"{member}.duration", duration, MAX_DURATION) * 60,
+    )
+
+
+def _wrong(member: str, rule: str, value: object) -> Problem:
+    return Problem(f"{member} is missing" if value is None else f"{member} {rule}, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """A value as it may be quoted in a problem: on one line, and never much of it."""
+    match value:
+        case _Number() | _Constant():
+            return cut(value, _QUOTED)
+        case str():
+            return f'"{cut(one_line(value[: _QUOTED + 1]), _QUOTED)}"'
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case list():
+            return "an array"
+        case dict():
+            return "an object"
+        case _:
+            return cut(repr(value), _QUOTED)
