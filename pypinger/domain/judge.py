@@ -110,9 +110,7 @@ def _failure(finding: Reported) -> str:
         return f"HTTP {finding.code} although the report says ok"
     http = "" if _successful(finding.code) else f" (HTTP {finding.code})"
     reason = one_line(report.reason or "")[:LIMIT]
-    return (
-        f'the task reports an error{http}: "{cut(reason)}"' if reason else f"the task reports an error{http}, no reason"
-    )
+    return f"the task reports an error{http}" + (f': "{reason}"' if reason else " without a reason")
 
 
 def _ahead(report: Report, grace: Seconds, now: Instant) -> str:
