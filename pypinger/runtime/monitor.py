@@ -228,7 +228,7 @@ class Monitor:
         finding = redact(report.read(observation), self._secrets)
         verdict = judge(finding, task.grace, now)
         if self._log_judged:
-            self._log.info("{task} judged at {time}: {kind}", task=task.name, time=iso(now), kind=verdict.kind.value)
+            self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=verdict.kind.value)
         before = watch.state
         state, alerts = incidents.step(task, before, Check(now, observation.latency, finding, verdict))
         watch.rest = self._progress + BREATH
@@ -242,6 +242,8 @@ class Monitor:
         """Wait for a place, then fetch; waiting is not part of the task's timeout (contract, section 3)."""
         await self._places.acquire()
         try:
+            if self._stopping:
+                raise CancelledError
             watch.began = self._reactor.seconds()
             return await self._fetcher.fetch(watch.task)
         finally:

@@ -27,6 +27,7 @@ class World:
 
     def pass_time(self, seconds: float, step: float = 0.05) -> None:
         """Let `seconds` pass in small steps, so that what is scheduled on the way happens in its order."""
+        self.clock.advance(0)
         end = self.clock.seconds() + seconds
         while self.clock.seconds() < end - 1e-9:
             self.clock.advance(min(step, end - self.clock.seconds()))

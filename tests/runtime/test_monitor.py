@@ -1,0 +1,379 @@
+"""When checks, reminders and commits happen, on a fake clock with the real judge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.model import Answer, Fault, Kind, NoAnswer, Observation, Status, Task, TaskState
+from pypinger.domain.times import iso
+from pypinger.domain.urls import Secrets
+from pypinger.runtime.board import Board
+from pypinger.runtime.monitor import STUCK, Monitor, offsets
+from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.runs import RunFeed
+from tests.runtime.fakes import NOON, FakeFetcher, FakeNotifier, FakeObserver, SlowStore, World, body, make_task
+
+Answering = Callable[[Task], "Observation | Deferred[Observation]"]
+
+
+class MonitorCase(SynchronousTestCase):
+    def build(self, *tasks: Task, concurrency: int = 256, log_judged: bool = False) -> None:
+        self.world = World()
+        self.tasks = tasks
+        self.fetcher = FakeFetcher(self.world)
+        self.store = SlowStore()
+        self.board = Board(tasks, self.world.now)
+        self.notifier, self.observer = FakeNotifier(), FakeObserver()
+        self.outbox = Outbox(self.world.clock, self.world.now, self.store, self.board, [self.notifier], 86_400)
+        self.monitor = Monitor(
+            self.world.clock,
+            self.world.now,
+            tasks,
+            self.fetcher,
+            self.store,
+            self.outbox,
+            self.board,
+            RunFeed(self.world.clock, [self.observer]),
+            concurrency=concurrency,
+            secrets=Secrets({"hunter22"}),
+            log_judged=log_judged,
+        )
+
+    def start(self, *tasks: Task, answer: Answering | None = None, concurrency: int = 256) -> None:
+        self.build(*tasks, concurrency=concurrency)
+        if answer is not None:
+            self.fetcher.answer = answer
+        self.monitor.start()
+
+    def state(self, name: str = "a") -> TaskState:
+        entry = self.board.by_id(name)
+        assert entry is not None
+        return entry.state
+
+    def ran_at(self, lastrun: float, **members: object) -> Answering:
+        return lambda task: Answer(200, body(lastrun, **members), 0.1)  # type: ignore[arg-type]
+
+
+class ScheduleTests(MonitorCase):
+    def test_offsets(self) -> None:
+        self.assertEqual(offsets([make_task(str(n), interval=60.0) for n in range(4)]), [0, 2.5, 5, 7.5])
+        self.assertEqual(offsets([make_task(str(n), interval=2.0) for n in range(4)]), [0, 0.5, 1, 1.5])
+        many = offsets([make_task(str(n), interval=60.0) for n in range(3000)])
+        self.assertAlmostEqual(many[1500], 15.0)
+        self.assertEqual(offsets([]), [])
+
+    def test_first_at_its_offset_then_every_interval(self) -> None:
+        self.start(make_task("a", interval=60.0), make_task("b", interval=30.0))
+        self.world.pass_time(100)
+        self.assertEqual([round(at) for at in self.fetcher.times("a")], [0, 60])
+        self.assertEqual([round(at) for at in self.fetcher.times("b")], [5, 35, 65, 95])
+        self.assertEqual(self.state().pings, 2)
+
+    def test_a_check_is_not_doubled(self) -> None:
+        gates: list[Deferred[Observation]] = []
+
+        def answer(task: Task) -> Deferred[Observation]:
+            gates.append(Deferred())
+            return gates[-1]
+
+        self.start(make_task(interval=10.0), answer=answer)
+        self.world.pass_time(35)
+        self.assertEqual(len(gates), 1)
+        gates[0].callback(Answer(200, body(NOON), 35.0))
+        self.world.pass_time(6)
+        self.assertEqual([round(at) for at in self.fetcher.times()], [0, 40])
+
+    def test_a_step_of_the_wall_clock_stops_nothing(self) -> None:
+        self.start(make_task(interval=10.0))
+        self.world.pass_time(20.1)
+        for step in (-3600, 7200):
+            self.world.offset += step
+            before = len(self.fetcher.asked)
+            self.world.pass_time(20)
+            self.assertGreaterEqual(len(self.fetcher.asked), before + 2)
+
+    def test_bugs_end_no_loop(self) -> None:
+        self.start(make_task(interval=10.0), answer=lambda task: fail(ZeroDivisionError()))
+        self.world.pass_time(25)
+        self.assertEqual(len(self.fetcher.asked), 3)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
+        self.assertEqual(self.state().pings, 0)
+
+    def test_a_commit_that_fails_ends_no_loop(self) -> None:
+        self.start(make_task(interval=10.0))
+
+        async def commit(*_: object) -> None:
+            raise OSError("disk full")
+
+        self.store.commit = commit  # type: ignore[method-assign]
+        self.world.pass_time(25)
+        self.assertEqual(len(self.fetcher.asked), 3)
+        self.flushLoggedErrors(OSError)
+
+    def test_concurrency(self) -> None:
+        gates: dict[str, Deferred[Observation]] = {}
+
+        def answer(task: Task) -> Deferred[Observation]:
+            gates[task.name] = Deferred()
+            return gates[task.name]
+
+        self.start(*(make_task(str(n)) for n in range(6)), answer=answer, concurrency=2)
+        self.world.pass_time(20)
+        self.assertEqual(sorted(gates), ["0", "1"])
+        gates["0"].callback(Answer(200, body(NOON), 1.0))
+        self.assertEqual(sorted(gates), ["0", "1", "2"])
+
+    def test_debug_now(self) -> None:
+        self.build(make_task(), log_judged=True)
+        self.monitor.start()
+        self.world.pass_time(1)
+        self.assertEqual(self.state().pings, 1)
+
+
+class DeadlineTests(MonitorCase):
+    def test_lateness_is_known_when_it_begins(self) -> None:
+        # Due 10 min after the last run, which was 5 min ago; late a minute later.
+        self.start(make_task(interval=3600.0, grace=60.0), answer=self.ran_at(NOON - 300))
+        self.world.pass_time(359)
+        self.assertEqual(self.state().kind, Kind.OK)
+        self.world.pass_time(2)
+        self.assertEqual(self.state().kind, Kind.LATE)
+        self.assertEqual(self.notifier.events(), ["problem"])
+        self.assertEqual(len(self.fetcher.asked), 2)
+
+    def test_also_after_a_step_of_the_wall_clock(self) -> None:
+        self.start(make_task(interval=86_400.0, grace=60.0), answer=self.ran_at(NOON - 300))
+        self.world.pass_time(10)
+        self.world.offset += 340
+        self.world.pass_time(9)
+        self.assertEqual(self.state().kind, Kind.OK)
+        self.world.pass_time(3)
+        self.assertEqual(self.state().kind, Kind.LATE)
+
+    def test_sleep_begins_and_ends_on_time(self) -> None:
+        asleep = ', "sleep": [{"start": "12:05", "duration": 10}]'
+        self.start(make_task(interval=7200.0), answer=self.ran_at(NOON, frequency=60, extra=asleep))
+        self.world.pass_time(299, step=0.5)
+        self.assertEqual(self.state().status, Status.OK)
+        self.world.pass_time(2)
+        self.assertEqual(self.state().status, Status.SLEEPING)
+        self.world.pass_time(598, step=0.5)
+        self.assertEqual(self.state().status, Status.SLEEPING)
+        self.world.pass_time(2)
+        self.assertEqual(self.state().status, Status.OK)
+
+    def test_no_report_can_make_us_check_without_pause(self) -> None:
+        self.start(
+            make_task(interval=60.0, grace=0.0),
+            answer=lambda task: Answer(200, body(self.world.now(), frequency=0.001), 0.0),
+        )
+        self.world.pass_time(30, step=0.01)
+        self.assertLess(len(self.fetcher.asked), 45)
+
+    def test_a_blind_check_is_not_repeated_at_once(self) -> None:
+        self.start(make_task(interval=60.0, grace=0.0), answer=self.ran_at(NOON - 599))
+        self.world.pass_time(0.5)
+        self.fetcher.answer = lambda task: NoAnswer(Fault.OWN, "too many open files", 0.0)
+        self.world.pass_time(100)
+        self.assertLess(len(self.fetcher.asked), 5)
+
+
+class AlertTests(MonitorCase):
+    def test_an_incident_from_problem_to_recovery(self) -> None:
+        self.start(make_task(interval=10.0, error_interval=25.0))
+        self.world.pass_time(5)
+        self.fetcher.answer = lambda task: NoAnswer(Fault.REFUSED, "connection refused by host:80", 0.0)
+        self.world.pass_time(12)
+        self.fetcher.answer = self.ran_at(NOON, status="error", extra=', "reason": "boom"')
+        self.world.pass_time(20)
+        self.fetcher.answer = lambda task: Answer(200, body(self.world.now()), 0.1)
+        self.world.pass_time(10)
+        self.assertEqual(self.notifier.events(), ["problem", "changed", "reminder", "recovered"])
+        self.assertIn("connection refused", self.notifier.sent[0].explanation)
+        self.assertIn("boom", self.notifier.sent[1].explanation)
+        self.assertEqual(len({alert.id for alert in self.notifier.sent}), 4)
+
+    def test_reminders_do_not_wait_for_checks(self) -> None:
+        self.start(
+            make_task(interval=3600.0, error_interval=480.0),
+            answer=lambda task: NoAnswer(Fault.DNS, "no such host", 0.0),
+        )
+        self.world.pass_time(1500, step=0.5)
+        self.assertEqual(self.notifier.events(), ["problem", "reminder", "reminder", "reminder"])
+        for alert, expected in zip(self.notifier.sent, (0, 480, 960, 1440), strict=True):
+            self.assertAlmostEqual(alert.at - NOON, expected, delta=2.0)
+        self.assertEqual(len(self.fetcher.asked), 1)
+        self.assertEqual(self.state().pings, 1)
+
+    def test_nothing_is_shown_or_sent_before_it_is_committed(self) -> None:
+        self.start(make_task(interval=10.0))
+        self.world.pass_time(5)
+        self.store.slow = True
+        self.fetcher.answer = lambda task: NoAnswer(Fault.DNS, "no such host", 0.0)
+        self.world.pass_time(30)
+        self.assertEqual((self.state().kind, self.notifier.sent), (Kind.OK, []))
+        self.assertEqual(len(self.store.waiting), 1)
+        self.store.waiting[0].callback(None)
+        self.assertEqual((self.state().kind, self.notifier.events()), (Kind.UNREACHABLE, ["problem"]))
+
+    def test_secrets_that_an_endpoint_says_back_go_no_further(self) -> None:
+        self.start(
+            make_task(),
+            answer=self.ran_at(NOON, status="error", extra=', "reason": "got hunter22", "server": "hunter22"'),
+        )
+        self.world.pass_time(1)
+        self.assertNotIn("hunter22", repr(self.state()) + repr(self.notifier.sent))
+        self.assertIn("***", self.notifier.sent[0].explanation)
+
+    def test_every_run_is_told_once(self) -> None:
+        self.start(make_task(interval=10.0), answer=self.ran_at(NOON))
+        self.world.pass_time(25)
+        self.fetcher.answer = self.ran_at(NOON + 20)
+        self.world.pass_time(20)
+        self.assertEqual(self.observer.runs, [NOON, NOON + 20])
+
+
+class OwnFaultTests(MonitorCase):
+    def test_our_own_fault_is_not_the_tasks(self) -> None:
+        self.start(make_task(interval=10.0))
+        self.world.pass_time(5)
+        before = self.state()
+        self.fetcher.answer = lambda task: NoAnswer(Fault.OWN, "too many open files", 0.0)
+        self.world.pass_time(20)
+        self.assertEqual(self.state(), before)
+        self.assertEqual(self.notifier.sent, [])
+        self.assertAlmostEqual(self.board.daemon().blind or 0, NOON + 10, delta=0.1)
+        self.fetcher.answer = lambda task: Answer(200, body(self.world.now()), 0.1)
+        self.world.pass_time(10)
+        self.assertIsNone(self.board.daemon().blind)
+
+
+class ResumeTests(MonitorCase):
+    def test_states_go_on(self) -> None:
+        self.build(make_task(interval=10.0))
+        self.fetcher.answer = lambda task: NoAnswer(Fault.DNS, "no such host", 0.0)
+        self.monitor.start()
+        self.world.pass_time(5)
+        state = self.state()
+        self.build(make_task(interval=10.0))
+        self.monitor.resume({"http://host/a": state, "http://gone/": state})
+        self.assertEqual(self.state(), state)
+        self.fetcher.answer = lambda task: NoAnswer(Fault.DNS, "no such host", 0.0)
+        self.monitor.start()
+        self.world.pass_time(5)
+        self.assertEqual(self.notifier.sent, [])
+        self.assertEqual(self.state().pings, 2)
+
+    def test_a_reminder_is_due_before_the_first_check(self) -> None:
+        self.build(make_task("x"), make_task("a", interval=10.0, error_interval=5.0))
+        self.fetcher.answer = lambda task: NoAnswer(Fault.DNS, "no such host", 0.0)
+        self.monitor.start()
+        self.world.pass_time(8)
+        state = self.state()
+        self.build(make_task("x"), make_task("a", interval=10.0, error_interval=5.0))
+        self.monitor.resume({"http://host/a": state})
+        self.world.offset += 100
+        self.monitor.start()
+        self.world.pass_time(1)
+        self.assertEqual(self.notifier.events(), ["reminder"])
+
+
+class StoppingTests(MonitorCase):
+    def test_checks_under_way_are_cancelled(self) -> None:
+        cancelled: list[str] = []
+
+        def answer(task: Task) -> Deferred[Observation]:
+            return Deferred(lambda _: cancelled.append(task.name))
+
+        self.start(*(make_task(str(n)) for n in range(3)), answer=answer, concurrency=2)
+        self.world.pass_time(11)
+        self.successResultOf(Deferred.fromCoroutine(self.monitor.stop()))
+        self.assertEqual(sorted(cancelled), ["0", "1"])
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_what_was_found_is_recorded_first(self) -> None:
+        self.build(make_task(interval=10.0))
+        self.store.slow = True
+        self.fetcher.answer = lambda task: NoAnswer(Fault.DNS, "no such host", 0.0)
+        self.monitor.start()
+        self.world.pass_time(1)
+        stopping = Deferred.fromCoroutine(self.monitor.stop())
+        self.assertNoResult(stopping)
+        self.store.waiting[0].callback(None)
+        self.successResultOf(stopping)
+        self.assertEqual(self.notifier.events(), ["problem"])
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_before_the_first_check(self) -> None:
+        self.start(make_task("a"), make_task("b"))
+        self.successResultOf(Deferred.fromCoroutine(self.monitor.stop()))
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+
+class StuckTests(MonitorCase):
+    def test_fine(self) -> None:
+        self.start(make_task(interval=10.0))
+        self.world.pass_time(500, step=1)
+        self.assertIsNone(self.monitor.stuck())
+
+    def test_no_tasks(self) -> None:
+        self.start()
+        self.world.pass_time(5000, step=100)
+        self.assertIsNone(self.monitor.stuck())
+
+    def test_no_check_ends(self) -> None:
+        self.start(make_task(interval=10.0, timeout=5.0), answer=lambda task: Deferred())
+        self.world.pass_time(25 + STUCK + 2, step=1)
+        self.assertIn("none has been completed", self.monitor.stuck() or "")
+        self.assertEqual(self.board.daemon().status, Status.ERROR)
+
+    def test_one_check_hangs(self) -> None:
+        good = make_task("good", interval=10.0)
+
+        def answer(task: Task) -> Observation | Deferred[Observation]:
+            return Answer(200, body(self.world.now()), 0.1) if task is good else Deferred()
+
+        self.start(good, make_task("bad", timeout=5.0), answer=answer)
+        self.world.pass_time(5 + 10 + STUCK, step=1)
+        self.assertIn("bad", self.monitor.stuck() or "")
+
+
+class PropertyTests(SynchronousTestCase):
+    @settings(deadline=None, max_examples=40)
+    @given(
+        frequency=st.integers(1, 30),
+        grace=st.integers(0, 120),
+        interval=st.sampled_from([30.0, 600.0, 3600.0]),
+        start=st.integers(0, 1439),
+        duration=st.integers(1, 90),
+        ago=st.integers(0, 2000),
+    )
+    def test_the_page_is_never_more_than_a_second_behind_the_judge(
+        self, frequency: int, grace: int, interval: float, start: int, duration: int, ago: int
+    ) -> None:
+        from pypinger.domain.judge import judge
+        from pypinger.domain.report import read
+
+        case = MonitorCase()
+        task = make_task(interval=interval, grace=float(grace), error_interval=0.0)
+        answer = Answer(
+            200,
+            f'{{"status": "ok", "lastrun": "{iso(NOON - ago)}", "frequency": {frequency}, "sleep": '
+            f'[{{"start": "{start // 60:02}:{start % 60:02}", "duration": {duration}}}]}}'.encode(),
+            0.0,
+        )
+        case.start(task, answer=lambda task: answer)
+        behind: Counter[bool] = Counter()
+        finding = read(answer)
+        for _ in range(3600):
+            case.world.clock.advance(1.0)
+            shown = case.state().kind
+            now = case.world.now()
+            behind[shown not in (judge(finding, grace, now).kind, judge(finding, grace, now - 1.0).kind)] += 1
+        self.assertEqual(behind[True], 0)
