@@ -1,0 +1,30 @@
+"""Channels are found by their modules."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.notify import channels
+
+
+class RegistryTests(SynchronousTestCase):
+    def test_all_found(self) -> None:
+        self.assertEqual(["hipchat", "sentry", "slack"], list(channels()))
+        for name, channel in channels().items():
+            self.assertEqual(name, channel.name)
+
+    def test_options_of_the_contract(self) -> None:
+        options = {name: {option.name for option in channel.options} for name, channel in channels().items()}
+        self.assertEqual({"url", "channel", "token", "user", "emoji"}, options["slack"])
+        self.assertEqual({"room", "auth", "emoji", "url"}, options["hipchat"])
+        self.assertEqual({"url", "environment", "crons"}, options["sentry"])
+
+    def test_secrets_are_marked(self) -> None:
+        secret = {
+            (name, option.name) for name, channel in channels().items() for option in channel.options if option.secret
+        }
+        self.assertEqual({("slack", "url"), ("slack", "token"), ("hipchat", "auth"), ("sentry", "url")}, secret)
+
+    def test_cannot_be_changed(self) -> None:
+        with self.assertRaises(TypeError):
+            channels()["own"] = channels()["slack"]  # type: ignore[index]
