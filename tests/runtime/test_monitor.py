@@ -207,7 +207,7 @@ class AlertTests(MonitorCase):
         self.world.pass_time(1500, step=0.5)
         self.assertEqual(self.notifier.events(), ["problem", "reminder", "reminder", "reminder"])
         for alert, expected in zip(self.notifier.sent, (0, 480, 960, 1440), strict=True):
-            self.assertAlmostEqual(alert.at - NOON, expected, delta=2.0)
+            self.assertApproximates(alert.at - NOON, expected, 2.0)
         self.assertEqual(len(self.fetcher.asked), 1)
         self.assertEqual(self.state().pings, 1)
 
@@ -248,7 +248,7 @@ class OwnFaultTests(MonitorCase):
         self.world.pass_time(20)
         self.assertEqual(self.state(), before)
         self.assertEqual(self.notifier.sent, [])
-        self.assertAlmostEqual(self.board.daemon().blind or 0, NOON + 10, delta=0.1)
+        self.assertApproximates(self.board.daemon().blind or 0, NOON + 10, 0.1)
         self.fetcher.answer = lambda task: Answer(200, body(self.world.now()), 0.1)
         self.world.pass_time(10)
         self.assertIsNone(self.board.daemon().blind)
