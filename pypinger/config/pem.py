@@ -12,9 +12,9 @@ def check_ca(path: str) -> str:
 
 def check_pair(certificate: str, key: str | None) -> tuple[str, str]:
     """What is wrong with a client certificate, and with its key (in the same file if None)."""
-    words = _readable(certificate), _readable(key) if key else ""
-    if any(words):
-        return words
+    unreadable = _readable(certificate), _readable(key) if key else ""
+    if any(unreadable):
+        return unreadable
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         # Without a password function OpenSSL would ask for one at the terminal.
@@ -25,7 +25,8 @@ def check_pair(certificate: str, key: str | None) -> tuple[str, str]:
             return "", f"the private key does not belong to the certificate in {certificate}"
         if _loads(certificate):
             return f"{certificate} holds no PEM certificate", ""
-        return "", f"{key or certificate} holds no private key in PEM without a passphrase"
+        words = f"{key or certificate} holds no private key in PEM without a passphrase"
+        return ("", words) if key else (words, "")
     return "", ""
 
 

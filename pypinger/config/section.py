@@ -32,6 +32,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}\Z")
 _NAME = re.compile(r"[a-z_-]{1,24}[0-9]{0,2}\Z")
 _AUTHORITY = re.compile(r"://([^/?#]+)@")
+_TOKEN = re.compile(r"(?:token|key|secret|pass|auth|sig)[^=&]*=([^&]+)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
@@ -200,7 +201,9 @@ class Section:
             userinfo = authority.group(1)
             user, _, password = userinfo.partition(":")
             self.reading.secret(userinfo, password or user)
-        self.reading.secret(text.partition("#")[0].partition("?")[2])
+        query = text.partition("#")[0].partition("?")[2]
+        # A server may repeat a token alone; any other value of a query may be an ordinary word of reports.
+        self.reading.secret(query, *_TOKEN.findall(query))
 
     def _number(self, name: str, default: float, words: str, *, zero: bool) -> float:
         value = self.text(name)

@@ -1,0 +1,82 @@
+"""Whatever a file holds, there are settings or problems, and never another error."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.config import ConfigErrors, load
+from pypinger.config.known import OPTIONS
+from tests.config.samples import fake_channels, new_directory
+
+SECTIONS = [*OPTIONS, "slack", "hipchat", "sentry", "task http://h/", "task http://[::1]/?a]", "task x", "DEFAULT", "x"]
+NAMES = sorted({name for names in OPTIONS.values() for name in names} | {"room", "auth", "crons", "channel", "x"})
+PIECES = [
+    *(
+        "${env:A}",
+        "${file:.}",
+        "${file:x}",
+        "${credential:x}",
+        "${env:",
+        "${",
+        "}",
+        "$",
+        "%",
+        "%(x)s",
+        "\ud7ff",
+        "\x85",
+    ),
+    *(
+        "http://h/",
+        "https://u:p@h:1/?q",
+        "http://[",
+        "//",
+        ":",
+        ",",
+        "\n  ",
+        "\n",
+        "-",
+        "1",
+        "0",
+        "9" * 20,
+        "1e308",
+        "true",
+    ),
+    *("tcp:", "systemd:", "ssl:", "unix:", "domain=", "name=", "haproxy:", "\\", "=", "env", "direct", "/", "\t", "é"),
+]
+VALUES = st.lists(st.sampled_from(PIECES), max_size=5).map("".join) | st.text(max_size=12)
+OPTION_LINES = st.builds("{} = {}".format, st.sampled_from(NAMES), VALUES)
+SECTION_LINES = st.sampled_from(SECTIONS).map("[{}]".format)
+TEXTS = st.lists(OPTION_LINES | SECTION_LINES, max_size=12).map("\n".join)
+
+
+class FuzzTests(SynchronousTestCase):
+    def check(self, content: bytes) -> None:
+        directory = new_directory()
+        with open(os.path.join(directory, "pinger.ini"), "wb") as file:
+            file.write(content)
+        environ = {"A": "a\udc80", "CREDENTIALS_DIRECTORY": directory}
+        try:
+            loaded = load("pinger.ini", channels=fake_channels(), environ=environ, cwd=directory)
+        except ConfigErrors as errors:
+            self.assertTrue(errors.problems)
+            self.assertEqual(len(str(errors).split("\n")), len(errors.problems))
+            lines = [problem.line for problem in errors.problems]
+            self.assertEqual(lines, sorted(lines))
+        else:
+            for text in (*loaded.warnings, *loaded.secrets, loaded.greeting):
+                text.encode()
+
+    @settings(deadline=None, max_examples=100)
+    @given(st.binary(max_size=80))
+    def test_bytes(self, content: bytes) -> None:
+        self.check(content)
+
+    @settings(deadline=None, max_examples=250)
+    @given(TEXTS)
+    def test_likely_texts(self, text: str) -> None:
+        """Texts of known sections and options, with values that are nearly right."""
+        self.check(text.encode("utf-8", "replace"))

@@ -1,0 +1,117 @@
+"""Values from the environment, from files and from systemd's credentials."""
+
+from __future__ import annotations
+
+import os
+
+from tests.config.samples import LoadingTestCase
+
+
+class SubstitutionTests(LoadingTestCase):
+    def greeting(self, value: str) -> str:
+        return self.load(f"[main]\ngreeting = {value}\n").greeting
+
+    def test_env(self) -> None:
+        self.environ = {"A": "one", "B": "", "C": "ü"}
+        self.assertEqual(self.greeting("${env:A}"), "one")
+        self.assertEqual(self.greeting("x${env:A}y${env:C}${env:B}z"), "xoneyüz")
+
+    def test_env_default(self) -> None:
+        """The default stands in where the variable is not set or empty, as in a shell."""
+        self.environ = {"A": "one", "B": ""}
+        self.assertEqual(self.greeting("${env:A:-d} ${env:B:-d} ${env:C:-d:-e} ${env:C:-}."), "one d d:-e .")
+
+    def test_not_recursive(self) -> None:
+        """What was put in is not looked at again, and a percent sign stays one."""
+        self.environ = {"A": "${env:B} %(x)s", "B": "no"}
+        self.assertEqual(self.greeting("${env:A}"), "${env:B} %(x)s")
+
+    def test_file(self) -> None:
+        """Line ends at the end go, a BOM goes, and a relative path starts from the working directory."""
+        path = self.write("value", b"\xef\xbb\xbf from a file\r\n\n")
+        self.assertEqual(self.greeting(f"x ${{file:{path}}}"), "x  from a file")
+        self.assertEqual(self.greeting("x ${file:value}"), "x  from a file")
+
+    def test_credential(self) -> None:
+        self.environ = {"CREDENTIALS_DIRECTORY": self.cwd}
+        self.write("slack.token", "abc\n")
+        self.assertEqual(self.greeting("${credential:slack.token}"), "abc")
+
+    def test_literal(self) -> None:
+        """Any other dollar is one."""
+        for value in ("$", "a$b", "${", "${}", "$env:A", "${env}", "$${x}", "pa${s"):
+            self.assertEqual(self.greeting(value), value)
+
+    def test_unknown_source(self) -> None:
+        """A source that is none is taken as text, with a warning."""
+        text = "[main]\ngreeting = ${ENV:A}\n"
+        self.assertEqual(self.load(text).greeting, "${ENV:A}")
+        self.assertEqual(
+            self.warnings_of(text)[-1],
+            "2: [main] greeting: has a ${...} whose source is none of env, file and credential; "
+            "it is taken as it stands",
+        )
+
+    def test_missing(self) -> None:
+        """What cannot be had is a problem that names it; several in one value are several."""
+        self.assertEqual(
+            self.problems("[main]\ngreeting = ${env:NO} ${file:/no/such}\n   ${credential:nope}\n"),
+            [
+                "2: [main] greeting: environment variable NO is not set; ${env:NO:-...} would give a default",
+                "2: [main] greeting: cannot read the file /no/such: no such file or directory",
+                "3: [main] greeting: credential nope cannot be had: $CREDENTIALS_DIRECTORY is not set; systemd sets it "
+                "for a unit with LoadCredential=",
+            ],
+        )
+        self.environ = {"CREDENTIALS_DIRECTORY": self.cwd}
+        self.assertEqual(
+            self.problem("[main]\ngreeting = ${credential:nope}\n"),
+            "2: [main] greeting: credential nope cannot be read: no such file or directory",
+        )
+
+    def test_malformed(self) -> None:
+        """What is no name is a problem, and is not repeated: it may be anything."""
+        for value, words in (
+            ("${env:}", "${env:NAME} needs the name of an environment variable: letters, digits and _"),
+            ("${env:S3CRET-1}", "${env:NAME} needs the name of an environment variable: letters, digits and _"),
+            ("${env:S3CRET", "${env: is not closed by a }"),
+            ("${file:}", "${file:/path} needs the path of a file"),
+            ("${credential:../S3CRET}", "${credential:NAME} needs the name of a credential, without a /"),
+            ("${credential:..}", "${credential:NAME} needs the name of a credential, without a /"),
+        ):
+            self.assertEqual(self.problem(f"[main]\ngreeting = {value}"), f"2: [main] greeting: {words}")
+
+    def test_unusable_file(self) -> None:
+        os.mkdir(os.path.join(self.cwd, "directory"))
+        self.write("latin", b"\xe9")
+        self.write("nul", b"a\0b")
+        for name, words in (
+            ("directory", "is a directory"),
+            ("latin", "it is not UTF-8 text"),
+            ("nul", "it has a NUL byte, so it is no text"),
+        ):
+            problem = self.problem(f"[main]\ngreeting = ${{file:{name}}}")
+            self.assertEqual(problem, f"2: [main] greeting: cannot read the file {name}: {words}")
+
+    def test_env_not_utf8(self) -> None:
+        """Bytes of the environment that are no text are found here, not when they are sent."""
+        self.environ = {"A": "\udce9"}
+        self.assertEqual(
+            self.problem("[main]\ngreeting = ${env:A}"), "2: [main] greeting: environment variable A is not UTF-8"
+        )
+
+    def test_values_are_not_shown(self) -> None:
+        """A problem shows a value as it stands in the file, not what was put in."""
+        self.environ = {"A": "S3CRET"}
+        self.assertEqual(
+            self.problem("[main]\ninterval = ${env:A}"),
+            '2: [main] interval: must be a number of seconds greater than 0, not "${env:A}"',
+        )
+
+    def test_list_in_a_file(self) -> None:
+        """A file may hold a list of several lines; they all have the place of the substitution."""
+        self.write("list", "http://a/\nhttp://b/, http://c/\n\nx\n")
+        problem = self.problem("[urls]\nprod =\n  ${file:list}\n")
+        self.assertEqual(problem, "3: [urls] prod: the URL must start with http:// or https://")
+        self.write("list", "http://a/\nhttp://b/, http://c/\n")
+        self.assertEqual(len(self.load("[urls]\nprod =\n  ${file:list}\n").tasks), 3)

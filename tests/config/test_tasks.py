@@ -1,0 +1,244 @@
+"""The lists of URLs and the sections of single tasks."""
+
+from __future__ import annotations
+
+from pypinger.domain.model import Task
+from pypinger.domain.urls import task_id
+from tests.config.samples import LoadingTestCase, pem_files
+
+
+class ListTests(LoadingTestCase):
+    def urls(self, text: str) -> list[str]:
+        return [task.url for task in self.load(text).tasks]
+
+    def test_separators(self) -> None:
+        """Commas and newlines separate, spaces and empty places are nothing; ``%2C`` stays in the URL."""
+        self.assertEqual(
+            self.urls("[urls]\nprod = http://a/ ,, http://b/?x=1%2C2\n   ,http://c/,\n\n  http://d/\n"),
+            ["http://a/", "http://b/?x=1%2C2", "http://c/", "http://d/"],
+        )
+
+    def test_each_bad_url(self) -> None:
+        """Every bad URL of both lists is a problem of its own, at its own line."""
+        self.assertEqual(
+            self.problems("[urls]\nprod = ftp://a/, http://b/\n  http://c:x/\n\n  d\ndev = http://\n"),
+            [
+                "2: [urls] prod: the URL's scheme must be http or https",
+                "3: [urls] prod: the URL's port must be a number from 1 to 65535",
+                "5: [urls] prod: the URL must start with http:// or https://",
+                "6: [urls] dev: the URL has no host",
+            ],
+        )
+
+    def test_duplicates(self) -> None:
+        """Of the same URL, userinfo apart, the first is kept; a warning shows the label of the other."""
+        text = "[urls]\nprod = http://h/?k=S3CRET\n  http://me:S3CRET@h/?k=S3CRET\n"
+        self.assertEqual(self.urls(text), ["http://h/?k=S3CRET"])
+        self.assertEqual(self.warnings_of(text), ["3: [urls] prod: http://h/?… is given twice, first in line 2"])
+
+    def test_active_list(self) -> None:
+        text = "[urls]\nprod = http://p/\ndev = http://d/\n[main]\ndebug = "
+        self.assertEqual(self.urls(text + "no"), ["http://p/"])
+        self.assertEqual(self.urls(text + "yes"), ["http://d/"])
+
+    def test_no_task(self) -> None:
+        self.assertEqual(
+            self.warnings_of("[urls]\nprod =\ndev = http://d/\n"), ["2: [urls] prod: there is no task to check"]
+        )
+
+    def test_task(self) -> None:
+        """A task has what its URL says and what [main] sets."""
+        settings = self.load(
+            "[main]\ninterval = 1\nerror_interval = 2\ntimeout = 3\ngrace = 4\nfailures = 5\nproxy = env\n"
+            "[urls]\nprod = https://me:pass%40word@h/x?k=query\n"
+        )
+        self.assertEqual(
+            settings.tasks,
+            (
+                Task(
+                    url="https://h/x?k=query",
+                    id=task_id("https://h/x?k=query"),
+                    name="h/x?…",
+                    label="https://h/x?…",
+                    credentials="me:pass@word",
+                    interval=1,
+                    error_interval=2,
+                    timeout=3,
+                    grace=4,
+                    failures=5,
+                    proxy="env",
+                ),
+            ),
+        )
+        self.assertEqual(settings.secrets, {"me:pass%40word", "pass%40word", "k=query"})
+
+    def test_short_secrets(self) -> None:
+        """A secret of three characters would mask half of every text; a lone user name is a token."""
+        self.assertEqual(
+            self.load("[urls]\nprod = http://me:abc@h/?a=b, http://token@h/x").secrets, {"me:abc", "token"}
+        )
+
+
+class SectionTests(LoadingTestCase):
+    def test_override(self) -> None:
+        """A section changes what it names, for its task only, and not the order."""
+        settings = self.load(
+            "[main]\ngrace = 9\n[task http://b/]\ninterval = 1\nerror_interval = 0\ntimeout = 3\nfailures = 5\n"
+            "proxy = http://p:1/\nname = B\ntoken_auth = no\n[urls]\nprod = http://a/, http://me:pw@b/\n"
+        )
+        a, b = settings.tasks
+        self.assertEqual((a.interval, a.name, a.token_auth, a.proxy), (60, "a/", True, None))
+        self.assertEqual(
+            b,
+            Task(
+                url="http://b/",
+                id=task_id("http://b/"),
+                name="B",
+                label="http://b/",
+                credentials="me:pw",
+                interval=1,
+                error_interval=0,
+                timeout=3,
+                grace=9,
+                failures=5,
+                proxy="http://p:1/",
+                token_auth=False,
+            ),
+        )
+        self.assertEqual(settings.interval, 60)
+
+    def test_own_tasks(self) -> None:
+        """A section for a URL of no list is a task, after the listed ones, in the order of the file."""
+        settings = self.load(
+            "[task http://[::1]:8000/x?a=b%20:c,d]\ntimeout = 1\n[task\thttp://b/]\n"
+            "[urls]\nprod = http://a/\n[task http://me:password@c/]\n"
+        )
+        self.assertEqual(
+            [task.url for task in settings.tasks],
+            ["http://a/", "http://[::1]:8000/x?a=b%20:c,d", "http://b/", "http://c/"],
+        )
+        self.assertEqual(settings.tasks[1].timeout, 1)
+        self.assertEqual(settings.tasks[3].credentials, "me:password")
+
+    def test_credentials_of_both(self) -> None:
+        """Userinfo of the section goes before that of the list."""
+        settings = self.load("[urls]\nprod = http://a:b@h/\n[task http://c:d@h/]\n")
+        self.assertEqual(settings.tasks[0].credentials, "c:d")
+
+    def test_inactive(self) -> None:
+        """A section for a URL of the other list does not make it a task, but is checked."""
+        text = "[urls]\nprod = http://a/\ndev = http://b/\n[task http://b/]\ninterval = "
+        self.assertEqual([task.url for task in self.load(f"{text}5").tasks], ["http://a/"])
+        self.assertEqual(len(self.problems(f"{text}x")), 1)
+
+    def test_bad_url(self) -> None:
+        """A section without a usable URL is a problem, and so is what is wrong in it; secrets stay hidden."""
+        advice = "the section must be like [task https://example.com/report]"
+        self.assertEqual(
+            self.problems("[task]\n[task ftp://me:S3CRET@h/?S3CRET]\ninterval = x\n"),
+            [
+                f"1: [task]: the URL is empty; {advice}",
+                f"2: [task ftp://…]: the URL's scheme must be http or https; {advice}",
+                '3: [task ftp://…] interval: must be a number of seconds greater than 0, not "x"',
+            ],
+        )
+
+    def test_twice(self) -> None:
+        """Two sections for one task are a problem, though their headers differ."""
+        self.assertEqual(
+            self.problem("[task http://h/?S3CRET]\n[task http://me:S3CRET@h/?S3CRET]\n"),
+            "2: [task http://h/?…]: this task has a section already, in line 1",
+        )
+
+
+class ProxyTests(LoadingTestCase):
+    def proxies(self, main: str, task: str) -> list[str | None]:
+        settings = self.load(
+            f"[main]\nproxy = {main}\n[urls]\nprod = http://a/, http://b/\n[task http://b/]\nproxy = {task}\n"
+        )
+        self.assertEqual(settings.proxy, settings.tasks[0].proxy)
+        return [task.proxy for task in settings.tasks]
+
+    def test_inherited(self) -> None:
+        self.assertEqual(self.proxies("", ""), [None, None])
+        self.assertEqual(self.proxies("ENV", ""), ["env", "env"])
+        self.assertEqual(self.proxies("http://p:3128", "direct"), ["http://p:3128", None])
+        self.assertEqual(self.proxies("direct", "env"), [None, "env"])
+
+    def test_userinfo_is_secret(self) -> None:
+        settings = self.load("[main]\nproxy = http://me:password@p:1\n")
+        self.assertEqual(settings.proxy, "http://me:password@p:1")
+        self.assertEqual(settings.secrets, {"me:password", "password"})
+
+    def test_bad(self) -> None:
+        for proxy in (
+            "none",
+            "https://p/",
+            "http://p/x",
+            "http://p/?S3CRET",
+            "p:3128",
+            "http://me:S3CRET@:1",
+            "http://p:x",
+        ):
+            self.assertEqual(
+                self.problem(f"[main]\nproxy = {proxy}\n"),
+                "2: [main] proxy: must be env, direct, or a URL such as http://proxy.example.com:3128",
+            )
+
+
+class PemTests(LoadingTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.pem = pem_files(self.cwd)
+
+    def main(self, **options: str) -> str:
+        return "[main]\n" + "".join(f"{name} = {value}\n" for name, value in options.items())
+
+    def test_sound(self) -> None:
+        settings = self.load(
+            self.main(ca_file="ca.pem", client_cert=self.pem["client.pem"], client_key="client.key")
+            + "[urls]\nprod = http://a/, http://b/\n[task http://b/]\nclient_cert = both.pem\nca_file = both.pem\n"
+        )
+        a, b = settings.tasks
+        self.assertEqual(settings.ca_file, self.pem["ca.pem"])
+        self.assertEqual(
+            (a.ca_file, a.client_cert, a.client_key),
+            (self.pem["ca.pem"], self.pem["client.pem"], self.pem["client.key"]),
+        )
+        self.assertEqual((b.ca_file, b.client_cert, b.client_key), (self.pem["both.pem"], self.pem["both.pem"], None))
+
+    def test_unreadable(self) -> None:
+        self.assertEqual(
+            self.problems(self.main(ca_file="/no/ca", client_cert="/no/cert", client_key="/no/key")),
+            [
+                "2: [main] ca_file: cannot read /no/ca: no such file or directory",
+                "3: [main] client_cert: cannot read /no/cert: no such file or directory",
+                "4: [main] client_key: cannot read /no/key: no such file or directory",
+            ],
+        )
+
+    def test_not_pem(self) -> None:
+        junk = self.write("junk.pem", "junk")
+        self.assertEqual(self.problem(self.main(ca_file=junk)), f"2: [main] ca_file: {junk} holds no PEM certificate")
+        self.assertEqual(
+            self.problem(self.main(client_cert=junk)), f"2: [main] client_cert: {junk} holds no PEM certificate"
+        )
+        self.assertEqual(
+            self.problem(self.main(client_cert="client.pem", client_key=junk)),
+            f"3: [main] client_key: {junk} holds no private key in PEM without a passphrase",
+        )
+        self.assertEqual(
+            self.problem(self.main(client_cert="client.pem")),
+            f"2: [main] client_cert: {self.pem['client.pem']} holds no private key in PEM without a passphrase",
+        )
+
+    def test_key_of_another(self) -> None:
+        self.assertEqual(
+            self.problem(self.main(client_cert="client.pem", client_key="other.key")),
+            f"3: [main] client_key: the private key does not belong to the certificate in {self.pem['client.pem']}",
+        )
+
+    def test_key_alone(self) -> None:
+        self.assertEqual(
+            self.problem(self.main(client_key="client.key")), "2: [main] client_key: is of no use without client_cert"
+        )
