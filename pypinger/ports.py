@@ -15,6 +15,7 @@ import msgspec
 
 from pypinger.domain.model import (
     Alert,
+    Check,
     Delivery,
     Instant,
     Observation,
@@ -189,10 +190,11 @@ class Kept(msgspec.Struct, frozen=True):
 
 class Store(Protocol):
     """
-    Keeps states and the outbox.
+    Keeps states, the outbox, and the history that both come from.
 
-    What `commit` and `settle` were given is kept once their Deferred has fired; what `note` was given is kept within
-    a second.
+    What `commit`, `enqueue` and `settle` were given is kept once their Deferred has fired; what `note` was given is
+    kept within a second. A store that cannot write for a while (a full disk, an I/O error) never raises for it: it
+    says so through `trouble`, goes on from memory, and catches up by itself in the order of the calls.
     """
 
     def open(self) -> Kept:
@@ -202,17 +204,24 @@ class Store(Protocol):
         :raises StoreError: it cannot be used.
         """
 
-    def note(self, task: Task, state: TaskState) -> None:
-        """A check changed nothing that anyone is told of; keep its figures some time within the next second."""
+    def note(self, task: Task, state: TaskState, check: Check) -> None:
+        """A check changed nothing that anyone is told of; keep it some time within the next second."""
 
-    async def commit(self, task: Task, state: TaskState, deliveries: Sequence[Delivery]) -> None:
-        """Keep a change of a task's state together with one delivery per alert and channel, all or nothing."""
+    async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> None:
+        """
+        Keep a change of a task's state together with one delivery per alert and channel, all or nothing.
+
+        :param check: the check that made the change; None when only time did (a reminder) or the configuration.
+        """
 
     async def enqueue(self, deliveries: Sequence[Delivery]) -> None:
         """Keep deliveries of alerts of the daemon itself."""
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         """Keep how a delivery stands: its attempts, words and time of the next attempt are in `delivery`."""
+
+    def trouble(self) -> str | None:
+        """Say in words why it cannot write at present, or None while it can."""
 
     async def close(self) -> None:
         """Write what is still to be written, and close."""

@@ -230,9 +230,10 @@ class Monitor:
         if self._log_judged:
             self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=verdict.kind.value)
         before = watch.state
-        state, alerts = incidents.step(task, before, Check(now, observation.latency, finding, verdict))
+        check = Check(now, observation.latency, finding, verdict)
+        state, alerts = incidents.step(task, before, check)
         watch.rest = self._progress + BREATH
-        await self._record(watch, state, alerts)
+        await self._record(watch, state, check, alerts)
         self._board.checked(task, now)
         seen = state.report
         if seen is not None and (before.report is None or before.report.lastrun != seen.lastrun):
@@ -252,16 +253,16 @@ class Monitor:
     async def _remind(self, watch: Watch) -> None:
         state, alerts = incidents.remind(watch.task, watch.state, self._now())
         if alerts:
-            await self._record(watch, state, alerts)
+            await self._record(watch, state, None, alerts)
 
-    async def _record(self, watch: Watch, state: TaskState, alerts: Sequence[Alert]) -> None:
+    async def _record(self, watch: Watch, state: TaskState, check: Check | None, alerts: Sequence[Alert]) -> None:
         """Keep a new state and its alerts; only then show the one and send the others (contract, section 4)."""
         task, before = watch.task, watch.state
         deliveries = self._outbox.address(alerts)
-        if alerts or state.kind is not before.kind or state.incident != before.incident:
-            await self._store.commit(task, state, deliveries)
+        if check is None or alerts or state.kind is not before.kind or state.incident != before.incident:
+            await self._store.commit(task, state, check, deliveries)
         else:
-            self._store.note(task, state)
+            self._store.note(task, state, check)
         watch.state = state
         self._board.show(task, state)
         self._outbox.accept(alerts, deliveries)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pypinger.domain.model import Delivery, Outcome, Task, TaskState
+from pypinger.domain.model import Check, Delivery, Outcome, Task, TaskState
 from pypinger.ports import Kept
 
 _Key = tuple[str, str]
@@ -26,11 +26,11 @@ class MemoryStore:
         """See :meth:`pypinger.ports.Store.open`."""
         return Kept(states=dict(self._states), deliveries=tuple(self._pending.values()), dead=len(self._dead))
 
-    def note(self, task: Task, state: TaskState) -> None:
+    def note(self, task: Task, state: TaskState, check: Check) -> None:
         """See :meth:`pypinger.ports.Store.note`."""
         self._states[task.url] = state
 
-    async def commit(self, task: Task, state: TaskState, deliveries: Sequence[Delivery]) -> None:
+    async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> None:
         """See :meth:`pypinger.ports.Store.commit`."""
         self._states[task.url] = state
         await self.enqueue(deliveries)
@@ -50,6 +50,10 @@ class MemoryStore:
         self._pending.pop(key, None)
         if outcome is Outcome.DEAD:
             self._dead[key] = delivery
+
+    def trouble(self) -> str | None:
+        """See :meth:`pypinger.ports.Store.trouble`."""
+        return None
 
     async def close(self) -> None:
         """See :meth:`pypinger.ports.Store.close`."""

@@ -37,6 +37,13 @@ STATE = TaskState(
     incident=Incident(started=9.0, kind=Kind.LATE, reminded=9.5, alerts=1),
 )
 
+CHECK = Check(
+    at=10.0,
+    latency=0.25,
+    finding=Reported(200, Report(ok=True, lastrun=1.25)),
+    verdict=Verdict(Kind.LATE, "late", due=1.5),
+)
+
 
 def alert(number: int, event: Event = Event.PROBLEM, task: str = "a1") -> Alert:
     return Alert(id=f"{number:016x}", event=event, at=float(number), explanation="why", task=task, kind=Kind.LATE)
@@ -61,8 +68,8 @@ class StoreContract:
         store = self.make()
         store.open()
         deliveries = [Delivery(alert(1), "slack"), Delivery(alert(1), "sentry"), Delivery(alert(2), "slack")]
-        await store.commit(TASK, STATE, deliveries[:2])
-        await store.commit(TASK, STATE, deliveries[2:])
+        await store.commit(TASK, STATE, CHECK, deliveries[:2])
+        await store.commit(TASK, STATE, CHECK, deliveries[2:])
         _, kept = await self.reopen(store)
         self.assertEqual(dict(kept.states), {TASK.url: STATE})
         self.assertEqual(list(kept.deliveries), deliveries)
@@ -70,17 +77,17 @@ class StoreContract:
     async def test_noted_state_is_kept_when_closed(self: Any) -> None:
         store = self.make()
         store.open()
-        store.note(TASK, TaskState(pings=1))
-        store.note(OTHER, STATE)
-        store.note(TASK, TaskState(pings=2))
+        store.note(TASK, TaskState(pings=1), CHECK)
+        store.note(OTHER, STATE, CHECK)
+        store.note(TASK, TaskState(pings=2), CHECK)
         _, kept = await self.reopen(store)
         self.assertEqual(dict(kept.states), {TASK.url: TaskState(pings=2), OTHER.url: STATE})
 
     async def test_a_commit_is_not_undone_by_an_older_note(self: Any) -> None:
         store = self.make()
         store.open()
-        store.note(TASK, TaskState(pings=1))
-        await store.commit(TASK, STATE, [])
+        store.note(TASK, TaskState(pings=1), CHECK)
+        await store.commit(TASK, STATE, CHECK, [])
         _, kept = await self.reopen(store)
         self.assertEqual(dict(kept.states), {TASK.url: STATE})
 
@@ -96,7 +103,7 @@ class StoreContract:
         store = self.make()
         store.open()
         one, two, three = (Delivery(alert(number), "slack") for number in (1, 2, 3))
-        await store.commit(TASK, STATE, [one, two, three])
+        await store.commit(TASK, STATE, CHECK, [one, two, three])
         await store.settle(one, Outcome.SENT)
         await store.settle(two, Outcome.REPLACED)
         _, kept = await self.reopen(store)
@@ -106,7 +113,7 @@ class StoreContract:
         store = self.make()
         store.open()
         slack, sentry = Delivery(alert(1), "slack"), Delivery(alert(1), "sentry")
-        await store.commit(TASK, STATE, [slack, sentry])
+        await store.commit(TASK, STATE, CHECK, [slack, sentry])
         await store.settle(slack, Outcome.SENT)
         _, kept = await self.reopen(store)
         self.assertEqual(list(kept.deliveries), [sentry])
@@ -115,7 +122,7 @@ class StoreContract:
         store = self.make()
         store.open()
         delivery = Delivery(alert(1), "slack")
-        await store.commit(TASK, STATE, [delivery, Delivery(alert(2), "slack")])
+        await store.commit(TASK, STATE, CHECK, [delivery, Delivery(alert(2), "slack")])
         tried = msgspec.structs.replace(delivery, attempts=2, words="no answer", not_before=77.5)
         await store.settle(tried, Outcome.RETRY)
         _, kept = await self.reopen(store)
@@ -125,7 +132,7 @@ class StoreContract:
         store = self.make()
         store.open()
         delivery = Delivery(alert(1), "slack")
-        await store.commit(TASK, STATE, [delivery])
+        await store.commit(TASK, STATE, CHECK, [delivery])
         await store.settle(msgspec.structs.replace(delivery, attempts=1, words="channel_not_found"), Outcome.DEAD)
         _, kept = await self.reopen(store)
         self.assertEqual((list(kept.deliveries), kept.dead), ([], 1))
@@ -134,8 +141,8 @@ class StoreContract:
         store = self.make()
         store.open()
         delivery = Delivery(alert(1), "slack")
-        await store.commit(TASK, STATE, [delivery])
-        await store.commit(TASK, STATE, [delivery])
+        await store.commit(TASK, STATE, CHECK, [delivery])
+        await store.commit(TASK, STATE, CHECK, [delivery])
         _, kept = await self.reopen(store)
         self.assertEqual(list(kept.deliveries), [delivery])
 
@@ -143,7 +150,7 @@ class StoreContract:
         store = self.make()
         store.open()
         delivery = Delivery(alert(1), "slack")
-        await store.commit(TASK, STATE, [delivery])
+        await store.commit(TASK, STATE, CHECK, [delivery])
         await store.settle(delivery, Outcome.SENT)
         await store.settle(delivery, Outcome.RETRY)
         _, kept = await self.reopen(store)

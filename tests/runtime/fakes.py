@@ -7,7 +7,19 @@ from collections.abc import Callable, Sequence
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from pypinger.domain.model import Alert, Answer, Delivery, Event, Instant, Observation, Outcome, Report, Task, TaskState
+from pypinger.domain.model import (
+    Alert,
+    Answer,
+    Check,
+    Delivery,
+    Event,
+    Instant,
+    Observation,
+    Outcome,
+    Report,
+    Task,
+    TaskState,
+)
 from pypinger.domain.times import iso
 from pypinger.store.memory import MemoryStore
 
@@ -110,12 +122,12 @@ class SlowStore(MemoryStore):
         self.settled: list[tuple[str, Outcome]] = []
         self.broken: Exception | None = None
 
-    async def commit(self, task: Task, state: TaskState, deliveries: Sequence[Delivery]) -> None:
+    async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> None:
         if self.slow:
             gate: Deferred[None] = Deferred()
             self.waiting.append(gate)
             await gate
-        await super().commit(task, state, deliveries)
+        await super().commit(task, state, check, deliveries)
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         if self.broken is not None:

@@ -30,7 +30,7 @@ class OutboxCase(SynchronousTestCase):
 
     def alert(self, *alerts: Alert) -> None:
         deliveries = self.outbox.address(alerts)
-        self.successResultOf(Deferred.fromCoroutine(self.store.commit(make_task(), TaskState(), deliveries)))
+        self.successResultOf(Deferred.fromCoroutine(self.store.commit(make_task(), TaskState(), None, deliveries)))
         self.outbox.accept(alerts, deliveries)
 
 
