@@ -1,6 +1,7 @@
 """
 Packaging. All of it is here: ``twisted.plugins`` must be listed as a package though it has no ``__init__.py``
-(with one, it would hide Twisted's own plugins), and ``package_dir`` makes an editable install find it too.
+(with one, it would hide Twisted's own plugins), and ``package_dir`` makes an editable install find it too. Packages are
+listed one by one, for looking for them would find no ``twisted.plugins``; a test sees that none is forgotten.
 """
 
 from pathlib import Path
@@ -37,8 +38,9 @@ setup(
         "pypinger": ["py.typed"],
         "pypinger.store": ["schema/*.sql"],
         "pypinger.web": ["static/*"],
-        "pypinger.cli": ["*.ini"],
     },
+    # Where people who have only the wheel find them: /opt/py-pinger/share/py-pinger, say.
+    data_files=[("share/py-pinger", ["pinger_template.ini", "py-pinger.service"])],
     install_requires=[
         "twisted>=25.5",
         "treq>=25.5",
@@ -53,12 +55,13 @@ setup(
     extras_require={
         "test": [
             "build",
-            "coverage[toml]>=7.6",
+            "coverage[toml]>=7.10",
             "hypothesis>=6.120",
             "kent>=2.1",
             "mypy>=1.14",
             "mypy-zope>=1.0.9",
             "ruff>=0.9",
+            "setuptools>=77",
             "slack-sdk>=3.34",
             "trustme>=1.2",
         ],

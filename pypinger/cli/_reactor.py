@@ -1,0 +1,44 @@
+"""Running one coroutine in the reactor to its end: what the short-lived commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+#: The exit code of a command that was interrupted, as shells have it.
+INTERRUPTED = 130
+
+
+def run_until_done(main: Callable[[Any], Coroutine[Any, Any, int]], broken: int) -> int:
+    """
+    Run `main` with the reactor, and stop the reactor after it.
+
+    :param broken: the exit code if `main` raises, which is a bug of ours.
+    :returns: the exit code: what `main` returned.
+    """
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred
+    from twisted.logger import globalLogBeginner
+
+    from pypinger.runtime.clock import use_monotonic_time
+
+    running: Any = reactor
+    use_monotonic_time(running)
+    # What libraries log is no answer to who asked at the prompt.
+    globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+    code = INTERRUPTED
+
+    async def until_done() -> None:
+        nonlocal code
+        try:
+            code = await main(running)
+        except Exception as error:
+            print(f"UNKNOWN - unexpected {type(error).__name__}: please report this", file=sys.stderr)
+            code = broken
+        finally:
+            running.stop()
+
+    running.callWhenRunning(lambda: Deferred.fromCoroutine(until_done()))
+    running.run()
+    return code

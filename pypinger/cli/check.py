@@ -1,0 +1,190 @@
+"""
+``pypinger check``: one report, judged once, in the form of a plugin for Nagios and Icinga.
+
+Fetching, reading and judging are the daemon's own; this finds the task's settings and writes the verdict down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from pypinger.cli import UNKNOWN
+from pypinger.config import ConfigErrors, load, pem
+from pypinger.config.settings import Settings, StoreSettings, TokenAuth
+from pypinger.domain import judge, report, urls
+from pypinger.domain.model import Answer, Check, Fault, Instant, NoAnswer, Observation, Reported, Seconds, Status, Task
+from pypinger.domain.texts import one_line
+from pypinger.domain.times import iso
+from pypinger.notify import channels
+
+#: What a plugin says, and exits with, for each status.
+STATES: dict[Status, tuple[str, int]] = {
+    Status.OK: ("OK", 0),
+    Status.SLEEPING: ("WARNING", 1),
+    Status.ERROR: ("CRITICAL", 2),
+}
+
+
+class NotChecked(Exception):
+    """The check could not be made; ``str()`` of it says why."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Check and print.
+
+    :returns: the exit code (contract, the command's own: 0 ok, 1 sleeping, 2 error, 3 unknown).
+    """
+    try:
+        settings = _settings(arguments)
+        if "://" not in arguments.target:
+            task = _overridden(Task(url="", id="", name="", label=arguments.target), arguments)
+            return _print(task, _judged(task, _read(arguments.target, settings.max_body)), settings)
+        task = _overridden(_task(arguments.target, settings), arguments)
+    except NotChecked as error:
+        return _unknown(error)
+
+    async def fetch(reactor: Any) -> int:
+        from pypinger.http.fetcher import TaskFetcher
+
+        fetcher = TaskFetcher(reactor, token=settings.token_auth, max_body=settings.max_body)
+        try:
+            return _print(task, _judged(task, await fetcher.fetch(task)), settings)
+        except NotChecked as error:
+            return _unknown(error)
+
+    from pypinger.cli._reactor import run_until_done
+
+    return run_until_done(fetch, UNKNOWN)
+
+
+def lines(task: Task, check: Check) -> Iterator[str]:
+    """What is printed of a check: the plugin line with its performance data, then the details."""
+    verdict, finding = check.verdict, check.finding
+    word, _ = STATES[verdict.status]
+    kind = "" if verdict.status is Status.OK else f"{verdict.kind.value}: "
+    figures = " ".join(_figures(task, check))
+    yield f"{word} - {kind}{fit(verdict.explanation)}" + (f" | {figures}" if figures else "")
+    details: list[tuple[str, str | None]] = [("task", task.label), ("kind", verdict.kind.value)]
+    if isinstance(finding, Reported):
+        found = finding.report
+        details += ("process", found.process), ("server", found.server), ("reason", found.reason)
+        details.append(("last run", iso(found.lastrun)))
+    details += ("due", iso(verdict.due)), ("next change", iso(verdict.next_change))
+    for name, text in details:
+        if text:
+            yield f"{name}: {fit(text)}"
+
+
+def fit(text: str) -> str:
+    """`text` on one line and without ``|``, which would begin performance data."""
+    return one_line(text).replace("|", "\N{BROKEN BAR}")
+
+
+def _figures(task: Task, check: Check) -> Iterator[str]:
+    """The performance data; the thresholds of the age are the due time and the end of the grace."""
+    if task.url:
+        yield f"latency={check.latency:.3f}s;;;0;{task.timeout:g}"
+    if isinstance(check.finding, Reported):
+        lastrun, due = check.finding.report.lastrun, check.verdict.due
+        thresholds = "" if due is None else f";{due - lastrun:.0f};{due + task.grace - lastrun:.0f}"
+        yield f"age={check.at - lastrun:.0f}s{thresholds}"
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """What the ini file says, the defaults without one; and a header of the command line instead of its token."""
+    settings = Settings(path="", store=StoreSettings(path=":memory:"))
+    if arguments.config is not None:
+        try:
+            settings = load(arguments.config, channels=channels(), environ=os.environ)
+        except ConfigErrors as errors:
+            raise NotChecked(f"the ini file is not sound: {errors.problems[0]}") from None
+    if arguments.header is None:
+        return settings
+    name, colon, value = (part.strip() for part in arguments.header.partition(":"))
+    if not (name and colon and value and f"{name}{value}".isascii() and f"{name}{value}".isprintable()):
+        raise NotChecked("--header must be like 'X-Auth-Token: abc'")
+    return msgspec.structs.replace(
+        settings, token_auth=TokenAuth(header=name, token=value), secrets=settings.secrets | {value}
+    )
+
+
+def _task(text: str, settings: Settings) -> Task:
+    """The task that the ini file has for this URL, or one with its general settings."""
+    try:
+        url = urls.parse(text)
+    except ValueError as error:
+        raise NotChecked(str(error)) from None
+    for task in settings.tasks:
+        if task.url == url.url:
+            return task
+    return Task(
+        url=url.url,
+        id=url.id,
+        name=url.label,
+        label=url.label,
+        credentials=url.credentials,
+        timeout=settings.timeout,
+        ca_file=settings.ca_file,
+        proxy=settings.proxy,
+    )
+
+
+def _overridden(task: Task, arguments: argparse.Namespace) -> Task:
+    """The task with what the command line sets."""
+    if arguments.ca_file is not None:
+        ca_file = os.path.abspath(arguments.ca_file)
+        if words := pem.check_ca(ca_file):
+            raise NotChecked(f"--ca-file: {words}")
+        task = msgspec.structs.replace(task, ca_file=ca_file)
+    if arguments.timeout == 0:
+        raise NotChecked("--timeout must be more than 0")
+    timeout: Seconds = task.timeout if arguments.timeout is None else arguments.timeout
+    grace: Seconds = task.grace if arguments.grace is None else arguments.grace
+    return msgspec.structs.replace(task, timeout=timeout, grace=grace)
+
+
+def _read(path: str, max_body: int) -> Observation:
+    """A report from a file, under the limit that one from the network has."""
+    try:
+        if path == "-":
+            body = sys.stdin.buffer.read(max_body + 1)
+        else:
+            with open(path, "rb") as file:
+                body = file.read(max_body + 1)
+    except (OSError, ValueError) as error:
+        raise NotChecked(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    if len(body) > max_body:
+        return NoAnswer(Fault.TOO_LARGE, f"the file is larger than {max_body:,} bytes", 0.0)
+    return Answer(200, body, 0.0)
+
+
+def _judged(task: Task, observation: Observation) -> Check:
+    """
+    The check that this observation makes.
+
+    :raises NotChecked: nothing can be said of the task, for the fault is on this side.
+    """
+    if isinstance(observation, NoAnswer) and observation.fault is Fault.OWN:
+        raise NotChecked(observation.words)
+    now: Instant = time.time()
+    finding = report.read(observation)
+    return Check(now, observation.latency, finding, judge.judge(finding, task.grace, now))
+
+
+def _unknown(error: NotChecked) -> int:
+    print(f"UNKNOWN - {fit(str(error))}")
+    return UNKNOWN
+
+
+def _print(task: Task, check: Check, settings: Settings) -> int:
+    text = "\n".join(lines(task, check))
+    print(urls.Secrets(settings.secrets).scrub(text))
+    return STATES[check.verdict.status][1]

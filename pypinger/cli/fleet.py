@@ -1,0 +1,211 @@
+"""
+A fleet of sample task endpoints: one of every kind that Py Pinger tells apart, for a first look and for tests.
+
+What an endpoint answers is a function of the time and of when the fleet was started, so that tests can ask for any
+moment. Listening, and the ini file that names the fleet's URLs, are left to :mod:`pypinger.cli.demo`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+from twisted.web.iweb import IRequest
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from pypinger.domain.model import Instant
+from pypinger.domain.times import DAY, MINUTE, iso
+from pypinger.ports import WallClock
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """
+    What an endpoint sends.
+
+    :ivar complete: False to leave the client waiting for the rest of the body.
+    """
+
+    body: bytes
+    code: int = 200
+    location: str = ""
+    complete: bool = True
+
+
+#: What an endpoint sends at a moment: ``(started, now)``; None to send nothing at all, ever.
+Behaviour: TypeAlias = Callable[[Instant, Instant], Sent | None]
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One sample task: its path, what people call it, and how it behaves."""
+
+    path: str
+    name: str
+    behaviour: Behaviour
+
+
+def _report(code: int = 200, **members: Any) -> Sent:
+    return Sent(json.dumps(members).encode(), code)
+
+
+def _every(period: float, now: Instant) -> str | None:
+    """The latest run of a task that runs every `period` seconds without fail."""
+    return iso(now // period * period)
+
+
+def _healthy(started: Instant, now: Instant) -> Sent:
+    return _report(status="ok", lastrun=_every(60, now), frequency=1, process="billing", server="app-1")
+
+
+def _healthy_daily(started: Instant, now: Instant) -> Sent:
+    return _report(status="OK", lastrun=_every(DAY, now), frequency=1440, process="backup", server="db-1")
+
+
+def _late(started: Instant, now: Instant) -> Sent:
+    return _report(status="ok", lastrun=iso(started - 45 * MINUTE), frequency=10, process="import", server="app-2")
+
+
+def _stalling(started: Instant, now: Instant) -> Sent:
+    """Runs every 15 s for two minutes, then not at all for two minutes."""
+    rest = (now - started) % 240
+    ran = now - (rest % 15 if rest < 120 else rest - 105)
+    return _report(status="ok", lastrun=iso(ran), frequency=0.25, process="queue", server="app-2")
+
+
+def _failing(started: Instant, now: Instant) -> Sent:
+    reason = "pg_dump: error: connection to server at db-2 failed: No space left on device"
+    return _report(
+        status="error", lastrun=_every(300, now), frequency=5, reason=reason, process="backup", server="db-2"
+    )
+
+
+def _failing_with_500(started: Instant, now: Instant) -> Sent:
+    return _report(
+        500, status="error", lastrun=_every(300, now), frequency=5, reason="division by zero", server="app-1"
+    )
+
+
+def _ok_with_503(started: Instant, now: Instant) -> Sent:
+    return _report(503, status="ok", lastrun=_every(300, now), frequency=5, process="search", server="app-3")
+
+
+def _sleeping(started: Instant, now: Instant) -> Sent:
+    start = time.strftime("%H:%M", time.gmtime(started - 60 * MINUTE))
+    sleep = [{"start": start, "duration": 480}]
+    return _report(status="ok", lastrun=iso(started - 65 * MINUTE), frequency=10, sleep=sleep, process="orders")
+
+
+def _flapping(started: Instant, now: Instant) -> Sent:
+    """Fine for 40 s, failing for 20 s."""
+    if (now - started) % 60 < 40:
+        return _report(status="ok", lastrun=_every(10, now), frequency=1, process="feeds", server="app-3")
+    return _report(
+        status="error",
+        lastrun=_every(10, now),
+        frequency=1,
+        reason="partner answered 502",
+        process="feeds",
+        server="app-3",
+    )
+
+
+def _future(started: Instant, now: Instant) -> Sent:
+    return _report(status="ok", lastrun=iso(started + DAY), frequency=60, process="clock", server="app-4")
+
+
+def _hanging(started: Instant, now: Instant) -> None:
+    return None
+
+
+def _stopping_short(started: Instant, now: Instant) -> Sent:
+    return Sent(b'{"status": "ok", "lastr', complete=False)
+
+
+def _no_json(started: Instant, now: Instant) -> Sent:
+    return Sent(b"<!DOCTYPE html><title>Welcome to nginx!</title>")
+
+
+def _bad_sleep(started: Instant, now: Instant) -> Sent:
+    return _report(status="ok", lastrun=_every(60, now), sleep=[{"start": "25:00", "duration": 60}])
+
+
+def _server_error(started: Instant, now: Instant) -> Sent:
+    return Sent(b"<h1>Internal Server Error</h1>", 500)
+
+
+def _redirecting(started: Instant, now: Instant) -> Sent:
+    return Sent(b"", 302, "/healthy")
+
+
+def _going_round(started: Instant, now: Instant) -> Sent:
+    return Sent(b"", 302, "/going-round")
+
+
+def _huge(started: Instant, now: Instant) -> Sent:
+    return Sent(b" " * 1_000_000)
+
+
+def _hostile(started: Instant, now: Instant) -> Sent:
+    script = "<script>alert('not escaped')</script> & <!channel>"
+    return _report(status="error", lastrun=_every(60, now), frequency=1, reason=script, process=script, server=script)
+
+
+SAMPLES = (
+    Sample("healthy", "Invoices", _healthy),
+    Sample("healthy-daily", "Nightly backup", _healthy_daily),
+    Sample("late", "Price import", _late),
+    Sample("stalling", "Mail queue (stalls every few minutes)", _stalling),
+    Sample("failing", "Backup of db-2", _failing),
+    Sample("failing-with-500", "Report in an answer with code 500", _failing_with_500),
+    Sample("ok-with-503", "Search index (says ok, with code 503)", _ok_with_503),
+    Sample("sleeping", "Orders (asleep)", _sleeping),
+    Sample("flapping", "Partner feeds (flapping)", _flapping),
+    Sample("future", "A server with a wrong clock", _future),
+    Sample("hanging", "Hangs", _hanging),
+    Sample("stopping-short", "Stops in the middle of its report", _stopping_short),
+    Sample("no-json", "Answers with a web page", _no_json),
+    Sample("bad-sleep", "Says nonsense about its sleep", _bad_sleep),
+    Sample("server-error", "Answers 500", _server_error),
+    Sample("redirecting", "Redirects to Invoices", _redirecting),
+    Sample("going-round", "Redirects to itself", _going_round),
+    Sample("huge", "Sends a megabyte", _huge),
+    Sample("hostile", "Tries to inject script", _hostile),
+)
+
+
+class Fleet(Resource):
+    """
+    The samples as a web resource: each at ``/`` and its path.
+
+    :param now: the wall clock; its time at this moment is when the fleet was started.
+    """
+
+    isLeaf = True
+
+    def __init__(self, now: WallClock) -> None:
+        Resource.__init__(self)
+        self._now = now
+        self._started = now()
+        self._samples = {b"/" + sample.path.encode(): sample for sample in SAMPLES}
+
+    def render(self, request: IRequest) -> bytes | int:
+        """Answer as the sample at the request's path does, 404 where there is none."""
+        sample = self._samples.get(request.path)
+        if sample is None:
+            request.setResponseCode(404)
+            return b"no such task\n"
+        sent = sample.behaviour(self._started, self._now())
+        if sent is None:
+            return NOT_DONE_YET
+        request.setResponseCode(sent.code)
+        request.setHeader(b"content-type", b"application/json" if sent.body.startswith(b"{") else b"text/html")
+        if sent.location:
+            request.setHeader(b"location", sent.location.encode())
+        if not sent.complete:
+            request.setHeader(b"content-length", b"200")
+            request.write(sent.body)
+            return NOT_DONE_YET
+        return sent.body

@@ -1,0 +1,104 @@
+"""
+``pypinger notify-test``: one alert, marked as a test, through every channel at once, and what each service said.
+
+It is sent once: retrying is the daemon's, and would only hide what is to be found out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from socket import gethostname
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, gatherResults
+
+from pypinger.config import ConfigErrors, load
+from pypinger.domain.incidents import daemon_alert
+from pypinger.domain.model import Alert, Event, Seconds
+from pypinger.domain.texts import one_line
+from pypinger.domain.urls import Secrets
+from pypinger.notify import channels
+from pypinger.ports import DeliveryError, Notifier
+
+#: Exit codes.
+ACCEPTED, REFUSED, NOT_SENT = 0, 1, 2
+
+
+class Result(msgspec.Struct, frozen=True):
+    """
+    What came of one channel's attempt.
+
+    :ivar words: the service's own.
+    :ivar took: seconds.
+    """
+
+    channel: str
+    accepted: bool
+    words: str
+    took: Seconds
+
+    def __str__(self) -> str:
+        state = "accepted" if self.accepted else "NOT ACCEPTED"
+        return f"{self.channel}: {state} after {self.took:.2f} s: {one_line(self.words)}"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Send, and print a line a channel.
+
+    :returns: the exit code: 0 all accepted, 1 one was not, 2 nothing could be sent.
+    """
+    registry = channels()
+    try:
+        settings = load(arguments.ini, channels=registry, environ=os.environ)
+    except ConfigErrors as errors:
+        print(errors, file=sys.stderr)
+        return NOT_SENT
+    if not settings.channels:
+        print(f"{settings.path}: no channel is configured", file=sys.stderr)
+        return NOT_SENT
+    if settings.only_log:
+        print(f"{settings.path}: [main] only_log is true, so that nothing may leave this machine", file=sys.stderr)
+        return NOT_SENT
+
+    async def send(reactor: Any) -> int:
+        from pypinger.http.client import ChannelClient
+
+        client = ChannelClient(reactor)
+        notifiers = [registry[each.name].notifier(each.values, client, time.time) for each in settings.channels]
+        words = f"This is a test, nobody needs to act. It was sent by pypinger notify-test on {gethostname()}."
+        results = await send_to_all(notifiers, daemon_alert(Event.TEST, words, time.time()), reactor.seconds)
+        secrets = Secrets(settings.secrets)
+        for result in results:
+            print(secrets.scrub(str(result)))
+        return ACCEPTED if all(result.accepted for result in results) else REFUSED
+
+    from pypinger.cli._reactor import run_until_done
+
+    return run_until_done(send, NOT_SENT)
+
+
+async def send_to_all(notifiers: Sequence[Notifier], alert: Alert, seconds: Callable[[], Seconds]) -> list[Result]:
+    """
+    Send `alert` through all channels at once.
+
+    :param seconds: a monotonic clock.
+    :returns: the results, in the order of the channels.
+    """
+
+    async def attempt(notifier: Notifier) -> Result:
+        start = seconds()
+        try:
+            words = await notifier.send([alert])
+        except DeliveryError as error:
+            return Result(notifier.name, False, error.words, seconds() - start)
+        return Result(notifier.name, True, words, seconds() - start)
+
+    return await gatherResults(
+        [Deferred.fromCoroutine(attempt(notifier)) for notifier in notifiers], consumeErrors=True
+    )

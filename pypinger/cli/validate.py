@@ -1,0 +1,40 @@
+"""``pypinger validate``: an ini file read as the daemon reads it, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+
+from pypinger.config import ConfigErrors, load
+from pypinger.config.settings import Settings
+from pypinger.notify import channels
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Print a summary of a sound file, or every problem on standard error.
+
+    :returns: the exit code: 0 sound, 1 not.
+    """
+    try:
+        settings = load(arguments.ini, channels=channels(), environ=os.environ)
+    except ConfigErrors as errors:
+        print(errors, file=sys.stderr)
+        return 1
+    for warning in settings.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print("\n".join(summary(settings)))
+    return 0
+
+
+def summary(settings: Settings) -> Iterator[str]:
+    """What the file amounts to, in a few lines without any secret."""
+    yield f"{settings.path} is sound"
+    yield f"tasks: {len(settings.tasks)}, from [urls] {'dev' if settings.debug else 'prod'} and [task URL] sections"
+    names = ", ".join(channel.name for channel in settings.channels) or "none"
+    yield f"channels: {names}" + (" (only_log is true: nothing is sent)" if settings.only_log else "")
+    yield f"token for the tasks: {'no' if settings.token_auth is None else 'yes'}"
+    yield f"pages: {settings.web.endpoint}"
+    yield f"store: {settings.store.path}"

@@ -1,0 +1,193 @@
+"""``pypinger check``: what it says of a report, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.server import Site
+
+from pypinger.cli import check
+from pypinger.cli.fleet import Fleet
+from pypinger.domain import judge
+from pypinger.domain.model import Check, Fault, NoAnswer, Report, Reported, Task, Verdict
+from pypinger.domain.times import iso
+from tests.cli.processes import Process
+from tests.cli.test_command import pypinger
+
+
+class FileTests(SynchronousTestCase):
+    def write(self, body: bytes) -> str:
+        path = self.mktemp()
+        Path(path).write_bytes(body)
+        return path
+
+    def check(self, *arguments: str, **members: object) -> tuple[int, list[str]]:
+        report = {"status": "ok", "lastrun": iso(time.time()), **members}
+        code, out, err = pypinger("check", self.write(json.dumps(report).encode()), *arguments)
+        self.assertEqual(err, "")
+        return code, out.splitlines()
+
+    def test_ok(self) -> None:
+        code, lines = self.check(process="import", server="app-1", frequency=5)
+        self.assertEqual(code, 0)
+        self.assertRegex(lines[0], r"\AOK - last ran .+; runs every 5 min; .+ \| age=\d+s;300;360\Z")
+        self.assertIn("process: import", lines)
+        self.assertIn("server: app-1", lines)
+
+    def test_sleeping(self) -> None:
+        code, lines = self.check(sleep=[{"start": "00:00", "duration": 1440}])
+        self.assertEqual(code, 1)
+        self.assertRegex(lines[0], r"\AWARNING - sleeping: .+ \| age=\d+s\Z")
+
+    def test_error(self) -> None:
+        code, lines = self.check(status="error", reason="disk | full\nreally")
+        self.assertEqual(code, 2)
+        self.assertTrue(lines[0].startswith("CRITICAL - failed: "), lines[0])
+        self.assertEqual(lines[0].count("|"), 1)
+        self.assertIn("reason: disk ¦ full really", lines)
+
+    def test_grace(self) -> None:
+        lastrun = iso(time.time() - 660 - 100)
+        self.assertEqual(self.check(lastrun=lastrun)[0], 2)
+        self.assertEqual(self.check("--grace", "500", lastrun=lastrun)[0], 0)
+
+    def test_future(self) -> None:
+        code, lines = self.check(lastrun=iso(time.time() + 3600))
+        self.assertEqual(code, 2)
+        self.assertRegex(lines[0], r"\ACRITICAL - future: .* \| age=-\d+s")
+
+    def test_no_report(self) -> None:
+        for body in (b"", b"[]", b"\xff", b"[" * 60_000, b'{"status": "ok"}'):
+            code, out, _ = pypinger("check", self.write(body))
+            self.assertEqual(code, 2)
+            self.assertRegex(out, r"\ACRITICAL - invalid: [^|\n]+\n")
+
+    def test_too_large(self) -> None:
+        code, out, _ = pypinger("check", self.write(b" " * 70_000))
+        self.assertEqual(code, 2)
+        self.assertIn("larger than 65,536 bytes", out)
+
+    def test_standard_input(self) -> None:
+        body = json.dumps({"status": "ok", "lastrun": iso(time.time())}).encode()
+        self.patch(sys, "stdin", TextIOWrapper(BytesIO(body)))
+        self.assertEqual(pypinger("check", "-")[0], 0)
+
+    def test_not_checked(self) -> None:
+        report = self.write(b"{}")
+        mistakes = {
+            ("/nowhere/at/all",): "cannot read /nowhere/at/all: No such file or directory",
+            (".",): "cannot read .: Is a directory",
+            ("a\0b",): "cannot read a b: embedded null byte",
+            ("ftp://example.com/",): "the URL's scheme must be http or https",
+            ("http://:secret@/",): "the URL has no host",
+            (report, "--config", "/nowhere.ini"): "the ini file is not sound: /nowhere.ini: cannot read",
+            (report, "--header", "X-Auth-Token"): "--header must be like",
+            (report, "--header", "X: a\nb"): "--header must be like",
+            (report, "--ca-file", report): "--ca-file: ",
+            (report, "--timeout", "0"): "--timeout must be more than 0",
+        }
+        for arguments, words in mistakes.items():
+            code, out, err = pypinger("check", *arguments)
+            self.assertEqual((code, err), (3, ""), arguments)
+            self.assertIn(f"UNKNOWN - {words}", out)
+            self.assertNotIn("secret", out)
+
+
+class PlanTests(SynchronousTestCase):
+    """Whose settings are used, asked of a run that stops short of the network."""
+
+    def planned(self, *arguments: str) -> Task:
+        from pypinger.cli import _parser
+
+        parsed = _parser().parse_args(["check", *arguments])
+        settings = check._settings(parsed)
+        return check._overridden(check._task(parsed.target, settings), parsed)
+
+    def ini(self, text: str) -> str:
+        path = self.mktemp()
+        Path(path).write_text(text)
+        return path
+
+    def test_defaults(self) -> None:
+        task = self.planned("http://user:pass@example.com/a?key=1")
+        self.assertEqual((task.url, task.credentials), ("http://example.com/a?key=1", "user:pass"))
+        self.assertEqual((task.label, task.timeout, task.grace), ("http://example.com/a?…", 20.0, 60.0))
+
+    def test_a_task_of_the_ini_file(self) -> None:
+        ini = self.ini("[main]\ntimeout = 7\n[task http://example.com/a]\ngrace = 300\n")
+        self.assertEqual(self.planned("http://example.com/a", "--config", ini).grace, 300.0)
+        other = self.planned("http://example.com/b", "--config", ini)
+        self.assertEqual((other.timeout, other.grace), (7.0, 60.0))
+
+    def test_the_command_line_is_stronger(self) -> None:
+        ini = self.ini("[task http://example.com/a]\ngrace = 300\ntimeout = 7\n")
+        task = self.planned("http://example.com/a", "--config", ini, "--grace", "1", "--timeout", "2")
+        self.assertEqual((task.timeout, task.grace), (2.0, 1.0))
+
+    def test_ca_file(self) -> None:
+        import trustme
+
+        path = self.mktemp()
+        trustme.CA().cert_pem.write_to_path(path)
+        self.assertEqual(self.planned("https://example.com/", "--ca-file", path).ca_file, os.path.abspath(path))
+
+
+class LinesTests(SynchronousTestCase):
+    def test_latency_of_what_was_fetched(self) -> None:
+        task = Task(url="http://h/", id="1", name="n", label="http://h/", timeout=7.5)
+        verdict = Verdict(judge.Kind.OK, "fine")
+        found = Check(1000.0, 0.0123, Reported(200, Report(ok=True, lastrun=990.0)), verdict)
+        self.assertEqual(
+            list(check.lines(task, found)),
+            [
+                "OK - fine | latency=0.012s;;;0;7.5 age=10s",
+                "task: http://h/",
+                "kind: ok",
+                "last run: 1970-01-01T00:16:30.000Z",
+            ],
+        )
+
+    def test_our_own_fault_is_no_verdict(self) -> None:
+        task = Task(url="http://h/", id="1", name="n", label="http://h/")
+        error = self.assertRaises(
+            check.NotChecked, check._judged, task, NoAnswer(Fault.OWN, "no file descriptors are left", 0.1)
+        )
+        self.assertEqual(str(error), "no file descriptors are left")
+
+
+class UrlTests(TestCase):
+    """As monitoring systems run it: a process, and a real server."""
+
+    def setUp(self) -> None:
+        port = reactor.listenTCP(0, Site(Fleet(time.time)), interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(port.stopListening)
+        self.base = f"http://127.0.0.1:{port.getHost().port}"
+
+    async def check(self, *arguments: str) -> tuple[int | None, str]:
+        process = Process(self, "check", *arguments)
+        code = await process.ended
+        self.assertEqual(process.err, b"")
+        return code, process.out.decode()
+
+    async def test_ok(self) -> None:
+        code, out = await self.check(f"{self.base}/healthy?key=marked", "--header", "X-Auth-Token: marked")
+        self.assertEqual(code, 0, out)
+        self.assertRegex(out, r"\AOK - [^\n|]+ \| latency=\d+\.\d{3}s;;;0;20 age=\d+s;60;120\n")
+        self.assertNotIn("marked", out)
+
+    async def test_time_limit(self) -> None:
+        code, out = await self.check(f"{self.base}/hanging", "--timeout", "0.3")
+        self.assertEqual(code, 2)
+        self.assertRegex(out, r"\ACRITICAL - unreachable: [^\n|]+ \| latency=\d+\.\d{3}s;;;0;0\.3\n")
+
+    async def test_nobody_listens(self) -> None:
+        code, out = await self.check("http://127.0.0.1:1/")
+        self.assertEqual(code, 2)
+        self.assertIn("unreachable", out)

@@ -1,0 +1,61 @@
+"""``pypinger validate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.cli.test_command import CHECKOUT, pypinger
+
+
+class ValidateTests(SynchronousTestCase):
+    def validate(self, text: str) -> tuple[int, str, str]:
+        self.path = self.mktemp()
+        Path(self.path).write_text(text)
+        return pypinger("validate", self.path)
+
+    def test_sound(self) -> None:
+        code, out, err = self.validate(
+            "[urls]\nprod = http://a.example/?k=s3cret\n[slack]\nchannel = c\ntoken = s3cret\n"
+            "[token_auth]\ntoken = s3cret\n[store]\npath = :memory:\n"
+        )
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(
+            out.splitlines(),
+            [
+                f"{self.path} is sound",
+                "tasks: 1, from [urls] prod and [task URL] sections",
+                "channels: slack",
+                "token for the tasks: yes",
+                "pages: tcp:3002:interface=127.0.0.1",
+                "store: :memory:",
+            ],
+        )
+
+    def test_what_is_off(self) -> None:
+        _, out, _ = self.validate("[main]\nonly_log = true\ndebug = true\n[urls]\ndev = http://a.example/\n")
+        self.assertIn("channels: none (only_log is true: nothing is sent)", out)
+        self.assertIn("token for the tasks: no", out)
+        self.assertIn("from [urls] dev", out)
+
+    def test_warnings(self) -> None:
+        code, _, err = self.validate("[urls]\nprod = http://a.example/, http://a.example/\n")
+        self.assertEqual(code, 0)
+        self.assertRegex(err, r"\Awarning: .+:2: \[urls\] prod: [^\n]+\n\Z")
+
+    def test_every_problem(self) -> None:
+        code, out, err = self.validate("[main]\ninterval = soon\n[slak]\n[slack]\ntoken = s3cret\n")
+        self.assertEqual((code, out), (1, ""))
+        self.assertEqual(len(err.splitlines()), 3, err)
+        self.assertIn(f"{self.path}:2: [main] interval: ", err)
+        self.assertNotIn("s3cret", err)
+
+    def test_no_file(self) -> None:
+        code, out, err = pypinger("validate", "/nowhere/pinger.ini")
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("/nowhere/pinger.ini", err)
+
+    def test_the_template(self) -> None:
+        code, _, err = pypinger("validate", str(CHECKOUT / "pinger_template.ini"))
+        self.assertEqual((code, err), (0, ""))

@@ -1,0 +1,198 @@
+"""What is shipped: the sdist, the wheel, the twistd plugin and the unit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import venv
+import zipfile
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from sysconfig import get_path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from pypinger import __version__
+
+CHECKOUT = Path(__file__).parent.parent
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "_trial_temp*", "pinger.ini")
+
+
+def run(*command: str | Path, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, within the time that a slow machine may take."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    return subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env={**inherited, **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@cache
+def directory() -> Path:
+    """A directory for what is built, away from the checkout."""
+    path = Path(tempfile.mkdtemp(prefix="pypinger-packaging-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def built(kind: str, source: Path) -> Path:
+    """Build as pip does, only in this environment, so that no index is needed."""
+    if find_spec("setuptools") is None:
+        raise SkipTest("setuptools is not installed here")
+    code = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(directory())!r}))"
+    result = run(sys.executable, "-c", code, cwd=source)
+    if result.returncode:
+        raise AssertionError(result.stdout + result.stderr)
+    return directory() / result.stdout.split()[-1]
+
+
+@cache
+def sdist() -> Path:
+    """The sdist."""
+    shutil.copytree(CHECKOUT, directory() / "source", ignore=LEFT_OUT)
+    return built("sdist", directory() / "source")
+
+
+@cache
+def wheel() -> Path:
+    """The wheel, made from the sdist."""
+    unpacked = directory() / "unpacked"
+    with tarfile.open(sdist()) as archive:
+        archive.extractall(unpacked, filter="data")
+    return built("wheel", next(unpacked.iterdir()))
+
+
+@cache
+def site() -> Path:
+    """The ``bin/python`` of an environment with the wheel, and with this environment's other packages."""
+    environment = directory() / "environment"
+    venv.create(environment, with_pip=False, symlinks=True)
+    python = environment / "bin" / "python"
+    packages = Path(
+        run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=CHECKOUT).stdout.strip()
+    )
+    with zipfile.ZipFile(wheel()) as archive:
+        archive.extractall(packages)
+    # Paths named by a .pth are searched, but the .pth files in them (an editable install's, say) are not read.
+    (packages / "others.pth").write_text(f"{get_path('purelib')}\n{get_path('platlib')}\n")
+    return python
+
+
+class WheelTests(SynchronousTestCase):
+    def names(self) -> list[str]:
+        with zipfile.ZipFile(wheel()) as archive:
+            return archive.namelist()
+
+    def test_plugin(self) -> None:
+        names = [name for name in self.names() if name.startswith("twisted/")]
+        self.assertEqual(names, ["twisted/plugins/pypinger_plugin.py"])
+
+    def test_every_file_of_the_package(self) -> None:
+        expected = {
+            str(path.relative_to(CHECKOUT))
+            for path in (CHECKOUT / "pypinger").rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        self.assertIn("pypinger/py.typed", expected)
+        self.assertEqual(expected, {name for name in self.names() if name.startswith("pypinger/")})
+
+    def test_nothing_else(self) -> None:
+        stem = f"py_pinger-{__version__}"
+        places = {name.partition("/")[0] for name in self.names()}
+        self.assertEqual(places, {"pypinger", "twisted", f"{stem}.data", f"{stem}.dist-info"})
+
+    def test_template_and_unit(self) -> None:
+        share = f"py_pinger-{__version__}.data/data/share/py-pinger"
+        for name in ("pinger_template.ini", "py-pinger.service"):
+            with zipfile.ZipFile(wheel()) as archive:
+                self.assertEqual(archive.read(f"{share}/{name}"), (CHECKOUT / name).read_bytes())
+
+    def test_command(self) -> None:
+        with zipfile.ZipFile(wheel()) as archive:
+            text = archive.read(f"py_pinger-{__version__}.dist-info/entry_points.txt").decode()
+        self.assertIn("pypinger = pypinger.cli:main", text)
+
+    def test_twistd_knows_it_outside_the_checkout(self) -> None:
+        code = "from twisted.scripts.twistd import run; run()"
+        elsewhere = Path(self.mktemp())
+        elsewhere.mkdir()
+        result = run(site(), "-c", code, "pypinger", "--help", cwd=elsewhere)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertIn("--config", result.stdout)
+
+    def test_command_runs_outside_the_checkout(self) -> None:
+        code = "import pypinger.cli, sys; print(pypinger.__file__); sys.exit(pypinger.cli.main(['--version']))"
+        elsewhere = Path(self.mktemp())
+        elsewhere.mkdir()
+        result = run(site(), "-c", code, cwd=elsewhere)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        where, version = result.stdout.splitlines()
+        self.assertTrue(where.startswith(str(directory() / "environment")), where)
+        self.assertEqual(version, f"Py Pinger {__version__}")
+
+
+class SourceTests(SynchronousTestCase):
+    def test_sdist_has_what_a_build_and_its_tests_need(self) -> None:
+        with tarfile.open(sdist()) as archive:
+            names = {name.partition("/")[2] for name in archive.getnames()}
+        for name in ("Makefile", "README.md", "LICENSE", "pinger_template.ini", "tests/test_packaging.py"):
+            self.assertIn(name, names)
+
+    def test_no_init_under_twisted(self) -> None:
+        self.assertEqual([str(path) for path in (CHECKOUT / "twisted").rglob("__init__.py")], [])
+
+    def test_plugin_imports_nothing_of_ours(self) -> None:
+        code = (
+            "import sys; from twisted.plugins import pypinger_plugin as plugin; maker = plugin.pypinger;"
+            "print(maker.tapname, maker.module, *(name for name in ('pypinger', 'klein', 'twisted.internet.reactor')"
+            " if name in sys.modules))"
+        )
+        result = run(sys.executable, "-c", code, cwd=CHECKOUT, PYTHONPATH=str(CHECKOUT))
+        self.assertEqual(result.stdout, "pypinger pypinger.tap\n", result.stderr)
+
+    def test_changelog_tells_of_this_version(self) -> None:
+        versions = re.findall(r"^## (\S+)", (CHECKOUT / "CHANGELOG.md").read_text(), re.MULTILINE)
+        self.assertEqual(versions[0], __version__)
+
+
+class UnitTests(SynchronousTestCase):
+    unit = CHECKOUT / "py-pinger.service"
+
+    def analyze(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        if shutil.which("systemd-analyze") is None:
+            raise SkipTest("systemd-analyze is not installed here (Debian: systemd)")
+        return run("systemd-analyze", *arguments, cwd=CHECKOUT)
+
+    def test_verify(self) -> None:
+        unit = Path(self.mktemp())
+        unit.mkdir()
+        unit /= self.unit.name
+        # It looks for the program, which is not installed there on every machine.
+        unit.write_text(self.unit.read_text().replace("/opt/py-pinger/bin/twistd", sys.executable))
+        result = self.analyze("verify", "--man=no", "--recursive-errors=no", unit.absolute())
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+
+    def test_exposed_little(self) -> None:
+        result = self.analyze("security", "--offline=true", "--no-pager", "--threshold=20", self.unit)
+        self.assertEqual(result.returncode, 0, result.stdout[-200:] + result.stderr)
+
+    def test_never_breaks_tls(self) -> None:
+        self.assertNotIn("\nMemoryDenyWriteExecute", self.unit.read_text())
+
+    def test_runs_the_daemon_in_the_foreground(self) -> None:
+        text = self.unit.read_text()
+        self.assertIn("\nType=notify\n", text)
+        self.assertIn("twistd -n --pidfile= pypinger --config /etc/py-pinger/pinger.ini\n", text)
