@@ -54,11 +54,19 @@ def run(arguments: argparse.Namespace) -> int:
     async def fetch(reactor: Any) -> int:
         from pypinger.http.fetcher import TaskFetcher
 
-        fetcher = TaskFetcher(reactor, token=settings.token_auth, max_body=settings.max_body)
+        fetcher = TaskFetcher(
+            reactor,
+            token=settings.token_auth,
+            max_body=settings.max_body,
+            ca_file=settings.ca_file,
+            proxy=settings.proxy,
+        )
         try:
             return _print(task, _judged(task, await fetcher.fetch(task)), settings)
         except NotChecked as error:
             return _unknown(error)
+        finally:
+            await fetcher.close()
 
     from pypinger.cli._reactor import run_until_done
 

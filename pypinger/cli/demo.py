@@ -10,7 +10,7 @@ import tempfile
 import time
 from typing import Any
 
-from pypinger.cli.fleet import SAMPLES, Fleet
+from pypinger.cli.fleet import SAMPLES, FleetSite
 
 LOOPBACK = "127.0.0.1"
 
@@ -23,11 +23,10 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from twisted.internet import reactor
     from twisted.internet.error import CannotListenError
-    from twisted.web.server import Site
 
     running: Any = reactor
     try:
-        fleet = running.listenTCP(arguments.fleet_port, Site(Fleet(time.time)), interface=LOOPBACK)
+        fleet = running.listenTCP(arguments.fleet_port, FleetSite(time.time), interface=LOOPBACK)
     except CannotListenError as error:
         print(f"pypinger demo: the sample tasks' port: {error}", file=sys.stderr)
         return 1
@@ -86,10 +85,11 @@ def _serve(reactor: Any, path: str, port: int, fleet_port: int) -> int:
     from pypinger import logs, tap
     from pypinger.service import StartError
 
-    options = tap.Options()  # type: ignore[no-untyped-call]
+    options: Any = tap.Options()  # type: ignore[no-untyped-call]
     options.parseOptions(["--config", path])
     pinger = tap.makeService(options)
-    globalLogBeginner.beginLoggingTo([logs.observer("-", True, options.settings.secrets, False, None)])
+    log = logs.observer("-", True, options.settings.secrets, False, None)
+    globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
     try:
         pinger.privilegedStartService()
         pinger.startService()

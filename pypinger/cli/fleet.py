@@ -13,9 +13,10 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import msgspec
+from twisted.web.http import Request
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Site
 
 from pypinger.domain.model import Instant
 from pypinger.domain.times import DAY, MINUTE, iso
@@ -209,3 +210,15 @@ class Fleet(Resource):
             request.write(sent.body)
             return NOT_DONE_YET
         return sent.body
+
+
+class FleetSite(Site):
+    """Serves the fleet without a word in the log."""
+
+    noisy = False
+
+    def __init__(self, now: WallClock) -> None:
+        Site.__init__(self, Fleet(now))
+
+    def log(self, request: Request) -> None:
+        """Leave the log to the daemon."""

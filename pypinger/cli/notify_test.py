@@ -69,10 +69,11 @@ def run(arguments: argparse.Namespace) -> int:
     async def send(reactor: Any) -> int:
         from pypinger.http.client import ChannelClient
 
-        client = ChannelClient(reactor)
+        client = ChannelClient(reactor, ca_file=settings.ca_file, proxy=settings.proxy)
         notifiers = [registry[each.name].notifier(each.values, client, time.time) for each in settings.channels]
         words = f"This is a test, nobody needs to act. It was sent by pypinger notify-test on {gethostname()}."
         results = await send_to_all(notifiers, daemon_alert(Event.TEST, words, time.time()), reactor.seconds)
+        await client.close()
         secrets = Secrets(settings.secrets)
         for result in results:
             print(secrets.scrub(str(result)))

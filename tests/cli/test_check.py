@@ -11,10 +11,9 @@ from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from twisted.web.server import Site
 
 from pypinger.cli import check
-from pypinger.cli.fleet import Fleet
+from pypinger.cli.fleet import FleetSite
 from pypinger.domain import judge
 from pypinger.domain.model import Check, Fault, NoAnswer, Report, Reported, Task, Verdict
 from pypinger.domain.times import iso
@@ -166,7 +165,7 @@ class UrlTests(TestCase):
     """As monitoring systems run it: a process, and a real server."""
 
     def setUp(self) -> None:
-        port = reactor.listenTCP(0, Site(Fleet(time.time)), interface="127.0.0.1")  # type: ignore[attr-defined]
+        port = reactor.listenTCP(0, FleetSite(time.time), interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(port.stopListening)
         self.base = f"http://127.0.0.1:{port.getHost().port}"
 
