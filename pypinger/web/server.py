@@ -1,0 +1,154 @@
+"""
+The HTTP server under the routes: how long a client may take, and what is done with what it should not have sent.
+
+Twisted's own limits are not enough for a page that faces strangers. Its timeout is one of silence: a client that sends
+a byte now and then stays for ever, and so does one that never reads its answer. Request bodies are read and parsed,
+which takes seconds for a form of some megabytes, before a resource gets the chance to refuse them.
+"""
+
+# Twisted's HTTP server has no annotations.
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from twisted.web import http, server
+from twisted.web.resource import IResource
+
+from pypinger.web.door import NO_STORE, PLAIN_TEXT, SECURITY_HEADERS, has_body
+
+#: Seconds that a client has from the moment it connects, or has got its last answer, until its next request has come
+#: and been answered.
+PATIENCE = 40.0
+
+#: Seconds more for what is still to be sent, before the connection is cut.
+LAST_SECONDS = 15.0
+
+#: Seconds for which what a refused client goes on sending is thrown away; see Note [Closing after a refusal].
+LINGER = 2.0
+
+_BAD_REQUEST_BODY = b"400 Bad Request\n"
+_BAD_REQUEST = b"".join(
+    (
+        b"HTTP/1.1 400 Bad Request\r\n",
+        *(b"%s: %s\r\n" % header for header in (*SECURITY_HEADERS, PLAIN_TEXT, NO_STORE)),
+        b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(_BAD_REQUEST_BODY),
+        _BAD_REQUEST_BODY,
+    )
+)
+
+# Note [Closing after a refusal]
+#
+# A client that is refused while it is still sending (a large form, an endless header) must be let go without its data
+# being read into memory. But a socket that is closed with unread data in it is reset by the kernel, and the reset can
+# overtake the answer: the client then sees a broken connection in place of the 413. So after a refusal the channel
+# throws away what arrives, for as long as LINGER, and only then closes. The answer says "Connection: close", so that a
+# client that behaves closes first.
+
+
+class Channel(http.HTTPChannel):
+    """One client's connection."""
+
+    # The longest URL of a task, percent-encoded whole, fits into a line.
+    MAX_LENGTH = 32_768
+    totalHeadersSize = 40_960
+
+    transport: ITCPTransport
+    _deadline: IDelayedCall
+    _refused = False
+
+    def connectionMade(self) -> None:
+        """The client's time begins."""
+        self._deadline = self.callLater(PATIENCE, self._out_of_time)
+        super().connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes have come; unlike in the base class they win the client no time."""
+        if not self._refused:
+            LineReceiver.dataReceived(self, data)
+
+    def allHeadersReceived(self) -> None:
+        """A request's head is complete; if it announces a body, the request ends here."""
+        request = self.requests[-1]
+        if not has_body(request):
+            super().allHeadersReceived()
+            return
+        # As if there were no body: then the door sees the head, and refuses it.
+        self.length = 0
+        self._refused = True
+        request.requestHeaders.removeHeader(b"Expect")
+        super().allHeadersReceived()
+        request.setHeader(b"Connection", b"close")
+        # It is for _out_of_time to close.
+        self.persistent = True
+
+    def requestDone(self, request: http.Request) -> None:
+        """An answer is written; from now the client has its time again to read it and to ask anew."""
+        super().requestDone(request)
+        if self._deadline.active():
+            self._deadline.reset(LINGER if self._refused else PATIENCE)
+        if self._refused:
+            self.clearLineBuffer()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """A line of the head is too long."""
+        self._respondToBadRequestAndDisconnect()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # Private to Twisted, but the only place where the answer to a malformed request can get its headers.
+        if not self._refused:
+            self._refused = True
+            self.transport.write(_BAD_REQUEST)
+            self._deadline.reset(LINGER)
+        self.clearLineBuffer()
+
+    def _out_of_time(self) -> None:
+        self._deadline = self.callLater(LAST_SECONDS, self.transport.abortConnection)
+        self.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        if self._deadline.active():
+            self._deadline.cancel()
+        super().connectionLost(reason)
+
+
+class Request(server.Request):
+    """One request."""
+
+    def process(self) -> None:
+        """Let the site's resource answer, also to ``*``, for which Twisted has an answer of its own."""
+        if self.path == b"*":
+            self.path = b"/*"
+        super().process()
+
+
+class Site(server.Site):
+    """
+    Serves one resource over HTTP/1.1.
+
+    There is no access log: paths hold the URLs of tasks, with their queries.
+
+    :param reactor: for the limits of time.
+    """
+
+    protocol = Channel  # type: ignore[assignment]  # without Twisted's wrapper, which is there for HTTP/2
+    requestFactory = Request
+    noisy = False
+
+    def __init__(self, resource: IResource, reactor: IReactorTime) -> None:
+        # Twisted's own timeout is off; the channel has a stricter one.
+        super().__init__(resource, timeout=None, reactor=reactor)
+
+    def startFactory(self) -> None:
+        """Open no access log, and keep no clock for one."""
+
+    def stopFactory(self) -> None:
+        """Nothing was opened."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """HTTP/1.1 alone: over TLS Twisted would offer HTTP/2, whose channel has none of our limits."""
+        return [b"http/1.1"]
