@@ -52,7 +52,9 @@ class CleanLogObserver:
             text = formatEvent(event)
         if not text:
             return
-        kept = {key: event[key] for key in ("log_time", "log_level", "log_namespace", "log_system") if key in event}
+        kept: LogEvent = {
+            key: event[key] for key in ("log_time", "log_level", "log_namespace", "log_system") if key in event
+        }
         text = unfit.sub(_escape, self._secrets.scrub(text.rstrip("\n")))
         self._observer({**kept, "log_format": "{log_text}", "log_text": text})
 

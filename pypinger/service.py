@@ -70,6 +70,7 @@ class Pinger(MultiService):
         self._now = now
         self.store: Store = MemoryStore()
         self.board = Board(settings.tasks, now)
+        self.board.add_source(self.store.trouble)
         self._client = ChannelClient(reactor)
         registry = channels()
         notifiers = (

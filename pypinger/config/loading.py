@@ -132,6 +132,7 @@ def _store(section: Section) -> StoreSettings:
 
 
 def _token_auth(section: Section) -> TokenAuth | None:
+    before = len(section.reading.problems)
     header = section.text("header", TokenAuth().header)
     if not _HEADER_NAME.match(header):
         section.problem("header", "must be the name of an HTTP header, such as X-Auth-Token")
@@ -149,7 +150,7 @@ def _token_auth(section: Section) -> TokenAuth | None:
             section.warn("token", "is used as it stands; url, username and password are not used while it is set")
         return TokenAuth(header=header, token=token)
     missing = [name for name, value in login.items() if not value]
-    if len(missing) == len(login):
+    if len(missing) == len(login) or len(section.reading.problems) > before:
         return None
     for name in missing:
         section.problem(name, "missing; a login needs url, username and password")

@@ -83,7 +83,6 @@ class Section:
     def __init__(self, reading: Reading, name: str, source: ini.Section | None) -> None:
         self.reading = reading
         self.name = name
-        self.present = source is not None
         self.line = source.line if source else 0
         self._options = source.options if source else {}
 

@@ -144,7 +144,10 @@ def _ca_file(section: Section) -> str | None:
 
 def _pair(section: Section) -> tuple[str | None, str | None]:
     """The client certificate and its key; they belong together, so a task inherits both or none."""
+    before = len(section.reading.problems)
     certificate, key = _path(section, "client_cert"), _path(section, "client_key")
+    if len(section.reading.problems) > before:
+        return None, None
     if key and not certificate:
         section.problem("client_key", "is of no use without client_cert")
     if certificate:

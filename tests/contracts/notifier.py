@@ -157,7 +157,9 @@ class NotifierContract:
         self.assertIn("no such thing", error.words)
         self.assertIsNone(error.retry_after)
         for code in (301, 400, 401, 403, 404, 410, 413):
-            self.assertTrue(self.failure(reply(code)).permanent, code)
+            error = self.failure(reply(code, retry_after="5"))
+            self.assertTrue(error.permanent, code)
+            self.assertIsNone(error.retry_after)
 
     def test_faults_of_the_service_pass(self) -> None:
         for code in (302, 408, 409, 429, 500, 502, 503, 504, 599):

@@ -8,12 +8,14 @@ import msgspec
 
 from pypinger.domain.model import (
     Alert,
+    Check,
     Delivery,
     Event,
     Incident,
     Kind,
     Outcome,
     Report,
+    Reported,
     Task,
     TaskState,
     Verdict,
