@@ -98,6 +98,17 @@ class WebApiTests(NotifierContract, SynchronousTestCase):
             message["blocks"][0]["text"]["text"],
         )
 
+    def test_link_cannot_be_forged(self) -> None:
+        for page, link in (
+            ("https://p.example/a|b>&c", "https://p.example/a%7Cb&gt;&amp;c"),
+            ("https://p.example/" + "x" * 1980, "https://p.example/" + "x" * 1980),
+        ):
+            text = message_of(WEB_VALUES, alert(page=page))["blocks"][0]["text"]["text"]
+            self.assertEqual(f"<{link}|PROBLEM: nightly backup is late>", text)
+        for page in (None, "https://p.example/" + "x" * 2000):
+            text = message_of(WEB_VALUES, alert(page=page))["blocks"][0]["text"]
+            self.assertEqual(("plain_text", "PROBLEM: nightly backup is late"), (text["type"], text["text"]))
+
     def test_looks_only_if_set(self) -> None:
         message = message_of(WEB_VALUES, alert())
         self.assertNotIn("username", message)
