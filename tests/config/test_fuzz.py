@@ -9,11 +9,17 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.config import ConfigErrors, load
-from pypinger.config.known import OPTIONS
+from pypinger.config.known import OPTIONS, TASK_OPTIONS
 from tests.config.samples import fake_channels, new_directory
 
-SECTIONS = [*OPTIONS, "slack", "hipchat", "sentry", "task http://h/", "task http://[::1]/?a]", "task x", "DEFAULT", "x"]
-NAMES = sorted({name for names in OPTIONS.values() for name in names} | {"room", "auth", "crons", "channel", "x"})
+OPTIONS_OF = {
+    **OPTIONS,
+    **{name: tuple(spec.name for spec in channel.options) for name, channel in fake_channels().items()},
+    "task http://h/": TASK_OPTIONS,
+    "task http://[::1]/?a]": TASK_OPTIONS,
+    "task x": TASK_OPTIONS,
+    "DEFAULT": ("x",),
+}
 PIECES = [
     *(
         "${env:A}",
@@ -48,9 +54,17 @@ PIECES = [
     *("tcp:", "systemd:", "ssl:", "unix:", "domain=", "name=", "haproxy:", "\\", "=", "env", "direct", "/", "\t", "é"),
 ]
 VALUES = st.lists(st.sampled_from(PIECES), max_size=5).map("".join) | st.text(max_size=12)
-OPTION_LINES = st.builds("{} = {}".format, st.sampled_from(NAMES), VALUES)
-SECTION_LINES = st.sampled_from(SECTIONS).map("[{}]".format)
-TEXTS = st.lists(OPTION_LINES | SECTION_LINES, max_size=12).map("\n".join)
+
+
+@st.composite
+def likely_texts(draw: st.DrawFn) -> str:
+    """Known sections, each with some of its options, whose values are nearly right."""
+    lines: list[str] = []
+    for section in draw(st.lists(st.sampled_from(sorted(OPTIONS_OF)), max_size=5, unique=True)):
+        lines.append(f"[{section}]")
+        names = draw(st.lists(st.sampled_from(OPTIONS_OF[section]), max_size=5, unique=True))
+        lines.extend(f"{name} = {draw(VALUES)}" for name in names)
+    return "\n".join(lines)
 
 
 class FuzzTests(SynchronousTestCase):
@@ -76,7 +90,7 @@ class FuzzTests(SynchronousTestCase):
         self.check(content)
 
     @settings(deadline=None, max_examples=250)
-    @given(TEXTS)
+    @given(likely_texts())
     def test_likely_texts(self, text: str) -> None:
-        """Texts of known sections and options, with values that are nearly right."""
+        """What an operator may write."""
         self.check(text.encode("utf-8", "replace"))

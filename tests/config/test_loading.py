@@ -259,6 +259,13 @@ class TokenAuthTests(LoadingTestCase):
             ],
         )
 
+    def test_no_problem_of_a_problem(self) -> None:
+        """A value that cannot be had is not missing as well."""
+        self.assertEqual(len(self.problems("[token_auth]\nurl = http://h/\nusername = me\npassword = ${env:NO}\n")), 1)
+        self.assertEqual(len(self.problems("[main]\nclient_cert = ${env:NO}\nclient_key = /no/key\n")), 1)
+        self.assertEqual(len(self.problems("[slack]\nchannel = x\ntoken = ${env:NO}\n")), 1)
+        self.assertIsNone(self.load("[token_auth]\nusername = ${env:NO:-}\npassword = ${env:NO:-}\n").token_auth)
+
     def test_header(self) -> None:
         for header in ("X T", "X:T", "é", "X\tT"):
             self.assertEqual(
