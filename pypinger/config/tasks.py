@@ -64,14 +64,13 @@ def read(listed: Section, active: str, sections: Sequence[Section], main: Overri
     overrides: dict[str, Task] = {}
     for section in sections:
         section.expect(TASK_OPTIONS)
-        url = _url(section)
-        task = _override(section, url, main)
-        if url is None or task is None:
+        task = _override(section, main)
+        if task is None:
             continue
-        if url.url in places:
-            section.problem("", f"this task has a section already, in line {places[url.url]}")
-        places[url.url] = section.line
-        overrides[url.url] = task
+        if task.url in places:
+            section.problem("", f"this task has a section already, in line {places[task.url]}")
+        places[task.url] = section.line
+        overrides[task.url] = task
 
     tasks: list[Task] = []
     for url in lists[active].values():
@@ -111,8 +110,9 @@ def _url(section: Section) -> TaskUrl | None:
         return None
 
 
-def _override(section: Section, url: TaskUrl | None, main: Overridable) -> Task | None:
+def _override(section: Section, main: Overridable) -> Task | None:
     """Read all of a task section, even if its URL is none, so that every problem is found."""
+    url = _url(section)
     values = overridable(section, main)
     name = section.text("name")
     token_auth = section.flag("token_auth", True)
