@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 #: The exit code of a command that was interrupted, as shells have it.
@@ -18,7 +19,8 @@ def run_until_done(main: Callable[[Any], Coroutine[Any, Any, int]], broken: int)
     :returns: the exit code: what `main` returned.
     """
     from twisted.internet import reactor
-    from twisted.internet.defer import Deferred
+    from twisted.internet.defer import CancelledError, Deferred
+    from twisted.internet.error import ReactorNotRunning
     from twisted.logger import globalLogBeginner
 
     from pypinger.runtime.clock import use_monotonic_time
@@ -33,12 +35,19 @@ def run_until_done(main: Callable[[Any], Coroutine[Any, Any, int]], broken: int)
         nonlocal code
         try:
             code = await main(running)
+        except CancelledError:
+            pass
         except Exception as error:
-            print(f"UNKNOWN - unexpected {type(error).__name__}: please report this", file=sys.stderr)
+            print(f"unexpected {type(error).__name__}; please report this", file=sys.stderr)
             code = broken
-        finally:
+        with suppress(ReactorNotRunning):
             running.stop()
 
-    running.callWhenRunning(lambda: Deferred.fromCoroutine(until_done()))
+    def start() -> None:
+        done = Deferred.fromCoroutine(until_done())
+        # What an interrupt does to open connections is no answer of theirs.
+        running.addSystemEventTrigger("before", "shutdown", done.cancel)
+
+    running.callWhenRunning(start)
     running.run()
     return code

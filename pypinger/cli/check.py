@@ -23,6 +23,7 @@ from pypinger.domain.model import Answer, Check, Fault, Instant, NoAnswer, Obser
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import iso
 from pypinger.notify import channels
+from pypinger.ports import Fetcher
 
 #: What a plugin says, and exits with, for each status.
 STATES: dict[Status, tuple[str, int]] = {
@@ -61,16 +62,22 @@ def run(arguments: argparse.Namespace) -> int:
             ca_file=settings.ca_file,
             proxy=settings.proxy,
         )
-        try:
-            return _print(task, _judged(task, await fetcher.fetch(task)), settings)
-        except NotChecked as error:
-            return _unknown(error)
-        finally:
-            await fetcher.close()
+        code = await examine(fetcher, task, settings)
+        await fetcher.close()
+        return code
 
     from pypinger.cli._reactor import run_until_done
 
     return run_until_done(fetch, UNKNOWN)
+
+
+async def examine(fetcher: Fetcher, task: Task, settings: Settings) -> int:
+    """Fetch, judge and print; returns the exit code."""
+    observation = await fetcher.fetch(task)
+    try:
+        return _print(task, _judged(task, observation), settings)
+    except NotChecked as error:
+        return _unknown(error)
 
 
 def lines(task: Task, check: Check) -> Iterator[str]:

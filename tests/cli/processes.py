@@ -23,7 +23,7 @@ class Process(ProcessProtocol):
     :ivar ended: fires with the exit code, None if a signal ended it.
     """
 
-    def __init__(self, test: TestCase, *arguments: str, stdin: bytes = b"", **environ: str) -> None:
+    def __init__(self, test: TestCase, *arguments: str, code: str = CODE) -> None:
         self.out = b""
         self.err = b""
         self.ended: Deferred[int | None] = Deferred()
@@ -35,11 +35,10 @@ class Process(ProcessProtocol):
         self._process = reactor.spawnProcess(  # type: ignore[attr-defined]
             self,
             sys.executable,
-            [sys.executable, "-c", CODE, *arguments],
-            env={**os.environ, "PYTHONPATH": checkout, "PYTHONUNBUFFERED": "1", **environ},
+            [sys.executable, "-c", code, *arguments],
+            env={**os.environ, "PYTHONPATH": checkout, "PYTHONUNBUFFERED": "1"},
             path=self.directory,
         )
-        self._process.write(stdin)
         self._process.closeStdin()
         self._over: Deferred[None] = Deferred()
         test.addCleanup(self._kill)

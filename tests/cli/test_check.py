@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import sys
 import time
-from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pypinger.cli import check
 from pypinger.cli.fleet import FleetSite
+from pypinger.config.settings import Settings, StoreSettings
 from pypinger.domain import judge
-from pypinger.domain.model import Check, Fault, NoAnswer, Report, Reported, Task, Verdict
+from pypinger.domain.model import Check, Fault, NoAnswer, Observation, Report, Reported, Task, Verdict
 from pypinger.domain.times import iso
 from tests.cli.processes import Process
 from tests.cli.test_command import pypinger
@@ -75,7 +78,7 @@ class FileTests(SynchronousTestCase):
 
     def test_standard_input(self) -> None:
         body = json.dumps({"status": "ok", "lastrun": iso(time.time())}).encode()
-        self.patch(sys, "stdin", TextIOWrapper(BytesIO(body)))
+        self.patch(sys, "stdin", io.TextIOWrapper(io.BytesIO(body)))
         self.assertEqual(pypinger("check", "-")[0], 0)
 
     def test_not_checked(self) -> None:
@@ -154,18 +157,32 @@ class LinesTests(SynchronousTestCase):
         )
 
     def test_our_own_fault_is_no_verdict(self) -> None:
+        class Fetcher:
+            async def fetch(self, task: Task) -> Observation:
+                return NoAnswer(Fault.OWN, "no file descriptors are left", 0.1)
+
         task = Task(url="http://h/", id="1", name="n", label="http://h/")
-        error = self.assertRaises(
-            check.NotChecked, check._judged, task, NoAnswer(Fault.OWN, "no file descriptors are left", 0.1)
-        )
-        self.assertEqual(str(error), "no file descriptors are left")
+        settings = Settings(path="", store=StoreSettings(path=":memory:"))
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            code = self.successResultOf(Deferred.fromCoroutine(check.examine(Fetcher(), task, settings)))
+        self.assertEqual((code, out.getvalue()), (3, "UNKNOWN - no file descriptors are left\n"))
 
 
 class UrlTests(TestCase):
     """As monitoring systems run it: a process, and a real server."""
 
     def setUp(self) -> None:
-        port = reactor.listenTCP(0, FleetSite(time.time), interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.asked: Deferred[None] = Deferred()
+        times = iter(range(1_000))
+
+        def now() -> float:
+            # The fleet asks once when it is made, and once a request.
+            if next(times) == 1:
+                self.asked.callback(None)
+            return time.time()
+
+        port = reactor.listenTCP(0, FleetSite(now), interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(port.stopListening)
         self.base = f"http://127.0.0.1:{port.getHost().port}"
 
@@ -185,6 +202,13 @@ class UrlTests(TestCase):
         code, out = await self.check(f"{self.base}/hanging", "--timeout", "0.3")
         self.assertEqual(code, 2)
         self.assertRegex(out, r"\ACRITICAL - unreachable: [^\n|]+ \| latency=\d+\.\d{3}s;;;0;0\.3\n")
+
+    async def test_interrupted(self) -> None:
+        process = Process(self, "check", f"{self.base}/stopping-short", "--timeout", "60")
+        await self.asked
+        process.signal("INT")
+        self.assertIn(await process.ended, (None, 130))
+        self.assertEqual((process.out, process.err), (b"", b""))
 
     async def test_nobody_listens(self) -> None:
         code, out = await self.check("http://127.0.0.1:1/")
