@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from twisted.logger import (
     FilteringLogObserver,
     ILogObserver,
+    LegacyLogObserverWrapper,
     LogEvent,
     LogLevel,
     LogLevelFilterPredicate,
@@ -25,6 +26,7 @@ from twisted.logger import (
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
+from pypinger.config.settings import Settings
 from pypinger.domain.urls import Secrets
 
 _UNFIT = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -59,22 +61,23 @@ class CleanLogObserver:
         self._observer({**kept, "log_format": "{log_text}", "log_text": text})
 
 
-def observer(
-    file_name: str, foreground: bool, secrets: Iterable[str], debug: bool, other: Callable[[], ILogObserver] | None
-) -> ILogObserver:
+def observer(settings: Settings, twistd: Mapping[str, Any]) -> ILogObserver:
     """
-    Make the log's observer.
+    Make the log's observer, where twistd's options want the log.
 
-    :param file_name: twistd's ``--logfile``; empty for its default: standard output, or ``twistd.log`` as a daemon.
-    :param debug: whether to log at debug level too.
-    :param other: makes the observer to hand on to, if ``--logger`` names one.
+    :param twistd: its options: ``logfile`` (by default standard output, or ``twistd.log`` as a daemon), ``nodaemon``,
+        ``syslog`` and ``prefix``.
     """
-    if other is not None:
-        target = other()
-    elif file_name == "-" or (foreground and not file_name):
+    name = twistd.get("logfile")
+    target: ILogObserver
+    if twistd.get("syslog"):
+        from twisted.python import syslog
+
+        legacy = syslog.SyslogObserver(twistd.get("prefix") or "pypinger")
+        target = LegacyLogObserverWrapper(legacy.emit)  # type: ignore[arg-type]
+    elif name == "-" or (twistd.get("nodaemon") and not name):
         target = textFileLogObserver(sys.stdout)
     else:
-        target = textFileLogObserver(LogFile.fromFullPath(file_name or "twistd.log"))
-    clean = CleanLogObserver(target, Secrets(secrets))
-    lowest = LogLevelFilterPredicate(defaultLogLevel=LogLevel.debug if debug else LogLevel.info)
-    return cast(ILogObserver, FilteringLogObserver(clean, [lowest]))
+        target = textFileLogObserver(LogFile.fromFullPath(name or "twistd.log"))
+    lowest = LogLevelFilterPredicate(defaultLogLevel=LogLevel.debug if settings.debug else LogLevel.info)
+    return cast(ILogObserver, FilteringLogObserver(CleanLogObserver(target, Secrets(settings.secrets)), [lowest]))

@@ -20,7 +20,7 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.application.strports import service as endpoint_service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
@@ -71,7 +71,7 @@ class Pinger(MultiService):
         self.store: Store = MemoryStore()
         self.board = Board(settings.tasks, now)
         self.board.add_source(self.store.trouble)
-        self._client = ChannelClient(reactor)
+        self._client = ChannelClient(reactor, ca_file=settings.ca_file, proxy=settings.proxy)
         registry = channels()
         notifiers = (
             []
@@ -80,7 +80,13 @@ class Pinger(MultiService):
         )
         self.outbox = Outbox(reactor, now, self.store, self.board, notifiers, settings.retry_for)
         self._runs = RunFeed(reactor, [each for each in notifiers if isinstance(each, RunObserver)])
-        self._fetcher = TaskFetcher(reactor, token=settings.token_auth, max_body=settings.max_body)
+        self._fetcher = TaskFetcher(
+            reactor,
+            token=settings.token_auth,
+            max_body=settings.max_body,
+            ca_file=settings.ca_file,
+            proxy=settings.proxy,
+        )
         self.monitor = Monitor(
             reactor,
             now,
@@ -95,11 +101,10 @@ class Pinger(MultiService):
             log_judged=settings.debug_now,
         )
         web = settings.web
-        pages = endpoint_service(web.endpoint, site(self.board, now, hosts=web.hosts, reactor=reactor), reactor)
-        pages.setServiceParent(self)
-        Supervision(reactor, environ, self.monitor.stuck, lambda: self.board.daemon().explanation).setServiceParent(
-            self
-        )
+        pages = site(self.board, now, hosts=web.hosts, public_url=web.public_url, reactor=reactor)
+        endpoint_service(web.endpoint, pages, reactor).setServiceParent(self)
+        self._supervision = Supervision(reactor, environ, self.monitor.stuck, lambda: self.board.daemon().explanation)
+        self._supervision.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
         """Bind the pages' port: see Note [Order of starting and stopping]."""
@@ -140,9 +145,9 @@ class Pinger(MultiService):
         await self._announce(Event.STOPPED, f"after running for {span(self._now() - self.board.started)}")
         await self.outbox.stop(DRAIN)
         await self.store.close()
-        self._fetcher.close()
-        self._client.close()
-        await Deferred.fromCoroutine(_ended(super().stopService()))
+        await self._fetcher.close()
+        await self._client.close()
+        await maybeDeferred(super().stopService)
 
     def _announce(self, event: Event, explanation: str) -> Deferred[None]:
         announced = Deferred.fromCoroutine(self.outbox.announce(daemon_alert(event, explanation, self._now())))
@@ -152,8 +157,3 @@ class Pinger(MultiService):
     def _refuse(self, words: str) -> StartError:
         self._log.critical("cannot start: {words}", words=words)
         return StartError(words)
-
-
-async def _ended(stopping: Deferred[Any] | None) -> None:
-    if stopping is not None:
-        await stopping

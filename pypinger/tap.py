@@ -9,7 +9,9 @@ from types import TracebackType
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.logger import ILogObserver
 from twisted.python import usage
+from twisted.python.components import Componentized
 
 from pypinger import __version__, logs
 from pypinger.config import ConfigErrors, load
@@ -48,12 +50,6 @@ class Options(usage.Options):
             self.settings = load(self["config"], channels=channels(), environ=os.environ)
         except ConfigErrors as errors:
             sys.exit(str(errors))
-        parent = self.parent
-        if parent is not None:
-            foreground = bool(parent.get("nodaemon") or parent.get("debug"))
-            file_name, other, settings = parent.get("logfile") or "", parent.get("logger"), self.settings
-            if not parent.get("syslog"):
-                parent["logger"] = lambda: logs.observer(file_name, foreground, settings.secrets, settings.debug, other)
 
 
 def makeService(options: Options) -> IService:
@@ -64,11 +60,18 @@ def makeService(options: Options) -> IService:
     from pypinger.service import Pinger
     from pypinger.supervision import exit_cleanly_on_signals
 
+    class Daemon(Pinger):
+        """What twistd runs: it brings the application its own log observer."""
+
+        def setServiceParent(self, parent: Componentized) -> None:
+            parent.setComponent(ILogObserver, logs.observer(self.settings, options.parent or {}))
+            super().setServiceParent(parent)
+
     use_monotonic_time(reactor)
     reactor.callWhenRunning(exit_cleanly_on_signals, reactor)
     sys.excepthook = _excepthook
-    pinger: IService = Pinger(reactor, options.settings, now=time.time)
-    return pinger
+    daemon: IService = Daemon(reactor, options.settings, now=time.time)
+    return daemon
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> Any:

@@ -88,7 +88,7 @@ def _serve(reactor: Any, path: str, port: int, fleet_port: int) -> int:
     options: Any = tap.Options()  # type: ignore[no-untyped-call]
     options.parseOptions(["--config", path])
     pinger = tap.makeService(options)
-    log = logs.observer("-", True, options.settings.secrets, False, None)
+    log = logs.observer(options.settings, {"logfile": "-"})
     globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
     try:
         pinger.privilegedStartService()
