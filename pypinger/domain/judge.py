@@ -6,7 +6,7 @@ What the verdict leads to is left to :mod:`pypinger.domain.incidents`.
 
 from __future__ import annotations
 
-from pypinger.domain.model import Finding, Instant, Invalid, Kind, NoAnswer, Report, Reported, Seconds, Verdict
+from pypinger.domain.model import Finding, Instant, Kind, NoAnswer, Report, Reported, Seconds, Verdict
 from pypinger.domain.sleep import Nap, merge
 from pypinger.domain.texts import LIMIT, one_line
 from pypinger.domain.times import HOUR, MINUTE, clock, number, span
@@ -22,15 +22,13 @@ def judge(finding: Finding, grace: Seconds, now: Instant) -> Verdict:
     :param grace: seconds after the due time before the task is late.
     :param now: the moment to judge for.
     """
-    match finding:
-        case NoAnswer():
-            return Verdict(Kind.UNREACHABLE, one_line(finding.words))
-        case Invalid():
-            if _successful(finding.code):
-                return Verdict(Kind.INVALID, f"not a valid report: {finding.problem} (HTTP {finding.code})")
-            return Verdict(Kind.UNREACHABLE, f"HTTP {finding.code} and no valid report: {finding.problem}")
-        case Reported():
-            return _judge_report(finding, grace, now)
+    if isinstance(finding, Reported):
+        return _judge_report(finding, grace, now)
+    if isinstance(finding, NoAnswer):
+        return Verdict(Kind.UNREACHABLE, one_line(finding.words))
+    if _successful(finding.code):
+        return Verdict(Kind.INVALID, f"not a valid report: {finding.problem} (HTTP {finding.code})")
+    return Verdict(Kind.UNREACHABLE, f"HTTP {finding.code} and no valid report: {finding.problem}")
 
 
 def _judge_report(finding: Reported, grace: Seconds, now: Instant) -> Verdict:

@@ -177,8 +177,9 @@ def _json(body: bytes) -> object:
     except RecursionError:
         raise Problem("the body is nested too deeply") from None
     except json.JSONDecodeError as error:
-        problem = f"the body is not JSON: {error.msg} at character {error.pos}"
-        raise Problem(f"{problem}; it starts with {cut(one_line(text[:_QUOTED]), _QUOTED)}") from None
+        raise Problem(
+            f"the body is not JSON: {error.msg} at character {error.pos}; it starts with {_shown(text)}"
+        ) from None
 
 
 def _object(value: object) -> Mapping[str, object]:

@@ -56,16 +56,16 @@ def headline(alerts: Sequence[Alert]) -> str:
     """One line for one alert, or for a storm of them."""
     if len(alerts) == 1:
         return _headline(alerts[0])
-    recovered = all(alert.event is Event.RECOVERED for alert in alerts)
     first = alerts[0]
     place = ""
     if first.origin and all(alert.origin == first.origin for alert in alerts):
         place = f" on {first.origin}"
     elif first.server and all(alert.server == first.server for alert in alerts):
         place = f" on server {one_line(first.server)}"
-    if recovered:
-        return f"{len(alerts)} tasks{place} are OK again"
-    return f"PROBLEM: {len(alerts)} tasks{place} are in trouble"
+    if any(alert.event is not Event.RECOVERED for alert in alerts):
+        return f"PROBLEM: {len(alerts)} tasks{place} are in trouble"
+    outcomes = {"OK again" if alert.kind is Kind.OK else "no longer monitored" for alert in alerts}
+    return f"{len(alerts)} tasks{place} are {' or '.join(sorted(outcomes))}"
 
 
 def plain(alerts: Sequence[Alert]) -> str:
@@ -80,7 +80,8 @@ def plain(alerts: Sequence[Alert]) -> str:
 
 def lasted(alert: Alert) -> str:
     """How long the alert's incident had lasted when the alert was made: ``34 min``."""
-    return span(alert.at - (alert.at if alert.started is None else alert.started))
+    # It is no negative time when the clock was set back.
+    return span(max(0.0, alert.at - (alert.at if alert.started is None else alert.started)))
 
 
 def _headline(alert: Alert) -> str:
