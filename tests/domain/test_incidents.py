@@ -1,0 +1,308 @@
+"""Tests for :mod:`pypinger.domain.incidents`: section 4 of the contract."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.incidents import close, daemon_alert, next_reminder, remind, step
+from pypinger.domain.model import (
+    STATUS_OF,
+    Alert,
+    Check,
+    Event,
+    Fault,
+    Finding,
+    Incident,
+    Instant,
+    Invalid,
+    Kind,
+    NoAnswer,
+    Report,
+    Reported,
+    Status,
+    Task,
+    TaskState,
+    Verdict,
+)
+from tests.domain.strategies import thorough
+
+TASK = Task(
+    url="https://example.com/import?token=s3cret",
+    id="0123456789ab",
+    name="import",
+    label="https://example.com/import?…",
+    page="https://pinger.example.com/task/0123456789ab",
+    error_interval=480.0,
+)
+REPORT = Report(True, 0.0, process="import", server="web1")
+ERRORS = [Kind.UNREACHABLE, Kind.INVALID, Kind.FAILED, Kind.FUTURE, Kind.LATE]
+
+
+def check(kind: Kind, at: Instant, finding: Finding | None = None) -> Check:
+    return Check(at, 0.25, finding or NoAnswer(Fault.DNS, "x", 0.25), Verdict(kind, f"it is {kind}"))
+
+
+class Story:
+    """A task's life, and all that people were told of it."""
+
+    def __init__(self, task: Task = TASK) -> None:
+        self.task = task
+        self.state = TaskState()
+        self.alerts: list[Alert] = []
+
+    def step(self, kind: Kind, at: Instant, finding: Finding | None = None) -> list[Event]:
+        self.state, alerts = step(self.task, self.state, check(kind, at, finding))
+        self.alerts += alerts
+        return [alert.event for alert in alerts]
+
+    def remind(self, at: Instant) -> list[Event]:
+        self.state, alerts = remind(self.task, self.state, at)
+        self.alerts += alerts
+        return [alert.event for alert in alerts]
+
+    @property
+    def reminder(self) -> Instant | None:
+        return next_reminder(self.task, self.state)
+
+
+class StateTests(SynchronousTestCase):
+    def test_fresh(self) -> None:
+        story = Story()
+        self.assertEqual((story.state.kind, story.state.status), (Kind.NEW, Status.NEW))
+        self.assertEqual(story.step(Kind.OK, 100.0, Reported(200, REPORT)), [])
+        self.assertEqual(
+            story.state,
+            TaskState(
+                verdict=Verdict(Kind.OK, "it is ok"), report=REPORT, pings=1, checked=100.0, since=100.0, latency=0.25
+            ),
+        )
+
+    def test_counts_and_since(self) -> None:
+        story = Story()
+        for at, kind in enumerate([Kind.OK, Kind.OK, Kind.LATE, Kind.FAILED, Kind.SLEEPING, Kind.LATE, Kind.OK]):
+            story.step(kind, float(at))
+        self.assertEqual((story.state.pings, story.state.errors, story.state.checked), (7, 3, 6.0))
+        story = Story()
+        sinces = []
+        for at, kind in enumerate([Kind.OK, Kind.OK, Kind.LATE, Kind.FAILED, Kind.SLEEPING, Kind.OK]):
+            story.step(kind, float(at))
+            sinces.append(story.state.since)
+        self.assertEqual(sinces, [0, 0, 2, 2, 4, 5])
+
+    def test_last_valid_report_is_kept(self) -> None:
+        story = Story()
+        story.step(Kind.OK, 0.0, Reported(200, REPORT))
+        story.step(Kind.INVALID, 1.0, Invalid(200, "x"))
+        story.step(Kind.UNREACHABLE, 2.0)
+        self.assertEqual(story.state.report, REPORT)
+        self.assertEqual([(a.process, a.server) for a in story.alerts], [("import", "web1")] * 2)
+        newer = replace(REPORT, server="web2")
+        story.step(Kind.OK, 3.0, Reported(200, newer))
+        self.assertEqual(story.state.report, newer)
+        self.assertEqual(story.alerts[-1].server, "web2")
+
+
+class IncidentTests(SynchronousTestCase):
+    def test_problem_and_recovered(self) -> None:
+        story = Story()
+        self.assertEqual(story.step(Kind.LATE, 1000.0), [Event.PROBLEM])
+        self.assertEqual(story.state.incident, Incident(1000.0, Kind.LATE, 1000.0, 1))
+        self.assertEqual(story.step(Kind.LATE, 1060.0), [])
+        self.assertEqual(story.step(Kind.OK, 1120.0), [Event.RECOVERED])
+        self.assertIsNone(story.state.incident)
+        self.assertEqual((story.state.row, story.state.row_started), (0, None))
+        problem, recovered = story.alerts
+        self.assertEqual(
+            problem,
+            Alert(
+                id=problem.id,
+                event=Event.PROBLEM,
+                at=1000.0,
+                explanation="it is late",
+                task=TASK.id,
+                name="import",
+                label="https://example.com/import?…",
+                origin="https://example.com:443",
+                page=TASK.page,
+                kind=Kind.LATE,
+                started=1000.0,
+            ),
+        )
+        self.assertEqual((recovered.kind, recovered.started, recovered.at), (Kind.OK, 1000.0, 1120.0))
+        self.assertNotIn(b"s3cret", msgspec.json.encode(story.alerts))
+
+    def test_ids_are_stable_and_unlike(self) -> None:
+        def told() -> list[str]:
+            story = Story()
+            for at, kind in enumerate([Kind.LATE, Kind.FAILED, Kind.OK, Kind.LATE, Kind.OK]):
+                story.step(kind, 1000.0 * at)
+            return [alert.id for alert in story.alerts]
+
+        self.assertEqual(told(), told())
+        self.assertEqual(len(set(told())), 5)
+        for each in told():
+            self.assertRegex(each, "^[0-9a-f]{16}$")
+        other = step(replace(TASK, url="https://example.com/other"), TaskState(), check(Kind.LATE, 0.0))[1][0]
+        self.assertNotIn(other.id, told())
+
+    def test_failures(self) -> None:
+        story = Story(replace(TASK, failures=3))
+        self.assertEqual(story.step(Kind.LATE, 0.0), [])
+        self.assertEqual(story.step(Kind.FAILED, 1.0), [])
+        self.assertEqual(story.step(Kind.OK, 2.0), [])
+        self.assertEqual(story.step(Kind.LATE, 3.0), [])
+        self.assertEqual(story.step(Kind.SLEEPING, 4.0), [])
+        self.assertEqual(story.step(Kind.FAILED, 5.0), [])
+        self.assertIsNone(story.reminder)
+        self.assertEqual(story.step(Kind.INVALID, 6.0), [Event.PROBLEM])
+        self.assertEqual(story.state.incident, Incident(3.0, Kind.INVALID, 6.0, 1))
+        self.assertEqual(story.alerts[0].started, 3.0)
+
+    def test_changed(self) -> None:
+        story = Story()
+        story.step(Kind.LATE, 0.0)
+        self.assertEqual(story.step(Kind.FAILED, 60.0), [Event.CHANGED])
+        self.assertEqual((story.alerts[-1].kind, story.alerts[-1].explanation), (Kind.FAILED, "it is failed"))
+        # It does not put off the reminder.
+        self.assertEqual(story.reminder, 480.0)
+        self.assertEqual(story.step(Kind.FAILED, 479.0), [])
+        self.assertEqual(story.step(Kind.FAILED, 480.0), [Event.REMINDER])
+        # But where a reminder is due it stands for it.
+        self.assertEqual(story.step(Kind.LATE, 960.0), [Event.CHANGED])
+        self.assertEqual(story.reminder, 1440.0)
+
+    def test_sleep_neither_closes_nor_changes(self) -> None:
+        story = Story()
+        story.step(Kind.LATE, 0.0)
+        self.assertEqual(story.step(Kind.SLEEPING, 60.0), [])
+        self.assertEqual(story.state.incident, Incident(0.0, Kind.LATE, 0.0, 1))
+        self.assertEqual(story.step(Kind.LATE, 120.0), [])
+        self.assertEqual(story.step(Kind.OK, 180.0), [Event.RECOVERED])
+
+
+class ReminderTests(SynchronousTestCase):
+    def test_every_error_interval(self) -> None:
+        story = Story()
+        self.assertIsNone(story.reminder)
+        self.assertEqual(story.remind(0.0), [])
+        story.step(Kind.LATE, 0.0)
+        self.assertEqual(story.reminder, 480.0)
+        self.assertEqual(story.remind(479.9), [])
+        self.assertEqual(story.remind(480.0), [Event.REMINDER])
+        reminder = story.alerts[-1]
+        self.assertEqual((reminder.at, reminder.started, reminder.kind), (480.0, 0.0, Kind.LATE))
+        self.assertEqual(reminder.explanation, "it is late")
+        self.assertEqual(story.reminder, 960.0)
+        self.assertEqual(story.remind(480.0), [])
+        self.assertEqual(story.step(Kind.LATE, 2000.0), [Event.REMINDER])
+        self.assertEqual(story.reminder, 2480.0)
+        story.step(Kind.OK, 2001.0)
+        self.assertIsNone(story.reminder)
+
+    def test_never(self) -> None:
+        story = Story(replace(TASK, error_interval=0.0))
+        story.step(Kind.LATE, 0.0)
+        self.assertIsNone(story.reminder)
+        self.assertEqual(story.step(Kind.LATE, 1e9), [])
+        self.assertEqual(story.remind(1e9), [])
+        self.assertEqual(story.step(Kind.FAILED, 2e9), [Event.CHANGED])
+
+    def test_not_while_asleep_but_on_waking(self) -> None:
+        story = Story()
+        story.step(Kind.LATE, 0.0)
+        story.step(Kind.SLEEPING, 400.0)
+        self.assertIsNone(story.reminder)
+        self.assertEqual(story.remind(5000.0), [])
+        self.assertEqual(story.step(Kind.SLEEPING, 5000.0), [])
+        self.assertEqual(story.step(Kind.LATE, 6000.0), [Event.REMINDER])
+        self.assertEqual(story.reminder, 6480.0)
+
+    def test_clock_set_back(self) -> None:
+        story = Story()
+        story.step(Kind.LATE, 10_000.0)
+        self.assertEqual(story.step(Kind.LATE, 6400.0), [])
+        self.assertEqual(story.reminder, 6880.0)
+
+
+class CloseTests(SynchronousTestCase):
+    def test_nothing_to_close(self) -> None:
+        state = TaskState(row=1, row_started=5.0)
+        self.assertEqual(close(TASK, state, 10.0, "x"), (state, ()))
+
+    def test_one_message(self) -> None:
+        story = Story()
+        story.step(Kind.LATE, 0.0, Reported(200, REPORT))
+        state, (alert,) = close(TASK, story.state, 100.0, "it was removed from the configuration")
+        self.assertEqual((state.incident, state.row, state.row_started), (None, 0, None))
+        self.assertEqual((alert.event, alert.kind, alert.started), (Event.RECOVERED, Kind.LATE, 0.0))
+        self.assertEqual(alert.explanation, "no longer monitored: it was removed from the configuration")
+        self.assertEqual(alert.server, "web1")
+        self.assertNotEqual(alert.id, story.alerts[0].id)
+
+
+class DaemonAlertTests(SynchronousTestCase):
+    def test_fields(self) -> None:
+        alert = daemon_alert(Event.STARTED, "hello; 3 tasks", 5.0)
+        self.assertEqual(alert, Alert(id=alert.id, event=Event.STARTED, at=5.0, explanation="hello; 3 tasks"))
+        self.assertRegex(alert.id, "^[0-9a-f]{16}$")
+        ids = {daemon_alert(event, "", at).id for event in (Event.STARTED, Event.STOPPED) for at in (5.0, 5.001)}
+        self.assertEqual(len(ids), 4)
+
+
+_moments = st.lists(
+    st.tuples(st.sampled_from([Kind.OK, Kind.SLEEPING, *ERRORS, None]), st.sampled_from([1.0, 60.0, 300.0, 1000.0])),
+    max_size=40,
+)
+
+
+class AnyStoryTests(SynchronousTestCase):
+    @thorough
+    @given(_moments, st.integers(1, 4), st.sampled_from([0.0, 60.0, 480.0]))
+    def test_as_the_model(self, moments: list[tuple[Kind | None, float]], failures: int, error_interval: float) -> None:
+        """The contract's words as a plain program; None is time passing without a check."""
+        story = Story(replace(TASK, failures=failures, error_interval=error_interval))
+        expected: list[tuple[Event, Instant]] = []
+        now, row, opened, told = 0.0, 0, None, 0.0
+        latest: Kind | None = None
+        for kind, wait in moments:
+            now += wait
+            if kind is None:
+                story.remind(now)
+            else:
+                story.step(kind, now)
+            error = (kind or latest) in ERRORS
+            due = error and opened is not None and 0 < error_interval <= now - told
+            if kind is None:
+                if due:
+                    expected.append((Event.REMINDER, now))
+                    told = now
+                continue
+            latest = kind
+            if error:
+                row += 1
+                if opened is None and row >= failures:
+                    opened, told = kind, now
+                    expected.append((Event.PROBLEM, now))
+                elif opened is not None:
+                    if opened is not kind or due:
+                        expected.append((Event.REMINDER if opened is kind else Event.CHANGED, now))
+                        told = now if due else told
+                    opened = kind
+            elif kind is Kind.OK:
+                if opened is not None:
+                    expected.append((Event.RECOVERED, now))
+                row, opened = 0, None
+        self.assertEqual([(alert.event, alert.at) for alert in story.alerts], expected)
+
+        self.assertEqual(len({alert.id for alert in story.alerts}), len(story.alerts))
+        ends = [a.event for a in story.alerts if a.event in (Event.PROBLEM, Event.RECOVERED)]
+        self.assertEqual(ends, [Event.PROBLEM, Event.RECOVERED] * (len(ends) // 2) + [Event.PROBLEM] * (len(ends) % 2))
+        checks = [kind for kind, _ in moments if kind is not None]
+        self.assertEqual(story.state.pings, len(checks))
+        self.assertEqual(story.state.errors, sum(STATUS_OF[kind] is Status.ERROR for kind in checks))
+        # What is kept can be read back.
+        self.assertEqual(msgspec.json.decode(msgspec.json.encode(story.state), type=TaskState), story.state)

@@ -1,0 +1,400 @@
+"""Tests for :mod:`pypinger.domain.report`: every row of the table in section 1 of the contract, and hostile bodies."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.model import Answer, Fault, Invalid, NoAnswer, Report, Reported, Window
+from pypinger.domain.report import Problem, parse, parse_carefully, parse_usual, read
+from tests.domain.strategies import thorough
+
+LASTRUN = "2026-11-03T21:55:00Z"
+INSTANT = datetime.fromisoformat(LASTRUN).timestamp()
+
+
+def body(**members: Any) -> bytes:
+    return json.dumps({"status": "ok", "lastrun": LASTRUN, **members}).encode()
+
+
+def raw(members: str) -> bytes:
+    return f'{{"status": "ok", "lastrun": "{LASTRUN}", {members}}}'.encode("utf-8", "surrogatepass")
+
+
+class Cases(SynchronousTestCase):
+    """Shorthand for tests of one member."""
+
+    def report(self, body: bytes) -> Report:
+        report = parse(body)
+        assert isinstance(report, Report), report
+        return report
+
+    def problem(self, body: bytes) -> str:
+        problem = parse(body)
+        assert isinstance(problem, str), problem
+        return problem
+
+
+class ReadTests(Cases):
+    def test_answer_with_a_report(self) -> None:
+        self.assertEqual(read(Answer(503, body(), 0.1)), Reported(503, Report(True, INSTANT)))
+
+    def test_answer_without(self) -> None:
+        self.assertEqual(read(Answer(404, b"", 0.1)), Invalid(404, "the body is empty"))
+
+    def test_no_answer(self) -> None:
+        failure = NoAnswer(Fault.DNS, "no such host", 0.1)
+        self.assertIs(read(failure), failure)
+
+
+class BodyTests(Cases):
+    def test_least(self) -> None:
+        self.assertEqual(self.report(body()), Report(True, INSTANT, 10.0, None, (), None, None))
+
+    def test_whole(self) -> None:
+        windows = [{"start": "22:00", "duration": 480}, {"start": "12:00:30", "duration": "0.5"}]
+        whole = body(status="Error", frequency=2.5, reason="disk", sleep=windows, process="import", server="web1")
+        self.assertEqual(
+            self.report(whole),
+            Report(False, INSTANT, 2.5, "disk", (Window(79_200, 28_800.0), Window(43_230, 30.0)), "import", "web1"),
+        )
+
+    def test_byte_order_mark(self) -> None:
+        self.report(b"\xef\xbb\xbf" + body())
+
+    def test_unknown_members_are_ignored(self) -> None:
+        for members in ['"x": 1', '"x": {"y": [null, 1e999]}', '"x": "\\ud800"', '"x": 5, "server": 7']:
+            self.report(raw(members))
+
+    def test_last_of_a_repeated_member_counts(self) -> None:
+        self.assertEqual(self.report(raw('"server": 1, "server": "b"')).server, "b")
+        self.assertEqual(self.report(raw('"server": "a", "server": 2')).server, "2")
+
+    def test_not_a_json_object(self) -> None:
+        for text, words in [
+            (b"", "the body is empty"),
+            (b" \n", "the body is empty"),
+            (b"\xef\xbb\xbf", "the body is empty"),
+            (b"[]", "must be a JSON object, not an array"),
+            (b"null", "must be a JSON object, not null"),
+            (b"true", "must be a JSON object, not true"),
+            (b"false", "must be a JSON object, not false"),
+            (b"5", "must be a JSON object, not 5"),
+            (b'"ok"', 'must be a JSON object, not "ok"'),
+            (b"<html>\n<title>503", 'not JSON: Expecting value at character 0; it starts with "<html> <title>503"'),
+            (body() + b"x", "not JSON: Extra data"),
+            (body()[:-1], "not JSON"),
+            (body().decode().encode("utf-16"), "not UTF-8"),
+            (raw('"x": "').replace(b'"x": "', b'"x": "\xff"'), "not UTF-8"),
+            (raw('"x": "\ud800"'), "not UTF-8"),
+            (b"[" * 65_536, "nested too deeply"),
+            (b'{"x":' * 10_000, "nested too deeply"),
+            (raw('"x": ' + "[" * 60_000), "nested too deeply"),
+        ]:
+            self.assertIn(words, self.problem(text))
+
+
+class StatusTests(Cases):
+    def test_any_letter_case(self) -> None:
+        for status, ok in [
+            ("ok", True),
+            ("OK", True),
+            ("oK", True),
+            ("error", False),
+            ("ERROR", False),
+            ("eRRor", False),
+        ]:
+            self.assertEqual(self.report(body(status=status)).ok, ok)
+
+    def test_wrong(self) -> None:
+        for status, words in [
+            ("maybe", 'status must be ok or error, not "maybe"'),
+            ("", 'status must be ok or error, not ""'),
+            (" ok", "status must be"),
+            ("o\N{KELVIN SIGN}", "status must be"),
+            (5, "status must be ok or error, not 5"),
+            (True, "status must be ok or error, not true"),
+            (["ok"], "status must be ok or error, not an array"),
+            (None, "status is missing"),
+        ]:
+            self.assertIn(words, self.problem(body(status=status)))
+        self.assertEqual(self.problem(b"{}"), "status is missing")
+
+
+class LastrunTests(Cases):
+    def test_right(self) -> None:
+        for text, like in [
+            ("2026-11-03T21:55:00Z", "2026-11-03T21:55:00+00:00"),
+            ("2026-11-03T21:55:00", "2026-11-03T21:55:00+00:00"),
+            ("2026-11-03t21:55:00z", "2026-11-03T21:55:00+00:00"),
+            ("2026-11-03 21:55:00", "2026-11-03T21:55:00+00:00"),
+            ("2026-11-03T21:55", "2026-11-03T21:55:00+00:00"),
+            ("2026-11-03T21", "2026-11-03T21:00:00+00:00"),
+            ("2026-11-03T21:55:00.5", "2026-11-03T21:55:00.500000+00:00"),
+            ("2026-11-03T21:55:00,25Z", "2026-11-03T21:55:00.250000+00:00"),
+            ("2026-11-03T21:55:00.123456789Z", "2026-11-03T21:55:00.123456+00:00"),
+            ("2026-11-03T21:55:00+05:30", "2026-11-03T16:25:00+00:00"),
+            ("2026-11-03T21:55:00-0530", "2026-11-04T03:25:00+00:00"),
+            ("2026-11-03T21:55:00+01", "2026-11-03T20:55:00+00:00"),
+            ("20261103T215500Z", "2026-11-03T21:55:00+00:00"),
+            ("2026-W45-2T21:55:00Z", "2026-11-03T21:55:00+00:00"),
+            ("2026W452T2155", "2026-11-03T21:55:00+00:00"),
+            ("2026-11-03T24:00:00Z", "2026-11-04T00:00:00+00:00"),
+            ("2026-11-03T24:00", "2026-11-04T00:00:00+00:00"),
+            ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00+00:00"),
+            ("2028-02-29T12:00:00Z", "2028-02-29T12:00:00+00:00"),
+        ]:
+            self.assertEqual(self.report(body(lastrun=text)).lastrun, datetime.fromisoformat(like).timestamp(), text)
+
+    def test_at_the_ends_of_time(self) -> None:
+        self.assertEqual(self.report(body(lastrun="0001-01-01T00:00+23:59")).lastrun, -62_135_683_140)
+        self.assertEqual(self.report(body(lastrun="9999-12-31T24:00:00-23:59")).lastrun, 253_402_387_140)
+
+    def test_wrong(self) -> None:
+        for value in [
+            "",
+            "now",
+            "2026-11-03",
+            "2026-11-03T",
+            "21:55:00",
+            "2026-11-03X21:55:00",
+            " 2026-11-03T21:55:00",
+            "2026-11-03T21:55:00Z ",
+            "2026-11-03T21:55:00\n",
+            "2026-02-29T00:00:00",
+            "2026-13-01T00:00:00",
+            "0000-01-01T00:00:00",
+            "2026-11-03T25:00:00",
+            "2026-11-03T24:00:01",
+            "2026-11-03T24:30",
+            "2026-11-03T21:60:00",
+            "2026-11-03T21:55:61",
+            "2026-11-03T21:55:00+24:00",
+            "2026-11-03T21:5500",
+            "2026-W54-1T00:00:00",
+            "2026-307T21:55:00",
+            "٢٠٢٦-11-03T21:55:00",
+            "2026-11-03T21:55:00 UTC",
+            1_793_742_900,
+            True,
+            {},
+        ]:
+            self.assertIn("lastrun must be an ISO 8601 date-time, not ", self.problem(body(lastrun=value)))
+        self.assertEqual(self.problem(body(lastrun=None)), "lastrun is missing")
+
+
+class FrequencyTests(Cases):
+    def test_right(self) -> None:
+        for text, minutes in [
+            ("null", 10.0),
+            ("5", 5.0),
+            ("0.5", 0.5),
+            ("1e1", 10.0),
+            ("527040", 527_040.0),
+            ("527040.0", 527_040.0),
+            ('"10"', 10.0),
+            ('" 10 "', 10.0),
+            ('"1e1"', 10.0),
+            ('"+.5"', 0.5),
+            ('"10."', 10.0),
+            ("5e-324", 5e-324),
+        ]:
+            self.assertEqual(self.report(raw(f'"frequency": {text}')).frequency, minutes, text)
+
+    def test_wrong(self) -> None:
+        for text in [
+            "0",
+            "-0.0",
+            "-5",
+            "527040.001",
+            "1e999",
+            "-1e999",
+            "1e-999",
+            "NaN",
+            "Infinity",
+            "9" * 400,
+            "9" * 5000,
+            "true",
+            "false",
+            "[]",
+            "{}",
+            '""',
+            '"ten"',
+            '"nan"',
+            '"inf"',
+            '"0x10"',
+            '"1_000"',
+            '"1,5"',
+            '"٣"',
+            '"1 0"',
+            '"10\\n"',
+            '"1e999"',
+            '"\\ud800"',
+            f'"{"9" * 5000}"',
+        ]:
+            problem = self.problem(raw(f'"frequency": {text}'))
+            self.assertIn("frequency must be a number of minutes above 0 and at most 527,040, not ", problem)
+            self.assertLess(len(problem), 170)
+
+
+class TextTests(Cases):
+    def test_right(self) -> None:
+        for member in ("reason", "process", "server"):
+            for text, expected in [
+                ("null", None),
+                ('""', ""),
+                ('"a\\nb\\u0000"', "a\nb\0"),
+                ("5", "5"),
+                ("-0", "-0"),
+                ("1.50", "1.50"),
+                ("1e999", "1e999"),
+                ("9" * 5000, "9" * 500),
+                (f'"{"x" * 501}"', "x" * 500),
+                (f'"{"😀" * 501}"', "😀" * 500),
+                (f'"{"x" * 500}\\ud800"', "x" * 500),
+            ]:
+                self.assertEqual(getattr(self.report(raw(f'"{member}": {text}')), member), expected)
+
+    def test_wrong(self) -> None:
+        for member in ("reason", "process", "server"):
+            for text, words in [
+                ("true", "must be a string or a number, not true"),
+                ("false", "must be a string or a number, not false"),
+                ("[1]", "must be a string or a number, not an array"),
+                ("{}", "must be a string or a number, not an object"),
+                ("NaN", "must be a string or a number, not NaN"),
+                ('"\\ud800"', "contains half a surrogate pair"),
+            ]:
+                self.assertEqual(self.problem(raw(f'"{member}": {text}')), f"{member} {words}")
+
+
+class SleepTests(Cases):
+    def test_right(self) -> None:
+        for text, windows in [
+            ("null", ()),
+            ("[]", ()),
+            ('[{"start": "00:00", "duration": 1440}]', (Window(0, 86_400.0),)),
+            ('[{"start": "23:59:59", "duration": "0.1", "x": 1}]', (Window(86_399, 6.0),)),
+            (
+                '[{"start": "06:00", "duration": 1}, {"start": "05:00", "duration": 2}]',
+                (Window(21_600, 60.0), Window(18_000, 120.0)),
+            ),
+        ]:
+            self.assertEqual(self.report(raw(f'"sleep": {text}')).sleep, windows)
+
+    def test_one_bad_window_makes_the_report_invalid(self) -> None:
+        good = '{"start": "22:00", "duration": 60}'
+        for text, words in [
+            ("{}", "sleep must be an array"),
+            ('"22:00"', "sleep must be an array"),
+            ("false", "sleep must be an array"),
+            (f"[{good}, null]", "sleep[1] must be an object with start and duration, not null"),
+            (f"[{good}, 5]", "sleep[1] must be an object"),
+            (f"[{good}, []]", "sleep[1] must be an object"),
+            (f"[{good}, {{}}]", "sleep[1].start is missing"),
+            (f'[{good}, {{"start": "22:00"}}]', "sleep[1].duration is missing"),
+            (f'[{good}, {{"start": "22:00", "duration": null}}]', "sleep[1].duration is missing"),
+        ]:
+            self.assertIn(words, self.problem(raw(f'"sleep": {text}')))
+        for start in [
+            '"24:00"',
+            '"9:30"',
+            '"22:60"',
+            '"22:00:60"',
+            '"22"',
+            '"22:00Z"',
+            '""',
+            "2200",
+            '"٢٢:00"',
+            '"22:00\\n"',
+        ]:
+            problem = self.problem(raw(f'"sleep": [{{"start": {start}, "duration": 60}}]'))
+            self.assertIn("sleep[0].start must be HH:MM or HH:MM:SS, not ", problem)
+        for duration in ["0", "-1", "1440.001", "NaN", '"x"', "true", "[]"]:
+            problem = self.problem(raw(f'"sleep": [{{"start": "22:00", "duration": {duration}}}]'))
+            self.assertIn("sleep[0].duration must be a number of minutes above 0 and at most 1,440, not ", problem)
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+_numbers = st.one_of(st.integers(-5, 2000), st.floats(), st.sampled_from(["10", " 1e1", "nan", "0x1", "", "1440", "٣"]))
+_window = st.fixed_dictionaries(
+    {},
+    optional={
+        "start": st.one_of(st.sampled_from(["22:00", "23:59:59", "24:00", "9:00"]), _values),
+        "duration": st.one_of(_numbers, _values),
+    },
+)
+_reports = st.fixed_dictionaries(
+    {
+        "status": st.one_of(st.sampled_from(["ok", "error", "OK", "Error"]), _values),
+        "lastrun": st.one_of(
+            st.datetimes().map(lambda when: when.isoformat()), st.sampled_from([LASTRUN, "2026-11-03T24:00"]), _values
+        ),
+    },
+    optional={
+        "frequency": st.one_of(_numbers, _values),
+        "reason": _values,
+        "sleep": st.one_of(st.lists(_window, max_size=3), _values),
+        "process": _values,
+        "server": _values,
+        "other": _values,
+    },
+)
+
+
+class AnyBodyTests(SynchronousTestCase):
+    """Nothing raises, and the two readers agree."""
+
+    def check(self, body: bytes) -> None:
+        result = parse(body)
+        usual = parse_usual(body.removeprefix(b"\xef\xbb\xbf"))
+        try:
+            careful: Report | str = parse_carefully(body.removeprefix(b"\xef\xbb\xbf"))
+        except Problem as problem:
+            careful = str(problem)
+        self.assertEqual(result, careful)
+        if usual is not None:
+            self.assertEqual(usual, careful)
+        if isinstance(result, str):
+            self.assertNotRegex(result, "[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800-\udfff]")
+            self.assertLess(len(result), 250)
+        else:
+            for text in (result.reason, result.process, result.server):
+                self.assertLessEqual(len((text or "").encode()), 2000)
+
+    @thorough
+    @given(st.binary())
+    @example(b"\xef\xbb\xbf\xef\xbb\xbf{}")
+    def test_any_bytes(self, body: bytes) -> None:
+        self.check(body)
+
+    @thorough
+    @given(_reports)
+    def test_anything_that_looks_like_a_report(self, members: dict[str, Any]) -> None:
+        self.check(json.dumps(members).encode())
+
+    @thorough
+    @given(_reports, st.binary(max_size=3), st.data())
+    def test_damaged_reports(self, members: dict[str, Any], bytes_: bytes, data: st.DataObject) -> None:
+        body = json.dumps(members).encode()
+        at = data.draw(st.integers(0, len(body)))
+        self.check(body[:at] + bytes_ + body[at + data.draw(st.integers(0, 3)) :])
+
+    @thorough
+    @given(st.text(st.characters()), st.sampled_from(["status", "lastrun", "frequency", "reason", "process", "server"]))
+    def test_any_text_in_any_member(self, text: str, member: str) -> None:
+        self.check(body(**{member: text}))
+        self.check(
+            json.dumps({"status": "ok", "lastrun": LASTRUN, member: text}, ensure_ascii=False).encode(
+                "utf-8", "replace"
+            )
+        )

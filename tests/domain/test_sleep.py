@@ -1,0 +1,179 @@
+"""Tests for :mod:`pypinger.domain.sleep`, the properties against a model that looks at every minute."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.model import Instant, Report, Window
+from pypinger.domain.sleep import Nap, Sleep, merge
+from tests.domain.strategies import LEAP, Night, any_windows, frequencies, minute_windows, minutes, quick, thorough
+
+HOUR = 3600.0
+DAY = 86_400.0
+
+
+def window(start: str, duration: float) -> Window:
+    hour, minute = start.split(":")
+    return Window(int(hour) * 3600 + int(minute) * 60, duration * 60)
+
+
+class NapTests(SynchronousTestCase):
+    def test_awake(self) -> None:
+        sleep = merge(())
+        self.assertFalse(sleep.always)
+        self.assertIsNone(sleep.nap_at(LEAP))
+        self.assertIsNone(sleep.next_start(LEAP))
+
+    def test_start_included_end_excluded(self) -> None:
+        sleep = merge((window("01:00", 60),))
+        nap = Nap(LEAP + HOUR, LEAP + 2 * HOUR)
+        self.assertIsNone(sleep.nap_at(LEAP + HOUR - 0.001))
+        self.assertEqual(sleep.nap_at(LEAP + HOUR), nap)
+        self.assertEqual(sleep.nap_at(LEAP + 2 * HOUR - 0.001), nap)
+        self.assertIsNone(sleep.nap_at(LEAP + 2 * HOUR))
+
+    def test_next_start(self) -> None:
+        sleep = merge((window("01:00", 60), window("22:00", 60)))
+        self.assertEqual(sleep.next_start(LEAP), LEAP + HOUR)
+        self.assertEqual(sleep.next_start(LEAP + 2 * HOUR), LEAP + 22 * HOUR)
+        self.assertEqual(sleep.next_start(LEAP + 23 * HOUR), LEAP + 25 * HOUR)
+
+    def test_over_midnight(self) -> None:
+        sleep = merge((window("22:00", 480),))
+        nap = Nap(LEAP - 2 * HOUR, LEAP + 6 * HOUR)
+        for hour in (-2, 0, 5):
+            self.assertEqual(sleep.nap_at(LEAP + hour * HOUR), nap)
+
+    def test_windows_that_overlap_or_touch_are_one(self) -> None:
+        for windows in [
+            (window("22:00", 120), window("00:00", 360)),
+            (window("22:00", 300), window("02:00", 240)),
+            (window("00:00", 360), window("22:00", 121), window("23:00", 10)),
+            (window("22:00", 480), window("23:00", 60), window("01:00", 60)),
+        ]:
+            self.assertEqual(merge(windows).nap_at(LEAP), Nap(LEAP - 2 * HOUR, LEAP + 6 * HOUR))
+
+    def test_touching_in_spite_of_floating_point(self) -> None:
+        self.assertLess(2.05 * 60, 123.0)
+        sleep = merge((Window(0, 2.05 * 60), Window(123, 60.0)))
+        self.assertEqual(sleep.nap_at(LEAP), Nap(LEAP, LEAP + 183))
+
+    def test_all_day(self) -> None:
+        for windows in [
+            (window("00:00", 1440),),
+            (window("13:00", 1440),),
+            (window("00:00", 720), window("12:00", 720)),
+            (window("18:00", 720), window("06:00", 720)),
+            (window("12:00", 1000), window("01:00", 1000)),
+            (window("02:00", 10), window("03:00", 1439), window("02:59", 1)),
+        ]:
+            sleep = merge(windows)
+            self.assertTrue(sleep.always)
+            self.assertIsNone(sleep.next_start(LEAP))
+            self.assertIsNone(sleep.due(LEAP, 600))
+            nap = sleep.nap_at(LEAP)
+            assert nap is not None
+            self.assertIsNone(nap.end)
+            self.assertTrue(LEAP - DAY < nap.start <= LEAP)
+
+    def test_too_short_to_matter(self) -> None:
+        sleep = merge((Window(3600, 0.0001),))
+        self.assertIsNone(sleep.nap_at(LEAP + HOUR))
+        self.assertIsNone(sleep.next_start(LEAP))
+
+    @thorough
+    @given(minute_windows, minutes, st.sampled_from([0.0, 0.001, 30.0, 59.999]))
+    @example((window("00:00", 1440),), LEAP, 0.0)
+    def test_as_the_model(self, windows: tuple[Window, ...], minute: Instant, later: float) -> None:
+        sleep, night = Sleep(windows), Night(windows)
+        nap = sleep.nap_at(minute + later)
+        self.assertEqual(sleep.always, all(night.asleep))
+        self.assertEqual(nap is not None, night.at(minute))
+        if nap is not None and not sleep.always:
+            self.assertEqual(nap, Nap(night.since(minute), night.wake(minute)))
+        start = sleep.next_start(minute + later)
+        if sleep.always or not windows:
+            self.assertIsNone(start)
+        else:
+            following = night.wake(minute) if night.at(minute) else minute + 60
+            while not night.at(following):
+                following += 60
+            self.assertEqual(start, following)
+
+    @thorough
+    @given(any_windows, minutes, st.floats(0, DAY))
+    def test_naps_have_sharp_ends(self, windows: tuple[Window, ...], minute: Instant, later: float) -> None:
+        sleep = Sleep(windows)
+        now = minute + later
+        nap = sleep.nap_at(now)
+        start = sleep.next_start(now)
+        if nap is not None and nap.end is not None:
+            self.assertTrue(nap.start <= now < nap.end)
+            self.assertIsNone(sleep.nap_at(nap.end))
+            self.assertIsNone(sleep.nap_at(nap.start - 0.0005))
+            self.assertEqual(sleep.nap_at(nap.start), nap)
+        elif start is not None:
+            self.assertGreater(start, now)
+            self.assertIsNotNone(sleep.nap_at(start))
+            self.assertIsNone(sleep.nap_at(start - 0.0005))
+
+
+class DueTests(SynchronousTestCase):
+    def test_awake(self) -> None:
+        self.assertEqual(merge(()).due(LEAP, 600), LEAP + 600)
+        self.assertEqual(merge((window("01:00", 60),)).due(LEAP, 600), LEAP + 600)
+
+    def test_at_the_ends_of_a_window(self) -> None:
+        sleep = merge((window("01:00", 60),))
+        self.assertEqual(sleep.due(LEAP, HOUR), LEAP + 3 * HOUR)
+        self.assertEqual(sleep.due(LEAP, HOUR - 0.001), LEAP + HOUR - 0.001)
+        self.assertEqual(sleep.due(LEAP, 2 * HOUR), LEAP + 2 * HOUR)
+
+    def test_falls_asleep_again_and_again(self) -> None:
+        sleep = merge((window("01:00", 60), window("02:30", 30), window("03:30", 60)))
+        # 01:10 -> woken 02:00 -> 02:35 -> woken 03:00 -> 03:35 -> woken 04:30 -> 05:05
+        self.assertEqual(sleep.due(LEAP + 35 * 60, 35 * 60), LEAP + 5 * HOUR + 5 * 60)
+
+    def test_never_awake_within_14_days(self) -> None:
+        sleep = merge((window("00:00", 1),))
+        # The day is over a minute after midnight, 24 h later it is awake.
+        self.assertEqual(sleep.due(LEAP - DAY, DAY), LEAP + DAY + 60)
+        # Waking at 00:01 and due 23 h 59 min later, it goes round for ever.
+        self.assertEqual(sleep.due(LEAP - DAY + 60, DAY - 60), LEAP)
+
+    def test_awake_after_more_than_14_days_is_too_late(self) -> None:
+        sleep = merge((window("00:00", 60),))
+        fortnight = 14 * DAY
+        self.assertEqual(sleep.due(LEAP - 13.5 * DAY, 13.5 * DAY), LEAP + 13.5 * DAY + HOUR)
+        self.assertEqual(sleep.due(LEAP - fortnight, fortnight), LEAP)
+
+    @thorough
+    @given(minute_windows, minutes, frequencies)
+    def test_as_the_model(self, windows: tuple[Window, ...], lastrun: Instant, frequency: int) -> None:
+        report = Report(True, lastrun, float(frequency), sleep=windows)
+        self.assertEqual(Sleep(windows).due(lastrun, frequency * 60.0), Night(windows).due(report))
+
+    @quick
+    @given(any_windows, minutes, st.floats(5e-324, 527_040))
+    def test_awake_or_the_first_result(self, windows: tuple[Window, ...], lastrun: Instant, frequency: float) -> None:
+        sleep = Sleep(windows)
+        due = sleep.due(lastrun, frequency * 60)
+        if due is None:
+            self.assertTrue(sleep.always)
+        elif due != lastrun + frequency * 60:
+            self.assertIsNone(sleep.nap_at(due))
+
+    def test_thousands_of_windows_are_few_steps(self) -> None:
+        windows = tuple(Window(second, 10.0) for second in range(0, 86_400, 20))
+        asked = []
+
+        class Counting(Sleep):
+            def _find(self, instant: Instant) -> tuple[int, Nap] | None:
+                asked.append(instant)
+                return super()._find(instant)
+
+        # Ten seconds after each waking the next window starts.
+        self.assertEqual(Counting(windows).due(LEAP + 10, 10.0), LEAP + 20)
+        self.assertLessEqual(len(asked), len(windows) + 1)

@@ -1,0 +1,123 @@
+"""Tests for :mod:`pypinger.domain.wording`: what the table in section 4 of the contract asks alerts to say."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.model import Alert, Event, Kind
+from pypinger.domain.wording import Severity, headline, plain, severity
+
+PROBLEM = Alert(
+    id="0123456789abcdef",
+    event=Event.PROBLEM,
+    at=3000.0,
+    explanation="was due 22:05:00 UTC",
+    task="0123456789ab",
+    name="nightly-import",
+    label="https://h/import?…",
+    origin="https://h:443",
+    page="https://pinger/task/0123456789ab",
+    kind=Kind.LATE,
+    process="import",
+    server="web1",
+    started=960.0,
+)
+RECOVERED = replace(PROBLEM, event=Event.RECOVERED, kind=Kind.OK, explanation="next due 23:05:00 UTC")
+STARTED = Alert(id="f", event=Event.STARTED, at=0.0, explanation="hello; watching 3 tasks")
+
+
+class HeadlineTests(SynchronousTestCase):
+    def test_events(self) -> None:
+        for alert, text in [
+            (PROBLEM, "PROBLEM: nightly-import is late"),
+            (replace(PROBLEM, kind=Kind.FAILED), "PROBLEM: nightly-import is failing"),
+            (replace(PROBLEM, kind=Kind.INVALID), "PROBLEM: nightly-import is without a valid report"),
+            (replace(PROBLEM, kind=Kind.UNREACHABLE), "PROBLEM: nightly-import is unreachable"),
+            (replace(PROBLEM, kind=Kind.FUTURE), "PROBLEM: nightly-import is ahead of time"),
+            (replace(PROBLEM, kind=None), "PROBLEM: nightly-import is in trouble"),
+            (replace(PROBLEM, event=Event.CHANGED), "CHANGED: nightly-import is now late"),
+            (replace(PROBLEM, event=Event.REMINDER), "STILL late after 34 min: nightly-import"),
+            (RECOVERED, "nightly-import is OK again after 34 min"),
+            (replace(RECOVERED, at=0.0), "nightly-import is OK again after 0 s"),
+            (replace(RECOVERED, kind=Kind.LATE), "nightly-import is no longer monitored; it was late"),
+            (STARTED, "Py Pinger started"),
+            (replace(STARTED, event=Event.STOPPED), "Py Pinger stopped"),
+            (replace(STARTED, event=Event.TEST), "TEST of Py Pinger's alerts"),
+            (replace(PROBLEM, name="a\nb"), "PROBLEM: a b is late"),
+        ]:
+            self.assertEqual(headline([alert]), text)
+
+    def test_storms(self) -> None:
+        elsewhere = replace(PROBLEM, origin="https://i:443")
+        for alerts, text in [
+            ([PROBLEM, PROBLEM], "PROBLEM: 2 tasks on https://h:443 are in trouble"),
+            ([PROBLEM, elsewhere], "PROBLEM: 2 tasks on server web1 are in trouble"),
+            ([PROBLEM, replace(elsewhere, server="web2")], "PROBLEM: 2 tasks are in trouble"),
+            ([PROBLEM, RECOVERED], "PROBLEM: 2 tasks on https://h:443 are in trouble"),
+            ([RECOVERED, RECOVERED], "2 tasks on https://h:443 are OK again"),
+            ([replace(RECOVERED, kind=Kind.LATE)] * 2, "2 tasks on https://h:443 are no longer monitored"),
+            ([STARTED, STARTED], "PROBLEM: 2 tasks are in trouble"),
+        ]:
+            self.assertEqual(headline(alerts), text)
+
+
+class PlainTests(SynchronousTestCase):
+    def test_problem(self) -> None:
+        self.assertEqual(
+            plain([PROBLEM]).splitlines(),
+            [
+                "PROBLEM: nightly-import is late",
+                "was due 22:05:00 UTC",
+                "process: import, server: web1",
+                "https://h/import?…",
+                "https://pinger/task/0123456789ab",
+            ],
+        )
+
+    def test_recovered(self) -> None:
+        lines = plain([replace(RECOVERED, process=None, server="w\n1", page=None)]).splitlines()
+        self.assertEqual(
+            lines,
+            [
+                "nightly-import is OK again after 34 min",
+                "It was not OK for 34 min.",
+                "next due 23:05:00 UTC",
+                "server: w 1",
+                "https://h/import?…",
+            ],
+        )
+
+    def test_daemon(self) -> None:
+        self.assertEqual(plain([STARTED]), "Py Pinger started\nhello; watching 3 tasks")
+
+    def test_storm_names_twenty_and_counts_the_rest(self) -> None:
+        alerts = [replace(PROBLEM, name=f"task{n}", page=None) for n in range(23)]
+        lines = plain(alerts).splitlines()
+        self.assertEqual(lines[0], "PROBLEM: 23 tasks on https://h:443 are in trouble")
+        self.assertEqual(lines[1], "- PROBLEM: task0 is late: https://h/import?…")
+        self.assertEqual(lines[20], "- PROBLEM: task19 is late: https://h/import?…")
+        self.assertEqual(lines[21:], ["and 3 more"])
+
+    def test_storm_links(self) -> None:
+        self.assertEqual(
+            plain([RECOVERED, RECOVERED]).splitlines()[1:],
+            ["- nightly-import is OK again after 34 min: https://h/import?… (https://pinger/task/0123456789ab)"] * 2,
+        )
+
+
+class SeverityTests(SynchronousTestCase):
+    def test_events(self) -> None:
+        for event, expected in [
+            (Event.PROBLEM, Severity.PROBLEM),
+            (Event.CHANGED, Severity.WARNING),
+            (Event.REMINDER, Severity.WARNING),
+            (Event.RECOVERED, Severity.RECOVERED),
+            (Event.STARTED, Severity.NEUTRAL),
+            (Event.STOPPED, Severity.NEUTRAL),
+            (Event.TEST, Severity.NEUTRAL),
+        ]:
+            self.assertIs(severity([replace(PROBLEM, event=event)]), expected)
+
+    def test_gravest_of_a_storm(self) -> None:
+        self.assertIs(severity([RECOVERED, PROBLEM]), Severity.PROBLEM)
