@@ -102,7 +102,11 @@ class Pinger(MultiService):
         )
         web = settings.web
         pages = site(self.board, now, hosts=web.hosts, public_url=web.public_url, reactor=reactor)
-        endpoint_service(web.endpoint, pages, reactor).setServiceParent(self)
+        try:
+            endpoint_service(web.endpoint, pages, reactor).setServiceParent(self)
+        except (ValueError, LookupError) as error:
+            # The file was found sound, so that this is a socket which systemd did not pass.
+            raise self._refuse(f"[web] endpoint {web.endpoint}: no such socket was passed to us ({error})") from error
         self._supervision = Supervision(reactor, environ, self.monitor.stuck, lambda: self.board.daemon().explanation)
         self._supervision.setServiceParent(self)
 
@@ -124,7 +128,7 @@ class Pinger(MultiService):
         except StoreError as error:
             raise self._refuse(str(error)) from error
         for warning in self.settings.warnings:
-            self._log.warn("{warning}", warning=warning)
+            self._log.warn("{words}", words=warning)
         self.monitor.resume(kept.states)
         self.outbox.resume(kept.deliveries, kept.dead)
         super().startService()
