@@ -48,7 +48,6 @@ class Routes:
     app = Klein()
     # Otherwise "/task//x" is redirected to whatever host the request named.
     app.url_map.merge_slashes = False
-    app.url_map.strict_slashes = False
 
     def __init__(self, board: Board, now: WallClock, root: str, reactor: IReactorTime) -> None:
         self._board = board

@@ -99,10 +99,9 @@ class Channel(http.HTTPChannel):
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Private to Twisted, but the only place where the answer to a malformed request can get its headers.
-        if not self._refused:
-            self._refused = True
-            self.transport.write(_BAD_REQUEST)
-            self._deadline.reset(LINGER)
+        self._refused = True
+        self.transport.write(_BAD_REQUEST)
+        self._deadline.reset(LINGER)
         self.clearLineBuffer()
 
     def _out_of_time(self) -> None:

@@ -1,0 +1,106 @@
+"""A board to put tasks on by hand, and values for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pypinger.domain.model import (
+    Incident,
+    Kind,
+    Report,
+    Status,
+    Task,
+    TaskState,
+    Verdict,
+    Window,
+)
+from pypinger.domain.urls import label, task_id
+from pypinger.ports import DaemonState, Entry
+
+#: 2026-11-22 22:28:34 UTC
+NOW = 1_795_386_514.0
+
+
+class FakeBoard:
+    """Implements :class:`pypinger.ports.Board`."""
+
+    def __init__(self, entries: Iterable[Entry] = (), daemon: DaemonState | None = None) -> None:
+        self.set(entries)
+        self.state = daemon or daemon_state()
+
+    def set(self, entries: Iterable[Entry]) -> None:
+        self._entries = list(entries)
+
+    def entries(self) -> Sequence[Entry]:
+        return list(self._entries)
+
+    def by_id(self, task_id: str) -> Entry | None:
+        return next((entry for entry in self._entries if entry.task.id == task_id), None)
+
+    def by_url(self, url: str) -> Entry | None:
+        return next((entry for entry in self._entries if entry.task.url == url), None)
+
+    def daemon(self) -> DaemonState:
+        return self.state
+
+
+def daemon_state(**changes: object) -> DaemonState:
+    values: dict[str, object] = {
+        "status": Status.OK,
+        "explanation": "all checks run on time",
+        "started": NOW - 3 * 3600,
+        "blind": None,
+        "undelivered": 0,
+        "dead": 0,
+        "ready": True,
+        "lastrun": NOW - 1,
+        "frequency": 2.667,
+    }
+    return DaemonState(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def task(url: str = "http://h/a", name: str | None = None, **changes: object) -> Task:
+    return Task(url=url, id=task_id(url), name=label(url) if name is None else name, label=label(url), **changes)  # type: ignore[arg-type]
+
+
+def entry(url: str = "http://h/a", kind: Kind = Kind.OK, *, name: str | None = None, **report: object) -> Entry:
+    """A task that was checked at NOW - 21; `report` changes its report."""
+    values: dict[str, object] = {
+        "ok": kind is not Kind.FAILED,
+        "lastrun": NOW - 300,
+        "frequency": 10.0,
+        "process": "backup",
+        "server": "web-1",
+        "reason": "disk full" if kind is Kind.FAILED else None,
+    }
+    made = Report(**{**values, **report})  # type: ignore[arg-type]
+    asleep = kind is Kind.SLEEPING
+    verdict = Verdict(
+        kind,
+        f"explained as {kind.value}",
+        due=NOW + 300,
+        next_change=NOW + 360,
+        sleep_start=NOW - 3600 if asleep else None,
+        sleep_end=NOW + 7200 if asleep else None,
+    )
+    trouble = verdict.status is Status.ERROR
+    state = TaskState(
+        verdict=verdict,
+        report=made,
+        pings=120,
+        errors=7 if trouble else 0,
+        checked=NOW - 21,
+        since=NOW - 900,
+        latency=0.0123,
+        row=7 if trouble else 0,
+        row_started=NOW - 900 if trouble else None,
+        incident=Incident(NOW - 900, kind, NOW - 900, 2) if trouble else None,
+    )
+    return Entry(task(url, name), state)
+
+
+def new_entry(url: str = "http://h/new") -> Entry:
+    return Entry(task(url), TaskState())
+
+
+NIGHT = Window(22 * 3600, 8 * 3600.0)

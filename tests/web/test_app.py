@@ -1,0 +1,315 @@
+import json
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import treq
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from treq.testing import StubTreq
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.iweb import IResponse
+
+from pypinger.domain.model import Kind, Status
+from pypinger.ports import DaemonState, Entry
+from pypinger.web.app import resource
+from pypinger.web.rendered import SLICE
+from tests.web.fakes import NOW, FakeBoard, daemon_state, entry, new_entry
+
+HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+HOME = "http://localhost:3002"
+
+SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class AppTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.board = FakeBoard([entry("http://h/a"), entry("http://h/b?x=1&y=2", Kind.LATE), new_entry("http://h/c")])
+        self.clock = Clock()
+        self.serve()
+
+    def serve(self, hosts: Sequence[str] = (), public_url: str = "") -> None:
+        made = resource(self.board, lambda: NOW, hosts=hosts, public_url=public_url, reactor=self.clock)
+        self.treq = StubTreq(made)
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> IResponse:
+        """Make a request; header names have underscores for hyphens."""
+        named = {name.replace("_", "-"): [value] for name, value in headers.items()}
+        response = self.successResultOf(self.treq.request(method, HOME + path, headers=named))
+        for name, value in SECURITY.items():
+            self.assertEqual(response.headers.getRawHeaders(name), [value], path)
+        self.assertFalse(response.headers.hasHeader("Server"))
+        self.assertFalse(response.headers.hasHeader("Location"))
+        return response
+
+    def text(self, response: IResponse) -> str:
+        return self.successResultOf(Deferred.fromCoroutine(_text(response)))
+
+    def json(self, path: str, code: int = 200, **headers: str) -> object:
+        response = self.ask(path, **headers)
+        self.assertEqual(response.code, code, path)
+        self.assertEqual(header(response, "Content-Type"), "application/json")
+        self.assertEqual(header(response, "Cache-Control"), "no-store")
+        return json.loads(self.text(response))
+
+    def html(self, path: str, code: int = 200) -> str:
+        response = self.ask(path, Accept=HTML)
+        self.assertEqual(response.code, code, path)
+        self.assertEqual(header(response, "Content-Type"), "text/html; charset=utf-8")
+        self.assertEqual(header(response, "Cache-Control"), "no-store")
+        self.assertEqual(header(response, "Vary"), "Accept")
+        text = self.text(response)
+        self.assertTrue(text.startswith("<!DOCTYPE html>\n"))
+        return text
+
+
+async def _text(response: IResponse) -> str:
+    return (await treq.content(response)).decode("utf-8")
+
+
+def header(response: IResponse, name: str) -> str | None:
+    values = response.headers.getRawHeaders(name, [])
+    assert len(values) <= 1, values
+    return values[0] if values else None
+
+
+class OverviewTests(AppTestCase):
+    def test_json(self) -> None:
+        value = self.json("/")
+        assert isinstance(value, dict)
+        self.assertEqual(list(value), ["data", "self"])
+        self.assertEqual([row["status"] for row in value["data"]], ["ok", "error", ""])
+
+    def test_fresh_after_a_change(self) -> None:
+        for kind in (Kind.OK, Kind.LATE):
+            made = entry("http://h/a", kind)
+            self.board.set([made])
+            value = self.json("/")
+            assert isinstance(value, dict)
+            self.assertEqual([row["kind"] for row in value["data"]], [kind])
+            self.assertIn(f"explained as {kind}", self.html("/"))
+
+    def test_html(self) -> None:
+        text = self.html("/")
+        self.assertIn("1 of 3 tasks in trouble", text)
+        self.assertNotIn("y=2", text)
+        self.assertNotIn("<script", text)
+        self.assertNotIn("style=", text)
+        self.assertEqual(header(self.ask("/", Accept=HTML), "Refresh"), "30")
+
+    def test_negotiation(self) -> None:
+        for accept in ("*/*", "application/json", ""):
+            self.json("/", Accept=accept)
+        self.assertEqual(header(self.ask("/"), "Vary"), "Accept")
+
+    def test_no_tasks(self) -> None:
+        self.board.set([])
+        self.assertIn("No tasks to watch", self.html("/"))
+        value = self.json("/")
+        assert isinstance(value, dict)
+        self.assertEqual(value["data"], [])
+
+    def test_many_tasks_leave_the_reactor_time(self) -> None:
+        self.board.set([entry(f"http://h/{i}", Kind.LATE) for i in range(SLICE + 1)])
+        for headers in ({}, {"Accept": [HTML]}):
+            pending = self.treq.get(HOME, headers=headers)
+            self.assertNoResult(pending)
+            self.clock.advance(0)
+            self.treq.flush()
+            self.assertEqual(self.successResultOf(pending).code, 200)
+
+    def test_client_that_leaves_early(self) -> None:
+        self.board.set([entry(f"http://h/{i}") for i in range(SLICE + 1)])
+        pending = self.treq.get(HOME)
+        pending.cancel()
+        self.failureResultOf(pending)
+        self.treq.flush()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class TaskTests(AppTestCase):
+    def test_ok(self) -> None:
+        value = self.json("/task/http://h/a")
+        assert isinstance(value, dict)
+        self.assertEqual((value["data"]["url"], value["data"]["status"]), ("http://h/a", "ok"))
+
+    def test_error(self) -> None:
+        late = self.board.entries()[1].task
+        for path in (quote(late.url, safe=""), late.url, late.url.replace("//", "/"), late.id):
+            value = self.json(f"/task/{path}", 500)
+            assert isinstance(value, dict)
+            self.assertEqual(value["data"]["kind"], "late")
+
+    def test_other_statuses_are_200(self) -> None:
+        self.json("/task/http://h/c")
+        self.board.set([entry(kind=Kind.SLEEPING)])
+        self.json("/task/http://h/a")
+
+    def test_unknown(self) -> None:
+        for path in (
+            "x",
+            "http://h/zzz",
+            "http:/h",
+            "%ff",
+            "%00",
+            "%0a%0d",
+            "a" * 9000,
+            "%",
+            "%2e%2e/%2e%2e",
+            "?x",
+            "",
+        ):
+            self.assertEqual(self.json(f"/task/{path}", 404), {"data": {}})
+
+    def test_html(self) -> None:
+        task_id = self.board.entries()[1].task.id
+        for path in (task_id, "http://h/b?x=1&y=2"):
+            text = self.html(f"/task/{path}", 500)
+            self.assertIn("explained as late", text)
+            self.assertNotIn("y=2", text)
+        self.html("/task/http://h/a")
+        self.assertIn("No task with this address", self.html("/task/http://h/zzz?secret", 404))
+        self.assertNotIn("secret", self.html("/task/http://h/zzz?secret", 404))
+        self.assertEqual(header(self.ask("/task/http://h/a", Accept=HTML), "Refresh"), "30")
+
+    def test_links(self) -> None:
+        for public_url, root in (("", "/"), ("https://x/", "/"), ("https://x/pinger", "/pinger/")):
+            self.serve(public_url=public_url)
+            task_id = self.board.entries()[0].task.id
+            self.assertIn(f'href="task/{task_id}"', self.html("/"))
+            for path in (task_id, "http%3A%2F%2Fh%2Fa"):
+                self.assertIn('<a href="../">', self.html(f"/task/{path}"))
+                self.assertIn('href="../static/style.css?v=', self.html(f"/task/{path}"))
+            for path in ("http://h/a", "http:/h/a"):
+                self.assertIn(f'<a href="{root}">', self.html(f"/task/{path}"))
+                self.assertIn(f'href="{root}static/style.css?v=', self.html(f"/task/{path}"))
+
+    @settings(deadline=None, max_examples=50)
+    @given(st.text(st.characters(codec="utf-8"), max_size=30))
+    def test_any_path_has_an_answer(self, text: str) -> None:
+        self.board = FakeBoard()
+        self.serve()
+        response = self.ask("/task/" + quote(text, safe="/:%?&=+"))
+        self.assertIn(response.code, (404, 400))
+
+
+class OtherRoutesTests(AppTestCase):
+    def test_healthz(self) -> None:
+        self.assertEqual(self.json("/healthz"), {"status": "ok"})
+
+    def test_readyz(self) -> None:
+        self.assertEqual(self.json("/readyz"), {"status": "ready"})
+        self.board.state = daemon_state(ready=False)
+        self.assertEqual(self.json("/readyz", 503), {"status": "starting"})
+
+    def test_status(self) -> None:
+        self.board.state = daemon_state(status=Status.ERROR, explanation="stuck")
+        value = self.json("/status", Accept=HTML)
+        assert isinstance(value, dict)
+        self.assertEqual((value["status"], value["reason"], value["process"]), ("error", "stuck", "Py Pinger"))
+
+    def test_static(self) -> None:
+        for name, media_type in (("style.css", "text/css; charset=utf-8"), ("ok.svg", "image/svg+xml")):
+            response = self.ask(f"/static/{name}?v=1")
+            self.assertEqual(response.code, 200)
+            self.assertEqual(header(response, "Content-Type"), media_type)
+            self.assertEqual(header(response, "Cache-Control"), "public, max-age=86400")
+            self.assertTrue(self.text(response))
+
+    def test_every_link_of_the_pages_leads_somewhere(self) -> None:
+        for look in ("ok", "error", "sleeping", "new"):
+            self.assertEqual(self.ask(f"/static/{look}.svg").code, 200)
+
+    def test_unknown(self) -> None:
+        for path in (
+            "/static/../app.py",
+            "/static/%2e%2e%2fapp.py",
+            "/static/nothing.css",
+            "/static/",
+            "/nothing",
+            "/task",
+            "/healthz/",
+            "/healthz/x",
+            "/%68ealthz",
+            "/%ff",
+            "/%00",
+            "/%",
+        ):
+            self.assertEqual(self.json(path, 404), {"data": {}}, path)
+        self.assertIn("There is no such page", self.html("/nothing", 404))
+
+    def test_slashes_are_not_merged(self) -> None:
+        for path in ("/task//x", "/task//http://h/a", "/task///", "/static//ok.svg"):
+            self.assertEqual(self.ask(path).code, 404, path)
+
+    def test_head(self) -> None:
+        for path in ("/", "/task/http://h/a", "/task/http://h/b?x=1&y=2", "/healthz", "/nothing", "/static/style.css"):
+            for accept in ("*/*", HTML):
+                get, head = self.ask(path, Accept=accept), self.ask(path, "HEAD", Accept=accept)
+                self.assertEqual(head.code, get.code)
+                for name in ("Content-Type", "Cache-Control", "Vary"):
+                    self.assertEqual(header(head, name), header(get, name), (path, name))
+                self.assertEqual(self.text(head), "")
+                self.assertEqual(header(head, "Content-Length"), str(get.length))
+                self.assertEqual(len(self.text(get).encode()), get.length)
+
+    def test_a_bug_of_ours(self) -> None:
+        class Broken(FakeBoard):
+            def entries(self) -> Sequence[Entry]:
+                raise RuntimeError("secret")
+
+            def daemon(self) -> DaemonState:
+                raise RuntimeError("secret")
+
+        self.board = Broken()
+        self.serve()
+        for path in ("/", "/status"):
+            response = self.ask(path)
+            self.assertEqual(response.code, 500)
+            self.assertEqual(self.text(response), "500 Internal Server Error\n")
+            self.assertEqual(header(response, "Content-Type"), "text/plain; charset=utf-8")
+            self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+class DoorTests(AppTestCase):
+    def test_other_methods(self) -> None:
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "PROPFIND"):
+            for path in ("/", "/nothing", "/task/http://h/a", "/healthz"):
+                response = self.successResultOf(self.treq.request(method, HOME + path))
+                self.assertEqual(response.code, 405, method)
+                self.assertEqual(header(response, "Allow"), "GET, HEAD")
+                self.assertEqual(self.text(response), "405 Method Not Allowed\n")
+
+    def test_bodies(self) -> None:
+        response = self.successResultOf(self.treq.request("GET", HOME, data=b"x"))
+        self.assertEqual(response.code, 413)
+        response = self.successResultOf(self.treq.request("POST", HOME, data={"a": "b"}))
+        self.assertEqual(response.code, 405)
+
+    def test_no_body(self) -> None:
+        for length in ("0", "000"):
+            self.assertEqual(self.ask("/", Content_Length=length).code, 200)
+
+    def test_any_host(self) -> None:
+        for host in ("localhost:3002", "EXAMPLE.org", "[::1]:80", "127.0.0.1", "a_b.example.", "x" * 70 + ":1"):
+            self.assertEqual(self.ask("/", Host=host).code, 200, host)
+
+    def test_broken_host(self) -> None:
+        for host in ("", "a b", "a/b", "a@b", "ä", "a,b", "::1", "a:b", "[a", "<b>"):
+            self.assertEqual(self.ask("/", Host=host).code, 400, host)
+
+    def test_hosts(self) -> None:
+        self.serve(hosts=["pinger.example.org", "::1", "[fe80::1]"])
+        for host in ("pinger.example.org", "PINGER.example.org:3002", "pinger.example.org.", "[::1]:1", "[FE80::1]"):
+            self.assertEqual(self.ask("/", Host=host).code, 200, host)
+        for host in ("example.org", "localhost", "127.0.0.1", "xpinger.example.org", "[::2]"):
+            for path in ("/", "/healthz", "/nothing"):
+                response = self.ask(path, Host=host)
+                self.assertEqual(response.code, 421, host)
+                self.assertEqual(response.phrase, b"Misdirected Request")
