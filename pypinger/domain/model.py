@@ -56,7 +56,11 @@ STATUS_OF: dict[Kind, Status] = {
 
 
 class Event(StrEnum):
-    """Why an alert is sent (contract, section 4); ``TEST`` is the marked alert of ``pypinger notify-test``."""
+    """
+    Why an alert is sent (contract, section 4).
+
+    ``BLIND`` and ``SIGHTED`` are about Py Pinger itself (section 3); ``TEST`` is the alert of ``pypinger notify-test``.
+    """
 
     PROBLEM = "problem"
     CHANGED = "changed"
@@ -64,6 +68,8 @@ class Event(StrEnum):
     RECOVERED = "recovered"
     STARTED = "started"
     STOPPED = "stopped"
+    BLIND = "blind"
+    SIGHTED = "sighted"
     TEST = "test"
 
 

@@ -33,6 +33,8 @@ _SEVERITY_OF: dict[Event, Severity] = {
     Event.RECOVERED: Severity.RECOVERED,
     Event.STARTED: Severity.NEUTRAL,
     Event.STOPPED: Severity.NEUTRAL,
+    Event.BLIND: Severity.PROBLEM,
+    Event.SIGHTED: Severity.RECOVERED,
     Event.TEST: Severity.NEUTRAL,
 }
 
@@ -97,6 +99,10 @@ def _headline(alert: Alert) -> str:
             return f"{name} is no longer monitored; it was {_state(alert)}"
         case Event.RECOVERED:
             return f"{name} is OK again after {lasted(alert)}"
+        case Event.BLIND:
+            return "Py Pinger is BLIND: no task can be checked"
+        case Event.SIGHTED:
+            return "Py Pinger sees again"
         case Event.TEST:
             return "TEST of Py Pinger's alerts"
         case _:

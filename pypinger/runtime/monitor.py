@@ -28,8 +28,8 @@ from pypinger.domain.judge import judge
 from pypinger.domain.model import (
     Alert,
     Check,
+    Event,
     Fault,
-    Instant,
     NoAnswer,
     Observation,
     Seconds,
@@ -38,12 +38,13 @@ from pypinger.domain.model import (
 )
 from pypinger.domain.redaction import redact
 from pypinger.domain.times import iso, span
-from pypinger.domain.urls import Secrets
+from pypinger.domain.urls import Secrets, origin
 from pypinger.ports import Fetcher, Store, WallClock
 from pypinger.runtime.board import Board
 from pypinger.runtime.clock import StepWatch
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
+from pypinger.runtime.sight import Sight, View
 
 #: How long after a wall-clock moment its timer rings, in seconds, so that it never rings before it.
 MARGIN: Seconds = 0.005
@@ -54,6 +55,16 @@ BREATH: Seconds = 0.75
 
 #: A check that takes this many seconds longer than its timeout is stuck.
 STUCK: Seconds = 60.0
+
+#: How many origins are asked at once whether they answer, before a failure is held to be the task's.
+PROBES = 16
+
+#: For how many seconds beyond its timeout a failure may be held back while others are asked.
+PROBE_SLACK: Seconds = 5.0
+
+# Failures that show that somebody was reached, and those that do not. With the others nobody was asked.
+_REACHED = frozenset({Fault.TLS, Fault.REDIRECTS, Fault.TOO_LARGE, Fault.BROKEN})
+_UNREACHED = frozenset({Fault.DNS, Fault.REFUSED, Fault.CONNECT, Fault.TIMEOUT, Fault.RESET})
 
 
 class Watch:
@@ -66,10 +77,11 @@ class Watch:
     :ivar rest: until when the timer must not check it again, in seconds on the reactor's clock.
     """
 
-    __slots__ = ("began", "fetching", "first", "loop", "rest", "running", "state", "task", "timer")
+    __slots__ = ("began", "fetching", "first", "loop", "origin", "rest", "running", "state", "task", "timer")
 
     def __init__(self, task: Task, state: TaskState) -> None:
         self.task = task
+        self.origin = origin(task.url)
         self.state = state
         self.loop: LoopingCall | None = None
         self.first: IDelayedCall | None = None
@@ -128,7 +140,14 @@ class Monitor:
         self._progress: Seconds = 0.0
         shortest = min((2 * task.interval + task.timeout for task in tasks), default=0.0)
         self._patience = shortest + STUCK
+        self._sight = Sight()
+        self._suspicions: list[Deferred[bool]] = []
+        self._blind_words = ""
+        self._by_origin: dict[str, list[Watch]] = {}
+        for watch in self._watches:
+            self._by_origin.setdefault(watch.origin, []).append(watch)
         board.add_source(self.stuck)
+        board.add_source(self._blind_trouble)
 
     def resume(self, states: Mapping[str, TaskState]) -> None:
         """Go on with the states that the store kept from before."""
@@ -164,7 +183,9 @@ class Monitor:
                 ending.append(watch.running)
                 if watch.fetching is not None:
                     watch.fetching.cancel()
+        self._resolve(False)
         await DeferredList(ending)
+        self._keep_blind_time()
 
     def stuck(self) -> str | None:
         """Say in words that checks make no progress, or None while they do."""
@@ -219,12 +240,10 @@ class Monitor:
             return
         finally:
             watch.fetching = None
-        now = self._now()
         self._progress = self._reactor.seconds()
-        if isinstance(observation, NoAnswer) and observation.fault is Fault.OWN:
-            self._go_blind(now, observation.words)
+        if not await self._is_theirs(watch, observation):
             return
-        self._see(now)
+        now = self._now()
         finding = redact(report.read(observation), self._secrets)
         verdict = judge(finding, task.grace, now)
         if self._log_judged:
@@ -305,12 +324,69 @@ class Monitor:
             if watch.running is None:
                 self._arm(watch)
 
-    def _go_blind(self, now: Instant, words: str) -> None:
-        if self._board.blind is None:
-            self._board.blind = now
-            self._log.error("Py Pinger is blind: {words}; the tasks keep their last verdicts", words=words)
+    async def _is_theirs(self, watch: Watch, observation: Observation) -> bool:
+        """Decide whether the task answers for what was observed, or we do: see :mod:`pypinger.runtime.sight`."""
+        now = self._reactor.seconds()
+        if not isinstance(observation, NoAnswer) or observation.fault in _REACHED:
+            self._sight.answered(watch.origin, now)
+            if not self._sight.blind:
+                self._resolve(True)
+                self._see_again()
+            return True
+        if observation.fault is Fault.OWN:
+            self._sight.own_fault(now)
+            self._go_blind(observation.words)
+            return False
+        if observation.fault not in _UNREACHED:
+            return not self._sight.blind
+        match self._sight.failed(watch.origin, watch.began, now, watch.task.interval):
+            case View.SUSPECT:
+                return await self._suspect(watch)
+            case View.OURS:
+                self._go_blind(f"nothing that answered until now does, for example: {observation.words}")
+                return False
+        return True
 
-    def _see(self, now: Instant) -> None:
+    async def _suspect(self, watch: Watch) -> bool:
+        """Hold a failure back until another origin has been asked: see Note [Blindness]."""
+        suspicion: Deferred[bool] = Deferred()
+        self._suspicions.append(suspicion)
+        for place in self._sight.answering()[:PROBES]:
+            probe = next((each for each in self._by_origin[place] if each.running is None), None)
+            if probe is not None:
+                self._begin(probe)
+        limit = watch.task.timeout + PROBE_SLACK
+        return await suspicion.addTimeout(limit, self._reactor, onTimeoutCancel=lambda *_: True)
+
+    def _resolve(self, theirs: bool) -> None:
+        suspicions, self._suspicions = self._suspicions, []
+        for suspicion in suspicions:
+            if not suspicion.called:
+                suspicion.callback(theirs)
+
+    def _go_blind(self, words: str) -> None:
+        self._resolve(False)
+        if self._board.blind is None:
+            self._blind_words = self._secrets.scrub(words)
+            self._board.blind = self._now()
+            self._announce(Event.BLIND, f"{self._blind_words}; the tasks keep their last verdicts")
+
+    def _see_again(self) -> None:
         if self._board.blind is not None:
-            self._log.info("Py Pinger sees again, after {span}", span=span(now - self._board.blind))
+            lasted = span(self._now() - self._board.blind)
+            self._keep_blind_time()
+            self._announce(Event.SIGHTED, f"it was blind for {lasted}: {self._blind_words}")
+
+    def _keep_blind_time(self) -> None:
+        if self._board.blind is not None:
+            self._store.blind(self._board.blind, self._now())
             self._board.blind = None
+
+    def _blind_trouble(self) -> str | None:
+        return None if self._board.blind is None else f"blind: {self._blind_words}"
+
+    def _announce(self, event: Event, explanation: str) -> None:
+        announced = Deferred.fromCoroutine(
+            self._outbox.announce(incidents.daemon_alert(event, explanation, self._now()))
+        )
+        announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))

@@ -44,6 +44,8 @@ class MonitorCase(SynchronousTestCase):
             secrets=Secrets({"hunter22"}),
             log_judged=log_judged,
         )
+        # What waits for a place must not wake up when the garbage of a test is collected.
+        self.addCleanup(lambda monitor: Deferred.fromCoroutine(monitor.stop()) and None, self.monitor)
 
     def start(self, *tasks: Task, answer: Answering | None = None, concurrency: int = 256) -> None:
         self.build(*tasks, concurrency=concurrency)
@@ -239,19 +241,152 @@ class AlertTests(MonitorCase):
         self.assertEqual(self.observer.runs, [NOON, NOON + 20])
 
 
-class OwnFaultTests(MonitorCase):
+class BlindTests(MonitorCase):
+    def tasks_of(self, *hosts: str, interval: float = 10.0) -> list[Task]:
+        return [
+            Task(url=f"http://{host}/", id=host, name=host, label=f"http://{host}/", interval=interval)
+            for host in hosts
+        ]
+
+    def answer_but(self, *silent: str, fault: Fault = Fault.TIMEOUT) -> Answering:
+        return lambda task: (
+            NoAnswer(fault, "no answer within 20 s", 0.0)
+            if task.name in silent
+            else Answer(200, body(self.world.now()), 0.1)
+        )
+
     def test_our_own_fault_is_not_the_tasks(self) -> None:
         self.start(make_task(interval=10.0))
         self.world.pass_time(5)
         before = self.state()
-        self.fetcher.answer = lambda task: NoAnswer(Fault.OWN, "too many open files", 0.0)
+        self.fetcher.answer = lambda task: NoAnswer(Fault.OWN, "too many open files: hunter22", 0.0)
         self.world.pass_time(20)
         self.assertEqual(self.state(), before)
-        self.assertEqual(self.notifier.sent, [])
+        self.assertEqual(self.notifier.events(), ["blind"])
+        self.assertIn("too many open files: ***", self.notifier.sent[0].explanation)
         self.assertApproximates(self.board.daemon().blind or 0, NOON + 10, 0.1)
+        self.assertEqual(self.board.daemon().status, Status.ERROR)
+        self.assertIn("blind: too many open files", self.board.daemon().explanation)
         self.fetcher.answer = lambda task: Answer(200, body(self.world.now()), 0.1)
-        self.world.pass_time(10)
+        self.world.pass_time(20)
         self.assertIsNone(self.board.daemon().blind)
+        self.assertEqual(self.notifier.events(), ["blind", "sighted"])
+        self.assertEqual(self.board.daemon().status, Status.OK)
+
+    def test_every_other_check_without_descriptors_is_one_blindness(self) -> None:
+        self.start(*self.tasks_of("h1", "h2", interval=2.0))
+        own = lambda task: NoAnswer(Fault.OWN, "too many open files", 0.0)  # noqa: E731
+        good = self.answer_but()
+        self.fetcher.answer = lambda task: own(task) if task.name == "h1" else good(task)
+        self.world.pass_time(60)
+        self.assertEqual(self.notifier.events(), ["blind"])
+        self.assertEqual(self.state("h1").pings, 0)
+        self.assertGreater(self.state("h2").pings, 20)
+        self.fetcher.answer = good
+        self.world.pass_time(15)
+        self.assertEqual(self.notifier.events(), ["blind", "sighted"])
+
+    def test_all_origins_at_once_are_not_to_blame(self) -> None:
+        for fault in (Fault.TIMEOUT, Fault.DNS, Fault.REFUSED, Fault.CONNECT, Fault.RESET):
+            self.start(*self.tasks_of("h1", "h2", "h3"), answer=self.answer_but())
+            self.world.pass_time(25)
+            before = [entry.state for entry in self.board.entries()]
+            self.fetcher.answer = self.answer_but("h1", "h2", "h3", fault=fault)
+            self.world.pass_time(60)
+            self.assertEqual([entry.state.pings for entry in self.board.entries()], [state.pings for state in before])
+            self.assertEqual(self.notifier.events(), ["blind"])
+            self.fetcher.answer = self.answer_but()
+            self.world.pass_time(11)
+            self.assertEqual(self.notifier.events(), ["blind", "sighted"])
+            self.assertEqual([entry.state.errors for entry in self.board.entries()], [0, 0, 0])
+
+    def test_one_origin_among_others_is_to_blame_at_once(self) -> None:
+        self.start(*self.tasks_of("h1", "h2", interval=60.0))
+        self.world.pass_time(45)
+        self.fetcher.answer = self.answer_but("h1")
+        self.world.pass_time(16)
+        self.assertEqual(self.notifier.events(), ["problem"])
+        # The other one was asked whether it answers.
+        self.assertEqual([round(at) for at in self.fetcher.times("h2")], [5, 60])
+
+    def test_the_only_origin_is_to_blame(self) -> None:
+        self.start(*self.tasks_of("h1"), answer=self.answer_but())
+        self.world.pass_time(15)
+        self.fetcher.answer = self.answer_but("h1")
+        self.world.pass_time(10)
+        self.assertEqual(self.notifier.events(), ["problem"])
+
+    def test_one_that_was_down_before_is_no_evidence(self) -> None:
+        self.start(*self.tasks_of("h1", "h2"), answer=self.answer_but())
+        self.world.pass_time(25)
+        self.fetcher.answer = self.answer_but("h1")
+        self.world.pass_time(60)
+        self.fetcher.answer = self.answer_but("h1", "h2")
+        self.world.pass_time(60)
+        self.assertEqual([alert.name for alert in self.notifier.sent], ["h1", "h2"])
+
+    def test_origins_that_never_answered_are_no_evidence(self) -> None:
+        self.start(*self.tasks_of("h1", "h2"), answer=self.answer_but("h1", "h2"))
+        self.world.pass_time(60)
+        self.assertEqual(self.notifier.events(), ["problem", "problem"])
+        self.assertIsNone(self.board.daemon().blind)
+
+    def test_who_stays_silent_when_we_see_again_is_to_blame(self) -> None:
+        self.start(*self.tasks_of("h1", "h2"), answer=self.answer_but())
+        self.world.pass_time(25)
+        self.fetcher.answer = self.answer_but("h1", "h2")
+        self.world.pass_time(40)
+        self.fetcher.answer = self.answer_but("h2")
+        self.world.pass_time(40)
+        self.assertEqual(self.notifier.events(), ["blind", "sighted", "problem"])
+        self.assertEqual(self.notifier.sent[-1].name, "h2")
+
+    def test_a_broken_answer_shows_that_we_see(self) -> None:
+        self.start(*self.tasks_of("h1", "h2"), answer=self.answer_but())
+        self.world.pass_time(25)
+        self.fetcher.answer = self.answer_but("h1", "h2", fault=Fault.TLS)
+        self.world.pass_time(30)
+        self.assertEqual(self.notifier.events(), ["problem", "problem"])
+
+    def test_no_token_blames_nobody_while_blind(self) -> None:
+        self.start(*self.tasks_of("h1"), answer=lambda task: NoAnswer(Fault.TOKEN, "no token", 0.0))
+        self.world.pass_time(5)
+        self.assertEqual(self.notifier.events(), ["problem"])
+
+    def test_if_nobody_can_tell_in_time_the_task_is_to_blame(self) -> None:
+        first, second = self.tasks_of("h1", "h2", interval=100.0)
+        self.start(first, second, answer=self.answer_but())
+        self.world.pass_time(95)
+        good = self.answer_but()
+        self.fetcher.answer = lambda task: (
+            NoAnswer(Fault.TIMEOUT, "no answer", 0.0) if task is first else Deferred() if task is second else good(task)
+        )
+        self.world.pass_time(29)
+        self.assertEqual(self.notifier.events(), [])
+        self.world.pass_time(2)
+        self.assertEqual(self.notifier.events(), ["problem"])
+
+    def test_blind_time_is_kept(self) -> None:
+        kept: list[tuple[float, float]] = []
+        self.build(make_task(interval=10.0))
+        self.store.blind = lambda start, end: kept.append((start, end))  # type: ignore[method-assign]
+        self.fetcher.answer = lambda task: NoAnswer(Fault.OWN, "too many open files", 0.0)
+        self.monitor.start()
+        self.world.pass_time(25)
+        self.successResultOf(Deferred.fromCoroutine(self.monitor.stop()))
+        self.assertEqual(len(kept), 1)
+        self.assertApproximates(kept[0][0], NOON, 0.1)
+        self.assertApproximates(kept[0][1], NOON + 25, 0.1)
+
+    def test_a_stop_ends_a_suspicion(self) -> None:
+        first, second = self.tasks_of("h1", "h2", interval=100.0)
+        self.start(first, second, answer=self.answer_but())
+        self.world.pass_time(95)
+        self.fetcher.answer = lambda task: NoAnswer(Fault.TIMEOUT, "", 0.0) if task is first else Deferred()
+        self.world.pass_time(10)
+        self.successResultOf(Deferred.fromCoroutine(self.monitor.stop()))
+        self.assertEqual(self.notifier.events(), [])
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
 
 class ResumeTests(MonitorCase):
