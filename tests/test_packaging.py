@@ -70,8 +70,7 @@ def sdist() -> Path:
 def wheel() -> Path:
     """The wheel, made from the sdist."""
     unpacked = directory() / "unpacked"
-    with tarfile.open(sdist()) as archive:
-        archive.extractall(unpacked, filter="data")
+    shutil.unpack_archive(sdist(), unpacked)
     return built("wheel", next(unpacked.iterdir()))
 
 
