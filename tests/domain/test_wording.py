@@ -43,6 +43,8 @@ class HeadlineTests(SynchronousTestCase):
             (replace(RECOVERED, kind=Kind.LATE), "nightly-import is no longer monitored; it was late"),
             (STARTED, "Py Pinger started"),
             (replace(STARTED, event=Event.STOPPED), "Py Pinger stopped"),
+            (replace(STARTED, event=Event.BLIND), "Py Pinger is BLIND: no task can be checked"),
+            (replace(STARTED, event=Event.SIGHTED), "Py Pinger sees again"),
             (replace(STARTED, event=Event.TEST), "TEST of Py Pinger's alerts"),
             (replace(PROBLEM, name="a\nb"), "PROBLEM: a b is late"),
         ]:
@@ -115,6 +117,8 @@ class SeverityTests(SynchronousTestCase):
             (Event.RECOVERED, Severity.RECOVERED),
             (Event.STARTED, Severity.NEUTRAL),
             (Event.STOPPED, Severity.NEUTRAL),
+            (Event.BLIND, Severity.PROBLEM),
+            (Event.SIGHTED, Severity.RECOVERED),
             (Event.TEST, Severity.NEUTRAL),
         ]:
             self.assertIs(severity([replace(PROBLEM, event=event)]), expected)
