@@ -17,7 +17,10 @@ from pypinger.domain.model import (
     Alert,
     Check,
     Delivery,
+    Event,
+    Finding,
     Instant,
+    Kind,
     Observation,
     Outcome,
     Report,
@@ -181,11 +184,14 @@ class Kept(msgspec.Struct, frozen=True):
     :ivar states: task URL -> its state.
     :ivar deliveries: those still to be made, oldest first.
     :ivar dead: how many were given up and are kept to be shown.
+    :ivar last_alive: when the process before this one was last known to run; None if there was none. The store itself
+        records the time since then as blind.
     """
 
     states: Mapping[str, TaskState]
     deliveries: Sequence[Delivery]
     dead: int
+    last_alive: Instant | None = None
 
 
 class Store(Protocol):
@@ -220,6 +226,13 @@ class Store(Protocol):
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         """Keep how a delivery stands: its attempts, words and time of the next attempt are in `delivery`."""
 
+    def blind(self, start: Instant, end: Instant) -> None:
+        """
+        From `start` to `end` nothing was seen of any task, so that this time is neither up nor down.
+
+        To be called before the first check after it is noted or committed.
+        """
+
     def trouble(self) -> str | None:
         """Say in words why it cannot write at present, or None while it can."""
 
@@ -229,6 +242,151 @@ class Store(Protocol):
 
 class StoreError(Exception):
     """The store cannot be used; ``str()`` of it is one line that says which, why and what to do."""
+
+
+# Reading what was kept
+
+
+class Run(msgspec.Struct, frozen=True):
+    """
+    One finding, for as long as every check found the same.
+
+    A check that was committed always begins a new one, so that the moment of whatever people were told is `first`.
+
+    :ivar key: for the next page.
+    :ivar first: when it was first seen, to the millisecond; `last`: when last.
+    :ivar count: how many checks found it.
+    :ivar finding: its latency, if it has one, is that of the first check.
+    """
+
+    key: int
+    first: Instant
+    last: Instant
+    count: int
+    finding: Finding
+
+
+class Change(msgspec.Struct, frozen=True):
+    """The verdict's kind changed."""
+
+    key: int
+    at: Instant
+    kind: Kind
+    explanation: str
+
+
+class Told(msgspec.Struct, frozen=True):
+    """An alert of an incident, whatever channels it went to."""
+
+    id: str
+    event: Event
+    at: Instant
+    explanation: str
+
+
+class PastIncident(msgspec.Struct, frozen=True):
+    """
+    An incident, open or over.
+
+    :ivar started: the first error verdict of the row that opened it.
+    :ivar opened: when that row was long enough.
+    :ivar ended: None while it is open.
+    :ivar kinds: the kinds it went through, in order, at most 100 of them.
+    :ivar explanation: of the verdict that opened it.
+    :ivar alerts: how many alerts it caused.
+    :ivar told: the latest 20 of them that were addressed to a channel, oldest first.
+    """
+
+    key: int
+    url: str
+    started: Instant
+    opened: Instant
+    ended: Instant | None
+    kinds: tuple[Kind, ...]
+    explanation: str
+    alerts: int
+    told: tuple[Told, ...]
+
+
+class PastDelivery(msgspec.Struct, frozen=True):
+    """
+    A delivery, pending or settled.
+
+    :ivar url: the task's URL; None for an alert of the daemon itself.
+    :ivar outcome: None while it is pending.
+    :ivar settled: when its latest attempt was settled, None before the first.
+    """
+
+    key: int
+    url: str | None
+    alert: Alert
+    channel: str
+    attempts: int
+    words: str
+    outcome: Outcome | None
+    settled: Instant | None
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """
+    A run of the task itself, as it reported it.
+
+    :ivar lastrun: when it ran.
+    :ivar gap: seconds since the run before it that was seen; None for the oldest one kept.
+    """
+
+    lastrun: Instant
+    gap: Seconds | None
+
+
+class Span(msgspec.Struct, frozen=True):
+    """A stretch of time; `end` is excluded."""
+
+    start: Instant
+    end: Instant
+
+
+class History(Protocol):
+    """
+    What a store remembers beside the present state; it may lag behind by the second that `Store.note` takes.
+
+    Pages are newest first and have at most `limit` entries; `before` is the `key` of the last entry of the page before
+    this one. A task that is not known has an empty history. Every method raises :class:`StoreError` if the store
+    cannot be read.
+    """
+
+    async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
+        """What the checks of a task found."""
+
+    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
+        """How the verdict of a task changed."""
+
+    async def incidents(
+        self, url: str | None = None, before: int | None = None, limit: int = 50
+    ) -> Sequence[PastIncident]:
+        """Incidents of one task, or of all."""
+
+    async def deliveries(
+        self, url: str | None = None, before: int | None = None, limit: int = 50
+    ) -> Sequence[PastDelivery]:
+        """Deliveries of one task's alerts, or of all alerts."""
+
+    async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
+        """
+        The fraction of the last ``24h``, ``7d``, ``30d`` and ``90d`` in which the task was on time.
+
+        Sleep and blind time are left out; None where nothing else is known. It rests on hours: of the hour in which
+        such a period begins, the part that belongs to it counts.
+        """
+
+    async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
+        """The last runs of the task itself and the gaps between them, newest first."""
+
+    async def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
+        """All that was found from `since` to before `until`, oldest first; the first may have begun earlier."""
+
+    async def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
+        """When nothing was seen, from `since` to before `until`, oldest first."""
 
 
 # Showing where everything stands
@@ -280,3 +438,11 @@ class Board(Protocol):
 
     def daemon(self) -> DaemonState:
         """Where Py Pinger itself stands now."""
+
+    def watch(self, changed: Callable[[Entry], None]) -> Callable[[], None]:
+        """
+        Be told of every state from now on, right after it was committed.
+
+        :param changed: must be quick and must not raise.
+        :returns: call it to be told no more.
+        """

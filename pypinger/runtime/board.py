@@ -41,6 +41,7 @@ class Board:
         shortest = min(tasks, key=lambda task: task.interval, default=None)
         self._frequency = 1.0 if shortest is None else max(1.0, (2 * shortest.interval + shortest.timeout) / 60)
         self._sources: list[Source] = []
+        self._watchers: dict[object, Callable[[Entry], None]] = {}
 
     def add_source(self, source: Source) -> None:
         """Ask `source` too whether something is wrong."""
@@ -48,7 +49,9 @@ class Board:
 
     def show(self, task: Task, state: TaskState) -> None:
         """Show a state that has been committed."""
-        self._entries[task.id] = Entry(task, state)
+        entry = self._entries[task.id] = Entry(task, state)
+        for changed in tuple(self._watchers.values()):
+            changed(entry)
 
     def checked(self, task: Task, at: Instant) -> None:
         """A check of `task` was completed."""
@@ -90,3 +93,13 @@ class Board:
             lastrun=self._lastrun,
             frequency=self._frequency,
         )
+
+    def watch(self, changed: Callable[[Entry], None]) -> Callable[[], None]:
+        """See :meth:`pypinger.ports.Board.watch`."""
+        key = object()
+        self._watchers[key] = changed
+
+        def stop() -> None:
+            self._watchers.pop(key, None)
+
+        return stop

@@ -60,3 +60,12 @@ class BoardTests(SynchronousTestCase):
         self.world.clock.advance(120)
         board.checked(make_task(), NOON)
         self.assertEqual(board.daemon().explanation, "watching 1 task; running for 2 min")
+
+    def test_watchers_are_told_until_they_stop(self) -> None:
+        told: list[int] = []
+        stop = self.board.watch(lambda entry: told.append(entry.state.pings))
+        self.board.show(self.tasks[0], TaskState(pings=1))
+        stop()
+        stop()
+        self.board.show(self.tasks[0], TaskState(pings=2))
+        self.assertEqual(told, [1])

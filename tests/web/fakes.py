@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pypinger.domain.model import (
     Incident,
@@ -27,6 +27,7 @@ class FakeBoard:
     def __init__(self, entries: Iterable[Entry] = (), daemon: DaemonState | None = None) -> None:
         self.set(entries)
         self.state = daemon or daemon_state()
+        self._watchers: list[Callable[[Entry], None]] = []
 
     def set(self, entries: Iterable[Entry]) -> None:
         self._entries = list(entries)
@@ -42,6 +43,16 @@ class FakeBoard:
 
     def daemon(self) -> DaemonState:
         return self.state
+
+    def watch(self, changed: Callable[[Entry], None]) -> Callable[[], None]:
+        self._watchers.append(changed)
+        return lambda: self._watchers.remove(changed)
+
+    def show(self, entry: Entry) -> None:
+        """Replace the entry of that task, as a check does."""
+        self._entries = [entry if each.task.id == entry.task.id else each for each in self._entries]
+        for changed in tuple(self._watchers):
+            changed(entry)
 
 
 def daemon_state(**changes: object) -> DaemonState:
