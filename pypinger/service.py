@@ -78,7 +78,7 @@ class Pinger(MultiService):
             if settings.only_log
             else [registry[channel.name].notifier(channel.values, self._client, now) for channel in settings.channels]
         )
-        self.outbox = Outbox(reactor, now, self.store, self.board, notifiers, settings.retry_for)
+        self.outbox = Outbox(reactor, now, self.store, self.board, notifiers, settings.retry_for, settings.group_wait)
         self._runs = RunFeed(reactor, [each for each in notifiers if isinstance(each, RunObserver)])
         self._fetcher = TaskFetcher(
             reactor,

@@ -1,55 +1,38 @@
 """
-One channel's queue of deliveries: what is sent when, and what becomes of it.
+One channel's queue of deliveries: what becomes of each.
 
 At most one message of a channel is under way, and the alerts of one task keep their order: a task's next alert waits
-until the one before it is sent or given up, while those of other tasks go on. What must be remembered is the
-:mod:`~pypinger.runtime.outbox`'s business.
+until the one before it is sent or given up, while those of other tasks go on. Which message is next, and what goes in
+it, is the :mod:`~pypinger.runtime.waitlist`'s business; what must be remembered, the :mod:`~pypinger.runtime.outbox`'s.
 
 Note [Backing off]
 ~~~~~~~~~~~~~~~~~~
 A failed delivery waits by itself, doubling (:mod:`pypinger.domain.backoff`). That alone would not spare a service that
 is down while a storm rages: every task's first alert would still try it at once. So a failure also closes the whole
 lane for a while: as long as the service asked for with ``Retry-After``, otherwise for a second, doubled for each
-further task whose alert fails in a row, up to 5 minutes. One success opens the lane again, and one task's failures
-count once, so that a message which the service cannot stomach never holds up the rest.
+further message that fails in a row, up to 5 minutes. One success opens the lane again, and the failures of one task's
+alerts, or of one group, count once, so that a message which the service cannot stomach never holds up the rest.
 """
 
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Awaitable, Callable
-from heapq import heappop, heappush
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain import backoff
-from pypinger.domain.model import Delivery, Event, Outcome, Seconds
+from pypinger.domain.model import Alert, Delivery, Outcome, Seconds
 from pypinger.domain.times import span
 from pypinger.domain.wording import headline
 from pypinger.ports import DeliveryError, Notifier, WallClock
+from pypinger.runtime.waitlist import Message, Waiting, Waitlist
 
 #: How long one attempt to send may take, in seconds (contract, section 4).
 ATTEMPT_LIMIT: Seconds = 20.0
-
-
-class Waiting:
-    """
-    A delivery in a lane.
-
-    :ivar accepted: when the lane took it, in seconds on the reactor's clock.
-    :ivar age: how old the alert was then, in seconds.
-    """
-
-    __slots__ = ("accepted", "age", "delivery")
-
-    def __init__(self, delivery: Delivery, accepted: Seconds, age: Seconds) -> None:
-        self.delivery = delivery
-        self.accepted = accepted
-        self.age = age
 
 
 class Lane:
@@ -57,6 +40,7 @@ class Lane:
     One channel's queue.
 
     :param retry_for: for how many seconds after its alert a delivery is tried (contract, section 4).
+    :param group_wait: for how many seconds alerts are gathered, if the channel can show several in one message.
     :param settle: keeps how a delivery stands after an attempt; the next one waits for it.
     """
 
@@ -68,6 +52,7 @@ class Lane:
         now: WallClock,
         notifier: Notifier,
         retry_for: Seconds,
+        group_wait: Seconds,
         settle: Callable[[Delivery, Outcome], Awaitable[None]],
     ) -> None:
         self.notifier = notifier
@@ -75,15 +60,11 @@ class Lane:
         self._reactor = reactor
         self._now = now
         self._settle = settle
-        # Each task's alerts in order. The first of each is in the heap by (when, number), but for the one under way.
-        self._queues: dict[str, deque[Waiting]] = {}
-        self._heap: list[tuple[Seconds, int, str]] = []
-        self._number = 0
-        self._under_way: str | None = None
+        self._waits = Waitlist(group_wait if notifier.groups else 0.0)
         self._sending: Deferred[str] | None = None
         self._opens: Seconds = 0.0
         self._failures = 0
-        self._failed_last: str | None = None
+        self._failed_last: Message | None = None
         self._timer: IDelayedCall | None = None
         self._working = False
         self._closed = False
@@ -91,11 +72,11 @@ class Lane:
         self._deadline: Seconds = 0.0
 
     def __len__(self) -> int:
-        return sum(map(len, self._queues.values()))
+        return len(self._waits)
 
     def oldest(self) -> Seconds:
         """Age in seconds of the oldest alert that waits here; 0 if none does."""
-        return max((self._age(queue[0]) for queue in self._queues.values()), default=0.0)
+        return max(map(self._age, self._waits.first()), default=0.0)
 
     def accept(self, delivery: Delivery) -> Delivery | None:
         """
@@ -103,27 +84,20 @@ class Lane:
 
         :returns: the older reminder that it replaces, if there is one that still waits.
         """
-        task = delivery.alert.task
-        waiting = Waiting(delivery, self._reactor.seconds(), max(0.0, self._now() - delivery.alert.at))
-        queue = self._queues.setdefault(task, deque())
-        if queue and delivery.alert.event is Event.REMINDER:
-            last = queue[-1].delivery
-            if last.alert.event is Event.REMINDER and not (len(queue) == 1 and task == self._under_way):
-                queue[-1] = waiting
-                return last
-        queue.append(waiting)
-        if len(queue) == 1:
-            self._push(task, max(0.0, delivery.not_before - self._now()))
-            self._wake()
-        return None
+        now = self._now()
+        age, wait = max(0.0, now - delivery.alert.at), max(0.0, delivery.not_before - now)
+        replaced = self._waits.accept(delivery, self._reactor.seconds(), age=age, wait=wait)
+        self._wake()
+        return replaced
 
     def drain(self, deadline: Seconds) -> Deferred[None]:
         """
         Fire once nothing is left that can be sent before `deadline`, in seconds on the reactor's clock.
 
-        Cancelling it is fine.
+        Nothing is held for its group from now on. Cancelling it is fine.
         """
         self._deadline = deadline
+        self._waits.release()
         drained = self._drained = Deferred()
         self._wake()
         return drained
@@ -135,10 +109,6 @@ class Lane:
             self._timer.cancel()
         if self._sending is not None:
             self._sending.cancel()
-
-    def _push(self, task: str, wait: Seconds) -> None:
-        self._number += 1
-        heappush(self._heap, (self._reactor.seconds() + wait, self._number, task))
 
     def _age(self, waiting: Waiting) -> Seconds:
         return waiting.age + self._reactor.seconds() - waiting.accepted
@@ -156,20 +126,19 @@ class Lane:
             self._timer.cancel()
         try:
             while not self._closed:
-                if not self._heap:
+                due = self._waits.due()
+                if due is None:
                     self._end_drain()
                     return
                 now = self._reactor.seconds()
-                due = max(self._heap[0][0], self._opens)
+                due = max(due, self._opens)
                 if due > now:
                     self._timer = self._reactor.callLater(due - now, self._wake)
                     if due > self._deadline:
                         self._end_drain()
                     return
-                self._under_way = heappop(self._heap)[2]
-                await self._attempt(self._under_way)
+                await self._attempt(self._waits.take(now))
         finally:
-            self._under_way = None
             self._working = False
 
     def _end_drain(self) -> None:
@@ -177,49 +146,53 @@ class Lane:
         if drained is not None:
             drained.callback(None)
 
-    async def _attempt(self, task: str) -> None:
+    async def _attempt(self, message: Sequence[Waiting]) -> None:
         """Claim, send, settle: see Note [Backing off]."""
-        queue = self._queues[task]
-        waiting = queue[0]
-        delivery = msgspec.structs.replace(waiting.delivery, attempts=waiting.delivery.attempts + 1)
-        wait: Seconds = 0.0
         self._opens = self._reactor.seconds() + self.notifier.spacing
+        wait: Seconds = 0.0
         try:
-            words = await self._send(delivery)
+            words = await self._send(tuple(waiting.delivery.alert for waiting in message))
         except CancelledError:
             # We are closing. Nobody knows whether it arrived, so that it is sent again after the next start.
             return
         except DeliveryError as error:
-            delivery = msgspec.structs.replace(delivery, words=error.words)
-            outcome, wait = self._failed(waiting, delivery, error)
-            if outcome is Outcome.RETRY:
-                delivery = msgspec.structs.replace(delivery, not_before=self._now() + wait)
+            words = error.words
+            outcomes, wait = self._failed(message, error)
         else:
             self._failures, self._failed_last = 0, None
-            outcome, delivery = Outcome.SENT, msgspec.structs.replace(delivery, words=words)
-            self._log.debug("{name} took [{id}]: {words}", name=self.notifier.name, id=delivery.alert.id, words=words)
+            outcomes = [Outcome.SENT] * len(message)
+            self._log.debug("{name} took {ids}: {words}", name=self.notifier.name, ids=_ids(message), words=words)
+        rest, not_before = self._reactor.seconds() + wait, self._now() + wait
+        settled = []
+        for waiting, outcome in zip(message, outcomes, strict=True):
+            delivery = msgspec.structs.replace(waiting.delivery, attempts=waiting.delivery.attempts + 1, words=words)
+            if outcome is Outcome.RETRY:
+                delivery = msgspec.structs.replace(delivery, not_before=not_before)
+            waiting.delivery = delivery
+            settled.append(Deferred.fromCoroutine(self._keep(delivery, outcome)))
+        await DeferredList(settled)
+        now = self._reactor.seconds()
+        for waiting, outcome in zip(message, outcomes, strict=True):
+            if outcome is Outcome.RETRY:
+                self._waits.postpone(waiting, rest, now)
+            else:
+                self._waits.remove(waiting, now)
+
+    async def _keep(self, delivery: Delivery, outcome: Outcome) -> None:
         try:
             await self._settle(delivery, outcome)
         except Exception:
             # It goes on from memory; after a restart it may be sent again, with the same id.
             self._log.failure("keeping that [{id}] is {outcome}", id=delivery.alert.id, outcome=outcome.value)
-        if outcome is not Outcome.RETRY:
-            queue.popleft()
-        else:
-            waiting.delivery = delivery
-        if queue:
-            self._push(task, wait)
-        else:
-            del self._queues[task]
 
-    async def _send(self, delivery: Delivery) -> str:
+    async def _send(self, alerts: Sequence[Alert]) -> str:
         """
         Make one attempt.
 
         :raises DeliveryError: it failed, in whatever way.
         :raises CancelledError: the lane was closed.
         """
-        self._sending = Deferred.fromCoroutine(self.notifier.send((delivery.alert,)))
+        self._sending = Deferred.fromCoroutine(self.notifier.send(alerts))
         try:
             return await self._sending.addTimeout(ATTEMPT_LIMIT, self._reactor)
         except (DeliveryError, CancelledError):
@@ -232,51 +205,68 @@ class Lane:
         finally:
             self._sending = None
 
-    def _failed(self, waiting: Waiting, delivery: Delivery, error: DeliveryError) -> tuple[Outcome, Seconds]:
-        """Decide whether it is tried again, and after how many seconds; log that, and close the lane for a while."""
-        name, alert = self.notifier.name, delivery.alert
+    def _failed(self, message: Sequence[Waiting], error: DeliveryError) -> tuple[list[Outcome], Seconds]:
+        """
+        Decide which are tried again, and after how many seconds; log that, and close the lane for a while.
+
+        They wait together, as long as the one that was tried most; each is given up by itself.
+        """
         if error.permanent:
             # The service answered, so that other alerts need not wait.
             self._failures, self._failed_last = 0, None
-            self._log.error(
-                "{name} refused [{id}] for good: {words}; the alert was: {alert}",
-                name=name,
-                id=alert.id,
-                words=error.words,
-                alert=headline((alert,)),
-            )
-            return Outcome.DEAD, 0.0
-        if alert.task != self._failed_last:
+            for waiting in message:
+                self._give_up(waiting, "refused", "for good", error)
+            return [Outcome.DEAD] * len(message), 0.0
+        if message[0].message != self._failed_last:
             self._failures += 1
-            self._failed_last = alert.task
-        wait = backoff.delay(
-            delivery.attempts,
-            retry_after=error.retry_after,
-            age=self._age(waiting),
-            retry_for=self.retry_for,
-            chance=random.random(),
-        )
+            self._failed_last = message[0].message
         close = min(2.0 ** min(self._failures - 1, 16), backoff.LONGEST)
-        if error.retry_after is not None and wait is not None:
-            close = wait
+        if error.retry_after is not None:
+            close = min(max(error.retry_after, backoff.SHORTEST), backoff.LONGEST_ASKED)
         self._opens = max(self._opens, self._reactor.seconds() + close)
-        if wait is None:
-            self._log.error(
-                "{name} did not take [{id}] within {span} and {count} attempts: {words}; the alert was: {alert}",
-                name=name,
-                id=alert.id,
-                span=span(self.retry_for),
-                count=delivery.attempts,
-                words=error.words,
-                alert=headline((alert,)),
+        attempts, chance = 1 + max(waiting.delivery.attempts for waiting in message), random.random()
+        outcomes: list[Outcome] = []
+        pause: Seconds = 0.0
+        for waiting in message:
+            wait = backoff.delay(
+                attempts,
+                retry_after=error.retry_after,
+                age=self._age(waiting),
+                retry_for=self.retry_for,
+                chance=chance,
             )
-            return Outcome.DEAD, 0.0
-        self._log.warn(
-            "{name} did not take [{id}], attempt {count}: {words}; trying again in {span}",
-            name=name,
+            if wait is None:
+                words = f"within {span(self.retry_for)} and {waiting.delivery.attempts + 1} attempts"
+                self._give_up(waiting, "did not take", words, error)
+                outcomes.append(Outcome.DEAD)
+            else:
+                pause = wait
+                outcomes.append(Outcome.RETRY)
+        if Outcome.RETRY in outcomes:
+            self._log.warn(
+                "{name} did not take {ids}, attempt {count}: {words}; trying again in {span}",
+                name=self.notifier.name,
+                ids=_ids(message),
+                count=attempts,
+                words=error.words,
+                span=span(pause),
+            )
+        return outcomes, pause
+
+    def _give_up(self, waiting: Waiting, verb: str, limit: str, error: DeliveryError) -> None:
+        """Log it by itself, even if it went with others (contract, section 4)."""
+        alert = waiting.delivery.alert
+        self._log.error(
+            "{name} {verb} [{id}] {limit}: {words}; the alert was: {alert}",
+            name=self.notifier.name,
+            verb=verb,
             id=alert.id,
-            count=delivery.attempts,
+            limit=limit,
             words=error.words,
-            span=span(wait),
+            alert=headline((alert,)),
         )
-        return Outcome.RETRY, wait
+
+
+def _ids(message: Sequence[Waiting]) -> str:
+    more = f" and {len(message) - 1} more" if len(message) > 1 else ""
+    return f"[{message[0].delivery.alert.id}]{more}"

@@ -34,6 +34,7 @@ class Outbox:
 
     :param notifiers: the channels that are on; none with ``only_log``.
     :param retry_for: for how many seconds after its alert a delivery is tried.
+    :param group_wait: for how many seconds the alerts of a storm are gathered; 0: not at all.
     """
 
     _log = Logger()
@@ -46,11 +47,14 @@ class Outbox:
         board: Board,
         notifiers: Sequence[Notifier],
         retry_for: Seconds,
+        group_wait: Seconds,
     ) -> None:
         self._reactor = reactor
         self._store = store
         self._board = board
-        self._lanes = {notifier.name: Lane(reactor, now, notifier, retry_for, self._settle) for notifier in notifiers}
+        self._lanes = {
+            notifier.name: Lane(reactor, now, notifier, retry_for, group_wait, self._settle) for notifier in notifiers
+        }
         board.add_source(self._trouble)
 
     def resume(self, deliveries: Iterable[Delivery], dead: int) -> None:

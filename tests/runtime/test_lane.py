@@ -24,11 +24,11 @@ class LaneCase(SynchronousTestCase):
         self.settled: list[tuple[str, Outcome, Delivery]] = []
         self.lane = self.make()
 
-    def make(self, retry_for: float = 86_400) -> Lane:
+    def make(self, retry_for: float = 86_400, group_wait: float = 5.0) -> Lane:
         async def settle(delivery: Delivery, outcome: Outcome) -> None:
             self.settled.append((delivery.alert.id, outcome, delivery))
 
-        return Lane(self.world.clock, self.world.now, self.notifier, retry_for, settle)
+        return Lane(self.world.clock, self.world.now, self.notifier, retry_for, group_wait, settle)
 
     def accept(self, *alerts: Alert) -> None:
         for alert in alerts:
@@ -166,7 +166,7 @@ class FailingTests(LaneCase):
         async def settle(delivery: Delivery, outcome: Outcome) -> None:
             raise OSError("disk full")
 
-        self.lane = Lane(self.world.clock, self.world.now, self.notifier, 60, settle)
+        self.lane = Lane(self.world.clock, self.world.now, self.notifier, 60, 5.0, settle)
         self.accept(make_alert(1), make_alert(2))
         self.assertEqual(len(self.notifier.sent), 2)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
@@ -284,7 +284,7 @@ class PropertyTests(SynchronousTestCase):
             if outcome is not Outcome.RETRY:
                 ends.append((delivery.alert.id, outcome))
 
-        lane = Lane(world.clock, world.now, notifier, 1e9, settle)
+        lane = Lane(world.clock, world.now, notifier, 1e9, 5.0, settle)
         script = iter(faults)
 
         def respond(alert: Alert) -> str | Deferred[str]:

@@ -14,9 +14,10 @@ from pypinger.domain.model import Answer, Fault, Kind, NoAnswer, Observation, St
 from pypinger.domain.times import iso
 from pypinger.domain.urls import Secrets
 from pypinger.runtime.board import Board
-from pypinger.runtime.monitor import STUCK, Monitor, offsets
+from pypinger.runtime.monitor import STUCK, Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
+from pypinger.runtime.watch import offsets
 from tests.runtime.fakes import NOON, FakeFetcher, FakeNotifier, FakeObserver, SlowStore, World, body, make_task
 
 Answering = Callable[[Task], "Observation | Deferred[Observation]"]
@@ -30,7 +31,7 @@ class MonitorCase(SynchronousTestCase):
         self.store = SlowStore()
         self.board = Board(tasks, self.world.now)
         self.notifier, self.observer = FakeNotifier(), FakeObserver()
-        self.outbox = Outbox(self.world.clock, self.world.now, self.store, self.board, [self.notifier], 86_400)
+        self.outbox = Outbox(self.world.clock, self.world.now, self.store, self.board, [self.notifier], 86_400, 0)
         self.monitor = Monitor(
             self.world.clock,
             self.world.now,
@@ -397,13 +398,25 @@ class ResumeTests(MonitorCase):
         self.world.pass_time(5)
         state = self.state()
         self.build(make_task(interval=10.0))
-        self.monitor.resume({"http://host/a": state, "http://gone/": state})
+        self.monitor.resume({"http://host/a": state, "http://gone/": TaskState()})
         self.assertEqual(self.state(), state)
         self.fetcher.answer = lambda task: NoAnswer(Fault.DNS, "no such host", 0.0)
         self.monitor.start()
         self.world.pass_time(5)
         self.assertEqual(self.notifier.sent, [])
         self.assertEqual(self.state().pings, 2)
+
+    def test_a_task_that_is_gone_is_closed(self) -> None:
+        self.build(make_task("a", interval=10.0))
+        self.fetcher.answer = lambda task: NoAnswer(Fault.DNS, "no such host", 0.0)
+        self.monitor.start()
+        self.world.pass_time(5)
+        state = self.state()
+        self.build(make_task("b"))
+        self.monitor.resume({"http://host/a?token=x": state})
+        self.assertEqual(self.notifier.events(), ["recovered"])
+        self.assertNotIn("token", repr(self.notifier.sent))
+        self.assertIsNone(self.store.open().states["http://host/a?token=x"].incident)
 
     def test_a_reminder_is_due_before_the_first_check(self) -> None:
         self.build(make_task("x"), make_task("a", interval=10.0, error_interval=5.0))
@@ -417,6 +430,114 @@ class ResumeTests(MonitorCase):
         self.monitor.start()
         self.world.pass_time(1)
         self.assertEqual(self.notifier.events(), ["reminder"])
+
+
+class UpdateTests(MonitorCase):
+    def test_what_stays_the_same_is_left_alone(self) -> None:
+        gates: list[Deferred[Observation]] = []
+
+        def answer(task: Task) -> Deferred[Observation]:
+            gates.append(Deferred())
+            return gates[-1]
+
+        same, other = make_task("same", interval=30.0), make_task("other", interval=30.0)
+        self.start(same, answer=answer)
+        self.world.pass_time(1)
+        self.monitor.update([other, same])
+        self.world.pass_time(10)
+        self.assertEqual(self.fetcher.times("same"), [0.0])
+        gates[0].callback(Answer(200, body(NOON), 1.0))
+        self.assertEqual(self.state("same").pings, 1)
+        self.world.pass_time(25)
+        self.assertEqual([round(at) for at in self.fetcher.times("same")], [0, 30])
+        self.assertEqual([entry.task.name for entry in self.board.entries()], ["other", "same"])
+
+    def test_a_new_task_begins(self) -> None:
+        self.start(make_task("a", interval=10.0))
+        self.world.pass_time(25)
+        self.monitor.update([make_task("a", interval=10.0), make_task("b", interval=10.0)])
+        self.assertFalse(self.board.daemon().ready)
+        self.world.pass_time(15)
+        self.assertEqual([round(at) for at in self.fetcher.times("b")], [25, 35])
+        self.assertTrue(self.board.daemon().ready)
+
+    def test_a_removed_task_ends_with_one_message(self) -> None:
+        self.start(
+            make_task("a", interval=10.0, error_interval=15.0),
+            make_task("b", interval=10.0),
+            answer=lambda task: NoAnswer(Fault.DNS, "no such host", 0.0),
+        )
+        self.world.pass_time(8)
+        self.monitor.update([make_task("b", interval=10.0)])
+        self.world.pass_time(60)
+        mine = [alert for alert in self.notifier.sent if alert.name == "a"]
+        self.assertEqual([alert.event.value for alert in mine], ["problem", "recovered"])
+        self.assertIn("no longer monitored", mine[1].explanation)
+        self.assertEqual([round(at) for at in self.fetcher.times("a")], [0])
+        self.assertIsNone(self.board.by_id("a"))
+        self.assertIsNone(self.store.open().states["http://host/a"].incident)
+
+    def test_a_removed_task_that_is_well_ends_silently(self) -> None:
+        self.start(make_task("a"), make_task("b"))
+        self.world.pass_time(8)
+        self.monitor.update([make_task("b")])
+        self.assertEqual(self.notifier.sent, [])
+
+    def test_the_check_under_way_of_a_removed_task_is_cancelled(self) -> None:
+        cancelled: list[bool] = []
+        self.start(make_task("a", interval=10.0))
+        self.world.pass_time(5)
+        self.fetcher.answer = lambda task: Deferred(lambda _: cancelled.append(True))
+        self.world.pass_time(6)
+        self.monitor.update([])
+        self.assertEqual(cancelled, [True])
+        self.assertEqual(self.board.entries(), ())
+        self.world.pass_time(50)
+        self.assertEqual(len(self.fetcher.asked), 2)
+
+    def test_what_a_removed_task_was_recording_is_recorded_before_it_is_closed(self) -> None:
+        self.build(make_task("a", interval=10.0))
+        self.store.slow = True
+        self.fetcher.answer = lambda task: NoAnswer(Fault.DNS, "no such host", 0.0)
+        self.monitor.start()
+        self.world.pass_time(1)
+        self.monitor.update([])
+        self.assertEqual(self.notifier.sent, [])
+        self.store.waiting.pop(0).callback(None)
+        self.store.waiting.pop(0).callback(None)
+        self.assertEqual(self.notifier.events(), ["problem", "recovered"])
+        self.assertEqual(self.board.entries(), ())
+
+    def test_other_settings_and_the_same_state(self) -> None:
+        self.start(make_task("a", interval=3600.0, grace=60.0), answer=self.ran_at(NOON - 630))
+        self.world.pass_time(5)
+        self.monitor.update([make_task("a", interval=20.0, grace=3600.0)])
+        self.assertEqual(self.state().pings, 1)
+        self.world.pass_time(50)
+        self.assertEqual([round(at) for at in self.fetcher.times()], [0, 20, 40])
+        self.assertEqual(self.state().kind, Kind.OK)
+
+    def test_another_fetcher_once_the_old_one_is_not_used(self) -> None:
+        gate: Deferred[Observation] = Deferred()
+        self.start(make_task("a", interval=10.0), answer=lambda task: gate)
+        self.world.pass_time(1)
+        fresh = FakeFetcher(self.world)
+        free = self.monitor.reconfigure(fresh, concurrency=1, secrets=Secrets(), log_judged=False)
+        self.assertNoResult(free)
+        gate.callback(Answer(200, body(NOON), 0.1))
+        self.successResultOf(free)
+        self.world.pass_time(10)
+        self.assertEqual(len(fresh.asked), 1)
+        self.successResultOf(self.monitor.reconfigure(fresh, concurrency=9, secrets=Secrets(), log_judged=False))
+
+    def test_a_removed_origin_is_no_evidence(self) -> None:
+        tasks = [Task(url=f"http://{n}/", id=n, name=n, label=n, interval=10.0) for n in ("h1", "h2")]
+        self.start(*tasks)
+        self.world.pass_time(15)
+        self.monitor.update(tasks[:1])
+        self.fetcher.answer = lambda task: NoAnswer(Fault.TIMEOUT, "no answer", 0.0)
+        self.world.pass_time(10)
+        self.assertEqual(self.notifier.events(), ["problem"])
 
 
 class StoppingTests(MonitorCase):

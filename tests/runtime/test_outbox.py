@@ -26,7 +26,7 @@ class OutboxCase(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
 
     def make(self, notifiers: list[FakeNotifier]) -> Outbox:
-        return Outbox(self.world.clock, self.world.now, self.store, self.board, notifiers, 86_400)
+        return Outbox(self.world.clock, self.world.now, self.store, self.board, notifiers, 86_400, 5.0)
 
     def alert(self, *alerts: Alert) -> None:
         deliveries = self.outbox.address(alerts)

@@ -1,0 +1,151 @@
+"""
+What waits in a channel's lane: in which order, and in which message each delivery goes.
+
+It knows the time only as it is told. Sending and settling is the :mod:`~pypinger.runtime.lane`'s business.
+
+Note [Storms]
+~~~~~~~~~~~~~
+Which alerts may go out together is decided once, when they are accepted, by :mod:`pypinger.domain.grouping`: an alert
+goes by itself, or it belongs to a group and is held until the group's window closes. From then on nothing is special
+about a group but this: when a member is taken, all those that are due are taken with it, as one message.
+
+A group's message therefore may lack members. One whose task has an earlier alert that is not settled yet stays behind,
+for the alerts of one task keep their order, and follows with others of its kind as soon as it may. Members that went
+together and failed wait equally long, and so stay together; each is settled by itself, and given up by itself when its
+time is over. After a restart what is pending is accepted anew, and so grouped anew. At a stop nothing is held any more.
+
+The windows are times on the reactor's clock, so that a step of the wall clock neither prolongs nor cuts them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+from typing import TypeAlias
+
+from pypinger.domain.grouping import Group, Grouping
+from pypinger.domain.model import Delivery, Event, Seconds
+
+#: What goes in one message: a group, or the first alert of the task with this id.
+Message: TypeAlias = Group | str
+
+
+class Waiting:
+    """
+    A delivery in a lane. Times are in seconds on the reactor's clock.
+
+    :ivar accepted: when the lane took it.
+    :ivar age: how old the alert was then, in seconds.
+    :ivar rest: until when it must not be tried.
+    :ivar group: the group that it goes with, or None.
+    """
+
+    __slots__ = ("accepted", "age", "delivery", "group", "rest")
+
+    def __init__(self, delivery: Delivery, accepted: Seconds, age: Seconds, rest: Seconds, group: Group | None) -> None:
+        self.delivery = delivery
+        self.accepted = accepted
+        self.age = age
+        self.rest = rest
+        self.group = group
+
+    @property
+    def message(self) -> Message:
+        """What it goes in."""
+        return self.group or self.delivery.alert.task
+
+
+class Waitlist:
+    """
+    The deliveries of one lane: see Note [Storms]. Times are in seconds on the reactor's clock.
+
+    :param group_wait: for how many seconds followers are gathered (contract, section 4); 0: each goes by itself.
+    """
+
+    def __init__(self, group_wait: Seconds) -> None:
+        self._grouping = Grouping(group_wait)
+        # Each task's alerts in order. The first of each is in the heap by (when, number) until it is due, then in
+        # the message that it goes in, but for those that were taken.
+        self._queues: dict[str, deque[Waiting]] = {}
+        self._heap: list[tuple[Seconds, int, str]] = []
+        self._due: OrderedDict[Message, list[str]] = OrderedDict()
+        self._number = 0
+        self._taken: Message | None = None
+        self._holding = True
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def first(self) -> Iterator[Waiting]:
+        """Each task's first one."""
+        return (queue[0] for queue in self._queues.values())
+
+    def accept(self, delivery: Delivery, now: Seconds, *, age: Seconds, wait: Seconds) -> Delivery | None:
+        """
+        Add a delivery.
+
+        :param age: how old its alert is, in seconds.
+        :param wait: for how many seconds it must not be tried.
+        :returns: the older reminder that it replaces, if there is one that still waits.
+        """
+        alert = delivery.alert
+        waiting = Waiting(delivery, now, age, now + wait, self._grouping.place(alert, now))
+        queue = self._queues.setdefault(alert.task, deque())
+        if queue and alert.event is Event.REMINDER:
+            last = queue[-1].delivery
+            if last.alert.event is Event.REMINDER and not (len(queue) == 1 and alert.task == self._taken):
+                # Its pause goes on.
+                waiting.rest = max(waiting.rest, queue[-1].rest)
+                queue[-1] = waiting
+                return last
+        queue.append(waiting)
+        if len(queue) == 1:
+            self._push(waiting, now)
+        return None
+
+    def due(self) -> Seconds | None:
+        """When the next message may go, or None if nothing waits."""
+        if self._due:
+            return 0.0
+        return self._heap[0][0] if self._heap else None
+
+    def take(self, now: Seconds) -> list[Waiting]:
+        """
+        Take the next message, which must be due; :meth:`remove` or :meth:`postpone` each of its deliveries.
+
+        :returns: one delivery, or several that go together; at most one of a task.
+        """
+        while self._heap and self._heap[0][0] <= now:
+            task = heappop(self._heap)[2]
+            self._due.setdefault(self._queues[task][0].message, []).append(task)
+        self._taken, tasks = self._due.popitem(last=False)
+        return [self._queues[task][0] for task in tasks]
+
+    def remove(self, waiting: Waiting, now: Seconds) -> None:
+        """One that was taken is sent or given up: its task's next one takes its place."""
+        self._taken = None
+        task = waiting.delivery.alert.task
+        queue = self._queues[task]
+        queue.popleft()
+        if queue:
+            self._push(queue[0], now)
+        else:
+            del self._queues[task]
+
+    def postpone(self, waiting: Waiting, rest: Seconds, now: Seconds) -> None:
+        """One that was taken stays, and must not be tried until `rest`."""
+        self._taken = None
+        waiting.rest = rest
+        self._push(waiting, now)
+
+    def release(self) -> None:
+        """Hold nothing any more for the sake of its group."""
+        self._holding = False
+        self._heap = [(self._queues[task][0].rest, number, task) for _, number, task in self._heap]
+        heapify(self._heap)
+
+    def _push(self, waiting: Waiting, now: Seconds) -> None:
+        self._number += 1
+        due = waiting.rest if waiting.group is None or not self._holding else max(waiting.rest, waiting.group.closes)
+        heappush(self._heap, (max(now, due), self._number, waiting.delivery.alert.task))
