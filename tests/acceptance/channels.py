@@ -1,0 +1,156 @@
+"""
+Slack, HipChat and Sentry as the daemon sees them, in the reactor of the test.
+
+Each keeps what it was sent. It accepts by default; answers put into `next` are given first, one a request, and
+`always` to the rest.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from twisted.trial.unittest import TestCase
+
+from tests.acceptance.endpoints import Behaviour, Request, Server, body
+
+
+class Message(NamedTuple):
+    """
+    What people see of one alert.
+
+    :ivar id: the alert's.
+    :ivar event: ``problem``, ``changed``, ``reminder``, ``recovered``, ``started`` or ``stopped``, by the words.
+    """
+
+    id: str
+    event: str
+    text: str
+    payload: dict[str, Any]
+
+
+_EVENTS = {
+    "problem": r"PROBLEM: ",
+    "changed": r"CHANGED: ",
+    "reminder": r"STILL ",
+    "recovered": r".* is OK again",
+    "started": r"Py Pinger started",
+    "stopped": r"Py Pinger stopped",
+}
+
+
+def event_of(text: str) -> str:
+    return next((event for event, words in _EVENTS.items() if re.match(words, text)), "unknown")
+
+
+class Service(Server):
+    """
+    A channel's service.
+
+    :ivar next: answers to the next requests.
+    :ivar always: the answer to all others; None for the service's usual one.
+    """
+
+    accepts: Behaviour
+
+    def __init__(self, test: TestCase) -> None:
+        super().__init__(test)
+        self.next: deque[Behaviour] = deque()
+        self.always: Behaviour | None = None
+
+    def respond(self, request: Request) -> None:
+        behaviour = self.next.popleft() if self.next else self.always or type(self).accepts
+        behaviour(request)
+
+    def read(self, request: Request) -> Message | None:
+        raise NotImplementedError
+
+    def messages(self, about: str = "") -> list[Message]:
+        """What was sent, whether it was accepted or not, as far as `about` is in its text."""
+        found = [message for request in self.requests if (message := self.read(request)) is not None]
+        return [message for message in found if about in message.text]
+
+    def events(self, about: str = "") -> list[str]:
+        return [message.event for message in self.messages(about)]
+
+    def ids(self, about: str = "") -> list[str]:
+        return [message.id for message in self.messages(about)]
+
+    @property
+    def bodies(self) -> bytes:
+        return b"\n".join(request.body for request in self.requests)
+
+
+class SlackWebApi(Service):
+    accepts = staticmethod(body('{"ok": true, "ts": "1.2"}', Content_Type="application/json"))
+
+    def section(self, token: str = "xoxb-token") -> str:
+        return f"[slack]\nurl = {self.origin}/api/chat.postMessage\nchannel = #ops\ntoken = {token}\nuser = pinger\n"
+
+    def read(self, request: Request) -> Message:
+        payload = json.loads(request.body)
+        text = payload["text"]
+        return Message(payload["metadata"]["event_payload"]["alert_id"], event_of(text), text, payload)
+
+
+class SlackWebhook(Service):
+    accepts = staticmethod(body("ok"))
+
+    def section(self, path: str = "/services/T0/B0/secret") -> str:
+        return f"[slack]\nurl = {self.origin}{path}\n"
+
+    def read(self, request: Request) -> Message:
+        payload = json.loads(request.body)
+        text = payload["text"]
+        return Message(_suffix(text), event_of(text), text, payload)
+
+
+class HipChat(Service):
+    accepts = staticmethod(body(b"", 204))
+
+    def section(self, auth: str = "auth-token") -> str:
+        return f"[hipchat]\nroom = Ops Room\nauth = {auth}\nurl = {self.origin}\n"
+
+    def read(self, request: Request) -> Message:
+        payload = json.loads(request.body)
+        text = payload["message"]
+        return Message(_suffix(text), event_of(text), text, payload)
+
+
+class Sentry(Service):
+    accepts = staticmethod(body('{"id": "0"}', Content_Type="application/json"))
+
+    def section(self, key: str = "0123456789abcdef0123456789abcdef", more: str = "") -> str:
+        return f"[sentry]\nurl = http://{key}@127.0.0.1:{self.port}/42\n{more}\n"
+
+    def read(self, request: Request) -> Message | None:
+        for kind, payload in items(request):
+            if kind == "event":
+                text = payload["message"]
+                return Message(payload["contexts"]["alert"]["alert_id"], event_of(text), text, payload)
+        return None
+
+    def check_ins(self) -> list[dict[str, Any]]:
+        return [payload for request in self.requests for kind, payload in items(request) if kind == "check_in"]
+
+
+def items(request: Request) -> Iterable[tuple[str, dict[str, Any]]]:
+    """The items of an envelope: type and payload."""
+    content = request.body
+    if request.headers.get("content-encoding") == "gzip":
+        content = gzip.decompress(content)
+    lines = iter(content.split(b"\n"))
+    next(lines)
+    for line in lines:
+        if line:
+            yield json.loads(line)["type"], json.loads(next(lines))
+
+
+def _suffix(text: str) -> str:
+    found = re.search(r"\[([0-9a-f]+)\]\Z", text)
+    assert found is not None, text
+    return found[1]

@@ -1,0 +1,262 @@
+"""
+The daemon as a process of its own, as ``twistd`` runs it, and what the tests ask of it.
+
+The fake endpoints and channels live in the reactor of the test (:mod:`tests.acceptance.endpoints`,
+:mod:`tests.acceptance.channels`); the daemon knows of them by its ini file only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectError, ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol, Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+#: Works from a checkout and from an install alike.
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+CHECKOUT = str(Path(__file__).parent.parent.parent)
+
+#: Seconds that a slow machine may take for what should take one.
+PATIENCE = 30.0
+
+
+class Answer(NamedTuple):
+    """What a page answered; names of headers are in lower case."""
+
+    code: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def pause(seconds: float) -> None:
+    await deferLater(reactor, seconds)
+
+
+async def until(happened: Callable[[], object], what: str = "it", patience: float = PATIENCE) -> None:
+    """Wait until `happened` gives something true."""
+    deadline = reactor.seconds() + patience
+    while not happened():
+        if reactor.seconds() > deadline:
+            raise AssertionError(f"{what} did not happen within {patience:g} s")
+        await pause(0.05)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+class _Conversation(Protocol):
+    def __init__(self, request: bytes) -> None:
+        self.request = request
+        self.received = b""
+        self.over: Deferred[bytes] = Deferred(lambda _: self.transport.abortConnection())
+
+    def connectionMade(self) -> None:
+        self.transport.write(self.request)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.over.called:
+            self.over.callback(self.received)
+
+
+async def ask(
+    port: int,
+    target: str = "/",
+    *,
+    method: str = "GET",
+    host: str = "localhost",
+    headers: Iterable[str] = ("Accept: application/json",),
+    body: bytes = b"",
+) -> Answer:
+    """Make one request with exactly this target."""
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Connection: close", *headers]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    conversation = _Conversation("\r\n".join([*lines, "", ""]).encode() + body)
+    await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port, timeout=PATIENCE), conversation)
+    received = await conversation.over.addTimeout(PATIENCE, reactor)
+    head, _, content = received.partition(b"\r\n\r\n")
+    first, *rest = head.decode("latin-1").split("\r\n")
+    return Answer(
+        int(first.split()[1]),
+        {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)},
+        content,
+    )
+
+
+class Process(ProcessProtocol):
+    """
+    A process with an empty directory of its own, outside the checkout; it is killed when the test ends.
+
+    :ivar directory: where it runs.
+    :ivar log: what it wrote to standard output and standard error.
+    :ivar ended: its exit code, or the negative number of the signal that ended it; None while it runs.
+    """
+
+    def __init__(
+        self, test: TestCase, *command: str, directory: str | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self.test = test
+        self.directory = directory or new_directory(test)
+        self.out = b""
+        self.err = b""
+        self.ended: int | None = None
+        self._over: Deferred[None] = Deferred()
+        self._process = reactor.spawnProcess(
+            self,
+            command[0],
+            command,
+            env={**os.environ, "PYTHONPATH": CHECKOUT, "PYTHONUNBUFFERED": "1", **(environ or {})},
+            path=self.directory,
+        )
+        self._process.closeStdin()
+        test.addCleanup(self._kill)
+
+    @property
+    def log(self) -> str:
+        return (self.out + self.err).decode()
+
+    def outReceived(self, data: bytes) -> None:
+        self.out += data
+
+    def errReceived(self, data: bytes) -> None:
+        self.err += data
+
+    def signal(self, name: str) -> None:
+        self._process.signalProcess(name)
+
+    def processEnded(self, reason: Failure) -> None:
+        status = reason.value
+        self.ended = status.exitCode if status.signal is None else -status.signal
+        self._over.callback(None)
+
+    async def end(self) -> int:
+        """Wait for its end; gives the exit code."""
+        await until(lambda: self.ended is not None, f"the end of the process with {self.log}")
+        assert self.ended is not None
+        return self.ended
+
+    def _kill(self) -> Deferred[None]:
+        try:
+            self.signal("KILL")
+        except ProcessExitedAlready:
+            pass
+        return self._over
+
+
+def new_directory(test: TestCase) -> str:
+    directory = tempfile.mkdtemp(prefix="pypinger-acceptance-")
+    test.addCleanup(shutil.rmtree, directory)
+    return directory
+
+
+def ini(port: int, urls: Iterable[str], main: str = "", more: str = "", web: str = "") -> str:
+    """
+    An ini file.
+
+    :param port: of the pages.
+    :param urls: of `prod` and `dev`.
+    :param main: lines of ``[main]``; of an option given twice nothing is said here.
+    :param more: further sections.
+    :param web: further lines of ``[web]``.
+    """
+    listed = ",\n    ".join(urls)
+    return (
+        f"[main]\n{main}\n"
+        f"[urls]\nprod = {listed}\ndev = {listed}\n"
+        f"[web]\nendpoint = tcp:{port}:interface=127.0.0.1\n{web}\n"
+        f"[store]\npath = :memory:\n{more}\n"
+    )
+
+
+class Daemon(Process):
+    """
+    ``twistd -n pypinger`` with an ini file.
+
+    :param text: of the ini file, without which there is none.
+    :ivar port: of its pages, None if it has no business with them.
+    """
+
+    def __init__(
+        self,
+        test: TestCase,
+        text: str | bytes | None,
+        port: int = 0,
+        *,
+        twistd: Iterable[str] = ("-n", "--pidfile="),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        directory = new_directory(test)
+        if text is not None:
+            Path(directory, "pinger.ini").write_bytes(text if isinstance(text, bytes) else text.encode())
+        self.port = port
+        super().__init__(test, *TWISTD, *twistd, "pypinger", directory=directory, environ=environ)
+
+    async def get(self, target: str = "/", **arguments: Any) -> Answer:
+        return await ask(self.port, target, **arguments)
+
+    async def serves(self) -> None:
+        """Wait until its pages can be had."""
+        await self._answers("/healthz")
+
+    async def is_ready(self) -> None:
+        """Wait until every task has been checked."""
+        await self._answers("/readyz")
+
+    async def task(self, url: str) -> dict[str, Any]:
+        """What the JSON overview says of the task with this URL."""
+        tasks = (await self.get()).json()["data"]
+        return next(task for task in tasks if task["url"] == url)
+
+    async def becomes(self, url: str, **members: object) -> dict[str, Any]:
+        """Wait until the JSON of the task has these members."""
+        await self.serves()
+        deadline = reactor.seconds() + PATIENCE
+        while True:
+            task = await self.task(url)
+            if members.items() <= task.items():
+                return task
+            if reactor.seconds() > deadline:
+                raise AssertionError(f"{url} never became {members}: {task}\n{self.log}")
+            await pause(0.05)
+
+    async def stop(self, signal: str = "TERM") -> None:
+        """Stop it as people do; it must end cleanly, and nothing must have surprised it."""
+        self.signal(signal)
+        self.test.assertEqual(await self.end(), 0, self.log)
+        for surprise in ("Traceback", "Unhandled", "Error in Deferred", "nobody thought of", " broke"):
+            self.test.assertNotIn(surprise, self.log)
+
+    async def _answers(self, target: str) -> None:
+        deadline = reactor.seconds() + PATIENCE
+        while self.ended is None and reactor.seconds() < deadline:
+            try:
+                if (await self.get(target)).code == 200:
+                    return
+            except ConnectError:
+                pass
+            await pause(0.05)
+        raise AssertionError(f"{target} never answered 200:\n{self.log}")

@@ -1,0 +1,246 @@
+"""What people are told, through every channel at once (contract, sections 4 and 5)."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import TestCase
+
+from tests.acceptance.channels import HipChat, Sentry, Service, SlackWebApi, SlackWebhook
+from tests.acceptance.endpoints import Endpoints, Request, asleep, body, hang, report
+from tests.acceptance.process import Daemon, free_port, ini, pause, until
+
+FAST = "interval = 1\nerror_interval = 0\ngroup_wait = 0\n"
+
+
+class TransitionTests(TestCase):
+    """Two daemons, since there is one section for both of Slack's ways, watch the same endpoints."""
+
+    timeout = 120
+
+    async def test_exact_alerts(self) -> None:
+        tasks = Endpoints(self)
+        plain = tasks.url("/plain?key=secret", report(server="db<1>", process="<!channel> & co"))
+        nagging, steady = tasks.url("/nagging", report()), tasks.url("/steady", report())
+        urls = [plain, nagging, steady]
+        one = self.with_channels(SlackWebApi(self), urls, nagging)
+        two = self.with_channels(SlackWebhook(self), urls, nagging)
+        both = (one, two)
+        for daemon, services in both:
+            await daemon.is_ready()
+            await until(lambda s=services: s[0].events() == s[1].events() == ["started"])
+
+        tasks.url("/plain", report(ago=3600, server="db<1>", process="<!channel> & co"))
+        for daemon, services in both:
+            await daemon.becomes(plain, kind="late")
+            await self.told(services, "/plain", ["problem"])
+        tasks.url("/plain", report(status="error", reason="<!channel> disk full & more", server="db<1>"))
+        for _, services in both:
+            await self.told(services, "/plain", ["problem", "changed"])
+
+        # Sleep neither closes the incident nor reminds of it.
+        tasks.url("/nagging", report(ago=3600))
+        for _, services in both:
+            await until(lambda s=services: s[0].events("/nagging")[:3] == ["problem", "reminder", "reminder"])
+        tasks.url("/nagging", report(ago=3600, sleep=asleep()))
+        quiet = []
+        for daemon, services in both:
+            task = await daemon.becomes(nagging, kind="sleeping")
+            self.assertEqual(task["incident"]["kind"], "late")
+            await pause(1.2)
+            quiet.append([service.events("/nagging") for service in services])
+        await pause(3)
+        self.assertEqual([[service.events("/nagging") for service in services] for _, services in both], quiet)
+
+        tasks.url("/plain", report())
+        tasks.url("/nagging", report())
+        for daemon, services in both:
+            await self.told(services, "/plain", ["problem", "changed", "recovered"])
+            await until(lambda s=services: all(service.events("/nagging")[-1:] == ["recovered"] for service in s))
+            self.assertIsNone((await daemon.task(plain))["incident"])
+            self.assertIsNone((await daemon.task(nagging))["incident"])
+        for daemon, services in both:
+            await daemon.stop()
+            self.check(services, daemon)
+
+    def with_channels(
+        self, slack: SlackWebApi | SlackWebhook, urls: list[str], nagging: str
+    ) -> tuple[Daemon, list[Service]]:
+        hipchat, sentry = HipChat(self), Sentry(self)
+        port = free_port()
+        more = slack.section() + hipchat.section() + sentry.section(more="environment = test\ncrons = true")
+        more += f"[task {nagging}]\nerror_interval = 2\nfailures = 1\n"
+        main = f"{FAST}failures = 2\ngreeting = Hello & welcome"
+        web = "public_url = https://pinger.example.com/p/"
+        return Daemon(self, ini(port, urls, main, more, web), port), [slack, hipchat, sentry]
+
+    async def told(self, services: list[Service], about: str, events: list[str]) -> None:
+        await until(lambda: all(service.events(about) == events for service in services), str(events))
+
+    def check(self, services: list[Service], daemon: Daemon) -> None:
+        slack, hipchat, sentry = services
+        for service in services:
+            self.assertEqual(len(set(service.ids())), len(service.ids()), "an alert was sent twice")
+            self.assertEqual(service.events("/steady"), [])
+            self.assertNotIn("unknown", service.events())
+        self.assertEqual(slack.ids(), hipchat.ids())
+        self.assertEqual(slack.ids()[1:-1], sentry.ids())
+        self.assertEqual((slack.events()[0], slack.events()[-1]), ("started", "stopped"))
+        self.assertIn("Hello & welcome", hipchat.messages()[0].text)
+        self.assertIn("3 tasks", hipchat.messages()[0].text)
+        events = slack.events("/nagging")
+        self.assertEqual(set(events[1:-1]), {"reminder"})
+        self.assertEqual((events[0], events[-1]), ("problem", "recovered"))
+        for alert in slack.ids():
+            self.assertIn(f"[{alert}]", daemon.log)
+
+        self.check_slack(slack)
+        self.assertEqual(
+            [message.payload["color"] for message in hipchat.messages("/plain")], ["red", "yellow", "green"]
+        )
+        self.assertEqual({hipchat.messages()[0].payload["color"], hipchat.messages()[-1].payload["color"]}, {"gray"})
+        for request in hipchat.requests:
+            self.assertEqual(request.target, "/v2/room/Ops%20Room/notification")
+            self.assertEqual(request.headers["authorization"], "Bearer auth-token")
+        problem, changed, recovered = (message.text for message in hipchat.messages("/plain"))
+        for text in (problem, changed, recovered):
+            self.assertIn("/plain?…", text)
+            self.assertNotIn("key=secret", text)
+            self.assertIn("https://pinger.example.com/p/task/", text)
+        for words in ("PROBLEM", "late", "was due", "db<1>", "<!channel> & co"):
+            self.assertIn(words, problem)
+        self.assertIn('"<!channel> disk full & more"', changed)
+        self.assertIn("is OK again", recovered)
+        self.assertRegex(recovered, r"after \d+ s")
+        self.assertRegex(hipchat.messages("STILL")[0].text, r"after \d+ s")
+
+        payloads = [message.payload for message in sentry.messages("/plain")]
+        self.assertEqual([payload["level"] for payload in payloads], ["error", "error", "info"])
+        self.assertEqual(len({str(payload["fingerprint"]) for payload in payloads}), 1)
+        self.assertEqual([payload["tags"]["kind"] for payload in payloads], ["late", "failed", "ok"])
+        self.assertEqual((payloads[0]["tags"]["server"], payloads[0]["environment"]), ("db<1>", "test"))
+        event_ids = [message.payload["event_id"] for message in sentry.messages()]
+        self.assertEqual(len(set(event_ids)), len(event_ids))
+        self.assertEqual(len({check_in["monitor_slug"] for check_in in sentry.check_ins()}), 3)
+
+    def check_slack(self, slack: Service) -> None:
+        web_api = isinstance(slack, SlackWebApi)
+        for request in slack.requests:
+            self.assertEqual(request.headers.get("authorization"), "Bearer xoxb-token" if web_api else None)
+            self.assertNotIn(b"xoxb-token", request.body)
+            self.assertNotIn(b"<!channel>", request.body)
+        for message in slack.messages():
+            self.assertIn("blocks", message.payload)
+            self.assertTrue(message.payload["attachments"][0]["color"])
+        if web_api:
+            self.assertEqual({m.payload["channel"] for m in slack.messages()}, {"#ops"})
+            self.assertEqual({m.payload["username"] for m in slack.messages()}, {"pinger"})
+
+    async def test_failures_in_a_row(self) -> None:
+        """Sleep neither counts in the row nor resets it; an ok verdict resets it."""
+        tasks, slack = Endpoints(self), SlackWebApi(self)
+        url = tasks.url("/task", report())
+        port = free_port()
+        daemon = Daemon(self, ini(port, [url], f"{FAST}failures = 3", slack.section()), port)
+        await daemon.is_ready()
+
+        answers = [report(ago=-900)] * 2 + [report()] + [report(ago=-900)] * 2 + [report(sleep=asleep())] * 2
+
+        served = []
+
+        def behave(request: Request) -> None:
+            served.append(request.at)
+            (answers.pop(0) if answers else report(ago=-900))(request)
+
+        tasks.paths["/task"] = behave
+        await until(lambda: slack.events("/task") == ["problem"])
+        task = await daemon.task(url)
+        # Seven scripted checks, and the one that made the row of three.
+        self.assertEqual(sum(at <= slack.requests[-1].at for at in served), 8)
+        self.assertEqual(task["incident"]["kind"], "future")
+        await daemon.stop()
+
+    async def test_only_log(self) -> None:
+        tasks, slack, hipchat, sentry = Endpoints(self), SlackWebApi(self), HipChat(self), Sentry(self)
+        url = tasks.url("/task", report(ago=3600))
+        port = free_port()
+        more = slack.section() + hipchat.section() + sentry.section(more="crons = yes")
+        daemon = Daemon(self, ini(port, [url], f"{FAST}only_log = true", more), port)
+        await daemon.becomes(url, kind="late")
+        tasks.url("/task", report())
+        await daemon.becomes(url, kind="ok")
+        self.assertEqual((await daemon.get()).json()["self"]["undelivered"], 0)
+        await daemon.stop()
+        for words in ("Py Pinger started", "PROBLEM: ", "is OK again", "Py Pinger stopped"):
+            self.assertIn(words, daemon.log)
+        self.assertEqual(slack.requests + hipchat.requests + sentry.requests, [])
+
+
+class RetryTests(TestCase):
+    timeout = 120
+
+    async def test_refusals(self) -> None:
+        tasks, slack, hipchat, sentry = Endpoints(self), SlackWebApi(self), HipChat(self), Sentry(self)
+        one, two = tasks.url("/one", report()), tasks.url("/two", report())
+        # The alert of the start already has a hard time.
+        slack.next.extend([body('{"ok":false,"error":"ratelimited"}', 429, Retry_After="2"), body("oops", 500)])
+        hipchat.always = hang
+        port = free_port()
+        more = slack.section() + hipchat.section() + sentry.section()
+        daemon = Daemon(self, ini(port, [one, two], FAST, more), port)
+        await daemon.is_ready()
+        await until(lambda: slack.events() == ["started"] * 3, "the third attempt")
+        self.assertEqual(len(set(slack.ids())), 1)
+        first, second, third = (request.at for request in slack.requests)
+        self.assertGreaterEqual(second - first, 2)
+        self.assertGreaterEqual(third - second, 0.9)
+        for words in ("slack did not take", "ratelimited", "HTTP 500"):
+            self.assertIn(words, daemon.log)
+
+        # HipChat hangs at its first message all the while.
+        sentry.next.append(body('{"detail":"event rejected"}', 503))
+        tasks.url("/one", report(ago=3600))
+        await until(lambda: slack.events("/one") == ["problem"])
+        await until(lambda: sentry.events("/one") == ["problem", "problem"])
+        slack.next.append(body('{"ok":false,"error":"channel_not_found"}'))
+        tasks.url("/two", report(ago=3600))
+        await until(lambda: slack.events("/two") == ["problem"])
+        asked = len(tasks.requests)
+        await until(lambda: len(tasks.requests) > asked + 3, "checks beside a hanging channel")
+        self.assertEqual(hipchat.events(), ["started"])
+        own = (await daemon.get()).json()["self"]
+        self.assertEqual((own["dead"], own["undelivered"], own["status"]), (1, 3, "ok"))
+        self.assertRegex(daemon.log, r"#error\] slack refused .*channel_not_found.*PROBLEM: ")
+
+        # What was refused for good is not tried again; the task's next alert is.
+        tasks.url("/two", report())
+        await until(lambda: slack.events("/two") == ["problem", "recovered"])
+        hipchat.always = None
+        for connection in list(hipchat.connections):
+            connection.transport.abortConnection()
+        await until(lambda: len(hipchat.messages()) >= 5, "HipChat's backlog")
+        self.assertEqual(hipchat.events("/two"), ["problem", "recovered"])
+        self.assertEqual(hipchat.events("/one"), ["problem"])
+        await until(lambda: sentry.events("/two") == ["problem", "recovered"])
+        self.assertEqual((await daemon.get()).json()["self"]["undelivered"], 0)
+        await daemon.stop()
+        self.assertEqual(slack.events()[-1], "stopped")
+        self.assertEqual(slack.events("/two"), ["problem", "recovered"])
+
+    async def test_every_kind_of_refusal_for_good(self) -> None:
+        tasks, slack, hipchat, sentry = Endpoints(self), SlackWebhook(self), HipChat(self), Sentry(self)
+        url = tasks.url("/task", report(ago=3600))
+        slack.always = body("no_service", 404)
+        hipchat.always = body('{"error": {"code": 401, "message": "Invalid OAuth session"}}', 401)
+        sentry.always = body('{"detail": "bad sentry DSN public key"}', 403)
+        port = free_port()
+        more = slack.section() + hipchat.section() + sentry.section()
+        daemon = Daemon(self, ini(port, [url], FAST, more), port)
+        await daemon.becomes(url, kind="late")
+        await until(
+            lambda: slack.events() == hipchat.events() == ["started", "problem"] and sentry.events() == ["problem"]
+        )
+        await until(lambda: daemon.log.count("for good") == 5)
+        for words in ("no_service", "Invalid OAuth session", "bad sentry DSN public key"):
+            self.assertIn(words, daemon.log)
+        own = (await daemon.get()).json()["self"]
+        self.assertEqual((own["dead"], own["undelivered"]), (5, 0))
+        await daemon.stop()
