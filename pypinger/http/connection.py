@@ -20,6 +20,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
     ITransport,
 )
+from twisted.internet.tcp import Connection as TCPConnection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -107,8 +108,7 @@ class Connection:
         self._waiter = waiter
         deadline.stage = "waiting for the headers"
         deadline.waiting = waiter
-        assert self.transport is not None
-        self.transport.write(request)
+        self._write(request)
         return waiter
 
     def close(self) -> None:
@@ -179,6 +179,19 @@ class Connection:
         waiter.errback(failure)
 
     # What they share
+
+    def _write(self, request: bytes) -> None:
+        transport = self.transport
+        if isinstance(transport, TCPConnection):
+            # Nothing can be waiting to be written now, so the request may go out at once: that saves two changes of
+            # what the reactor watches and one of its rounds, a fifth of the cost of a check.
+            sent = transport.writeSomeData(request)
+            if sent == len(request):
+                return
+            if isinstance(sent, int):
+                request = request[sent:]
+        assert transport is not None
+        transport.write(request)
 
     def _opened(self) -> None:
         if self._opener is not None:

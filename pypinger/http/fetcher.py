@@ -8,7 +8,6 @@ status code.
 
 from __future__ import annotations
 
-from treq import content
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
@@ -98,7 +97,6 @@ class TaskFetcher:
         deadline = Deadline(self._reactor, task.timeout)
         try:
             response = await self._get(task, deadline)
-            body = await content(response)
         except ExchangeFailed as failure:
             return NoAnswer(failure.fault, failure.words, seconds() - started)
         except CancelledError:
@@ -111,7 +109,7 @@ class TaskFetcher:
             return NoAnswer(Fault.BROKEN, "the check failed in Py Pinger itself, see the log", seconds() - started)
         finally:
             deadline.clear()
-        return Answer(response.code, body, seconds() - started)
+        return Answer(response.code, response.body, seconds() - started)
 
     async def close(self) -> None:
         """Close every connection, idle or in use; waits until they are gone."""

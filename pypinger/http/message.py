@@ -20,6 +20,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _VERSIONS = {"1.1": (b"HTTP", 1, 1), "1.0": (b"HTTP", 1, 0)}
 _BODYLESS = frozenset({204, 304})
 _NEEDED = frozenset({b"content-encoding", b"content-length", b"location", b"transfer-encoding"})
+_NEEDED_LENGTHS = frozenset(map(len, _NEEDED))
 
 
 class _Enough(Exception):
@@ -178,25 +179,16 @@ class ResponseReader:
     def on_status(self, status: bytes) -> None:
         """Part of the reason phrase."""
         self.phrase += status
-        self._head += len(status)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer."""
         if self.code:
             return  # a trailer: its bytes count, but nobody asked for it
-        self._head += len(name) + len(value) + 4
-        headers = self.headers
-        headers.append((name, value))
-        if len(headers) > self._limits.headers:
-            raise self._fail(_too_large(f"more than {self._limits.headers} headers"))
-        name = name.lower()
-        if name in _NEEDED:
-            self._needed.setdefault(name, []).append(value)
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The headers of an answer, interim or final, are complete."""
-        if self._head > self._limits.head:
-            raise self._fail(self._head_too_large())
+        self._check_head()
         code = self._parser.get_status_code()
         if code < 200:
             self._interim_complete(code)
@@ -277,6 +269,23 @@ class ResponseReader:
             self._length = int(needed[b"content-length"][0])
         else:
             self._until_close = True
+
+    def _check_head(self) -> None:
+        """Count, and pick out what is needed; all at once, as a call for each header would cost more."""
+        head = len(self.phrase) + self._head
+        needed: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            head += len(name) + len(value) + 4
+            if len(name) in _NEEDED_LENGTHS:
+                name = name.lower()
+                if name in _NEEDED:
+                    needed.setdefault(name, []).append(value)
+        if head > self._limits.head:
+            raise self._fail(self._head_too_large())
+        if len(self.headers) > self._limits.headers:
+            raise self._fail(_too_large(f"more than {self._limits.headers} headers"))
+        self._head = head
+        self._needed = needed
 
     def _interim_complete(self, code: int) -> None:
         if code < 100:

@@ -1,0 +1,108 @@
+"""No endpoint can hurt a check: every fault of the table, over real sockets, says what it is and leaves none behind."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from pypinger.domain.model import Answer, Fault, NoAnswer, Task
+from pypinger.http.fetcher import TaskFetcher
+from tests.http.faults import CASES, REDIRECTS, SHORT, Case
+from tests.http.faultserver import FaultServer
+
+
+def task(url: str, **more: Any) -> Task:
+    """A task with this URL."""
+    return Task(url=url, id="id", name="name", label="label", **{"timeout": 5.0, **more})
+
+
+class Faults(TestCase):
+    """One test a case."""
+
+    def setUp(self) -> None:
+        self.fetcher = TaskFetcher(reactor)
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.fetcher.close()))
+
+    async def check(self, case: Case) -> None:
+        server = FaultServer(case.script)
+        listening = server.listen()
+        self.addCleanup(listening.stopListening)
+        url = f"http://127.0.0.1:{server.port}/report?secret=hunter2"
+        found = await self.fetcher.fetch(task(url, timeout=case.timeout))
+        pool = self.fetcher._agent.pool
+        if case.fault is not None:
+            self.assertIsInstance(found, NoAnswer, found)
+            self.assertEqual(case.fault, found.fault, found)
+            self.assertIn(case.words, found.words)
+            self.assertNotIn("hunter2", found.words)
+            self.assertTrue(found.words.isprintable())
+            if case not in REDIRECTS:
+                self.assertEqual(0, pool.idle)
+        else:
+            self.assertIsInstance(found, Answer, found)
+            self.assertEqual((case.code, case.body), (found.code, found.body))
+            if case.reused is not None:
+                self.assertEqual(int(case.reused), pool.idle)
+        if pool.idle:
+            await self.fetcher.close()
+        await server.all_closed()
+        self.assertEqual(0, len(pool))
+
+    async def test_refused(self) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+            found = await self.fetcher.fetch(task(f"http://127.0.0.1:{port}/"))
+        self.assertEqual(Fault.REFUSED, found.fault)
+        self.assertEqual(f"connection refused by 127.0.0.1:{port}", found.words)
+
+    async def test_nobody_accepts(self) -> None:
+        """The queue of the listening socket is full, so that the connection is not made."""
+        with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            port = full.getsockname()[1]
+            for filler in (first, second):
+                filler.setblocking(False)
+                filler.connect_ex(("127.0.0.1", port))
+            found = await self.fetcher.fetch(task(f"http://127.0.0.1:{port}/", timeout=SHORT))
+        self.assertEqual(Fault.TIMEOUT, found.fault)
+        self.assertIn(f"still connecting to 127.0.0.1:{port}", found.words)
+
+    async def test_cancelled(self) -> None:
+        """Cancelling the check closes the socket at any moment."""
+        for script in ([], [b"HTTP/1.1 200 OK\r\n"], [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"]):
+            server = FaultServer(script)
+            listening = server.listen()
+            self.addCleanup(listening.stopListening)
+            running = Deferred.fromCoroutine(self.fetcher.fetch(task(f"http://127.0.0.1:{server.port}/")))
+            while not server.requests:
+                await _moment()
+            running.cancel()
+            self.failureResultOf(running)
+            await server.all_closed()
+            self.assertEqual(0, len(self.fetcher._agent.pool))
+
+
+def _moment() -> Deferred[None]:
+    waiter: Deferred[None] = Deferred()
+    reactor.callLater(0.005, waiter.callback, None)
+    return waiter
+
+
+def _add(case: Case) -> None:
+    async def test(self: Faults) -> None:
+        await self.check(case)
+
+    name = "test_" + re.sub(r"\W+", "_", case.name.lower())
+    assert not hasattr(Faults, name), name
+    setattr(Faults, name, test)
+
+
+for _case in CASES:
+    _add(_case)
