@@ -34,14 +34,29 @@ class Board:
         self.undelivered = 0
         self.dead = 0
         self.blind: Instant | None = None
-        self._entries: dict[str, Entry] = {task.id: Entry(task, TaskState()) for task in tasks}
-        self._ids = {task.url: task.id for task in tasks}
-        self._unchecked = {task.id for task in tasks}
+        self._entries: dict[str, Entry] = {}
+        self._ids: dict[str, str] = {}
+        self._unchecked: set[str] = set()
         self._lastrun = self.started
-        shortest = min(tasks, key=lambda task: task.interval, default=None)
-        self._frequency = 1.0 if shortest is None else max(1.0, (2 * shortest.interval + shortest.timeout) / 60)
+        self._frequency = 1.0
         self._sources: list[Source] = []
         self._watchers: dict[object, Callable[[Entry], None]] = {}
+        self.update(tasks)
+
+    def update(self, tasks: Sequence[Task]) -> None:
+        """Show these tasks from now on; those that were shown before keep their states."""
+        before = self._entries
+        self._entries = {}
+        for task in tasks:
+            entry = before.get(task.id)
+            if entry is None:
+                self._unchecked.add(task.id)
+                entry = Entry(task, TaskState())
+            self._entries[task.id] = entry if entry.task == task else Entry(task, entry.state)
+        self._ids = {task.url: task.id for task in tasks}
+        self._unchecked &= self._entries.keys()
+        shortest = min(tasks, key=lambda task: task.interval, default=None)
+        self._frequency = 1.0 if shortest is None else max(1.0, (2 * shortest.interval + shortest.timeout) / 60)
 
     def add_source(self, source: Source) -> None:
         """Ask `source` too whether something is wrong."""

@@ -16,10 +16,10 @@ recording) is never cancelled: once an alert is committed, the outbox must hear 
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -28,23 +28,22 @@ from pypinger.domain.judge import judge
 from pypinger.domain.model import (
     Alert,
     Check,
-    Event,
-    Fault,
-    NoAnswer,
     Observation,
     Seconds,
     Task,
     TaskState,
 )
-from pypinger.domain.redaction import redact
+from pypinger.domain.redaction import redact_finding, redact_observation
 from pypinger.domain.times import iso, span
-from pypinger.domain.urls import Secrets, origin
+from pypinger.domain.urls import Secrets, label, task_id
 from pypinger.ports import Fetcher, Store, WallClock
 from pypinger.runtime.board import Board
 from pypinger.runtime.clock import StepWatch
+from pypinger.runtime.lookout import Lookout
 from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.places import Places
 from pypinger.runtime.runs import RunFeed
-from pypinger.runtime.sight import Sight, View
+from pypinger.runtime.watch import Watch, offsets
 
 #: How long after a wall-clock moment its timer rings, in seconds, so that it never rings before it.
 MARGIN: Seconds = 0.005
@@ -56,46 +55,12 @@ BREATH: Seconds = 0.75
 #: A check that takes this many seconds longer than its timeout is stuck.
 STUCK: Seconds = 60.0
 
-#: How many origins are asked at once whether they answer, before a failure is held to be the task's.
-PROBES = 16
 
-#: For how many seconds beyond its timeout a failure may be held back while others are asked.
-PROBE_SLACK: Seconds = 5.0
-
-# Failures that show that somebody was reached, and those that do not. With the others nobody was asked.
-_REACHED = frozenset({Fault.TLS, Fault.REDIRECTS, Fault.TOO_LARGE, Fault.BROKEN})
-_UNREACHED = frozenset({Fault.DNS, Fault.REFUSED, Fault.CONNECT, Fault.TIMEOUT, Fault.RESET})
-
-
-class Watch:
-    """
-    A task under watch.
-
-    :ivar running: fires when the check under way is over; None while there is none.
-    :ivar fetching: the half of it that may be cancelled.
-    :ivar began: when the latest check began, in seconds on the reactor's clock.
-    :ivar rest: until when the timer must not check it again, in seconds on the reactor's clock.
-    """
-
-    __slots__ = ("began", "fetching", "first", "loop", "origin", "rest", "running", "state", "task", "timer")
-
-    def __init__(self, task: Task, state: TaskState) -> None:
-        self.task = task
-        self.origin = origin(task.url)
-        self.state = state
-        self.loop: LoopingCall | None = None
-        self.first: IDelayedCall | None = None
-        self.timer: IDelayedCall | None = None
-        self.running: Deferred[None] | None = None
-        self.fetching: Deferred[Observation] | None = None
-        self.began: Seconds = 0.0
-        self.rest: Seconds = 0.0
-
-
-def offsets(tasks: Sequence[Task]) -> list[Seconds]:
-    """When each task is checked first, in seconds after the start (contract, section 3)."""
-    count = len(tasks)
-    return [index / count * min(task.interval, max(10.0, count / 100)) for index, task in enumerate(tasks)]
+def _after(running: Deferred[None]) -> Deferred[None]:
+    """Fire when `running` has, without taking its result from those who come later."""
+    over: Deferred[None] = Deferred()
+    running.chainDeferred(over)
+    return over
 
 
 class Monitor:
@@ -131,61 +96,85 @@ class Monitor:
         self._outbox = outbox
         self._board = board
         self._runs = runs
-        self._places = DeferredSemaphore(concurrency)
+        self._places = Places(concurrency)
         self._secrets = secrets
         self._log_judged = log_judged
-        self._watches = [Watch(task, TaskState()) for task in tasks]
+        self._watches = {task.url: Watch(task, TaskState()) for task in tasks}
+        self._by_origin: dict[str, list[Watch]] = {}
+        for watch in self._watches.values():
+            self._by_origin.setdefault(watch.origin, []).append(watch)
         self._steps = StepWatch(reactor, now, self._rearm)
         self._stopping = False
+        self._closing: list[Deferred[None]] = []
         self._progress: Seconds = 0.0
-        shortest = min((2 * task.interval + task.timeout for task in tasks), default=0.0)
-        self._patience = shortest + STUCK
-        self._sight = Sight()
-        self._suspicions: list[Deferred[bool]] = []
-        self._blind_words = ""
-        self._by_origin: dict[str, list[Watch]] = {}
-        for watch in self._watches:
-            self._by_origin.setdefault(watch.origin, []).append(watch)
+        self._lookout = Lookout(reactor, now, store, outbox, board, self._probe)
         board.add_source(self.stuck)
-        board.add_source(self._blind_trouble)
 
     def resume(self, states: Mapping[str, TaskState]) -> None:
-        """Go on with the states that the store kept from before."""
-        for watch in self._watches:
-            state = states.get(watch.task.url)
-            if state is not None:
+        """Go on with the states that the store kept from before; close the incidents of tasks that are gone."""
+        for url, state in states.items():
+            watch = self._watches.get(url)
+            if watch is not None:
                 watch.state = state
                 self._board.show(watch.task, state)
+            elif state.incident is not None:
+                self._close(Task(url=url, id=task_id(url), name=label(url), label=label(url)), state)
 
     def start(self) -> None:
         """Begin to check, the first checks spread evenly."""
         self._progress = self._reactor.seconds()
         self._steps.start()
-        tasks = [watch.task for watch in self._watches]
-        for watch, offset in zip(self._watches, offsets(tasks), strict=True):
-            watch.loop = LoopingCall(self._begin, watch)
-            watch.loop.clock = self._reactor
-            watch.first = self._reactor.callLater(offset, self._start_loop, watch)
-            self._arm(watch)
+        self._spread(list(self._watches.values()))
+
+    def update(self, tasks: Sequence[Task]) -> None:
+        """
+        Watch these tasks from now on (contract, section 8: a reload).
+
+        Those that are the same keep everything, those whose settings changed keep their state, those that are gone
+        lose their check under way and get their incident closed, and new ones begin spread evenly.
+        """
+        before, now_watched = self._watches, {}
+        begin, gone = [], dict(before)
+        for task in tasks:
+            watch = gone.pop(task.url, None)
+            if watch is None:
+                begin.append(watch := Watch(task, TaskState()))
+            elif watch.task != task:
+                self._change(watch, task)
+            now_watched[task.url] = watch
+        self._watches = now_watched
+        self._by_origin = {}
+        for watch in now_watched.values():
+            self._by_origin.setdefault(watch.origin, []).append(watch)
+        for watch in gone.values():
+            self._end(watch)
+        self._lookout.forget({watch.origin for watch in gone.values()} - self._by_origin.keys())
+        self._board.update(tasks)
+        self._spread(begin)
+
+    def reconfigure(self, fetcher: Fetcher, *, concurrency: int, secrets: Secrets, log_judged: bool) -> Deferred[None]:
+        """
+        Check in this way from now on; checks under way go on as they began.
+
+        :returns: fires once none of them uses the fetcher from before.
+        """
+        under_way = [watch.running for watch in self._watches.values() if watch.running is not None]
+        self._fetcher, self._secrets, self._log_judged = fetcher, secrets, log_judged
+        self._places.limit = concurrency
+        self._places.let_in()
+        over: Deferred[None] = DeferredList([_after(running) for running in under_way]).addCallback(lambda _: None)
+        return over
 
     async def stop(self) -> None:
         """Begin no more checks, cancel those under way, and wait until what they found is recorded."""
         self._stopping = True
         self._steps.stop()
-        ending = []
-        for watch in self._watches:
-            for call in (watch.first, watch.timer):
-                if call is not None and call.active():
-                    call.cancel()
-            if watch.loop is not None and watch.loop.running:
-                watch.loop.stop()
-            if watch.running is not None:
-                ending.append(watch.running)
-                if watch.fetching is not None:
-                    watch.fetching.cancel()
-        self._resolve(False)
+        ending = [_after(watch.running) for watch in self._watches.values() if watch.running is not None]
+        ending += self._closing
+        for watch in self._watches.values():
+            self._quiet(watch)
+        self._lookout.stop()
         await DeferredList(ending)
-        self._keep_blind_time()
 
     def stuck(self) -> str | None:
         """Say in words that checks make no progress, or None while they do."""
@@ -193,24 +182,75 @@ class Monitor:
             return None
         now = self._reactor.seconds()
         quiet = now - self._progress
-        if quiet > self._patience:
+        patience = min(2 * watch.task.interval + watch.task.timeout for watch in self._watches.values()) + STUCK
+        if quiet > patience:
             return f"checks are stuck: none has been completed for {span(quiet)}"
         hanging = [
             watch
-            for watch in self._watches
+            for watch in self._watches.values()
             if watch.fetching is not None and now - watch.began > watch.task.timeout + STUCK
         ]
         if hanging:
             return f"{len(hanging)} checks are stuck, that of {hanging[0].task.name} for {span(now - hanging[0].began)}"
         return None
 
-    def _start_loop(self, watch: Watch) -> None:
-        assert watch.loop is not None
-        watch.loop.start(watch.task.interval)
+    def _spread(self, watches: Sequence[Watch]) -> None:
+        """Begin to check these, at their offsets."""
+        for watch, offset in zip(watches, offsets([watch.task for watch in watches]), strict=True):
+            self._schedule(watch, offset)
+            self._arm(watch)
+
+    def _schedule(self, watch: Watch, delay: Seconds) -> None:
+        watch.loop = LoopingCall(self._begin, watch)
+        watch.loop.clock = self._reactor
+        watch.first = self._reactor.callLater(delay, watch.loop.start, watch.task.interval)
+
+    def _change(self, watch: Watch, task: Task) -> None:
+        """Go on with other settings; a new interval counts from the latest check."""
+        before, watch.task = watch.task, task
+        if before.interval != task.interval:
+            self._quiet(watch, cancel=False)
+            self._schedule(watch, max(0.0, watch.began + task.interval - self._reactor.seconds()))
+        if watch.running is None:
+            self._arm(watch)
+
+    def _end(self, watch: Watch) -> None:
+        """Check it no more, and close its incident once what is under way is recorded."""
+        watch.gone = True
+        running = watch.running
+        self._quiet(watch)
+        if running is not None:
+            _after(running).addCallback(lambda _: self._close(watch.task, watch.state))
+        else:
+            self._close(watch.task, watch.state)
+
+    def _close(self, task: Task, state: TaskState) -> None:
+        state, alerts = incidents.close(task, state, self._now(), "it was removed from the configuration")
+        if alerts:
+            closing = Deferred.fromCoroutine(self._commit(task, state, None, alerts))
+            closing.addErrback(lambda failure: self._log.failure("closing {task}", failure, task=task.name))
+            self._closing.append(closing)
+            closing.addBoth(lambda _: self._closing.remove(closing))
+
+    def _quiet(self, watch: Watch, *, cancel: bool = True) -> None:
+        """Let nothing begin by itself any more."""
+        for call in (watch.first, watch.timer):
+            if call is not None and call.active():
+                call.cancel()
+        if watch.loop is not None and watch.loop.running:
+            watch.loop.stop()
+        if cancel and watch.fetching is not None:
+            watch.fetching.cancel()
+
+    def _probe(self, origins: Iterable[str]) -> None:
+        for each in origins:
+            idle = next((watch for watch in self._by_origin.get(each, ()) if watch.running is None), None)
+            if idle is not None:
+                self._begin(idle)
 
     def _begin(self, watch: Watch) -> Deferred[None] | None:
         """Begin a check unless one is under way: see Note [One check at a time]."""
-        if watch.running is not None or self._stopping:
+        if watch.running is not None or watch.gone or self._stopping:
             return None
         watch.began = self._reactor.seconds()
         # A check that comes to no verdict must not be repeated at once.
@@ -235,16 +275,16 @@ class Monitor:
         task = watch.task
         watch.fetching = Deferred.fromCoroutine(self._fetch(watch))
         try:
-            observation = await watch.fetching
+            observation = redact_observation(await watch.fetching, self._secrets)
         except CancelledError:
             return
         finally:
             watch.fetching = None
         self._progress = self._reactor.seconds()
-        if not await self._is_theirs(watch, observation):
+        if not await self._lookout.is_theirs(task, watch.origin, watch.began, observation):
             return
         now = self._now()
-        finding = redact(report.read(observation), self._secrets)
+        finding = redact_finding(report.read(observation), self._secrets)
         verdict = judge(finding, task.grace, now)
         if self._log_judged:
             self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=verdict.kind.value)
@@ -260,14 +300,14 @@ class Monitor:
 
     async def _fetch(self, watch: Watch) -> Observation:
         """Wait for a place, then fetch; waiting is not part of the task's timeout (contract, section 3)."""
-        await self._places.acquire()
+        await self._places.take()
         try:
-            if self._stopping:
+            if self._stopping or watch.gone:
                 raise CancelledError
             watch.began = self._reactor.seconds()
             return await self._fetcher.fetch(watch.task)
         finally:
-            self._places.release()
+            self._places.leave()
 
     async def _remind(self, watch: Watch) -> None:
         state, alerts = incidents.remind(watch.task, watch.state, self._now())
@@ -277,13 +317,17 @@ class Monitor:
     async def _record(self, watch: Watch, state: TaskState, check: Check | None, alerts: Sequence[Alert]) -> None:
         """Keep a new state and its alerts; only then show the one and send the others (contract, section 4)."""
         task, before = watch.task, watch.state
-        deliveries = self._outbox.address(alerts)
         if check is None or alerts or state.kind is not before.kind or state.incident != before.incident:
-            await self._store.commit(task, state, check, deliveries)
+            await self._commit(task, state, check, alerts)
         else:
             self._store.note(task, state, check)
         watch.state = state
-        self._board.show(task, state)
+        if not watch.gone:
+            self._board.show(task, state)
+
+    async def _commit(self, task: Task, state: TaskState, check: Check | None, alerts: Sequence[Alert]) -> None:
+        deliveries = self._outbox.address(alerts)
+        await self._store.commit(task, state, check, deliveries)
         self._outbox.accept(alerts, deliveries)
 
     def _arm(self, watch: Watch) -> None:
@@ -292,7 +336,7 @@ class Monitor:
             watch.timer.cancel()
         watch.timer = None
         verdict = watch.state.verdict
-        if self._stopping or verdict is None:
+        if self._stopping or watch.gone or verdict is None:
             return
         now = self._now()
         delays = []
@@ -320,73 +364,6 @@ class Monitor:
             self._arm(watch)
 
     def _rearm(self) -> None:
-        for watch in self._watches:
+        for watch in self._watches.values():
             if watch.running is None:
                 self._arm(watch)
-
-    async def _is_theirs(self, watch: Watch, observation: Observation) -> bool:
-        """Decide whether the task answers for what was observed, or we do: see :mod:`pypinger.runtime.sight`."""
-        now = self._reactor.seconds()
-        if not isinstance(observation, NoAnswer) or observation.fault in _REACHED:
-            self._sight.answered(watch.origin, now)
-            if not self._sight.blind:
-                self._resolve(True)
-                self._see_again()
-            return True
-        if observation.fault is Fault.OWN:
-            self._sight.own_fault(now)
-            self._go_blind(observation.words)
-            return False
-        if observation.fault not in _UNREACHED:
-            return not self._sight.blind
-        match self._sight.failed(watch.origin, watch.began, now, watch.task.interval):
-            case View.SUSPECT:
-                return await self._suspect(watch)
-            case View.OURS:
-                self._go_blind(f"nothing that answered until now does, for example: {observation.words}")
-                return False
-        return True
-
-    async def _suspect(self, watch: Watch) -> bool:
-        """Hold a failure back until another origin has been asked: see Note [Blindness]."""
-        suspicion: Deferred[bool] = Deferred()
-        self._suspicions.append(suspicion)
-        for place in self._sight.answering()[:PROBES]:
-            probe = next((each for each in self._by_origin[place] if each.running is None), None)
-            if probe is not None:
-                self._begin(probe)
-        limit = watch.task.timeout + PROBE_SLACK
-        return await suspicion.addTimeout(limit, self._reactor, onTimeoutCancel=lambda *_: True)
-
-    def _resolve(self, theirs: bool) -> None:
-        suspicions, self._suspicions = self._suspicions, []
-        for suspicion in suspicions:
-            if not suspicion.called:
-                suspicion.callback(theirs)
-
-    def _go_blind(self, words: str) -> None:
-        self._resolve(False)
-        if self._board.blind is None:
-            self._blind_words = self._secrets.scrub(words)
-            self._board.blind = self._now()
-            self._announce(Event.BLIND, f"{self._blind_words}; the tasks keep their last verdicts")
-
-    def _see_again(self) -> None:
-        if self._board.blind is not None:
-            lasted = span(self._now() - self._board.blind)
-            self._keep_blind_time()
-            self._announce(Event.SIGHTED, f"it was blind for {lasted}: {self._blind_words}")
-
-    def _keep_blind_time(self) -> None:
-        if self._board.blind is not None:
-            self._store.blind(self._board.blind, self._now())
-            self._board.blind = None
-
-    def _blind_trouble(self) -> str | None:
-        return None if self._board.blind is None else f"blind: {self._blind_words}"
-
-    def _announce(self, event: Event, explanation: str) -> None:
-        announced = Deferred.fromCoroutine(
-            self._outbox.announce(incidents.daemon_alert(event, explanation, self._now()))
-        )
-        announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))

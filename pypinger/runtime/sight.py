@@ -90,3 +90,8 @@ class Sight:
             return View.THEIRS
         self.blind = True
         return View.OURS
+
+    def forget(self, origin: str) -> None:
+        """It is checked no more, and so is no evidence."""
+        self._answering.pop(origin, None)
+        self._failing.pop(origin, None)

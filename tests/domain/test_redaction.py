@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Fault, Finding, Invalid, NoAnswer, Report, Reported
-from pypinger.domain.redaction import redact
+from pypinger.domain.model import Answer, Fault, Finding, Invalid, NoAnswer, Report, Reported
+from pypinger.domain.redaction import redact_finding, redact_observation
+from pypinger.domain.report import read
 from pypinger.domain.urls import Secrets
 
 SECRETS = Secrets({"s3cret"})
@@ -20,11 +21,28 @@ class RedactTests(SynchronousTestCase):
             ),
             (Reported(503, Report(False, 1.0, reason="s3cret")), Reported(503, Report(False, 1.0, reason="***"))),
             (Invalid(200, "not s3cret"), Invalid(200, "not ***")),
-            (NoAnswer(Fault.DNS, "s3cret", 0.5), NoAnswer(Fault.DNS, "***", 0.5)),
+            (NoAnswer(Fault.DNS, "gone", 0.5), NoAnswer(Fault.DNS, "gone", 0.5)),
         ]
         for finding, clean in findings:
-            self.assertEqual(redact(finding, SECRETS), clean)
+            self.assertEqual(redact_finding(finding, SECRETS), clean)
 
     def test_a_clean_report_is_not_copied(self) -> None:
         finding = Reported(200, Report(True, 1.0, server="web1"))
-        self.assertIs(redact(finding, SECRETS), finding)
+        self.assertIs(redact_finding(finding, SECRETS), finding)
+
+    def test_observations(self) -> None:
+        self.assertEqual(
+            redact_observation(NoAnswer(Fault.DNS, "no s3cret", 0.5), SECRETS), NoAnswer(Fault.DNS, "no ***", 0.5)
+        )
+        self.assertEqual(
+            redact_observation(Answer(200, b'{"reason": "s3cret \xff"}', 0.5), SECRETS),
+            Answer(200, b'{"reason": "*** \xff"}', 0.5),
+        )
+        clean = Answer(200, b"\xff{}", 0.5)
+        self.assertIs(redact_observation(clean, SECRETS), clean)
+
+    def test_half_a_secret_is_not_left_at_the_cut(self) -> None:
+        body = b'{"status": "error", "lastrun": "2026-11-22T12:00:00Z", "reason": "%ss3cret"}' % (b"x" * 497)
+        finding = read(redact_observation(Answer(200, body, 0.5), SECRETS))
+        assert isinstance(finding, Reported)
+        self.assertNotIn("s3c", finding.report.reason or "")
