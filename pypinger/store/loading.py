@@ -1,0 +1,70 @@
+"""What a database remembers, loaded into the recorder at the start."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from pypinger.domain.model import Alert, Delivery, Kind, TaskState
+from pypinger.ports import Kept
+from pypinger.store.accounting import DAY, Hour, Millis
+from pypinger.store.recorder import BLIND_TIMES, Recorder
+from pypinger.store.rows import IncidentRow, OpenRun, TaskRecord, finding
+
+_STATE = msgspec.json.Decoder(TaskState)
+_ALERT = msgspec.json.Decoder(Alert)
+_KINDS = msgspec.json.Decoder(list[Kind])
+
+
+def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kept:
+    """
+    Take up what was kept, and record the time since then as blind.
+
+    :raises sqlite3.Error: it cannot be read.
+    :raises msgspec.DecodeError: what was read is not what was written.
+    """
+    execute = connection.execute
+    for row in execute(
+        "SELECT task.id, url, state, accounted, finding, figure, first, last, count, shape, hour, checks, errors, up,"
+        " down, asleep, blind, latency, slowest FROM task LEFT JOIN shape ON shape.id = task.shape ORDER BY task.id"
+    ):
+        record = recorder.tasks[row[1]] = TaskRecord(row[0], row[1])
+        record.state = _STATE.decode(row[2])
+        record.accounted = row[3]
+        if row[4] is not None:
+            record.run = OpenRun(finding(row[4], row[5]), row[6], row[7], row[8], row[9])
+            record.hour = Hour(*row[10:])
+    by_id = {record.id: record for record in recorder.tasks.values()}
+    for number, task, started, opened, kinds, explanation, alerts in execute(
+        "SELECT id, task, started, opened, kinds, explanation, alerts FROM incident WHERE ended IS NULL"
+    ):
+        if task in by_id:
+            by_id[task].incident = IncidentRow(
+                number, task, started, opened, None, _KINDS.decode(kinds), explanation, alerts
+            )
+    recorder.next_task = 1 + max(by_id, default=0)
+    recorder.next_incident = 1 + max(
+        number or 0
+        for query in ("max(id) FROM incident", "max(incident) FROM delivery")
+        for (number,) in execute(f"SELECT {query}")
+    )
+    recent = execute(
+        'SELECT start, "end" FROM blind WHERE "end" > ? ORDER BY id DESC LIMIT ?', (now - DAY, BLIND_TIMES)
+    ).fetchall()
+    for span in reversed(recent):
+        recorder.remember_blind(span)
+    deliveries = [
+        Delivery(_ALERT.decode(row[0]), *row[1:])
+        for row in execute(
+            "SELECT body, channel, attempts, not_before, words FROM delivery WHERE outcome IS NULL ORDER BY id"
+        )
+    ]
+    (dead,) = execute("SELECT count(*) FROM delivery WHERE outcome = 'dead'").fetchone()
+    life = execute("SELECT alive FROM life").fetchone()
+    states = {url: record.state for url, record in recorder.tasks.items()}
+    if life is None:
+        return Kept(states, deliveries, dead)
+    alive: Millis = life[0]
+    recorder.add_blind(alive / 1000, now / 1000)
+    return Kept(states, deliveries, dead, alive / 1000)

@@ -1,0 +1,216 @@
+"""
+The recorder: what a store is told, made into rows.
+
+It holds the present of every task in memory (state, open run, open hour, open incident) and puts what is to be written
+into :class:`~pypinger.store.rows.Pending`. It does no I/O and knows no SQL; every store records through it, so that
+all of them remember the same.
+
+Note [Present and past]
+~~~~~~~~~~~~~~~~~~~~~~~
+A healthy task is checked each minute and finds nothing new in nine checks of ten. So the present, which every check
+changes, is one row a task that is written over and over, and only what is over (a run, an hour) becomes a row of its
+own. The hours of the past are added to, not replaced: when the wall clock is stepped back, an hour comes twice.
+
+Note [Time between two checks]
+~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+It had the status that the first of them found, for a check is made at the very moment at which a verdict changes by
+itself. Known blind times are left out; and where two checks are further apart than a missed check can explain, the rest
+counts as blind too. Time is accounted for once: after a step back nothing is, until the clock has caught up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pypinger.domain.model import (
+    Check,
+    Delivery,
+    Incident,
+    Instant,
+    NoAnswer,
+    Outcome,
+    Status,
+    Task,
+    TaskState,
+)
+from pypinger.store.accounting import DAY, HOUR, Hour, Millis, hours, millis, stretches
+from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, Pending, Settlement, TaskRecord, text
+
+#: How many kinds an incident's row names.
+KINDS = 100
+
+#: How many blind times are held in memory: those that checks still to come may overlap.
+BLIND_TIMES = 1000
+
+
+class Recorder:
+    """
+    Makes rows of what it is told.
+
+    :ivar tasks: URL -> the task's present.
+    :ivar blind: the latest blind times.
+    :ivar next_task: the id of the next task that is new; `next_incident` likewise.
+    """
+
+    def __init__(self) -> None:
+        self.pending = Pending()
+        self.tasks: dict[str, TaskRecord] = {}
+        self.blind: list[tuple[Millis, Millis]] = []
+        self.next_task = 1
+        self.next_incident = 1
+        self._sighted: Millis = 0
+
+    def note(self, task: Task, state: TaskState, check: Check) -> None:
+        """See :meth:`pypinger.ports.Store.note`."""
+        record = self._record(task.url)
+        self._check(record, task, check, event=False)
+        self._change(record, state, check, check.at)
+
+    def commit(
+        self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery], now: Instant
+    ) -> None:
+        """See :meth:`pypinger.ports.Store.commit`; `now` counts if there was no check."""
+        record = self._record(task.url)
+        incident = record.incident
+        if check is not None:
+            self._check(record, task, check, event=True)
+            now = check.at
+        self._change(record, state, check, now)
+        incident = record.incident or incident
+        self._enqueue(deliveries, record.id, None if incident is None else incident.id)
+
+    def enqueue(self, deliveries: Sequence[Delivery]) -> None:
+        """See :meth:`pypinger.ports.Store.enqueue`."""
+        self._enqueue(deliveries, None, None)
+
+    def settle(self, delivery: Delivery, outcome: Outcome, now: Instant) -> None:
+        """See :meth:`pypinger.ports.Store.settle`."""
+        self.pending.settle(
+            Settlement(
+                delivery.alert.id,
+                delivery.channel,
+                delivery.attempts,
+                delivery.not_before,
+                text(delivery.words),
+                outcome,
+                millis(now),
+            )
+        )
+
+    def add_blind(self, start: Instant, end: Instant) -> None:
+        """See :meth:`pypinger.ports.Store.blind`."""
+        span = millis(start), millis(end)
+        if span[0] < span[1]:
+            self.pending.blind.append(span)
+            self.remember_blind(span)
+
+    def remember_blind(self, span: tuple[Millis, Millis]) -> None:
+        """A blind time that is written already."""
+        self.blind.append(span)
+        del self.blind[:-BLIND_TIMES]
+        self._sighted = max(self._sighted, span[1])
+
+    def _record(self, url: str) -> TaskRecord:
+        record = self.tasks.get(url)
+        if record is None:
+            record = self.tasks[url] = TaskRecord(self.next_task, url)
+            self.next_task += 1
+            self.pending.born.append(record)
+        if not record.dirty:
+            record.dirty = True
+            self.pending.tasks.append(record)
+        return record
+
+    def _enqueue(self, deliveries: Sequence[Delivery], task: int | None, incident: int | None) -> None:
+        for each in deliveries:
+            self.pending.deliveries.append(
+                DeliveryRow(each.alert, each.channel, task, incident, each.attempts, each.not_before, text(each.words))
+            )
+
+    def _check(self, record: TaskRecord, task: Task, check: Check, *, event: bool) -> None:
+        """Count a check: in its hour, and in a run."""
+        at = millis(check.at)
+        hour = at // HOUR
+        figures = record.hour
+        if figures is None or figures.hour != hour:
+            if figures is not None:
+                self.pending.account(record.id, figures)
+            figures = record.hour = Hour(hour)
+        if record.accounted != at:
+            self._account(record, figures, task, at)
+        figures.checks += 1
+        if check.verdict.status is Status.ERROR:
+            figures.errors += 1
+        latency = round(check.latency * 1_000_000)
+        figures.latency += latency
+        if latency > figures.slowest:
+            figures.slowest = latency
+        run = record.run
+        if run is not None:
+            if not event and at >= run.last and _same(run, check):
+                run.last = at
+                run.count += 1
+                return
+            self.pending.runs.append((record.id, run))
+        record.run = OpenRun(check.finding, at, at)
+
+    def _account(self, record: TaskRecord, figures: Hour, task: Task, at: Millis) -> None:
+        """Account for the time since the check before: see Note [Time between two checks]."""
+        since = record.accounted
+        if since is None or at < since - DAY:
+            # A clock that was a day ahead was wrong altogether; who would wait until it comes true?
+            record.accounted = at
+            return
+        if at < since:
+            return
+        record.accounted = at
+        kind = record.state.kind
+        limit = millis(2 * task.interval + task.timeout + 60)
+        if since >= self._sighted and at - since <= limit and since // HOUR == figures.hour:
+            figures.spend(kind, at - since)
+            return
+        for start, end, seen in stretches(since, at, self.blind, limit):
+            for hour, length in hours(start, end, seen):
+                if hour == figures.hour:
+                    figures.spend(kind if seen else None, length)
+                else:
+                    past = Hour(hour)
+                    past.spend(kind if seen else None, length)
+                    self.pending.account(record.id, past)
+
+    def _change(self, record: TaskRecord, state: TaskState, check: Check | None, now: Instant) -> None:
+        """The task has a new state."""
+        before, record.state = record.state, state
+        if check is not None and check.verdict.kind is not before.kind:
+            self.pending.verdicts.append(
+                (record.id, millis(check.at), check.verdict.kind.value, text(check.verdict.explanation))
+            )
+        if state.incident is not before.incident and state.incident != before.incident:
+            self._incident(record, state, state.incident, millis(now))
+
+    def _incident(self, record: TaskRecord, state: TaskState, incident: Incident | None, now: Millis) -> None:
+        row = record.incident
+        if row is not None and (incident is None or millis(incident.started) != row.started):
+            row.ended = now
+            self.pending.incidents[row.id] = row
+            row = record.incident = None
+        if incident is None:
+            return
+        if row is None:
+            explanation = "" if state.verdict is None else text(state.verdict.explanation)
+            row = record.incident = IncidentRow(
+                self.next_incident, record.id, millis(incident.started), now, None, [incident.kind], explanation, 0
+            )
+            self.next_incident += 1
+        elif row.kinds[-1] is not incident.kind and len(row.kinds) < KINDS:
+            row.kinds.append(incident.kind)
+        row.alerts = incident.alerts
+        self.pending.incidents[row.id] = row
+
+
+def _same(run: OpenRun, check: Check) -> bool:
+    """Whether a check found what those before it found; how long it took to fail makes no difference."""
+    known, found = run.finding, check.finding
+    if isinstance(found, NoAnswer):
+        return isinstance(known, NoAnswer) and known.words == found.words and known.fault is found.fault
+    return known == found

@@ -1,0 +1,217 @@
+"""Rows into tables: all that is pending, in one transaction; when, and what to do about an error, is decided elsewhere."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from pypinger.domain.model import Finding, Outcome
+from pypinger.store.accounting import DAY, Millis
+from pypinger.store.lock import Lock
+from pypinger.store.rows import OpenRun, Pending, TaskRecord, encode, figure, shape
+
+#: How many shapes are known by heart.
+SHAPES = 20_000
+
+_TASK = """
+UPDATE task SET state = ?, accounted = ?, shape = ?, figure = ?, first = ?, last = ?, count = ?, hour = ?, checks = ?,
+    errors = ?, up = ?, down = ?, asleep = ?, blind = ?, latency = ?, slowest = ?
+WHERE id = ?
+"""
+
+_HOUR = """
+INSERT INTO hour (task, hour, checks, errors, up, down, asleep, blind, latency, slowest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (task, hour) DO UPDATE SET checks = checks + excluded.checks, errors = errors + excluded.errors,
+    up = up + excluded.up, down = down + excluded.down, asleep = asleep + excluded.asleep,
+    blind = blind + excluded.blind, latency = latency + excluded.latency, slowest = max(slowest, excluded.slowest)
+"""
+
+_INCIDENT = """
+INSERT INTO incident (id, task, started, opened, ended, kinds, explanation, alerts) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, kinds = excluded.kinds, alerts = excluded.alerts
+"""
+
+_DELIVERY = """
+INSERT INTO delivery (alert, channel, task, incident, at, body, attempts, not_before, words)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (alert, channel) DO NOTHING
+"""
+
+_SETTLE = """
+UPDATE delivery SET attempts = ?, not_before = ?, words = ?, outcome = ?, settled = ?
+WHERE alert = ? AND channel = ? AND outcome IS NULL
+"""
+
+_NO_RUN = (None,) * 5
+_NO_HOUR = (None,) * 9
+
+
+class Tables:
+    """
+    Writes through one connection.
+
+    :param lock: to be released with the connection.
+    :ivar shapes: digest -> id and day of those known by heart; to be cleared after shapes have been deleted.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, lock: Lock) -> None:
+        self.connection = connection
+        self._lock = lock
+        self.shapes: dict[bytes, tuple[int, int]] = {}
+
+    def write(self, pending: Pending, now: Millis, *, durable: bool) -> None:
+        """
+        Write all or nothing, and that the process lived `now`.
+
+        :param durable: whether it must survive a power cut too; a killed process loses neither.
+        :raises sqlite3.Error: nothing was written.
+        """
+        connection = self.connection
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._write(pending)
+            connection.execute("INSERT OR REPLACE INTO life (id, alive) VALUES (1, ?)", (now,))
+            connection.execute("COMMIT")
+        except BaseException:
+            # The shapes it added are not there.
+            self.shapes.clear()
+            for _, run in pending.runs:
+                run.shape = None
+            for record in pending.tasks:
+                if record.run is not None:
+                    record.run.shape = None
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Close the database, which makes it one file again, and let others have it."""
+        try:
+            self.connection.close()
+        finally:
+            self._lock.release()
+
+    def _write(self, pending: Pending) -> None:
+        many = self.connection.executemany
+        if pending.born:
+            rows = [(each.id, each.url, "") for each in pending.born]
+            many("INSERT INTO task (id, url, state) VALUES (?, ?, ?)", rows)
+        if pending.tasks:
+            many(_TASK, [self._task(each) for each in pending.tasks])
+        for task, run in pending.runs:
+            self._run(task, run)
+        if pending.hours:
+            many(_HOUR, [(task, *hour.row()) for (task, _), hour in pending.hours.items()])
+        if pending.verdicts:
+            many("INSERT INTO verdict (task, at, kind, explanation) VALUES (?, ?, ?, ?)", pending.verdicts)
+        if pending.blind:
+            many('INSERT INTO blind (start, "end") VALUES (?, ?)', pending.blind)
+        if pending.incidents:
+            many(
+                _INCIDENT,
+                [
+                    (
+                        row.id,
+                        row.task,
+                        row.started,
+                        row.opened,
+                        row.ended,
+                        encode(row.kinds),
+                        row.explanation,
+                        row.alerts,
+                    )
+                    for row in pending.incidents.values()
+                ],
+            )
+        if pending.deliveries:
+            many(
+                _DELIVERY,
+                [
+                    (
+                        each.alert.id,
+                        each.channel,
+                        each.task,
+                        each.incident,
+                        round(each.alert.at * 1000),
+                        encode(each.alert),
+                        each.attempts,
+                        each.not_before,
+                        each.words,
+                    )
+                    for each in pending.deliveries
+                ],
+            )
+        if pending.settlements:
+            many(
+                _SETTLE,
+                [
+                    (
+                        each.attempts,
+                        each.not_before,
+                        each.words,
+                        None if each.outcome is Outcome.RETRY else each.outcome.value,
+                        each.at,
+                        each.alert,
+                        each.channel,
+                    )
+                    for each in pending.settlements.values()
+                ],
+            )
+
+    def _task(self, record: TaskRecord) -> tuple[object, ...]:
+        run, hour = record.run, record.hour
+        state = encode(record.state)
+        if run is None or hour is None:
+            return (state, record.accounted, *_NO_RUN, *_NO_HOUR, record.id)
+        number = run.shape
+        if number is None:
+            number = run.shape = self._shape(run.finding, run.last)
+        return (
+            state,
+            record.accounted,
+            number,
+            figure(run.finding),
+            run.first,
+            run.last,
+            run.count,
+            *hour.row(),
+            record.id,
+        )
+
+    def _run(self, task: int, run: OpenRun) -> None:
+        # The shape is looked up again, so that it counts as seen.
+        number = self._shape(run.finding, run.last)
+        first = run.first
+        while True:
+            cursor = self.connection.execute(
+                "INSERT INTO run (task, first, length, count, shape, figure) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (task, first, run.last - run.first, run.count, number, figure(run.finding)),
+            )
+            if cursor.rowcount:
+                return
+            # After a step of the clock two runs may begin in the same millisecond; neither is lost.
+            first += 1
+
+    def _shape(self, finding: Finding, seen: Millis) -> int:
+        """The id of a finding's shape, which is added if it is new."""
+        digest, words = shape(finding)
+        day = seen // DAY
+        known = self.shapes.get(digest)
+        if known is not None and known[1] >= day:
+            return known[0]
+        execute = self.connection.execute
+        row = execute("SELECT id FROM shape WHERE digest = ?", (digest,)).fetchone()
+        if row is None:
+            number = execute(
+                "INSERT INTO shape (digest, finding, seen) VALUES (?, ?, ?)", (digest, words, seen)
+            ).lastrowid
+            assert number is not None
+        else:
+            number = int(row[0])
+            execute("UPDATE shape SET seen = max(seen, ?) WHERE id = ?", (seen, number))
+        if len(self.shapes) >= SHAPES:
+            self.shapes.clear()
+        self.shapes[digest] = number, day
+        return number

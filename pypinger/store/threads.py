@@ -1,0 +1,61 @@
+"""What the store asks of a reactor, and a thread for calls that may block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+
+class Reactor(Protocol):
+    """Parts of ``IReactorTime`` and ``IReactorFromThreads``."""
+
+    def seconds(self) -> float:
+        """See :meth:`twisted.internet.interfaces.IReactorTime.seconds`."""
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> IDelayedCall:
+        """See :meth:`twisted.internet.interfaces.IReactorTime.callLater`."""
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """See :meth:`twisted.internet.interfaces.IReactorFromThreads.callFromThread`."""
+
+
+class Worker:
+    """Makes calls in a thread, one after the other."""
+
+    def __init__(self, reactor: Reactor, name: str) -> None:
+        self._reactor = reactor
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # A daemon thread: a disk that does not answer must not keep the process alive.
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Call `function` in the thread; the result comes back in the reactor's."""
+        done: Deferred[T] = Deferred()
+
+        def call() -> None:
+            result: T | Failure
+            try:
+                result = function(*args)
+            except Exception:
+                result = Failure()
+            self._reactor.callFromThread(done.callback, result)
+
+        self._calls.put(call)
+        return done
+
+    def stop(self) -> None:
+        """End after the calls made so far."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
