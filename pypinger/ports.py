@@ -346,6 +346,21 @@ class Span(msgspec.Struct, frozen=True):
     end: Instant
 
 
+class Day(msgspec.Struct, frozen=True):
+    """
+    One UTC day of a task, as far as it was seen.
+
+    :ivar start: midnight.
+    :ivar up: seconds in which it was on time, as `down` (in trouble) and `asleep` are seconds; what is missing to the
+        day was not seen.
+    """
+
+    start: Instant
+    up: Seconds
+    down: Seconds
+    asleep: Seconds
+
+
 class History(Protocol):
     """
     What a store remembers beside the present state; it may lag behind by the second that `Store.note` takes.
@@ -378,6 +393,9 @@ class History(Protocol):
         Sleep and blind time are left out; None where nothing else is known. It rests on hours: of the hour in which
         such a period begins, the part that belongs to it counts.
         """
+
+    async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
+        """The last `count` UTC days, today included, oldest first; without those in which nothing was seen."""
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """The last runs of the task itself and the gaps between them, newest first."""
