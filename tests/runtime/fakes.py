@@ -74,23 +74,28 @@ class FakeFetcher:
 
 
 class FakeNotifier:
-    """A channel that does as `respond` does, and remembers."""
+    """
+    A channel that does to a message as `respond` does to its first alert, and remembers.
 
-    groups = False
+    :ivar messages: those sent, each as the numbers of its alerts.
+    """
 
-    def __init__(self, name: str = "slack", spacing: float = 0.0) -> None:
+    def __init__(self, name: str = "slack", spacing: float = 0.0, groups: bool = False) -> None:
         self.name = name
         self.spacing = spacing
+        self.groups = groups
         self.sent: list[Alert] = []
         self.tried: list[Alert] = []
+        self.messages: list[tuple[int, ...]] = []
         self.respond: Callable[[Alert], str | Deferred[str]] = lambda alert: "ok"
 
     async def send(self, alerts: Sequence[Alert]) -> str:
-        (alert,) = alerts
-        self.tried.append(alert)
-        response = self.respond(alert)
+        assert len(alerts) == 1 or (alerts and self.groups)
+        self.tried.extend(alerts)
+        response = self.respond(alerts[0])
         words = await response if isinstance(response, Deferred) else response
-        self.sent.append(alert)
+        self.sent.extend(alerts)
+        self.messages.append(tuple(int(alert.id, 16) for alert in alerts))
         return words
 
     def events(self) -> list[str]:
@@ -136,5 +141,22 @@ class SlowStore(MemoryStore):
         await super().settle(delivery, outcome)
 
 
-def make_alert(number: int, event: Event = Event.PROBLEM, task: str = "a", at: Instant = NOON) -> Alert:
-    return Alert(id=f"{number:016x}", event=event, at=at, explanation="why", task=task, name=task, started=at)
+def make_alert(
+    number: int,
+    event: Event = Event.PROBLEM,
+    task: str = "a",
+    at: Instant = NOON,
+    origin: str = "",
+    server: str | None = None,
+) -> Alert:
+    return Alert(
+        id=f"{number:016x}",
+        event=event,
+        at=at,
+        explanation="why",
+        task=task,
+        name=task,
+        origin=origin,
+        server=server,
+        started=at,
+    )

@@ -1,0 +1,485 @@
+"""Storms (contract, section 4), from accepted alerts to the messages that a channel is given."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import LogLevel, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.grouping import Group, Grouping
+from pypinger.domain.model import Alert, Delivery, Event, Outcome
+from pypinger.ports import DeliveryError
+from pypinger.runtime.board import Board
+from pypinger.runtime.lane import Lane
+from pypinger.runtime.outbox import Outbox
+from tests.runtime.fakes import NOON, FakeNotifier, SlowStore, World, make_alert
+
+HOST = "http://host:80"
+
+
+def storm(count: int, event: Event = Event.PROBLEM, first: int = 0) -> list[Alert]:
+    """Alerts `first` and following, of tasks ``"0"`` and following of one host."""
+    return [make_alert(first + number, event, str(number), origin=HOST, server="db1") for number in range(count)]
+
+
+class StormCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World()
+        self.notifier = FakeNotifier(groups=True)
+        self.settled: list[tuple[int, Outcome, Delivery]] = []
+        self.lane = self.make()
+        self.logged: list[dict[str, object]] = []
+        globalLogPublisher.addObserver(self.logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
+
+    def make(self, retry_for: float = 86_400, group_wait: float = 5.0) -> Lane:
+        async def settle(delivery: Delivery, outcome: Outcome) -> None:
+            self.settled.append((int(delivery.alert.id, 16), outcome, delivery))
+
+        return Lane(self.world.clock, self.world.now, self.notifier, retry_for, group_wait, settle)
+
+    def accept(self, *alerts: Alert) -> None:
+        for alert in alerts:
+            self.lane.accept(Delivery(alert, "slack"))
+
+    def outcomes(self) -> dict[int, Outcome]:
+        return {number: outcome for number, outcome, _ in self.settled}
+
+    def lines(self, level: LogLevel) -> list[dict[str, object]]:
+        return [event for event in self.logged if event["log_level"] is level]
+
+
+class GatheringTests(StormCase):
+    def test_one_at_once_and_the_others_in_one_message(self) -> None:
+        self.accept(*storm(30))
+        self.assertEqual(self.notifier.messages, [(0,)])
+        self.assertEqual(len(self.lane), 29)
+        self.world.pass_time(4.9)
+        self.assertEqual(len(self.notifier.messages), 1)
+        self.assertAlmostEqual(self.lane.oldest(), 4.9)
+        self.world.pass_time(0.2)
+        self.assertEqual(self.notifier.messages, [(0,), tuple(range(1, 30))])
+        self.assertEqual(self.outcomes(), dict.fromkeys(range(30), Outcome.SENT))
+        self.assertEqual({delivery.attempts for *_, delivery in self.settled}, {1})
+        self.assertEqual((len(self.lane), self.lane.oldest()), (0, 0))
+
+    def test_the_window_is_not_prolonged(self) -> None:
+        alerts = storm(4)
+        for alert in alerts:
+            self.accept(alert)
+            self.world.pass_time(2)
+        self.assertEqual(self.notifier.messages, [(0,), (1, 2), (3,)])
+
+    def test_a_lone_follower_is_a_plain_message(self) -> None:
+        self.accept(*storm(2))
+        self.world.pass_time(5.1)
+        self.assertEqual(self.notifier.messages, [(0,), (1,)])
+
+    def test_recoveries_likewise(self) -> None:
+        self.accept(*storm(10))
+        self.world.pass_time(60)
+        self.accept(*storm(10, Event.RECOVERED, 10))
+        self.world.pass_time(5.1)
+        self.assertEqual(self.notifier.messages[2:], [(10,), tuple(range(11, 20))])
+
+    def test_origin_and_server(self) -> None:
+        self.accept(
+            make_alert(0, task="0", origin="http://a:80", server="db1"),
+            make_alert(1, task="1", origin="http://a:80", server="db2"),
+            make_alert(2, task="2", origin="http://b:80", server="db1"),
+            make_alert(3, task="3", origin="http://a:80", server="db1"),
+            make_alert(4, task="4", origin="http://b:80", server="db1"),
+            make_alert(5, task="5", origin="http://b:80", server="db2"),
+        )
+        self.assertEqual(self.notifier.messages, [(0,), (5,)])
+        self.world.pass_time(5.1)
+        self.assertEqual(self.notifier.messages[2:], [(1, 3), (2, 4)])
+
+    def test_other_events_go_at_once(self) -> None:
+        events = [Event.CHANGED, Event.REMINDER, Event.STARTED, Event.TEST]
+        for number, event in enumerate(events * 3):
+            self.accept(make_alert(number, event, str(number), origin=HOST, server="db1"))
+        self.assertEqual(len(self.notifier.messages), 12)
+
+    def test_off(self) -> None:
+        self.lane = self.make(group_wait=0)
+        self.accept(*storm(10))
+        self.assertEqual(len(self.notifier.messages), 10)
+
+    def test_a_channel_that_cannot(self) -> None:
+        self.notifier.groups = False
+        self.lane = self.make()
+        self.accept(*storm(10))
+        self.assertEqual(len(self.notifier.messages), 10)
+
+    def test_a_step_of_the_wall_clock_changes_nothing(self) -> None:
+        for step in (-3600, 3600):
+            self.notifier.messages.clear()
+            self.accept(*storm(5))
+            self.world.offset += step
+            self.world.pass_time(4.9)
+            self.assertEqual(len(self.notifier.messages), 1)
+            self.world.pass_time(0.2)
+            self.assertEqual(len(self.notifier.messages), 2)
+
+    def test_spacing_is_kept(self) -> None:
+        self.notifier.spacing = 2.0
+        self.accept(*storm(3))
+        self.world.pass_time(4.5)
+        self.accept(make_alert(9, task="9"))
+        self.world.pass_time(1)
+        self.assertEqual(self.notifier.messages, [(0,), (9,)])
+        self.world.pass_time(1.1)
+        self.assertEqual(self.notifier.messages[2:], [(1, 2)])
+
+    def test_fifty_thousand(self) -> None:
+        self.accept(*storm(50_000))
+        self.world.pass_time(5, step=5)
+        self.assertEqual([len(message) for message in self.notifier.messages], [1, 49_999])
+        self.assertEqual(len(self.lane), 0)
+
+
+class OrderTests(StormCase):
+    def test_what_follows_a_held_alert_waits_for_it(self) -> None:
+        self.accept(*storm(3))
+        self.accept(make_alert(10, Event.CHANGED, "1"), make_alert(11, Event.RECOVERED, "2", origin=HOST))
+        self.world.pass_time(4.9)
+        self.assertEqual(self.notifier.messages, [(0,)])
+        self.world.pass_time(0.2)
+        self.assertEqual(self.notifier.messages, [(0,), (1, 2), (10,), (11,)])
+
+    def test_a_held_recovery_waits_for_its_own_window_too(self) -> None:
+        self.accept(*storm(3))
+        self.world.pass_time(3)
+        self.accept(*storm(3, Event.RECOVERED, 10))
+        self.assertEqual(self.notifier.messages, [(0,), (10,)])
+        self.world.pass_time(2.1)
+        self.assertEqual(self.notifier.messages[2:], [(1, 2)])
+        self.world.pass_time(3)
+        self.assertEqual(self.notifier.messages[3:], [(11, 12)])
+
+    def test_a_message_has_one_alert_of_a_task(self) -> None:
+        self.accept(*storm(2))
+        self.accept(make_alert(2, Event.RECOVERED, "1", origin=HOST), make_alert(3, Event.PROBLEM, "1", origin=HOST))
+        self.world.pass_time(5.1)
+        self.assertEqual(self.notifier.messages, [(0,), (1,), (2,), (3,)])
+
+    def test_a_waiting_reminder_of_a_held_task_is_replaced(self) -> None:
+        self.accept(*storm(2))
+        first, second = make_alert(7, Event.REMINDER, "1"), make_alert(8, Event.REMINDER, "1")
+        self.accept(first)
+        self.assertEqual(self.lane.accept(Delivery(second, "slack")), Delivery(first, "slack"))
+        self.world.pass_time(5.1)
+        self.assertEqual(self.notifier.messages, [(0,), (1,), (8,)])
+
+    def test_a_reminder_is_replaced_while_its_task_is_under_way(self) -> None:
+        self.accept(*storm(3))
+        gate: Deferred[str] = Deferred()
+        self.notifier.respond = lambda alert: gate
+        self.world.pass_time(5.1)
+        self.accept(make_alert(7, Event.REMINDER, "1"))
+        self.assertIsNotNone(self.lane.accept(Delivery(make_alert(8, Event.REMINDER, "1"), "slack")))
+        self.notifier.respond = lambda alert: "ok"
+        gate.callback("ok")
+        self.assertEqual(self.notifier.messages, [(0,), (1, 2), (8,)])
+
+    def test_recoveries_that_waited_for_their_problems_go_together(self) -> None:
+        self.notifier.respond = lambda alert: fail(DeliveryError("down"))
+        self.accept(*storm(5))
+        self.world.pass_time(10)
+        self.accept(*storm(5, Event.RECOVERED, 10))
+        self.world.pass_time(10)
+        self.notifier.respond = lambda alert: "ok"
+        self.world.pass_time(60)
+        self.assertEqual(sorted(self.notifier.messages), [(0,), (1, 2, 3, 4), (10,), (11, 12, 13, 14)])
+        self.assertEqual(len(self.lane), 0)
+
+
+class FailingTests(StormCase):
+    def test_a_group_stays_together(self) -> None:
+        self.accept(*storm(20))
+        self.notifier.respond = lambda alert: fail(DeliveryError("down"))
+        self.world.pass_time(30)
+        self.assertEqual(len(self.notifier.messages), 1)
+        retried = [delivery for _, outcome, delivery in self.settled if outcome is Outcome.RETRY]
+        self.assertEqual(len(retried) % 19, 0)
+        self.assertEqual({delivery.words for delivery in retried}, {"down"})
+        self.assertEqual(len({delivery.not_before for delivery in retried[-19:]}), 1)
+        self.assertEqual(len(self.lines(LogLevel.warn)), len(retried) // 19)
+        self.notifier.respond = lambda alert: "ok"
+        self.world.pass_time(60)
+        self.assertEqual(self.notifier.messages, [(0,), tuple(range(1, 20))])
+        self.assertEqual(len(self.lane), 0)
+
+    def test_retry_after(self) -> None:
+        self.accept(*storm(5))
+        self.notifier.respond = lambda alert: fail(DeliveryError("ratelimited", retry_after=30))
+        self.world.pass_time(5.1)
+        self.notifier.respond = lambda alert: "ok"
+        self.accept(make_alert(9, task="9"))
+        self.world.pass_time(29.8)
+        self.assertEqual(len(self.notifier.messages), 1)
+        self.world.pass_time(0.4)
+        self.assertEqual(sorted(self.notifier.messages), [(0,), (1, 2, 3, 4), (9,)])
+
+    def test_each_is_given_up_by_itself(self) -> None:
+        self.lane = self.make(retry_for=60)
+        alerts = storm(4)
+        self.accept(*alerts[:3], msgspec.structs.replace(alerts[3], at=NOON - 54.5))
+        self.notifier.respond = lambda alert: fail(DeliveryError("down"))
+        self.world.pass_time(5.1)
+        self.assertEqual(self.outcomes(), {0: Outcome.SENT, 1: Outcome.RETRY, 2: Outcome.RETRY, 3: Outcome.DEAD})
+        self.notifier.respond = lambda alert: "ok"
+        self.world.pass_time(5.1)
+        self.assertEqual(self.notifier.messages, [(0,), (1, 2)])
+
+    def test_refused_for_good(self) -> None:
+        self.accept(*storm(5))
+        self.accept(make_alert(9, Event.CHANGED, "1"))
+        self.notifier.respond = lambda alert: fail(DeliveryError("channel_not_found", permanent=True))
+        self.world.pass_time(5.1)
+        self.assertEqual(self.outcomes(), {0: Outcome.SENT, **dict.fromkeys([1, 2, 3, 4, 9], Outcome.DEAD)})
+        # The log gets every alert singly.
+        self.assertEqual([int(str(line["id"]), 16) for line in self.lines(LogLevel.error)], [1, 2, 3, 4, 9])
+        self.assertEqual({line["words"] for line in self.lines(LogLevel.error)}, {"channel_not_found"})
+
+    def test_a_group_that_the_service_cannot_stomach_counts_as_one_message(self) -> None:
+        self.accept(*storm(5))
+        self.notifier.respond = lambda alert: "ok" if alert.task == "x" else fail(DeliveryError("HTTP 500"))
+        self.world.pass_time(300, step=0.5)
+        self.accept(make_alert(9, task="x"))
+        self.world.pass_time(1.5)
+        self.assertEqual(self.notifier.messages, [(0,), (9,)])
+
+    def test_settling_one_fails(self) -> None:
+        async def settle(delivery: Delivery, outcome: Outcome) -> None:
+            if delivery.alert.task == "2":
+                raise OSError("disk full")
+            self.settled.append((int(delivery.alert.id, 16), outcome, delivery))
+
+        self.lane = Lane(self.world.clock, self.world.now, self.notifier, 60, 5.0, settle)
+        self.accept(*storm(5))
+        self.world.pass_time(5.1)
+        self.assertEqual(list(self.outcomes()), [0, 1, 3, 4])
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertEqual(len(self.lane), 0)
+
+    def test_the_next_message_waits_until_all_are_settled(self) -> None:
+        gates: list[Deferred[None]] = []
+
+        async def settle(delivery: Delivery, outcome: Outcome) -> None:
+            gates.append(Deferred())
+            await gates[-1]
+
+        self.lane = Lane(self.world.clock, self.world.now, self.notifier, 60, 5.0, settle)
+        self.accept(*storm(3))
+        gates.pop().callback(None)
+        self.world.pass_time(5.1)
+        self.accept(make_alert(9, task="9"))
+        self.assertEqual(self.notifier.messages, [(0,), (1, 2)])
+        gates[0].callback(None)
+        self.assertEqual(len(self.notifier.messages), 2)
+        gates[1].callback(None)
+        self.assertEqual(self.notifier.messages[2:], [(9,)])
+
+
+class StoppingTests(StormCase):
+    def test_what_is_held_is_sent(self) -> None:
+        self.accept(*storm(5))
+        self.accept(make_alert(9, Event.RECOVERED, "1", origin=HOST))
+        self.successResultOf(self.lane.drain(5))
+        self.assertEqual(self.notifier.messages, [(0,), (1, 2, 3, 4), (9,)])
+
+    def test_what_comes_later_is_not_held(self) -> None:
+        self.accept(*storm(1))
+        self.successResultOf(self.lane.drain(5))
+        self.accept(*storm(3, first=10)[1:])
+        self.assertEqual(self.notifier.messages, [(0,), (11,), (12,)])
+
+    def test_a_pause_after_a_failure_stays(self) -> None:
+        self.lane.accept(Delivery(storm(1)[0], "slack"))
+        for alert in storm(3, first=10)[1:]:
+            self.lane.accept(Delivery(alert, "slack", attempts=5, not_before=NOON + 60))
+        self.successResultOf(self.lane.drain(5))
+        self.assertEqual(self.notifier.messages, [(0,)])
+        self.assertEqual(len(self.lane), 2)
+
+    def test_a_reminder_takes_over_the_pause_of_the_one_it_replaces(self) -> None:
+        self.lane.accept(Delivery(make_alert(1, Event.REMINDER), "slack", attempts=9, not_before=NOON + 60))
+        self.accept(make_alert(2, Event.REMINDER))
+        self.successResultOf(self.lane.drain(5))
+        self.assertEqual(self.notifier.messages, [])
+
+    def test_a_group_that_is_abandoned_stays_pending(self) -> None:
+        self.accept(*storm(5))
+        self.settled.clear()
+        self.notifier.respond = lambda alert: Deferred()
+        self.world.pass_time(5.1)
+        self.lane.close()
+        self.assertEqual(self.settled, [])
+        self.assertEqual(len(self.lane), 4)
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+
+class OutboxTests(StormCase):
+    def test_one_store_two_starts_three_channels(self) -> None:
+        store = SlowStore()
+
+        def outbox() -> tuple[Outbox, Board, dict[str, FakeNotifier]]:
+            notifiers = {
+                "slack": FakeNotifier("slack", groups=True),
+                "hipchat": FakeNotifier("hipchat", groups=True),
+                "sentry": FakeNotifier("sentry"),
+            }
+            board = Board([], self.world.now)
+            kept = store.open()
+            made = Outbox(self.world.clock, self.world.now, store, board, list(notifiers.values()), 86_400, 5.0)
+            notifiers["slack"].respond = lambda alert: fail(DeliveryError("down"))
+            made.resume(kept.deliveries, kept.dead)
+            return made, board, notifiers
+
+        first, board, notifiers = outbox()
+        alerts = storm(40)
+        deliveries = first.address(alerts)
+        self.successResultOf(Deferred.fromCoroutine(store.enqueue(deliveries)))
+        first.accept(alerts, deliveries)
+        self.assertEqual(len(self.lines(LogLevel.warn)), 40 + 1)  # the alerts singly, and that Slack is down
+        self.assertEqual(len(notifiers["sentry"].messages), 40)
+        self.world.pass_time(10)
+        self.assertEqual(notifiers["hipchat"].messages, [(0,), tuple(range(1, 40))])
+        self.assertEqual(board.undelivered, 40)
+        self.successResultOf(Deferred.fromCoroutine(first.stop(0)))
+
+        _, board, notifiers = outbox()
+        self.assertEqual(board.undelivered, 40)
+        notifiers["slack"].respond = lambda alert: "ok"
+        self.world.pass_time(60)
+        self.assertEqual(notifiers["slack"].messages, [(0,), tuple(range(1, 40))])
+        self.assertEqual((board.undelivered, list(store.open().deliveries)), (0, []))
+
+
+EVENTS = st.sampled_from(
+    [Event.PROBLEM, Event.PROBLEM, Event.RECOVERED, Event.RECOVERED, Event.CHANGED, Event.REMINDER]
+)
+ORIGINS = ["http://a:80", "http://b:80"]
+SERVERS = [None, "db1", "db2"]
+
+
+class PropertyTests(SynchronousTestCase):
+    @settings(deadline=None, max_examples=120)
+    @given(
+        alerts=st.lists(st.tuples(EVENTS, st.integers(0, 7), st.floats(0, 4)), min_size=1, max_size=40),
+        faults=st.lists(st.sampled_from(["ok", "ok", "down", "later", "dead", "hang", "slow"]), max_size=40),
+        spacing=st.sampled_from([0.0, 1.0]),
+        stop=st.booleans(),
+    )
+    def test_the_promises_hold(
+        self, alerts: list[tuple[Event, int, float]], faults: list[str], spacing: float, stop: bool
+    ) -> None:
+        """Each alert ends once and in its task's order, whatever the service does; messages keep their distance."""
+        world, notifier = World(), FakeNotifier(spacing=spacing, groups=True)
+        ends: list[tuple[int, Outcome]] = []
+        script = iter(faults)
+        under_way, started, quiet_until = 0, -10.0, 0.0
+        test = self
+
+        class Channel(FakeNotifier):
+            async def send(self, alerts: Sequence[Alert]) -> str:
+                nonlocal under_way, started, quiet_until
+                now = world.clock.seconds()
+                test.assertEqual(under_way, 0)
+                test.assertGreaterEqual(now, started + spacing)
+                test.assertGreaterEqual(now, quiet_until)
+                test.assertEqual(len({alert.task for alert in alerts}), len(alerts))
+                if len(alerts) > 1:
+                    test.assertEqual(len({alert.event for alert in alerts}), 1)
+                    test.assertTrue(
+                        any(len({getattr(alert, name) for alert in alerts}) == 1 for name in ("origin", "server"))
+                    )
+                under_way, started = 1, now
+                try:
+                    match next(script, "ok"):
+                        case "down":
+                            raise DeliveryError("down")
+                        case "later":
+                            quiet_until = now + 7
+                            raise DeliveryError("later", retry_after=7)
+                        case "dead":
+                            raise DeliveryError("no", permanent=True)
+                        case "hang":
+                            await Deferred()
+                        case "slow":
+                            slow: Deferred[None] = Deferred()
+                            world.clock.callLater(3, slow.callback, None)
+                            await slow
+                finally:
+                    under_way = 0
+                return "ok"
+
+        async def settle(delivery: Delivery, outcome: Outcome) -> None:
+            if outcome is not Outcome.RETRY:
+                ends.append((int(delivery.alert.id, 16), outcome))
+
+        notifier = Channel(spacing=spacing, groups=True)
+        lane = Lane(world.clock, world.now, notifier, 1e9, 5.0, settle)
+        for number, (event, task, gap) in enumerate(alerts):
+            alert = make_alert(number, event, str(task), world.now(), ORIGINS[task % 2], SERVERS[task % 3])
+            replaced = lane.accept(Delivery(alert, "slack"))
+            if replaced is not None:
+                ends.append((int(replaced.alert.id, 16), Outcome.REPLACED))
+            world.pass_time(gap, step=0.5)
+        if stop:
+            lane.drain(world.clock.seconds() + 5)
+        world.pass_time(40 * 300, step=5)
+        self.assertEqual(len(lane), 0)
+        self.assertEqual(Counter(number for number, _ in ends), Counter(range(len(alerts))))
+        for task in range(8):
+            order = [
+                number for number, outcome in ends if alerts[number][1] == task and outcome is not Outcome.REPLACED
+            ]
+            self.assertEqual(order, sorted(order))
+
+    @settings(deadline=None, max_examples=80)
+    @given(
+        alerts=st.lists(
+            st.tuples(EVENTS, st.sampled_from(ORIGINS), st.sampled_from(SERVERS), st.integers(0, 3)),
+            min_size=1,
+            max_size=30,
+        )
+    )
+    def test_a_sound_service_gets_each_group_when_its_window_closes(
+        self, alerts: list[tuple[Event, str, str | None, int]]
+    ) -> None:
+        world = World()
+        sent: list[tuple[float, tuple[int, ...]]] = []
+
+        class Channel(FakeNotifier):
+            async def send(self, alerts: Sequence[Alert]) -> str:
+                sent.append((world.clock.seconds(), tuple(int(alert.id, 16) for alert in alerts)))
+                return "ok"
+
+        async def settle(delivery: Delivery, outcome: Outcome) -> None:
+            pass
+
+        lane = Lane(world.clock, world.now, Channel(groups=True), 60, 5.0, settle)
+        rule = Grouping(5.0)
+        expected: list[tuple[float, tuple[int, ...]]] = []
+        groups: dict[Group, list[int]] = {}
+        for number, (event, origin, server, gap) in enumerate(alerts):
+            alert = make_alert(number, event, str(number), origin=origin, server=server)
+            group = rule.place(alert, world.clock.seconds())
+            if group is None:
+                expected.append((world.clock.seconds(), (number,)))
+            else:
+                groups.setdefault(group, []).append(number)
+            lane.accept(Delivery(alert, "slack"))
+            world.pass_time(gap, step=1)
+        world.pass_time(6, step=1)
+        expected += [(group.closes, tuple(numbers)) for group, numbers in groups.items()]
+        self.assertEqual(sorted(sent), sorted(expected))
