@@ -11,19 +11,15 @@ from twisted.logger import Logger, LogPublisher, textFileLogObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger import logs
-from pypinger.config.settings import Settings, StoreSettings
 from pypinger.domain.urls import Secrets
 
 
-def make_settings(**values: Any) -> Settings:
-    return Settings(path="pinger.ini", store=StoreSettings(":memory:"), secrets=frozenset({"hunter22"}), **values)
-
-
-class CleanLogObserverTests(SynchronousTestCase):
+class CleanLogTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.file = io.StringIO()
-        clean = logs.CleanLogObserver(textFileLogObserver(self.file), Secrets({"hunter22"}))
-        self.log = Logger(observer=LogPublisher(clean), namespace="here")
+        self.clean = logs.CleanLog(textFileLogObserver(self.file))
+        self.clean.configure(Secrets({"hunter22"}), debug=False)
+        self.log = Logger(observer=LogPublisher(self.clean), namespace="here")
 
     def lines(self) -> list[str]:
         return self.file.getvalue().splitlines()
@@ -58,32 +54,30 @@ class CleanLogObserverTests(SynchronousTestCase):
         self.log.info("{missing}")
         self.assertEqual(len(self.lines()), 1)
 
+    def test_debug_on_and_off(self) -> None:
+        for debug in (False, True, False):
+            self.clean.configure(Secrets(), debug=debug)
+            self.log.debug("at debug, {debug}", debug=debug)
+        self.assertEqual(len(self.lines()), 1)
+        self.assertIn("at debug, True", self.lines()[0])
+
 
 class ObserverTests(SynchronousTestCase):
-    def write(self, settings: Settings, **twistd: Any) -> None:
-        log = Logger(observer=LogPublisher(logs.observer(settings, twistd)))
-        log.debug("at debug")
-        log.info("at info with hunter22")
+    def write(self, **twistd: Any) -> None:
+        Logger(observer=LogPublisher(logs.make_log(twistd))).info("at info")
 
     def test_a_file(self) -> None:
         path = self.mktemp()
-        self.write(make_settings(), logfile=path, nodaemon=False)
+        self.write(logfile=path, nodaemon=False)
         with open(path) as file:
             text = file.read()
-        self.assertIn("at info with ***", text)
-        self.assertNotIn("at debug", text)
-
-    def test_debug(self) -> None:
-        path = self.mktemp()
-        self.write(make_settings(debug=True), logfile=path)
-        with open(path) as file:
-            self.assertIn("at debug", file.read())
+        self.assertIn("at info", text)
 
     def test_standard_output(self) -> None:
         for twistd in ({"logfile": "-"}, {"nodaemon": True, "logfile": None}):
             out = io.StringIO()
             self.patch(sys, "stdout", out)
-            self.write(make_settings(), **twistd)
+            self.write(**twistd)
             self.assertIn("at info", out.getvalue())
 
     def test_a_daemon_logs_to_twistd_log(self) -> None:
@@ -92,7 +86,7 @@ class ObserverTests(SynchronousTestCase):
         before = os.getcwd()
         os.chdir(directory)
         self.addCleanup(os.chdir, before)
-        self.write(make_settings(), nodaemon=False)
+        self.write(nodaemon=False)
         self.assertEqual(os.listdir("."), ["twistd.log"])
 
     def test_syslog(self) -> None:
@@ -100,5 +94,5 @@ class ObserverTests(SynchronousTestCase):
 
         said: list[str] = []
         self.patch(syslog.SyslogObserver, "syslog", staticmethod(lambda priority, text: said.append(text)))
-        self.write(make_settings(), syslog=True, prefix="pp")
-        self.assertIn("at info with ***", said[0])
+        self.write(syslog=True, prefix="pp")
+        self.assertIn("at info", said[0])

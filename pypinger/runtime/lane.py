@@ -102,6 +102,23 @@ class Lane:
         self._wake()
         return drained
 
+    def update(self, notifier: Notifier, retry_for: Seconds, group_wait: Seconds) -> None:
+        """Send in this way from now on; a message under way goes on as it began."""
+        self.notifier = notifier
+        self.retry_for = retry_for
+        self._waits.regroup(group_wait if notifier.groups else 0.0)
+
+    def retire(self) -> list[Delivery]:
+        """
+        Send nothing more but the message under way.
+
+        :returns: everything else that waits.
+        """
+        self._closed = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        return self._waits.waiting()
+
     def close(self) -> None:
         """Send nothing more; a message under way is abandoned, and what is left stays pending in the store."""
         self._closed = True

@@ -50,18 +50,41 @@ class Outbox:
         group_wait: Seconds,
     ) -> None:
         self._reactor = reactor
+        self._now = now
         self._store = store
         self._board = board
-        self._lanes = {
-            notifier.name: Lane(reactor, now, notifier, retry_for, group_wait, self._settle) for notifier in notifiers
-        }
+        self._lanes: dict[str, Lane] = {}
+        # What waits in the store for a channel that is off.
+        self._parked: dict[str, list[Delivery]] = {}
+        self.update(notifiers, retry_for, group_wait)
         board.add_source(self._trouble)
 
     def resume(self, deliveries: Iterable[Delivery], dead: int) -> None:
-        """Go on with what the store kept from before; what is for a channel that is off waits in the store."""
+        """Go on with what the store kept from before."""
         self._board.dead = dead
         for delivery in deliveries:
-            if delivery.channel in self._lanes:
+            self._queue(delivery)
+
+    def update(self, notifiers: Sequence[Notifier], retry_for: Seconds, group_wait: Seconds) -> None:
+        """
+        Send through these channels from now on; those that stay keep their queues and the message under way.
+
+        What is for a channel that is off waits in the store until the channel is on again.
+        """
+        before, self._lanes = self._lanes, {}
+        for notifier in notifiers:
+            lane = before.pop(notifier.name, None)
+            if lane is None:
+                lane = Lane(self._reactor, self._now, notifier, retry_for, group_wait, self._settle)
+            else:
+                lane.update(notifier, retry_for, group_wait)
+            self._lanes[notifier.name] = lane
+        for name, lane in before.items():
+            left = lane.retire()
+            self._board.undelivered -= len(left)
+            self._parked.setdefault(name, []).extend(left)
+        for name in self._parked.keys() & self._lanes.keys():
+            for delivery in self._parked.pop(name):
                 self._queue(delivery)
 
     def address(self, alerts: Sequence[Alert]) -> tuple[Delivery, ...]:
@@ -95,8 +118,12 @@ class Outbox:
             self._log.warn("{count} deliveries are still pending", count=self._board.undelivered)
 
     def _queue(self, delivery: Delivery) -> None:
+        lane = self._lanes.get(delivery.channel)
+        if lane is None:
+            self._parked.setdefault(delivery.channel, []).append(delivery)
+            return
         self._board.undelivered += 1
-        replaced = self._lanes[delivery.channel].accept(delivery)
+        replaced = lane.accept(delivery)
         if replaced is not None:
             settled = Deferred.fromCoroutine(self._settle(replaced, Outcome.REPLACED))
             settled.addErrback(lambda failure: self._log.failure("settling a replaced reminder", failure))
@@ -104,6 +131,9 @@ class Outbox:
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome is not Outcome.RETRY:
             self._board.undelivered -= 1
+        elif delivery.channel not in self._lanes:
+            self._board.undelivered -= 1
+            self._queue(delivery)
         if outcome is Outcome.DEAD:
             self._board.dead += 1
         await self._store.settle(delivery, outcome)

@@ -34,6 +34,10 @@ class RunFeed:
         self._working = False
         self._telling: Deferred[None] | None = None
 
+    def update(self, observers: Sequence[RunObserver]) -> None:
+        """Tell these from now on."""
+        self._observers = observers
+
     def seen(self, task: Task, report: Report, at: Instant) -> None:
         """A report with a ``lastrun`` not seen before has come."""
         if not self._observers:

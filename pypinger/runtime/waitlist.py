@@ -139,6 +139,15 @@ class Waitlist:
         waiting.rest = rest
         self._push(waiting, now)
 
+    def regroup(self, group_wait: Seconds) -> None:
+        """Gather for so many seconds from now on; what waits keeps its group."""
+        self._grouping = Grouping(group_wait)
+
+    def waiting(self) -> list[Delivery]:
+        """Everything that waits and was not taken, each task's in its order."""
+        everything = [waiting for queue in self._queues.values() for waiting in queue]
+        return [waiting.delivery for waiting in everything if self._taken is None or waiting.message != self._taken]
+
     def release(self) -> None:
         """Hold nothing any more for the sake of its group."""
         self._holding = False

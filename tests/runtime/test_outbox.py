@@ -109,6 +109,62 @@ class ResumingTests(OutboxCase):
         self.assertEqual(self.board.undelivered, 0)
 
 
+class UpdateTests(OutboxCase):
+    def test_a_channel_that_stays_keeps_its_queue_and_the_message_under_way(self) -> None:
+        gate: Deferred[str] = Deferred()
+        self.slack.respond = lambda alert: gate
+        self.alert(make_alert(1), make_alert(2))
+        fresh = FakeNotifier("slack")
+        self.outbox.update([fresh, self.hipchat], 86_400, 0)
+        self.assertEqual(fresh.tried, [])
+        gate.callback("ok")
+        self.assertEqual([alert.id for alert in self.slack.sent], [make_alert(1).id])
+        self.assertEqual([alert.id for alert in fresh.sent], [make_alert(2).id])
+        self.assertEqual(self.board.undelivered, 0)
+
+    def test_a_channel_that_goes_and_comes_back(self) -> None:
+        self.slack.respond = lambda alert: fail(DeliveryError("down"))
+        self.alert(make_alert(1), make_alert(2, task="b"))
+        self.outbox.update([self.hipchat], 86_400, 0)
+        self.assertEqual(self.board.undelivered, 0)
+        self.world.pass_time(30)
+        self.assertEqual(len(self.slack.tried), 1)
+        self.assertEqual(len(self.store.open().deliveries), 2)
+        fresh = FakeNotifier("slack")
+        self.outbox.update([self.hipchat, fresh], 86_400, 0)
+        self.world.pass_time(5)
+        self.assertEqual(sorted(alert.id for alert in fresh.sent), [make_alert(1).id, make_alert(2).id])
+        self.assertEqual((self.board.undelivered, list(self.store.open().deliveries)), (0, []))
+
+    def test_the_message_under_way_of_a_channel_that_goes_ends_as_it_ends(self) -> None:
+        for end in ("ok", DeliveryError("down")):
+            gate: Deferred[str] = Deferred()
+            slack = FakeNotifier("slack")
+            self.outbox = self.make([slack])
+            slack.respond = lambda alert, gate=gate: gate  # type: ignore[misc]
+            self.alert(make_alert(1))
+            self.outbox.update([], 86_400, 0)
+            if isinstance(end, str):
+                gate.callback(end)
+                self.assertEqual(list(self.store.open().deliveries), [])
+            else:
+                gate.errback(end)
+                self.assertEqual(len(self.store.open().deliveries), 1)
+                fresh = FakeNotifier("slack")
+                self.outbox.update([fresh], 86_400, 0)
+                self.world.pass_time(3)
+                self.assertEqual(len(fresh.sent), 1)
+            self.assertEqual(self.board.undelivered, 0)
+            self.store = SlowStore()
+
+    def test_what_was_committed_for_a_channel_that_has_gone_waits_in_the_store(self) -> None:
+        alert = make_alert(1)
+        deliveries = self.outbox.address((alert,))
+        self.outbox.update([self.slack], 86_400, 0)
+        self.outbox.accept((alert,), deliveries)
+        self.assertEqual((len(self.slack.sent), len(self.hipchat.sent), self.board.undelivered), (1, 0, 0))
+
+
 class TroubleTests(OutboxCase):
     def test_a_delivery_that_waits_long_is_a_trouble(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
