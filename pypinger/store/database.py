@@ -22,6 +22,7 @@ from typing import Final
 from urllib.parse import quote
 
 from pypinger.ports import StoreError
+from pypinger.store.lock import Lock
 
 #: "PyPi" in the header says whose database it is.
 APPLICATION_ID: Final = 0x50795069
@@ -51,17 +52,27 @@ def connect(path: str, *, query: str = "") -> sqlite3.Connection:
     )
 
 
-def open_database(path: str, schema: Sequence[str]) -> sqlite3.Connection:
+def open_database(path: str, schema: Sequence[str]) -> tuple[sqlite3.Connection, Lock]:
     """
-    Open the database for writing; make or upgrade it first if need be.
+    Open the database for writing and lock it; make or upgrade it first if need be.
 
     :param schema: see :func:`scripts`.
     :raises StoreError: it cannot be used; it has not been touched then.
     """
+    # Before the lock too, so that none is left beside what is not ours.
+    _version(path, len(schema))
+    lock = Lock(path)
     try:
-        version = _version(path)
+        return _open(path, schema), lock
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _open(path: str, schema: Sequence[str]) -> sqlite3.Connection:
+    try:
+        version = _version(path, len(schema))
         if version is not None:
-            _refuse_other(path, version, len(schema))
             _look_for_damage(path)
         else:
             _make(path, schema)
@@ -108,13 +119,22 @@ def damaged(path: str, words: str) -> StoreError:
     )
 
 
-def _version(path: str) -> int | None:
+def _version(path: str, known: int) -> int | None:
     """
     Read the header.
 
+    :param known: the newest version that this program knows.
     :returns: the schema's version, None if there is no database yet.
-    :raises StoreError: there is something that is not ours.
+    :raises StoreError: there is something that is not ours, or nothing can be there.
     """
+    directory = os.path.dirname(path) or "."
+    if not os.path.isdir(directory):
+        raise StoreError(f"[store] path {path}: the directory {directory} does not exist; make it, or change the path")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise StoreError(
+            f"[store] path {path}: the directory {directory} cannot be written; let the user that runs Py Pinger do so,"
+            " or change the path"
+        )
     try:
         # No device or pipe must hold us up, nor be read.
         mode = os.stat(path).st_mode
@@ -139,10 +159,7 @@ def _version(path: str) -> int | None:
         raise StoreError(
             f"[store] path {path}: it is {what}, or damaged; change the path, or move the file away to start anew"
         )
-    return int.from_bytes(header[60:64], "big")
-
-
-def _refuse_other(path: str, version: int, known: int) -> None:
+    version = int.from_bytes(header[60:64], "big")
     if version > known:
         raise StoreError(
             f"[store] path {path}: a newer Py Pinger wrote it (schema {version}, this one knows {known}); install that"
@@ -150,6 +167,7 @@ def _refuse_other(path: str, version: int, known: int) -> None:
         )
     if version < 1:
         raise damaged(path, f"schema {version}")
+    return version
 
 
 def _look_for_damage(path: str) -> None:

@@ -21,8 +21,8 @@ class Lock:
             self._file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
         except OSError as error:
             raise StoreError(
-                f"[store] path {path}: cannot make {name}: {error.strerror}; let the user that runs Py Pinger write to"
-                " that directory, or change the path"
+                f"[store] path {path}: cannot make {name}: {error.strerror}; let the user that runs Py Pinger write"
+                " there, or change the path"
             ) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -28,7 +28,6 @@ from pypinger.ports import Kept, WallClock
 from pypinger.store.accounting import millis
 from pypinger.store.database import damaged, open_database, scripts, unusable
 from pypinger.store.loading import load
-from pypinger.store.lock import Lock
 from pypinger.store.recorder import Recorder
 from pypinger.store.tables import Tables
 from pypinger.store.threads import Reactor
@@ -74,12 +73,8 @@ class SqliteStore:
 
     def open(self) -> Kept:
         """See :meth:`pypinger.ports.Store.open`; its threads start here, so this must be after daemonising."""
-        now, lock = self._now(), Lock(self._path)
-        try:
-            tables = Tables(open_database(self._path, scripts()), lock)
-        except BaseException:
-            lock.release()
-            raise
+        now = self._now()
+        tables = Tables(*open_database(self._path, scripts()))
         try:
             kept = load(tables.connection, self._recorder, millis(now))
             tables.write(self._recorder.pending, millis(now), durable=True)

@@ -1,4 +1,4 @@
-"""Rows into tables: all that is pending, in one transaction; when, and what to do about an error, is decided elsewhere."""
+"""Rows into tables: all that is pending in one transaction. When, and what if it fails, is decided elsewhere."""
 
 from __future__ import annotations
 
