@@ -15,15 +15,19 @@ end.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from twisted.application.service import MultiService
+import msgspec
+from twisted.application.service import MultiService, Service
 from twisted.application.strports import service as endpoint_service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
 
+from pypinger.config import ConfigErrors
 from pypinger.config.settings import Settings
 from pypinger.domain.incidents import daemon_alert
 from pypinger.domain.model import Event, Seconds
@@ -31,15 +35,17 @@ from pypinger.domain.times import span
 from pypinger.domain.urls import Secrets
 from pypinger.http.client import ChannelClient
 from pypinger.http.fetcher import TaskFetcher
+from pypinger.logs import CleanLog
 from pypinger.notify import channels
-from pypinger.ports import RunObserver, Store, StoreError, WallClock
+from pypinger.ports import Notifier, RunObserver, Store, StoreError, WallClock
 from pypinger.runtime.board import Board
+from pypinger.runtime.lane import ATTEMPT_LIMIT
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
 from pypinger.store.memory import MemoryStore
 from pypinger.supervision import Supervision
-from pypinger.web.app import site
+from pypinger.web.app import resource, site
 
 #: How many seconds pending alerts get at a stop (contract, section 4).
 DRAIN: Seconds = 5.0
@@ -55,6 +61,8 @@ class Pinger(MultiService):
 
     :param reactor: whose ``seconds()`` must be monotonic (see :mod:`pypinger.runtime.clock`).
     :param now: the wall clock.
+    :param reread: reads the ini file again, for :meth:`reload`.
+    :param log: the log's observer, which the application gets and which is told of secrets.
     :param environ: where systemd leaves its variables.
     """
 
@@ -62,31 +70,36 @@ class Pinger(MultiService):
 
     # Twisted has no single type for what a reactor provides; each part says which of its interfaces it needs.
     def __init__(
-        self, reactor: Any, settings: Settings, *, now: WallClock, environ: Mapping[str, str] = os.environ
+        self,
+        reactor: Any,
+        settings: Settings,
+        *,
+        now: WallClock,
+        reread: Callable[[], Settings],
+        log: CleanLog,
+        environ: Mapping[str, str] = os.environ,
     ) -> None:
         super().__init__()
         self.settings = settings
+        self.secrets = Secrets(settings.secrets)
         self._reactor = reactor
         self._now = now
+        self._reread = reread
+        self.log = log
+        self._reloading = DeferredLock()
+        self._leaving: dict[ChannelClient, IDelayedCall] = {}
         self.store: Store = MemoryStore()
         self.board = Board(settings.tasks, now)
         self.board.add_source(self.store.trouble)
-        self._client = ChannelClient(reactor, ca_file=settings.ca_file, proxy=settings.proxy)
-        registry = channels()
-        notifiers = (
-            []
-            if settings.only_log
-            else [registry[channel.name].notifier(channel.values, self._client, now) for channel in settings.channels]
-        )
+        self._client = self._make_client(settings)
+        self._notifiers: dict[str, Notifier] = {}
+        self._choose_channels(settings, Settings(path="", store=settings.store))
+        notifiers = list(self._notifiers.values())
         self.outbox = Outbox(reactor, now, self.store, self.board, notifiers, settings.retry_for, settings.group_wait)
-        self._runs = RunFeed(reactor, [each for each in notifiers if isinstance(each, RunObserver)])
-        self._fetcher = TaskFetcher(
-            reactor,
-            token=settings.token_auth,
-            max_body=settings.max_body,
-            ca_file=settings.ca_file,
-            proxy=settings.proxy,
-        )
+        self._runs = RunFeed(reactor, _observers(notifiers))
+        self._fetcher = self._make_fetcher(settings)
+        self._secrets = Secrets(settings.secrets)
+        log.configure(self._secrets, debug=settings.debug)
         self.monitor = Monitor(
             reactor,
             now,
@@ -97,29 +110,27 @@ class Pinger(MultiService):
             self.board,
             self._runs,
             concurrency=settings.concurrency,
-            secrets=Secrets(settings.secrets),
+            secrets=self._secrets,
             log_judged=settings.debug_now,
         )
         web = settings.web
-        pages = site(self.board, now, hosts=web.hosts, public_url=web.public_url, reactor=reactor)
-        try:
-            endpoint_service(web.endpoint, pages, reactor).setServiceParent(self)
-        except (ValueError, LookupError) as error:
-            # The file was found sound, so that this is a socket which systemd did not pass.
-            raise self._refuse(f"[web] endpoint {web.endpoint}: no such socket was passed to us ({error})") from error
+        self._site = site(self.board, now, hosts=web.hosts, public_url=web.public_url, reactor=reactor)
+        self._pages = self._listen(web.endpoint)
+        self._pages.setServiceParent(self)
         self._supervision = Supervision(reactor, environ, self.monitor.stuck, lambda: self.board.daemon().explanation)
         self._supervision.setServiceParent(self)
+
+    def setServiceParent(self, parent: Componentized) -> None:
+        """Join the application, and have it log through our observer."""
+        parent.setComponent(ILogObserver, self.log)
+        super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         """Bind the pages' port: see Note [Order of starting and stopping]."""
         try:
             super().privilegedStartService()
         except (CannotListenError, OSError) as error:
-            cause = getattr(error, "socketError", error)
-            words = getattr(cause, "strerror", None) or str(cause)
-            raise self._refuse(
-                f"[web] endpoint {self.settings.web.endpoint}: cannot listen: {words}; is another Py Pinger running?"
-            ) from error
+            raise self._busy(self.settings.web.endpoint, error) from error
 
     def startService(self) -> None:
         """Open the store, go on where it left off, and begin to check."""
@@ -151,13 +162,169 @@ class Pinger(MultiService):
         await self.store.close()
         await self._fetcher.close()
         await self._client.close()
+        for client, leaving in self._leaving.items():
+            leaving.cancel()
+            await client.close()
         await maybeDeferred(super().stopService)
+
+    def reload(self) -> Deferred[None]:
+        """
+        Read the ini file again (contract, section 8): if it is sound, change what differs in place; if not, log every
+        problem and go on as before. Reloads come one after the other.
+        """
+        reloading: Deferred[None] = self._reloading.run(lambda: Deferred.fromCoroutine(self._reload()))
+        return reloading.addErrback(lambda failure: self._log.failure("reloading the configuration", failure))
+
+    async def _reload(self) -> None:
+        if not self.running:
+            return
+        self._supervision.reloading()
+        try:
+            settings = self._reread()
+        except ConfigErrors as errors:
+            for problem in errors.problems:
+                self._log.error("{problem}", problem=str(problem))
+            self._log.error("the configuration stays as it was: {path} is not sound", path=self.settings.path)
+        else:
+            for warning in settings.warnings:
+                self._log.warn("{words}", words=warning)
+            await self._apply(settings)
+        finally:
+            self._supervision.ready()
+
+    async def _apply(self, settings: Settings) -> None:
+        before, self.settings = self.settings, settings
+        # What is under way may still say the old secrets.
+        self._secrets = Secrets(before.secrets | settings.secrets)
+        self.log.configure(self._secrets, debug=settings.debug)
+        self._change_channels(settings, before)
+        self._change_checks(settings, before)
+        await self._change_pages(settings, before)
+        if settings.store != before.store:
+            self._log.warn("[store] has changed; that takes effect at the next start")
+        urls, old_urls = {task.url for task in settings.tasks}, {task.url for task in before.tasks}
+        self._log.info(
+            "read {path} again: watching {count} tasks, {added} of them new, {removed} removed",
+            path=settings.path,
+            count=len(urls),
+            added=len(urls - old_urls),
+            removed=len(old_urls - urls),
+        )
+
+    def _change_channels(self, settings: Settings, before: Settings) -> None:
+        old_client = None
+        if (settings.ca_file, settings.proxy) != (before.ca_file, before.proxy):
+            old_client, self._client = self._client, self._make_client(settings)
+            before = msgspec.structs.replace(before, channels=())
+        self._choose_channels(settings, before)
+        notifiers = list(self._notifiers.values())
+        self.outbox.update(notifiers, settings.retry_for, settings.group_wait)
+        self._runs.update(_observers(notifiers))
+        if old_client is not None:
+            # Longer than any message under way can take.
+            self._leaving[old_client] = self._reactor.callLater(2 * ATTEMPT_LIMIT, self._leave, old_client)
+
+    def _change_checks(self, settings: Settings, before: Settings) -> None:
+        old_fetcher = None
+        if _fetching(settings) != _fetching(before):
+            old_fetcher, self._fetcher = self._fetcher, self._make_fetcher(settings)
+        free = self.monitor.reconfigure(
+            self._fetcher,
+            concurrency=settings.concurrency,
+            secrets=self._secrets,
+            log_judged=settings.debug_now,
+        )
+        self.monitor.update(settings.tasks)
+        if old_fetcher is not None:
+            free.addCallback(lambda _: self._close(old_fetcher))
+
+    async def _change_pages(self, settings: Settings, before: Settings) -> None:
+        web = settings.web
+        if web == before.web:
+            return
+        self._site.resource = resource(
+            self.board, self._now, hosts=web.hosts, public_url=web.public_url, reactor=self._reactor
+        )
+        if web.endpoint == before.web.endpoint:
+            return
+        try:
+            pages = self._listen(web.endpoint)
+        except StartError:
+            self._keep_endpoint(before)
+            return
+        try:
+            pages.setServiceParent(self)
+        except (CannotListenError, OSError) as error:
+            self._busy(web.endpoint, error)
+            self._keep_endpoint(before)
+            await maybeDeferred(pages.disownServiceParent)
+            return
+        old_pages, self._pages = self._pages, pages
+        await maybeDeferred(old_pages.disownServiceParent)
+
+    def _keep_endpoint(self, before: Settings) -> None:
+        """What was tried in vain is tried again by the next reload."""
+        web = msgspec.structs.replace(self.settings.web, endpoint=before.web.endpoint)
+        self.settings = msgspec.structs.replace(self.settings, web=web)
+
+    def _make_client(self, settings: Settings) -> ChannelClient:
+        return ChannelClient(self._reactor, ca_file=settings.ca_file, proxy=settings.proxy)
+
+    def _make_fetcher(self, settings: Settings) -> TaskFetcher:
+        return TaskFetcher(
+            self._reactor,
+            token=settings.token_auth,
+            max_body=settings.max_body,
+            ca_file=settings.ca_file,
+            proxy=settings.proxy,
+        )
+
+    def _choose_channels(self, settings: Settings, before: Settings) -> None:
+        """Have a notifier for each channel that is on; what has not changed stays the same object."""
+        registry = channels()
+        old = {channel.name: channel for channel in before.channels}
+        self._notifiers = {
+            channel.name: self._notifiers[channel.name]
+            if channel.name in self._notifiers and old.get(channel.name) == channel
+            else registry[channel.name].notifier(channel.values, self._client, self._now)
+            for channel in (() if settings.only_log else settings.channels)
+        }
+
+    def _listen(self, endpoint: str) -> Service:
+        try:
+            pages: Service = endpoint_service(endpoint, self._site, self._reactor)
+        except (ValueError, LookupError) as error:
+            # The file was found sound, so that this is a socket which systemd did not pass.
+            raise self._refuse(f"[web] endpoint {endpoint}: no such socket was passed to us ({error})") from error
+        return pages
+
+    def _leave(self, client: ChannelClient) -> None:
+        del self._leaving[client]
+        self._close(client)
+
+    def _close(self, client: ChannelClient | TaskFetcher) -> None:
+        closing = Deferred.fromCoroutine(client.close())
+        closing.addErrback(lambda failure: self._log.failure("closing connections", failure))
 
     def _announce(self, event: Event, explanation: str) -> Deferred[None]:
         announced = Deferred.fromCoroutine(self.outbox.announce(daemon_alert(event, explanation, self._now())))
         announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
         return announced
 
+    def _busy(self, endpoint: str, error: Exception) -> StartError:
+        cause = getattr(error, "socketError", error)
+        words = getattr(cause, "strerror", None) or str(cause)
+        return self._refuse(f"[web] endpoint {endpoint}: cannot listen: {words}; is another Py Pinger running?")
+
     def _refuse(self, words: str) -> StartError:
-        self._log.critical("cannot start: {words}", words=words)
+        self._log.critical("{words}", words=words)
         return StartError(words)
+
+
+def _observers(notifiers: Iterable[Notifier]) -> list[RunObserver]:
+    return [notifier for notifier in notifiers if isinstance(notifier, RunObserver)]
+
+
+def _fetching(settings: Settings) -> tuple[object, ...]:
+    """What a fetcher is made from."""
+    return settings.token_auth, settings.max_body, settings.ca_file, settings.proxy

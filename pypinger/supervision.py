@@ -19,9 +19,9 @@ from twisted.logger import Logger
 from pypinger import systemd
 
 
-def exit_cleanly_on_signals(reactor: Any) -> None:
+def obey_signals(reactor: Any, reload: Callable[[], object]) -> None:
     """
-    Make SIGTERM and SIGINT stop the reactor and nothing else.
+    Make SIGTERM and SIGINT stop the reactor and nothing else, and SIGHUP call `reload`.
 
     Twisted's own signal handlers would, once all is stopped, let the signal kill the process after all, where the
     contract (section 8) promises exit code 0. To be called once the reactor runs, since it installs its own as it
@@ -36,6 +36,7 @@ def exit_cleanly_on_signals(reactor: Any) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: reactor.callFromThread(stop))
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
 
 
 class Supervision(Service):
@@ -65,7 +66,7 @@ class Supervision(Service):
     def startService(self) -> None:
         """Say that we are ready as soon as the reactor runs."""
         super().startService()
-        self._reactor.callWhenRunning(self._ready)
+        self._reactor.callWhenRunning(self._begin)
 
     def stopService(self) -> None:
         """Stop feeding the watchdog."""
@@ -77,8 +78,16 @@ class Supervision(Service):
         """Say that we are about to stop."""
         systemd.notify("STOPPING=1")
 
-    def _ready(self) -> None:
+    def reloading(self) -> None:
+        """Say that we are about to read the configuration again; :meth:`ready` ends it."""
+        systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={round(self._reactor.seconds() * 1_000_000)}")
+
+    def ready(self) -> None:
+        """Say that we serve."""
         systemd.notify(f"READY=1\nSTATUS={self._explain()}")
+
+    def _begin(self) -> None:
+        self.ready()
         if self._feeding is not None and self.running:
             self._feeding.start(self._every)
 

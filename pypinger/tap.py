@@ -9,9 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.logger import ILogObserver
 from twisted.python import usage
-from twisted.python.components import Componentized
 
 from pypinger import __version__, logs
 from pypinger.config import ConfigErrors, load
@@ -34,6 +32,11 @@ class Options(usage.Options):
 
     settings: Settings
 
+    def __init__(self) -> None:
+        super().__init__()
+        # A daemon changes its directory, and still reads the same file again.
+        self._directory = os.getcwd()
+
     def opt_version(self) -> None:
         """Show Py Pinger's version and exit."""
         print(f"Py Pinger {__version__}")
@@ -47,9 +50,17 @@ class Options(usage.Options):
             (A ``UsageError`` would have twistd bury them under its own help.)
         """
         try:
-            self.settings = load(self["config"], channels=channels(), environ=os.environ)
+            self.settings = self.read()
         except ConfigErrors as errors:
             sys.exit(str(errors))
+
+    def read(self) -> Settings:
+        """
+        Read the ini file as it is now.
+
+        :raises ConfigErrors: it is not sound.
+        """
+        return load(self["config"], channels=channels(), environ=os.environ, cwd=self._directory)
 
 
 def makeService(options: Options) -> IService:
@@ -58,20 +69,15 @@ def makeService(options: Options) -> IService:
 
     from pypinger.runtime.clock import use_monotonic_time
     from pypinger.service import Pinger
-    from pypinger.supervision import exit_cleanly_on_signals
-
-    class Daemon(Pinger):
-        """What twistd runs: it brings the application its own log observer."""
-
-        def setServiceParent(self, parent: Componentized) -> None:
-            parent.setComponent(ILogObserver, logs.observer(self.settings, options.parent or {}))
-            super().setServiceParent(parent)
+    from pypinger.supervision import obey_signals
 
     use_monotonic_time(reactor)
-    reactor.callWhenRunning(exit_cleanly_on_signals, reactor)
     sys.excepthook = _excepthook
-    daemon: IService = Daemon(reactor, options.settings, now=time.time)
-    return daemon
+    log = logs.make_log(options.parent or {})
+    pinger = Pinger(reactor, options.settings, now=time.time, reread=options.read, log=log)
+    reactor.callWhenRunning(obey_signals, reactor, pinger.reload)
+    service: IService = pinger
+    return service
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> Any:

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger import supervision, systemd
-from pypinger.supervision import Supervision, exit_cleanly_on_signals
+from pypinger.supervision import Supervision, obey_signals
 
 
 class FakeReactor(Clock):
@@ -55,6 +55,13 @@ class SupervisionTests(SynchronousTestCase):
         self.reactor.advance(1000)
         self.assertEqual(len(self.told), 2)
 
+    def test_a_reload(self) -> None:
+        made = self.start()
+        self.reactor.advance(2.5)
+        made.reloading()
+        made.ready()
+        self.assertEqual(self.told[1:], ["RELOADING=1\nMONOTONIC_USEC=2500000", "READY=1\nSTATUS=all is well"])
+
     def test_the_watchdog_is_fed_twice_as_often_as_asked(self) -> None:
         made = self.start(WATCHDOG_USEC="20000000", WATCHDOG_PID=str(os.getpid()))
         self.reactor.pump([1.0] * 25)
@@ -79,10 +86,12 @@ class SupervisionTests(SynchronousTestCase):
 
 class SignalTests(SynchronousTestCase):
     def test_stop_the_reactor_once(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         reactor = FakeReactor()
-        exit_cleanly_on_signals(reactor)
+        reloads: list[bool] = []
+        obey_signals(reactor, lambda: reloads.append(True))
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
-        self.assertEqual(reactor.stops, 2)
+        os.kill(os.getpid(), signal.SIGHUP)
+        self.assertEqual((reactor.stops, reloads), (2, [True]))

@@ -75,7 +75,7 @@ class StartTests(TapCase):
         made = self.make()
         application = Application("pypinger")
         made.setServiceParent(application)
-        self.assertTrue(ILogObserver.providedBy(application.getComponent(ILogObserver)))
+        self.assertIs(application.getComponent(ILogObserver), made.log)
         self.assertEqual(list(IService(application)), [made])
 
     async def test_starts_and_stops(self) -> None:

@@ -82,14 +82,13 @@ def free_port() -> int:
 def _serve(reactor: Any, path: str, port: int, fleet_port: int) -> int:
     from twisted.logger import globalLogBeginner
 
-    from pypinger import logs, tap
+    from pypinger import tap
     from pypinger.service import StartError
 
-    options: Any = tap.Options()  # type: ignore[no-untyped-call]
+    options: Any = tap.Options()
     options.parseOptions(["--config", path])
-    pinger = tap.makeService(options)
-    log = logs.observer(options.settings, {"logfile": "-"})
-    globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
+    pinger: Any = tap.makeService(options)
+    globalLogBeginner.beginLoggingTo([pinger.log], redirectStandardIO=False)
     try:
         pinger.privilegedStartService()
         pinger.startService()

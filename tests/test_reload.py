@@ -1,0 +1,161 @@
+"""A reload changes what differs and nothing else; an unsound file changes nothing (contract, section 8)."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from treq import get, text_content
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.logger import LogLevel, globalLogPublisher
+from twisted.trial.unittest import TestCase
+
+from pypinger.config import load
+from pypinger.domain.model import Kind
+from pypinger.logs import make_log
+from pypinger.notify import channels
+from pypinger.service import Pinger
+from tests.runtime.fakes import NOON
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class ReloadTests(TestCase):
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()).absolute()
+        self.port = free_port()
+        # Nothing listens there.
+        self.dead = f"http://127.0.0.1:{free_port()}"
+        self.logged: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(self.logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
+
+    def write(self, prod: str, *, main: str = "", rest: str = "", port: int | None = None) -> None:
+        self.path.write_text(
+            f"[main]\ninterval = 60\n{main}\n[urls]\nprod = {prod}\n[store]\npath = :memory:\n"
+            f"[web]\nendpoint = tcp:{port or self.port}:interface=127.0.0.1\n{rest}"
+        )
+
+    def read(self) -> Any:
+        return load(str(self.path), channels=channels(), environ={}, cwd=".")
+
+    def start(self) -> Pinger:
+        log = make_log({"logfile": str(self.path) + ".log"})
+        made = Pinger(reactor, self.read(), now=lambda: NOON + reactor.seconds(), reread=self.read, log=log)  # type: ignore[attr-defined]
+        made.privilegedStartService()
+        made.startService()
+        self.addCleanup(lambda: made.stopService() if made.running else None)
+        return made
+
+    async def until(self, condition: Any) -> None:
+        for _ in range(500):
+            if condition():
+                return
+            await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+        self.fail("it did not come about in time")
+
+    def words(self, level: LogLevel) -> list[str]:
+        from twisted.logger import formatEvent
+
+        return [formatEvent(event) for event in self.logged if event.get("log_level") is level]
+
+    async def test_tasks_by_difference(self) -> None:
+        self.write(f"{self.dead}/a, {self.dead}/b")
+        made = self.start()
+        await self.until(lambda: made.board.by_url(f"{self.dead}/a").state.kind is Kind.UNREACHABLE)  # type: ignore[union-attr]
+        kept = made.board.by_url(f"{self.dead}/a")
+        self.write(f"{self.dead}/c, {self.dead}/a", rest=f"[task {self.dead}/c]\nname = see\n")
+        await made.reload()
+        self.assertEqual(made.board.entries()[0].task.name, "see")
+        self.assertEqual(made.board.by_url(f"{self.dead}/a"), kept)
+        self.assertIsNone(made.board.by_url(f"{self.dead}/b"))
+        self.assertIn("watching 2 tasks, 1 of them new, 1 removed", " ".join(self.words(LogLevel.info)))
+
+    async def test_an_unsound_file_changes_nothing_and_says_every_problem(self) -> None:
+        self.write(f"{self.dead}/a")
+        made = self.start()
+        self.write("nonsense, htp://x", main="grace = soon")
+        await made.reload()
+        self.assertEqual([entry.task.url for entry in made.board.entries()], [f"{self.dead}/a"])
+        errors = self.words(LogLevel.error)
+        self.assertEqual(len(errors), 4)
+        self.assertIn("grace", " ".join(errors))
+        self.path.unlink()
+        await made.reload()
+        self.assertEqual(len(made.board.entries()), 1)
+
+    async def test_two_in_a_row(self) -> None:
+        self.write(f"{self.dead}/a")
+        made = self.start()
+        self.write(f"{self.dead}/b")
+        first = made.reload()
+        self.write(f"{self.dead}/c")
+        second = made.reload()
+        await first
+        await second
+        self.assertEqual([entry.task.url for entry in made.board.entries()], [f"{self.dead}/c"])
+
+    async def test_the_pages_move_and_stay_where_they_cannot(self) -> None:
+        self.write(f"{self.dead}/a")
+        made = self.start()
+        fresh = free_port()
+        self.write(f"{self.dead}/a", port=fresh, rest="hosts = example.com\n")
+        await made.reload()
+        answer = await get(f"http://127.0.0.1:{fresh}/healthz", headers={"Host": "example.com"}, persistent=False)
+        self.assertEqual(answer.code, 200)
+        await text_content(answer)
+        answer = await get(f"http://127.0.0.1:{fresh}/healthz", persistent=False)
+        self.assertNotEqual(answer.code, 200)
+        await text_content(answer)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            self.write(f"{self.dead}/a", port=taken.getsockname()[1])
+            await made.reload()
+        self.assertIn("cannot listen", " ".join(self.words(LogLevel.critical)))
+        answer = await get(f"http://127.0.0.1:{fresh}/healthz", persistent=False)
+        self.assertEqual(answer.code, 200)
+        await text_content(answer)
+
+    async def test_channels_secrets_and_the_client(self) -> None:
+        slack = f"[slack]\nurl = {self.dead}/hook-s3cret\n"
+        hipchat = f"[hipchat]\nroom = r\nurl = {self.dead}\nauth = "
+        self.write(f"{self.dead}/a", rest=f"{slack}{hipchat}0ld-auth\n")
+        made = self.start()
+        before = dict(made._notifiers)
+        self.write(
+            f"{self.dead}/a",
+            main="debug = false\nconcurrency = 3\nmax_body = 100",
+            rest=f"{slack}{hipchat}n3w-auth\n[token_auth]\ntoken = t0ken\n",
+        )
+        await made.reload()
+        self.assertIs(made._notifiers["slack"], before["slack"])
+        self.assertIsNot(made._notifiers["hipchat"], before["hipchat"])
+        for secret in ("0ld-auth", "n3w-auth", "t0ken"):
+            self.assertEqual(made._secrets.scrub(f"x {secret} y"), "x *** y")
+        self.write(f"{self.dead}/a", main="only_log = true\nproxy = http://127.0.0.1:9/")
+        await made.reload()
+        self.assertEqual(made._notifiers, {})
+
+    async def test_a_store_is_not_changed_while_running(self) -> None:
+        self.write(f"{self.dead}/a")
+        made = self.start()
+        self.path.write_text(self.path.read_text().replace(":memory:", "other.sqlite"))
+        await made.reload()
+        self.assertIn("takes effect at the next start", " ".join(self.words(LogLevel.warn)))
+
+    async def test_not_while_stopping(self) -> None:
+        self.write(f"{self.dead}/a")
+        made = self.start()
+        stopping = made.stopService()
+        self.write(f"{self.dead}/b")
+        await made.reload()
+        self.assertEqual([entry.task.url for entry in made.board.entries()], [f"{self.dead}/a"])
+        await stopping
