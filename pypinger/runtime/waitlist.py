@@ -71,7 +71,7 @@ class Waitlist:
         self._heap: list[tuple[Seconds, int, str]] = []
         self._due: OrderedDict[Message, list[str]] = OrderedDict()
         self._number = 0
-        self._taken: Message | None = None
+        self._taken: set[Waiting] = set()
         self._holding = True
 
     def __len__(self) -> int:
@@ -93,12 +93,12 @@ class Waitlist:
         waiting = Waiting(delivery, now, age, now + wait, self._grouping.place(alert, now))
         queue = self._queues.setdefault(alert.task, deque())
         if queue and alert.event is Event.REMINDER:
-            last = queue[-1].delivery
-            if last.alert.event is Event.REMINDER and not (len(queue) == 1 and alert.task == self._taken):
+            last = queue[-1]
+            if last.delivery.alert.event is Event.REMINDER and last not in self._taken:
                 # Its pause goes on.
-                waiting.rest = max(waiting.rest, queue[-1].rest)
+                waiting.rest = max(waiting.rest, last.rest)
                 queue[-1] = waiting
-                return last
+                return last.delivery
         queue.append(waiting)
         if len(queue) == 1:
             self._push(waiting, now)
@@ -119,12 +119,14 @@ class Waitlist:
         while self._heap and self._heap[0][0] <= now:
             task = heappop(self._heap)[2]
             self._due.setdefault(self._queues[task][0].message, []).append(task)
-        self._taken, tasks = self._due.popitem(last=False)
-        return [self._queues[task][0] for task in tasks]
+        _, tasks = self._due.popitem(last=False)
+        taken = [self._queues[task][0] for task in tasks]
+        self._taken.update(taken)
+        return taken
 
     def remove(self, waiting: Waiting, now: Seconds) -> None:
         """One that was taken is sent or given up: its task's next one takes its place."""
-        self._taken = None
+        self._taken.discard(waiting)
         task = waiting.delivery.alert.task
         queue = self._queues[task]
         queue.popleft()
@@ -135,7 +137,7 @@ class Waitlist:
 
     def postpone(self, waiting: Waiting, rest: Seconds, now: Seconds) -> None:
         """One that was taken stays, and must not be tried until `rest`."""
-        self._taken = None
+        self._taken.discard(waiting)
         waiting.rest = rest
         self._push(waiting, now)
 
@@ -145,8 +147,8 @@ class Waitlist:
 
     def waiting(self) -> list[Delivery]:
         """Everything that waits and was not taken, each task's in its order."""
-        everything = [waiting for queue in self._queues.values() for waiting in queue]
-        return [waiting.delivery for waiting in everything if self._taken is None or waiting.message != self._taken]
+        everything = (waiting for queue in self._queues.values() for waiting in queue)
+        return [waiting.delivery for waiting in everything if waiting not in self._taken]
 
     def release(self) -> None:
         """Hold nothing any more for the sake of its group."""

@@ -326,6 +326,22 @@ class StoppingTests(StormCase):
         self.assertEqual(len(self.lane), 4)
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
+    def test_a_lane_that_retires_hands_over_all_but_the_message_under_way(self) -> None:
+        self.accept(*storm(4))
+        self.accept(make_alert(7, Event.RECOVERED, "1", origin=HOST), make_alert(8, Event.PROBLEM, "1", origin=HOST))
+        gate: Deferred[str] = Deferred()
+        self.notifier.respond = lambda alert: gate
+        self.world.pass_time(5.1)
+        self.assertEqual(sorted(int(delivery.alert.id, 16) for delivery in self.lane.retire()), [7, 8])
+        gate.callback("ok")
+        self.world.pass_time(60)
+        self.assertEqual(self.notifier.messages, [(0,), (1, 2, 3)])
+
+    def test_a_lane_that_retires_hands_over_what_waits_for_a_single_message(self) -> None:
+        self.notifier.respond = lambda alert: Deferred()
+        self.accept(make_alert(1), make_alert(2, Event.CHANGED), make_alert(3, Event.RECOVERED))
+        self.assertEqual([int(delivery.alert.id, 16) for delivery in self.lane.retire()], [2, 3])
+
 
 class OutboxTests(StormCase):
     def test_one_store_two_starts_three_channels(self) -> None:
