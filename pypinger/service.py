@@ -44,6 +44,7 @@ from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
 from pypinger.store.memory import MemoryStore
+from pypinger.store.sqlite import SqliteStore
 from pypinger.supervision import Supervision
 from pypinger.web.app import resource, site
 
@@ -88,7 +89,7 @@ class Pinger(MultiService):
         self.log = log
         self._reloading = DeferredLock()
         self._leaving: dict[ChannelClient, IDelayedCall] = {}
-        self.store: Store = MemoryStore()
+        self.store = _make_store(reactor, now, settings)
         self.board = Board(settings.tasks, now)
         self.board.add_source(self.store.trouble)
         self._client = self._make_client(settings)
@@ -319,6 +320,12 @@ class Pinger(MultiService):
     def _refuse(self, words: str) -> StartError:
         self._log.critical("{words}", words=words)
         return StartError(words)
+
+
+def _make_store(reactor: Any, now: WallClock, settings: Settings) -> Store:
+    if settings.store.path == ":memory:":
+        return MemoryStore()
+    return SqliteStore(reactor, now, settings.store.path, keep_days=settings.store.keep_days)
 
 
 def _observers(notifiers: Iterable[Notifier]) -> list[RunObserver]:
