@@ -144,9 +144,10 @@ class PollingAgent:
             headers = Headers() if headers is None else headers
             given = [(name, value) for name, values in headers.getAllRawHeaders() for value in values]
             lines = header_lines(pair for pair in given if pair[0].lower() not in (b"host", b"content-length"))
+            if method == b"HEAD" or self.limits.idle <= 0:
+                lines += b"Connection: close\r\n"  # it will not be kept
             if producer is not None:
-                deadline.stage = "collecting the request's body"
-                body = await collect_body(producer)
+                body = await collect_body(producer, deadline)
                 lines += b"Content-Length: %d\r\n" % len(body)
             else:
                 body = b""
@@ -173,4 +174,8 @@ class PollingAgent:
         to = route if route.proxy is None else route.proxy
         addresses = (to.host,) if to.is_ip else await self._names.addresses(to.host, deadline)
         self.pool.make_room()
-        return await Opening(self._reactor, self.pool, route, addresses, deadline).start()
+        try:
+            return await Opening(self._reactor, self.pool, route, addresses, deadline).start()
+        except (ExchangeFailed, CancelledError):
+            self._names.forget(to.host)
+            raise

@@ -12,12 +12,15 @@ from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identit
 from service_identity.pyopenssl import extract_patterns
 from twisted.logger import Logger
 
-from pypinger.http.errors import excerpt
+from pypinger.domain.model import Fault
+from pypinger.http.errors import ExchangeFailed, excerpt
 
 #: What a certificate must be for.
 ServiceId: TypeAlias = DNS_ID | IPAddress_ID
 
 _log = Logger()
+
+_ISSUER_NAMES = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
 
 # OpenSSL's X509_V_ERR numbers, from x509_vfy.h; they are part of its ABI.
 _NOT_YET_VALID = 9
@@ -39,8 +42,15 @@ _OTHERS = {
 
 
 def service_id(host: str, *, is_ip: bool) -> ServiceId:
-    """What a certificate for this host must name."""
-    return IPAddress_ID(host.partition("%")[0]) if is_ip else DNS_ID(host)
+    """
+    What a certificate for this host must name.
+
+    :raises ExchangeFailed: no certificate can name it.
+    """
+    try:
+        return IPAddress_ID(host.partition("%")[0]) if is_ip else DNS_ID(host)
+    except ValueError:
+        raise ExchangeFailed(Fault.URL, "no certificate can be for the URL's host") from None
 
 
 def refusal(certificate: X509, error: int, depth: int, ok: bool, service: ServiceId) -> str | None:
@@ -96,7 +106,7 @@ def _refused(certificate: x509.Certificate, error: int, depth: int) -> str:
 
 
 def _issuer(certificate: x509.Certificate) -> str:
-    for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
+    for oid in _ISSUER_NAMES:
         for attribute in certificate.issuer.get_attributes_for_oid(oid):
             return f" ({excerpt(str(attribute.value).encode(), 60)})"
     return ""

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from pypinger.domain.model import Fault, Seconds
 from pypinger.http.connection import Connection
 from pypinger.http.deadline import Deadline
-from pypinger.http.errors import ExchangeFailed, connect_failed
+from pypinger.http.errors import ExchangeFailed, closing, connect_failed
 from pypinger.http.pool import Pool
 from pypinger.http.proxy import Tunnel
 from pypinger.http.reactor import IPollingReactor
@@ -75,13 +75,23 @@ class Opening:
 
     def start(self) -> Deferred[Connection]:
         """Try the first address."""
-        self._pool.opening += 1
+        self._pool.opening.add(self)
         self._deadline.stage = f"connecting to {self._peer}"
         self._deadline.waiting = self.result
         self._try_next()
         return self.result
 
+    def give_up(self) -> None:
+        """Try no more addresses; the client is being closed."""
+        self._pool.opening.discard(self)
+        self._stop_attempts()
+        self.result.errback(closing())
+
     # Who waits for the connection
+
+    def handshaking(self) -> None:
+        """The TLS handshake begins."""
+        self._deadline.stage = f"in the TLS handshake with {self._route.peer}"
 
     def opened(self, connection: Connection) -> None:
         """It may be used."""
@@ -111,13 +121,12 @@ class Opening:
         if self._protocol is not None or self.result.called:
             return None
         self._stop_attempts()
-        self._pool.opening -= 1
+        self._pool.opening.discard(self)
         route = self._route
         connection = Connection(self._reactor, self._pool, route, self)
         self._protocol = connection
         if route.tls is None:
             return connection
-        self._deadline.stage = f"in the TLS handshake with {route.peer}"
         wrapped = route.tls.wrap(connection)
         if route.proxy is None:
             return wrapped
@@ -139,7 +148,7 @@ class Opening:
             self._try_next()
         elif not self._attempts:
             self._stop_attempts()
-            self._pool.opening -= 1
+            self._pool.opening.discard(self)
             self.result.errback(min(self._failures, key=lambda failed: _TELLING.index(failed.fault)))
 
     @property
@@ -174,7 +183,7 @@ class Opening:
 
     def _cancelled(self, result: Deferred[Any]) -> None:
         if self._protocol is None:
-            self._pool.opening -= 1
+            self._pool.opening.discard(self)
             self._stop_attempts()
         else:
             self._protocol.abort()

@@ -26,7 +26,7 @@ from zope.interface import implementer
 
 from pypinger.domain.model import Fault
 from pypinger.http.deadline import Deadline
-from pypinger.http.errors import ExchangeFailed, StaleConnection
+from pypinger.http.errors import ExchangeFailed, StaleConnection, closing
 from pypinger.http.message import ResponseReader
 from pypinger.http.response import Response
 from pypinger.http.tls import handshake_failed, tls_failed
@@ -41,6 +41,9 @@ LINGER = 1.0
 
 class Opener(Protocol):
     """Who waits for a connection to be open."""
+
+    def handshaking(self) -> None:
+        """TCP is connected, the TLS handshake begins."""
 
     def opened(self, connection: Connection) -> None:
         """It may be used."""
@@ -130,6 +133,8 @@ class Connection:
         self._pool.add(self)
         if self.route.tls is None:
             self._opened()
+        elif self._opener is not None:
+            self._opener.handshaking()
 
     def connectionMade(self) -> None:
         """Twisted's transports call `makeConnection`."""
@@ -224,14 +229,15 @@ class Connection:
         return self.route.tls is not None or reason.check(ConnectionDone) is not None
 
     def _explain(self, reason: Failure) -> ExchangeFailed:
-        tls = self.route.tls
-        if tls is not None:
+        if self._pool.closing:
+            return closing()
+        how = "closed" if self._clean(reason) else "reset"
+        if self._used and not self._reader.received:
+            return StaleConnection(Fault.RESET, f"the connection was {how} before any answer")
+        if self.route.tls is not None:
             if self._opener is not None:
                 return handshake_failed(self.refusal, reason.value)
             if isinstance(reason.value, SSL.Error):
                 return tls_failed(reason.value)
-        how = "closed" if self._clean(reason) else "reset"
-        if self._reader.received:
-            return ExchangeFailed(Fault.RESET, f"the connection was {how} while {self._reader.stage}")
-        kind = StaleConnection if self._used else ExchangeFailed
-        return kind(Fault.RESET, f"the connection was {how} before any answer")
+        when = f"while {self._reader.stage}" if self._reader.received else "before any answer"
+        return ExchangeFailed(Fault.RESET, f"the connection was {how} {when}")

@@ -63,6 +63,11 @@ class StaleConnection(ExchangeFailed):
     """A kept connection died before any byte of the answer: the request may be made again on a fresh one."""
 
 
+def closing() -> ExchangeFailed:
+    """The client is being closed: what ends with it says nothing of the other side."""
+    return ExchangeFailed(Fault.OWN, "the client is being closed")
+
+
 def excerpt(raw: bytes, most: int = 60) -> str:
     """Cut and clean what a peer wrote, so that it can be quoted in one line."""
     text = _UNPRINTABLE.sub("?", raw[: most + 1].decode("latin-1"))

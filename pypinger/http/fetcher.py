@@ -8,6 +8,8 @@ status code.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
@@ -60,6 +62,7 @@ class TaskFetcher:
     :param ca_file: the private CA of ``[main]``, for logins; tasks bring their own setting.
     :param proxy: the proxy of ``[main]``, for logins; tasks bring their own setting.
     :param limits: instead of the usual ones.
+    :param learned: told each token that a login gives, so that it can be kept out of whatever is shown.
     """
 
     _log = Logger()
@@ -73,6 +76,7 @@ class TaskFetcher:
         ca_file: str | None = None,
         proxy: str | None = None,
         limits: Limits | None = None,
+        learned: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._reactor = reactor
         self._agent = PollingAgent(reactor, limits or Limits(body=max_body, connections=free_descriptors()))
@@ -81,7 +85,7 @@ class TaskFetcher:
         self._tokens: TokenSource | None = None
         if token is not None:
             self._tokens = TokenSource(
-                reactor, token, self._login_agent, trust=TrustSetting(ca_file=ca_file), proxy=proxy
+                reactor, token, self._login_agent, trust=TrustSetting(ca_file=ca_file), proxy=proxy, learned=learned
             )
         self._token_header = "" if token is None else token.header.lower()
 

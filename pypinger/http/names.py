@@ -91,6 +91,10 @@ class Names:
             self._ask(host)
         return await waiter
 
+    def forget(self, host: str) -> None:
+        """Its addresses do not answer: ask again next time."""
+        self._known.pop(host, None)
+
     def _ask(self, host: str) -> None:
         self._queue.append(host)
         if self._threads >= MOST_THREADS:

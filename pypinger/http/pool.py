@@ -8,27 +8,35 @@ proxy. So nothing of one task can reach another through it.
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pypinger.domain.model import Fault
 from pypinger.http.connection import Connection
-from pypinger.http.errors import ExchangeFailed
+from pypinger.http.errors import ExchangeFailed, closing
 from pypinger.http.limits import Limits
 from pypinger.http.route import Route
+
+
+class Unfinished(Protocol):
+    """A connection that is being made."""
+
+    def give_up(self) -> None:
+        """Make it no more, and say so to whoever waits for it."""
 
 
 class Pool:
     """
     All connections of one agent.
 
-    :ivar opening: how many connections are being made.
+    :ivar opening: the connections that are being made.
     """
 
     def __init__(self, clock: IReactorTime, limits: Limits) -> None:
         self.limits = limits
-        self.opening = 0
+        self.opening: set[Unfinished] = set()
         self._clock = clock
         self._open: set[Connection] = set()
         # In the order in which they fell idle, which is the order in which they are to be closed.
@@ -44,6 +52,11 @@ class Pool:
         """How many connections wait for a request."""
         return len(self._idle)
 
+    @property
+    def closing(self) -> bool:
+        """Whether nothing new may begin."""
+        return self._closing is not None
+
     def take(self, route: Route) -> Connection | None:
         """An idle connection that goes this way, the one used last, if there is one."""
         if not route.idle:
@@ -58,9 +71,9 @@ class Pool:
 
         :raises ExchangeFailed: all of them are in use; that is our own fault.
         """
-        if self._closing is not None:
-            raise ExchangeFailed(Fault.OWN, "the client is being closed")
-        if len(self._open) + self.opening < self.limits.connections:
+        if self.closing:
+            raise closing()
+        if len(self._open) + len(self.opening) < self.limits.connections:
             return
         if not self._idle:
             words = f"all {self.limits.connections:,} connections that this process may have are in use"
@@ -75,7 +88,7 @@ class Pool:
         """Its answer is complete and it may carry another request: keep it, if it is not too old."""
         now = self._clock.seconds()
         limits = self.limits
-        if self._closing is not None or limits.idle <= 0 or now - connection.since >= limits.age:
+        if self.closing or limits.idle <= 0 or now - connection.since >= limits.age:
             connection.close()
             return
         connection.idle_since = now
@@ -97,6 +110,8 @@ class Pool:
             if self._sweeping is not None:
                 self._sweeping.cancel()
                 self._sweeping = None
+            for unfinished in list(self.opening):
+                unfinished.give_up()
             for connection in list(self._open):
                 connection.abort()
             self._check_closed()

@@ -7,12 +7,14 @@ from base64 import b64encode
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IConsumer
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from pypinger import __version__
 from pypinger.domain.model import Fault
+from pypinger.http.deadline import Deadline
 from pypinger.http.errors import ExchangeFailed
 from pypinger.http.url import Url
 
@@ -87,10 +89,14 @@ class _Collector:
         """There will be no more."""
 
 
-async def collect_body(producer: IBodyProducer | None) -> bytes:
+async def collect_body(producer: IBodyProducer, deadline: Deadline) -> bytes:
     """The whole body of a request."""
-    if producer is None:
-        return b""
     collector = _Collector()
-    await producer.startProducing(collector)
+    deadline.stage = "collecting the request's body"
+    deadline.waiting = produced = producer.startProducing(collector)
+    try:
+        await produced
+    except CancelledError:
+        producer.stopProducing()
+        raise
     return b"".join(collector.pieces)

@@ -79,6 +79,7 @@ class Contexts:
 
 
 def _context(setting: TrustSetting) -> SSL.Context:
+    _check_descriptors()
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_verify(SSL.VERIFY_PEER, _verify)
@@ -102,6 +103,14 @@ def _context(setting: TrustSetting) -> SSL.Context:
             raise _tls(f"{key} holds no unencrypted PEM key that fits the client certificate") from None
     context.set_default_verify_paths()
     return context
+
+
+def _check_descriptors() -> None:
+    """OpenSSL takes files that it cannot open for empty; a context without the system's trust would blame everybody."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        raise ExchangeFailed(Fault.OWN, f"this process cannot open files: {error.strerror}") from None
 
 
 def _no_passphrase(size: int, verify: bool, data: object) -> bytes:

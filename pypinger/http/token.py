@@ -8,6 +8,7 @@ with the old one; if it cannot be renewed, they still do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -87,6 +88,7 @@ class TokenSource:
     :param agent: makes the logins.
     :param trust: whom logins trust.
     :param proxy: the proxy setting for logins.
+    :param learned: told each token that a login gives, so that it can be kept out of whatever is shown.
     """
 
     _log = Logger()
@@ -99,12 +101,14 @@ class TokenSource:
         *,
         trust: TrustSetting,
         proxy: str | None,
+        learned: Callable[[str], None],
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._agent = agent
         self._trust = trust
         self._proxy = proxy
+        self._learned = learned
         self._line: bytes | None = None
         self._waiting: list[Deferred[bytes]] = []
         self._login: Deferred[None] | None = None
@@ -207,15 +211,13 @@ class TokenSource:
         url = urls.parse(settings.url or "")
         route = self._agent.route(url, self._trust, self._proxy)
         body = msgspec.json.encode({"email": settings.username or "", "password": settings.password or ""})
-        request = (
-            b"%s%sAccept: application/json\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s"
-            % (
-                request_head(b"POST", url, route),
-                USER_AGENT,
-                basic(b"Authorization", url.userinfo) if url.userinfo else b"",
-                len(body),
-                body,
-            )
+        request = b"%s%s%sConnection: close\r\n%sContent-Length: %d\r\n\r\n%s" % (
+            request_head(b"POST", url, route),
+            USER_AGENT,
+            b"Accept: application/json\r\nContent-Type: application/json\r\n",
+            basic(b"Authorization", url.userinfo) if url.userinfo else b"",
+            len(body),
+            body,
         )
         response = await self._agent.exchange(route, request, deadline, repeatable=False)
         if not 200 <= response.code < 300:
@@ -224,7 +226,9 @@ class TokenSource:
             token = msgspec.json.decode(response.body, type=_Login).auth_token
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise _no_token(f"the login at {url.peer} answered without a usable auth_token") from None
-        return self._make_line(token)
+        line = self._make_line(token)
+        self._learned(token)
+        return line
 
     def _make_line(self, token: str) -> bytes:
         value = token.encode("utf-8", "surrogateescape")

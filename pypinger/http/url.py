@@ -34,7 +34,7 @@ _URL = re.compile(
     r"(?:#.*)?",
     re.DOTALL,
 )
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_LABEL = re.compile(r"[a-z0-9_~-]{1,63}")
 _UNSAFE = re.compile(rb"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~|^{}`\"<>\\]")
 
 

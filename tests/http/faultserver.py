@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +48,8 @@ class Step:
 
 CLOSE, RESET, STALL, AT_ONCE = Step(), Step(), Step(), Step()
 
-Script = Sequence[Any]
+#: Steps, or what makes them from a request.
+Script = Sequence[Any] | Callable[[bytes], Sequence[Any]]
 
 
 class Scripted(Protocol):
@@ -63,7 +64,7 @@ class Scripted(Protocol):
         self.running = False
         self.lost = False
         script = self.factory.script
-        if script and script[0] is AT_ONCE:
+        if not callable(script) and script and script[0] is AT_ONCE:
             self.run(script[1:])
 
     def dataReceived(self, data: bytes) -> None:
@@ -71,7 +72,8 @@ class Scripted(Protocol):
         if b"\r\n\r\n" in self.received and not self.running:
             self.factory.requests.append(self.received)
             self.received = b""
-            self.run(self.factory.script)
+            script = self.factory.script
+            self.run(script(self.factory.requests[-1]) if callable(script) else script)
 
     def connectionLost(self, reason: object = None) -> None:
         self.lost = True
@@ -81,11 +83,11 @@ class Scripted(Protocol):
             for waiter in waiting:
                 waiter.callback(None)
 
-    def run(self, script: Script) -> None:
+    def run(self, script: Sequence[Any]) -> None:
         self.running = True
         self.factory.running.append(Deferred.fromCoroutine(self._run(script)))
 
-    async def _run(self, script: Script) -> None:
+    async def _run(self, script: Sequence[Any]) -> None:
         for step in script:
             if self.lost:
                 return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,13 @@ from OpenSSL import SSL, crypto
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.ssl import ContextFactory
-from twisted.trial.unittest import TestCase
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pypinger.domain.model import Answer, Fault, NoAnswer
-from pypinger.http import tls
+from pypinger.http import certificates, tls
 from pypinger.http.certificates import refusal, service_id
+from pypinger.http.errors import ExchangeFailed
 from pypinger.http.fetcher import TaskFetcher
 from tests.http.faults import REPORT, SHORT, answer, bare
 from tests.http.faultserver import AT_ONCE, CLOSE, RESET, STALL, FaultServer, Script, Trickle
@@ -279,6 +283,37 @@ class Certificates(TestCase):
         ):
             await self.refused(words, Server(GOOD), **setting)
 
+    async def test_no_descriptors(self) -> None:
+        """Without them the system's trust cannot be read: that is nobody's fault but ours."""
+
+        def cannot(*args: object) -> int:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        server = self.serve(Server(GOOD))
+        asked = task(f"https://localhost:{server.port}/", ca_file=self.ca_file)
+        real = os.open
+        os.open = cannot  # type: ignore[assignment]
+        try:
+            running = Deferred.fromCoroutine(self.fetcher.fetch(asked))
+        finally:
+            os.open = real
+        found = await running
+        self.assertEqual((Fault.OWN, True), (found.fault, "Too many open files" in found.words))
+        self.assertEqual(Answer, type(await self.fetcher.fetch(asked)))
+
+    async def test_dead_connection(self) -> None:
+        """A kept connection whose TLS breaks before the answer: the check is made again on a new one."""
+        server = self.serve(Server(GOOD))
+        asked = task(f"https://localhost:{server.port}/", ca_file=self.ca_file)
+        await self.fetcher.fetch(asked)
+        server.script = [b"x"]
+        (connection,) = server.open
+        running = Deferred.fromCoroutine(self.fetcher.fetch(asked))
+        connection.transport.transport.write(b"\x15\x03\x03\x00\x02\x02\x28")
+        server.script = [answer()]
+        self.assertEqual(REPORT, getattr(await running, "body", None))
+        self.assertEqual(2, server.connections)
+
     async def test_renewed_file(self) -> None:
         """A file that was mended is read again."""
         Path(self.ca_file).write_text("broken")
@@ -287,6 +322,57 @@ class Certificates(TestCase):
         self.assertEqual(Fault.TLS, (await self.fetcher.fetch(asked)).fault)
         CA.cert_pem.write_to_path(self.ca_file)
         self.assertEqual(Answer, type(await self.fetcher.fetch(asked)))
+
+
+class Sessions(SynchronousTestCase):
+    """On a fake clock."""
+
+    def test_not_for_ever(self) -> None:
+        """Who resumes a session shows no certificate, so after a while none is resumed."""
+        clock = Clock()
+        client = tls.TlsClient(clock, tls.Contexts(), tls.TrustSetting(), "a.example", is_ip=False)
+        client.load()
+        given: list[object] = []
+        self.patch(SSL.Connection, "set_session", lambda connection, session: given.append(session))
+
+        class Transport:
+            handle: object = None
+
+            def getHandle(self) -> object:
+                return self.handle
+
+            def get_session(self) -> object:
+                return self.session
+
+            session: object = None
+
+        transport = Transport()
+        client.remember(transport)  # type: ignore[arg-type]
+        transport.handle = transport
+        client.remember(transport)  # type: ignore[arg-type]
+        client.clientConnectionForTLS(None)  # type: ignore[arg-type]
+        self.assertEqual([], given)
+        transport.session = "first"
+        client.remember(transport)  # type: ignore[arg-type]
+        clock.advance(599)
+        transport.session = "second"
+        client.remember(transport)  # type: ignore[arg-type]
+        client.clientConnectionForTLS(None)  # type: ignore[arg-type]
+        self.assertEqual(["second"], given)
+        clock.advance(1)
+        client.clientConnectionForTLS(None)  # type: ignore[arg-type]
+        self.assertEqual(["second"], given)
+
+    def test_no_certificate_for_it(self) -> None:
+        """A name that DNS may know and no certificate can have."""
+        with self.assertRaises(ExchangeFailed) as raised:
+            service_id("a~b.example", is_ip=False)
+        self.assertEqual(Fault.URL, raised.exception.fault)
+
+    def test_many_names(self) -> None:
+        issuerless = crypto.load_certificate(crypto.FILETYPE_PEM, GOOD.cert_chain_pems[0].bytes()).to_cryptography()
+        self.patch(certificates, "_ISSUER_NAMES", ())
+        self.assertEqual("certificate was issued by an unknown authority", certificates._refused(issuerless, 20, 0))
 
 
 class Refusals(TestCase):

@@ -1,0 +1,249 @@
+"""Proxies: plain HTTP through them, tunnels for https, and nobody's credentials at the wrong place."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ClientFactory, Factory, Protocol
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from pypinger.config.settings import TokenAuth
+from pypinger.domain.model import Fault, Task
+from pypinger.http.errors import ExchangeFailed
+from pypinger.http.fetcher import TaskFetcher
+from pypinger.http.proxy import proxy_for
+from pypinger.http.url import parse
+from tests.http.faults import REPORT, SHORT, answer, redirect
+from tests.http.faultserver import CLOSE, FaultServer, Trickle
+from tests.http.memory import Bench
+from tests.http.test_faults import task
+from tests.http.test_tls import CA, GOOD, OTHER_CA, Server
+
+SECRET = "http://us:hunter2@127.0.0.1:{}"
+LINE = b"Proxy-Authorization: Basic dXM6aHVudGVyMg==\r\n"
+
+
+class Pipe(Protocol):
+    """The far end of a tunnel."""
+
+    def connectionMade(self) -> None:
+        self.near = self.factory.near
+        self.near.far = self
+        self.near.transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+    def dataReceived(self, data: bytes) -> None:
+        self.near.transport.write(data)
+
+    def connectionLost(self, reason: object = None) -> None:
+        self.near.transport.loseConnection()
+
+
+class Near(Protocol):
+    """The near end of a tunnel."""
+
+    far: Pipe | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.far is not None:
+            self.far.transport.write(data)
+            return
+        self.factory.requests.append(data)
+        host, port = data.split()[1].decode().rsplit(":", 1)
+        factory = ClientFactory.forProtocol(Pipe)
+        factory.noisy = False
+        factory.near = self
+        reactor.connectTCP(host, int(port), factory)
+
+    def connectionLost(self, reason: object = None) -> None:
+        if self.far is not None:
+            self.far.transport.loseConnection()
+
+
+class Proxies(TestCase):
+    """Over real sockets."""
+
+    def setUp(self) -> None:
+        self.fetcher = TaskFetcher(reactor, token=TokenAuth(header="X-Token", token="t0ken"))
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.fetcher.close()))
+        self.ca_file = self.mktemp()
+        CA.cert_pem.write_to_path(self.ca_file)
+
+    def serve(self, script: Any, context: Any = None) -> FaultServer:
+        server = FaultServer(script)
+        listening = server.listen(context)
+        self.addCleanup(listening.stopListening)
+        return server
+
+    def tunnels(self) -> Any:
+        proxy = Factory.forProtocol(Near)
+        proxy.noisy = False
+        proxy.requests = []
+        listening = reactor.listenTCP(0, proxy, interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        proxy.port = listening.getHost().port
+        return proxy
+
+    async def test_plain(self) -> None:
+        """The proxy gets the whole URL, its credentials and the task's."""
+        proxy = self.serve([answer()])
+        more = {"credentials": "a:b", "proxy": SECRET.format(proxy.port)}
+        found = await self.fetcher.fetch(task("http://origin.example:81/x?y", **more))
+        self.assertEqual(REPORT, found.body)
+        (asked,) = proxy.requests
+        self.assertTrue(asked.startswith(b"GET http://origin.example:81/x?y HTTP/1.1\r\nHost: origin.example:81\r\n"))
+        self.assertIn(LINE, asked)
+        self.assertIn(b"Authorization: Basic YTpi\r\n", asked)
+
+    async def test_tunnel(self) -> None:
+        """The proxy sees where to, and the origin sees nothing of the proxy; the tunnel is kept."""
+        context = Server(GOOD)
+        origin = self.serve([answer()], context)
+        proxy = self.tunnels()
+        asked = task(f"https://localhost:{origin.port}/", ca_file=self.ca_file, proxy=SECRET.format(proxy.port))
+        for _ in range(2):
+            found = await self.fetcher.fetch(asked)
+            self.assertEqual(REPORT, getattr(found, "body", None), found)
+        (request,) = proxy.requests
+        self.assertTrue(request.startswith(b"CONNECT localhost:%d HTTP/1.1\r\n" % origin.port))
+        self.assertIn(LINE, request)
+        self.assertNotIn(b"t0ken", request)
+        self.assertEqual([b"localhost"], context.names)
+        for request in origin.requests:
+            self.assertNotIn(b"Proxy", request)
+            self.assertIn(b"X-Token: t0ken", request)
+
+    async def test_verified_through_a_tunnel(self) -> None:
+        origin = self.serve([answer()], Server(OTHER_CA.issue_cert("localhost")))
+        proxy = self.tunnels()
+        url = f"https://localhost:{origin.port}/"
+        found = await self.fetcher.fetch(task(url, ca_file=self.ca_file, proxy=f"http://127.0.0.1:{proxy.port}"))
+        self.assertEqual((Fault.TLS, True), (found.fault, "unknown authority" in found.words))
+        await origin.all_closed()
+
+    async def test_no_connection_shared(self) -> None:
+        """With and without the proxy are two ways."""
+        origin = self.serve([answer()])
+        proxy = self.serve([answer(b"{}")])
+        url = f"http://127.0.0.1:{origin.port}/"
+        for setting, body in ((None, REPORT), (f"http://127.0.0.1:{proxy.port}", b"{}"), (None, REPORT)):
+            self.assertEqual(body, (await self.fetcher.fetch(task(url, proxy=setting))).body)
+        self.assertEqual((1, 1), (origin.connections, proxy.connections))
+
+    async def test_redirect(self) -> None:
+        """The proxy stays, the token does not."""
+        proxy = self.serve(lambda asked: [answer() if b"b.example" in asked else redirect(b"http://b.example/")])
+        found = await self.fetcher.fetch(task("http://a.example/", proxy=SECRET.format(proxy.port)))
+        self.assertEqual(REPORT, found.body)
+        self.assertEqual([True, True], [LINE in asked for asked in proxy.requests])
+        self.assertEqual([True, False], [b"t0ken" in asked for asked in proxy.requests])
+
+    async def test_faults(self) -> None:
+        for url, script, fault, words in (
+            (
+                "http://a.example/",
+                [answer(b"", status=b"407 x")],
+                Fault.CONNECT,
+                "does not accept our credentials (407)",
+            ),
+            ("https://a.example/", [answer(b"", status=b"407 x")], Fault.CONNECT, "not accept our credentials (407)"),
+            ("https://a.example/", [answer(b"", status=b"403 x")], Fault.CONNECT, "refused to open a tunnel (403)"),
+            ("https://a.example/", [b"hello\r\n\r\n"], Fault.BROKEN, "did not answer in HTTP"),
+            ("https://a.example/", [b"HTTP/1.1 200 OK\r\n\r\nhello"], Fault.BROKEN, "before the tunnel was used"),
+            ("https://a.example/", [b"x" * 20_000], Fault.TOO_LARGE, "headers larger than 16,384 bytes"),
+            ("https://a.example/", [b"HTTP/1.1 200 OK\r\n", CLOSE], Fault.CONNECT, "closed the connection without"),
+            ("https://a.example/", [Trickle(b"HTTP/1.1 200 OK\r\n")], Fault.TIMEOUT, "still waiting for the proxy"),
+            (
+                "https://a.example/",
+                [b"HTTP/1.1 100 x\r\n\r\nHTTP/1.1 103 x\r\n\r\nHTTP/1.1 500 x\r\n\r\n"],
+                Fault.CONNECT,
+                "tunnel (500)",
+            ),
+            ("https://a.example/", [b"HTTP/1.1 100 x\r\n\r\n"], Fault.TIMEOUT, "still waiting for the proxy 127.0.0.1"),
+            ("https://a.example/", [b"HTTP/1.1 200 OK\r\n\r\n"], Fault.TIMEOUT, "TLS handshake with a.example:443"),
+        ):
+            proxy = self.serve(script)
+            timeout = SHORT if fault is Fault.TIMEOUT else 5.0
+            found = await self.fetcher.fetch(task(url, proxy=SECRET.format(proxy.port), timeout=timeout))
+            self.assertEqual(
+                (fault, True), (getattr(found, "fault", None), words in getattr(found, "words", "")), found
+            )
+            self.assertNotIn("hunter2", found.words)
+            if url.startswith("https"):
+                await proxy.all_closed()
+                self.assertEqual(0, len(self.fetcher._agent.pool) - self.fetcher._agent.pool.idle)
+
+    async def test_refused(self) -> None:
+        found = await self.fetcher.fetch(task("http://a.example/", proxy="http://127.0.0.1:1"))
+        self.assertEqual((Fault.REFUSED, "connection refused by the proxy 127.0.0.1:1"), (found.fault, found.words))
+
+
+class InMemory(SynchronousTestCase):
+    """What real sockets cannot be made to do."""
+
+    def test_tunnel_lost(self) -> None:
+        """A tunnel that ends in the handshake, and one whose failure comes late."""
+        bench = Bench()
+        asked = Task(url="https://a.example/", id="", name="", label="", timeout=9.0, proxy="http://10.0.0.1:3128")
+        running = bench.fetch(asked)
+        wire = bench.connect()
+        wire.arrives(b"HTTP/1.1 200 OK\r\n\r\n")
+        wire.ends()
+        self.assertEqual(Fault.TLS, self.successResultOf(running).fault)
+        running = bench.fetch(asked)
+        wire = bench.connect()
+        running.cancel()
+        running.addErrback(lambda _: None)
+        self.assertEqual("aborted", wire.how)
+        bench.reactor.advance(0)
+        wire.protocol.abort()
+        bench.close()
+
+
+class Settings(SynchronousTestCase):
+    """Which proxy."""
+
+    def test_url(self) -> None:
+        for setting, peer in (
+            (None, None),
+            ("", None),
+            ("http://p.example:3128", "p.example:3128"),
+            ("http://p.example", "p.example:80"),
+            ("p.example:3128/", "p.example:3128"),
+            ("http://[::1]:1", "[::1]:1"),
+        ):
+            proxy = proxy_for(setting, parse("http://a.example/"))
+            self.assertEqual(peer, proxy and proxy.peer)
+
+    def test_unsound(self) -> None:
+        for setting in ("https://p.example", "socks5://p.example", "http://"):
+            with self.assertRaises(ExchangeFailed) as raised:
+                proxy_for(setting, parse("http://a.example/"))
+            self.assertEqual(Fault.URL, raised.exception.fault)
+
+    def test_environment(self) -> None:
+        for name in list(os.environ):
+            if name.lower().endswith("_proxy"):
+                self.patch(os, "environ", {key: value for key, value in os.environ.items() if key != name})
+        environment = {
+            "http_proxy": "http://p.example:1",
+            "https_proxy": "http://u:p@p.example:2",
+            "no_proxy": "inside.example,10.0.0.1,127.0.0.1:81",
+        }
+        self.patch(os, "environ", {**os.environ, **environment})
+        for url, peer in (
+            ("http://a.example/", "p.example:1"),
+            ("https://a.example/", "p.example:2"),
+            ("https://x.inside.example/", None),
+            ("http://10.0.0.1/", None),
+            ("http://127.0.0.1:80/", "p.example:1"),
+            ("http://127.0.0.1:81/", None),
+        ):
+            proxy = proxy_for("env", parse(url))
+            self.assertEqual(peer, proxy and proxy.peer, url)
+        self.assertIsNone(proxy_for(None, parse("http://a.example/")))
+        self.patch(os, "environ", {"all_proxy": "http://q.example:3"})
+        found = proxy_for("env", parse("http://a.example/"))
+        self.assertEqual("q.example:3", found and found.peer)
