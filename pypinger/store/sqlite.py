@@ -16,22 +16,36 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Seconds, Task, TaskState
-from pypinger.ports import Kept, WallClock
+from pypinger.ports import (
+    Change,
+    Gap,
+    Kept,
+    PastDelivery,
+    PastIncident,
+    Run,
+    Span,
+    StoreError,
+    WallClock,
+)
 from pypinger.store.accounting import millis
 from pypinger.store.database import damaged, open_database, scripts, unusable
 from pypinger.store.loading import load
+from pypinger.store.reading import Reader
 from pypinger.store.recorder import Recorder
 from pypinger.store.tables import Tables
-from pypinger.store.threads import Reactor
+from pypinger.store.threads import Reactor, Worker
 from pypinger.store.writer import RETRY, Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: How long anybody waits for the writer, in seconds.
 PATIENCE: Seconds = 10.0
@@ -48,7 +62,7 @@ QUEUE = 200_000
 
 class SqliteStore:
     """
-    A :class:`~pypinger.ports.Store` in a file.
+    A :class:`~pypinger.ports.Store` and :class:`~pypinger.ports.History` in a file.
 
     :param path: the database; see :mod:`pypinger.store.database` for what it says of one that it cannot use.
     :param keep_days: for how many days history is kept.
@@ -63,6 +77,8 @@ class SqliteStore:
         self._keep_days = keep_days
         self._recorder = Recorder()
         self._writer: Writer | None = None
+        self._reader: Reader | None = None
+        self._worker: Worker | None = None
         self._trouble: str | None = None
         # Who waits, and since when.
         self._waiting: dict[Deferred[None], Seconds] = {}
@@ -86,8 +102,10 @@ class SqliteStore:
             tables.close()
             raise damaged(self._path, str(error)) from error
         self._recorder.pending.clear()
+        self._reader = Reader(self._path)
+        self._worker = Worker(self._reactor, "pypinger-reader")
         self._writer = Writer(
-            self._reactor, self._now, self._recorder, tables, self._report, lambda: self._ended.callback(None)
+            self._reactor, self._now, self._recorder, tables, self._keep_days, self._report, self._end
         )
         return kept
 
@@ -123,6 +141,11 @@ class SqliteStore:
         writer, self._writer = self._writer, None
         if writer is None:
             return
+        assert self._reader is not None
+        assert self._worker is not None
+        self._reader.interrupt()
+        self._worker.run(self._reader.close)
+        self._worker.stop()
         writer.stop()
         try:
             await self._ended.addTimeout(CLOSING, self._reactor)  # type: ignore[arg-type]
@@ -135,6 +158,53 @@ class SqliteStore:
             self._turn.cancel()
         while self._ready:
             self._ready.popleft().callback(None)
+
+    async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
+        """See :meth:`pypinger.ports.History.runs`."""
+        return await self._read(Reader.runs, url, before, limit)
+
+    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
+        """See :meth:`pypinger.ports.History.verdicts`."""
+        return await self._read(Reader.verdicts, url, before, limit)
+
+    async def incidents(
+        self, url: str | None = None, before: int | None = None, limit: int = 50
+    ) -> Sequence[PastIncident]:
+        """See :meth:`pypinger.ports.History.incidents`."""
+        return await self._read(Reader.incidents, url, before, limit)
+
+    async def deliveries(
+        self, url: str | None = None, before: int | None = None, limit: int = 50
+    ) -> Sequence[PastDelivery]:
+        """See :meth:`pypinger.ports.History.deliveries`."""
+        return await self._read(Reader.deliveries, url, before, limit)
+
+    async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
+        """See :meth:`pypinger.ports.History.uptime`."""
+        return await self._read(Reader.uptime, url, now)
+
+    async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
+        """See :meth:`pypinger.ports.History.gaps`."""
+        return await self._read(Reader.gaps, url, limit)
+
+    async def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
+        """See :meth:`pypinger.ports.History.findings`."""
+        return await self._read(Reader.findings, url, since, until)
+
+    async def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
+        """See :meth:`pypinger.ports.History.blind_times`."""
+        return await self._read(Reader.blind_times, since, until)
+
+    async def _read(self, method: Callable[Concatenate[Reader, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Read in the reader's thread."""
+        if self._writer is None:
+            raise StoreError(f"[store] path {self._path}: it is not open")
+        assert self._reader is not None
+        assert self._worker is not None
+        return await self._worker.run(method, self._reader, *args, **kwargs)
+
+    def _end(self) -> None:
+        self._ended.callback(None)
 
     async def _put(self, call: Callable[..., None], *args: Any) -> None:
         """Record something, and wait until it is written unless nothing can be."""

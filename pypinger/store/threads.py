@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -37,14 +38,14 @@ class Worker:
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Call `function` in the thread; the result comes back in the reactor's."""
         done: Deferred[T] = Deferred()
 
         def call() -> None:
             result: T | Failure
             try:
-                result = function(*args)
+                result = function(*args, **kwargs)
             except Exception:
                 result = Failure()
             self._reactor.callFromThread(done.callback, result)

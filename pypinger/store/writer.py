@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Event, Thread
 from typing import Any
 
@@ -29,6 +29,7 @@ from pypinger.domain.model import Seconds
 from pypinger.ports import WallClock
 from pypinger.store.accounting import millis
 from pypinger.store.recorder import Recorder
+from pypinger.store.retention import sweep
 from pypinger.store.tables import Tables
 from pypinger.store.threads import Reactor
 
@@ -37,6 +38,13 @@ BATCH: Seconds = 0.8
 
 #: How often writing is tried again while it cannot be done, in seconds.
 RETRY: Seconds = 3.0
+
+#: How long after the start old history is deleted first, and how often then, in seconds.
+FIRST_SWEEP: Seconds = 60.0
+SWEEP: Seconds = 3600.0
+
+#: How long the writer does nothing between two steps of that, in seconds.
+BREATH: Seconds = 0.02
 
 #: How often it is written down that the process lives, in seconds.
 PULSE: Seconds = 10.0
@@ -59,6 +67,7 @@ class Writer:
         now: WallClock,
         recorder: Recorder,
         tables: Tables,
+        keep_days: float,
         report: Callable[[str | None, list[Deferred[None]]], None],
         ended: Callable[[], None],
     ) -> None:
@@ -66,6 +75,7 @@ class Writer:
         self._now = now
         self._recorder = recorder
         self._tables = tables
+        self._keep_days = keep_days
         self._report = report
         self._ended = ended
         self._calls: deque[tuple[Callable[..., None], tuple[Any, ...], Deferred[None] | None]] = deque()
@@ -73,6 +83,8 @@ class Writer:
         self._stopping = False
         self._failing: str | None = None
         self._tried: Seconds = 0.0
+        self._sweep: Iterator[None] | None = None
+        self._sweeps = time.monotonic() + FIRST_SWEEP
         # A daemon thread: a disk that does not answer must not keep the process alive.
         self._thread = Thread(target=self._run, name="pypinger-writer", daemon=True)
         self._thread.start()
@@ -95,13 +107,14 @@ class Writer:
     def _run(self) -> None:
         try:
             while True:
-                self._wake.wait(BATCH)
+                self._wake.wait(BATCH if self._sweep is None else BREATH)
                 self._wake.clear()
                 # In this order: what was put before the stop is still taken.
                 stopping = self._stopping
                 self._turn(self._record(), stopping)
                 if stopping:
                     return
+                self._clean()
         except BaseException:
             self._reactor.callFromThread(self._report, "its writer has died; Py Pinger's log says how", [])
             self._reactor.callFromThread(self._log.failure, "the store's writer", Failure())
@@ -129,7 +142,7 @@ class Writer:
         if before is not None:
             due = stopping or clock >= self._tried + RETRY
         else:
-            due = urgent or bool(self._recorder.pending) or clock >= self._tried + PULSE
+            due = urgent or clock >= self._tried + (BATCH if self._recorder.pending else PULSE)
         if due:
             self._tried = clock
             self._failing = self._write(durable=urgent or before is not None)
@@ -145,3 +158,18 @@ class Writer:
             return str(error) or type(error).__name__
         pending.clear()
         return None
+
+    def _clean(self) -> None:
+        """Go on deleting what is too old, or begin, if it is time to and the disk is well."""
+        clock = time.monotonic()
+        if self._failing is not None or (self._sweep is None and clock < self._sweeps):
+            return
+        try:
+            if self._sweep is None:
+                self._sweeps = clock + SWEEP
+                self._sweep = sweep(self._tables, self._recorder, self._keep_days, millis(self._now()))
+            if next(self._sweep, self) is self:
+                self._sweep = None
+        except Exception:
+            self._sweep = None
+            self._reactor.callFromThread(self._log.failure, "deleting old history", Failure())

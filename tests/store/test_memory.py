@@ -6,6 +6,7 @@ from twisted.trial.unittest import TestCase
 
 from pypinger.ports import Store
 from pypinger.store.memory import MemoryStore
+from tests.contracts.history import HistoryContract
 from tests.contracts.store import StoreContract
 
 
@@ -15,3 +16,8 @@ class MemoryStoreTests(StoreContract, TestCase):
 
     def make(self) -> Store:
         return self.store
+
+
+class MemoryHistoryTests(HistoryContract, TestCase):
+    def make(self) -> MemoryStore:
+        return MemoryStore()

@@ -1,0 +1,238 @@
+"""
+The history in the database, read through a connection of its own.
+
+:class:`Reader` blocks; the store calls it in a thread, and a command that has no reactor calls it as it is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from pypinger.domain.model import Alert, Instant, Kind, Outcome
+from pypinger.ports import Change, Gap, PastDelivery, PastIncident, Run, Span, Told
+from pypinger.store import figures
+from pypinger.store.accounting import millis
+from pypinger.store.database import connect, unusable
+from pypinger.store.rows import finding
+
+#: How many runs are looked through at most for a page of gaps, and at a time.
+LOOK = 5000
+_CHUNK = 500
+
+#: How many alerts an incident is shown with.
+TOLD = 20
+
+#: How many runs that began earlier may reach into a period: more than one only after a step of the clock.
+_EARLIER = 10
+
+_NEWEST = 1 << 62
+
+_INCIDENTS = """
+SELECT incident.id, url, started, opened, ended, kinds, explanation, alerts FROM incident JOIN task ON task.id = task
+WHERE incident.id < ? /* which */ ORDER BY incident.id DESC LIMIT ?
+"""
+
+_DELIVERIES = """
+SELECT delivery.id, url, body, channel, attempts, words, outcome, settled FROM delivery
+LEFT JOIN task ON task.id = task WHERE delivery.id < ? /* which */ ORDER BY delivery.id DESC LIMIT ?
+"""
+
+_ALERT = msgspec.json.Decoder(Alert)
+_KINDS = msgspec.json.Decoder(tuple[Kind, ...])
+
+
+class Reader:
+    """
+    Reads a database, whether or not a Py Pinger is writing it.
+
+    Its methods are those of :class:`pypinger.ports.History`, but for blocking.
+
+    :raises StoreError: it cannot be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            self._connection = connect(path, query="?mode=ro")
+        except sqlite3.Error as error:
+            raise unusable(path, error) from error
+
+    def close(self) -> None:
+        """Close the connection; only between two calls."""
+        self._connection.close()
+
+    def interrupt(self) -> None:
+        """Make a call that is under way in another thread fail soon."""
+        self._connection.interrupt()
+
+    def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
+        """See :meth:`pypinger.ports.History.runs`."""
+        task = self._task(url)
+        return [] if task is None else self._runs(task, _NEWEST if before is None else before, limit)
+
+    def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
+        """See :meth:`pypinger.ports.History.verdicts`."""
+        return [
+            Change(key, at / 1000, Kind(kind), explanation)
+            for key, at, kind, explanation in self._all(
+                "SELECT id, at, kind, explanation FROM verdict WHERE task = ? AND id < ? ORDER BY id DESC LIMIT ?",
+                self._task(url),
+                _NEWEST if before is None else before,
+                limit,
+            )
+        ]
+
+    def incidents(self, url: str | None = None, before: int | None = None, limit: int = 50) -> Sequence[PastIncident]:
+        """See :meth:`pypinger.ports.History.incidents`."""
+        rows = self._all(
+            _INCIDENTS.replace("/* which */", "" if url is None else "AND task = ?"),
+            _NEWEST if before is None else before,
+            *([] if url is None else [self._task(url)]),
+            limit,
+        )
+        return [
+            PastIncident(
+                key,
+                name,
+                started / 1000,
+                opened / 1000,
+                None if ended is None else ended / 1000,
+                _KINDS.decode(kinds),
+                explanation,
+                alerts,
+                self._told(key),
+            )
+            for key, name, started, opened, ended, kinds, explanation, alerts in rows
+        ]
+
+    def deliveries(self, url: str | None = None, before: int | None = None, limit: int = 50) -> Sequence[PastDelivery]:
+        """See :meth:`pypinger.ports.History.deliveries`."""
+        rows = self._all(
+            _DELIVERIES.replace("/* which */", "" if url is None else "AND task = ?"),
+            _NEWEST if before is None else before,
+            *([] if url is None else [self._task(url)]),
+            limit,
+        )
+        return [
+            PastDelivery(
+                key,
+                name,
+                _ALERT.decode(body),
+                channel,
+                attempts,
+                words,
+                None if outcome is None else Outcome(outcome),
+                None if settled is None else settled / 1000,
+            )
+            for key, name, body, channel, attempts, words, outcome, settled in rows
+        ]
+
+    def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
+        """See :meth:`pypinger.ports.History.uptime`."""
+        task = self._task(url)
+        hours = self._all(
+            "SELECT hour, up, down FROM hour WHERE task = ?1 AND hour >= ?2"
+            " UNION ALL SELECT hour, up, down FROM task WHERE id = ?1 AND hour >= ?2",
+            task,
+            figures.first_hour(now),
+        )
+        return figures.uptime(hours, now)
+
+    def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
+        """See :meth:`pypinger.ports.History.gaps`."""
+        task = self._task(url)
+        return [] if task is None else figures.gaps(self._latest(task), limit)
+
+    def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
+        """See :meth:`pypinger.ports.History.findings`."""
+        task, start, end = self._task(url), millis(since), millis(until)
+        if task is None:
+            return []
+        earlier = self._runs(task, start, _EARLIER)
+        within = self._all(
+            "SELECT first, length, count, finding, figure FROM run JOIN shape ON shape.id = shape"
+            " WHERE task = ? AND first >= ? AND first < ? ORDER BY first",
+            task,
+            start,
+            end,
+        )
+        runs = [run for run in earlier if run.last >= since]
+        # Those that began earlier hold the open run too, if it is one of them.
+        runs += [run for run in self._open(task) if start <= run.key < end]
+        runs += [_run(*row) for row in within]
+        return sorted(runs, key=lambda run: run.key)
+
+    def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
+        """See :meth:`pypinger.ports.History.blind_times`."""
+        return [
+            Span(start / 1000, end / 1000)
+            for start, end in self._all(
+                'SELECT start, "end" FROM blind WHERE "end" > ? AND start < ? ORDER BY start, id',
+                millis(since),
+                millis(until),
+            )
+        ]
+
+    def _all(self, query: str, *values: object) -> list[Any]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise unusable(self._path, error) from error
+
+    def _task(self, url: str) -> int | None:
+        rows = self._all("SELECT id FROM task WHERE url = ?", url)
+        return rows[0][0] if rows else None
+
+    def _open(self, task: int) -> list[Run]:
+        """The run that the latest check belongs to."""
+        return [
+            _run(*row)
+            for row in self._all(
+                "SELECT first, last - first, count, finding, figure FROM task JOIN shape ON shape.id = shape"
+                " WHERE task.id = ?",
+                task,
+            )
+        ]
+
+    def _runs(self, task: int, before: int, limit: int) -> list[Run]:
+        rows = self._all(
+            "SELECT first, length, count, finding, figure FROM run JOIN shape ON shape.id = shape"
+            " WHERE task = ? AND first < ? ORDER BY first DESC LIMIT ?",
+            task,
+            before,
+            limit,
+        )
+        runs = [run for run in self._open(task) if run.key < before]
+        runs += [_run(*row) for row in rows]
+        return sorted(runs, key=lambda run: -run.key)[:limit]
+
+    def _latest(self, task: int) -> Iterator[Run]:
+        """The latest runs, fetched as they are needed."""
+        before = _NEWEST
+        for _ in range(LOOK // _CHUNK):
+            page = self._runs(task, before, _CHUNK)
+            yield from page
+            if len(page) < _CHUNK:
+                return
+            before = page[-1].key
+
+    def _told(self, incident: int) -> tuple[Told, ...]:
+        rows = self._all(
+            "SELECT body, min(id) FROM delivery WHERE incident = ? GROUP BY alert ORDER BY min(id) DESC LIMIT ?",
+            incident,
+            TOLD,
+        )
+        return tuple(told(_ALERT.decode(body)) for body, _ in reversed(rows))
+
+
+def told(alert: Alert) -> Told:
+    """What is shown of an alert in its incident."""
+    return Told(alert.id, alert.event, alert.at, alert.explanation)
+
+
+def _run(first: int, length: int, count: int, words: str, figure: float | None) -> Run:
+    return Run(first, first / 1000, (first + length) / 1000, count, finding(words, figure))
