@@ -51,12 +51,14 @@ setup(
         "idna>=3.7",
         "msgspec>=0.19",
         "httptools>=0.6.4",
+        "prometheus-client>=0.21",
     ],
     extras_require={
         "test": [
             "build",
             "coverage[toml]>=7.10",
             "hypothesis>=6.120",
+            "jsonschema>=4.23",
             "kent>=2.1",
             "mypy>=1.14",
             "mypy-zope>=1.0.9",

@@ -7,13 +7,16 @@ status code it is sent, is left to :mod:`pypinger.web.app`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from pypinger.domain.model import Kind, Seconds, Status, TaskState, Verdict
 from pypinger.domain.times import iso
 from pypinger.ports import DaemonState, Entry
+
+#: ISO 8601 in UTC, with milliseconds and ``Z``.
+Time: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 #: Stands for the verdict on a task that was not checked yet.
 NO_VERDICT = Verdict(Kind.NEW, "not checked yet")
@@ -31,7 +34,7 @@ _WITHOUT_REPORT = frozenset({Kind.NEW, Kind.UNREACHABLE, Kind.INVALID})
 class IncidentObject(msgspec.Struct, frozen=True):
     """An open incident, as JSON."""
 
-    started: str | None
+    started: Time | None
     kind: Kind
 
 
@@ -50,13 +53,13 @@ class TaskObject(msgspec.Struct, frozen=True):
     server: str | None
     reason: str | None
     frequency: float | None
-    lastrun: str | None
-    due: str | None
-    next_change: str | None
-    sleep_start: str | None
-    sleep_end: str | None
-    checked: str | None
-    since: str | None
+    lastrun: Time | None
+    due: Time | None
+    next_change: Time | None
+    sleep_start: Time | None
+    sleep_end: Time | None
+    checked: Time | None
+    since: Time | None
     incident: IncidentObject | None
     latency: Seconds | None
 
@@ -66,8 +69,8 @@ class SelfObject(msgspec.Struct, frozen=True):
 
     status: Status
     explanation: str
-    started: str | None
-    blind: str | None
+    started: Time | None
+    blind: Time | None
     undelivered: int
     dead: int
 
@@ -76,7 +79,7 @@ class OwnReport(msgspec.Struct, frozen=True):
     """Py Pinger's report on itself, in the format of section 1; without `reason` while all is well."""
 
     status: Status
-    lastrun: str | None
+    lastrun: Time | None
     frequency: float
     process: str
     reason: str | msgspec.UnsetType = msgspec.UNSET
@@ -87,17 +90,17 @@ def task_object(entry: Entry) -> TaskObject:
     task, state = entry.task, entry.state
     verdict, report, incident = state.verdict or NO_VERDICT, state.report, state.incident
     return TaskObject(
-        url=_sound(task.url),
+        url=sound(task.url),
         id=task.id,
-        name=_sound(task.name),
+        name=sound(task.name),
         status=state.status,
         kind=state.kind,
-        explanation=_sound(verdict.explanation),
+        explanation=sound(verdict.explanation),
         pings=state.pings,
         errors=state.errors,
-        process=None if report is None else _cut(report.process),
-        server=None if report is None else _cut(report.server),
-        reason=_cut(reason_of(state)),
+        process=None if report is None else cut(report.process),
+        server=None if report is None else cut(report.server),
+        reason=cut(reason_of(state)),
         frequency=None if report is None else report.frequency,
         lastrun=None if report is None else iso(report.lastrun),
         due=iso(verdict.due),
@@ -116,13 +119,19 @@ def task_row(entry: Entry) -> bytes:
     return msgspec.json.encode(task_object(entry))
 
 
-def overview(rows: Iterable[bytes], daemon: DaemonState) -> bytes:
+def overview(rows: bytes, daemon: bytes) -> bytes:
     """
     The answer to ``GET /``.
 
-    :param rows: what :func:`task_row` made of every task.
+    :param rows: what :func:`task_row` made of every task, joined by commas.
+    :param daemon: what :func:`own_state` made.
     """
-    return b'{"data":[' + b",".join(rows) + b'],"self":' + msgspec.json.encode(self_object(daemon)) + b"}"
+    return b'{"data":[' + rows + b'],"self":' + daemon + b"}"
+
+
+def own_state(daemon: DaemonState) -> bytes:
+    """The overview's ``self``, as JSON text."""
+    return msgspec.json.encode(self_object(daemon))
 
 
 def one_task(row: bytes) -> bytes:
@@ -134,7 +143,7 @@ def self_object(daemon: DaemonState) -> SelfObject:
     """What the overview tells of Py Pinger itself."""
     return SelfObject(
         status=daemon.status,
-        explanation=_sound(daemon.explanation),
+        explanation=sound(daemon.explanation),
         started=iso(daemon.started),
         blind=iso(daemon.blind),
         undelivered=daemon.undelivered,
@@ -150,7 +159,7 @@ def own_report(daemon: DaemonState) -> bytes:
             lastrun=iso(daemon.lastrun),
             frequency=daemon.frequency,
             process="Py Pinger",
-            reason=msgspec.UNSET if daemon.status is Status.OK else _sound(daemon.explanation[:MAX_TEXT]),
+            reason=msgspec.UNSET if daemon.status is Status.OK else sound(daemon.explanation[:MAX_TEXT]),
         )
     )
 
@@ -160,10 +169,11 @@ def reason_of(state: TaskState) -> str | None:
     return None if state.report is None or state.kind in _WITHOUT_REPORT else state.report.reason
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
     """`text` without lone surrogates, which no UTF-8 can carry."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _cut(text: str | None) -> str | None:
-    return None if text is None else _sound(text[:MAX_TEXT])
+def cut(text: str | None) -> str | None:
+    """A text from a report or a service, as much of it as is sent."""
+    return None if text is None else sound(text[:MAX_TEXT])

@@ -9,14 +9,32 @@ first; a looser one counts only if a single task has it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from urllib.parse import unquote
+
+import msgspec
 
 from pypinger.domain.model import Task
 from pypinger.ports import Board, Entry
 
 _SLASHES = re.compile("/+")
+_PART = re.compile(r"(?P<task>.+)/(?P<part>[a-z]+(?:\.[a-z]+)?)(?:\?(?P<query>[^?]*))?", re.DOTALL)
 _SQUEEZED = re.compile(r"https?(?::|%3a)(?:/|%2f)(?!/|%2f)", re.IGNORECASE)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """
+    A task, or a part of what is known of it.
+
+    :ivar part: the part's name, empty for the task itself.
+    :ivar query: what the client wants of the part.
+    :ivar bare: whether the task was named without a query of its own.
+    """
+
+    entry: Entry
+    part: str = ""
+    query: str = ""
+    bare: bool = True
 
 
 class TaskLookup:
@@ -46,6 +64,33 @@ class TaskLookup:
                 return entry
         url_of_one = self._loosely(sent)
         return None if url_of_one is None else self._board.by_url(url_of_one)
+
+    def find_part(self, sent: str, parts: Collection[str]) -> Found | None:
+        """
+        The task, or the part of one, that a request means, or None.
+
+        A task's URL may itself end like the name of a part. If it is watched exactly as it was sent, it is the task
+        that is meant; only then comes the part of a task that was named exactly, and so on, from the strict to the
+        loose. The part of a task hidden so can be had by the task's id, or by its URL percent-encoded whole.
+
+        :param sent: what followed ``/task/``, queries included, exactly as it came.
+        :param parts: the names of the parts.
+        """
+        entry = self._board.by_url(sent)
+        if entry is not None:
+            return Found(entry)
+        match = _PART.fullmatch(sent)
+        if match is None or match["part"] not in parts:
+            entry = self.find(sent)
+            return None if entry is None else Found(entry)
+        named, part, query = match["task"], match["part"], match["query"] or ""
+        entry = self._board.by_id(named) or self._board.by_url(named) or self._board.by_url(_decode(named))
+        if entry is None:
+            entry = self.find(sent)
+            if entry is not None:
+                return Found(entry)
+            entry = self.find(named)
+        return None if entry is None else Found(entry, part, query, bare="?" not in named)
 
     def _loosely(self, sent: str) -> str | None:
         """

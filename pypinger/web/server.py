@@ -11,7 +11,14 @@ which takes seconds for a form of some megabytes, before a resource gets the cha
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
+import socket
+import sys
+from collections.abc import Callable
+from fcntl import ioctl
+from termios import TIOCOUTQ
+from typing import cast
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISystemHandle, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -29,6 +36,9 @@ LAST_SECONDS = 15.0
 
 #: Seconds for which what a refused client goes on sending is thrown away; see Note [Closing after a refusal].
 LINGER = 2.0
+
+#: Bytes of a stream that the kernel is asked to hold for a client at most.
+KERNEL_BUFFER = 32_768
 
 _BAD_REQUEST_BODY = b"400 Bad Request\n"
 _BAD_REQUEST = b"".join(
@@ -93,6 +103,21 @@ class Channel(http.HTTPChannel):
         if self._refused:
             self.clearLineBuffer()
 
+    def begin_stream(self) -> None:
+        """The answer under way has no end, so little of it shall wait for a client that does not read."""
+        handle = _socket_of(self.transport)
+        if handle is not None:
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+
+    def still_reading(self) -> None:
+        """
+        Give the client its time anew, if it has taken all that was sent to it.
+
+        A stream calls it again and again. What the kernel still holds is what the client has not acknowledged.
+        """
+        if self._deadline.active() and _unsent(_socket_of(self.transport)) == 0:
+            self._deadline.reset(PATIENCE)
+
     def lineLengthExceeded(self, line: bytes) -> None:
         """A line of the head is too long."""
         self._respondToBadRequestAndDisconnect()
@@ -115,6 +140,17 @@ class Channel(http.HTTPChannel):
         super().connectionLost(reason)
 
 
+def _socket_of(transport: object) -> socket.socket | None:
+    """The socket under a transport, or under its TLS; None for one in memory."""
+    below = getattr(transport, "transport", transport)
+    return cast(socket.socket, below.getHandle()) if ISystemHandle.providedBy(below) else None
+
+
+def _unsent(handle: socket.socket | None) -> int:
+    """How many bytes wait in the kernel for the other side."""
+    return 0 if handle is None else int.from_bytes(ioctl(handle, TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
 class Request(server.Request):
     """One request."""
 
@@ -132,21 +168,24 @@ class Site(server.Site):
     There is no access log: paths hold the URLs of tasks, with their queries.
 
     :param reactor: for the limits of time.
+    :param closing: called when the port is closed, to end answers that have no end of their own.
     """
 
     protocol = Channel  # type: ignore[assignment]  # without Twisted's wrapper, which is there for HTTP/2
     requestFactory = Request
     noisy = False
 
-    def __init__(self, resource: IResource, reactor: IReactorTime) -> None:
+    def __init__(self, resource: IResource, reactor: IReactorTime, closing: Callable[[], None] = lambda: None) -> None:
         # Twisted's own timeout is off; the channel has a stricter one.
         super().__init__(resource, timeout=None, reactor=reactor)
+        self._closing = closing
 
     def startFactory(self) -> None:
         """Open no access log, and keep no clock for one."""
 
     def stopFactory(self) -> None:
-        """Nothing was opened."""
+        """The port is closed."""
+        self._closing()
 
     def acceptableProtocols(self) -> list[bytes]:
         """HTTP/1.1 alone: over TLS Twisted would offer HTTP/2, whose channel has none of our limits."""

@@ -9,6 +9,8 @@ from pypinger.ports import Entry
 from pypinger.web import api
 from tests.web.fakes import NOW, daemon_state, entry, new_entry
 
+STATE = api.own_state(daemon_state())
+
 MEMBERS = [
     "url",
     "id",
@@ -116,7 +118,7 @@ class TaskTests(SynchronousTestCase):
 
 class OtherShapesTests(SynchronousTestCase):
     def test_overview(self) -> None:
-        value = json.loads(api.overview([api.task_row(entry()), api.task_row(new_entry())], daemon_state()))
+        value = json.loads(api.overview(b",".join((api.task_row(entry()), api.task_row(new_entry()))), STATE))
         self.assertEqual([row["url"] for row in value["data"]], ["http://h/a", "http://h/new"])
         self.assertEqual(
             value["self"],
@@ -131,10 +133,10 @@ class OtherShapesTests(SynchronousTestCase):
         )
 
     def test_overview_of_nothing(self) -> None:
-        self.assertEqual(json.loads(api.overview([], daemon_state()))["data"], [])
+        self.assertEqual(json.loads(api.overview(b"", STATE))["data"], [])
 
     def test_blind(self) -> None:
-        value = json.loads(api.overview([], daemon_state(blind=NOW, undelivered=3, dead=2)))["self"]
+        value = json.loads(api.overview(b"", api.own_state(daemon_state(blind=NOW, undelivered=3, dead=2))))["self"]
         self.assertEqual((value["blind"], value["undelivered"], value["dead"]), ("2026-11-22T22:28:34.000Z", 3, 2))
 
     def test_own_report(self) -> None:

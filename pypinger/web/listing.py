@@ -1,0 +1,47 @@
+"""
+The JSON overview, put together anew only as far as something changed.
+
+With thousands of tasks and many who look, most of them see what the one before saw. What is shown are frozen values,
+so that nothing changed as long as they are the very same objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import is_
+
+from twisted.internet.interfaces import IReactorTime
+
+from pypinger.ports import Board, Entry
+from pypinger.web import api
+from pypinger.web.rendered import Rendered, in_slices
+from pypinger.web.replies import tag_of
+
+
+class Listing:
+    """
+    The JSON of all tasks, and of each.
+
+    :param reactor: gets its turn while many rows are made.
+    """
+
+    def __init__(self, board: Board, reactor: IReactorTime) -> None:
+        self._board = board
+        self._reactor = reactor
+        self._rows = Rendered(api.task_row)
+        self._entries: Sequence[Entry] = ()
+        self._joined, self._tag = b"", tag_of()
+
+    def row(self, entry: Entry) -> bytes:
+        """The JSON of one task."""
+        return self._rows.of(entry)
+
+    async def overview(self) -> tuple[bytes, bytes]:
+        """The answer to ``GET /``, and the tag that stands for it."""
+        entries = self._board.entries()
+        if len(entries) != len(self._entries) or not all(map(is_, entries, self._entries)):
+            self._rows.keep_only(entries)
+            joined = b",".join(await in_slices(self._rows.of, entries, self._reactor))
+            self._entries, self._joined, self._tag = entries, joined, tag_of(joined)
+        daemon = api.own_state(self._board.daemon())
+        return api.overview(self._joined, daemon), tag_of(self._tag, daemon)
