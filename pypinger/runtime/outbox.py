@@ -110,7 +110,7 @@ class Outbox:
         """Give pending deliveries up to `limit` seconds, then send nothing more."""
         lanes = self._lanes.values()
         deadline = self._reactor.seconds() + limit
-        drained = DeferredList([lane.drain(deadline) for lane in lanes])
+        drained = DeferredList([lane.drain(deadline) for lane in lanes], consumeErrors=True)
         await drained.addTimeout(limit, self._reactor, onTimeoutCancel=lambda _, __: None)
         for lane in lanes:
             lane.close()

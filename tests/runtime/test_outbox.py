@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import msgspec
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import LogLevel, globalLogPublisher
@@ -201,6 +203,10 @@ class StoppingTests(OutboxCase):
         self.successResultOf(stopping)
         self.assertEqual([delivery.channel for delivery in self.store.open().deliveries], ["slack"])
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
+        # What was given up is no error that anyone forgot.
+        del stopping, self.outbox, self.board
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_the_store_keeps_the_attempts(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
