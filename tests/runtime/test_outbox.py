@@ -204,7 +204,7 @@ class StoppingTests(OutboxCase):
         self.assertEqual([delivery.channel for delivery in self.store.open().deliveries], ["slack"])
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
         # What was given up is no error that anyone forgot.
-        del stopping, self.outbox, self.board
+        del stopping, self.outbox, self.board, self.logged[:]
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])
 
