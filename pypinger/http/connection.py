@@ -148,7 +148,7 @@ class Connection:
         waiter = self._waiter
         if waiter is None:
             # Not asked for: nothing that comes here can be trusted to belong to the next request.
-            self._pool.unlisted(self)
+            self._pool.unlist(self)
             self.abort()
             return
         try:
@@ -211,10 +211,15 @@ class Connection:
             tls.remember(self.transport)
         self._used = True
         response = Response(reader.version, reader.code, reader.phrase, reader.headers, reader.body, reader.location)
-        if reader.reusable and self.transport is not None:
-            self._pool.keep(self)
-        else:
-            self.close()
+        if self.transport is not None:
+            if reader.reusable:
+                self._pool.keep(self)
+            elif reader.closing:
+                # It is the server's turn, and already under way. To close first would cost another round of the
+                # reactor, and leave a local port waiting for a minute.
+                self._linger = self._clock.callLater(LINGER, self.abort)
+            else:
+                self.abort()
         waiter.callback(response)
 
     def _cancelled(self, waiter: Deferred[Response]) -> None:

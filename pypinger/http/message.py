@@ -47,6 +47,7 @@ class ResponseReader:
     :ivar location: the value of ``Location``, or None.
     :ivar complete: whether the answer is there as a whole, or as much of it as is wanted.
     :ivar reusable: whether the connection may carry another request.
+    :ivar closing: whether the server has said that it will close the connection now.
     :ivar received: bytes of this answer so far, as they came over the wire.
     """
 
@@ -64,6 +65,7 @@ class ResponseReader:
         "_pieces",
         "_size",
         "_until_close",
+        "closing",
         "code",
         "complete",
         "headers",
@@ -99,6 +101,7 @@ class ResponseReader:
         self._pieces: list[bytes] = []
         self._size = 0
         self._until_close = False
+        self.closing = False
         self.code = 0
         self.complete = False
         self.headers: list[tuple[bytes, bytes]] = []
@@ -140,7 +143,7 @@ class ResponseReader:
                 raise self._failure from None
             if not self.complete:
                 raise _broken(f"not a valid HTTP answer: {error}") from None
-            self.reusable = False  # what follows the answer is no answer
+            self.reusable = self.closing = False  # what follows the answer is no answer
         if self.complete:
             return True
         if self._follow and self.location is not None:
@@ -203,7 +206,7 @@ class ResponseReader:
             self.location = needed[b"location"][0]
         self._frame(code, needed)
         if self._bodyless:
-            self.complete = True
+            self.complete = self.closing = True
             raise _ENOUGH
         if self._follow and self.location is not None:
             return
@@ -240,6 +243,7 @@ class ResponseReader:
             return  # an interim answer
         # Asked here, as the parser forgets the answer's headers right after.
         self.reusable = self._parser.should_keep_alive()
+        self.closing = not self.reusable
         try:
             self._end()
         except ExchangeFailed as error:

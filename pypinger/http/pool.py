@@ -78,7 +78,9 @@ class Pool:
         if not self._idle:
             words = f"all {self.limits.connections:,} connections that this process may have are in use"
             raise ExchangeFailed(Fault.OWN, words)
-        self._drop(next(iter(self._idle)))
+        oldest = next(iter(self._idle))
+        self.unlist(oldest)
+        oldest.abort()  # its descriptor is needed now
 
     def add(self, connection: Connection) -> None:
         """It is open."""
@@ -100,7 +102,7 @@ class Pool:
     def remove(self, connection: Connection) -> None:
         """It is lost."""
         self._open.discard(connection)
-        self._unlist(connection)
+        self.unlist(connection)
         self._check_closed()
 
     def close(self) -> Deferred[None]:
@@ -119,18 +121,11 @@ class Pool:
         self._closing.chainDeferred(waiter)
         return waiter
 
-    def unlisted(self, connection: Connection) -> None:
-        """It spoke without being asked: never use it again."""
-        self._unlist(connection)
-
-    def _unlist(self, connection: Connection) -> None:
+    def unlist(self, connection: Connection) -> None:
+        """It is idle no more."""
         if connection in self._idle:
             del self._idle[connection]
             connection.route.idle.remove(connection)
-
-    def _drop(self, connection: Connection) -> None:
-        self._unlist(connection)
-        connection.close()
 
     def _sweep(self) -> None:
         self._sweeping = None
@@ -141,7 +136,8 @@ class Pool:
             if left > 0:
                 self._sweeping = self._clock.callLater(left, self._sweep)
                 return
-            self._drop(oldest)
+            self.unlist(oldest)
+            oldest.close()
 
     def _check_closed(self) -> None:
         if self._closing is not None and not self._open and not self._closing.called:

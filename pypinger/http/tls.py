@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 from OpenSSL import SSL
-from OpenSSL.crypto import X509
+from OpenSSL.crypto import X509, X509StoreFlags
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IProtocol, IReactorTime, ITransport
 from twisted.internet.protocol import ClientFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
@@ -102,6 +102,10 @@ def _context(setting: TrustSetting) -> SSL.Context:
         except (SSL.Error, ValueError):
             raise _tls(f"{key} holds no unencrypted PEM key that fits the client certificate") from None
     context.set_default_verify_paths()
+    store = context.get_cert_store()
+    if store is not None:
+        # An intermediate authority, or a server's own certificate, may be what is trusted.
+        store.set_flags(X509StoreFlags.PARTIAL_CHAIN)
     return context
 
 

@@ -49,8 +49,13 @@ def bare(*lines: bytes, status: bytes = b"200 OK") -> bytes:
 
 def chunked(*chunks: bytes, lines: tuple[bytes, ...] = (), end: bytes = b"0\r\n\r\n") -> bytes:
     """An answer in chunks."""
-    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+    body = b"".join(map(chunk_of, chunks))
     return bare(b"Transfer-Encoding: chunked", *lines) + body + end
+
+
+def chunk_of(data: bytes) -> bytes:
+    """One chunk."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def bomb(size: int) -> bytes:

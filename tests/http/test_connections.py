@@ -302,19 +302,30 @@ class Keeping(Base):
         self.once()
 
     def test_linger(self) -> None:
-        """A server that does not take part in a close is given a second."""
-        running = self.bench.fetch(task())
-        wire = self.bench.connect()
+        """A server that has said that it will close is given a second to do so."""
+        for closes in (True, False):
+            running = self.bench.fetch(task())
+            wire = self.bench.connect()
+            wire.arrives(answer(REPORT, b"Connection: close"))
+            self.successResultOf(running)
+            self.assertEqual(("", 1), (wire.how, len(self.pool)))
+            if closes:
+                wire.ends()
+            self.reactor.advance(1)
+            self.assertEqual("lost" if closes else "aborted", wire.how)
+            self.reactor.advance(0)
+            self.assertEqual(0, len(self.pool))
+
+    def test_close_not_answered(self) -> None:
+        """A server that does not take part in our own close is given a second too."""
+        wire = self.once()
         ended: list[str] = []
         wire.loseConnection = lambda: ended.append("asked")
-        wire.arrives(answer(REPORT, b"Connection: close"))
-        self.successResultOf(running)
-        self.assertEqual(["asked"], ended)
-        self.assertEqual(1, len(self.pool))
+        self.reactor.advance(90)
+        self.assertEqual((["asked"], ""), (ended, wire.how))
         self.reactor.advance(1)
         self.assertEqual("aborted", wire.how)
         self.reactor.advance(0)
-        self.assertEqual(0, len(self.pool))
 
     def test_closed(self) -> None:
         """Nothing new once the client is closed, and what is under way ends."""
@@ -337,7 +348,7 @@ class Counting(Base):
     def test_oldest_given_up(self) -> None:
         first, second = self.once("10.0.0.1"), self.once("10.0.0.2")
         running = self.bench.fetch(task("10.0.0.3"))
-        self.assertEqual(["closed", ""], [first.how, second.how])
+        self.assertEqual(["aborted", ""], [first.how, second.how])
         self.reactor.advance(0)
         self.bench.connect().arrives(answer())
         self.successResultOf(running)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import tracemalloc
 from typing import Any
 
 from twisted.internet import reactor
@@ -12,8 +13,8 @@ from twisted.trial.unittest import TestCase
 
 from pypinger.domain.model import Answer, Fault, NoAnswer, Task
 from pypinger.http.fetcher import TaskFetcher
-from tests.http.faults import CASES, REDIRECTS, SHORT, Case
-from tests.http.faultserver import FaultServer
+from tests.http.faults import BOMB, CASES, GZIP, REDIRECTS, REPORT, SHORT, Case, answer, bare, chunk_of
+from tests.http.faultserver import FaultServer, Flood
 
 
 def task(url: str, **more: Any) -> Task:
@@ -60,6 +61,30 @@ class Faults(TestCase):
             found = await self.fetcher.fetch(task(f"http://127.0.0.1:{port}/"))
         self.assertEqual(Fault.REFUSED, found.fault)
         self.assertEqual(f"connection refused by 127.0.0.1:{port}", found.words)
+
+    async def test_ipv6(self) -> None:
+        server = FaultServer([answer()])
+        self.addCleanup(server.listen(interface="::1").stopListening)
+        found = await self.fetcher.fetch(task(f"http://[::1]:{server.port}/"))
+        self.assertEqual(REPORT, found.body)
+        self.assertIn(b"\r\nHost: [::1]:%d\r\n" % server.port, server.requests[0])
+
+    async def test_memory(self) -> None:
+        """A bomb of a gigabyte, an endless header and an endless body cost next to nothing."""
+        block = b"x" * (1 << 16)
+        gigabyte = [bare(GZIP, b"Transfer-Encoding: chunked"), *[chunk_of(BOMB)] * 8]
+        for script in (gigabyte, [bare()[:-2] + b"A: ", Flood(block)], [bare(), Flood(block)]):
+            server = FaultServer(script)
+            self.addCleanup(server.listen().stopListening)
+            tracemalloc.start()
+            try:
+                found = await self.fetcher.fetch(task(f"http://127.0.0.1:{server.port}/"))
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+            self.assertEqual(Fault.TOO_LARGE, found.fault)
+            self.assertLess(peak, 8_000_000)
+            await server.all_closed()
 
     async def test_nobody_accepts(self) -> None:
         """The queue of the listening socket is full, so that the connection is not made."""

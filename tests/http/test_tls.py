@@ -38,6 +38,8 @@ GOOD = CA.issue_cert("localhost", "127.0.0.1")
 class Server(ContextFactory):
     """A server context that holds a certificate, with sessions as usual."""
 
+    pem = b""
+
     def __init__(self, certificate: trustme.LeafCert | None, **settings: Any) -> None:
         self.context = SSL.Context(SSL.TLS_SERVER_METHOD)
         self.context.set_session_id(b"tests")
@@ -57,7 +59,7 @@ class Server(ContextFactory):
 
 def self_signed(name: str) -> Server:
     """A certificate that nobody but itself vouches for."""
-    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
@@ -74,9 +76,18 @@ def self_signed(name: str) -> Server:
         .sign(key, hashes.SHA256())
     )
     server = Server(None)
+    server.pem = certificate.public_bytes(serialization.Encoding.PEM)
     server.context.use_certificate(crypto.X509.from_cryptography(certificate))
     server.context.use_privatekey(crypto.PKey.from_cryptography_key(key))
     return server
+
+
+def restore(name: str, value: str | None) -> None:
+    """Put an environment variable back."""
+    if value is None:
+        del os.environ[name]
+    else:
+        os.environ[name] = value
 
 
 class Certificates(TestCase):
@@ -158,6 +169,22 @@ class Certificates(TestCase):
 
     async def test_self_signed(self) -> None:
         await self.refused("certificate is self-signed", self_signed("localhost"))
+
+    async def test_self_signed_but_trusted(self) -> None:
+        """``ca_file`` may hold the server's own certificate."""
+        context, own = self_signed("localhost"), self.mktemp()
+        Path(own).write_bytes(context.pem)
+        self.assertEqual(Answer, type(await self.check(context, ca_file=own)))
+
+    async def test_system_trust_too(self) -> None:
+        """``ca_file`` adds to the system's trust and does not replace it."""
+        other = self.mktemp()
+        OTHER_CA.cert_pem.write_to_path(other)
+        before = os.environ.get("SSL_CERT_FILE")
+        os.environ["SSL_CERT_FILE"] = other
+        self.addCleanup(restore, "SSL_CERT_FILE", before)
+        for authority in (CA, OTHER_CA):
+            self.assertEqual(Answer, type(await self.check(Server(authority.issue_cert("localhost")))))
 
     async def test_no_names(self) -> None:
         leaf = CA.issue_cert(common_name="localhost")
