@@ -82,7 +82,8 @@ class Pinger(MultiService):
     ) -> None:
         super().__init__()
         self.settings = settings
-        self.secrets = Secrets(settings.secrets)
+        self._secrets = Secrets(settings.secrets)
+        log.configure(self._secrets, debug=settings.debug)
         self._reactor = reactor
         self._now = now
         self._reread = reread
@@ -99,8 +100,6 @@ class Pinger(MultiService):
         self.outbox = Outbox(reactor, now, self.store, self.board, notifiers, settings.retry_for, settings.group_wait)
         self._runs = RunFeed(reactor, _observers(notifiers))
         self._fetcher = self._make_fetcher(settings)
-        self._secrets = Secrets(settings.secrets)
-        log.configure(self._secrets, debug=settings.debug)
         self.monitor = Monitor(
             reactor,
             now,
@@ -196,7 +195,7 @@ class Pinger(MultiService):
     async def _apply(self, settings: Settings) -> None:
         before, self.settings = self.settings, settings
         # What is under way may still say the old secrets.
-        self._secrets = Secrets(before.secrets | settings.secrets)
+        self._secrets.change(before.secrets | settings.secrets)
         self.log.configure(self._secrets, debug=settings.debug)
         self._change_channels(settings, before)
         self._change_checks(settings, before)
@@ -278,6 +277,7 @@ class Pinger(MultiService):
             max_body=settings.max_body,
             ca_file=settings.ca_file,
             proxy=settings.proxy,
+            learned=self._secrets.add,
         )
 
     def _choose_channels(self, settings: Settings, before: Settings) -> None:

@@ -4,6 +4,10 @@ Reading a task report (contract, section 1): from what the fetcher observed to a
 Two readers share the rules. The fast one takes a report whose members have their usual types, which is nearly every
 report there is. Whatever it does not take, the careful one reads again from the start: it accepts all that the contract
 allows, and of the rest it says which member is wrong. What a report means is left to :mod:`pypinger.domain.judge`.
+
+An endpoint may say our own secrets back to us. They are scrubbed out of each text that is kept or quoted, after its
+escapes are undone and before it is cut, so that no half of one is left; and out of nothing else, since a secret may
+well be a word such as ``status``, and must not turn a sound report into a false alarm.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -24,6 +28,9 @@ MAX_FREQUENCY: Final = 527_040.0
 
 #: The longest sleep window, in minutes.
 MAX_DURATION: Final = 1440.0
+
+#: Takes secrets out of a text; gives the very same object when there was none in it.
+Scrub: TypeAlias = Callable[[str], str]
 
 # How many characters of a wrong value a problem quotes.
 _QUOTED = 80
@@ -46,7 +53,20 @@ _DATE_TIME = re.compile(
 
 
 class Problem(Exception):
-    """What is wrong with a report."""
+    """
+    What is wrong with a report.
+
+    :param words: end with the place where `value` is to be quoted, if there is one.
+    """
+
+    def __init__(self, words: str, *value: object) -> None:
+        super().__init__(words, *value)
+        self._words = words
+        self._value = value
+
+    def said(self, scrub: Scrub) -> str:
+        """The problem in one line, with the value as it may be quoted."""
+        return self._words + "".join(_shown(value, scrub) for value in self._value)
 
 
 class _UsualWindow(msgspec.Struct):
@@ -80,17 +100,21 @@ _decode_any: Callable[[str], object] = json.JSONDecoder(
 ).decode
 
 
-def read(observation: Observation) -> Finding:
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def read(observation: Observation, scrub: Scrub = _as_it_is) -> Finding:
     """What was found: a report, what is wrong with it, or the unchanged failure to get one."""
     if not isinstance(observation, Answer):
         return observation
-    result = parse(observation.body)
+    result = parse(observation.body, scrub)
     if isinstance(result, Report):
         return Reported(observation.code, result)
     return Invalid(observation.code, result)
 
 
-def parse(body: bytes) -> Report | str:
+def parse(body: bytes, scrub: Scrub = _as_it_is) -> Report | str:
     """
     Read a report's body.
 
@@ -98,16 +122,16 @@ def parse(body: bytes) -> Report | str:
     """
     if body.startswith(_BOM):
         body = body[len(_BOM) :]
-    report = parse_usual(body)
+    report = parse_usual(body, scrub)
     if report is not None:
         return report
     try:
-        return parse_carefully(body)
+        return parse_carefully(body, scrub)
     except Problem as problem:
-        return str(problem)
+        return problem.said(scrub)
 
 
-def parse_usual(body: bytes) -> Report | None:
+def parse_usual(body: bytes, scrub: Scrub = _as_it_is) -> Report | None:
     """The fast reader; None if the careful one must look."""
     try:
         # msgspec does not look into the members it skips.
@@ -122,12 +146,13 @@ def parse_usual(body: bytes) -> Report | None:
             tuple([_window("", each.start, each.duration) for each in usual.sleep]) if usual.sleep else (),
             usual.process,
             usual.server,
+            scrub,
         )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Problem):
         return None
 
 
-def parse_carefully(body: bytes) -> Report:
+def parse_carefully(body: bytes, scrub: Scrub = _as_it_is) -> Report:
     """
     The careful reader.
 
@@ -142,6 +167,7 @@ def parse_carefully(body: bytes) -> Report:
         _sleep(members.get("sleep")),
         members.get("process"),
         members.get("server"),
+        scrub,
     )
 
 
@@ -153,15 +179,16 @@ def _report(
     sleep: tuple[Window, ...],
     process: object,
     server: object,
+    scrub: Scrub,
 ) -> Report:
     return Report(
         ok=_status(status),
         lastrun=_instant(lastrun),
         frequency=10.0 if frequency is None else _minutes("frequency", frequency, MAX_FREQUENCY),
-        reason=None if reason is None else _text("reason", reason),
+        reason=None if reason is None else _text("reason", reason, scrub),
         sleep=sleep,
-        process=None if process is None else _text("process", process),
-        server=None if server is None else _text("server", server),
+        process=None if process is None else _text("process", process, scrub),
+        server=None if server is None else _text("server", server, scrub),
     )
 
 
@@ -177,14 +204,12 @@ def _json(body: bytes) -> object:
     except RecursionError:
         raise Problem("the body is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise Problem(
-            f"the body is not JSON: {error.msg} at character {error.pos}; it starts with {_shown(text)}"
-        ) from None
+        raise Problem(f"the body is not JSON: {error.msg} at character {error.pos}; it starts with ", text) from None
 
 
 def _object(value: object) -> Mapping[str, object]:
     if not isinstance(value, dict):
-        raise Problem(f"the body must be a JSON object, not {_shown(value)}")
+        raise Problem("the body must be a JSON object, not ", value)
     return value
 
 
@@ -244,8 +269,8 @@ def _minutes(member: str, value: object, most: float) -> float:
     return minutes
 
 
-def _text(member: str, value: object) -> str:
-    """A string, or a number as its text, cut."""
+def _text(member: str, value: object, scrub: Scrub) -> str:
+    """A string, or a number as its text, scrubbed and cut."""
     if not isinstance(value, str) or isinstance(value, _Constant):
         raise _wrong(member, "must be a string or a number", value)
     text = value[:LIMIT]
@@ -254,7 +279,9 @@ def _text(member: str, value: object) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise Problem(f"{member} contains half a surrogate pair") from None
-    return text
+    scrubbed = scrub(value)
+    # What moved up when a secret was taken out was not looked at.
+    return text if scrubbed is value else scrubbed[:LIMIT].encode("utf-8", "replace").decode("utf-8")
 
 
 def _sleep(value: object) -> tuple[Window, ...]:
@@ -266,7 +293,7 @@ def _sleep(value: object) -> tuple[Window, ...]:
     for index, each in enumerate(value):
         member = f"sleep[{index}]"
         if not isinstance(each, dict):
-            raise Problem(f"{member} must be an object with start and duration, not {_shown(each)}")
+            raise Problem(f"{member} must be an object with start and duration, not ", each)
         windows.append(_window(member, each.get("start"), each.get("duration")))
     return tuple(windows)
 
@@ -283,16 +310,16 @@ def _window(member: str, start: object, duration: object) -> Window:
 
 
 def _wrong(member: str, rule: str, value: object) -> Problem:
-    return Problem(f"{member} is missing" if value is None else f"{member} {rule}, not {_shown(value)}")
+    return Problem(f"{member} is missing") if value is None else Problem(f"{member} {rule}, not ", value)
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, scrub: Scrub) -> str:
     """A value as it may be quoted in a problem: on one line, and never much of it."""
     match value:
         case _Number() | _Constant():
-            return cut(value, _QUOTED)
+            return cut(scrub(value), _QUOTED)
         case str():
-            return f'"{cut(one_line(value[: _QUOTED + 1]), _QUOTED)}"'
+            return f'"{cut(one_line(scrub(value)[: _QUOTED + 1]), _QUOTED)}"'
         case None:
             return "null"
         case bool():

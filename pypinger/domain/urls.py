@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
 from hashlib import blake2b
 from ipaddress import IPv6Address
 from typing import NamedTuple
@@ -21,6 +22,9 @@ import msgspec
 
 #: The longest URL taken, in characters; what most servers take for a request line.
 MAX_LENGTH = 8192
+
+#: How many of the secrets that turn up while we run are kept in mind.
+MOST_ADDED = 8
 
 #: What stands in a text where a secret stood.
 MASK = "***"
@@ -200,16 +204,31 @@ class Secrets:
     Replaces secrets in texts by ``***``.
 
     A secret is also found percent-encoded, percent-decoded, escaped as in JSON, and, if it is ``user:password``, in
-    Base64 as HTTP Basic sends it. Secrets that overlap in a text are replaced as one.
+    Base64 as HTTP Basic sends it. Secrets that overlap in a text are replaced as one. Those that turn up while we run
+    (a token that was fetched) are added to it; the last few of them count.
 
     :param secrets: whole values; empty ones are ignored. A secret of a character or two would mask half of every
         text, which is what was asked for.
     """
 
-    __slots__ = ("_by_prefix", "_candidates", "_prefix_length")
+    __slots__ = ("_added", "_by_prefix", "_candidates", "_forms", "_prefix_length")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = sorted({form for secret in secrets if secret for form in _forms(secret)}, key=len, reverse=True)
+        self._added: deque[str] = deque(maxlen=MOST_ADDED)
+        self.change(secrets)
+
+    def change(self, secrets: Iterable[str]) -> None:
+        """From now on look for these, and still for those that were added."""
+        self._forms = {form for secret in secrets if secret for form in _forms(secret)}
+        self._prepare(self._forms.union(*map(_forms, self._added)))
+
+    def add(self, secret: str) -> None:
+        """Look for `secret` too; the oldest of too many that were added is forgotten."""
+        self._added.append(secret)
+        self._prepare(self._forms.union(*map(_forms, self._added)))
+
+    def _prepare(self, found: Collection[str]) -> None:
+        forms = sorted(found, key=len, reverse=True)
         self._prefix_length = size = min(map(len, forms), default=0)
         self._by_prefix: dict[str, list[str]] = {}
         for form in forms:
@@ -251,6 +270,7 @@ def _forms(secret: str) -> set[str]:
     encoded.add(quote_plus(secret, errors="replace"))
     forms = {secret, unquote(secret), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     forms |= encoded | {re.sub("%[0-9A-F]{2}", lambda escape: escape.group().lower(), form) for form in encoded}
-    if ":" in secret:
-        forms.add(b64encode(secret.encode("utf-8", "surrogatepass")).decode("ascii"))
+    for pair in (secret, unquote(secret)):
+        if ":" in pair:
+            forms.add(b64encode(pair.encode("utf-8", "surrogatepass")).decode("ascii"))
     return forms

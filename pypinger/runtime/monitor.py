@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -28,12 +29,12 @@ from pypinger.domain.judge import judge
 from pypinger.domain.model import (
     Alert,
     Check,
+    NoAnswer,
     Observation,
     Seconds,
     Task,
     TaskState,
 )
-from pypinger.domain.redaction import redact_finding, redact_observation
 from pypinger.domain.times import iso, span
 from pypinger.domain.urls import Secrets, label, task_id
 from pypinger.ports import Fetcher, Store, WallClock
@@ -275,16 +276,19 @@ class Monitor:
         task = watch.task
         watch.fetching = Deferred.fromCoroutine(self._fetch(watch))
         try:
-            observation = redact_observation(await watch.fetching, self._secrets)
+            observation = await watch.fetching
         except CancelledError:
             return
         finally:
             watch.fetching = None
         self._progress = self._reactor.seconds()
+        scrub = self._secrets.scrub
+        if isinstance(observation, NoAnswer):
+            observation = replace(observation, words=scrub(observation.words))
         if not await self._lookout.is_theirs(task, watch.origin, watch.began, observation):
             return
         now = self._now()
-        finding = redact_finding(report.read(observation), self._secrets)
+        finding = report.read(observation, scrub)
         verdict = judge(finding, task.grace, now)
         if self._log_judged:
             self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=verdict.kind.value)

@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Answer, Fault, Invalid, NoAnswer, Report, Reported, Window
+from pypinger.domain.model import Answer, Fault, Finding, Invalid, NoAnswer, Report, Reported, Window
 from pypinger.domain.report import Problem, parse, parse_carefully, parse_usual, read
+from pypinger.domain.urls import Secrets
 from tests.domain.strategies import thorough
 
 LASTRUN = "2026-11-03T21:55:00Z"
@@ -351,6 +352,52 @@ _reports = st.fixed_dictionaries(
 )
 
 
+class SecretTests(SynchronousTestCase):
+    """An endpoint may say our own secrets back to us."""
+
+    scrub = staticmethod(Secrets({"s3cret/word", "status"}).scrub)
+
+    def read(self, body: bytes) -> Finding:
+        return read(Answer(200, body, 0.0), self.scrub)
+
+    def test_every_text(self) -> None:
+        finding = self.read(body(reason="no s3cret/word", process="s3cret%2Fword", server="web1"))
+        assert isinstance(finding, Reported)
+        report = finding.report
+        self.assertEqual((report.reason, report.process, report.server), ("no ***", "***", "web1"))
+
+    def test_hidden_by_escapes(self) -> None:
+        finding = self.read(raw(r'"reason": "\u0073\u0033cret\/word"'))
+        assert isinstance(finding, Reported)
+        self.assertEqual(finding.report.reason, "***")
+
+    def test_no_half_is_left_at_a_cut(self) -> None:
+        for before in range(485, 502):
+            finding = self.read(body(reason="x" * before + "s3cret/word"))
+            assert isinstance(finding, Reported)
+            self.assertNotIn("s3", finding.report.reason or "")
+        for before in range(60, 84):
+            finding = self.read(body(frequency="x" * before + "s3cret/word"))
+            assert isinstance(finding, Invalid)
+            self.assertNotIn("s3", finding.problem)
+
+    def test_what_moves_up_is_text(self) -> None:
+        finding = self.read(raw(f'"reason": "{"s3cret/word" * 9}{"x" * 450}\\ud800"'))
+        assert isinstance(finding, Reported)
+        (finding.report.reason or "").encode()
+
+    def test_every_quoted_value(self) -> None:
+        for sent in (b"s3cret/word", b'"s3cret/word"', body(sleep=["s3cret/word"]), body(lastrun="s3cret/word")):
+            finding = self.read(sent)
+            assert isinstance(finding, Invalid)
+            self.assertIn("***", finding.problem)
+            self.assertNotIn("s3cret", finding.problem)
+
+    def test_nothing_else_is_touched(self) -> None:
+        self.assertEqual(self.read(body()), Reported(200, Report(True, INSTANT)))
+        self.assertEqual(self.read(b'{"lastrun": "now"}'), Invalid(200, "status is missing"))
+
+
 class AnyBodyTests(SynchronousTestCase):
     """Nothing raises, and the two readers agree."""
 
@@ -360,7 +407,7 @@ class AnyBodyTests(SynchronousTestCase):
         try:
             careful: Report | str = parse_carefully(body.removeprefix(b"\xef\xbb\xbf"))
         except Problem as problem:
-            careful = str(problem)
+            careful = problem.said(str)
         self.assertEqual(result, careful)
         if usual is not None:
             self.assertEqual(usual, careful)

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.urls import MASK, Secrets, label, origin, parse, task_id
+from pypinger.domain.urls import MASK, MOST_ADDED, Secrets, label, origin, parse, task_id
 from tests.domain.strategies import quick, thorough
 
 
@@ -152,6 +152,21 @@ class LabelTests(SynchronousTestCase):
 
 
 class SecretsTests(SynchronousTestCase):
+    def test_added(self) -> None:
+        secrets = Secrets({"hunter2"})
+        secrets.add("tok/en")
+        self.assertEqual(secrets.scrub("hunter2 tok%2Fen token"), "*** *** token")
+        secrets.change({"hunter3"})
+        self.assertEqual(secrets.scrub("hunter2 hunter3 tok/en"), "hunter2 *** ***")
+        secrets.change({"hunter2"})
+        for number in range(MOST_ADDED):
+            secrets.add(f"another-{number}")
+        self.assertEqual(secrets.scrub("hunter2 tok/en another-0"), "*** tok/en ***")
+
+    def test_basic_of_what_was_encoded(self) -> None:
+        sent = b64encode(b"user:p@ss").decode()
+        self.assertEqual(Secrets({"user:p%40ss"}).scrub(f"Basic {sent}"), "Basic ***")
+
     def test_nothing_to_do(self) -> None:
         text = "last ran 21:55:00 UTC"
         self.assertIs(Secrets().scrub(text), text)
