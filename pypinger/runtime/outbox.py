@@ -75,7 +75,7 @@ class Outbox:
         for notifier in notifiers:
             lane = before.pop(notifier.name, None)
             if lane is None:
-                lane = Lane(self._reactor, self._now, notifier, retry_for, group_wait, self._settle)
+                lane = self._make_lane(notifier, retry_for, group_wait)
             else:
                 lane.update(notifier, retry_for, group_wait)
             self._lanes[notifier.name] = lane
@@ -86,6 +86,17 @@ class Outbox:
         for name in self._parked.keys() & self._lanes.keys():
             for delivery in self._parked.pop(name):
                 self._queue(delivery)
+
+    def _make_lane(self, notifier: Notifier, retry_for: Seconds, group_wait: Seconds) -> Lane:
+        async def settle(delivery: Delivery, outcome: Outcome) -> None:
+            await self._settle(delivery, outcome)
+            if outcome is Outcome.RETRY and self._lanes.get(delivery.channel) is not lane:
+                # The channel was taken off while this one was under way; it may be on again.
+                self._board.undelivered -= 1
+                self._queue(delivery)
+
+        lane = Lane(self._reactor, self._now, notifier, retry_for, group_wait, settle)
+        return lane
 
     def address(self, alerts: Sequence[Alert]) -> tuple[Delivery, ...]:
         """One delivery per alert and channel, for the store to commit."""
@@ -131,9 +142,6 @@ class Outbox:
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome is not Outcome.RETRY:
             self._board.undelivered -= 1
-        elif delivery.channel not in self._lanes:
-            self._board.undelivered -= 1
-            self._queue(delivery)
         if outcome is Outcome.DEAD:
             self._board.dead += 1
         await self._store.settle(delivery, outcome)

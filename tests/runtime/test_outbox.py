@@ -159,6 +159,18 @@ class UpdateTests(OutboxCase):
             self.assertEqual(self.board.undelivered, 0)
             self.store = SlowStore()
 
+    def test_the_message_under_way_of_a_channel_that_came_back_meanwhile(self) -> None:
+        gate: Deferred[str] = Deferred()
+        self.slack.respond = lambda alert: gate
+        self.alert(make_alert(1))
+        self.outbox.update([], 86_400, 0)
+        fresh = FakeNotifier("slack")
+        self.outbox.update([fresh], 86_400, 0)
+        gate.errback(DeliveryError("down"))
+        self.world.pass_time(3)
+        self.assertEqual(len(fresh.sent), 1)
+        self.assertEqual(self.board.undelivered, 0)
+
     def test_what_was_committed_for_a_channel_that_has_gone_waits_in_the_store(self) -> None:
         alert = make_alert(1)
         deliveries = self.outbox.address((alert,))
