@@ -105,7 +105,7 @@ def unusable(path: str, error: sqlite3.Error) -> StoreError:
         return StoreError(f"[store] path {path}: it cannot be written ({words}); see to the disk")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return StoreError(
-            f"[store] path {path}: it cannot be written ({words}); let the user that runs Py Pinger write to it and"
+            f"[store] path {path}: it cannot be opened or written ({words}); let the user that runs Py Pinger write to it"
             " to its directory"
         )
     return damaged(path, words)

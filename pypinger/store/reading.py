@@ -161,9 +161,9 @@ class Reader:
             end,
         )
         runs = [run for run in earlier if run.last >= since]
+        runs += [_run(*row) for row in within]
         # Those that began earlier hold the open run too, if it is one of them.
         runs += [run for run in self._open(task) if start <= run.key < end]
-        runs += [_run(*row) for row in within]
         return sorted(runs, key=lambda run: run.key)
 
     def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:

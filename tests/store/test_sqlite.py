@@ -1,31 +1,416 @@
-"""The SQLite store: the contract, and that it goes on when its disk does not."""
+"""The SQLite store: the contract, and that it goes on when its process or its disk does not."""
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import subprocess
+import tempfile
+import threading
 import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 from twisted.internet import reactor
-from twisted.trial.unittest import TestCase
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs
+from twisted.python.runtime import platform
+from twisted.trial.unittest import SkipTest, TestCase
 
-from pypinger.ports import Store
+from pypinger.domain.model import Delivery, Kind, Outcome, TaskState
+from pypinger.ports import Span, Store, StoreError
+from pypinger.store import sqlite, writer
+from pypinger.store.reading import Reader
 from pypinger.store.sqlite import SqliteStore
-from tests.contracts.history import HistoryContract
-from tests.contracts.store import StoreContract
+from pypinger.store.tables import Tables
+from tests.contracts.history import NOW, HistoryContract, Story
+from tests.contracts.store import CHECK, STATE, TASK, StoreContract, alert
+from tests.store.test_database import python
+
+KILLED = """
+import sys, time
+from twisted.internet import reactor, task
+from twisted.internet.defer import Deferred
+from pypinger.domain.model import Delivery, TaskState
+from pypinger.store.sqlite import SqliteStore
+from tests.contracts.store import CHECK, TASK, OTHER, alert
+store = SqliteStore(reactor, time.time, sys.argv[1], keep_days=90)
+store.open()
+async def one(lane):
+    number = lane
+    while True:
+        await store.commit(TASK, TaskState(pings=number), CHECK, [Delivery(alert(number), "slack")])
+        sys.stdout.write(f"{number}\\n")
+        sys.stdout.flush()
+        store.note(OTHER, TaskState(pings=number), CHECK)
+        number += 10
+for lane in range(10):
+    Deferred.fromCoroutine(one(lane))
+reactor.run()
+"""
 
 
-class SqliteStoreTests(StoreContract, TestCase):
+def pause(seconds: float) -> Deferred[None]:
+    return deferLater(reactor, seconds)  # type: ignore[arg-type]
+
+
+class SqliteTestCase(TestCase):
     def setUp(self) -> None:
         self.path = self.mktemp()
 
-    def make(self) -> Store:
-        store = SqliteStore(reactor, time.time, self.path, keep_days=90)  # type: ignore[arg-type]
+    def store(self, path: str | None = None, now: Callable[[], float] = time.time, keep: float = 90) -> SqliteStore:
+        store = SqliteStore(reactor, now, path or self.path, keep_days=keep)  # type: ignore[arg-type]
         self.addCleanup(store.close)
         return store
 
+    async def until(self, condition: Callable[[], Any]) -> None:
+        for _ in range(3000):
+            if condition():
+                return
+            await pause(0.01)
+        raise AssertionError("it never came")
 
-class SqliteHistoryTests(HistoryContract, TestCase):
+    def connection(self, store: SqliteStore) -> sqlite3.Connection:
+        assert store._writer is not None
+        return store._writer._tables.connection
+
+    def rows(self, query: str) -> list[Any]:
+        with closing(sqlite3.connect(self.path)) as connection:
+            return connection.execute(query).fetchall()
+
+
+class SqliteStoreTests(StoreContract, SqliteTestCase):
+    def make(self) -> Store:
+        return self.store()
+
+
+class SqliteHistoryTests(HistoryContract, SqliteTestCase):
     def make(self) -> SqliteStore:
-        store = SqliteStore(reactor, time.time, self.mktemp(), keep_days=90)  # type: ignore[arg-type]
-        self.addCleanup(store.close)
+        store = self.store()
         store.open()
         return store
+
+
+class WritingTests(SqliteTestCase):
+    async def test_a_note_is_written_within_a_second_or_so(self) -> None:
+        store = self.store()
+        store.open()
+        store.note(TASK, STATE, CHECK)
+        await self.until(lambda: self.rows("SELECT url FROM task") == [(TASK.url,)])
+
+    async def test_what_is_not_text_is_kept_as_well_as_can_be(self) -> None:
+        store = self.store()
+        store.open()
+        odd = Delivery(alert(1), "slack", words="no \ud800")
+        state = TaskState(verdict=CHECK.verdict.__class__(Kind.LATE, "late \udfff"))
+        await store.commit(TASK, state, CHECK, [odd])
+        await store.close()
+        kept = self.store().open()
+        verdict = kept.states[TASK.url].verdict
+        assert verdict is not None
+        self.assertEqual((verdict.explanation, kept.deliveries[0].words), ("late ?", "no ?"))
+
+    async def test_a_call_that_cannot_be_recorded_holds_nothing_up(self) -> None:
+        store = self.store()
+        store.open()
+        store.blind(float("-inf"), float("inf"))
+        await store.commit(TASK, STATE, CHECK, [])
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
+        await store.close()
+        self.assertEqual(self.store().open().states, {TASK.url: STATE})
+
+    async def test_closed(self) -> None:
+        store = self.store()
+        await store.close()
+        store.open()
+        await store.close()
+        await store.close()
+        store.note(TASK, STATE, CHECK)
+        store.blind(1.0, 2.0)
+        await store.commit(TASK, STATE, CHECK, [])
+        with self.assertRaises(StoreError):
+            await store.runs(TASK.url)
+        self.assertEqual(self.store().open().states, {})
+
+    async def test_many_who_wait_go_on_in_order_a_few_at_a_time(self) -> None:
+        store = self.store()
+        store.open()
+        turns: list[int] = []
+        turn = [0]
+
+        def tick() -> None:
+            turn[0] += 1
+            if len(turns) < 200:
+                reactor.callLater(0, tick)  # type: ignore[attr-defined]
+
+        async def one(number: int) -> None:
+            await store.enqueue([Delivery(alert(number), "slack")])
+            turns.append(turn[0])
+            order.append(number)
+
+        order: list[int] = []
+        with self.connection(store) as connection:
+            # Nothing is written until all of them wait.
+            connection.execute("BEGIN IMMEDIATE")
+            waiting = [Deferred.fromCoroutine(one(number)) for number in range(200)]
+            connection.execute("ROLLBACK")
+        tick()
+        for each in waiting:
+            await each
+        self.assertEqual(order, list(range(200)))
+        self.assertLessEqual(max(turns.count(each) for each in turns), 2 * sqlite.TURN)
+
+    async def test_a_hundred_that_wait_for_nobody_at_closing(self) -> None:
+        store = self.store()
+        store.open()
+        waiting = [Deferred.fromCoroutine(store.enqueue([Delivery(alert(number), "slack")])) for number in range(100)]
+        await store.close()
+        self.assertTrue(all(each.called for each in waiting))
+        self.assertEqual(len(self.store().open().deliveries), 100)
+
+
+class RestartTests(SqliteTestCase):
+    async def test_the_time_between_is_blind(self) -> None:
+        clock = [NOW]
+        store = self.store(now=lambda: clock[0])
+        self.assertIsNone(store.open().last_alive)
+        story = Story(store)
+        await story.check(NOW)
+        await story.check(NOW + 60)
+        clock[0] = NOW + 100
+        await store.close()
+        clock[0] = NOW + 3700
+        again = self.store(now=lambda: clock[0])
+        self.assertEqual(again.open().last_alive, NOW + 100)
+        self.assertEqual(list(await again.blind_times(0.0, NOW * 2)), [Span(NOW + 100, NOW + 3700)])
+        story.store = again
+        await story.check(NOW + 3720, Kind.LATE)
+        await story.check(NOW + 3840)
+        # 60 and 40 s before, 20 s after, then 2 min late.
+        self.assertEqual((await again.uptime(TASK.url, NOW + 3840))["24h"], 0.5)
+
+    async def test_the_clock_was_set_back_between(self) -> None:
+        store = self.store(now=lambda: NOW)
+        store.open()
+        await store.close()
+        again = self.store(now=lambda: NOW - 3600)
+        self.assertEqual(again.open().last_alive, NOW)
+        self.assertEqual(list(await again.blind_times(0.0, NOW * 2)), [])
+
+    async def test_the_pulse(self) -> None:
+        self.patch(writer, "PULSE", 0.0)
+        self.patch(writer, "BATCH", 0.01)
+        clock = [NOW]
+        store = self.store(now=lambda: clock[0])
+        store.open()
+        clock[0] = NOW + 50
+        await self.until(lambda: self.rows("SELECT alive FROM life") == [((NOW + 50) * 1000,)])
+
+    async def test_an_incident_and_a_run_go_on(self) -> None:
+        store = self.store()
+        store.open()
+        story = Story(store)
+        await story.check(NOW, Kind.LATE, incident=STATE.incident, alerts=(alert(1),))
+        await story.check(NOW + 60, Kind.LATE, incident=STATE.incident)
+        await store.close()
+        again = story.store = self.store()
+        again.open()
+        await story.check(NOW + 120, Kind.LATE, incident=STATE.incident)
+        await story.check(NOW + 180)
+        (incident,) = await again.incidents()
+        self.assertEqual((incident.opened, incident.ended), (NOW, NOW + 180))
+        runs = await again.runs(TASK.url)
+        self.assertEqual([(run.first, run.count) for run in runs], [(NOW + 180, 1), (NOW, 3)])
+        (change,) = await again.verdicts(TASK.url, limit=1)
+        self.assertEqual(change.kind, Kind.OK)
+
+    def test_killed_in_the_middle_of_it(self) -> None:
+        for lines in (1, 57, 211):
+            path = self.mktemp()
+            process = python(KILLED, path)
+            assert process.stdout is not None
+            said = [process.stdout.readline() for _ in range(lines)]
+            process.kill()
+            said += process.communicate()[0].splitlines(keepends=True)
+            told = {f"{int(line):016x}" for line in said if line.endswith("\n")}
+            self.assertGreaterEqual(len(told), lines)
+            kept = self.store(path).open()
+            self.assertLessEqual(told, {each.alert.id for each in kept.deliveries})
+            self.assertIn(f"{kept.states[TASK.url].pings:016x}", {each.alert.id for each in kept.deliveries})
+
+
+class TroubleTests(SqliteTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(writer, "RETRY", 0.05)
+        self.patch(writer, "BATCH", 0.02)
+
+    async def goes_on(self, store: SqliteStore, fill: Callable[[], None], empty: Callable[[], None]) -> str:
+        """Everything goes on while the disk is full, and is caught up with; returns the words."""
+        await store.commit(TASK, TaskState(pings=1), CHECK, [Delivery(alert(1), "slack")])
+        with capturedLogs() as logs:
+            fill()
+            number = 1
+            while store.trouble() is None:
+                number += 1
+                await store.enqueue([Delivery(alert(number), "slack")])
+            words = store.trouble()
+            assert words is not None
+            await store.settle(Delivery(alert(1), "slack", 1), Outcome.SENT)
+            await store.settle(Delivery(alert(2), "slack", 1), Outcome.RETRY)
+            await store.settle(Delivery(alert(2), "slack", 2), Outcome.SENT)
+            await store.settle(Delivery(alert(2), "slack", 3), Outcome.RETRY)
+            for pings in range(2, 50):
+                store.note(TASK, TaskState(pings=pings), CHECK)
+            await pause(0.3)
+            self.assertIsNotNone(store.trouble())
+            empty()
+            await self.until(lambda: store.trouble() is None)
+        said = [each["log_format"] for each in logs if "the store" in (each["log_format"] or "")]
+        self.assertEqual([line[:24] for line in said], ["the store cannot be writ", "the store can be written"])
+        await store.close()
+        kept = self.store(store._path).open()
+        self.assertEqual(kept.states, {TASK.url: TaskState(pings=49)})
+        expected = [f"{each:016x}" for each in range(3, number + 1)]
+        self.assertEqual([each.alert.id for each in kept.deliveries], expected)
+        return words
+
+    async def test_as_many_pages_as_there_may_be(self) -> None:
+        store = self.store()
+        store.open()
+        connection = self.connection(store)
+
+        def fill() -> None:
+            connection.execute("PRAGMA max_page_count = 1")
+
+        def empty() -> None:
+            connection.execute("PRAGMA max_page_count = 1000000")
+
+        words = await self.goes_on(store, fill, empty)
+        self.assertEqual(words, "the store cannot be written: database or disk is full")
+
+    def small_disk(self) -> Path:
+        if not platform.isLinux() or os.getuid():
+            raise SkipTest("only root can mount a small disk")
+        directory = Path(tempfile.mkdtemp(prefix="pypinger-disk-"))
+        self.addCleanup(directory.rmdir)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", directory], check=False)
+        if mounted.returncode:
+            raise SkipTest("a small disk cannot be mounted here")
+        self.addCleanup(subprocess.run, ["umount", directory], check=True)
+        return directory
+
+    async def test_a_full_disk(self) -> None:
+        directory = self.small_disk()
+        store = self.store(str(directory / "pypinger.sqlite"))
+        store.open()
+        ballast = directory / "ballast"
+
+        def fill() -> None:
+            with ballast.open("wb", buffering=0) as file:
+                try:
+                    while file.write(b"x" * 4096):
+                        pass
+                except OSError:
+                    pass
+
+        words = await self.goes_on(store, fill, ballast.unlink)
+        self.assertIn("disk", words)
+
+    async def test_reading_goes_on(self) -> None:
+        store = self.store()
+        store.open()
+        story = Story(store)
+        await story.check(NOW)
+        self.connection(store).execute("PRAGMA query_only = 1")
+        await story.check(NOW + 60, Kind.LATE)
+        self.assertIn("readonly", store.trouble() or "")
+        self.assertEqual(len(await store.runs(TASK.url)), 1)
+
+    async def test_trouble_to_the_end(self) -> None:
+        store = self.store()
+        store.open()
+        self.connection(store).execute("PRAGMA query_only = 1")
+        await store.commit(TASK, STATE, CHECK, [])
+        with capturedLogs() as logs:
+            await store.close()
+        self.assertIn("could not be written to the end", str([each["log_format"] for each in logs]))
+
+    async def test_a_disk_that_does_not_answer(self) -> None:
+        self.patch(sqlite, "PATIENCE", 0.2)
+        store = self.store()
+        store.open()
+        answers = threading.Event()
+        self.addCleanup(answers.set)
+        write = Tables.write
+
+        def slow(*args: Any, **kwargs: Any) -> None:
+            answers.wait(30)
+            write(*args, **kwargs)
+
+        self.patch(Tables, "write", slow)
+        early = Deferred.fromCoroutine(store.commit(TASK, TaskState(pings=1), CHECK, []))
+        await pause(0.1)
+        await store.commit(TASK, TaskState(pings=2), CHECK, [Delivery(alert(1), "slack")])
+        await early
+        self.assertIn("has not answered", store.trouble() or "")
+        self.patch(sqlite, "QUEUE", 1)
+        store.note(TASK, TaskState(pings=3), CHECK)
+        answers.set()
+        await self.until(lambda: store.trouble() is None)
+        await store.close()
+        kept = self.store().open()
+        self.assertEqual((len(kept.deliveries), kept.states[TASK.url].pings), (1, 2))
+
+    async def test_closing_does_not_wait_for_ever(self) -> None:
+        self.patch(sqlite, "CLOSING", 0.1)
+        store = self.store()
+        store.open()
+        answers = threading.Event()
+        self.patch(Tables, "write", lambda *args, **kwargs: answers.wait(30))
+        waiting = Deferred.fromCoroutine(store.commit(TASK, STATE, CHECK, []))
+        with capturedLogs() as logs:
+            await store.close()
+        self.assertIn("could not be closed", str([each["log_format"] for each in logs]))
+        self.assertTrue(waiting.called)
+        answers.set()
+        await self.until(lambda: not any(each.name == "pypinger-writer" for each in threading.enumerate()))
+        await pause(0)
+
+    async def test_the_writer_dies(self) -> None:
+        store = self.store()
+        store.open()
+
+        def die(*_: object) -> None:
+            raise SystemExit
+
+        store._recorder.add_blind = die  # type: ignore[method-assign]
+        store.blind(1.0, 2.0)
+        await self.until(store.trouble)
+        self.assertIn("its writer has died", store.trouble() or "")
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+        await store.commit(TASK, STATE, CHECK, [])
+
+
+class ReaderTests(SqliteTestCase):
+    def test_no_database(self) -> None:
+        with self.assertRaises(StoreError):
+            Reader(self.path)
+
+    async def test_beside_a_store(self) -> None:
+        store = self.store()
+        store.open()
+        await Story(store).check(NOW)
+        reader = Reader(self.path)
+        self.addCleanup(reader.close)
+        self.assertEqual(len(reader.runs(TASK.url)), 1)
+
+    async def test_a_database_that_is_not_ours(self) -> None:
+        sqlite3.connect(self.path).close()
+        reader = Reader(self.path)
+        self.addCleanup(reader.close)
+        with self.assertRaises(StoreError):
+            reader.runs(TASK.url)
