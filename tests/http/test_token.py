@@ -73,6 +73,17 @@ class Tokens(SynchronousTestCase):
         self.assertIn(b"\r\nX-Token: abc\r\n", asked)
         self.assertEqual(REPORT, self.observed(running).body)
 
+    def test_learned(self) -> None:
+        """What a login gives is a secret from then on."""
+        secrets: list[str] = []
+        bench = Bench(token=LOGIN, learned=secrets.append)
+        running = bench.fetch(task())
+        bench.connect().arrives(token("abc"))
+        self.assertEqual(["abc"], secrets)
+        bench.connect().arrives(answer())
+        self.assertEqual(Answer, type(self.observed(running)))
+        bench.close()
+
     def test_one_login_for_all(self) -> None:
         checks = [self.bench.fetch(task(port)) for port in range(1, 51)]
         self.log_in(token("abc"))
