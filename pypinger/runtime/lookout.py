@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain.incidents import daemon_alert
-from pypinger.domain.model import Event, Fault, NoAnswer, Observation, Seconds, Task
+from pypinger.domain.model import Event, Fault, NoAnswer, Seconds, Task
 from pypinger.domain.times import span
 from pypinger.ports import Store, WallClock
 from pypinger.runtime.board import Board
@@ -59,30 +59,34 @@ class Lookout:
         self._words = ""
         board.add_source(self._trouble)
 
-    async def is_theirs(self, task: Task, origin: str, began: Seconds, observation: Observation) -> bool:
+    def answered(self, origin: str) -> None:
+        """An HTTP answer came from there, whatever it said."""
+        self._sight.answered(origin, self._reactor.seconds())
+        if not self._sight.blind and (self._suspicions or self._board.blind is not None):
+            self._resolve(True)
+            self._see_again()
+
+    async def is_theirs(self, task: Task, origin: str, began: Seconds, failure: NoAnswer) -> bool:
         """
-        Decide whether the task answers for what was observed, or we do.
+        Decide whether the task answers for its failure, or we do.
 
         :param began: when the check began, on the reactor's clock.
         """
         now = self._reactor.seconds()
-        if not isinstance(observation, NoAnswer) or observation.fault in _REACHED:
-            self._sight.answered(origin, now)
-            if not self._sight.blind:
-                self._resolve(True)
-                self._see_again()
+        if failure.fault in _REACHED:
+            self.answered(origin)
             return True
-        if observation.fault is Fault.OWN:
+        if failure.fault is Fault.OWN:
             self._sight.own_fault(now)
-            self._go_blind(observation.words)
+            self._go_blind(failure.words)
             return False
-        if observation.fault not in _UNREACHED:
+        if failure.fault not in _UNREACHED:
             return not self._sight.blind
         match self._sight.failed(origin, began, now, task.interval):
             case View.SUSPECT:
                 return await self._suspect(task.timeout + PROBE_SLACK)
             case View.OURS:
-                self._go_blind(f"nothing that answered until now does, for example: {observation.words}")
+                self._go_blind(f"nothing that answered until now does, for example: {failure.words}")
                 return False
         return True
 

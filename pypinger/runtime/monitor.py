@@ -12,11 +12,15 @@ the timer anew, so that nothing is missed. A reminder, too, waits for a check un
 
 A check has two halves. The first (waiting for a place, fetching) may be cancelled at any time. The second (judging,
 recording) is never cancelled: once an alert is committed, the outbox must hear of it.
+
+This is the road that everything takes all day, so it is made of one Deferred: plain coroutines below it, and no call
+back to wait for where nothing has to be waited for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -189,7 +193,7 @@ class Monitor:
         hanging = [
             watch
             for watch in self._watches.values()
-            if watch.fetching is not None and now - watch.began > watch.task.timeout + STUCK
+            if watch.fetching and now - watch.began > watch.task.timeout + STUCK
         ]
         if hanging:
             return f"{len(hanging)} checks are stuck, that of {hanging[0].task.name} for {span(now - hanging[0].began)}"
@@ -212,7 +216,7 @@ class Monitor:
         if before.interval != task.interval:
             self._quiet(watch, cancel=False)
             self._schedule(watch, max(0.0, watch.began + task.interval - self._reactor.seconds()))
-        if watch.running is None:
+        if not watch.busy:
             self._arm(watch)
 
     def _end(self, watch: Watch) -> None:
@@ -240,53 +244,64 @@ class Monitor:
                 call.cancel()
         if watch.loop is not None and watch.loop.running:
             watch.loop.stop()
-        if cancel and watch.fetching is not None:
-            watch.fetching.cancel()
+        if cancel and watch.fetching and watch.running is not None:
+            watch.running.cancel()
 
     def _probe(self, origins: Iterable[str]) -> None:
         for each in origins:
-            idle = next((watch for watch in self._by_origin.get(each, ()) if watch.running is None), None)
+            idle = next((watch for watch in self._by_origin.get(each, ()) if not watch.busy), None)
             if idle is not None:
                 self._begin(idle)
 
     def _begin(self, watch: Watch) -> Deferred[None] | None:
         """Begin a check unless one is under way: see Note [One check at a time]."""
-        if watch.running is not None or watch.gone or self._stopping:
+        if watch.busy or watch.gone or self._stopping:
             return None
         watch.began = self._reactor.seconds()
         # A check that comes to no verdict must not be repeated at once.
         watch.rest = watch.began + watch.task.interval
         return self._run(watch, self._check(watch))
 
-    def _run(self, watch: Watch, work: Coroutine[Deferred[object], object, None]) -> Deferred[None]:
-        """Let nothing else touch the task until `work` is done; whatever it raises, the loop goes on."""
-        running = watch.running = Deferred()
-        working = Deferred.fromCoroutine(work)
-        working.addErrback(lambda failure: self._log.failure("checking {task}", failure, task=watch.task.name))
-        working.addBoth(self._over, watch, running)
+    def _run(self, watch: Watch, work: Coroutine[Deferred[Any], Any, None]) -> Deferred[None] | None:
+        """
+        Let nothing else touch the task until `work` is done.
+
+        :returns: fires with None then, whatever happened; None if it is done already.
+        """
+        watch.busy = True
+        running = Deferred.fromCoroutine(self._work(watch, work))
+        if not watch.busy:
+            return None
+        watch.running = running
         return running
 
-    def _over(self, _: object, watch: Watch, running: Deferred[None]) -> None:
-        watch.running = None
+    async def _work(self, watch: Watch, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        try:
+            await work
+        except CancelledError:
+            pass
+        except Exception:
+            # Whatever it is, the loop goes on.
+            self._log.failure("checking {task}", task=watch.task.name)
+        finally:
+            watch.busy = watch.fetching = False
+            watch.running = None
         self._arm(watch)
-        running.callback(None)
 
     async def _check(self, watch: Watch) -> None:
         """One check, from the wire to the store."""
         task = watch.task
-        watch.fetching = Deferred.fromCoroutine(self._fetch(watch))
-        try:
-            observation = await watch.fetching
-        except CancelledError:
-            return
-        finally:
-            watch.fetching = None
+        watch.fetching = True
+        observation = await self._fetch(watch)
+        watch.fetching = False
         self._progress = self._reactor.seconds()
         scrub = self._secrets.scrub
         if isinstance(observation, NoAnswer):
             observation = replace(observation, words=scrub(observation.words))
-        if not await self._lookout.is_theirs(task, watch.origin, watch.began, observation):
-            return
+            if not await self._lookout.is_theirs(task, watch.origin, watch.began, observation):
+                return
+        else:
+            self._lookout.answered(watch.origin)
         now = self._now()
         finding = report.read(observation, scrub)
         verdict = judge(finding, task.grace, now)
@@ -304,14 +319,16 @@ class Monitor:
 
     async def _fetch(self, watch: Watch) -> Observation:
         """Wait for a place, then fetch; waiting is not part of the task's timeout (contract, section 3)."""
-        await self._places.take()
+        places = self._places
+        if not places.take_free():
+            await places.take()
         try:
             if self._stopping or watch.gone:
                 raise CancelledError
             watch.began = self._reactor.seconds()
             return await self._fetcher.fetch(watch.task)
         finally:
-            self._places.leave()
+            places.leave()
 
     async def _remind(self, watch: Watch) -> None:
         state, alerts = incidents.remind(watch.task, watch.state, self._now())
@@ -336,25 +353,35 @@ class Monitor:
 
     def _arm(self, watch: Watch) -> None:
         """Set the timer for the next moment at which something is due."""
-        if watch.timer is not None and watch.timer.active():
-            watch.timer.cancel()
-        watch.timer = None
-        verdict = watch.state.verdict
-        if self._stopping or watch.gone or verdict is None:
+        delay = self._until_due(watch)
+        timer = watch.timer
+        if delay is None:
+            if timer is not None and timer.active():
+                timer.cancel()
             return
+        if timer is None or not timer.active():
+            watch.timer = self._reactor.callLater(delay, self._ring, watch)
+        elif abs(timer.getTime() - self._reactor.seconds() - delay) > MARGIN / 2:
+            timer.reset(delay)
+
+    def _until_due(self, watch: Watch) -> Seconds | None:
+        """How many seconds to wait until a check or a reminder is due that the loop does not know of; None: never."""
+        state = watch.state
+        verdict = state.verdict
+        if self._stopping or watch.gone or verdict is None:
+            return None
+        due = float("inf")
         now = self._now()
-        delays = []
         if verdict.next_change is not None:
-            rest = watch.rest - self._reactor.seconds()
-            delays.append(max(verdict.next_change + MARGIN - now, rest))
-        reminder = incidents.next_reminder(watch.task, watch.state)
-        if reminder is not None:
-            delays.append(reminder + MARGIN - now)
-        if delays:
-            watch.timer = self._reactor.callLater(max(0.0, min(delays)), self._ring, watch)
+            due = max(verdict.next_change + MARGIN - now, watch.rest - self._reactor.seconds())
+        if state.incident is not None:
+            reminder = incidents.next_reminder(watch.task, state)
+            if reminder is not None:
+                due = min(due, reminder + MARGIN - now)
+        return None if due == float("inf") else max(0.0, due)
 
     def _ring(self, watch: Watch) -> None:
-        if watch.running is not None:
+        if watch.busy:
             return
         now = self._now()
         verdict = watch.state.verdict
@@ -369,5 +396,5 @@ class Monitor:
 
     def _rearm(self) -> None:
         for watch in self._watches.values():
-            if watch.running is None:
+            if not watch.busy:
                 self._arm(watch)

@@ -19,10 +19,16 @@ class Places:
         self._taken = 0
         self._waiting: deque[Deferred[None]] = deque()
 
-    async def take(self) -> None:
-        """Wait for a place and take it; first come, first served. Cancelling gives up waiting."""
+    def take_free(self) -> bool:
+        """Take a place if one is free."""
         if self._taken < self.limit and not self._waiting:
             self._taken += 1
+            return True
+        return False
+
+    async def take(self) -> None:
+        """Wait for a place and take it; first come, first served. Cancelling gives up waiting."""
+        if self.take_free():
             return
         turn: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(turn)

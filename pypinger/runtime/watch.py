@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
-from pypinger.domain.model import Observation, Seconds, Task, TaskState
+from pypinger.domain.model import Seconds, Task, TaskState
 from pypinger.domain.urls import origin
 
 
@@ -16,14 +16,27 @@ class Watch:
     """
     A task under watch.
 
-    :ivar running: fires when the check under way is over; None while there is none.
-    :ivar fetching: the half of it that may be cancelled.
+    :ivar busy: whether a check or a reminder is under way; `running` fires when it is over.
+    :ivar fetching: whether it is in the half that may be cancelled.
     :ivar began: when the latest check began, in seconds on the reactor's clock.
     :ivar gone: whether it was removed from the configuration.
     :ivar rest: until when the timer must not check it again, in seconds on the reactor's clock.
     """
 
-    __slots__ = ("began", "fetching", "first", "gone", "loop", "origin", "rest", "running", "state", "task", "timer")
+    __slots__ = (
+        "began",
+        "busy",
+        "fetching",
+        "first",
+        "gone",
+        "loop",
+        "origin",
+        "rest",
+        "running",
+        "state",
+        "task",
+        "timer",
+    )
 
     def __init__(self, task: Task, state: TaskState) -> None:
         self.task = task
@@ -32,8 +45,9 @@ class Watch:
         self.loop: LoopingCall | None = None
         self.first: IDelayedCall | None = None
         self.timer: IDelayedCall | None = None
+        self.busy = False
         self.running: Deferred[None] | None = None
-        self.fetching: Deferred[Observation] | None = None
+        self.fetching = False
         self.began: Seconds = 0.0
         self.rest: Seconds = 0.0
         self.gone = False
