@@ -8,6 +8,7 @@ is made, and Klein by no other module.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -20,18 +21,29 @@ from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from pypinger.domain.model import Status
-from pypinger.ports import Board, WallClock
-from pypinger.web import api, assets, pages
-from pypinger.web.door import NO_STORE, Door, refuse
+from pypinger.ports import Board, Entry, History, StoreError, WallClock
+from pypinger.web import api, assets, badge, detail, feed, pages, view
+from pypinger.web.archive import Archive
+from pypinger.web.door import Door, refuse
+from pypinger.web.figures import FigureCache
+from pypinger.web.listing import Listing
+from pypinger.web.live import EventStream
 from pypinger.web.lookup import TaskLookup
+from pypinger.web.metrics import Metrics
 from pypinger.web.negotiate import prefers_html
-from pypinger.web.rendered import Rendered, in_slices
+from pypinger.web.query import BadQuery
+from pypinger.web.rendered import Rendered
+from pypinger.web.replies import HTML, JSON, answer, problem, renewable
 from pypinger.web.rows import row
 from pypinger.web.server import Site
+from pypinger.web.v1 import Api, NotFound
 
-_HTML = b"text/html; charset=utf-8"
-_JSON = b"application/json"
 _TASK = "/task/"
+_BADGE = "/badge/"
+_API = "/api/v1/"
+_FEED = "feed.atom"
+
+_BADGE_FORM = re.compile(r"(?P<task>.+)\.(?P<form>svg|json)(?:\?[^?]*)?")
 
 _log = Logger()
 
@@ -41,7 +53,10 @@ class Routes:
     What each path answers.
 
     :param board: where everything stands.
+    :param history: what was kept of the past; without it the pages show the present alone.
     :param root: the path of the overview as browsers see it, for links from paths of unknown depth; ends with a slash.
+    :param home: the overview's whole address where it is known, else its path; ends with a slash.
+    :param stream: tells of changes.
     :param reactor: gets its turn while long pages are made.
     """
 
@@ -49,7 +64,17 @@ class Routes:
     # Otherwise "/task//x" is redirected to whatever host the request named.
     app.url_map.merge_slashes = False
 
-    def __init__(self, board: Board, now: WallClock, root: str, reactor: IReactorTime) -> None:
+    def __init__(
+        self,
+        board: Board,
+        now: WallClock,
+        *,
+        history: History | None,
+        root: str,
+        home: str,
+        stream: EventStream,
+        reactor: IReactorTime,
+    ) -> None:
         self._board = board
         self._now = now
         self._root = root
@@ -57,62 +82,109 @@ class Routes:
         self._lookup = TaskLookup(board)
         self._assets = assets.load()
         self._links = {name: asset.path for name, asset in self._assets.items()}
-        self._json = Rendered(api.task_row)
-        self._rows = Rendered(row)
+        self._history = history
+        self._home = home
+        self._stream = stream
+        self._listing = Listing(board, reactor)
+        self._archive = Archive(history, now)
+        self._metrics = Metrics(board, stream, reactor)
+        self._api = Api(board, self._archive, self._listing.row, root)
+        self._searched = Rendered(view.haystack)
+        self._figures = FigureCache(history, now, reactor)
 
     @app.route("/")
     async def overview(self, request: Request) -> bytes:
         """All tasks."""
-        entries = self._board.entries()
         if not _wants_html(request):
-            self._json.keep_only(entries)
-            rows = await in_slices(self._json.of, entries, self._reactor)
-            return _answer(request, _JSON, api.overview(rows, self._board.daemon()))
-        self._rows.keep_only(entries)
+            return renewable(request, JSON, *await self._listing.overview())
+        entries = self._board.entries()
+        self._searched.keep_only(entries)
+        self._figures.keep_only(entries)
+        selection = view.select(entries, view.read(request.args), self._searched.of)
+        complete = await self._figures.renew(selection.entries)
         now = self._now()
-        groups = {
-            status: await in_slices(
-                lambda entry: self._rows.of(entry).html(now),
-                [entry for entry in entries if entry.state.status is status],
-                self._reactor,
-            )
-            for status in pages.GROUPS
+        rows = {
+            group.key: [row(entry, self._figures.of(entry), now) for entry in group.entries]
+            for group in selection.groups
         }
-        _renew(request)
-        return _answer(request, _HTML, await pages.overview(request, groups, self._board.daemon(), now, self._links))
+        page = await pages.overview(
+            request, entries, selection, rows, self._board.daemon(), now, self._links, complete=complete
+        )
+        return renewable(request, HTML, page)
 
     @app.route(f"{_TASK}<path:sent>")
     async def task(self, request: Request, sent: str) -> bytes:
-        """One task, by its id or its URL."""
+        """One task, by its id or its URL, or one of the parts of what is known of it."""
         # The query belongs to the task's URL, so the request's whole target counts.
-        entry = self._lookup.find(request.uri.decode("ascii")[len(_TASK) :])
-        if entry is None:
+        found = self._lookup.find_part(_after(_TASK, request), (*Archive.PARTS, _FEED))
+        if found is None:
             return await self._not_found(request, "No task with this address is watched here.")
+        entry = found.entry
+        if found.part == _FEED:
+            return await self._incidents_feed(request, entry)
+        if found.part:
+            link = "" if found.bare else f"{self._root}task/{entry.task.id}/{found.part}"
+            return renewable(request, JSON, await self._archive.part(found.part, entry.task.url, found.query, link))
         if entry.state.status is Status.ERROR:
             request.setResponseCode(HTTPStatus.INTERNAL_SERVER_ERROR)
         if not _wants_html(request):
-            return _answer(request, _JSON, api.one_task(self._json.of(entry)))
-        _renew(request)
-        root = self._root_from(request)
-        return _answer(request, _HTML, await pages.task_page(request, entry, self._now(), root, self._links))
+            return renewable(request, JSON, api.one_task(self._listing.row(entry)))
+        now, root = self._now(), self._root_from(request)
+        past = await detail.remembered(self._history, entry, now)
+        return renewable(request, HTML, await detail.task_page(request, entry, past, now, root, self._links))
 
     @app.route("/healthz")
     def healthz(self, request: Request) -> bytes:
         """Whether the process serves."""
-        return _answer(request, _JSON, b'{"status":"ok"}')
+        return answer(request, JSON, b'{"status":"ok"}')
 
     @app.route("/readyz")
     def readyz(self, request: Request) -> bytes:
         """Whether every task has been checked since the start."""
         if self._board.daemon().ready:
-            return _answer(request, _JSON, b'{"status":"ready"}')
+            return answer(request, JSON, b'{"status":"ready"}')
         request.setResponseCode(HTTPStatus.SERVICE_UNAVAILABLE)
-        return _answer(request, _JSON, b'{"status":"starting"}')
+        return answer(request, JSON, b'{"status":"starting"}')
 
     @app.route("/status")
     def status(self, request: Request) -> bytes:
         """Py Pinger's report on itself."""
-        return _answer(request, _JSON, api.own_report(self._board.daemon()))
+        return answer(request, JSON, api.own_report(self._board.daemon()))
+
+    @app.route(f"{_API}<path:target>")
+    async def interface(self, request: Request, target: str) -> bytes:
+        """The API for programs."""
+        return renewable(request, JSON, await self._api.answer(_after(_API, request)))
+
+    @app.route("/events")
+    async def events(self, request: Request) -> bytes:
+        """The stream of changes."""
+        return await self._stream.follow(request)
+
+    @app.route(f"{_BADGE}<path:sent>")
+    async def badge(self, request: Request, sent: str) -> bytes:
+        """One task's badge, by its id or its URL."""
+        match = _BADGE_FORM.fullmatch(_after(_BADGE, request))
+        if match is None:
+            return await self._not_found(request, "There is no such page.")
+        entry = self._lookup.find(match["task"])
+        if entry is None:
+            request.setResponseCode(HTTPStatus.NOT_FOUND)
+        if match["form"] == "json":
+            return renewable(request, JSON, badge.shield(entry))
+        return renewable(request, b"image/svg+xml", badge.svg(entry))
+
+    @app.route(f"/{_FEED}")
+    async def feed(self, request: Request) -> bytes:
+        """The incidents of all tasks."""
+        return await self._incidents_feed(request, None)
+
+    @app.route("/metrics")
+    async def metrics(self, request: Request) -> bytes:
+        """For Prometheus."""
+        request.setHeader(b"Vary", b"Accept")
+        media_type, text = await self._metrics.text(_accept(request))
+        return answer(request, media_type.encode("ascii"), text)
 
     @app.route("/static/<name>")
     async def static(self, request: Request, name: str) -> bytes:
@@ -120,7 +192,7 @@ class Routes:
         asset = self._assets.get(name)
         if asset is None:
             return await self._not_found(request, "There is no such page.")
-        body = _answer(request, asset.media_type.encode("ascii"), asset.content)
+        body = renewable(request, asset.media_type.encode("ascii"), asset.content)
         request.setHeader(b"Cache-Control", b"public, max-age=86400")
         return body
 
@@ -129,18 +201,40 @@ class Routes:
         """No route has this path; Klein's own answer might redirect."""
         return await self._not_found(request, "There is no such page.")
 
+    @app.handle_errors(BadQuery)  # type: ignore[arg-type]
+    def unsound(self, request: Request, failure: Failure) -> bytes:
+        """The query of one of our own paths is not sound."""
+        return problem(request, HTTPStatus.BAD_REQUEST, str(failure.value))
+
+    @app.handle_errors(NotFound)  # type: ignore[arg-type]
+    def missing(self, request: Request, failure: Failure) -> bytes:
+        """The API has no such thing."""
+        return problem(request, HTTPStatus.NOT_FOUND, str(failure.value))
+
+    @app.handle_errors(StoreError)  # type: ignore[arg-type]
+    def unread(self, request: Request, failure: Failure) -> bytes:
+        """The store cannot be read now."""
+        return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, str(failure.value))
+
     @app.handle_errors(Exception)  # type: ignore[arg-type]
     def failed(self, request: Request, failure: Failure) -> bytes:
         """A route raised: a bug of ours. The client learns no more than that."""
         _log.failure("A page could not be made", failure)
         return refuse(request, HTTPStatus.INTERNAL_SERVER_ERROR)
 
+    async def _incidents_feed(self, request: Request, of: Entry | None) -> bytes:
+        if self._history is None:
+            raise StoreError("no history is kept")
+        incidents = await self._history.incidents(None if of is None else of.task.url, limit=feed.ENTRIES)
+        started = self._board.daemon().started
+        return renewable(request, feed.MEDIA_TYPE, feed.feed(incidents, self._board, started, self._home, of))
+
     async def _not_found(self, request: Request, words: str) -> bytes:
         request.setResponseCode(HTTPStatus.NOT_FOUND)
         if not _wants_html(request):
-            return _answer(request, _JSON, api.NO_TASK)
-        page = await pages.not_found(request, words, self._root_from(request), self._links)
-        return _answer(request, _HTML, page)
+            return answer(request, JSON, api.NO_TASK)
+        page = await pages.not_found(request, words, self._now(), self._root_from(request), self._links)
+        return renewable(request, HTML, page)
 
     def _root_from(self, request: Request) -> str:
         """
@@ -153,38 +247,66 @@ class Routes:
 
 
 def site(
-    board: Board, now: WallClock, *, hosts: Iterable[str] = (), public_url: str = "", reactor: IReactorTime
+    board: Board,
+    now: WallClock,
+    *,
+    history: History | None = None,
+    hosts: Iterable[str] = (),
+    public_url: str = "",
+    reactor: IReactorTime,
 ) -> Site:
     """
     The web server, to be given to an endpoint.
 
+    :param history: what was kept; None if nothing is.
     :param hosts: the ``Host`` names served; empty for any.
     :param public_url: where people reach the pages; its path goes into links.
     :param reactor: for limits of time, and to yield to while long pages are made.
     """
-    return Site(resource(board, now, hosts=hosts, public_url=public_url, reactor=reactor), reactor)
+    stream = EventStream(board, reactor)
+    made = resource(board, now, history=history, hosts=hosts, public_url=public_url, stream=stream, reactor=reactor)
+    return Site(made, reactor, stream.close)
 
 
 def resource(
-    board: Board, now: WallClock, *, hosts: Iterable[str] = (), public_url: str = "", reactor: IReactorTime
+    board: Board,
+    now: WallClock,
+    *,
+    history: History | None = None,
+    hosts: Iterable[str] = (),
+    public_url: str = "",
+    stream: EventStream | None = None,
+    reactor: IReactorTime,
 ) -> Door:
     """What the site serves, see :func:`site`."""
     root = urlsplit(public_url).path.rstrip("/") + "/"
-    return Door(Routes(board, now, root, reactor).app.resource(), hosts)
+    routes = Routes(
+        board,
+        now,
+        history=history,
+        root=root,
+        home=f"{public_url.rstrip('/')}/",
+        stream=stream or EventStream(board, reactor),
+        reactor=reactor,
+    )
+    return Door(routes.app.resource(), hosts)
 
 
 def _wants_html(request: Request) -> bool:
     request.setHeader(b"Vary", b"Accept")
+    return prefers_html(_accept(request))
+
+
+def _accept(request: Request) -> str:
     values: Iterable[bytes] = request.requestHeaders.getRawHeaders(b"Accept", ())
-    return prefers_html(b",".join(values).decode("latin-1"))
+    return b",".join(values).decode("latin-1")
+
+
+def _after(prefix: str, request: Request) -> str:
+    """What followed our own part of the request's target, query included, exactly as it came."""
+    return request.uri.decode("ascii")[len(prefix) :]
 
 
 def _renew(request: Request) -> None:
     """Have browsers load the page again by themselves every 30 s."""
     request.setHeader(b"Refresh", b"30")
-
-
-def _answer(request: Request, media_type: bytes, body: bytes) -> bytes:
-    for name, value in ((b"Content-Type", media_type), (b"Content-Length", b"%d" % len(body)), NO_STORE):
-        request.setHeader(name, value)
-    return body

@@ -1,5 +1,5 @@
 """
-The static files: the stylesheet, and one icon for each look that a page can have.
+The static files: the stylesheet, the script, and one icon for each look that a page can have.
 
 They have fixed names, so that no request ever names a file of the machine's. Pages link them with a hash of their
 content, so that clients may keep them for long and still see a new release at once.
@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 _FOLDER = Path(__file__).parent / "static"
-_TYPES = {"css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
-_NAMES = ("style.css", "ok.svg", "error.svg", "sleeping.svg", "new.svg")
+_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+_NAMES = ("style.css", "live.js", "ok.svg", "error.svg", "sleeping.svg", "new.svg", "degraded.svg")
 
 
 class Asset(msgspec.Struct, frozen=True):

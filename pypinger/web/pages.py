@@ -1,9 +1,9 @@
 """
-The HTML pages, as :mod:`twisted.web.template` trees: the overview's frame, a task's page, and what is not found.
+The overview as HTML, and the page for what is not there.
 
-No script and no inline style, so that the Content-Security-Policy can forbid both. Pages show a task's label, never
-its URL, whose query may hold a secret. The overview's rows are :mod:`pypinger.web.rows`'; which page is sent with
-which status code is :mod:`pypinger.web.app`'s.
+Pages show a task's label, never its URL, whose query may hold a secret. Which tasks are shown is
+:mod:`~pypinger.web.view`'s business, a row that of :mod:`~pypinger.web.rows`, the page of one task that of
+:mod:`~pypinger.web.detail`; which page is sent with which status code is :mod:`pypinger.web.app`'s.
 """
 
 from __future__ import annotations
@@ -11,243 +11,233 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from twisted.web.iweb import IRequest
-from twisted.web.template import Comment, Tag, flattenString, tags
+from twisted.web.template import Comment, Tag, tags
 
-from pypinger.domain.model import Instant, Report, Seconds, Status
-from pypinger.domain.times import clock, iso, number, span
+from pypinger.domain.model import Instant, Status
+from pypinger.domain.times import clock
 from pypinger.ports import DaemonState, Entry
-from pypinger.web.api import NO_VERDICT, reason_of
-from pypinger.web.words import LOOKS, NAMES, count, daily, every, relative, shown, stamp
-
-#: The groups of the overview, in the order in which people need them, with their headings.
-GROUPS: dict[Status, str] = {
-    Status.ERROR: "In trouble",
-    Status.SLEEPING: "Sleeping",
-    Status.OK: "On time",
-    Status.NEW: "Not checked yet",
-}
+from pypinger.web.frame import brand, foot, page, since, top
+from pypinger.web.rows import COLUMNS
+from pypinger.web.view import GROUPINGS, PAGE, STATUSES, Group, Selection, View
+from pypinger.web.words import LOOKS, count, shown
 
 
 async def overview(
     request: IRequest,
-    rows: Mapping[Status, Sequence[bytes]],
+    entries: Sequence[Entry],
+    selection: Selection,
+    rows: Mapping[str, Sequence[bytes]],
     daemon: DaemonState,
     now: Instant,
     static: Mapping[str, str],
+    *,
+    complete: bool = True,
 ) -> bytes:
     """
-    The overview of all tasks.
+    The overview.
 
-    :param rows: the rendered rows of every group that is not empty.
-    :param static: name -> path of the static files, see :mod:`pypinger.web.assets`.
+    :param entries: every task, for the banner.
+    :param selection: those that are shown.
+    :param rows: the rendered rows of each group, by its key.
+    :param complete: whether the rows have all that they can have; if not, the script asks again soon.
     """
-    counts = {status: len(rows.get(status, ())) for status in GROUPS}
-    heading, look = _summary(counts)
+    counts = dict.fromkeys(STATUSES, 0)
+    for entry in entries:
+        counts[entry.state.status] += 1
+    heading, look = _summary(counts, daemon)
     body: list[Tag] = [
-        tags.header(
-            tags.p("Py Pinger", class_="brand"),
-            tags.h1(tags.span(class_="mark"), heading),
-            tags.p(
-                [
-                    tags.a(f"{counts[status]:,} {title.lower()}", href=f"#{LOOKS[status]}", class_=LOOKS[status])
-                    for status, title in GROUPS.items()
-                    if counts[status]
-                ],
-                class_="counts",
-            ),
-            class_=f"banner {look}",
+        top(
+            brand("Py Pinger"),
+            # What changes here is worth being read out.
+            tags.h1(tags.span(class_="mark"), heading, **{"aria-live": "polite"}),
+            *_told(entries, counts, daemon, now),
+            look=look,
         ),
-        *_notices(daemon, now),
-        Tag("main")([_group(status, title) for status, title in GROUPS.items() if counts[status]]),
-        _footer(daemon, now),
+        Tag("main")(
+            *_notices(daemon, now),
+            *([_tools(selection)] if entries else []),
+            *[_group(group, selection.view) for group in selection.groups],
+            *([] if selection.groups or not entries else [_nothing(selection)]),
+            *([_pager(selection)] if selection.pages > 1 else []),
+            id="main",
+            **({} if complete else {"data-incomplete": "yes"}),
+        ),
+        foot(now, "Py Pinger started ", since(daemon.started, now), f".{_waiting(daemon)} "),
     ]
-    page = await _page(request, heading, body, "", static, look)
+    trouble = counts[Status.ERROR]
+    title = f"({trouble:,}) Py Pinger" if trouble else f"{heading} · Py Pinger"
+    html = await page(request, title, body, "", static, look, now)
     pieces: list[bytes] = []
-    for status in GROUPS:
-        if counts[status]:
-            # Nothing but our own comments can look like this: every other "<" was escaped.
-            before, _, page = page.partition(f"<!--{LOOKS[status]}-->".encode("ascii"))
-            pieces += before, *rows[status]
-    return b"".join((*pieces, page))
+    for group in selection.groups:
+        # Nothing but our own comments can look like this: every other "<" was escaped.
+        before, _, html = html.partition(f"<!--{group.key}-->".encode("ascii"))
+        pieces += before, *rows[group.key]
+    return b"".join((*pieces, html))
 
 
-async def task_page(request: IRequest, entry: Entry, now: Instant, root: str, static: Mapping[str, str]) -> bytes:
-    """
-    The page of one task.
-
-    :param root: what leads from this page to the overview: ``../`` or a path.
-    """
-    task, state = entry.task, entry.state
-    verdict, report, incident = state.verdict or NO_VERDICT, state.report, state.incident
-    look, name = LOOKS[state.status], shown(task.name)
-    sections = [
-        _facts(
-            "Time",
-            ("Last run", _moment(None if report is None else report.lastrun, now)),
-            ("Runs every", None if report is None else every(report.frequency)),
-            ("Due", _moment(verdict.due, now)),
-            ("Late after", f"{span(task.grace)} of grace"),
-            ("Next change", _moment(verdict.next_change, now)),
-            ("Asleep since", _moment(verdict.sleep_start, now)),
-            ("Asleep until", _moment(verdict.sleep_end, now)),
-            ("Sleeps daily", _windows(report)),
-        ),
-        _facts(
-            "Report",
-            ("Process", None if report is None else report.process),
-            ("Server", None if report is None else report.server),
-            ("Reason", reason_of(state)),
-        ),
-        _facts(
-            "Checks",
-            ("Checked", _moment(state.checked, now)),
-            ("Status since", _moment(state.since, now)),
-            ("Took", _latency(state.latency)),
-            ("Checked every", span(task.interval)),
-            ("Checks", f"{state.pings:,}"),
-            ("With an error", f"{state.errors:,}"),
-        ),
-    ]
-    if incident is not None:
-        sections.insert(
-            0,
-            _facts(
-                "Open incident",
-                ("Started", _moment(incident.started, now)),
-                ("Latest problem", NAMES[incident.kind]),
-                ("Alerts so far", f"{incident.alerts:,}"),
-                look="error",
-            ),
-        )
-    body: list[Tag] = [
-        tags.header(
-            tags.p(tags.a("← All tasks", href=root), class_="brand"),
-            tags.h1(name),
-            tags.p(tags.span(class_="mark"), NAMES[state.kind], class_="verdict"),
-            tags.p(shown(verdict.explanation), class_="why"),
-            tags.p(shown(task.label), class_="label"),
-            class_=f"banner task {look}",
-        ),
-        Tag("main")(sections, class_="facts"),
-        tags.footer(tags.p(f"Task {task.id}. Shown as of {stamp(now)}.")),
-    ]
-    return await _page(request, f"{NAMES[state.kind]}: {name}", body, root, static, look)
-
-
-async def not_found(request: IRequest, words: str, root: str, static: Mapping[str, str]) -> bytes:
+async def not_found(request: IRequest, words: str, now: Instant, root: str, static: Mapping[str, str]) -> bytes:
     """The page for what is not there."""
     body: list[Tag] = [
-        tags.header(
-            tags.p(tags.a("← All tasks", href=root), class_="brand"),
+        top(
+            brand(tags.a("← All tasks", href=root)),
             tags.h1(tags.span(class_="mark"), "Not found"),
-            tags.p(words, class_="why"),
-            class_="banner new",
+            look="new",
         ),
+        Tag("main")(tags.p(words), id="main", class_="plain"),
     ]
-    return await _page(request, "Not found", body, root, static, "new")
+    return await page(request, "Not found · Py Pinger", body, root, static, "new", now)
 
 
-async def _page(
-    request: IRequest, title: str, body: list[Tag], root: str, static: Mapping[str, str], look: str
-) -> bytes:
-    page = tags.html(
-        tags.head(
-            tags.meta(charset="utf-8"),
-            tags.title(f"{title} · Py Pinger"),
-            tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
-            tags.meta(name="color-scheme", content="light dark"),
-            tags.link(rel="stylesheet", href=root + static["style.css"]),
-            tags.link(rel="icon", type="image/svg+xml", href=root + static[f"{look}.svg"]),
-        ),
-        tags.body(body),
-        lang="en",
-    )
-    return b"<!DOCTYPE html>\n" + await flattenString(request, page)
-
-
-def _summary(counts: Mapping[Status, int]) -> tuple[str, str]:
+def _summary(counts: Mapping[Status, int], daemon: DaemonState) -> tuple[str, str]:
     """The banner's line, and the look that goes with it."""
     total = sum(counts.values())
+    if daemon.blind is not None:
+        return "Py Pinger is blind", "degraded"
     if not total:
         return "No tasks to watch", "new"
     if counts[Status.ERROR]:
         return f"{counts[Status.ERROR]:,} of {count(total, 'task')} in trouble", "error"
     if counts[Status.NEW]:
         return f"{counts[Status.NEW]:,} of {count(total, 'task')} not checked yet", "new"
-    return "All tasks on time" if total > 1 else "The task is on time", "ok"
+    if total == 1:
+        return "The task is asleep" if counts[Status.SLEEPING] else "The task is on time", "ok"
+    return "All tasks on time", "ok"
+
+
+def _told(entries: Sequence[Entry], counts: Mapping[Status, int], daemon: DaemonState, now: Instant) -> list[Tag]:
+    """What the banner says below its heading."""
+    if daemon.blind is not None:
+        known = f"{counts[Status.ERROR]:,} of {count(len(entries), 'task')} were in trouble then."
+        return [
+            tags.p("No task can be checked since ", since(daemon.blind, now), f" ({clock(daemon.blind, now)})."),
+            tags.p("What is shown is what was seen last: ", known, class_="quiet"),
+        ]
+    troubled = [entry for entry in entries if entry.state.status is Status.ERROR and entry.state.since is not None]
+    if troubled:
+        since_when = sorted(troubled, key=lambda entry: entry.state.since or now)
+        first, latest = since_when[0], since_when[-1]
+        words: list[Tag | str] = ["Since ", since(first.state.since or now, now)]
+        words.append(f" ({clock(first.state.since or now, now)}).")
+        if latest is not first:
+            words += " Latest: ", tags.a(shown(latest.task.name), href=f"task/{latest.task.id}"), ", "
+            words += since(latest.state.since or now, now), "."
+        return [tags.p(*words)]
+    asleep = counts[Status.SLEEPING]
+    return [tags.p(f"{asleep:,} of them asleep.")] if asleep and len(entries) > 1 else []
 
 
 def _notices(daemon: DaemonState, now: Instant) -> list[Tag]:
     """What is wrong with Py Pinger itself, if anything is."""
     lines: list[Tag] = []
     if daemon.status is not Status.OK:
-        lines.append(tags.p(tags.strong("Py Pinger itself: "), shown(daemon.explanation)))
-    if daemon.blind is not None:
-        lines.append(
-            tags.p(
-                tags.strong("Blind since "), _time(daemon.blind, now), ". The tasks are shown as they were last seen."
-            )
-        )
+        lines.append(tags.p(tags.strong("Py Pinger itself is in trouble: "), shown(daemon.explanation), "."))
     if daemon.dead:
         lines.append(
             tags.p(tags.strong(count(daemon.dead, "alert")), " could not be delivered and will not be tried again.")
         )
-    return [tags.section(lines, class_="notice")] if lines else []
+    return [tags.section(lines, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})] if lines else []
 
 
-def _group(status: Status, title: str) -> Tag:
-    look = LOOKS[status]
-    columns = ("Status", "Task", "What is known", "Last run", "Due", "Checked")
-    return tags.section(
-        tags.h2(title, id=f"{look}-title"),
-        tags.table(
-            tags.thead(tags.tr([tags.th(column, scope="col") for column in columns])),
-            tags.tbody(Comment(look)),
-            **{"aria-labelledby": f"{look}-title"},
+def _waiting(daemon: DaemonState) -> str:
+    return f" {count(daemon.undelivered, 'alert')} waiting to be delivered." if daemon.undelivered else ""
+
+
+def _tools(selection: Selection) -> Tag:
+    """Search, filter and grouping: a plain form and plain links."""
+    view = selection.view
+    hidden = [
+        tags.input(type="hidden", name=name, value=value)
+        for name, value in (("status", "" if view.status is None else LOOKS[view.status]), ("by", view.by))
+        if value
+    ]
+    form = tags.form(
+        tags.label("Search", **{"for": "q"}, class_="hidden"),
+        tags.input(
+            type="search",
+            name="q",
+            id="q",
+            value=shown(view.search),
+            placeholder="Name, process, server, …",
+            autocomplete="off",
+            maxlength="200",
         ),
-        id=look,
-        class_="group",
+        hidden,
+        tags.button("Search", type="submit"),
+        action="./",
+        method="get",
+        role="search",
+        id="search",
+    )
+    everything = sum(selection.counts.values())
+    filters = [_choice("All", everything, view.with_status(None), view.status is None)]
+    filters += [
+        _choice(title, selection.counts[status], view.with_status(status), view.status is status, LOOKS[status])
+        for status, title in STATUSES.items()
+        if selection.counts[status] or view.status is status
+    ]
+    groupings = [_choice(name or "status", None, view.with_grouping(name), view.by == name) for name in GROUPINGS]
+    return tags.div(
+        form,
+        tags.nav(tags.ul(filters), class_="choices", **{"aria-label": "Filter by status"}),
+        tags.nav(
+            tags.span("Group by", id="group-by"),
+            tags.ul(groupings),
+            class_="choices",
+            **{"aria-labelledby": "group-by"},
+        ),
+        class_="tools",
+        id="tools",
     )
 
 
-def _footer(daemon: DaemonState, now: Instant) -> Tag:
-    waiting = f" {count(daemon.undelivered, 'alert')} waiting to be delivered." if daemon.undelivered else ""
-    return tags.footer(
-        tags.p(
-            "Py Pinger started ",
-            _time(daemon.started, now),
-            f".{waiting} Shown as of {stamp(now)}; renewed every 30 s.",
-        )
-    )
+def _choice(title: str, many: int | None, view: View, chosen: bool, look: str = "") -> Tag:
+    link = tags.a(href=view.link, class_=look)
+    if chosen:
+        link(**{"aria-current": "true"})
+    if look:
+        link(tags.span(class_="mark"))
+    link(title)
+    if many is not None:
+        link(" ", tags.b(f"{many:,}"))
+    return tags.li(link)
 
 
-def _facts(title: str, *facts: tuple[str, Tag | str | None], look: str = "") -> Tag:
-    """A block of names and values; what is not known or empty is left out."""
-    known = [(name, shown(value) if isinstance(value, str) else value) for name, value in facts if value]
-    listed = tags.dl([tags.div(tags.dt(name), tags.dd(value)) for name, value in known])
+def _group(group: Group, view: View) -> Tag:
+    heading = tags.h2(shown(group.title), " ", tags.span(f"{group.total:,}", class_="many"), id=f"{group.key}-title")
+    if view.by and group.trouble:
+        heading(" ", tags.span(f"{group.trouble:,} in trouble", class_="many error"))
     return tags.section(
-        tags.h2(title), listed if known else tags.p("Nothing is known yet.", class_="unknown"), class_=look
+        heading,
+        tags.table(
+            tags.colgroup([tags.col() for _ in COLUMNS]),
+            tags.thead(tags.tr([tags.th(column, scope="col") for column in COLUMNS])),
+            tags.tbody(Comment(group.key)),
+            **{"aria-labelledby": f"{group.key}-title"},
+        ),
+        id=group.key,
+        class_=f"group {'' if view.by else group.key}".rstrip(),
+        **{"aria-labelledby": f"{group.key}-title"},
     )
 
 
-def _time(instant: Instant, now: Instant) -> Tag:
-    return tags.time(relative(instant, now), datetime=iso(instant) or "", title=stamp(instant))
+def _nothing(selection: Selection) -> Tag:
+    return tags.p(
+        "No task matches. ",
+        tags.a("Show all tasks", href=View(by=selection.view.by).link),
+        class_="plain",
+        id="nothing",
+    )
 
 
-def _moment(instant: Instant | None, now: Instant) -> Tag | None:
-    """A time in both its forms."""
-    if instant is None:
-        return None
-    return tags.span(_time(instant, now), " ", tags.small(clock(instant, now)), class_="moment")
-
-
-def _windows(report: Report | None) -> Tag | None:
-    if report is None or not report.sleep:
-        return None
-    return tags.ul([tags.li(daily(window)) for window in report.sleep])
-
-
-def _latency(latency: Seconds | None) -> str | None:
-    if latency is None:
-        return None
-    return f"{number(latency)} s" if latency >= 1 else f"{number(round(latency * 1000, 1))} ms"
+def _pager(selection: Selection) -> Tag:
+    view = selection.view
+    first = (view.page - 1) * PAGE + 1
+    last = min(view.page * PAGE, selection.total)
+    return tags.nav(
+        tags.a("← Previous", href=view.with_page(view.page - 1).link, rel="prev") if view.page > 1 else "",
+        tags.span(f"{first:,}–{last:,} of {count(selection.total, 'task')}"),
+        tags.a("Next →", href=view.with_page(view.page + 1).link, rel="next") if view.page < selection.pages else "",
+        class_="pager",
+        id="pager",
+        **{"aria-label": "Pages"},
+    )

@@ -1,76 +1,62 @@
 """
 The overview's rows as HTML.
 
-They are written by hand and not with :mod:`twisted.web.template`, which takes some 0.4 ms a row: with thousands of
-tasks that is seconds. Hence the one rule here: whatever comes from a task or a report goes through :func:`_text`.
-
-A row is kept as long as its state (:mod:`pypinger.web.rendered`), but "12 min ago" is true for a second only. So a
-row is cut open where such words belong, and they are filled in for every answer.
+They are written by hand and not with :mod:`twisted.web.template`, which takes some 0.4 ms a row. Hence the one rule
+here: whatever comes from a task or a report goes through :func:`_text`. Pictures come drawn from
+:mod:`~pypinger.web.pictures` and hold no such text.
 """
 
 from __future__ import annotations
 
 from html import escape
 
-import msgspec
-
 from pypinger.domain.model import Instant
-from pypinger.domain.times import iso
+from pypinger.domain.times import clock, iso
 from pypinger.ports import Entry
 from pypinger.web.api import NO_VERDICT
-from pypinger.web.words import LOOKS, NAMES, relative, shown, stamp
+from pypinger.web.figures import Figures
+from pypinger.web.pictures import share, sparkline, strip
+from pypinger.web.words import LOOKS, NAMES, percent, relative, shown, stamp
 
-_UNKNOWN = b'<span class="unknown">\xe2\x80\x93</span>'
+#: The headings of the columns.
+COLUMNS = ("Status", "Task", "What is known", "Last run", "Due", "Gaps", "90 days")
 
-
-class Row(msgspec.Struct, frozen=True):
-    """
-    One task's row.
-
-    :ivar pieces: HTML in UTF-8; one more than `instants`.
-    :ivar instants: the moments whose relative form stands between the pieces.
-    """
-
-    pieces: tuple[bytes, ...]
-    instants: tuple[Instant, ...]
-
-    def html(self, now: Instant) -> bytes:
-        """The row as it reads at `now`."""
-        filled = [self.pieces[0]]
-        for instant, piece in zip(self.instants, self.pieces[1:], strict=True):
-            filled += relative(instant, now).encode("ascii"), piece
-        return b"".join(filled)
+_UNKNOWN = '<span class="unknown">–</span>'
 
 
-def row(entry: Entry) -> Row:
-    """Render one task's row; its link is relative to the overview."""
+def row(entry: Entry, figures: Figures | None, now: Instant) -> bytes:
+    """One task's row as it reads at `now`; its link is relative to the overview."""
     task, state = entry.task, entry.state
     report, verdict = state.report, state.verdict or NO_VERDICT
     look, kind = LOOKS[state.status], NAMES[state.kind]
     tags = "" if report is None else " · ".join(_text(tag) for tag in (report.process, report.server) if tag)
-    head = (
-        f'<tr class="{look}"><td class="kind"><span class="mark"></span>{kind}</td>'
+    gaps = days = ""
+    if figures is not None:
+        part = share(figures.days)
+        said = "" if part is None else f'<span class="share">{percent(part)}</span>'
+        gaps = "" if report is None else sparkline(figures.gaps, report, task.grace)
+        days = strip(figures.days, now) + said
+    html = (
+        f'<tr class="{look}" id="t-{_text(task.id)}" data-kind="{state.kind.value}">'
+        f'<td class="kind"><span class="mark"></span>{kind}</td>'
         f'<th scope="row"><a href="task/{_text(task.id)}">{_text(task.name)}</a>'
         f'<span class="tags">{tags}</span></th>'
         f'<td class="why">{_text(verdict.explanation)}</td>'
+        f"{_when('Last run', None if report is None else report.lastrun, now)}{_when('Due', verdict.due, now)}"
+        f'<td class="gaps" data-label="Gaps">{gaps or _UNKNOWN}</td>'
+        f'<td class="days" data-label="90 days">{days or _UNKNOWN}</td></tr>\n'
     )
-    pieces, instants = [head.encode("utf-8")], []
-    for label, instant in (
-        ("Last run", None if report is None else report.lastrun),
-        ("Due", verdict.due),
-        ("Checked", state.checked),
-    ):
-        pieces[-1] += f'<td class="when" data-label="{label}">'.encode("ascii")
-        datetime = iso(instant)
-        if instant is None or datetime is None:
-            pieces[-1] += _UNKNOWN
-        else:
-            pieces[-1] += f'<time datetime="{datetime}" title="{stamp(instant)}">'.encode("ascii")
-            instants.append(instant)
-            pieces.append(b"</time>")
-        pieces[-1] += b"</td>"
-    pieces[-1] += b"</tr>\n"
-    return Row(tuple(pieces), tuple(instants))
+    return html.encode("utf-8")
+
+
+def _when(label: str, instant: Instant | None, now: Instant) -> str:
+    datetime = iso(instant)
+    if instant is None or datetime is None:
+        return f'<td class="when" data-label="{label}">{_UNKNOWN}</td>'
+    return (
+        f'<td class="when" data-label="{label}"><time datetime="{datetime}" title="{stamp(instant)}">'
+        f"{relative(instant, now)}</time> <small>{clock(instant, now)}</small></td>"
+    )
 
 
 def _text(value: str) -> str:

@@ -7,6 +7,7 @@ Values as the words that HTML pages show, before any escaping.
 from __future__ import annotations
 
 import re
+from math import floor
 
 from pypinger.domain.model import Instant, Kind, Status, Window
 from pypinger.domain.times import iso, number, span
@@ -40,6 +41,11 @@ def shown(text: str) -> str:
     return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", _BLANKS.sub(" ", text))
 
 
+def shown_lines(text: str) -> str:
+    """`text` as :func:`shown` does it, line by line."""
+    return "\n".join(shown(line) for line in text.split("\n"))
+
+
 def relative(instant: Instant, now: Instant) -> str:
     """``12 min ago``, ``in 3 min``, or ``now``."""
     passed = now - instant
@@ -69,6 +75,11 @@ def every(minutes: float) -> str:
 def count(many: int, noun: str) -> str:
     """``1 task``, ``12 tasks``."""
     return f"{many:,} {noun}" if many == 1 else f"{many:,} {noun}s"
+
+
+def percent(part: float) -> str:
+    """A part of the whole, cut and not rounded, so that only the whole is ``100 %``."""
+    return f"{number(floor(part * 10_000 + 1e-6) / 100)} %"
 
 
 def _time_of_day(second: float) -> str:

@@ -1,0 +1,291 @@
+// Keeps a page up to date in place, and makes search and filters instant. Without it everything works too, by plain
+// links, a plain form and a page that renews itself.
+//
+// The page is the only source of what is shown: when something has changed it is fetched again from where it came, and
+// what differs is put into the present document, node by node, so that scrolling, focus and what is being typed stay.
+"use strict";
+
+(() => {
+  const SOON = 30; // ms after an event, for more to come
+  const LAZY = 10000; // ms until changes are shown that are only in figures
+  const POLL = 30000; // ms between two looks when there are no events
+  const RETRY = 60000; // ms until events are tried again where they were refused
+  const TYPING = 120; // ms after a key
+
+  const root = new URL("..", document.currentScript.src);
+  const hereIs = (url) => url.origin === location.origin && url.pathname === location.pathname;
+  const byId = (id) => document.getElementById(id);
+
+  // Times: relative ones go on, and their titles tell the reader's own zone too.
+
+  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+  let ahead = 0; // by how much the server's clock is ahead of ours, in ms
+
+  const setClock = () => {
+    const now = Date.parse(document.body.dataset.now);
+    ahead = Number.isNaN(now) ? 0 : now - Date.now();
+  };
+
+  // The same words as those of the server.
+  const two = (many, unit, few, smaller) => (few ? `${many} ${unit} ${few} ${smaller}` : `${many} ${unit}`);
+  const span = (seconds) => {
+    const whole = Math.floor(seconds + 0.0005);
+    if (whole < 60) return `${whole} s`;
+    if (whole < 3600) return `${Math.floor(whole / 60)} min`;
+    if (whole < 86400) return two(Math.floor(whole / 3600), "h", Math.floor((whole % 3600) / 60), "min");
+    return two(Math.floor(whole / 86400), "d", Math.floor((whole % 86400) / 3600), "h");
+  };
+  const relative = (instant, now) => {
+    const passed = (now - instant) / 1000;
+    if (Math.abs(passed) < 1) return "now";
+    return passed > 0 ? `${span(passed)} ago` : `in ${span(-passed)}`;
+  };
+
+  const tick = () => {
+    const now = Date.now() + ahead;
+    for (const time of document.getElementsByTagName("time")) {
+      const instant = Date.parse(time.dateTime);
+      if (Number.isNaN(instant)) continue;
+      if (time.dataset.told !== time.dateTime) {
+        time.dataset.told = time.dateTime;
+        const utc = `${time.dateTime.slice(0, 10)} ${time.dateTime.slice(11, 19)} UTC`;
+        time.title = `${local.format(instant)} · ${utc}`;
+      }
+      if (time.className === "fixed") continue;
+      const words = relative(instant, now);
+      if (time.textContent !== words) time.textContent = words;
+    }
+  };
+
+  // Putting a new document into the present one.
+
+  const same = (one, other) =>
+    one.nodeType === other.nodeType && one.nodeName === other.nodeName && (one.id || "") === (other.id || "");
+
+  const changeAttributes = (old, now) => {
+    const isTime = old.nodeName === "TIME" && old.getAttribute("datetime") === now.getAttribute("datetime");
+    for (const { name } of [...old.attributes]) {
+      if (!now.hasAttribute(name) && !(isTime && name === "data-told")) old.removeAttribute(name);
+    }
+    for (const { name, value } of now.attributes) {
+      if (old.getAttribute(name) !== value && !(isTime && name === "title")) old.setAttribute(name, value);
+    }
+  };
+
+  const change = (old, now) => {
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      if (old.nodeValue !== now.nodeValue) old.nodeValue = now.nodeValue;
+      return;
+    }
+    if (old.isEqualNode(now) || old.id === "live") return;
+    if (old.nodeName === "TR" && old.dataset.kind && old.dataset.kind !== now.dataset.kind) {
+      old.classList.add("changed");
+      now.classList.add("changed");
+    }
+    changeAttributes(old, now);
+    const named = new Map();
+    for (const child of old.children) if (child.id) named.set(child.id, child);
+    let place = old.firstChild;
+    for (const wanted of [...now.childNodes]) {
+      const known = wanted.id ? named.get(wanted.id) : undefined;
+      if (known && known.nodeName === wanted.nodeName) {
+        if (known === place) place = place.nextSibling;
+        else old.insertBefore(known, place);
+        change(known, wanted);
+      } else if (place && same(place, wanted)) {
+        const next = place.nextSibling;
+        change(place, wanted);
+        place = next;
+      } else {
+        old.insertBefore(document.importNode(wanted, true), place);
+      }
+    }
+    while (place) {
+      const next = place.nextSibling;
+      place.remove();
+      place = next;
+    }
+  };
+
+  const show = (page) => {
+    const focused = document.activeElement;
+    const href = focused && focused.getAttribute("href");
+    document.title = page.title;
+    const icon = page.getElementById("icon");
+    if (icon && icon.getAttribute("href") !== byId("icon").getAttribute("href")) byId("icon").replaceWith(icon);
+    document.body.dataset.now = page.body.dataset.now;
+    setClock();
+    for (const id of ["banner", "main", "foot"]) {
+      const [old, now] = [byId(id), page.getElementById(id)];
+      if (old && now) change(old, now);
+    }
+    tick();
+    // What was moved has lost the focus.
+    if (focused && focused !== document.activeElement && focused !== document.body) {
+      const again = focused.isConnected ? focused : href && document.querySelector(`a[href="${CSS.escape(href)}"]`);
+      if (again) again.focus({ preventScroll: true });
+    }
+  };
+
+  // Fetching it. One look at a time; one more if something happened meanwhile.
+
+  let looking = null;
+  let timer = 0;
+  let dueAt = Infinity;
+  let took = 0;
+  let finished = 0;
+
+  const look = async () => {
+    clearTimeout(timer);
+    dueAt = Infinity;
+    if (looking) looking.abort();
+    const mine = (looking = new AbortController());
+    const url = location.pathname + location.search;
+    const begun = performance.now();
+    try {
+      const answer = await fetch(url, { headers: { Accept: "text/html" }, cache: "no-store", signal: mine.signal });
+      if (!(answer.headers.get("Content-Type") || "").startsWith("text/html")) throw new Error(answer.statusText);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (!page.body.dataset.now) throw new Error("not a page of ours");
+      if (mine !== looking) return;
+      show(page);
+      setLive();
+      if (page.querySelector("[data-incomplete]")) soon(1000);
+    } catch (error) {
+      if (mine.signal.aborted) return;
+      setLive(error);
+      soon(5000);
+    } finally {
+      if (mine === looking) {
+        looking = null;
+        finished = performance.now();
+        // The more a look costs the server, the longer it is left alone.
+        took = finished - begun;
+      }
+    }
+  };
+
+  const soon = (delay) => {
+    const at = Math.max(performance.now() + delay, finished + Math.min(4 * took, 20000));
+    if (at >= dueAt) return;
+    dueAt = at;
+    clearTimeout(timer);
+    timer = setTimeout(() => (looking ? ((dueAt = Infinity), soon(200)) : look()), at - performance.now());
+  };
+
+  // Hearing of changes.
+
+  let events = null;
+
+  const setLive = (error) => {
+    const live = byId("live");
+    const on = events && events.readyState === EventSource.OPEN;
+    const words = error ? "Not connected" : on ? "Live" : "Renewed every 30 s";
+    live.className = `live ${error ? "off" : on ? "on" : ""}`.trim();
+    if (live.textContent !== words) live.textContent = words;
+  };
+
+  const task = (event) => {
+    let data;
+    try {
+      data = JSON.parse(event.data);
+    } catch {
+      return;
+    }
+    const main = byId("main");
+    if (main.dataset.task) {
+      if (main.dataset.task === String(data.id)) soon(SOON);
+      return;
+    }
+    const row = byId(`t-${data.id}`);
+    // A task that is not on this page counts in the banner, at least if it changed its status; that is not known here.
+    if (row ? row.dataset.kind !== data.kind : data.status === "error") soon(row ? SOON : 1000);
+    else if (row) soon(LAZY);
+  };
+
+  const listen = () => {
+    if (!window.EventSource) return;
+    events = new EventSource(new URL("events", root));
+    events.addEventListener("task", task);
+    for (const name of ["self", "many"]) events.addEventListener(name, () => soon(SOON));
+    events.onopen = () => {
+      setLive();
+      soon(SOON);
+    };
+    events.onerror = () => {
+      // A stream that breaks is opened again by the browser; one that was refused is not.
+      if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY * (0.75 + Math.random() / 2));
+      setLive();
+    };
+  };
+
+  setInterval(() => soon(0), POLL);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) soon(0);
+  });
+
+  // Search, filters and pages without leaving the document. Where one stands is in the URL, so that it can be sent to
+  // somebody, and the back button goes back.
+
+  let typing = 0;
+  let typed = false; // whether the latest entry of the browser's history comes from typing
+
+  const go = (url, { replace = false } = {}) => {
+    if (url.href === location.href) return;
+    history[replace ? "replaceState" : "pushState"](null, "", url);
+    look();
+  };
+
+  const asked = (form) => {
+    const url = new URL(form.getAttribute("action"), location.href);
+    for (const [name, value] of new FormData(form)) if (value.trim()) url.searchParams.append(name, value.trim());
+    return url;
+  };
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest && event.target.closest("#tools a, #pager a, #nothing a");
+    if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const url = new URL(link.href);
+    if (!hereIs(url)) return;
+    event.preventDefault();
+    clearTimeout(typing);
+    typed = false;
+    const pager = link.closest("#pager");
+    const query = byId("q");
+    go(url);
+    if (query && !url.searchParams.has("q")) query.value = "";
+    if (pager) byId("main").scrollIntoView();
+  });
+
+  document.addEventListener("submit", (event) => {
+    if (event.target.id !== "search") return;
+    event.preventDefault();
+    clearTimeout(typing);
+    go(asked(event.target), { replace: typed });
+    typed = false;
+  });
+
+  document.addEventListener("input", (event) => {
+    if (event.target.id !== "q") return;
+    clearTimeout(typing);
+    typing = setTimeout(() => {
+      go(asked(event.target.form), { replace: typed });
+      typed = true;
+    }, TYPING);
+  });
+
+  addEventListener("popstate", () => {
+    clearTimeout(typing);
+    typed = false;
+    const query = byId("q");
+    if (query) query.value = new URL(location.href).searchParams.get("q") || "";
+    look();
+  });
+
+  setClock();
+  tick();
+  setInterval(tick, 1000);
+  setLive();
+  listen();
+  if (document.querySelector("[data-incomplete]")) soon(1000);
+})();

@@ -1,0 +1,83 @@
+"""Tasks in every state, judged by the judge itself, for a board that browsers look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pypinger.domain.judge import judge
+from pypinger.domain.model import (
+    Fault,
+    Finding,
+    Incident,
+    Instant,
+    Invalid,
+    NoAnswer,
+    Report,
+    Reported,
+    Status,
+    TaskState,
+    Window,
+)
+from pypinger.domain.times import DAY, HOUR
+from pypinger.ports import Entry
+from tests.web.fakes import task
+
+MINUTE = 60.0
+
+
+def judged(name: str, finding: Finding, now: Instant, report: Report | None = None, **changes: object) -> Entry:
+    """A task at ``http://app.example/…`` that was checked a moment ago."""
+    slug = "-".join(name.lower().split())[:60]
+    made = task(f"http://app.example/{slug}?key=s3cret", name, **changes)
+    verdict = judge(finding, made.grace, now)
+    trouble = verdict.status is Status.ERROR
+    state = TaskState(
+        verdict=verdict,
+        report=finding.report if isinstance(finding, Reported) else report,
+        pings=1234,
+        errors=12 if trouble else 0,
+        checked=now - 20,
+        since=now - (14 * MINUTE if trouble else 3 * DAY),
+        latency=0.0213,
+        row=12 if trouble else 0,
+        row_started=now - 15 * MINUTE if trouble else None,
+        incident=Incident(now - 15 * MINUTE, verdict.kind, now - 14 * MINUTE, 3) if trouble else None,
+    )
+    return Entry(made, state)
+
+
+def report(now: Instant, ago: float, frequency: float = 10.0, *, code: int = 200, **members: object) -> Reported:
+    """A report of a run `ago` seconds ago."""
+    return Reported(code, Report(**{"ok": True, "lastrun": now - ago, "frequency": frequency, **members}))  # type: ignore[arg-type]
+
+
+def fleet(now: Instant) -> Iterator[Entry]:
+    """A dozen tasks in every state."""
+    night = (Window(int(now - HOUR) % 86_400, 8 * HOUR),)
+    soon = (Window(int(now + 3 * HOUR) % 86_400, 6 * HOUR),)
+    yield judged("Invoices", report(now, 130, process="billing", server="app-1"), now)
+    yield judged("Nightly backup", report(now, 11 * HOUR, 1440, process="backup", server="db-1"), now)
+    yield judged("Price import", report(now, 45 * MINUTE, process="import", server="app-2"), now)
+    reason = "pg_dump: error: connection to server at db-2 failed: No space left on device"
+    yield judged("Backup of db-2", report(now, 300, ok=False, reason=reason, process="backup", server="db-2"), now)
+    yield judged("Orders", report(now, HOUR + 300, process="orders", server="app-1", sleep=night), now)
+    yield judged("Mail queue", report(now, 12 * MINUTE, 15, process="queue", server="app-2", sleep=soon), now)
+    yield judged("Search index", report(now, 200, 5, process="search", server="app-3"), now)
+    seen = report(now, 40 * MINUTE, process="feeds", server="app-3").report
+    refused = NoAnswer(Fault.REFUSED, "connection refused by 10.0.3.17 port 443", 0.0)
+    yield judged("Partner feeds", refused, now, seen)
+    yield judged("Stock levels", Invalid(200, 'lastrun: missing; the body began "<!DOCTYPE html>"'), now)
+    yield judged("A server with a wrong clock", report(now, -DAY, 60, process="clock", server="app-4"), now)
+    yield judged(
+        "Thumbnails in every size that the shop, the app and our partners may ask for", report(now, 20, 1), now
+    )
+    yield Entry(task("http://app.example/new", "Loyalty points"), TaskState())
+    yield judged("Grace", report(now, 10 * MINUTE + 30, server="app-1", process="loyalty"), now)
+
+
+def crowd(now: Instant, many: int) -> Iterator[Entry]:
+    """Many tasks, nearly all of them on time."""
+    for number in range(many):
+        ago = 45 * MINUTE if number % 997 == 5 else number % 500
+        members = {"process": f"job-{number % 40}", "server": f"app-{number % 25}"}
+        yield judged(f"Task {number:04}", report(now, ago, **members), now)
