@@ -37,7 +37,7 @@ from pypinger.http.client import ChannelClient
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.logs import CleanLog
 from pypinger.notify import channels
-from pypinger.ports import Notifier, RunObserver, Store, StoreError, WallClock
+from pypinger.ports import Notifier, RunObserver, StoreError, WallClock
 from pypinger.runtime.board import Board
 from pypinger.runtime.lane import ATTEMPT_LIMIT
 from pypinger.runtime.monitor import Monitor
@@ -114,7 +114,9 @@ class Pinger(MultiService):
             log_judged=settings.debug_now,
         )
         web = settings.web
-        self._site = site(self.board, now, hosts=web.hosts, public_url=web.public_url, reactor=reactor)
+        self._site = site(
+            self.board, now, hosts=web.hosts, public_url=web.public_url, reactor=reactor, history=self.store
+        )
         self._pages = self._listen(web.endpoint)
         self._pages.setServiceParent(self)
         self._supervision = Supervision(reactor, environ, self.monitor.stuck, lambda: self.board.daemon().explanation)
@@ -322,7 +324,7 @@ class Pinger(MultiService):
         return StartError(words)
 
 
-def _make_store(reactor: Any, now: WallClock, settings: Settings) -> Store:
+def _make_store(reactor: Any, now: WallClock, settings: Settings) -> MemoryStore | SqliteStore:
     if settings.store.path == ":memory:":
         return MemoryStore()
     return SqliteStore(reactor, now, settings.store.path, keep_days=settings.store.keep_days)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
 from pypinger.domain.model import Instant, Reported
-from pypinger.ports import Gap, Run
-from pypinger.store.accounting import HOUR, Millis, millis
+from pypinger.ports import Day, Gap, Run
+from pypinger.store.accounting import DAY, HOUR, Millis, millis
 
 #: How many hours each period has.
 PERIODS = {"24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
@@ -35,6 +35,21 @@ def uptime(hours: Iterable[tuple[int, Millis, Millis]], now: Instant) -> Mapping
                 up[name] += well * share
                 down[name] += ill * share
     return {name: up[name] / (up[name] + down[name]) if up[name] + down[name] else None for name in PERIODS}
+
+
+def days(hours: Iterable[tuple[int, Millis, Millis, Millis]], now: Instant, count: int) -> Sequence[Day]:
+    """
+    See :meth:`pypinger.ports.History.days`.
+
+    :param hours: (hour, up, down, asleep), in any order.
+    """
+    today = millis(now) // DAY
+    sums: dict[int, list[Millis]] = {}
+    for hour, *figures in hours:
+        day = hour * HOUR // DAY
+        if any(figures) and today - count < day <= today:
+            sums[day] = [each + more for each, more in zip(sums.get(day, (0, 0, 0)), figures, strict=True)]
+    return [Day(day * DAY / 1000, *(length / 1000 for length in sums[day])) for day in sorted(sums)]
 
 
 def gaps(runs: Iterable[Run], limit: int) -> Sequence[Gap]:

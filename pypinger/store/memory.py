@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from pypinger.domain.model import Check, Delivery, Instant, Kind, Outcome, Task, TaskState
-from pypinger.ports import Change, Gap, Kept, PastDelivery, PastIncident, Run, Span, Told, WallClock
+from pypinger.ports import Change, Day, Gap, Kept, PastDelivery, PastIncident, Run, Span, Told, WallClock
 from pypinger.store import figures
 from pypinger.store.accounting import Hour
 from pypinger.store.reading import TOLD, told
@@ -165,11 +165,11 @@ class MemoryStore:
 
     async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
         """See :meth:`pypinger.ports.History.uptime`."""
-        record, past = self._recorder.tasks.get(url), self._past(url)
-        hours = [] if past is None else list(past.hours.values())
-        if record is not None and record.hour is not None:
-            hours.append(record.hour)
-        return figures.uptime([(each.hour, each.up, each.down) for each in hours], now)
+        return figures.uptime([(each.hour, each.up, each.down) for each in self._hours(url)], now)
+
+    async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
+        """See :meth:`pypinger.ports.History.days`."""
+        return figures.days([(each.hour, each.up, each.down, each.asleep) for each in self._hours(url)], now, count)
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.History.gaps`."""
@@ -238,6 +238,13 @@ class MemoryStore:
             self._over.append((settlement.alert, settlement.channel))
             if len(self._over) > OF_ALL:
                 del self._deliveries[self._over.popleft()]
+
+    def _hours(self, url: str) -> list[Hour]:
+        record, past = self._recorder.tasks.get(url), self._past(url)
+        hours = [] if past is None else list(past.hours.values())
+        if record is not None and record.hour is not None:
+            hours.append(record.hour)
+        return hours
 
     def _past(self, url: str) -> _Past | None:
         record = self._recorder.tasks.get(url)

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from pypinger.domain.model import Alert, Instant, Kind, Outcome
-from pypinger.ports import Change, Gap, PastDelivery, PastIncident, Run, Span, Told
+from pypinger.ports import Change, Day, Gap, PastDelivery, PastIncident, Run, Span, Told
 from pypinger.store import figures
-from pypinger.store.accounting import millis
+from pypinger.store.accounting import DAY, HOUR, millis
 from pypinger.store.database import connect, unusable
 from pypinger.store.rows import finding
 
@@ -141,6 +141,16 @@ class Reader:
             figures.first_hour(now),
         )
         return figures.uptime(hours, now)
+
+    def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
+        """See :meth:`pypinger.ports.History.days`."""
+        hours = self._all(
+            "SELECT hour, up, down, asleep FROM hour WHERE task = ?1 AND hour >= ?2"
+            " UNION ALL SELECT hour, up, down, asleep FROM task WHERE id = ?1 AND hour >= ?2",
+            self._task(url),
+            (millis(now) // DAY - count) * (DAY // HOUR),
+        )
+        return figures.days(hours, now, count)
 
     def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.History.gaps`."""

@@ -26,6 +26,7 @@ from twisted.logger import Logger
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Seconds, Task, TaskState
 from pypinger.ports import (
     Change,
+    Day,
     Gap,
     Kept,
     PastDelivery,
@@ -182,6 +183,10 @@ class SqliteStore:
     async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
         """See :meth:`pypinger.ports.History.uptime`."""
         return await self._read(Reader.uptime, url, now)
+
+    async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
+        """See :meth:`pypinger.ports.History.days`."""
+        return await self._read(Reader.days, url, now, count)
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.History.gaps`."""

@@ -276,6 +276,22 @@ class HistoryContract:
         self.assertAlmostEqual(uptime["24h"], day[1] / sum(day), 6)
         self.assertAlmostEqual(uptime["7d"], (26 * 60 - 150) / (26 * 60), 6)
 
+    async def test_days(self: Any) -> None:
+        store = self.make()
+        self.assertEqual(list(await store.days(TASK.url, NOW)), [])
+        story = Story(store)
+        midnight = (NOW // 86_400 + 1) * 86_400
+        start = midnight - 3600
+        kinds = [Kind.OK] * 30 + [Kind.LATE] * 10 + [Kind.SLEEPING] * 30 + [Kind.OK] * 51
+        for number, kind in enumerate(kinds):
+            await story.check(start + 60 * number, kind)
+        await self.written(store)
+        first, second = await store.days(TASK.url, midnight + 3600)
+        self.assertEqual((first.start, first.up, first.down, first.asleep), (midnight - 86_400, 1800, 600, 1200))
+        self.assertEqual((second.start, second.up, second.down, second.asleep), (midnight, 3000, 0, 600))
+        self.assertEqual(list(await store.days(TASK.url, midnight + 3600, 1)), [second])
+        self.assertEqual(list(await store.days(TASK.url, midnight - 1, 5)), [first])
+
     async def test_time_nobody_watched_counts_as_nothing(self: Any) -> None:
         store = self.make()
         story = Story(store)
