@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pypinger.config.section import Section
 from pypinger.config.settings import ChannelSettings
 from pypinger.domain.urls import Secrets
@@ -15,20 +13,20 @@ def read(section: Section, channel: Channel) -> ChannelSettings | None:
     reading = section.reading
     before = len(reading.problems)
     values = {spec.name: _value(section, spec) for spec in channel.options}
-    if len(reading.problems) > before:
-        return None
+    # What is wrong by itself is no reason to keep silent about the rest.
+    wrong = {problem.option for problem in reading.problems[before:]}
+    if any(spec.name in wrong and spec.form == "url" for spec in channel.options):
+        return None  # A channel may go by its URL in what else it needs.
     essential = channel.essential(values)
-    missing = [name for name in essential if not values[name]]
+    missing = [name for name in essential if not values[name] and name not in wrong]
     if len(missing) == len(essential):
         return None
     for name in missing:
         section.problem(name, f"missing; [{channel.name}] needs {' and '.join(essential)}")
-    if missing:
-        return None
-    problems: Mapping[str, str] = channel.check(values)
-    for name, words in problems.items():
-        section.problem(name, Secrets(reading.secrets).scrub(words))
-    return None if problems else ChannelSettings(name=channel.name, values=values)
+    for name, words in channel.check(values).items() if not missing else ():
+        if name not in wrong:
+            section.problem(name, Secrets(reading.secrets).scrub(words))
+    return ChannelSettings(name=channel.name, values=values) if len(reading.problems) == before else None
 
 
 def _value(section: Section, spec: OptionSpec) -> str:

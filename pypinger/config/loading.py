@@ -149,9 +149,11 @@ def _token_auth(section: Section) -> TokenAuth | None:
         if all(login.values()):
             section.warn("token", "is used as it stands; url, username and password are not used while it is set")
         return TokenAuth(header=header, token=token)
-    missing = [name for name, value in login.items() if not value]
-    if len(missing) == len(login) or len(section.reading.problems) > before:
+    # What is wrong by itself is not missing, and does not hide what is.
+    wrong = {problem.option for problem in section.reading.problems[before:]}
+    missing = [name for name, value in login.items() if not value and name not in wrong]
+    if len(missing) == len(login):
         return None
     for name in missing:
         section.problem(name, "missing; a login needs url, username and password")
-    return TokenAuth(header=header, **login)
+    return TokenAuth(header=header, **login) if len(section.reading.problems) == before else None

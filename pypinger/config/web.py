@@ -36,7 +36,8 @@ def endpoint_problem(text: str) -> str:
         # The string is sound, but systemd has not passed the socket: this may be another process than the service.
         said = "" if _SYSTEMD_DOMAIN.search(text) else "systemd needs a domain: INET, INET6 or UNIX"
     except Exception as error:  # parsers, and plugins with parsers, raise whatever they like
-        said = str(error).strip("'\"").partition("\n")[0] or type(error).__name__
+        # The argument, since a KeyError's text is quoted.
+        said = str(error.args[0] if error.args else "").partition("\n")[0] or type(error).__name__
     else:
         return ""
     return f'must be a Twisted server endpoint such as "tcp:3002:interface=127.0.0.1" ({said})' if said else ""

@@ -54,6 +54,24 @@ class ChannelTests(LoadingTestCase):
             ],
         )
 
+    def test_all_that_is_wrong(self) -> None:
+        """One bad option does not hide another, nor is what is bad called missing."""
+        cast(FakeChannel, self.channels["sentry"]).bad = {"url": "is no DSN", "crons": "never said"}
+        self.assertEqual(
+            self.problems(
+                "[sentry]\nurl = https://h/\ncrons = x\n[hipchat]\nauth = ${env:NOBODY}\n[slack]\ntoken = ${env:NO}\n"
+                "channel = ${env:NO}\n"
+            ),
+            [
+                "2: [sentry] url: is no DSN",
+                '3: [sentry] crons: must be true or false, not "x"',
+                "4: [hipchat] room: missing; [hipchat] needs room and auth",
+                "5: [hipchat] auth: environment variable NOBODY is not set; ${env:NOBODY:-...} would give a default",
+                "7: [slack] token: environment variable NO is not set; ${env:NO:-...} would give a default",
+                "8: [slack] channel: environment variable NO is not set; ${env:NO:-...} would give a default",
+            ],
+        )
+
     def test_check(self) -> None:
         """What the channel itself finds wrong is a problem, without the secrets it may have quoted."""
         cast(FakeChannel, self.channels["hipchat"]).bad = {"auth": "{auth} is bad", "room": "no such room"}

@@ -259,6 +259,9 @@ class TokenAuthTests(LoadingTestCase):
             ],
         )
 
+    def test_incomplete_and_wrong(self) -> None:
+        self.assertEqual(len(self.problems("[token_auth]\nheader = X T\nurl = http://h/\n")), 3)
+
     def test_no_problem_of_a_problem(self) -> None:
         """A value that cannot be had is not missing as well."""
         self.assertEqual(len(self.problems("[token_auth]\nurl = http://h/\nusername = me\npassword = ${env:NO}\n")), 1)
