@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -148,6 +148,9 @@ class Endpoints(Server):
         else:
             behaviour(request)
 
+    def bodies(self) -> bytes:
+        return b"\n".join(request.body for request in self.requests)
+
     def asked(self, path: str) -> list[Request]:
         """The requests for a path so far."""
         return [request for request in self.requests if request.path == path]
@@ -208,7 +211,3 @@ def hang(request: Request) -> None:
 
 def reset(request: Request) -> None:
     request.reset()
-
-
-def header_values(headers: Mapping[str, str], *names: str) -> list[str]:
-    return [headers.get(name, "") for name in names]

@@ -8,7 +8,7 @@ from tests.acceptance.channels import HipChat, Sentry, Service, SlackWebApi, Sla
 from tests.acceptance.endpoints import Endpoints, Request, asleep, body, hang, report
 from tests.acceptance.process import Daemon, free_port, ini, pause, until
 
-FAST = "interval = 1\nerror_interval = 0\ngroup_wait = 0\n"
+FAST = "interval = 0.5\nerror_interval = 0\ngroup_wait = 0\n"
 
 
 class TransitionTests(TestCase):
@@ -45,9 +45,9 @@ class TransitionTests(TestCase):
         for daemon, services in both:
             task = await daemon.becomes(nagging, kind="sleeping")
             self.assertEqual(task["incident"]["kind"], "late")
-            await pause(1.2)
+            await pause(1.1)
             quiet.append([service.events("/nagging") for service in services])
-        await pause(3)
+        await pause(2.5)
         self.assertEqual([[service.events("/nagging") for service in services] for _, services in both], quiet)
 
         tasks.url("/plain", report())
@@ -67,7 +67,7 @@ class TransitionTests(TestCase):
         hipchat, sentry = HipChat(self), Sentry(self)
         port = free_port()
         more = slack.section() + hipchat.section() + sentry.section(more="environment = test\ncrons = true")
-        more += f"[task {nagging}]\nerror_interval = 2\nfailures = 1\n"
+        more += f"[task {nagging}]\nerror_interval = 1.5\nfailures = 1\n"
         main = f"{FAST}failures = 2\ngreeting = Hello & welcome"
         web = "public_url = https://pinger.example.com/p/"
         return Daemon(self, ini(port, urls, main, more, web), port), [slack, hipchat, sentry]

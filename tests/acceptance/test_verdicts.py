@@ -110,6 +110,9 @@ class VerdictTests(TestCase):
                 ".",
             ),
             url("/query?a=1&b=x%2Fy", report()): ("ok", "."),
+            url("/flag?1", report()): ("ok", "."),
+            url("/word?ok", report()): ("ok", "."),
+            url("/name?status", report()): ("ok", "."),
             url("/late-too//path%2C?when=a%2Cb", report(ago=1200)): ("late", "."),
         }
 
