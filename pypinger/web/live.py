@@ -115,13 +115,14 @@ class EventStream:
         self._states: dict[str, TaskState] = {}
         self._changed: dict[str, Entry] = {}
 
-    def __len__(self) -> int:
+    @property
+    def readers(self) -> int:
         """How many read it."""
         return len(self._readers)
 
     async def follow(self, request: Request) -> bytes:
         """Let the client read until it leaves or the server stops."""
-        if len(self._readers) >= READERS:
+        if self.readers >= READERS:
             words = "too many follow the changes already; look again from time to time instead"
             return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, words, {b"Retry-After": b"%d" % LATER})
         for name, value in (
@@ -144,9 +145,9 @@ class EventStream:
                 greeting += self._message(b"many", {"count": len(self._states)})
             reader.tell(greeting)
             await reader.gone
+            reader.leave()
         finally:
             self._readers.discard(reader)
-            reader.leave()
             if not self._readers:
                 self._end()
         return b""

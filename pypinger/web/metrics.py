@@ -109,7 +109,7 @@ class Metrics(Collector):
             ("pypinger_alerts_undelivered", "Alerts still to be delivered, counted per channel.", daemon.undelivered),
             ("pypinger_alerts_dead", "Alerts that were given up, counted per channel.", daemon.dead),
             ("pypinger_last_check_timestamp_seconds", "The latest check of any task, or the start.", daemon.lastrun),
-            ("pypinger_event_readers", "Clients that follow the stream of changes.", len(self._stream)),
+            ("pypinger_event_readers", "Clients that follow the stream of changes.", self._stream.readers),
         ):
             yield GaugeMetricFamily(name, help_text, float(value))
 

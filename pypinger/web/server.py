@@ -104,7 +104,8 @@ class Channel(http.HTTPChannel):
             self.clearLineBuffer()
 
     def begin_stream(self) -> None:
-        """The answer under way has no end, so little of it shall wait for a client that does not read."""
+        """The answer under way has no end, so little of it shall wait for a client that does not read; none follows."""
+        self.persistent = False
         handle = _socket_of(self.transport)
         if handle is not None:
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)

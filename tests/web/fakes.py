@@ -48,6 +48,11 @@ class FakeBoard:
         self._watchers.append(changed)
         return lambda: self._watchers.remove(changed)
 
+    @property
+    def watchers(self) -> int:
+        """How many want to be told."""
+        return len(self._watchers)
+
     def show(self, entry: Entry) -> None:
         """Replace the entry of that task, as a check does."""
         self._entries = [entry if each.task.id == entry.task.id else each for each in self._entries]
