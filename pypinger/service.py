@@ -245,7 +245,12 @@ class Pinger(MultiService):
         if web == before.web:
             return
         self._site.resource = resource(
-            self.board, self._now, hosts=web.hosts, public_url=web.public_url, reactor=self._reactor
+            self.board,
+            self._now,
+            history=self.store,
+            hosts=web.hosts,
+            public_url=web.public_url,
+            reactor=self._reactor,
         )
         if web.endpoint == before.web.endpoint:
             return
