@@ -27,7 +27,7 @@ _STEPS: tuple[Seconds, ...] = (
     *(15.0, 30.0),
     *(MINUTE * many for many in (1, 2, 5, 10, 15, 30)),
     *(HOUR * many for many in (1, 2, 3, 6, 12)),
-    *(DAY * many for many in (1, 2, 7, 14, 30, 90, 365, 3650, 36_500)),
+    *(DAY * many for many in (1, 2, 7, 14, 30, 90, 365, 1825, 3650, 7300, 36_500)),
 )
 #: More sleep windows than this cannot be told apart any more.
 _NAPS = 40

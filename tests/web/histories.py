@@ -94,7 +94,7 @@ class FakeHistory:
 
     async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
         self._check()
-        dice = random.Random(url)
+        dice = random.Random(ascii(url))
         today = now // DAY * DAY
         days = []
         for back in reversed(range(count)):
@@ -110,7 +110,7 @@ class FakeHistory:
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         self._check()
         self.asked.append(url)
-        dice = random.Random(url)
+        dice = random.Random(ascii(url))
         gaps = []
         at = self.now - 300
         for _ in range(limit):

@@ -1,0 +1,105 @@
+"""What a browser makes of our pages, and the pages made for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+from urllib.parse import parse_qsl
+
+from twisted.internet.defer import Deferred
+from twisted.web.test.requesthelper import DummyRequest
+
+from pypinger.ports import DaemonState, Entry
+from pypinger.web import assets, detail, pages, view
+from pypinger.web.detail import Past
+from pypinger.web.figures import Figures
+from pypinger.web.rows import row
+from tests.web.fakes import NOW, daemon_state
+
+LINKS = {name: asset.path for name, asset in assets.load().items()}
+
+
+class Page(HTMLParser):
+    """
+    What a browser makes of a page: its elements and its text.
+
+    :ivar open: elements that were opened and not closed.
+    """
+
+    VOID = frozenset({"meta", "link", "input", "col"})
+
+    def __init__(self, html: bytes) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.comments: list[str] = []
+        self.open: list[str] = []
+        self.feed(html.decode("utf-8"))
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.comments.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.texts).split())
+
+    def links(self) -> list[str]:
+        return [attrs["href"] or "" for tag, attrs in self.elements if tag == "a"]
+
+    def classes(self, tag: str) -> list[str]:
+        return [attrs.get("class") or "" for name, attrs in self.elements if name == tag]
+
+
+def overview(
+    entries: Sequence[Entry],
+    daemon: DaemonState | None = None,
+    now: float = NOW,
+    query: str = "",
+    figures: Mapping[str, Figures] | None = None,
+    *,
+    complete: bool = True,
+) -> bytes:
+    """
+    The overview.
+
+    :param query: as in ``/?query``.
+    :param figures: by task id.
+    """
+    request = DummyRequest([b""])
+    arguments: dict[bytes, list[bytes]] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        arguments.setdefault(name.encode(), []).append(value.encode("utf-8", "surrogateescape"))
+    selection = view.select(entries, view.read(arguments))
+    rows = {
+        group.key: [row(entry, (figures or {}).get(entry.task.id), now) for entry in group.entries]
+        for group in selection.groups
+    }
+    made = pages.overview(request, entries, selection, rows, daemon or daemon_state(), now, LINKS, complete=complete)
+    return result(Deferred.fromCoroutine(made))
+
+
+def task_page(entry: Entry, now: float = NOW, past: Past | None = None) -> bytes:
+    """The page of one task."""
+    return result(Deferred.fromCoroutine(detail.task_page(DummyRequest([b""]), entry, past, now, "../", LINKS)))
+
+
+def result(deferred: Deferred[bytes]) -> bytes:
+    """What a Deferred has fired with."""
+    results: list[bytes] = []
+    deferred.addCallback(results.append)
+    return results[0]
