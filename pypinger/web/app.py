@@ -286,7 +286,7 @@ def resource(
         history=history,
         root=root,
         home=f"{public_url.rstrip('/')}/",
-        stream=stream or EventStream(board, reactor),
+        stream=EventStream(board, reactor) if stream is None else stream,
         reactor=reactor,
     )
     return Door(routes.app.resource(), hosts)
