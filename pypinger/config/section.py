@@ -180,12 +180,14 @@ class Section:
         return int(value)
 
     def url(self, name: str, default: str = "", *, secret: bool = False) -> str:
-        """An http or https URL; its userinfo and query are secrets anyway."""
+        """An http or https URL; its userinfo and query are secrets anyway, and of a secret one its path too."""
         value = self.text(name, secret=secret)
         if not value or value == default:
             self.reading.secrets.discard(value)
             return default
         self.url_secrets(value)
+        if secret:
+            self.reading.secret(*urls.secret_parts(value))
         try:
             urls.parse(value)
         except ValueError as error:

@@ -34,6 +34,7 @@ _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?",
     re.DOTALL,
 )
+_AFTER_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _ASCII_NAME = re.compile(r"(?:[A-Za-z0-9_~-]{1,63}\.)*[A-Za-z0-9_~-]{1,63}\.?")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -120,6 +121,18 @@ def origin(url: str) -> str:
     :raises ValueError: as :func:`parse`.
     """
     return _origin(_split(url))
+
+
+def secret_parts(text: str) -> tuple[str, ...]:
+    """
+    What gives away a URL that is a secret as a whole, such as a webhook's: itself, its path with and without the query,
+    and the last part of the path. A server that refuses a request may repeat any of them.
+
+    Parts that are short are left out: they are ordinary words, which would be masked in every text.
+    """
+    path, _, query = _AFTER_HOST.sub("", text).partition("#")[0].partition("?")
+    parts = {path: 8, f"{path}?{query}" if query else "": 8, path.rstrip("/").rpartition("/")[2]: 16}
+    return (text, *(part for part, least in parts.items() if len(part) >= least))
 
 
 def _split(text: str) -> _Parts:

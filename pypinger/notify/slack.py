@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from pypinger.domain import wording
 from pypinger.domain.model import Alert, Seconds
+from pypinger.domain.urls import secret_parts
 from pypinger.domain.wording import Severity
 from pypinger.notify._texts import escape, signature
 from pypinger.notify._wire import Wire, json_object, status_words, succeeded, unfit_for_header
@@ -110,7 +111,7 @@ class Slack:
         self._headers = {"Content-Type": "application/json; charset=utf-8"}
         if self._web_api:
             self._headers["Authorization"] = f"Bearer {values['token']}"
-        self._wire = Wire(client, now, [values["token"], "" if self._web_api else self._url])
+        self._wire = Wire(client, now, [values["token"], *(() if self._web_api else secret_parts(self._url))])
         emoji = values["emoji"].strip(":")
         looks = {"channel": values["channel"], "username": values["user"], "icon_emoji": emoji and f":{emoji}:"}
         self._looks = {key: value for key, value in looks.items() if value}

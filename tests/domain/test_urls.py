@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.urls import MASK, MOST_ADDED, Secrets, label, origin, parse, task_id
+from pypinger.domain.urls import MASK, MOST_ADDED, Secrets, label, origin, parse, secret_parts, task_id
 from tests.domain.strategies import quick, thorough
 
 
@@ -149,6 +149,24 @@ class LabelTests(SynchronousTestCase):
         shown = label(f"{prefix}jane:S3CRET@{text}?S3CRET")
         self.assertNotIn("S3CRET", shown)
         self.assertTrue(shown.isprintable())
+
+
+class SecretPartsTests(SynchronousTestCase):
+    def test_a_webhook(self) -> None:
+        url = "https://hooks.example.com/services/T0/B0/abcdefghijklmnop"
+        self.assertEqual(
+            secret_parts(f"{url}?k=v#f"),
+            (
+                f"{url}?k=v#f",
+                "/services/T0/B0/abcdefghijklmnop",
+                "/services/T0/B0/abcdefghijklmnop?k=v",
+                "abcdefghijklmnop",
+            ),
+        )
+
+    def test_ordinary_words_are_none(self) -> None:
+        self.assertEqual(secret_parts("https://h/hook"), ("https://h/hook",))
+        self.assertEqual(secret_parts("https://h/a/webhook/"), ("https://h/a/webhook/", "/a/webhook/"))
 
 
 class SecretsTests(SynchronousTestCase):
