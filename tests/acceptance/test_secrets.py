@@ -182,8 +182,15 @@ class SecretTests(TestCase):
     async def test_static_token_and_webhook(self) -> None:
         endpoints, slack = Endpoints(self), SlackWebhook(self)
         urls = self.tasks(endpoints)
-        path = f"/services/{MARK}T0/{MARK}B0/{MARK}hook?{MARK}"
-        slack.next.extend([lambda r: r.answer(403, r.dump), lambda r: r.answer(500, r.target)])
+        path = f"/services/{MARK}T0/{MARK}B0/{MARK}hook-with-24-letters?{MARK}hookquery"
+        slack.next.extend(
+            [
+                lambda r: r.answer(403, r.dump),
+                lambda r: r.answer(500, r.path),
+                lambda r: r.answer(500, r.target),
+                lambda r: r.answer(500, r.path.rpartition("/")[2]),
+            ]
+        )
         more = slack.section(path) + f"[token_auth]\ntoken = Bearer {MARK}static+/=\n"
         port = free_port()
         main = "interval = 1\nerror_interval = 2\ngroup_wait = 0\ndebug = 1"
