@@ -17,7 +17,6 @@ from pypinger.domain.model import (
     Fault,
     Invalid,
     Kind,
-    NoAnswer,
     Outcome,
     Report,
     Reported,
@@ -199,7 +198,7 @@ def run_object(run: Run) -> RunObject:
             code, report = finding.code, report_object(finding.report)
         case Invalid():
             code, problem = finding.code, cut(finding.problem)
-        case NoAnswer():
+        case _:
             fault, problem, latency = finding.fault, cut(finding.words), finding.latency
     return RunObject(iso(run.first), iso(run.last), run.count, code, report, fault, problem, latency)
 
