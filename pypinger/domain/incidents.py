@@ -12,6 +12,7 @@ from hashlib import blake2b
 
 from msgspec.structs import replace
 
+from pypinger.domain.judge import judge
 from pypinger.domain.model import (
     Alert,
     Check,
@@ -26,6 +27,9 @@ from pypinger.domain.model import (
     TaskState,
 )
 from pypinger.domain.urls import origin
+
+# Kinds whose explanations rest on nothing but the report and the time.
+_TOLD_BY_THE_CLOCK = frozenset({Kind.LATE, Kind.FUTURE})
 
 
 def step(task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[Alert, ...]]:
@@ -81,7 +85,13 @@ def remind(task: Task, state: TaskState, now: Instant) -> tuple[TaskState, tuple
     assert state.incident is not None
     assert state.verdict is not None
     incident, verdict = _told(state.incident, now), state.verdict
-    alert = _alert(task, state.report, Event.REMINDER, now, incident, verdict.kind, verdict.explanation)
+    explanation = verdict.explanation
+    if verdict.kind in _TOLD_BY_THE_CLOCK and state.report is not None:
+        # It may be an interval old: say how late the task is now, if it still is by all that is known.
+        fresh = judge(Reported(200, state.report), task.grace, now)
+        if fresh.kind is verdict.kind:
+            explanation = fresh.explanation
+    alert = _alert(task, state.report, Event.REMINDER, now, incident, verdict.kind, explanation)
     return replace(state, incident=incident), (alert,)
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.incidents import close, daemon_alert, next_reminder, remind, step
+from pypinger.domain.judge import judge
 from pypinger.domain.model import (
     STATUS_OF,
     Alert,
@@ -306,3 +307,28 @@ class AnyStoryTests(SynchronousTestCase):
         self.assertEqual(story.state.errors, sum(STATUS_OF[kind] is Status.ERROR for kind in checks))
         # What is kept can be read back.
         self.assertEqual(msgspec.json.decode(msgspec.json.encode(story.state), type=TaskState), story.state)
+
+
+class ReminderWordsTests(SynchronousTestCase):
+    """A reminder may come long after the check whose verdict it repeats."""
+
+    def reminded(self, finding: Finding, at: Instant, later: Instant) -> str:
+        verdict = judge(finding, TASK.grace, at)
+        state, _ = step(TASK, TaskState(), Check(at, 0.1, finding, verdict))
+        _, (alert,) = remind(TASK, state, later)
+        return alert.explanation
+
+    def test_lateness_is_told_as_of_now(self) -> None:
+        self.assertIn("grace ended 11 min ago", self.reminded(Reported(200, REPORT), 700.0, 1320.0))
+
+    def test_so_is_a_lastrun_ahead(self) -> None:
+        ahead = Reported(200, replace(REPORT, lastrun=7200.0))
+        self.assertIn("1 h 40 min ahead", self.reminded(ahead, 0.0, 1200.0))
+
+    def test_what_would_be_judged_otherwise_by_now_is_told_as_it_was(self) -> None:
+        soon = Reported(200, replace(REPORT, lastrun=1000.0))
+        self.assertIn("is 16 min ahead", self.reminded(soon, 0.0, 500.0))
+
+    def test_what_the_task_said_is_told_as_it_was(self) -> None:
+        failed = Reported(503, replace(REPORT, ok=False, reason="boom"))
+        self.assertIn("HTTP 503", self.reminded(failed, 10.0, 600.0))
