@@ -27,8 +27,8 @@ _COLORS: Mapping[Severity, str] = {
     Severity.NEUTRAL: "gray",
 }
 
-# Events that people should be disturbed for.
-_NOTIFY = frozenset({Event.PROBLEM, Event.CHANGED, Event.REMINDER, Event.RECOVERED, Event.TEST})
+# Events that nobody needs to be disturbed for.
+_QUIET = frozenset({Event.STARTED, Event.STOPPED})
 
 # HipChat reads mentions in texts too; a report must not call everyone with "@all".
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
@@ -66,7 +66,7 @@ class HipChat:
             "message": cut(self._prefix + text, MESSAGE_LIMIT - len(ids)) + ids,
             "message_format": "text",
             "color": _COLORS[wording.severity(alerts)],
-            "notify": any(alert.event in _NOTIFY for alert in alerts),
+            "notify": any(alert.event not in _QUIET for alert in alerts),
         }
 
     def _refusal(self, reply: Reply) -> DeliveryError:

@@ -41,7 +41,7 @@ _IDS = UUID("5f0c9a5e-3a57-4d0f-8a36-1f6f5d0b7c11")
 
 # The daemon's start and stop are no errors of anything, and would be an issue that nobody can resolve.
 _UNSENT = frozenset({Event.STARTED, Event.STOPPED})
-_INFO = frozenset({Event.RECOVERED, Event.TEST})
+_INFO = frozenset({Event.RECOVERED, Event.SIGHTED, Event.TEST})
 
 
 class Sentry:

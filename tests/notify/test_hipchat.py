@@ -69,6 +69,8 @@ class HipChatTests(NotifierContract, SynchronousTestCase):
                 Event.RECOVERED: ("green", True),
                 Event.STARTED: ("gray", False),
                 Event.STOPPED: ("gray", False),
+                Event.BLIND: ("red", True),
+                Event.SIGHTED: ("green", True),
                 Event.TEST: ("gray", True),
             },
             {event: (message["color"], message["notify"]) for event, message in messages.items()},
