@@ -105,8 +105,8 @@ def unusable(path: str, error: sqlite3.Error) -> StoreError:
         return StoreError(f"[store] path {path}: it cannot be written ({words}); see to the disk")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return StoreError(
-            f"[store] path {path}: it cannot be opened or written ({words}); let the user that runs Py Pinger write to it"
-            " to its directory"
+            f"[store] path {path}: it cannot be opened or written ({words}); let the user that runs Py Pinger write to"
+            " it and to its directory"
         )
     return damaged(path, words)
 
@@ -130,7 +130,7 @@ def _version(path: str, known: int) -> int | None:
     directory = os.path.dirname(path) or "."
     if not os.path.isdir(directory):
         raise StoreError(f"[store] path {path}: the directory {directory} does not exist; make it, or change the path")
-    if not os.access(directory, os.W_OK | os.X_OK):
+    if not _may(directory, os.W_OK | os.X_OK):
         raise StoreError(
             f"[store] path {path}: the directory {directory} cannot be written; let the user that runs Py Pinger do so,"
             " or change the path"
@@ -144,7 +144,7 @@ def _version(path: str, known: int) -> int | None:
         raise StoreError(f"[store] path {path}: it is a directory; name a file in it")
     if not stat.S_ISREG(mode):
         raise StoreError(f"[store] path {path}: it is no regular file; change the path")
-    if not os.access(path, os.R_OK | os.W_OK):
+    if not _may(path, os.R_OK | os.W_OK):
         raise StoreError(
             f"[store] path {path}: it cannot be read and written; let the user that runs Py Pinger do so, or change the"
             " path"
@@ -168,6 +168,11 @@ def _version(path: str, known: int) -> int | None:
     if version < 1:
         raise damaged(path, f"schema {version}")
     return version
+
+
+def _may(path: str, mode: int) -> bool:
+    """Whether we may, as whoever we are since the privileges were given up."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _look_for_damage(path: str) -> None:

@@ -17,11 +17,11 @@ from pypinger.ports import Change, Day, Gap, PastDelivery, PastIncident, Run, Sp
 from pypinger.store import figures
 from pypinger.store.accounting import DAY, HOUR, millis
 from pypinger.store.database import connect, unusable
-from pypinger.store.rows import finding
+from pypinger.store.rows import finding, text
 
 #: How many runs are looked through at most for a page of gaps, and at a time.
 LOOK = 5000
-_CHUNK = 500
+CHUNK = 500
 
 #: How many alerts an incident is shown with.
 TOLD = 20
@@ -194,7 +194,7 @@ class Reader:
             raise unusable(self._path, error) from error
 
     def _task(self, url: str) -> int | None:
-        rows = self._all("SELECT id FROM task WHERE url = ?", url)
+        rows = self._all("SELECT id FROM task WHERE url = ?", text(url))
         return rows[0][0] if rows else None
 
     def _open(self, task: int) -> list[Run]:
@@ -223,10 +223,10 @@ class Reader:
     def _latest(self, task: int) -> Iterator[Run]:
         """The latest runs, fetched as they are needed."""
         before = _NEWEST
-        for _ in range(LOOK // _CHUNK):
-            page = self._runs(task, before, _CHUNK)
+        for _ in range(LOOK // CHUNK):
+            page = self._runs(task, before, CHUNK)
             yield from page
-            if len(page) < _CHUNK:
+            if len(page) < CHUNK:
                 return
             before = page[-1].key
 

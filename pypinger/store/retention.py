@@ -71,6 +71,8 @@ def _steps(connection: sqlite3.Connection, recorder: Recorder, horizon: Millis, 
             while connection.execute(query, values).rowcount == ROWS:
                 yield
         if record.accounted is not None and record.accounted < far and not record.dirty:
+            # An incident that was never closed goes with it.
+            connection.execute("DELETE FROM incident WHERE task = ?", (record.id,))
             connection.execute("DELETE FROM task WHERE id = ?", (record.id,))
             del recorder.tasks[record.url]
         yield

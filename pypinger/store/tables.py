@@ -7,7 +7,7 @@ import sqlite3
 from pypinger.domain.model import Finding, Outcome
 from pypinger.store.accounting import DAY, Millis
 from pypinger.store.lock import Lock
-from pypinger.store.rows import OpenRun, Pending, TaskRecord, encode, figure, shape
+from pypinger.store.rows import OpenRun, Pending, TaskRecord, encode, figure, shape, text
 
 #: How many shapes are known by heart.
 SHAPES = 20_000
@@ -76,8 +76,6 @@ class Tables:
         except BaseException:
             # The shapes it added are not there.
             self.shapes.clear()
-            for _, run in pending.runs:
-                run.shape = None
             for record in pending.tasks:
                 if record.run is not None:
                     record.run.shape = None
@@ -95,7 +93,7 @@ class Tables:
     def _write(self, pending: Pending) -> None:
         many = self.connection.executemany
         if pending.born:
-            rows = [(each.id, each.url, "") for each in pending.born]
+            rows = [(each.id, text(each.url), "") for each in pending.born]
             many("INSERT INTO task (id, url, state) VALUES (?, ?, ?)", rows)
         if pending.tasks:
             many(_TASK, [self._task(each) for each in pending.tasks])

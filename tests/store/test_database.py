@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import sqlite3
@@ -20,12 +22,14 @@ from pypinger.domain.model import Delivery, TaskState
 from pypinger.ports import StoreError
 from pypinger.store import database
 from pypinger.store.sqlite import SqliteStore
+from pypinger.store.tables import Tables
 from tests.contracts.store import CHECK, STATE, TASK, alert
 from tests.store.pump import Pump
 
 HOLD = """
 import sys, time
 from pypinger.store.sqlite import SqliteStore
+from pypinger.store.tables import Tables
 from tests.store.pump import Pump
 SqliteStore(Pump(), time.time, sys.argv[1], keep_days=90).open()
 print("open", flush=True)
@@ -169,6 +173,15 @@ class RefusalTests(DatabaseTestCase):
         self.patch(database, "_make", full)
         self.assertIn("No space left on device", self.refused())
 
+    def test_no_room_to_write_it(self) -> None:
+        def full(*_: object, **__: object) -> None:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+
+        self.patch(Tables, "write", full)
+        self.assertIn("cannot be written (database or disk is full); see to the disk", self.refused())
+
     def test_no_wal(self) -> None:
         self.fill()
 
@@ -255,6 +268,20 @@ class LockTests(DatabaseTestCase):
         self.addCleanup(close, store, pump)
         os.truncate(f"{self.path}.lock", 0)
         self.assertIn("another Py Pinger (a process) is using it", self.refused())
+
+    def test_no_locks_on_this_file_system(self) -> None:
+        def flock(*_: int) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        self.patch(fcntl, "flock", flock)
+        self.assertIn("No locks available", self.refused())
+
+    def test_no_room_for_the_holder(self) -> None:
+        def pwrite(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(os, "pwrite", pwrite)
+        close(*open_store(self.path))
 
     def test_a_refused_start_lets_go(self) -> None:
         self.fill()

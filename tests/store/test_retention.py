@@ -91,13 +91,15 @@ class RetentionTests(SynchronousTestCase):
     def test_after_four_hundred_days(self) -> None:
         for task in (TASK, OTHER):
             self.recorder.note(task, TaskState(), check(NOW))
-        self.recorder.note(TASK, TaskState(), check(NOW + 3600))
+        incident = Incident(NOW, Kind.LATE, NOW, 1)
+        self.recorder.commit(TASK, TaskState(incident=incident), check(NOW + 3600), [], NOW)
         self.recorder.add_blind(NOW, NOW + 60)
         later = NOW + 401 * 86_400.0
         self.write(NOW)
         self.recorder.note(OTHER, TaskState(), check(later))
         self.sweep(3, later)
         self.assertEqual(self.rows("SELECT url FROM task"), [(OTHER.url,)])
+        self.assertEqual(self.rows("SELECT * FROM incident"), [])
         self.assertEqual(self.rows("SELECT count(*) FROM hour") + self.rows("SELECT count(*) FROM blind"), [(0,), (0,)])
         self.write(later)
         self.recorder.note(TASK, TaskState(pings=1), check(later))
@@ -125,12 +127,15 @@ class SweepingTests(SynchronousTestCase):
     def test_the_writer_does_it(self) -> None:
         self.patch(retention, "ROWS", 5)
         self.patch(retention, "STEP", 0.0)
-        self.patch(writer, "SWEEP", 0.0)
+        self.patch(writer, "SWEEP", 0.05)
         self.store.open()
         for number in range(100):
             self.store.note(TASK, TaskState(), check(NOW + number))
         self.pump.wait(self.store.enqueue([]))
         self.pump.until(lambda: not self.count())
+        sweeping = self.store._writer
+        assert sweeping is not None
+        self.pump.until(lambda: sweeping._sweep is None)
 
     def test_what_fails_is_tried_again_an_hour_later(self) -> None:
         def broken(*_: object) -> Any:

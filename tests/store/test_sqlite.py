@@ -20,14 +20,15 @@ from twisted.logger import capturedLogs
 from twisted.python.runtime import platform
 from twisted.trial.unittest import SkipTest, TestCase
 
-from pypinger.domain.model import Delivery, Kind, Outcome, TaskState
+from pypinger.domain.model import Delivery, Incident, Kind, Outcome, Report, Reported, Task, TaskState, Verdict, Window
 from pypinger.ports import Span, Store, StoreError
-from pypinger.store import sqlite, writer
+from pypinger.store import reading, recorder, sqlite, tables, writer
 from pypinger.store.reading import Reader
 from pypinger.store.sqlite import SqliteStore
 from pypinger.store.tables import Tables
-from tests.contracts.history import NOW, HistoryContract, Story
+from tests.contracts.history import NOW, HistoryContract, Story, reported
 from tests.contracts.store import CHECK, STATE, TASK, StoreContract, alert
+from tests.store.pump import Pump
 from tests.store.test_database import python
 
 KILLED = """
@@ -105,13 +106,45 @@ class WritingTests(SqliteTestCase):
         store = self.store()
         store.open()
         odd = Delivery(alert(1), "slack", words="no \ud800")
-        state = TaskState(verdict=CHECK.verdict.__class__(Kind.LATE, "late \udfff"))
+        report = Report(True, NOW, sleep=(Window(0, 1.0),), process="\ud801")
+        state = TaskState(verdict=Verdict(Kind.LATE, "late \udfff"), report=report)
         await store.commit(TASK, state, CHECK, [odd])
         await store.close()
         kept = self.store().open()
         verdict = kept.states[TASK.url].verdict
         assert verdict is not None
         self.assertEqual((verdict.explanation, kept.deliveries[0].words), ("late ?", "no ?"))
+
+    async def test_a_url_that_is_not_text(self) -> None:
+        store = self.store()
+        store.open()
+        task = Task(url="http://h/\udc80", id="x", name="x", label="x")
+        await Story(store, task).check(NOW)
+        self.assertEqual(len(await store.runs(task.url)), 1)
+
+    async def test_shapes_are_not_known_by_heart_without_end(self) -> None:
+        self.patch(tables, "SHAPES", 2)
+        store = self.store()
+        store.open()
+        story = Story(store)
+        for number in range(12):
+            finding = Reported(200, Report(True, NOW, process=f"p{number % 4}"))
+            await story.check(NOW + number, finding=finding)
+        await store.enqueue([])
+        self.assertEqual(self.rows("SELECT count(*) FROM shape"), [(4,)])
+        self.assertEqual(len(await store.runs(TASK.url)), 12)
+
+    async def test_an_incident_that_goes_to_and_fro(self) -> None:
+        self.patch(recorder, "KINDS", 3)
+        store = self.store()
+        store.open()
+        story = Story(store)
+        kinds = (Kind.LATE, Kind.FAILED)
+        for number in range(9):
+            kind = kinds[number % 2]
+            await story.check(NOW + number, kind, incident=Incident(NOW, kind, NOW, number))
+        (incident,) = await store.incidents()
+        self.assertEqual((incident.kinds, incident.alerts), ((Kind.LATE, Kind.FAILED, Kind.LATE), 8))
 
     async def test_a_call_that_cannot_be_recorded_holds_nothing_up(self) -> None:
         store = self.store()
@@ -320,6 +353,45 @@ class TroubleTests(SqliteTestCase):
         words = await self.goes_on(store, fill, ballast.unlink)
         self.assertIn("disk", words)
 
+    async def test_half_a_transaction_is_none(self) -> None:
+        store = self.store()
+        store.open()
+        story = Story(store)
+        self.connection(store).execute("ALTER TABLE verdict RENAME TO other")
+        await story.check(NOW, Kind.LATE, incident=STATE.incident, alerts=(alert(1),))
+        self.assertIn("no such table", store.trouble() or "")
+        self.assertEqual(self.rows("SELECT * FROM task") + self.rows("SELECT * FROM shape"), [])
+        self.connection(store).execute("ALTER TABLE other RENAME TO verdict")
+        await self.until(lambda: store.trouble() is None)
+        self.assertEqual(len(await store.runs(TASK.url)), 1)
+        self.assertEqual([len(each.told) for each in await store.incidents()], [1])
+
+    def test_each_waits_for_its_own_time(self) -> None:
+        pump, turns = Pump(), threading.Semaphore(0)
+        store = SqliteStore(pump, lambda: NOW, self.path, keep_days=90)
+        store.open()
+        self.addCleanup(lambda: pump.wait(store.close()))
+        self.addCleanup(turns.release, 100)
+        write = Tables.write
+
+        def slow(*args: Any, **kwargs: Any) -> None:
+            turns.acquire(timeout=30)
+            write(*args, **kwargs)
+
+        self.patch(Tables, "write", slow)
+        early = Deferred.fromCoroutine(store.enqueue([]))
+        assert store._writer is not None
+        pump.until(lambda: not len(store._writer or ()))
+        pump.advance(sqlite.PATIENCE / 2)
+        late = Deferred.fromCoroutine(store.enqueue([]))
+        turns.release()
+        pump.until(lambda: early.called)
+        pump.advance(sqlite.PATIENCE / 2)
+        self.assertEqual((store.trouble(), late.called), (None, False))
+        pump.advance(sqlite.PATIENCE / 2)
+        self.assertIn("has not answered", store.trouble() or "")
+        self.assertTrue(late.called)
+
     async def test_reading_goes_on(self) -> None:
         store = self.store()
         store.open()
@@ -371,11 +443,11 @@ class TroubleTests(SqliteTestCase):
         store.open()
         answers = threading.Event()
         self.patch(Tables, "write", lambda *args, **kwargs: answers.wait(30))
-        waiting = Deferred.fromCoroutine(store.commit(TASK, STATE, CHECK, []))
+        waiting = [Deferred.fromCoroutine(store.commit(TASK, STATE, CHECK, [])) for _ in range(60)]
         with capturedLogs() as logs:
             await store.close()
         self.assertIn("could not be closed", str([each["log_format"] for each in logs]))
-        self.assertTrue(waiting.called)
+        self.assertTrue(all(each.called for each in waiting))
         answers.set()
         await self.until(lambda: not any(each.name == "pypinger-writer" for each in threading.enumerate()))
         await pause(0)
@@ -399,6 +471,25 @@ class ReaderTests(SqliteTestCase):
     def test_no_database(self) -> None:
         with self.assertRaises(StoreError):
             Reader(self.path)
+
+    async def test_what_cannot_be_read(self) -> None:
+        store = self.store()
+        store.open()
+        self.connection(store).execute("DROP TABLE verdict")
+        with self.assertRaises(StoreError):
+            await store.verdicts(TASK.url)
+
+    async def test_gaps_of_long_ago(self) -> None:
+        self.patch(reading, "CHUNK", 4)
+        self.patch(reading, "LOOK", 16)
+        store = self.store()
+        store.open()
+        story = Story(store)
+        for number in range(30):
+            await story.check(NOW + number, finding=reported(NOW + number))
+        await store.enqueue([])
+        self.assertEqual(len(await store.gaps(TASK.url, 10)), 10)
+        self.assertEqual(len(await store.gaps(TASK.url, 100)), 16)
 
     async def test_beside_a_store(self) -> None:
         store = self.store()
