@@ -57,7 +57,10 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     deliveries = [
         Delivery(_ALERT.decode(row[0]), *row[1:])
         for row in execute(
-            "SELECT body, channel, attempts, not_before, words FROM delivery WHERE outcome IS NULL ORDER BY id"
+            # Where the clock was set back since the latest attempt, no delivery rests for longer than it was to.
+            "SELECT body, channel, attempts, not_before - max(0, coalesce(settled, 0) - ?) / 1000.0, words"
+            " FROM delivery WHERE outcome IS NULL ORDER BY id",
+            (now,),
         )
     ]
     (dead,) = execute("SELECT count(*) FROM delivery WHERE outcome = 'dead'").fetchone()
