@@ -140,7 +140,9 @@ class SentryTests(NotifierContract, SynchronousTestCase):
 
     def test_levels(self) -> None:
         levels = {e: event_of(alert(e))["level"] for e in Event if e not in (Event.STARTED, Event.STOPPED)}
-        self.assertEqual({Event.RECOVERED, Event.SIGHTED, Event.TEST}, {e for e, level in levels.items() if level == "info"})
+        self.assertEqual(
+            {Event.RECOVERED, Event.SIGHTED, Event.TEST}, {e for e, level in levels.items() if level == "info"}
+        )
         self.assertEqual({"info", "error"}, set(levels.values()))
 
     def test_starts_and_stops_are_not_sent(self) -> None:
