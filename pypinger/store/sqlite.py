@@ -145,11 +145,16 @@ class SqliteStore:
         assert self._reader is not None
         assert self._worker is not None
         self._reader.interrupt()
-        self._worker.run(self._reader.close)
+        closed = self._worker.run(self._reader.close)
         self._worker.stop()
+        try:
+            # First the reader: the last connection to close makes the database one file again, if it may write.
+            await closed.addTimeout(CLOSING / 4, self._reactor)  # type: ignore[arg-type]
+        except TimeoutError:
+            self._log.warn("a page of history is still being read")
         writer.stop()
         try:
-            await self._ended.addTimeout(CLOSING, self._reactor)  # type: ignore[arg-type]
+            await self._ended.addTimeout(CLOSING * 3 / 4, self._reactor)  # type: ignore[arg-type]
         except TimeoutError:
             self._log.error("the store could not be closed within {limit:g} s; the disk does not answer", limit=CLOSING)
         if self._trouble is not None:

@@ -161,7 +161,8 @@ class AgreementTests(SynchronousTestCase):
         finally:
             world.pump.wait(world.sqlite.close())
             for suffix in ("", ".lock"):
-                Path(f"{path}{suffix}").unlink(missing_ok=True)
+                Path(f"{path}{suffix}").unlink()
+            self.assertFalse(Path(f"{path}-wal").exists())
 
     def compare(self, world: World, story: list[Sequence[Any]]) -> None:
         world.restart()

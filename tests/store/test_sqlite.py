@@ -452,6 +452,22 @@ class TroubleTests(SqliteTestCase):
         await self.until(lambda: not any(each.name == "pypinger-writer" for each in threading.enumerate()))
         await pause(0)
 
+    async def test_closing_while_a_page_is_read(self) -> None:
+        self.patch(sqlite, "CLOSING", 1.0)
+        store = self.store()
+        store.open()
+        answers = threading.Event()
+        self.patch(Reader, "runs", lambda *_: answers.wait(30))
+        reading = Deferred.fromCoroutine(store.runs(TASK.url))
+        store.note(TASK, STATE, CHECK)
+        with capturedLogs() as logs:
+            await store.close()
+        self.assertEqual([each["log_format"] for each in logs], ["a page of history is still being read"])
+        answers.set()
+        await reading
+        await self.until(lambda: not any(each.name == "pypinger-reader" for each in threading.enumerate()))
+        self.assertEqual(self.store().open().states, {TASK.url: STATE})
+
     async def test_the_writer_dies(self) -> None:
         store = self.store()
         store.open()
