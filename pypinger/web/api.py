@@ -171,7 +171,7 @@ def reason_of(state: TaskState) -> str | None:
 
 def sound(text: str) -> str:
     """`text` without lone surrogates, which no UTF-8 can carry."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def cut(text: str | None) -> str | None:
