@@ -55,6 +55,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "axe-playwright-python>=0.1.4",
             "build",
             "coverage[toml]>=7.10",
             "hypothesis>=6.120",
@@ -62,6 +63,7 @@ setup(
             "kent>=2.1",
             "mypy>=1.14",
             "mypy-zope>=1.0.9",
+            "playwright>=1.49",
             "ruff>=0.9",
             "setuptools>=77",
             "slack-sdk>=3.34",

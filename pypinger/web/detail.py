@@ -331,7 +331,8 @@ def _raw(report: Report | None) -> list[Tag]:
     return [
         card(
             "Last valid report",
-            tags.pre(tags.code(text), tabindex="0", **{"aria-labelledby": "last-valid-report-title"}, role="region"),
+            # What scrolls must be reachable by the keyboard, and so it needs a name.
+            tags.pre(tags.code(text), tabindex="0", role="region", **{"aria-label": "The report as JSON"}),
             tags.p(words, class_="quiet"),
         )
     ]
