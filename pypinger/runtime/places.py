@@ -18,6 +18,7 @@ class Places:
         self.limit = limit
         self._taken = 0
         self._waiting: deque[Deferred[None]] = deque()
+        self._letting_in = False
 
     def take_free(self) -> bool:
         """Take a place if one is free."""
@@ -41,6 +42,14 @@ class Places:
 
     def let_in(self) -> None:
         """Give free places to those who wait; to be called after the limit was raised."""
-        while self._waiting and self._taken < self.limit:
-            self._taken += 1
-            self._waiting.popleft().callback(None)
+        if self._letting_in:
+            # Whoever was let in has left at once. The loop below goes on; one more inside it for each of thousands
+            # who wait would be deeper than Python's stack.
+            return
+        self._letting_in = True
+        try:
+            while self._waiting and self._taken < self.limit:
+                self._taken += 1
+                self._waiting.popleft().callback(None)
+        finally:
+            self._letting_in = False

@@ -40,6 +40,15 @@ class PlacesTests(SynchronousTestCase):
         places.let_in()
         self.assertEqual([turn.called for turn in turns], [True, True, True, False])
 
+    def test_thousands_who_leave_at_once(self) -> None:
+        places = Places(1)
+        self.successResultOf(self.take(places))
+        turns = [self.take(places).addCallback(lambda _: places.leave()) for _ in range(3000)]
+        places.leave()
+        for turn in turns:
+            self.successResultOf(turn)
+        self.assertTrue(places.take_free())
+
     def test_fewer_places(self) -> None:
         places = Places(3)
         turns = [self.take(places) for _ in range(4)]
