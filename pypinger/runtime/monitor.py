@@ -193,7 +193,7 @@ class Monitor:
         hanging = [
             watch
             for watch in self._watches.values()
-            if watch.fetching and now - watch.began > watch.task.timeout + STUCK
+            if watch.fetching and not watch.queued and now - watch.began > watch.task.timeout + STUCK
         ]
         if hanging:
             return f"{len(hanging)} checks are stuck, that of {hanging[0].task.name} for {span(now - hanging[0].began)}"
@@ -321,7 +321,11 @@ class Monitor:
         """Wait for a place, then fetch; waiting is not part of the task's timeout (contract, section 3)."""
         places = self._places
         if not places.take_free():
-            await places.take()
+            watch.queued = True
+            try:
+                await places.take()
+            finally:
+                watch.queued = False
         try:
             if self._stopping or watch.gone:
                 raise CancelledError
@@ -344,7 +348,8 @@ class Monitor:
             self._store.note(task, state, check)
         watch.state = state
         if not watch.gone:
-            self._board.show(task, state)
+            # Not as it was configured when this began: a reload may have come in between.
+            self._board.show(watch.task, state)
 
     async def _commit(self, task: Task, state: TaskState, check: Check | None, alerts: Sequence[Alert]) -> None:
         deliveries = self._outbox.address(alerts)
@@ -387,7 +392,8 @@ class Monitor:
         verdict = watch.state.verdict
         assert verdict is not None
         reminder = incidents.next_reminder(watch.task, watch.state)
-        if verdict.next_change is not None and now >= verdict.next_change:
+        rested = self._reactor.seconds() >= watch.rest
+        if verdict.next_change is not None and now >= verdict.next_change and rested:
             self._begin(watch)
         elif reminder is not None and now >= reminder:
             self._run(watch, self._remind(watch))

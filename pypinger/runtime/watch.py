@@ -18,6 +18,7 @@ class Watch:
 
     :ivar busy: whether a check or a reminder is under way; `running` fires when it is over.
     :ivar fetching: whether it is in the half that may be cancelled.
+    :ivar queued: whether it waits for a place.
     :ivar began: when the latest check began, in seconds on the reactor's clock.
     :ivar gone: whether it was removed from the configuration.
     :ivar rest: until when the timer must not check it again, in seconds on the reactor's clock.
@@ -31,6 +32,7 @@ class Watch:
         "gone",
         "loop",
         "origin",
+        "queued",
         "rest",
         "running",
         "state",
@@ -48,6 +50,7 @@ class Watch:
         self.busy = False
         self.running: Deferred[None] | None = None
         self.fetching = False
+        self.queued = False
         self.began: Seconds = 0.0
         self.rest: Seconds = 0.0
         self.gone = False

@@ -188,6 +188,19 @@ class DeadlineTests(MonitorCase):
 
 
 class AlertTests(MonitorCase):
+    def test_a_reminder_of_a_blind_time_makes_no_check_without_pause(self) -> None:
+        # It falls asleep at 12:01, unseen, and a reminder is due at 12:02.
+        asleep = ', "sleep": [{"start": "12:01", "duration": 30}]'
+        self.start(
+            make_task(interval=60.0, error_interval=120.0),
+            answer=lambda task: Answer(200, body(self.world.now(), status="error", extra=asleep), 0.1),
+        )
+        self.world.pass_time(1)
+        self.fetcher.answer = lambda task: NoAnswer(Fault.OWN, "no descriptors", 0.0)
+        self.world.pass_time(170)
+        self.assertEqual([round(at) for at in self.fetcher.times()], [0, 60, 120])
+        self.assertEqual(self.notifier.events().count("reminder"), 1)
+
     def test_an_incident_from_problem_to_recovery(self) -> None:
         self.start(make_task(interval=10.0, error_interval=25.0))
         self.world.pass_time(5)
@@ -517,6 +530,16 @@ class UpdateTests(MonitorCase):
         self.assertEqual([round(at) for at in self.fetcher.times()], [0, 20, 40])
         self.assertEqual(self.state().kind, Kind.OK)
 
+    def test_other_settings_while_a_check_is_recorded(self) -> None:
+        self.start(make_task(), answer=lambda task: Answer(500, b"", 0.1))
+        self.store.slow = True
+        self.world.pass_time(1)
+        self.monitor.update([make_task(grace=7.0)])
+        self.store.waiting.pop().callback(None)
+        entry = self.board.by_id("a")
+        assert entry is not None
+        self.assertEqual((entry.task.grace, entry.state.pings), (7.0, 1))
+
     def test_another_fetcher_once_the_old_one_is_not_used(self) -> None:
         gate: Deferred[Observation] = Deferred()
         self.start(make_task("a", interval=10.0), answer=lambda task: gate)
@@ -598,6 +621,18 @@ class StuckTests(MonitorCase):
         self.start(good, make_task("bad", timeout=5.0), answer=answer)
         self.world.pass_time(5 + 10 + STUCK, step=1)
         self.assertIn("bad", self.monitor.stuck() or "")
+
+    def test_waiting_for_a_place_is_not_hanging(self) -> None:
+        # Each check ends within its timeout, but all together take their time.
+        def answer(task: Task) -> Deferred[Observation]:
+            slow: Deferred[Observation] = Deferred()
+            self.world.clock.callLater(20, slow.callback, NoAnswer(Fault.TIMEOUT, "no answer within 20 s", 20.0))
+            return slow
+
+        self.start(*(make_task(str(number)) for number in range(20)), answer=answer, concurrency=1)
+        for _ in range(300):
+            self.world.pass_time(1, step=1)
+            self.assertIsNone(self.monitor.stuck())
 
 
 class PropertyTests(SynchronousTestCase):
