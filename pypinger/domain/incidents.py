@@ -54,7 +54,8 @@ def step(task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[A
     alerts: tuple[Alert, ...] = ()
     if event is not None:
         assert incident is not None
-        alerts = (_alert(task, report, event, now, incident, verdict.kind, verdict.explanation),)
+        before = None if state.incident is None or event is Event.REMINDER else state.incident.kind
+        alerts = (_alert(task, report, event, now, incident, verdict.kind, verdict.explanation, before),)
     after = TaskState(
         verdict=verdict,
         report=report,
@@ -133,7 +134,14 @@ def _told(incident: Incident, reminded: Instant) -> Incident:
 
 
 def _alert(
-    task: Task, report: Report | None, event: Event, now: Instant, incident: Incident, kind: Kind, explanation: str
+    task: Task,
+    report: Report | None,
+    event: Event,
+    now: Instant,
+    incident: Incident,
+    kind: Kind,
+    explanation: str,
+    before: Kind | None = None,
 ) -> Alert:
     """The alert that an incident has just been charged with."""
     return Alert(
@@ -150,6 +158,7 @@ def _alert(
         process=report.process if report else None,
         server=report.server if report else None,
         started=incident.started,
+        before=before,
     )
 
 

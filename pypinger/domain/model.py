@@ -312,6 +312,7 @@ class Alert(msgspec.Struct, frozen=True):
     :ivar origin: ``scheme://host:port`` of the task; empty for the daemon.
     :ivar page: the link to the task's page, if people can reach one.
     :ivar kind: the verdict's kind, None for the daemon.
+    :ivar before: the kind that the incident had before, where the alert tells of its change or its end.
     :ivar explanation: the verdict's explanation, or the daemon's own line.
     :ivar started: when the incident started, None for the daemon.
     """
@@ -329,6 +330,7 @@ class Alert(msgspec.Struct, frozen=True):
     process: str | None = None
     server: str | None = None
     started: Instant | None = None
+    before: Kind | None = None
 
 
 class Delivery(msgspec.Struct, frozen=True):

@@ -90,13 +90,13 @@ def _headline(alert: Alert) -> str:
     name = one_line(alert.name)
     match alert.event:
         case Event.PROBLEM:
-            return f"PROBLEM: {name} is {_state(alert)}"
+            return f"PROBLEM: {name} is {_state(alert.kind)}"
         case Event.CHANGED:
-            return f"CHANGED: {name} is now {_state(alert)}"
+            return f"CHANGED: {name} is now {_state(alert.kind)}"
         case Event.REMINDER:
-            return f"STILL {_state(alert)} after {lasted(alert)}: {name}"
+            return f"STILL {_state(alert.kind)} after {lasted(alert)}: {name}"
         case Event.RECOVERED if alert.kind is not Kind.OK:
-            return f"{name} is no longer monitored; it was {_state(alert)}"
+            return f"{name} is no longer monitored; it was {_state(alert.kind)}"
         case Event.RECOVERED:
             return f"{name} is OK again after {lasted(alert)}"
         case Event.BLIND:
@@ -109,14 +109,17 @@ def _headline(alert: Alert) -> str:
             return f"Py Pinger {alert.event.value}"
 
 
-def _state(alert: Alert) -> str:
-    return _IS.get(alert.kind or Kind.NEW, "in trouble")
+def _state(kind: Kind | None) -> str:
+    return _IS.get(kind or Kind.NEW, "in trouble")
 
 
 def _lines(alert: Alert) -> Iterator[str]:
     yield _headline(alert)
     if alert.event is Event.RECOVERED:
-        yield f"It was not OK for {lasted(alert)}."
+        last = "" if alert.before is None else f"; last it was {_state(alert.before)}"
+        yield f"It was not OK for {lasted(alert)}{last}."
+    if alert.event is Event.CHANGED and alert.before is not None:
+        yield f"It was {_state(alert.before)} before, and has not been OK for {lasted(alert)}."
     yield alert.explanation
     tags = [f"{tag}: {one_line(text)}" for tag, text in (("process", alert.process), ("server", alert.server)) if text]
     if tags:

@@ -39,9 +39,9 @@ MARGIN_LIMIT = 40_320
 _AGENT = f"py-pinger/{__version__}"
 _IDS = UUID("5f0c9a5e-3a57-4d0f-8a36-1f6f5d0b7c11")
 
-# The daemon's start and stop are no errors of anything, and would be an issue that nobody can resolve.
-_UNSENT = frozenset({Event.STARTED, Event.STOPPED})
-_INFO = frozenset({Event.RECOVERED, Event.SIGHTED, Event.TEST})
+# What is told of the daemon itself would be an issue that nobody can resolve (contract, section 5).
+_UNSENT = frozenset({Event.STARTED, Event.STOPPED, Event.BLIND, Event.SIGHTED})
+_INFO = frozenset({Event.RECOVERED, Event.TEST})
 
 
 class Sentry:
@@ -65,12 +65,12 @@ class Sentry:
         self._wire = Wire(client, now, [values["url"], dsn.public_key, dsn.secret_key or ""])
 
     async def send(self, alerts: Sequence[Alert]) -> str:
-        """See :meth:`pypinger.ports.Notifier.send`; `alerts` is always a single one, and `started` is not sent."""
+        """See :meth:`pypinger.ports.Notifier.send`; `alerts` is a single one; the daemon's own are not sent."""
         for alert in alerts:
             if alert.event not in _UNSENT:
                 await self._post(_event(alert), "error")
                 return f"accepted as event {_hex_id(alert.id)}"
-        return "not sent: the daemon's starts and stops are nothing for Sentry"
+        return "not sent: what is told of the daemon itself is nothing for Sentry"
 
     async def _post(self, event: dict[str, Any], category: str) -> None:
         # No scope is given, so nothing that other code has put into the SDK's global ones gets into our events.

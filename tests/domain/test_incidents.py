@@ -332,3 +332,11 @@ class ReminderWordsTests(SynchronousTestCase):
     def test_what_the_task_said_is_told_as_it_was(self) -> None:
         failed = Reported(503, replace(REPORT, ok=False, reason="boom"))
         self.assertIn("HTTP 503", self.reminded(failed, 10.0, 600.0))
+
+
+class BeforeTests(SynchronousTestCase):
+    def test_alerts_tell_what_was_before(self) -> None:
+        story = Story()
+        for at, kind in enumerate((Kind.LATE, Kind.FAILED, Kind.OK)):
+            story.step(kind, 60.0 * at)
+        self.assertEqual([alert.before for alert in story.alerts], [None, Kind.LATE, Kind.FAILED])

@@ -125,3 +125,15 @@ class SeverityTests(SynchronousTestCase):
 
     def test_gravest_of_a_storm(self) -> None:
         self.assertIs(severity([RECOVERED, PROBLEM]), Severity.PROBLEM)
+
+
+class BeforeTests(SynchronousTestCase):
+    """What it was before is told where it is no longer so."""
+
+    def test_changed(self) -> None:
+        alert = replace(PROBLEM, event=Event.CHANGED, kind=Kind.FAILED, before=Kind.LATE, at=PROBLEM.at + 2040.0)
+        self.assertIn("It was late before, and has not been OK for ", plain((alert,)).splitlines()[1])
+
+    def test_recovered(self) -> None:
+        alert = replace(PROBLEM, event=Event.RECOVERED, kind=Kind.OK, before=Kind.FAILED)
+        self.assertTrue(plain((alert,)).splitlines()[1].endswith("; last it was failing."))

@@ -43,6 +43,8 @@ from pypinger.notify import channels
 from tests.contracts.notifier import NOW, RecordingClient, alert, reply
 from tests.notify.test_sentry import REPORT, TASK, VALUES
 
+UNSENT = (Event.STARTED, Event.STOPPED, Event.BLIND, Event.SIGHTED)
+
 def world():
     places = (threading.Thread, http.client.HTTPConnection, subprocess.Popen, logging.Logger)
     return [{**vars(place)} for place in places] + [threading.enumerate(), sys.excepthook]
@@ -139,14 +141,12 @@ class SentryTests(NotifierContract, SynchronousTestCase):
             self.assertNotIn(member, event)
 
     def test_levels(self) -> None:
-        levels = {e: event_of(alert(e))["level"] for e in Event if e not in (Event.STARTED, Event.STOPPED)}
-        self.assertEqual(
-            {Event.RECOVERED, Event.SIGHTED, Event.TEST}, {e for e, level in levels.items() if level == "info"}
-        )
+        levels = {e: event_of(alert(e))["level"] for e in Event if e not in UNSENT}
+        self.assertEqual({Event.RECOVERED, Event.TEST}, {e for e, level in levels.items() if level == "info"})
         self.assertEqual({"info", "error"}, set(levels.values()))
 
     def test_starts_and_stops_are_not_sent(self) -> None:
-        for event in (Event.STARTED, Event.STOPPED):
+        for event in UNSENT:
             client = RecordingClient()
             self.assertIn("not sent", self.send(client, alert(event)))
             self.assertEqual([], client.posted)
@@ -191,7 +191,7 @@ class SentryTests(NotifierContract, SynchronousTestCase):
         self.assertEqual((0, ""), (done.returncode, done.stderr))
 
     @settings(max_examples=60, deadline=None)
-    @given(any_alerts.filter(lambda one: one.event not in (Event.STARTED, Event.STOPPED)))
+    @given(any_alerts.filter(lambda one: one.event not in UNSENT))
     def test_any_text(self, one: Alert) -> None:
         event = event_of(one)
         self.assertLessEqual(len(event["message"]), 8192)
