@@ -43,8 +43,6 @@ from pypinger.notify import channels
 from tests.contracts.notifier import NOW, RecordingClient, alert, reply
 from tests.notify.test_sentry import REPORT, TASK, VALUES
 
-UNSENT = (Event.STARTED, Event.STOPPED, Event.BLIND, Event.SIGHTED)
-
 def world():
     places = (threading.Thread, http.client.HTTPConnection, subprocess.Popen, logging.Logger)
     return [{**vars(place)} for place in places] + [threading.enumerate(), sys.excepthook]
@@ -65,6 +63,9 @@ def envelope_of(posted: Posted) -> tuple[dict[str, Any], dict[str, Any], dict[st
     """Envelope header, item header and item of what was posted."""
     header, item_header, item = posted.body.split(b"\n")[:3]
     return json.loads(header), json.loads(item_header), json.loads(item)
+
+
+UNSENT = (Event.STARTED, Event.STOPPED, Event.BLIND, Event.SIGHTED)
 
 
 def event_of(one: Alert) -> dict[str, Any]:
