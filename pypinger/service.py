@@ -27,6 +27,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
+from pypinger import __version__
 from pypinger.config import ConfigErrors
 from pypinger.config.settings import Settings
 from pypinger.domain.incidents import daemon_alert
@@ -142,12 +143,20 @@ class Pinger(MultiService):
             raise self._refuse(str(error)) from error
         for warning in self.settings.warnings:
             self._log.warn("{words}", words=warning)
+        settings = self.settings
+        self._log.info(
+            "Py Pinger {version} reads {path} and keeps its state in {store}; its pages: {pages}",
+            version=__version__,
+            path=settings.path,
+            store="memory only" if settings.store.path == ":memory:" else settings.store.path,
+            pages=settings.web.public_url or settings.web.endpoint,
+        )
         self.monitor.resume(kept.states)
         self.outbox.resume(kept.deliveries, kept.dead)
         super().startService()
-        count = len(self.settings.tasks)
+        count = len(settings.tasks)
         watching = f"watching {count} task" + ("" if count == 1 else "s")
-        greeting = f"{self.settings.greeting.strip()} – {watching}" if self.settings.greeting.strip() else watching
+        greeting = f"{settings.greeting.strip()} – {watching}" if settings.greeting.strip() else watching
         self._announce(Event.STARTED, greeting)
         self.monitor.start()
 
@@ -160,6 +169,10 @@ class Pinger(MultiService):
         await self.monitor.stop()
         self._runs.stop()
         await self._announce(Event.STOPPED, f"after running for {span(self._now() - self.board.started)}")
+        if self.board.undelivered:
+            self._log.info(
+                "stopping: {count} deliveries get up to {limit:g} s", count=self.board.undelivered, limit=DRAIN
+            )
         await self.outbox.stop(DRAIN)
         await self.store.close()
         await self._fetcher.close()
