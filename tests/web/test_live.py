@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import treq
 from msgspec.structs import replace
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
@@ -24,6 +25,7 @@ from pypinger.web.app import resource, site
 from pypinger.web.live import MANY, READERS, SILENCE, TICK, EventStream
 from pypinger.web.server import LAST_SECONDS, PATIENCE, Channel, Site
 from tests.web.fakes import NOW, FakeBoard, daemon_state, entry, new_entry
+from tests.web.test_app import AppTestCase
 from tests.web.test_server import Transport
 
 Event = tuple[str, object]
@@ -357,6 +359,20 @@ class SocketTests(TestCase):
 
     def readers(self) -> int:
         return self.stream.readers
+
+
+class OtherServerTests(AppTestCase):
+    """The stream served by Twisted's own site, which has no limits of time: it works just the same."""
+
+    def test_stream(self) -> None:
+        response = self.ask("/events")
+        self.assertEqual(response.code, 200)
+        got: list[bytes] = []
+        treq.collect(response, got.append)
+        self.board.show(entry("http://h/a", Kind.FAILED))
+        self.clock.advance(TICK)
+        self.treq.flush()
+        self.assertEqual([event for event, _ in events(b"".join(got))], ["task"])
 
 
 class Process(ProcessProtocol):
