@@ -8,13 +8,14 @@ SHELL := bash
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= pinger.ini
+KILLS ?= 500
 
 bin := $(VENV)/bin
 made_from := setup.py pyproject.toml pypinger/__init__.py
 work := $(VENV)/test
 export COVERAGE_FILE = $(abspath $(work))/coverage
 
-.PHONY: run demo test lint format types trial coverage clean
+.PHONY: run demo test lint format types trial coverage crash clean
 
 run: $(VENV)/.installed $(CONFIG)
 	@echo 'Py Pinger reads $(CONFIG); its pages are at http://localhost:3002/ unless [web] endpoint there says otherwise.'
@@ -47,6 +48,11 @@ coverage: $(VENV)/.tested
 	$(bin)/coverage combine --quiet --rcfile=pyproject.toml
 	$(bin)/coverage report --rcfile=pyproject.toml --fail-under=95
 	$(bin)/coverage report --rcfile=pyproject.toml --fail-under=100 --include='pypinger/domain/*'
+
+# The delivery promise under so many kills, a second or so each; `make trial` makes do with a few dozen.
+crash: $(VENV)/.tested
+	mkdir -p $(work)
+	CRASH_KILLS=$(KILLS) $(bin)/python -m twisted.trial --temp-directory=$(work)/crash tests.crash.test_kills
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .hypothesis

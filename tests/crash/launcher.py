@@ -1,0 +1,188 @@
+"""
+``twistd`` as the crash tests start it: it dies where they say, has its own wall clock, and backs off in no time.
+
+Nothing of this is in the daemon: its methods are wrapped before it is made. Two environment variables steer it:
+
+``CRASH_AT``
+    ``point:n`` kills the process as it passes this point for the n-th time. The points are those of :func:`place`.
+``CRASH_CLOCK``
+    a file that says by how many seconds the wall clock is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+#: Each step of an alert from the verdict to the settled delivery, in this order. "received" and "answering" are in the
+#: service that takes the message, not in here.
+STEPS = (
+    "verdict",
+    "commit",
+    "writing",
+    "written",
+    "committed",
+    "accepted",
+    "claim",
+    "send",
+    "received",
+    "answering",
+    "answer",
+    "settle",
+    "settling",
+    "settled-in-file",
+    "settled",
+)
+
+#: Where a process begins.
+STARTS = ("open", "opening", "opened", "resumed")
+
+#: Where one that was told to stop ends.
+STOPS = ("stopping", "closing", "closed")
+
+
+class Countdown:
+    """Kills the process as it passes a point for the n-th time."""
+
+    def __init__(self, setting: str) -> None:
+        # Without a setting the count has passed zero already, and never gets there.
+        self._point, _, passes = setting.partition(":")
+        self._left = int(passes or 0)
+
+    def reach(self, point: str) -> None:
+        if point == self._point:
+            self._left -= 1
+            if not self._left:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def step_clock(path: str) -> None:
+    """Have a wall clock that is wrong by what the file says."""
+    real = time.time
+    offset = Path(path)
+    time.time = lambda: real() + float(offset.read_text())
+
+
+def hurry() -> None:
+    """Wait hundredths of the seconds that a service which is in trouble is otherwise left alone for."""
+    from pypinger.domain import backoff
+    from pypinger.notify.slack import Slack
+    from pypinger.runtime import lane
+
+    backoff.SHORTEST, backoff.LONGEST, backoff.LONGEST_ASKED = 0.01, 0.03, 0.03
+    Slack.spacing = 0.01
+    lane.ATTEMPT_LIMIT = 10.0
+
+
+def place(reach: Callable[[str], None]) -> None:
+    """Have `reach` called at each point."""
+    from pypinger.http.client import ChannelClient
+    from pypinger.runtime.lane import Lane
+    from pypinger.runtime.monitor import Monitor
+    from pypinger.runtime.outbox import Outbox
+    from pypinger.store import database
+    from pypinger.store.sqlite import SqliteStore
+    from pypinger.store.tables import Tables
+
+    def around(owner: type, name: str, before: str = "", after: str = "") -> None:
+        """Points before a method and after it; of a coroutine's, before it begins."""
+        method = getattr(owner, name)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            reach(before)
+            result = method(*args, **kwargs)
+            reach(after)
+            return result
+
+        setattr(owner, name, wrapped)
+
+    def awaiting(owner: type, name: str, before: str, after: str = "") -> None:
+        """Points before a coroutine's method begins and after it is over."""
+        method = getattr(owner, name)
+
+        async def wrapped(*args: Any, **kwargs: Any) -> Any:
+            reach(before)
+            result = await method(*args, **kwargs)
+            reach(after)
+            return result
+
+        setattr(owner, name, wrapped)
+
+    around(Monitor, "_commit", "verdict")
+    awaiting(SqliteStore, "commit", "commit", "committed")
+    awaiting(SqliteStore, "enqueue", "commit", "committed")
+    around(Outbox, "accept", after="accepted")
+    around(Lane, "_attempt", "claim")
+    awaiting(ChannelClient, "post", "send", "answer")
+    awaiting(SqliteStore, "settle", "settle", "settled")
+    around(SqliteStore, "open", "open", "opened")
+    around(Outbox, "resume", after="resumed")
+    around(Outbox, "stop", "stopping")
+    awaiting(SqliteStore, "close", "closing", "closed")
+
+    class Connection(sqlite3.Connection):
+        """Tells of the transaction in which alerts, or how they stand, are written."""
+
+        holds: tuple[str, ...] = ()
+
+        def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+            if sql != "COMMIT":
+                return super().execute(sql, *args)
+            for each in self.holds:
+                reach({"alerts": "writing", "settlements": "settling", "life": "opening"}[each])
+            cursor = super().execute(sql)
+            for each in self.holds:
+                reach({"alerts": "written", "settlements": "settled-in-file", "life": ""}[each])
+            return cursor
+
+    write = Tables._write
+
+    def note(self: Tables, pending: Any) -> None:
+        holds = {"alerts": pending.deliveries, "settlements": pending.settlements}
+        self.connection.holds = tuple(name for name, there in holds.items() if there) or ("life",)
+        write(self, pending)
+
+    Tables._write = note
+
+    def connect(path: str, *, query: str = "") -> sqlite3.Connection:
+        """As the original, with a connection that tells; each statement that makes the schema is a point too."""
+        connection = sqlite3.connect(
+            f"file:{database.quote(path)}{query}",
+            uri=True,
+            timeout=database.BUSY,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=Connection,
+        )
+        connection.set_trace_callback(lambda _: reach("statement") if path.endswith(".new") else None)
+        return connection
+
+    database.connect = connect
+    settle = database._settle
+
+    def rename(part: str, path: str) -> None:
+        reach("made")
+        settle(part, path)
+        reach("renamed")
+
+    database._settle = rename
+
+
+def run() -> None:
+    """Run ``twistd`` with the arguments given."""
+    if "CRASH_CLOCK" in os.environ:
+        step_clock(os.environ["CRASH_CLOCK"])
+    hurry()
+    place(Countdown(os.environ.get("CRASH_AT", "")).reach)
+    from twisted.scripts import twistd
+
+    twistd.run()
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,163 @@
+"""Services that cannot be relied on: Slack in both its ways, and HipChat."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from tests.acceptance.endpoints import Request, Server
+
+
+class Receipt:
+    """
+    A message as a service saw it.
+
+    :ivar life: the daemon's, from 1.
+    :ivar taken: whether the service has it: people may have read it.
+    :ivar answered: whether the service said so.
+    :ivar followed: whether the same life sent a further message.
+    """
+
+    def __init__(self, channel: str, ids: tuple[str, ...], life: int, taken: bool, answered: bool) -> None:
+        self.channel = channel
+        self.ids = ids
+        self.life = life
+        self.taken = taken
+        self.answered = answered
+        self.followed = False
+
+
+class Fate(NamedTuple):
+    """
+    What becomes of a message.
+
+    :ivar weight: how often.
+    :ivar taken: whether the service has it.
+    :ivar answer: the code of its answer, if it gives one.
+    :ivar then: what it does to the connection otherwise.
+    :ivar after: how many seconds it does nothing at first.
+    """
+
+    weight: float
+    taken: bool
+    answer: int | None = None
+    then: str = ""
+    after: float = 0
+
+
+FATES = (
+    Fate(60, True, 200),
+    Fate(5, True, 200, after=0.05),
+    Fate(6, False, 500),
+    Fate(5, False, 429),
+    Fate(5, False, then="close"),
+    Fate(5, False, then="reset"),
+    Fate(2, False, then="reset", after=0.5),
+    Fate(0.5, False, then="hang"),
+    # Answers that are lost.
+    Fate(5, True, then="close"),
+    Fate(5, True, then="reset"),
+    Fate(2, True, then="close", after=0.5),
+    Fate(2, True, 500),
+    Fate(0.5, True, then="hang"),
+)
+_ACCEPT = FATES[0]
+
+
+class Service(Server):
+    """
+    A channel's service that cannot be relied on.
+
+    :param dies_of: told that this point was passed in that life; says whether the daemon was killed for it.
+    :ivar calm: whether it can, from now on.
+    :ivar receipts: every message that came.
+    """
+
+    channel = ""
+    success = '{"ok": true}'
+
+    def __init__(self, test: TestCase, random: Random, dies_of: Callable[[str, int], bool]) -> None:
+        super().__init__(test)
+        self.dies_of = dies_of
+        self.random = random
+        self.calm = False
+        self.receipts: list[Receipt] = []
+
+    def section(self) -> str:
+        raise NotImplementedError
+
+    def read(self, request: Request) -> tuple[str, tuple[str, ...]]:
+        """The token of the daemon's life, and the ids of the alerts."""
+        raise NotImplementedError
+
+    def serve(self, request: Request) -> None:
+        token, ids = self.read(request)
+        assert len(set(ids)) == len(ids) > 0, request.body
+        fate = _ACCEPT if self.calm else self.random.choices(FATES, [fate.weight for fate in FATES])[0]
+        life = int(token.split("-")[1])
+        for before in reversed(self.receipts):
+            if before.life == life:
+                before.followed = True
+                break
+        receipt = Receipt(self.channel, ids, life, fate.taken, fate.answer == 200)
+        self.receipts.append(receipt)
+        if fate.taken and self.dies_of("received", life):
+            receipt.answered = False
+        else:
+            reactor.callLater(fate.after, self.answer, request, fate, life)
+
+    def answer(self, request: Request, fate: Fate, life: int) -> None:
+        if fate.answer == 200:
+            request.answer(200, self.success)
+            self.dies_of("answering", life)
+        elif fate.answer is not None:
+            more = {"Retry_After": "1"} if fate.answer == 429 else {}
+            request.answer(fate.answer, "try again", **more)
+        elif fate.then == "close":
+            request.close()
+        elif fate.then == "reset":
+            request.reset()
+
+
+class WebApi(Service):
+    channel = "slack"
+
+    def section(self) -> str:
+        url = f"{self.origin}/api/chat.postMessage"
+        return f"[slack]\nurl = {url}\nchannel = #ops\ntoken = ${{env:CRASH_LIFE}}\n"
+
+    def read(self, request: Request) -> tuple[str, tuple[str, ...]]:
+        payload = json.loads(request.body)["metadata"]["event_payload"]
+        return request.headers["authorization"].split()[1], tuple(payload.get("alert_ids", payload["alert_id"]).split())
+
+
+class Webhook(Service):
+    channel = "slack"
+
+    def section(self) -> str:
+        return f"[slack]\nurl = {self.origin}/${{env:CRASH_LIFE}}\n"
+
+    def read(self, request: Request) -> tuple[str, tuple[str, ...]]:
+        return request.path[1:], signed(json.loads(request.body)["text"])
+
+
+class HipChat(Service):
+    channel = "hipchat"
+
+    def section(self) -> str:
+        return f"[hipchat]\nroom = Ops\nauth = ${{env:CRASH_LIFE}}\nurl = {self.origin}\n"
+
+    def read(self, request: Request) -> tuple[str, tuple[str, ...]]:
+        return request.headers["authorization"].split()[1], signed(json.loads(request.body)["message"])
+
+
+def signed(text: str) -> tuple[str, ...]:
+    line = text.rpartition("\n")[2]
+    assert re.fullmatch(r"(\[[0-9a-f]{16}\] ?)+", line), text
+    return tuple(re.findall(r"[0-9a-f]{16}", line))

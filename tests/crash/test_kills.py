@@ -1,0 +1,75 @@
+"""
+The delivery promise (contract, section 4) under SIGKILL: at every step of an alert, and at random.
+
+``CRASH_KILLS`` asks for more than the few dozen kills of an ordinary run, ``CRASH_SEED`` for the scripts, fates and
+moments of an earlier one (as far as the machine's own timing allows); ``make crash`` is the long run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from random import Random, randrange
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.trial.unittest import TestCase
+
+from tests.acceptance.process import PATIENCE
+from tests.crash.launcher import STARTS, STEPS, STOPS
+from tests.crash.services import WebApi, Webhook
+from tests.crash.truth import Account
+from tests.crash.world import World
+
+KILLS = int(os.environ.get("CRASH_KILLS", "36"))
+SEED = int(os.environ.get("CRASH_SEED", "0")) or randrange(1, 2**31)
+
+
+POINTS = {*STEPS, *STARTS, *STOPS}
+
+
+def places(random: Random) -> Iterator[str]:
+    """Where the next life ends: at every point in turn, and each third one anywhere."""
+    while True:
+        points = sorted(POINTS)
+        random.shuffle(points)
+        for number, point in enumerate(points):
+            yield f"{point}:{random.randint(1, 8) if point in STEPS else 1}"
+            if number % 2:
+                yield ""
+
+
+class KillTests(TestCase):
+    timeout = 180 + 6 * KILLS
+
+    async def test_nothing_is_lost(self) -> None:
+        print(f"CRASH_SEED={SEED} CRASH_KILLS={KILLS}", end=" ", flush=True)
+        random = Random(SEED)
+        worlds = [World(self, random.getrandbits(32), WebApi, 0), World(self, random.getrandbits(32), Webhook, 0.2)]
+        turns = places(random)
+        await gatherResults(
+            [Deferred.fromCoroutine(self.run_world(world, worlds, turns)) for world in worlds], consumeErrors=True
+        )
+        accounts = [Account(world) for world in worlds]
+        figures: Counter[str] = Counter()
+        for account in accounts:
+            figures.update(account.figures())
+        print("; ".join(f"{count} {name}" for name, count in figures.items()), end=" ", flush=True)
+        reached = Counter(where for world in worlds for where in world.kills)
+        print(dict(reached), end=" ", flush=True)
+        self.assertEqual([wrong for account in accounts for wrong in account.wrong], [])
+        self.assertGreater(figures["repeats"], 0)
+        self.assertEqual(POINTS - reached.keys(), set())
+
+    async def run_world(self, world: World, worlds: list[World], turns: Iterator[str]) -> None:
+        while sum(len(each.kills) for each in worlds) < KILLS:
+            place = next(turns)
+            point = place.partition(":")[0]
+            if place:
+                stop = point in STOPS
+                await world.live(place, world.random.uniform(0, 1) if stop else PATIENCE, work=stop, stop=stop)
+            elif world.random.random() < 0.3:
+                await world.live(span=world.random.uniform(0, 1))
+            else:
+                await world.live(span=world.random.uniform(0, 2), work=True, stop=world.random.random() < 0.2)
+        await world.finish()

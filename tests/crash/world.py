@@ -1,0 +1,226 @@
+"""
+The world of a daemon that is killed over and over: its tasks, its services, its database, and the kills. What all of it
+must have come to is :mod:`tests.crash.truth`'s business.
+
+Each life of the daemon has a token of its own, which tasks and services are shown with every request, so that nothing
+is ever put down to the wrong life.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.error import ConnectError
+from twisted.trial.unittest import TestCase
+
+from tests.acceptance.process import PATIENCE, Process, ask, free_port, new_directory, pause, until
+from tests.crash import launcher
+from tests.crash.scripts import Script, Tasks
+from tests.crash.services import HipChat, Service
+
+
+class World:
+    """
+    A daemon with its database, its tasks and its services.
+
+    :ivar life: which of the daemon's lives this is, from 1.
+    :ivar kills: where each life was ended.
+    :ivar settled: (alert, channel) -> the first life at whose end it was known to be delivered.
+    :ivar offset: by how many seconds the daemon's wall clock is wrong.
+    """
+
+    def __init__(self, test: TestCase, seed: int, slack: type[Service], group_wait: float) -> None:
+        self.test = test
+        self.random = Random(seed)
+        self.directory = new_directory(test)
+        self.database = str(Path(self.directory, "store", "pypinger.sqlite"))
+        Path(self.database).parent.mkdir()
+        self.port = free_port()
+        scripts = [Script(Random(self.random.random()), server) for server in ("alpha", "beta", "gamma", "beta")]
+        self.tasks = [Tasks(test, scripts[:2]), Tasks(test, scripts[2:])]
+        self.scripts = {url: script for tasks in self.tasks for url, script in tasks.scripts.items()}
+        self.services = [kind(test, Random(self.random.random()), self.dies_of) for kind in (slack, HipChat)]
+        self.life = 0
+        self.token = ""
+        self.kills: list[str] = []
+        self.settled: dict[tuple[str, str], int] = {}
+        self._unsettled: set[tuple[str, str]] = set()
+        self._inspected = dict.fromkeys(self.services, 0)
+        self.process: Process | None = None
+        self._deadly, self._passes = "", 0
+        self._clock = Path(self.directory, "clock")
+        self.offset = 0.0
+        self.step(0)
+        self._configure(group_wait)
+
+    def _configure(self, group_wait: float) -> None:
+        urls = list(self.scripts)
+        listed = ",\n    ".join(urls)
+        Path(self.directory, "pinger.ini").write_text(
+            f"[main]\ninterval = 0.25\nerror_interval = 0\ngroup_wait = {group_wait}\n"
+            f"[urls]\nprod = {listed}\n[token_auth]\ntoken = ${{env:CRASH_LIFE}}\n"
+            f"[web]\nendpoint = tcp:{self.port}:interface=127.0.0.1\n[store]\npath = {self.database}\n"
+            f"[task {urls[0]}]\nerror_interval = 1\n" + "".join(service.section() for service in self.services)
+        )
+
+    def step(self, seconds: float) -> None:
+        """Step the daemon's wall clock."""
+        self.offset += seconds
+        # All at once, for the daemon may be reading it.
+        part = self._clock.with_suffix(".new")
+        part.write_text(str(self.offset))
+        part.rename(self._clock)
+
+    def start(self, crash: str = "") -> Process:
+        """Begin a new life, which ends at this point if it gets there."""
+        self.life += 1
+        self.token = f"life-{self.life}-{self.random.randrange(10**12):012}"
+        point, _, passes = crash.partition(":")
+        self._deadly, self._passes = point, int(passes or 0)
+        self.process = Process(
+            self.test,
+            sys.executable,
+            "-m",
+            launcher.__name__,
+            "-n",
+            "--pidfile=",
+            "pypinger",
+            directory=self.directory,
+            environ={
+                "CRASH_AT": crash,
+                "CRASH_CLOCK": str(self._clock),
+                "CRASH_LIFE": self.token,
+            },
+        )
+        return self.process
+
+    def dies_of(self, point: str, life: int) -> bool:
+        """Whether the daemon was killed just now, since this was the point; its last words may come after its end."""
+        if point != self._deadly or life != self.life or self.process.ended is not None:
+            return False
+        self._passes -= 1
+        if self._passes == 0:
+            self.process.signal("KILL")
+        return self._passes == 0
+
+    async def live(self, crash: str = "", span: float = PATIENCE, *, work: bool = False, stop: bool = False) -> None:
+        """
+        Begin a new life, which is ended by SIGKILL.
+
+        :param crash: where; if it never gets there, it is killed anyway.
+        :param span: after how many seconds.
+        :param work: whether they count from its first check, not from its start.
+        :param stop: whether it is told to stop then, and killed while it does.
+        """
+        process = self.start(crash)
+        point = crash.partition(":")[0]
+        if work:
+            await self._lives(process, PATIENCE, lambda: self.is_at_work)
+        await self._lives(process, span)
+        if stop and process.ended is None:
+            process.signal("TERM")
+            await self._lives(process, PATIENCE if crash else 0.1)
+        if process.ended is None:
+            process.signal("KILL")
+            point = ""
+        await self._lives(process, PATIENCE)
+        if process.ended != -9 and not (stop and process.ended == 0):
+            raise AssertionError(f"the daemon ended with {process.ended}:\n{process.log}")
+        if process.ended == -9:
+            self.kills.append(point or "random")
+        self.inspect()
+
+    async def finish(self) -> None:
+        """Let everything calm down, and the daemon run until all is delivered; then stop it."""
+        for service in self.services:
+            service.calm = True
+        for script in self.scripts.values():
+            script.ending = "ok"
+        process = self.start()
+        await self.becomes(lambda daemon: self.is_over and daemon["undelivered"] == 0)
+        self.test.assertEqual((await self.daemon())["status"], "ok")
+        process.signal("TERM")
+        self.test.assertEqual(await process.end(), 0, process.log)
+        self.inspect()
+
+    async def goes_on(self, states: int, messages: int = 0) -> None:
+        """Wait until each task has shown so many further states, and each service has got so many messages."""
+        growing = [(script.states, states) for script in self.scripts.values()]
+        growing += [(service.receipts, messages) for service in self.services]
+        goals = [(series, len(series) + more) for series, more in growing]
+        await until(lambda: all(len(series) >= goal for series, goal in goals), "that it goes on", 2 * PATIENCE)
+
+    async def becomes(self, good: Callable[[dict[str, Any]], bool]) -> None:
+        """Wait until the daemon serves and says of itself what is good."""
+        deadline = reactor.seconds() + 2 * PATIENCE
+        daemon = None
+        while daemon is None or not good(daemon):
+            if self.process.ended is not None or reactor.seconds() > deadline:
+                raise AssertionError(f"the daemon says {daemon} in the end:\n{self.process.log}")
+            await pause(0.05)
+            try:
+                daemon = await self.daemon()
+            except ConnectError:
+                pass
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether this life has begun to check."""
+        return any(script.shown_to == self.token for script in self.scripts.values())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every task is known to have got to the end of its script."""
+        return all(script.kept and script.states[-1] == script.ending for script in self.scripts.values())
+
+    async def daemon(self) -> dict[str, Any]:
+        """What the daemon says of itself."""
+        return (await ask(self.port)).json()["self"]
+
+    async def kill(self) -> None:
+        """Kill it now."""
+        self.process.signal("KILL")
+        self.test.assertEqual(await self.process.end(), -9, self.process.log)
+        self.kills.append("random")
+        self.inspect()
+
+    def inspect(self) -> None:
+        """The daemon is dead: see what its database says, and that its log holds no surprise."""
+        log = self.process.log
+        self.process.out = self.process.err = b""
+        for surprise in ("Traceback", "Unhandled", "Error in Deferred", "nobody thought of", " broke"):
+            assert surprise not in log, log
+        fresh = [receipt for service in self.services for receipt in service.receipts[self._inspected[service] :]]
+        self._inspected = {service: len(service.receipts) for service in self.services}
+        pairs = {(alert, receipt.channel) for receipt in fresh for alert in receipt.ids}
+        self._unsettled |= pairs - self.settled.keys()
+        if not Path(self.database).exists():
+            assert not fresh
+            return
+        with closing(read(self.database)) as connection:
+            for pair in list(self._unsettled):
+                row = connection.execute(
+                    "SELECT outcome FROM delivery WHERE alert = ? AND channel = ?", pair
+                ).fetchone()
+                assert row is not None, f"{pair} was sent, and never committed"
+                if row[0] is not None:
+                    self._unsettled.discard(pair)
+                    self.settled[pair] = self.life
+
+    async def _lives(self, process: Process, span: float, enough: Callable[[], object] = lambda: False) -> None:
+        """Wait for its end, for so many seconds, or until it is enough."""
+        deadline = reactor.seconds() + span
+        while process.ended is None and reactor.seconds() < deadline and not enough():
+            await pause(min(0.02, span))
+
+
+def read(database: str) -> sqlite3.Connection:
+    """A connection that leaves the files as they are, whoever has been killed."""
+    return sqlite3.connect(f"file:{database}?mode=ro", uri=True)
