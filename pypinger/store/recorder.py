@@ -192,6 +192,9 @@ class Recorder:
         row = record.incident
         if row is not None and (incident is None or millis(incident.started) != row.started):
             row.ended = now
+            if incident is None:
+                # The state, which counts them, has no place any more for the alert that closes the incident.
+                row.alerts += 1
             self.pending.incidents[row.id] = row
             row = record.incident = None
         if incident is None:

@@ -191,6 +191,7 @@ class HistoryContract:
         (incident,) = await store.incidents(TASK.url)
         self.assertEqual((incident.url, incident.started, incident.opened), (TASK.url, NOW, NOW + 60))
         self.assertEqual((incident.ended, incident.kinds), (NOW + 180, (Kind.LATE, Kind.FAILED)))
+        self.assertEqual(incident.alerts, 3)
         self.assertEqual(incident.explanation, "late it is")
         events = (Event.PROBLEM, Event.CHANGED, Event.RECOVERED)
         told = tuple(Told(f"{n:016x}", event, float(n), "why") for n, event in enumerate(events, 1))

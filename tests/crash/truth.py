@@ -66,12 +66,12 @@ class Account:
                 "SELECT url, kind FROM verdict JOIN task ON task.id = verdict.task ORDER BY verdict.id"
             ):
                 self.verdicts[url].append(kind)
-            self.incidents: dict[str, list[tuple[int | None, int]]] = defaultdict(list)
-            for url, ended, told in connection.execute(
-                "SELECT url, ended, (SELECT count(DISTINCT alert) FROM delivery WHERE incident = incident.id)"
+            self.incidents: dict[str, list[tuple[int | None, int, int]]] = defaultdict(list)
+            for url, *incident in connection.execute(
+                "SELECT url, ended, alerts, (SELECT count(DISTINCT alert) FROM delivery WHERE incident = incident.id)"
                 " FROM incident JOIN task ON task.id = incident.task ORDER BY incident.id"
             ):
-                self.incidents[url].append((ended, told))
+                self.incidents[url].append(tuple(incident))
         self.by_task: dict[tuple[str, str], list[Row]] = defaultdict(list)
         for row in self.rows:
             self.by_task[row.channel, row.task].append(row)
@@ -101,9 +101,10 @@ class Account:
         """Each was opened once, has ended, and has its alerts."""
         recorded = self.incidents[url]
         reminders = {row.alert for row in self.rows if (row.event, row.task) == ("reminder", task_id(url))}
-        if len(recorded) != events.count("problem") or any(ended is None for ended, _ in recorded):
+        if len(recorded) != events.count("problem") or any(ended is None for ended, *_ in recorded):
             self._say(f"{url}: the incidents are {recorded}, and {events.count('problem')} were opened")
-        if sum(told for _, told in recorded) != len(events) + len(reminders):
+        counted, told = sum(count for _, count, _ in recorded), sum(told for *_, told in recorded)
+        if not counted == told == len(events) + len(reminders):
             self._say(f"{url}: the incidents have {recorded} alerts, not {len(events)} and {len(reminders)} reminders")
 
     def _check_deliveries(self) -> None:
