@@ -17,6 +17,7 @@ import msgspec
 
 from pypinger.cli import UNKNOWN
 from pypinger.config import ConfigErrors, load, pem
+from pypinger.config.section import Reading, Section
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth
 from pypinger.domain import judge, report, urls
 from pypinger.domain.model import Answer, Check, Fault, Instant, NoAnswer, Observation, Reported, Seconds, Status, Task
@@ -45,9 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
     """
     try:
         settings = _settings(arguments)
+        secrets = _secrets(arguments.target, settings)
         if "://" not in arguments.target:
             task = _overridden(Task(url="", id="", name="", label=arguments.target), arguments)
-            return _print(task, _judged(task, _read(arguments.target, settings.max_body)), settings)
+            return _print(task, _judged(task, _read(arguments.target, settings.max_body)), secrets)
         task = _overridden(_task(arguments.target, settings), arguments)
     except NotChecked as error:
         return _unknown(error)
@@ -61,8 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
             max_body=settings.max_body,
             ca_file=settings.ca_file,
             proxy=settings.proxy,
+            learned=secrets.add,
         )
-        code = await examine(fetcher, task, settings)
+        code = await examine(fetcher, task, secrets)
         await fetcher.close()
         return code
 
@@ -71,11 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
     return run_until_done(fetch, UNKNOWN)
 
 
-async def examine(fetcher: Fetcher, task: Task, settings: Settings) -> int:
+async def examine(fetcher: Fetcher, task: Task, secrets: urls.Secrets) -> int:
     """Fetch, judge and print; returns the exit code."""
     observation = await fetcher.fetch(task)
     try:
-        return _print(task, _judged(task, observation), settings)
+        return _print(task, _judged(task, observation), secrets)
     except NotChecked as error:
         return _unknown(error)
 
@@ -129,6 +132,13 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return msgspec.structs.replace(
         settings, token_auth=TokenAuth(header=name, token=value), secrets=settings.secrets | {value}
     )
+
+
+def _secrets(target: str, settings: Settings) -> urls.Secrets:
+    """What the endpoint may say back and must not be printed: of the ini file, and of the URL itself."""
+    reading = Reading("", os.environ, "")
+    Section(reading, "", None).url_secrets(target)
+    return urls.Secrets(settings.secrets | reading.secrets)
 
 
 def _task(text: str, settings: Settings) -> Task:
@@ -199,7 +209,6 @@ def _unknown(error: NotChecked) -> int:
     return UNKNOWN
 
 
-def _print(task: Task, check: Check, settings: Settings) -> int:
-    text = "\n".join(lines(task, check))
-    print(urls.Secrets(settings.secrets).scrub(text))
+def _print(task: Task, check: Check, secrets: urls.Secrets) -> int:
+    print(secrets.scrub("\n".join(lines(task, check))))
     return STATES[check.verdict.status][1]

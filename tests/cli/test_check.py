@@ -13,13 +13,15 @@ from pathlib import Path
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
 
 from pypinger.cli import check
 from pypinger.cli.fleet import FleetSite
-from pypinger.config.settings import Settings, StoreSettings
 from pypinger.domain import judge
 from pypinger.domain.model import Check, Fault, NoAnswer, Observation, Report, Reported, Task, Verdict
 from pypinger.domain.times import iso
+from pypinger.domain.urls import Secrets
 from tests.cli.processes import Process
 from tests.cli.test_command import pypinger
 
@@ -162,10 +164,9 @@ class LinesTests(SynchronousTestCase):
                 return NoAnswer(Fault.OWN, "no file descriptors are left", 0.1)
 
         task = Task(url="http://h/", id="1", name="n", label="http://h/")
-        settings = Settings(path="", store=StoreSettings(path=":memory:"))
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            code = self.successResultOf(Deferred.fromCoroutine(check.examine(Fetcher(), task, settings)))
+            code = self.successResultOf(Deferred.fromCoroutine(check.examine(Fetcher(), task, Secrets())))
         self.assertEqual((code, out.getvalue()), (3, "UNKNOWN - no file descriptors are left\n"))
 
 
@@ -202,6 +203,33 @@ class UrlTests(TestCase):
         code, out = await self.check(f"{self.base}/hanging", "--timeout", "0.3")
         self.assertEqual(code, 2)
         self.assertRegex(out, r"\ACRITICAL - unreachable: [^\n|]+ \| latency=\d+\.\d{3}s;;;0;0\.3\n")
+
+    async def test_secrets_that_the_endpoint_says_back(self) -> None:
+        class Echo(Resource):
+            isLeaf = True
+
+            def render_GET(self, request: Request) -> bytes:
+                said = [
+                    request.uri,
+                    *(value for _, values in request.requestHeaders.getAllRawHeaders() for value in values),
+                ]
+                reason = b" ".join(said).decode("latin-1")
+                return json.dumps({"status": "error", "lastrun": iso(time.time()), "reason": reason}).encode()
+
+            def render_POST(self, request: Request) -> bytes:
+                return b'{"auth_token": "marked-token"}'
+
+        port = reactor.listenTCP(0, Site(Echo()), interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(port.stopListening)
+        place = f"127.0.0.1:{port.getHost().port}"
+        ini = os.path.abspath(self.mktemp())
+        login = f"url = http://{place}/login\nusername = me\npassword = marked-password\nheader = X-Token\n"
+        Path(ini).write_text(f"[token_auth]\n{login}")
+        code, out = await self.check(f"http://joe:marked-user@{place}/?key=marked-query", "--config", ini)
+        self.assertEqual(code, 2, out)
+        self.assertEqual(out.count("reason: "), 1)
+        self.assertIn("Basic ***", out)
+        self.assertNotIn("marked", out)
 
     async def test_interrupted(self) -> None:
         process = Process(self, "check", f"{self.base}/stopping-short", "--timeout", "60")
