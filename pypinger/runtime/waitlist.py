@@ -70,6 +70,8 @@ class Waitlist:
         self._queues: dict[str, deque[Waiting]] = {}
         self._heap: list[tuple[Seconds, int, str]] = []
         self._due: OrderedDict[Message, list[str]] = OrderedDict()
+        # Reminders that are due, by task: they tell nothing new, and there may be more of them than a service takes.
+        self._patient: OrderedDict[str, None] = OrderedDict()
         self._number = 0
         self._taken: set[Waiting] = set()
         self._holding = True
@@ -102,11 +104,15 @@ class Waitlist:
         queue.append(waiting)
         if len(queue) == 1:
             self._push(waiting, now)
+        elif alert.task in self._patient:
+            # Something new waits behind the reminder.
+            del self._patient[alert.task]
+            self._due[alert.task] = [alert.task]
         return None
 
     def due(self) -> Seconds | None:
         """When the next message may go, or None if nothing waits."""
-        if self._due:
+        if self._due or self._patient:
             return 0.0
         return self._heap[0][0] if self._heap else None
 
@@ -114,12 +120,21 @@ class Waitlist:
         """
         Take the next message, which must be due; :meth:`remove` or :meth:`postpone` each of its deliveries.
 
+        Reminders that nothing waits behind come after all others, so that news never waits for a crowd of them.
+
         :returns: one delivery, or several that go together; at most one of a task.
         """
         while self._heap and self._heap[0][0] <= now:
             task = heappop(self._heap)[2]
-            self._due.setdefault(self._queues[task][0].message, []).append(task)
-        _, tasks = self._due.popitem(last=False)
+            queue = self._queues[task]
+            if len(queue) == 1 and queue[0].delivery.alert.event is Event.REMINDER:
+                self._patient[task] = None
+            else:
+                self._due.setdefault(queue[0].message, []).append(task)
+        if self._due:
+            _, tasks = self._due.popitem(last=False)
+        else:
+            tasks = [self._patient.popitem(last=False)[0]]
         taken = [self._queues[task][0] for task in tasks]
         self._taken.update(taken)
         return taken

@@ -170,6 +170,21 @@ class OrderTests(StormCase):
         self.world.pass_time(5.1)
         self.assertEqual(self.notifier.messages, [(0,), (1,), (2,), (3,)])
 
+    def test_news_does_not_wait_for_a_crowd_of_reminders(self) -> None:
+        self.notifier.spacing = 1.0
+        self.accept(*(make_alert(number, Event.REMINDER, str(number)) for number in range(6)))
+        self.accept(make_alert(20, Event.PROBLEM, "new"), make_alert(21, Event.RECOVERED, "4"))
+        self.world.pass_time(20)
+        self.assertEqual(self.notifier.messages, [(0,), (4,), (20,), (21,), (1,), (2,), (3,), (5,)])
+
+    def test_news_behind_a_reminder_that_is_due_takes_it_along(self) -> None:
+        self.notifier.spacing = 1.0
+        self.accept(*(make_alert(number, Event.REMINDER, str(number)) for number in range(6)))
+        self.world.pass_time(1.5)
+        self.accept(make_alert(21, Event.RECOVERED, "4"))
+        self.world.pass_time(20)
+        self.assertEqual(self.notifier.messages, [(0,), (1,), (4,), (21,), (2,), (3,), (5,)])
+
     def test_a_waiting_reminder_of_a_held_task_is_replaced(self) -> None:
         self.accept(*storm(2))
         first, second = make_alert(7, Event.REMINDER, "1"), make_alert(8, Event.REMINDER, "1")
