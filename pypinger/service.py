@@ -15,13 +15,13 @@ end.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 import msgspec
 from twisted.application.service import MultiService, Service
 from twisted.application.strports import service as endpoint_service
-from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredLock, TimeoutError, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import ILogObserver, Logger
@@ -36,6 +36,7 @@ from pypinger.domain.times import span
 from pypinger.domain.urls import Secrets
 from pypinger.http.client import ChannelClient
 from pypinger.http.fetcher import TaskFetcher
+from pypinger.http.limits import free_descriptors
 from pypinger.logs import CleanLog
 from pypinger.notify import channels
 from pypinger.ports import Notifier, RunObserver, StoreError, WallClock
@@ -45,12 +46,15 @@ from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
 from pypinger.store.memory import MemoryStore
-from pypinger.store.sqlite import SqliteStore
+from pypinger.store.sqlite import CLOSING, SqliteStore
 from pypinger.supervision import Supervision
 from pypinger.web.app import resource, site
 
 #: How many seconds pending alerts get at a stop (contract, section 4).
 DRAIN: Seconds = 5.0
+
+#: How many seconds a stop takes at most (contract, section 8, says 10).
+STOP_LIMIT: Seconds = 9.0
 
 
 class StartError(Exception):
@@ -90,6 +94,7 @@ class Pinger(MultiService):
         self._reread = reread
         self.log = log
         self._reloading = DeferredLock()
+        self._stopping = False
         self._leaving: dict[ChannelClient, IDelayedCall] = {}
         self.store = _make_store(reactor, now, settings)
         self.board = Board(settings.tasks, now)
@@ -110,7 +115,7 @@ class Pinger(MultiService):
             self.outbox,
             self.board,
             self._runs,
-            concurrency=settings.concurrency,
+            concurrency=self._concurrency(settings),
             secrets=self._secrets,
             log_judged=settings.debug_now,
         )
@@ -165,22 +170,40 @@ class Pinger(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self._stopping = True
         self._supervision.stopping()
-        await self.monitor.stop()
+        began = self._reactor.seconds()
+        await self._at_most(2.0, self.monitor.stop(), "ending the checks")
         self._runs.stop()
-        await self._announce(Event.STOPPED, f"after running for {span(self._now() - self.board.started)}")
+        stopped = daemon_alert(
+            Event.STOPPED, f"after running for {span(self._now() - self.board.started)}", self._now()
+        )
+        await self._at_most(1.0, self.outbox.announce(stopped), "recording that it stops")
+        limit = min(DRAIN, STOP_LIMIT - CLOSING - (self._reactor.seconds() - began))
         if self.board.undelivered:
             self._log.info(
-                "stopping: {count} deliveries get up to {limit:g} s", count=self.board.undelivered, limit=DRAIN
+                "stopping: {count} deliveries get up to {limit:g} s",
+                count=self.board.undelivered,
+                limit=round(limit, 1),
             )
-        await self.outbox.stop(DRAIN)
+        await self.outbox.stop(limit)
         await self.store.close()
-        await self._fetcher.close()
-        await self._client.close()
-        for client, leaving in self._leaving.items():
-            leaving.cancel()
+        leaving, self._leaving = self._leaving, {}
+        for call in leaving.values():
+            call.cancel()
+        clients: list[TaskFetcher | ChannelClient] = [self._fetcher, self._client, *leaving]
+        for client in clients:
             await client.close()
         await maybeDeferred(super().stopService)
+
+    async def _at_most(self, limit: Seconds, work: Coroutine[Deferred[Any], Any, None], what: str) -> None:
+        """Give `work` so many seconds, and go on without it: a stop waits for nothing for long."""
+        try:
+            await Deferred.fromCoroutine(work).addTimeout(limit, self._reactor)
+        except TimeoutError:
+            self._log.warn("{what} took longer than {limit:g} s; stopping all the same", what=what, limit=limit)
+        except Exception:
+            self._log.failure("{what}", what=what)
 
     def reload(self) -> Deferred[None]:
         """
@@ -191,7 +214,7 @@ class Pinger(MultiService):
         return reloading.addErrback(lambda failure: self._log.failure("reloading the configuration", failure))
 
     async def _reload(self) -> None:
-        if not self.running:
+        if self._stopping or not self.running:
             return
         self._supervision.reloading()
         try:
@@ -245,7 +268,7 @@ class Pinger(MultiService):
             old_fetcher, self._fetcher = self._fetcher, self._make_fetcher(settings)
         free = self.monitor.reconfigure(
             self._fetcher,
-            concurrency=settings.concurrency,
+            concurrency=self._concurrency(settings),
             secrets=self._secrets,
             log_judged=settings.debug_now,
         )
@@ -300,6 +323,17 @@ class Pinger(MultiService):
             learned=self._secrets.add,
         )
 
+    def _concurrency(self, settings: Settings) -> int:
+        """How many checks may be under way: no more than there are descriptors for, lest we go blind of our own."""
+        free = free_descriptors()
+        if settings.concurrency > free:
+            self._log.warn(
+                "[main] concurrency is {wanted}, but the limit of open files leaves room for {free} checks at once",
+                wanted=settings.concurrency,
+                free=free,
+            )
+        return min(settings.concurrency, free)
+
     def _choose_channels(self, settings: Settings, before: Settings) -> None:
         """Have a notifier for each channel that is on; what has not changed stays the same object."""
         registry = channels()
@@ -327,10 +361,9 @@ class Pinger(MultiService):
         closing = Deferred.fromCoroutine(client.close())
         closing.addErrback(lambda failure: self._log.failure("closing connections", failure))
 
-    def _announce(self, event: Event, explanation: str) -> Deferred[None]:
+    def _announce(self, event: Event, explanation: str) -> None:
         announced = Deferred.fromCoroutine(self.outbox.announce(daemon_alert(event, explanation, self._now())))
         announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
-        return announced
 
     def _busy(self, endpoint: str, error: Exception) -> StartError:
         cause = getattr(error, "socketError", error)

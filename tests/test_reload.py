@@ -8,14 +8,17 @@ from typing import Any
 
 from treq import get, text_content
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
+from pypinger import service
 from pypinger.config import load
 from pypinger.domain.model import Kind
 from pypinger.logs import make_log
 from pypinger.notify import channels
+from pypinger.runtime.monitor import Monitor
 from pypinger.service import Pinger
 from tests.runtime.fakes import NOON
 
@@ -27,7 +30,7 @@ def free_port() -> int:
         return port
 
 
-class ReloadTests(TestCase):
+class ServiceCase(TestCase):
     def setUp(self) -> None:
         self.path = Path(self.mktemp()).absolute()
         self.port = free_port()
@@ -66,6 +69,8 @@ class ReloadTests(TestCase):
 
         return [formatEvent(event) for event in self.logged if event.get("log_level") is level]
 
+
+class ReloadTests(ServiceCase):
     async def test_tasks_by_difference(self) -> None:
         self.write(f"{self.dead}/a, {self.dead}/b")
         made = self.start()
@@ -159,3 +164,39 @@ class ReloadTests(TestCase):
         await made.reload()
         self.assertEqual([entry.task.url for entry in made.board.entries()], [f"{self.dead}/a"])
         await stopping
+
+
+class StopTests(ServiceCase):
+    """A stop waits for nothing for long."""
+
+    async def test_a_store_that_hangs(self) -> None:
+        self.write(f"{self.dead}/a")
+        made = self.start()
+        await self.until(lambda: made.board.daemon().ready)
+
+        async def hang(*_: object) -> None:
+            await Deferred()
+
+        made.store.enqueue = hang  # type: ignore[method-assign]
+        made.monitor.stop = hang  # type: ignore[method-assign]
+        await made.stopService()
+        self.assertEqual(len([words for words in self.words(LogLevel.warn) if "took longer" in words]), 2)
+        await Monitor.stop(made.monitor)
+
+    async def test_what_breaks_is_logged_and_the_stop_goes_on(self) -> None:
+        self.write(f"{self.dead}/a")
+        made = self.start()
+
+        async def broken(*_: object) -> None:
+            raise ZeroDivisionError
+
+        made.store.enqueue = broken  # type: ignore[method-assign]
+        await made.stopService()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_no_more_checks_at_once_than_descriptors(self) -> None:
+        self.write(f"{self.dead}/a", main="concurrency = 90000")
+        self.patch(service, "free_descriptors", lambda: 7)
+        made = self.start()
+        self.assertEqual(made.monitor._places.limit, 7)
+        self.assertIn("room for 7 checks", " ".join(self.words(LogLevel.warn)))

@@ -105,7 +105,8 @@ class Board:
             undelivered=self.undelivered,
             dead=self.dead,
             ready=not self._unchecked,
-            lastrun=self._lastrun,
+            # Without a task there is nothing to be late with.
+            lastrun=self._lastrun if self._entries else now,
             frequency=self._frequency,
         )
 

@@ -69,3 +69,8 @@ class BoardTests(SynchronousTestCase):
         stop()
         self.board.show(self.tasks[0], TaskState(pings=2))
         self.assertEqual(told, [1])
+
+    def test_without_tasks_it_is_never_late(self) -> None:
+        board = Board([], self.world.now)
+        self.world.clock.advance(1000)
+        self.assertEqual(board.daemon().lastrun, NOON + 1000)
