@@ -305,8 +305,3 @@ def _accept(request: Request) -> str:
 def _after(prefix: str, request: Request) -> str:
     """What followed our own part of the request's target, query included, exactly as it came."""
     return request.uri.decode("ascii")[len(prefix) :]
-
-
-def _renew(request: Request) -> None:
-    """Have browsers load the page again by themselves every 30 s."""
-    request.setHeader(b"Refresh", b"30")
