@@ -33,20 +33,19 @@ def iso(instant: Instant | None) -> str | None:
     """
     if instant is None or isnan(instant):
         return None
-    if not _FIRST <= instant <= _LAST:
-        instant = _FIRST if instant < _FIRST else _LAST
     # An overview of thousands of tasks asks for tens of thousands of times, most of them in the same few minutes.
-    millis = round(instant * 1000)
+    millis = _millis(instant)
     seconds = millis // 1000
     return _minute(seconds // 60) + _SECONDS[seconds % 60] + _MILLIS[millis % 1000]
 
 
 def clock(instant: Instant, now: Instant) -> str:
     """``21:55:00 UTC``, with the date before it unless it is the UTC day of `now`; seconds are cut, not rounded."""
-    text = _utc(instant).isoformat(" ", "seconds")
-    if text.startswith(_utc(now).isoformat()[:10]):
-        text = text[11:]
-    return f"{text} UTC"
+    seconds, today = _millis(instant) // 1000, _millis(now) // 86_400_000
+    day, second = divmod(seconds, 86_400)
+    if day == today:
+        return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02} UTC"
+    return f"{_EPOCH + timedelta(seconds=seconds)} UTC"
 
 
 def span(seconds: Seconds) -> str:
@@ -89,8 +88,8 @@ def _minute(minutes: int) -> str:
     return (_EPOCH + timedelta(minutes=minutes)).isoformat(timespec="minutes")
 
 
-def _utc(instant: Instant) -> datetime:
-    """The nearest datetime; the epoch for what is not a number."""
-    if isnan(instant):
-        return _EPOCH
-    return _EPOCH + timedelta(milliseconds=round(min(max(instant, _FIRST), _LAST) * 1000))
+def _millis(instant: Instant) -> int:
+    """Whole milliseconds, of the nearest moment that a datetime can hold; 0 for what is not a number."""
+    if _FIRST <= instant <= _LAST:
+        return round(instant * 1000)
+    return 0 if isnan(instant) else round((_FIRST if instant < _FIRST else _LAST) * 1000)

@@ -20,7 +20,7 @@ from pypinger.domain.model import Fault
 from pypinger.http import url as urls
 from pypinger.http.connect import Opening
 from pypinger.http.connection import Connection
-from pypinger.http.deadline import Deadline
+from pypinger.http.deadline import Deadline, Deadlines
 from pypinger.http.errors import ExchangeFailed, StaleConnection
 from pypinger.http.limits import Limits
 from pypinger.http.names import Names
@@ -61,6 +61,7 @@ class PollingAgent:
         self.limits = Limits() if limits is None else limits
         self.pool = Pool(reactor, self.limits)
         self._reactor = reactor
+        self._deadlines = Deadlines(reactor)
         self._trust = trust
         self._proxy = proxy
         self._names = Names(reactor) if names is None else names
@@ -135,7 +136,7 @@ class PollingAgent:
     async def _request(
         self, method: bytes, uri: bytes, headers: Headers | None, producer: IBodyProducer | None
     ) -> IResponse:
-        deadline = Deadline(self._reactor, self.limits.timeout)
+        deadline = self._deadlines.begin(self.limits.timeout)
         try:
             url = urls.parse(uri.decode("utf-8", "surrogateescape"))
             if url.userinfo is not None:

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from pypinger.domain.model import Seconds
 from pypinger.http import url as urls
 from pypinger.http.agent import PollingAgent
-from pypinger.http.deadline import Deadline
+from pypinger.http.deadline import Deadline, Deadlines
 from pypinger.http.errors import ExchangeFailed
 from pypinger.http.limits import Limits
 from pypinger.http.reactor import IPollingReactor
@@ -40,7 +40,7 @@ class ChannelClient:
     _log = Logger()
 
     def __init__(self, reactor: IPollingReactor, *, ca_file: str | None = None, proxy: str | None = None) -> None:
-        self._reactor = reactor
+        self._deadlines = Deadlines(reactor)
         self._agent = PollingAgent(reactor, _LIMITS)
         self._trust = TrustSetting(ca_file=ca_file)
         self._proxy = proxy
@@ -52,7 +52,7 @@ class ChannelClient:
         :param timeout: seconds for the whole exchange; when it passes, the socket is closed.
         :raises RequestFailed: there was no answer; its words name the host and nothing else of `url`.
         """
-        deadline = Deadline(self._reactor, timeout)
+        deadline = self._deadlines.begin(timeout)
         try:
             return await self._post(url, headers, body, deadline)
         except ExchangeFailed as failure:

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from pypinger.domain.model import Answer, Fault, NoAnswer, Observation, Task
 from pypinger.http import url as urls
 from pypinger.http.agent import PollingAgent
-from pypinger.http.deadline import Deadline
+from pypinger.http.deadline import Deadline, Deadlines
 from pypinger.http.encoding import ACCEPTED
 from pypinger.http.errors import ExchangeFailed
 from pypinger.http.limits import Limits, free_descriptors
@@ -79,6 +79,7 @@ class TaskFetcher:
         learned: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._reactor = reactor
+        self._deadlines = Deadlines(reactor)
         self._agent = PollingAgent(reactor, limits or Limits(body=max_body, connections=free_descriptors()))
         self._login_agent = PollingAgent(reactor, Limits(idle=0.0, connections=8))
         self._plans: dict[str, _Plan] = {}
@@ -98,7 +99,7 @@ class TaskFetcher:
         """
         seconds = self._reactor.seconds
         started = seconds()
-        deadline = Deadline(self._reactor, task.timeout)
+        deadline = self._deadlines.begin(task.timeout)
         try:
             response = await self._get(task, deadline)
         except ExchangeFailed as failure:

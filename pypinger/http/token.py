@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from pypinger.domain.model import Fault, Seconds
 from pypinger.http import url as urls
 from pypinger.http.agent import PollingAgent
-from pypinger.http.deadline import Deadline
+from pypinger.http.deadline import Deadline, Deadlines
 from pypinger.http.errors import ExchangeFailed
 from pypinger.http.reactor import IPollingReactor
 from pypinger.http.request import USER_AGENT, basic, header_line, request_head
@@ -104,6 +104,7 @@ class TokenSource:
         learned: Callable[[str], None],
     ) -> None:
         self._reactor = reactor
+        self._deadlines = Deadlines(reactor)
         self._settings = settings
         self._agent = agent
         self._trust = trust
@@ -180,7 +181,7 @@ class TokenSource:
 
     async def _run_login(self) -> None:
         result: bytes | Failure
-        deadline = Deadline(self._reactor, LOGIN_TIMEOUT)
+        deadline = self._deadlines.begin(LOGIN_TIMEOUT)
         try:
             result = self._line = await self._ask(deadline)
             self._failure = None

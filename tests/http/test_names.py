@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pypinger.domain.model import Fault
 from pypinger.http import names
-from pypinger.http.deadline import Deadline
+from pypinger.http.deadline import Deadlines
 from pypinger.http.errors import ExchangeFailed
 from pypinger.http.names import Names
 
@@ -55,7 +55,7 @@ class LookUps(SynchronousTestCase):
         self.names = Names(self.threads, look_up=self.threads.look_up, start=self.threads.start)
 
     def ask(self, host: str = "a.example") -> Deferred[Any]:
-        return Deferred.fromCoroutine(self.names.addresses(host, Deadline(self.threads, 20.0)))
+        return Deferred.fromCoroutine(self.names.addresses(host, Deadlines(self.threads).begin(20.0)))
 
     def test_shared(self) -> None:
         """One look-up for all who wait, and its answer for all who come soon after."""
@@ -177,7 +177,7 @@ class System(TestCase):
     """With the system's resolver and real threads."""
 
     async def test_localhost(self) -> None:
-        deadline = Deadline(reactor, 9.0)
+        deadline = Deadlines(reactor).begin(9.0)
         self.addCleanup(deadline.clear)
         found = await Names(reactor).addresses("localhost", deadline)
         self.assertTrue({"127.0.0.1", "::1"} & set(found), found)
