@@ -24,7 +24,8 @@ class Message(NamedTuple):
     What people see of one alert.
 
     :ivar id: the alert's.
-    :ivar event: ``problem``, ``changed``, ``reminder``, ``recovered``, ``started`` or ``stopped``, by the words.
+    :ivar event: ``problem``, ``changed``, ``reminder``, ``recovered``, ``started``, ``stopped``,
+        ``blind`` or ``sighted``, by the words.
     """
 
     id: str
@@ -37,9 +38,11 @@ _EVENTS = {
     "problem": r"PROBLEM: ",
     "changed": r"CHANGED: ",
     "reminder": r"STILL ",
-    "recovered": r".* is OK again",
+    "recovered": r".* (is|are) OK again",
     "started": r"Py Pinger started",
     "stopped": r"Py Pinger stopped",
+    "blind": r"Py Pinger is BLIND",
+    "sighted": r"Py Pinger sees again",
 }
 
 

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from twisted.internet import reactor
-from twisted.internet.interfaces import IOpenSSLContextFactory
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IListeningPort, IOpenSSLContextFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -109,8 +110,9 @@ class Server(Factory):
             port = reactor.listenSSL(0, self, tls, interface="127.0.0.1")
         self.scheme = "http" if tls is None else "https"
         self.port = port.getHost().port
+        self._listening: IListeningPort | None = port
         test.addCleanup(self._stop)
-        test.addCleanup(port.stopListening)
+        test.addCleanup(self._stop_listening)
 
     @property
     def origin(self) -> str:
@@ -122,6 +124,19 @@ class Server(Factory):
 
     def respond(self, request: Request) -> None:
         raise NotImplementedError
+
+    async def die(self) -> None:
+        """Refuse connections, and drop those that are open."""
+        await self._stop_listening()
+        self._stop()
+
+    def live_again(self) -> None:
+        """Listen on the same port again, without TLS."""
+        self._listening = reactor.listenTCP(self.port, self, interface="127.0.0.1")
+
+    def _stop_listening(self) -> Deferred[None]:
+        listening, self._listening = self._listening, None
+        return succeed(None) if listening is None else maybeDeferred(listening.stopListening)
 
     def _stop(self) -> None:
         for connection in list(self.connections):

@@ -136,6 +136,11 @@ class Process(ProcessProtocol):
         test.addCleanup(self._kill)
 
     @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         return (self.out + self.err).decode()
 
@@ -197,6 +202,7 @@ class Daemon(Process):
     ``twistd -n pypinger`` with an ini file.
 
     :param text: of the ini file, without which there is none.
+    :param command: what runs ``twistd``.
     :ivar port: of its pages, None if it has no business with them.
     """
 
@@ -206,6 +212,7 @@ class Daemon(Process):
         text: str | bytes | None,
         port: int = 0,
         *,
+        command: Iterable[str] = TWISTD,
         twistd: Iterable[str] = ("-n", "--pidfile="),
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -213,7 +220,7 @@ class Daemon(Process):
         if text is not None:
             Path(directory, "pinger.ini").write_bytes(text if isinstance(text, bytes) else text.encode())
         self.port = port
-        super().__init__(test, *TWISTD, *twistd, "pypinger", directory=directory, environ=environ)
+        super().__init__(test, *command, *twistd, "pypinger", directory=directory, environ=environ)
 
     async def get(self, target: str = "/", **arguments: Any) -> Answer:
         return await ask(self.port, target, **arguments)

@@ -1,0 +1,141 @@
+"""
+The fault server as a process of its own: each fault of the table at a port of its own, for a daemon to be pointed at.
+
+It may be as slow as its faults make it, without keeping those waiting that serve healthy tasks and measure.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from twisted.internet import reactor
+
+from tests.acceptance.process import Process, until
+from tests.http.faults import BOMB, CASES, GZIP, LIMIT, REPORT, Case, answer, bare, chunk_of
+from tests.http.faultserver import AT_ONCE, CLOSE, STALL, FaultServer, Flood, Script
+
+#: What a task may be whose endpoint gives the table's report: that is not of today, whenever today is.
+REPORTED = ("ok", "late", "future")
+
+COMMAND = (sys.executable, "-c", "from tests.acceptance.faultfleet import serve; serve()")
+
+
+class Expected(NamedTuple):
+    """
+    What is to be said of a fault.
+
+    :ivar kinds: of the verdict.
+    :ivar words: in its explanation.
+    """
+
+    name: str
+    url: str
+    kinds: Sequence[str]
+    words: str
+
+    @property
+    def port(self) -> int:
+        port = urlsplit(self.url).port
+        assert port is not None
+        return port
+
+
+def judged(case: Case) -> tuple[Sequence[str], str]:
+    """Kinds and words for a case of the table."""
+    good = 200 <= case.code < 300
+    if case.fault is not None:
+        return ("unreachable",), case.words
+    if case.body == REPORT:
+        return (REPORTED, "10 min") if good else (("failed",), f"HTTP {case.code} although the report says ok")
+    return (("invalid",) if good else ("unreachable",)), f"HTTP {case.code}"
+
+
+def serve() -> None:
+    """Listen, write a line of JSON that says where and what to expect, and go on until killed."""
+    # They make certificates, which only this process needs.
+    from tests.http.test_tls import CA, DAY, GOOD, NOW, OTHER_CA, Server, self_signed
+
+    def listen(name: str, kinds: Sequence[str], words: str, script: Script, tls: Any = None, scheme: str = "") -> None:
+        server = FaultServer(script)
+        server.listen(tls)
+        scheme = scheme or ("http" if tls is None else "https")
+        host = "127.0.0.1" if scheme == "http" else "localhost"
+        fleet.append(Expected(name, f"{scheme}://{host}:{server.port}/{len(fleet)}", kinds, words))
+
+    fleet: list[Expected] = []
+    for case in CASES:
+        listen(case.name, *judged(case), case.script)
+    for name, script in _large():
+        listen(name, ("unreachable",), "larger than", script)
+    old = datetime.datetime(2020, 1, 1), datetime.datetime(2020, 1, 3)
+    for name, words, tls, steps in (
+        ("an expired certificate", "expired on 2020-01-03", CA.issue_cert("localhost", not_after=old[1]), ()),
+        (
+            "a certificate of the future",
+            "is not valid before",
+            CA.issue_cert("localhost", not_before=NOW + 9 * DAY, not_after=NOW + 99 * DAY),
+            (),
+        ),
+        ("another's certificate", "for a.example, not for localhost", CA.issue_cert("a.example"), ()),
+        ("an unknown authority", "unknown authority (Evil)", OTHER_CA.issue_cert("localhost"), ()),
+        ("no certificate", "the TLS handshake failed", None, ()),
+        ("a body cut off in TLS", "after 3 of 9 bytes", GOOD, [answer(b"abc", length=9), CLOSE]),
+        ("silence in TLS", "still waiting for the headers", GOOD, [STALL]),
+        ("an endless header in TLS", "headers are larger than", GOOD, [bare()[:-2] + b"A: ", Flood(b"x" * 9000)]),
+    ):
+        listen(name, ("unreachable",), words, steps or [answer()], Server(tls))
+    listen("a self-signed certificate", ("unreachable",), "self-signed", [answer()], self_signed("localhost"))
+    listen("healthy TLS", REPORTED, "10 min", [answer()], Server(GOOD))
+    for name, words, step in (
+        ("HTTP for HTTPS", "does not speak TLS on this port", answer()),
+        ("noise for TLS", "the TLS handshake failed", bytes(range(256)) * 9),
+        ("an alert for TLS", "handshake failed", b"\x15\x03\x03\x00\x02\x02\x28"),
+        ("a close for TLS", "in the TLS handshake", CLOSE),
+        ("silence for TLS", "still in the TLS handshake with localhost", STALL),
+    ):
+        listen(name, ("unreachable",), words, [AT_ONCE, step], scheme="https")
+    full = _full()
+    fleet.append(Expected("nobody accepts", f"http://127.0.0.1:{full}/", ("unreachable",), "still connecting to"))
+    fleet.append(Expected("nobody listens", "http://127.0.0.1:1/", ("unreachable",), "connection refused by 127.0"))
+    sys.stdout.write(json.dumps({"ca": CA.cert_pem.bytes().decode(), "fleet": fleet}) + "\n")
+    sys.stdout.flush()
+    reactor.run()
+
+
+async def start(process: Process) -> tuple[str, list[Expected]]:
+    """Wait for a process that serves; gives its CA as PEM, and the fleet."""
+    await until(lambda: b"\n" in process.out or process.ended is not None, "the fault server's start")
+    assert process.ended is None, process.log
+    said = json.loads(process.out)
+    return said["ca"], [Expected(*each) for each in said["fleet"]]
+
+
+def _large() -> Iterator[tuple[str, Script]]:
+    """What must cost next to nothing, however much it is."""
+    block = b"x" * LIMIT
+    gigabyte = bare(GZIP, b"Transfer-Encoding: chunked") + chunk_of(BOMB) * 8
+    yield "a gzip bomb of a gigabyte", [gigabyte]
+    yield "a header of half a gigabyte", [bare()[:-2] + b"A: ", Flood(block)]
+    yield "a body of half a gigabyte", [bare(), Flood(block)]
+
+
+_held: list[socket.socket] = []
+
+
+def _full() -> int:
+    """A port whose queue is full, so that no connection is made."""
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    port: int = full.getsockname()[1]
+    _held.append(full)
+    for _ in range(2):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(("127.0.0.1", port))
+        _held.append(filler)
+    return port
