@@ -326,7 +326,5 @@ def _shown(value: object, scrub: Scrub) -> str:
             return "true" if value else "false"
         case list():
             return "an array"
-        case dict():
-            return "an object"
         case _:
-            return cut(repr(value), _QUOTED)
+            return "an object"

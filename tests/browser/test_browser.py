@@ -117,6 +117,22 @@ class LiveTests(BrowserTestCase):
     async def test_through_nginx(self) -> None:
         await self.follow(await self.behind_nginx(fleet(self.started)))
 
+    async def test_a_task_that_is_not_on_the_page(self) -> None:
+        home = self.serve(fleet(self.started))
+        late = next(each for each in self.board.entries() if each.state.kind == "late")
+        good = judged(late.task.name, report(self.started, 90), self.started)
+
+        def visit(page: Page) -> None:
+            page.goto(f"{home}?status=ok")
+            page.wait_for_selector(".live.on")
+            # The page looks once more when it begins to follow.
+            page.wait_for_timeout(1500)
+            self.change(good)
+            page.wait_for_selector(f"#t-{late.task.id}", timeout=5000)
+            self.assertEqual(page.locator("h1").inner_text(), "4 of 13 tasks in trouble")
+
+        await self.browse(visit, **WIDE)
+
     async def test_scrolling_and_focus_stay(self) -> None:
         home = self.serve(crowd(self.started, 90))
         last = self.board.entries()[-1]
@@ -217,9 +233,8 @@ class SearchTests(BrowserTestCase):
     async def test_many_tasks(self) -> None:
         home = self.serve(crowd(self.started, 5000))
 
-        def visit(page: Page) -> float:
+        def visit(page: Page) -> None:
             page.goto(home)
-            paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
             self.assertEqual(page.locator("h1").inner_text(), "6 of 5,000 tasks in trouble")
             self.assertEqual(len(names(page)), 100)
             page.evaluate("window.mine = true")
@@ -230,11 +245,8 @@ class SearchTests(BrowserTestCase):
             expect(page.locator("tbody tr")).to_have_count(1)
             self.assertEqual(names(page), ["Task 4321"])
             self.assertTrue(page.evaluate("window.mine"))
-            return paint
 
-        paint = await self.browse(visit, **WIDE)
-        # A second is what is promised; a busy machine may need longer.
-        self.assertLess(paint, 5000)
+        await self.browse(visit, **WIDE)
 
 
 ATTACKS = (
