@@ -11,7 +11,8 @@ import argparse
 import io
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import NoReturn
 
@@ -22,6 +23,9 @@ UNKNOWN = 3
 
 #: The longest time taken, in seconds.
 YEAR = 366 * 86_400
+
+#: Units of lengths of time, in seconds.
+UNITS = {"d": 86_400, "h": 3600, "m": 60}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -97,6 +101,23 @@ def _parser() -> _Parser:
     notify_test.set_defaults(module="notify_test", parser=notify_test)
     notify_test.add_argument("ini", metavar="INI")
 
+    replay = commands.add_parser(
+        "replay",
+        help="the alerts that other settings would have made",
+        description="Judge what the daemon recorded with the settings of an ini file, and list the alerts that would "
+        "have come (+), those that would not (-), and those that did and would (=). Nothing is sent or changed.",
+        epilog="Exit code: 0 the same alerts, 1 others, 2 a mistake in the arguments or the ini file, 3 the store "
+        "cannot be read. A TIME is 7d, 12h or 30m ago, or an ISO 8601 date and time, in UTC unless it says otherwise.",
+    )
+    replay.set_defaults(module="replay", parser=replay)
+    replay.add_argument("ini", metavar="INI", help="the settings to judge with; its [store] path has the history")
+    replay.add_argument("--since", type=_moment, metavar="TIME", default="7d", help="where to begin (default 7d)")
+    replay.add_argument("--until", type=_moment, metavar="TIME", help="where to end (default: now)")
+    replay.add_argument("--task", metavar="URL", help="only the task with this URL or id")
+    replay.add_argument("--grace", type=_seconds, metavar="S", help="seconds of grace, for every task")
+    replay.add_argument("--failures", type=_failures, metavar="N", help="errors in a row that alert, for every task")
+    replay.add_argument("--json", action="store_true", help="print JSON")
+
     demo = commands.add_parser(
         "demo",
         help="the daemon with tasks to look at",
@@ -122,6 +143,29 @@ def _seconds(text: str) -> float:
     if not 0 <= value <= YEAR:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return value
+
+
+def _moment(text: str) -> Callable[[float], float]:
+    """A moment on the command line: what it is, given the time."""
+    unit = UNITS.get(text[-1:])
+    try:
+        if unit is None:
+            then = datetime.fromisoformat(text)
+            instant = (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
+            return lambda now: instant
+        ago = float(text[:-1]) * unit
+    except (ValueError, OverflowError):
+        ago = math.nan
+    if not 0 <= ago <= 10 * YEAR:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither like 7d, 12h or 30m nor an ISO 8601 date and time")
+    return lambda now: now - ago
+
+
+def _failures(text: str) -> int:
+    """A number of failures on the command line."""
+    if not (text.isdecimal() and 1 <= int(text) <= 1000):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000")
+    return int(text)
 
 
 def _port(text: str) -> int:

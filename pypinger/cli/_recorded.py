@@ -1,0 +1,176 @@
+"""
+What the store recorded of the past, in the form in which :mod:`pypinger.domain.replay` wants it.
+
+It reads beside a daemon that is running, and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from math import inf
+from typing import Protocol, TypeVar
+
+from pypinger.domain.model import STATUS_OF, Alert, Event, Incident, Instant, Kind, Status, Task
+from pypinger.domain.replay import Found, Notice, Past
+from pypinger.ports import Change, PastIncident, Run, StoreError
+from pypinger.store.accounting import millis
+from pypinger.store.database import APPLICATION_ID, scripts
+from pypinger.store.reading import Reader
+
+#: How much is read at once.
+PAGE = 500
+
+#: Runs, verdicts and incidents are kept to the millisecond, alerts as they are.
+MILLISECOND = 0.001
+
+
+class _Keyed(Protocol):
+    @property
+    def key(self) -> int: ...
+
+
+_Entry = TypeVar("_Entry", bound=_Keyed)
+
+
+def open_history(path: str) -> Reader:
+    """
+    Open the store for reading.
+
+    :raises StoreError: there is nothing that this Py Pinger could read.
+    """
+    if path == ":memory:":
+        raise StoreError("[store] path is :memory:, which keeps nothing; name the file that has the history")
+    try:
+        with open(path, "rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise StoreError(f"[store] path {path}: it cannot be read: {error.strerror}") from None
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise StoreError(f"[store] path {path}: it is no database of Py Pinger; change the path")
+    version, known = int.from_bytes(header[60:64], "big"), len(scripts())
+    if version != known:
+        raise StoreError(
+            f"[store] path {path}: another version of Py Pinger wrote it (schema {version}, this one knows {known});"
+            " use the pypinger command of that version"
+        )
+    return Reader(path)
+
+
+def remember(
+    reader: Reader, task: Task, since: Instant, until: Instant
+) -> tuple[Past, Sequence[tuple[Instant, Instant]]]:
+    """
+    The past of a task, from what had begun at `since` to before `until`.
+
+    :returns: the past, and when the task had incidents that went to no channel: of these only the beginning, the
+        changes and the end are known.
+    """
+    url = task.url
+    before = reader.runs(url, millis(since), 1)
+    runs = reader.findings(url, before[0].first if before else since, until)
+    begin = runs[0].first if runs else since
+    past_incidents = _incidents(reader, url, begin, until)
+    row = min((each.started for each in past_incidents if each.started < begin <= each.opened), default=None)
+    if row is not None:
+        # An incident opens here, but the row of errors that opened it began earlier.
+        runs = reader.findings(url, row, until)
+        begin = runs[0].first
+    earliest = min((each.opened for each in past_incidents), default=begin) - MILLISECOND
+    changes = list(_back(lambda key: reader.verdicts(url, key, PAGE), lambda each: each.at >= earliest))[::-1]
+    alerts = _alerts(reader, url, earliest)
+    logged = [each for each in past_incidents if not each.told]
+    told = [_notice(alert) for alert in alerts] + [notice for each in logged for notice in _logged(each, changes)]
+    recoveries = {each.at for each in changes if each.kind is Kind.OK}
+    past = Past(
+        found=_found(runs, alerts),
+        dark=[(span.start, span.end) for span in reader.blind_times(begin, until)],
+        told=sorted((each for each in told if begin - MILLISECOND <= each.at < until), key=lambda notice: notice.at),
+        removed=[each.ended for each in past_incidents if each.ended is not None and each.ended not in recoveries],
+        incident=next(
+            (_open(task, each, begin, changes, alerts) for each in past_incidents if each.opened < begin), None
+        ),
+    )
+    return past, [(each.opened, inf if each.ended is None else each.ended) for each in logged]
+
+
+def others(reader: Reader, known: Collection[str], since: Instant, until: Instant) -> Mapping[str, Sequence[Notice]]:
+    """What people were told of tasks other than those that are known, by URL."""
+    told: dict[str, dict[str, Alert]] = {}
+    for each in _back(lambda key: reader.deliveries(None, key, PAGE), lambda each: each.alert.at >= since):
+        if each.url is not None and each.url not in known and each.alert.at < until:
+            told.setdefault(each.url, {})[each.alert.id] = each.alert
+    return {url: _in_order(alerts.values()) for url, alerts in told.items()}
+
+
+def _open(
+    task: Task, incident: PastIncident, at: Instant, changes: Sequence[Change], alerts: Sequence[Alert]
+) -> Incident:
+    """How an incident stood right before a moment."""
+    kind, reminded = incident.kinds[0], incident.opened
+    for change in changes:
+        if incident.opened < change.at < at and STATUS_OF[change.kind] is Status.ERROR:
+            kind = change.kind
+    for alert in alerts:
+        if incident.opened - MILLISECOND <= alert.at < at - MILLISECOND and (
+            alert.event in (Event.PROBLEM, Event.REMINDER)
+            # A change stands for a reminder that is due.
+            or (alert.event is Event.CHANGED and 0 < task.error_interval <= alert.at - reminded)
+        ):
+            reminded = alert.at
+    return Incident(incident.started, kind, reminded, incident.alerts)
+
+
+def _incidents(reader: Reader, url: str, since: Instant, until: Instant) -> list[PastIncident]:
+    """Those of a task that were open in this time, in order."""
+    pages = _back(lambda key: reader.incidents(url, key, PAGE), lambda each: each.ended is None or each.ended >= since)
+    return [each for each in pages if each.opened < until][::-1]
+
+
+def _found(runs: Iterable[Run], alerts: Iterable[Alert]) -> list[Found]:
+    """Runs; those that began with an alert at exactly its moment, so that nothing is due a little too early or late."""
+    exact = {millis(alert.at): alert.at for alert in alerts}
+    firsts = [(run, exact.get(millis(run.first), run.first)) for run in runs]
+    return [Found(first, max(first, run.last), run.count, run.finding) for run, first in firsts]
+
+
+def _alerts(reader: Reader, url: str, since: Instant) -> list[Alert]:
+    """The alerts of a task that went to any channel, in order."""
+    deliveries = _back(lambda key: reader.deliveries(url, key, PAGE), lambda each: each.alert.at >= since)
+    return sorted({each.alert.id: each.alert for each in deliveries}.values(), key=lambda alert: alert.at)
+
+
+def _back(read: Callable[[int | None], Sequence[_Entry]], wanted: Callable[[_Entry], bool]) -> Iterator[_Entry]:
+    """Entries from the newest back to the first that is not wanted."""
+    before = None
+    while page := read(before):
+        for entry in page:
+            if not wanted(entry):
+                return
+            yield entry
+        before = page[-1].key
+
+
+def _in_order(alerts: Iterable[Alert]) -> list[Notice]:
+    return [_notice(alert) for alert in sorted(alerts, key=lambda alert: alert.at)]
+
+
+def _notice(alert: Alert) -> Notice:
+    assert alert.kind is not None
+    return Notice(alert.at, alert.event, alert.kind, alert.explanation)
+
+
+def _logged(incident: PastIncident, changes: Sequence[Change]) -> Iterator[Notice]:
+    """What was logged of an incident that went to no channel, but for its reminders."""
+    kind = incident.kinds[0]
+    yield Notice(incident.opened, Event.PROBLEM, kind, incident.explanation)
+    end = inf if incident.ended is None else incident.ended
+    for change in changes:
+        if incident.opened < change.at < end and STATUS_OF[change.kind] is Status.ERROR and change.kind is not kind:
+            kind = change.kind
+            yield Notice(change.at, Event.CHANGED, kind, change.explanation)
+    if incident.ended is not None:
+        recovery = next((each for each in changes if each.at == incident.ended and each.kind is Kind.OK), None)
+        if recovery is None:
+            yield Notice(incident.ended, Event.RECOVERED, kind, "no longer monitored")
+        else:
+            yield Notice(incident.ended, Event.RECOVERED, Kind.OK, recovery.explanation)

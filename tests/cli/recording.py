@@ -1,0 +1,174 @@
+"""Days of a daemon's life in a moment: the real monitor and the real store, scripted endpoints, a fake clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from pypinger.domain.model import Answer, Fault, Instant, NoAnswer, Observation, Seconds, Task
+from pypinger.domain.times import iso
+from pypinger.domain.urls import Secrets
+from pypinger.runtime.board import Board
+from pypinger.runtime.monitor import Monitor
+from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.runs import RunFeed
+from pypinger.store.sqlite import SqliteStore
+from tests.runtime.fakes import NOON, FakeNotifier, World
+
+
+class Reactor(Clock):
+    """A clock that threads can call, when it is asked to listen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: SimpleQueue[Callable[[], object]] = SimpleQueue()
+
+    def callFromThread(self, callable: Callable[..., object], *args: object, **kwargs: object) -> None:
+        self.called.put(lambda: callable(*args, **kwargs))
+
+    def listen(self) -> None:
+        self.called.get(timeout=20)()
+
+
+#: What an endpoint can do.
+MODES = ("ok", "stuck", "failed", "invalid", "error", "refused", "timeout", "own", "ahead", "flap", "sleepy")
+
+
+class Endpoint:
+    """
+    A task that does what a script says.
+
+    :ivar script: (for how many seconds, in which mode, how slow it answers), over and over.
+    :ivar minutes: how often its job runs.
+    """
+
+    def __init__(self, script: Sequence[tuple[Seconds, str, Seconds]], minutes: float = 10) -> None:
+        self.script = script
+        self.minutes = minutes
+        self.length = sum(length for length, _, _ in script)
+
+    def phase(self, now: Instant) -> tuple[Instant, str, Seconds]:
+        """When the present part of the script began, its mode, and how slow it is."""
+        start = NOON + (now - NOON) // self.length * self.length
+        for length, mode, slow in self.script:
+            if now < start + length:
+                return start, mode, slow
+            start += length
+        raise AssertionError(now)
+
+    def answer(self, now: Instant) -> Observation:
+        start, mode, slow = self.phase(now)
+        period = self.minutes * 60
+        ran = now - (now - NOON - 7) % period
+        if mode == "flap":
+            mode = ("ok", "failed", "refused")[int(now / 77) % 3]
+        match mode:
+            case "refused":
+                return NoAnswer(Fault.REFUSED, "connection refused", slow)
+            case "timeout":
+                return NoAnswer(Fault.TIMEOUT, f"no answer within {slow} s", slow)
+            case "own":
+                return NoAnswer(Fault.OWN, "too many open files", slow)
+            case "invalid":
+                return Answer(200, b"<html>", slow)
+            case "error":
+                return Answer(503, b"", slow)
+            case "stuck":
+                ran = start
+            case "ahead":
+                ran = start + 3 * period
+        status = "error" if mode == "failed" else "ok"
+        hour = int((start - NOON) // 3600 + 13) % 24
+        sleep = f', "sleep": [{{"start": "{hour:02}:00", "duration": 45}}]' if mode == "sleepy" else ""
+        text = f'{{"status": "{status}", "lastrun": "{iso(ran)}", "frequency": {self.minutes}{sleep}}}'
+        return Answer(200, text.encode(), slow)
+
+
+class Life(World):
+    """
+    A daemon that checks scripted endpoints.
+
+    :param channel: whether there is a channel; else alerts go to the log only.
+    """
+
+    def __init__(self, path: str, tasks: Sequence[tuple[Task, Endpoint]], *, channel: bool = True) -> None:
+        super().__init__()
+        self.clock = self.reactor = Reactor()
+        self.path = path
+        self.tasks = [task for task, _ in tasks]
+        self.endpoints = {task.url: endpoint for task, endpoint in tasks}
+        self.notifier = FakeNotifier()
+        self.channel = channel
+        self.begin()
+
+    def begin(self) -> None:
+        """As the service does."""
+        self.store = SqliteStore(self.reactor, self.now, self.path, keep_days=90)
+        board = Board(self.tasks, self.now)
+        notifiers = [self.notifier] if self.channel else []
+        self.outbox = Outbox(self.reactor, self.now, self.store, board, notifiers, 86_400, 0)
+        self.monitor = Monitor(
+            self.reactor,
+            self.now,
+            self.tasks,
+            self,
+            self.store,
+            self.outbox,
+            board,
+            RunFeed(self.reactor, []),
+            concurrency=256,
+            secrets=Secrets(),
+        )
+        kept = self.store.open()
+        self.outbox.resume(kept.deliveries, kept.dead)
+        self.monitor.resume(kept.states)
+        self.monitor.start()
+        self.settle()
+
+    async def fetch(self, task: Task) -> Observation:
+        endpoint = self.endpoints[task.url]
+        _, _, slow = endpoint.phase(self.now())
+        if slow:
+            waiting: Deferred[None] = Deferred()
+            self.reactor.callLater(slow, waiting.callback, None)
+            await waiting
+        return endpoint.answer(self.now())
+
+    def settle(self) -> None:
+        """Let everything that waits for the store go on."""
+        self.reactor.advance(0)
+        while self.store._waiting or self.store._ready:
+            if self.store._waiting:
+                self.reactor.listen()
+            self.reactor.advance(0)
+
+    def write(self) -> None:
+        """Let everything that was noted be written, so that others can read it."""
+        Deferred.fromCoroutine(self.store.enqueue([]))
+        self.settle()
+
+    def live(self, seconds: Seconds) -> None:
+        """Let time pass, from one moment at which something happens to the next."""
+        end = self.reactor.seconds() + seconds
+        while True:
+            following = min((call.getTime() for call in self.reactor.getDelayedCalls()), default=end)
+            if following > end:
+                break
+            self.reactor.advance(following - self.reactor.seconds())
+            self.settle()
+        self.reactor.advance(end - self.reactor.seconds())
+
+    def end(self, *, killed: bool = False) -> None:
+        """Stop cleanly, or leave what was not yet recorded behind."""
+        if not killed:
+            Deferred.fromCoroutine(self.monitor.stop())
+            self.settle()
+        over: list[None] = []
+        Deferred.fromCoroutine(self.store.close()).addCallback(over.append)
+        while not over:
+            self.reactor.listen()
+        for call in self.reactor.getDelayedCalls():
+            call.cancel()
