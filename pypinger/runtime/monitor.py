@@ -277,16 +277,17 @@ class Monitor:
 
     async def _work(self, watch: Watch, work: Coroutine[Deferred[Any], Any, None]) -> None:
         try:
-            await work
+            try:
+                await work
+            finally:
+                watch.busy = watch.fetching = False
+                watch.running = None
+                self._arm(watch)
         except CancelledError:
             pass
         except Exception:
             # Whatever it is, the loop goes on.
             self._log.failure("checking {task}", task=watch.task.name)
-        finally:
-            watch.busy = watch.fetching = False
-            watch.running = None
-        self._arm(watch)
 
     async def _check(self, watch: Watch) -> None:
         """One check, from the wire to the store."""
