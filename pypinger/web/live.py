@@ -52,10 +52,15 @@ _HEARTBEAT = b":\n\n"
 
 
 class Change(msgspec.Struct, frozen=True):
-    """The data of ``task``: where a task stands now."""
+    """
+    The data of ``task``: where a task stands now.
+
+    :ivar was: the status that was told last, so that a page which does not show the task knows whether it counts.
+    """
 
     id: str
     status: Status
+    was: Status
     kind: Kind
     checked: str | None
 
@@ -113,7 +118,8 @@ class EventStream:
         self._loop.clock = reactor
         self._number = 0
         self._states: dict[str, TaskState] = {}
-        self._changed: dict[str, Entry] = {}
+        # With the status that readers believe in.
+        self._changed: dict[str, tuple[Status, Entry]] = {}
 
     @property
     def readers(self) -> int:
@@ -176,7 +182,8 @@ class EventStream:
         before, state = self._states.get(entry.task.id), entry.state
         self._states[entry.task.id] = state
         if before is None or _seen(before) != _seen(state):
-            self._changed[entry.task.id] = entry
+            was = Status.NEW if before is None else before.status
+            self._changed[entry.task.id] = self._changed.get(entry.task.id, (was, entry))[0], entry
 
     def _tick(self) -> None:
         # A loop whose function raises would stop for good.
@@ -202,9 +209,9 @@ class EventStream:
             self._tasks = tasks
             news.append(self._message(b"many", {"count": len(changed)}))
         else:
-            for entry in changed.values():
+            for was, entry in changed.values():
                 state = entry.state
-                data = Change(entry.task.id, state.status, state.kind, iso(state.checked))
+                data = Change(entry.task.id, state.status, was, state.kind, iso(state.checked))
                 news.append(self._message(b"task", data))
         daemon = self._board.daemon()
         shown = _shown_of(daemon)

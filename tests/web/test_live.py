@@ -106,7 +106,13 @@ class StreamTests(SynchronousTestCase):
     def test_change(self) -> None:
         self.board.show(entry("http://h/a", Kind.FAILED))
         task = self.board.entries()[0].task
-        data = {"id": task.id, "status": "error", "kind": "failed", "checked": "2026-11-22T22:28:13.000Z"}
+        data = {
+            "id": task.id,
+            "status": "error",
+            "was": "ok",
+            "kind": "failed",
+            "checked": "2026-11-22T22:28:13.000Z",
+        }
         self.assertEqual(self.tick(), [("task", data)])
         self.assertEqual(self.tick(), [])
 
@@ -135,6 +141,20 @@ class StreamTests(SynchronousTestCase):
         for i in range(50):
             self.board.show(changed(self.board.entries()[0], f"{i}"))
         self.assertEqual(len(self.tick()), 1)
+
+    def test_what_a_task_was_before(self) -> None:
+        """It is the status told last, whatever came and went between two messages."""
+        late, good = entry("http://h/a", Kind.LATE), entry("http://h/a")
+        for shown, was in (
+            ((late,), "ok"),
+            ((changed(late, "still"),), "error"),
+            ((good, late, good), "error"),
+            ((entry("http://h/c"),), ""),
+        ):
+            for made in shown:
+                self.board.show(made)
+            [(_, data)] = self.tick()
+            self.assertEqual(data["was"], was)
 
     def test_many(self) -> None:
         self.stream.loseConnection()

@@ -198,8 +198,8 @@
       return;
     }
     const row = byId(`t-${data.id}`);
-    // A task that is not on this page counts in the banner, at least if it changed its status; that is not known here.
-    if (row ? row.dataset.kind !== data.kind : data.status === "error") soon(row ? SOON : 1000);
+    // A task that is not on this page counts in the banner, and may belong on it now.
+    if (row ? row.dataset.kind !== data.kind : data.status !== data.was) soon(SOON);
     else if (row) soon(LAZY);
   };
 
