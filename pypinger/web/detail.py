@@ -82,7 +82,11 @@ async def task_page(
     task, state = entry.task, entry.state
     verdict = state.verdict or NO_VERDICT
     look, name = LOOKS[state.status], shown(task.name)
-    told: list[Tag | str] = [tags.span(class_="mark"), NAMES[state.kind]]
+    told: list[Tag | str] = [
+        tags.span(class_="mark"),
+        # Read out when it changes; the time beside it changes all the while, and must not be.
+        tags.span(NAMES[state.kind], **{"aria-live": "polite"}),
+    ]
     since_when = moment(state.since, now)
     if since_when is not None:
         told.append(tags.span(" · since ", since_when, class_="since"))
@@ -90,7 +94,7 @@ async def task_page(
         top(
             brand(tags.a("← All tasks", href=root)),
             tags.h1(name),
-            tags.p(*told, class_="verdict", **{"aria-live": "polite"}),
+            tags.p(*told, class_="verdict"),
             tags.p(shown(verdict.explanation), class_="why"),
             tags.p(shown(task.label), class_="label"),
             look=f"task {look}",
@@ -108,7 +112,14 @@ async def task_page(
         foot(now, f"Task {task.id}. "),
     ]
     title = f"{NAMES[state.kind]}: {name} · Py Pinger"
-    return await page(request, f"(!) {title}" if look == "error" else title, body, root, static, look, now)
+    title = f"(!) {title}" if look == "error" else title
+    feed = tags.link(
+        rel="alternate",
+        type="application/atom+xml",
+        title=f"Incidents of {name}",
+        href=f"{root}task/{task.id}/feed.atom",
+    )
+    return await page(request, title, body, root, static, look, now, (feed,))
 
 
 def _drawn(entry: Entry, now: Instant) -> list[Tag]:

@@ -64,9 +64,9 @@ async def overview(
         ),
         foot(now, "Py Pinger started ", since(daemon.started, now), f".{_waiting(daemon)} "),
     ]
-    trouble = counts[Status.ERROR]
-    title = f"({trouble:,}) Py Pinger" if trouble else f"{heading} · Py Pinger"
-    html = await page(request, title, body, "", static, look, now)
+    title = _title(heading, counts[Status.ERROR], daemon)
+    feed = tags.link(rel="alternate", type="application/atom+xml", title="Incidents", href="feed.atom")
+    html = await page(request, title, body, "", static, look, now, (feed,))
     pieces: list[bytes] = []
     for group in selection.groups:
         # Nothing but our own comments can look like this: every other "<" was escaped.
@@ -90,9 +90,18 @@ async def not_found(request: IRequest, words: str, now: Instant, root: str, stat
 
 def _summary(counts: Mapping[Status, int], daemon: DaemonState) -> tuple[str, str]:
     """The banner's line, and the look that goes with it."""
-    total = sum(counts.values())
     if daemon.blind is not None:
         return "Py Pinger is blind", "degraded"
+    heading, look = _tasks_summary(counts)
+    if daemon.status is Status.OK:
+        return heading, look
+    # What was seen of the tasks may be old, or told to nobody: that is no time for green.
+    return f"{heading}; Py Pinger is degraded", "error" if look == "error" else "degraded"
+
+
+def _tasks_summary(counts: Mapping[Status, int]) -> tuple[str, str]:
+    """The same of the tasks alone."""
+    total = sum(counts.values())
     if not total:
         return "No tasks to watch", "new"
     if counts[Status.ERROR]:
@@ -102,6 +111,16 @@ def _summary(counts: Mapping[Status, int], daemon: DaemonState) -> tuple[str, st
     if total == 1:
         return "The task is asleep" if counts[Status.SLEEPING] else "The task is on time", "ok"
     return "All tasks on time", "ok"
+
+
+def _title(heading: str, trouble: int, daemon: DaemonState) -> str:
+    """What stands in the browser's tab, where there is room for a few words."""
+    if daemon.blind is not None:
+        return f"(!) {heading}"
+    name = "Py Pinger" if daemon.status is Status.OK else "Py Pinger is degraded"
+    if trouble:
+        return f"({trouble:,}) {name}"
+    return f"{heading} · {name}" if daemon.status is Status.OK else f"(!) {name}"
 
 
 def _told(entries: Sequence[Entry], counts: Mapping[Status, int], daemon: DaemonState, now: Instant) -> list[Tag]:

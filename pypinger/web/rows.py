@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from html import escape
 
-from pypinger.domain.model import Instant
+from pypinger.domain.model import Instant, Status, TaskState
 from pypinger.domain.times import clock, iso
 from pypinger.ports import Entry
 from pypinger.web.api import NO_VERDICT
@@ -38,7 +38,7 @@ def row(entry: Entry, figures: Figures | None, now: Instant) -> bytes:
         days = strip(figures.days, now) + said
     html = (
         f'<tr class="{look}" id="t-{_text(task.id)}" data-kind="{state.kind.value}">'
-        f'<td class="kind"><span class="mark"></span>{kind}</td>'
+        f'<td class="kind"><span class="mark"></span>{kind}{_since(state, now)}</td>'
         f'<th scope="row"><a href="task/{_text(task.id)}">{_text(task.name)}</a>'
         f'<span class="tags">{tags}</span></th>'
         f'<td class="why">{_text(verdict.explanation)}</td>'
@@ -47,6 +47,17 @@ def row(entry: Entry, figures: Figures | None, now: Instant) -> bytes:
         f'<td class="days" data-label="90 days">{days or _UNKNOWN}</td></tr>\n'
     )
     return html.encode("utf-8")
+
+
+def _since(state: TaskState, now: Instant) -> str:
+    """Since when a task has been in trouble; of the others nobody asks."""
+    datetime = iso(state.since)
+    if state.status is not Status.ERROR or state.since is None or datetime is None:
+        return ""
+    return (
+        f' <small class="since">since <time datetime="{datetime}" title="{stamp(state.since)}">'
+        f"{relative(state.since, now)}</time></small>"
+    )
 
 
 def _when(label: str, instant: Instant | None, now: Instant) -> str:

@@ -1,3 +1,4 @@
+import re
 from math import inf, nan
 
 import msgspec
@@ -118,12 +119,46 @@ class OverviewTests(SynchronousTestCase):
         for words_ in ("<the disk>", "2 alerts could not be", "1 alert waiting"):
             self.assertIn(words_, page.text)
 
+    def test_degraded(self) -> None:
+        """Nothing is green while Py Pinger cannot do its work."""
+        daemon = daemon_state(status=Status.ERROR, explanation="checks are stuck")
+        ok, late = entry(), entry("http://h/c", Kind.LATE)
+        for entries, heading, look, title in (
+            (
+                [ok, entry("http://h/2")],
+                "All tasks on time; Py Pinger is degraded",
+                "degraded",
+                "(!) Py Pinger is degraded",
+            ),
+            ([ok, late], "1 of 2 tasks in trouble; Py Pinger is degraded", "error", "(1) Py Pinger is degraded"),
+        ):
+            html = overview(entries, daemon)
+            page = Page(html)
+            self.assertIn(heading, page.text)
+            self.assertEqual(page.classes("header"), [f"banner {look}"])
+            self.assertIn(f"<title>{title}</title>".encode(), html)
+            icons = [attrs["href"] or "" for tag, attrs in page.elements if attrs.get("id") == "icon"]
+            self.assertTrue(icons[0].startswith(f"static/{look}.svg"), icons)
+
     def test_blind(self) -> None:
         daemon = daemon_state(status=Status.ERROR, explanation="blind", blind=NOW - 60)
         page = Page(overview([entry(), entry("http://h/c", Kind.LATE)], daemon))
         for words_ in ("Py Pinger is blind", "since 1 min ago (22:27:34 UTC)", "1 of 2 tasks were in trouble then"):
             self.assertIn(words_, page.text)
         self.assertEqual(page.classes("header"), ["banner degraded"])
+        self.assertIn("(!) Py Pinger is blind", page.text)
+
+    def test_trouble_tells_since_when(self) -> None:
+        made = entry(kind=Kind.LATE)
+        page = Page(overview([made, entry("http://h/b"), Entry(new_entry().task, replace(made.state, since=None))]))
+        self.assertIn("late since 15 min ago", page.text)
+        self.assertEqual(page.classes("small").count("since"), 1)
+
+    def test_feed_is_found(self) -> None:
+        made = entry()
+        for html, href in ((overview([made]), "feed.atom"), (task_page(made), f"../task/{made.task.id}/feed.atom")):
+            found = [attrs["href"] for tag, attrs in Page(html).elements if attrs.get("rel") == "alternate"]
+            self.assertEqual(found, [href])
 
     def test_without_script(self) -> None:
         html = overview([entry()]).decode()
@@ -200,6 +235,10 @@ class TaskPageTests(SynchronousTestCase):
         self.assertNotIn("s3cret", page.text)
         self.assertEqual(page.links(), ["#main", "../"])
         self.assertIn("(!) failed: Backup · Py Pinger", page.text)
+
+    def test_no_time_is_read_out_as_it_passes(self) -> None:
+        live = re.findall(r'<(\w+)[^>]*aria-live="polite"[^>]*>(.*?)</\1>', task_page(entry(kind=Kind.LATE)).decode())
+        self.assertEqual(live, [("span", "late")])
 
     def test_settings(self) -> None:
         made = entry()
