@@ -7,7 +7,7 @@ or is closed; when anything else happens it is aborted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
@@ -20,7 +20,6 @@ from twisted.internet.interfaces import (
     ITCPTransport,
     ITransport,
 )
-from twisted.internet.tcp import Connection as TCPConnection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -28,6 +27,7 @@ from pypinger.domain.model import Fault
 from pypinger.http.deadline import Deadline
 from pypinger.http.errors import ExchangeFailed, StaleConnection, closing
 from pypinger.http.message import ResponseReader
+from pypinger.http.prompt import prompt
 from pypinger.http.response import Response
 from pypinger.http.tls import handshake_failed, tls_failed
 
@@ -111,7 +111,8 @@ class Connection:
         self._waiter = waiter
         deadline.stage = "waiting for the headers"
         deadline.waiting = waiter
-        self._write(request)
+        assert self.transport is not None
+        self.transport.write(request)
         return waiter
 
     def close(self) -> None:
@@ -129,7 +130,7 @@ class Connection:
 
     def makeConnection(self, transport: ITransport) -> None:
         """TCP is connected; with TLS the handshake is still to come."""
-        self.transport = cast(ITCPTransport, transport)
+        self.transport = prompt(transport)
         self._pool.add(self)
         if self.route.tls is None:
             self._opened()
@@ -184,19 +185,6 @@ class Connection:
         waiter.errback(failure)
 
     # What they share
-
-    def _write(self, request: bytes) -> None:
-        transport = self.transport
-        if isinstance(transport, TCPConnection):
-            # Nothing can be waiting to be written now, so the request may go out at once: that saves two changes of
-            # what the reactor watches and one of its rounds, a fifth of the cost of a check.
-            sent = transport.writeSomeData(request)
-            if sent == len(request):
-                return
-            if isinstance(sent, int):
-                request = request[sent:]
-        assert transport is not None
-        transport.write(request)
 
     def _opened(self) -> None:
         if self._opener is not None:

@@ -21,6 +21,7 @@ from zope.interface import implementer
 from pypinger.domain.model import Fault, Seconds
 from pypinger.http.certificates import ServiceId, refusal, service_id
 from pypinger.http.errors import ExchangeFailed
+from pypinger.http.prompt import prompt
 
 #: Seconds for which a session is resumed: a resumed session shows no certificate, so none may last for long.
 SESSION_FOR: Seconds = 600.0
@@ -143,6 +144,14 @@ def _verify(connection: SSL.Connection, certificate: X509, error: int, depth: in
     return problem is None
 
 
+class _PromptTls(TLSMemoryBIOProtocol):
+    """TLS that sends at once; the factory's own protocol even holds small writes back for a turn of the reactor."""
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """TCP is connected."""
+        super().makeConnection(prompt(transport))  # type: ignore[no-untyped-call]
+
+
 @implementer(IOpenSSLClientConnectionCreator)
 class TlsClient:
     """
@@ -190,8 +199,7 @@ class TlsClient:
 
     def wrap(self, connection: IProtocol) -> IProtocol:
         """TLS between a transport and `connection`."""
-        # Not the factory's own protocol: that one holds small writes back for an iteration of the reactor.
-        wrapped: IProtocol = TLSMemoryBIOProtocol(self._factory, connection)
+        wrapped: IProtocol = _PromptTls(self._factory, connection)  # type: ignore[no-untyped-call]
         return wrapped
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
