@@ -48,7 +48,7 @@ from pypinger.runtime.lookout import Lookout
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.places import Places
 from pypinger.runtime.runs import RunFeed
-from pypinger.runtime.watch import Watch, offsets
+from pypinger.runtime.watch import NEVER, Watch, offsets
 
 #: How long after a wall-clock moment its timer rings, in seconds, so that it never rings before it.
 MARGIN: Seconds = 0.005
@@ -378,11 +378,16 @@ class Monitor:
             return None
         due = float("inf")
         now = self._now()
+        # What fell due before the start is left to the first check: thousands must not be checked at once, nor anybody
+        # reminded of what may be over.
+        earliest = 0.0 if watch.began == NEVER else NEVER
         if verdict.next_change is not None:
-            due = max(verdict.next_change + MARGIN - now, watch.rest - self._reactor.seconds())
+            change = max(verdict.next_change + MARGIN - now, watch.rest - self._reactor.seconds())
+            if change > earliest:
+                due = change
         if state.incident is not None:
             reminder = incidents.next_reminder(watch.task, state)
-            if reminder is not None:
+            if reminder is not None and reminder + MARGIN - now > earliest:
                 due = min(due, reminder + MARGIN - now)
         return None if due == float("inf") else max(0.0, due)
 

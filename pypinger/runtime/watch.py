@@ -11,6 +11,9 @@ from twisted.internet.task import LoopingCall
 from pypinger.domain.model import Seconds, Task, TaskState
 from pypinger.domain.urls import origin
 
+#: Before the first check.
+NEVER: Seconds = float("-inf")
+
 
 class Watch:
     """
@@ -19,7 +22,7 @@ class Watch:
     :ivar busy: whether a check or a reminder is under way; `running` fires when it is over.
     :ivar fetching: whether it is in the half that may be cancelled.
     :ivar queued: whether it waits for a place.
-    :ivar began: when the latest check began, in seconds on the reactor's clock.
+    :ivar began: when the latest check began, in seconds on the reactor's clock; :data:`NEVER` before the first.
     :ivar gone: whether it was removed from the configuration.
     :ivar rest: until when the timer must not check it again, in seconds on the reactor's clock.
     """
@@ -51,7 +54,7 @@ class Watch:
         self.running: Deferred[None] | None = None
         self.fetching = False
         self.queued = False
-        self.began: Seconds = 0.0
+        self.began: Seconds = NEVER
         self.rest: Seconds = 0.0
         self.gone = False
 

@@ -431,18 +431,55 @@ class ResumeTests(MonitorCase):
         self.assertNotIn("token", repr(self.notifier.sent))
         self.assertIsNone(self.store.open().states["http://host/a?token=x"].incident)
 
-    def test_a_reminder_is_due_before_the_first_check(self) -> None:
-        self.build(make_task("x"), make_task("a", interval=10.0, error_interval=5.0))
+    def test_a_reminder_that_was_due_before_the_start_waits_for_the_first_check(self) -> None:
+        """What it would remind of may be over."""
+        tasks = make_task("x"), make_task("a", interval=10.0, error_interval=5.0)
+        self.build(*tasks)
         self.fetcher.answer = lambda task: NoAnswer(Fault.DNS, "no such host", 0.0)
         self.monitor.start()
         self.world.pass_time(8)
         state = self.state()
-        self.build(make_task("x"), make_task("a", interval=10.0, error_interval=5.0))
-        self.monitor.resume({"http://host/a": state})
-        self.world.offset += 100
+        for finding, told in ((NoAnswer(Fault.DNS, "no such host", 0.0), "reminder"), (None, "recovered")):
+            self.build(*tasks)
+            well = Answer(200, body(NOON), 0.1)
+            self.fetcher.answer = lambda task, ill=finding, well=well: ill if task.name == "a" and ill else well
+            self.monitor.resume({"http://host/a": state})
+            self.world.offset += 100
+            self.monitor.start()
+            self.world.pass_time(4)
+            self.assertEqual(self.notifier.events(), [])
+            self.world.pass_time(2)
+            self.assertEqual(self.notifier.events(), [told])
+
+    def test_a_reminder_is_due_before_the_first_check(self) -> None:
+        tasks = make_task("x"), make_task("a", interval=10.0, error_interval=5.0)
+        self.build(*tasks)
+        self.fetcher.answer = lambda task: NoAnswer(Fault.DNS, "no such host", 0.0)
         self.monitor.start()
-        self.world.pass_time(1)
+        self.world.pass_time(8)
+        state = self.state()
+        self.build(*tasks)
+        self.monitor.resume({"http://host/a": state})
+        self.world.offset += 8
+        self.monitor.start()
+        self.world.pass_time(3)
         self.assertEqual(self.notifier.events(), ["reminder"])
+
+    def test_what_changed_before_the_start_is_checked_at_its_offset(self) -> None:
+        """All at once, after an hour in which it did not run, would be a storm of our own."""
+        tasks = [make_task(str(number), interval=60.0) for number in range(5)]
+        self.start(*tasks, answer=self.ran_at(NOON, frequency=1))
+        self.world.pass_time(15)
+        states = {task.url: self.state(task.name) for task in tasks}
+        self.build(*tasks)
+        self.world.offset += 3600
+        self.fetcher.answer = self.ran_at(NOON + 3600)
+        self.monitor.resume(states)
+        self.monitor.start()
+        self.world.pass_time(15)
+        self.assertEqual(
+            [[round(at) for at in self.fetcher.times(task.name)] for task in tasks], [[0], [2], [4], [6], [8]]
+        )
 
 
 class UpdateTests(MonitorCase):
