@@ -76,13 +76,24 @@ class SelfObject(msgspec.Struct, frozen=True):
 
 
 class OwnReport(msgspec.Struct, frozen=True):
-    """Py Pinger's report on itself, in the format of section 1; without `reason` while all is well."""
+    """
+    Py Pinger's report on itself, in the format of section 1; without `reason` while all is well, and without `dead`
+    while no alert was given up.
+    """
 
     status: Status
     lastrun: Time | None
     frequency: float
     process: str
     reason: str | msgspec.UnsetType = msgspec.UNSET
+    dead: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether the process serves; `trouble` says what is wrong with it although it does."""
+
+    status: str
+    trouble: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def task_object(entry: Entry) -> TaskObject:
@@ -159,14 +170,24 @@ def own_report(daemon: DaemonState) -> bytes:
             lastrun=iso(daemon.lastrun),
             frequency=daemon.frequency,
             process="Py Pinger",
-            reason=msgspec.UNSET if daemon.status is Status.OK else sound(daemon.explanation[:MAX_TEXT]),
+            reason=_trouble(daemon),
+            dead=daemon.dead or msgspec.UNSET,
         )
     )
+
+
+def health(daemon: DaemonState) -> bytes:
+    """The answer to ``GET /healthz``."""
+    return msgspec.json.encode(Health("ok", _trouble(daemon)))
 
 
 def reason_of(state: TaskState) -> str | None:
     """The ``reason`` of the report that the latest verdict rests on; None if it rests on none."""
     return None if state.report is None or state.kind in _WITHOUT_REPORT else state.report.reason
+
+
+def _trouble(daemon: DaemonState) -> str | msgspec.UnsetType:
+    return msgspec.UNSET if daemon.status is Status.OK else sound(daemon.explanation[:MAX_TEXT])
 
 
 def sound(text: str) -> str:

@@ -135,8 +135,8 @@ class Routes:
 
     @app.route("/healthz")
     def healthz(self, request: Request) -> bytes:
-        """Whether the process serves."""
-        return answer(request, JSON, b'{"status":"ok"}')
+        """Whether the process serves, and what is wrong although it does."""
+        return answer(request, JSON, api.health(self._board.daemon()))
 
     @app.route("/readyz")
     def readyz(self, request: Request) -> bytes:
@@ -243,7 +243,7 @@ class Routes:
         A relative path works under any prefix that a proxy may add. But a task's URL in the path may have lost or won
         slashes on its way through a proxy, so from there only the absolute path is sure.
         """
-        return "../" if request.path.count(b"/") == 2 else self._root
+        return {1: "./", 2: "../"}.get(request.path.count(b"/"), self._root)
 
 
 def site(

@@ -146,3 +146,4 @@ class OtherShapesTests(SynchronousTestCase):
         )
         value = json.loads(api.own_report(daemon_state(status=Status.ERROR, explanation="stuck")))
         self.assertEqual((value["status"], value["reason"]), ("error", "stuck"))
+        self.assertEqual(json.loads(api.own_report(daemon_state(dead=2)))["dead"], 2)

@@ -203,6 +203,8 @@ class TaskTests(AppTestCase):
 class OtherRoutesTests(AppTestCase):
     def test_healthz(self) -> None:
         self.assertEqual(self.json("/healthz"), {"status": "ok"})
+        self.board.state = daemon_state(status=Status.ERROR, explanation="the store cannot be written")
+        self.assertEqual(self.json("/healthz"), {"status": "ok", "trouble": "the store cannot be written"})
 
     def test_readyz(self) -> None:
         self.assertEqual(self.json("/readyz"), {"status": "ready"})
