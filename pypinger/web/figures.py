@@ -21,6 +21,9 @@ from pypinger.ports import Day, Entry, Gap, History, StoreError, WallClock
 #: For how long figures are good, in seconds, unless the task's state tells that they changed.
 LASTING: Seconds = 300.0
 
+#: For how long after a check the history may not know of it yet, in seconds; what it says then is asked for again.
+SETTLING: Seconds = 2.0
+
 #: How long a page waits, in seconds.
 PATIENCE: Seconds = 0.4
 
@@ -111,10 +114,11 @@ class FigureCache:
             while self._wanted:
                 entry = self._wanted.pop(next(iter(self._wanted)))
                 task, state, now = entry.task, entry.state, self._now()
+                settled = state.checked is None or now - state.checked >= SETTLING
                 self._kept[task.id] = Figures(
                     await history.gaps(task.url, RUNS),
                     await history.days(task.url, now),
-                    now,
+                    now if settled else now - LASTING + SETTLING,
                     None if state.report is None else state.report.lastrun,
                     state.kind,
                 )

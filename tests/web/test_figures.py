@@ -1,3 +1,4 @@
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -58,6 +59,17 @@ class FigureCacheTests(SynchronousTestCase):
         self.clock.advance(figures.LASTING)
         self.successResultOf(self.renew(cache, entry("http://h/1", Kind.LATE, lastrun=NOW - 1)))
         self.assertEqual(len(self.history.asked), 4)
+
+    def test_asked_for_again_where_the_history_may_not_have_caught_up(self) -> None:
+        cache = self.make(self.history)
+        just_now = Entry(self.one.task, replace(self.one.state, checked=NOW))
+        self.successResultOf(self.renew(cache, just_now))
+        self.successResultOf(self.renew(cache, just_now))
+        self.assertEqual(len(self.history.asked), 1)
+        for _ in range(2):
+            self.clock.advance(figures.SETTLING)
+            self.successResultOf(self.renew(cache, just_now))
+            self.assertEqual(len(self.history.asked), 2)
 
     def test_tasks_that_are_gone_are_forgotten(self) -> None:
         cache = self.make(self.history)
