@@ -50,6 +50,10 @@ class Metrics(Collector):
         self._stream = stream
         self._reactor = reactor
         self._lines = Rendered(_lines)
+        # Checks and errors, of each task as last seen and of all: a counter must not fall when a reload drops a task,
+        # for Prometheus would take that for a restart and count everything anew.
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._checks = self._errors = 0
         # The process's own: no series of other libraries, and two sites in one process (a test) do not quarrel.
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -79,11 +83,13 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """What there is of Py Pinger as a whole."""
         kinds: Counter[Kind] = Counter()
-        checks = errors = 0
         for entry in self._board.entries():
             kinds[entry.state.kind] += 1
-            checks += entry.state.pings
-            errors += entry.state.errors
+            now = entry.state.pings, entry.state.errors
+            checks, errors = self._seen.get(entry.task.id, (0, 0))
+            self._checks += max(0, now[0] - checks)
+            self._errors += max(0, now[1] - errors)
+            self._seen[entry.task.id] = now
         daemon = self._board.daemon()
         yield InfoMetricFamily("pypinger_build", "The version that runs.", {"version": __version__})
         tasks = GaugeMetricFamily(
@@ -92,8 +98,10 @@ class Metrics(Collector):
         for kind in Kind:
             tasks.add_metric((kind.value, STATUS_OF[kind].value or "new"), kinds[kind])
         yield tasks
-        yield CounterMetricFamily("pypinger_checks", "Checks made of the tasks watched now.", checks)
-        yield CounterMetricFamily("pypinger_check_errors", "Checks of them with an error verdict.", errors)
+        yield CounterMetricFamily(
+            "pypinger_checks", "Checks made of all tasks, also of those that a reload dropped.", self._checks
+        )
+        yield CounterMetricFamily("pypinger_check_errors", "Checks of them with an error verdict.", self._errors)
         for name, help_text, value in (
             (
                 "pypinger_ok",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_plain
@@ -15,6 +16,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from pypinger import __version__
 from pypinger.domain.model import Kind, Status
+from pypinger.ports import Entry
 from pypinger.web.live import EventStream
 from pypinger.web.metrics import Metrics
 from pypinger.web.rendered import SLICE
@@ -54,6 +56,26 @@ class WholeTests(MetricsTestCase):
         self.assertEqual(found["pypinger_checks_total", ()], 360)
         self.assertEqual(found["pypinger_check_errors_total", ()], 14)
         self.assertEqual(found["pypinger_build_info", (("version", __version__),)], 1)
+
+    def test_counters_never_fall(self) -> None:
+        """Not even when a reload drops tasks, or one comes back."""
+        one, two = entry("http://h/a"), entry("http://h/b", Kind.LATE)
+        board, clock = FakeBoard([one, two]), Clock()
+        metrics = Metrics(board, EventStream(board, clock), clock)
+        more = Entry(one.task, replace(one.state, pings=one.state.pings + 5, errors=one.state.errors + 1))
+        anew = Entry(one.task, replace(one.state, pings=1, errors=0))
+        for entries, checks, errors in (
+            ([one, two], 240, 7),
+            ([one], 240, 7),
+            ([more], 245, 8),
+            ([more, two], 245, 8),
+            ([anew, two], 245, 8),
+        ):
+            board.set(entries)
+            _, text = self.successResultOf(Deferred.fromCoroutine(metrics.text("")))
+            values = {s.name: s.value for family in read_plain(text.decode()) for s in family.samples if not s.labels}
+            found = values["pypinger_checks_total"], values["pypinger_check_errors_total"]
+            self.assertEqual(found, (checks, errors))
 
     def test_daemon(self) -> None:
         well = self.series(FakeBoard())
