@@ -246,6 +246,9 @@ class OtherRoutesTests(AppTestCase):
         ):
             self.assertEqual(self.json(path, 404), {"data": {}}, path)
         self.assertIn("There is no such page", self.html("/nothing", 404))
+        # Relative wherever it can be, so that it is right under a prefix that we were not told of.
+        for path, root in (("/nothing", "./"), ("/no/thing", "../"), ("/not/a/thing", "/")):
+            self.assertIn(f'href="{root}static/style.css?v=', self.html(path, 404))
 
     def test_slashes_are_not_merged(self) -> None:
         for path in ("/task//x", "/task//http://h/a", "/task///", "/static//ok.svg"):
