@@ -118,17 +118,17 @@ class PatienceTests(MemoryTestCase):
 class RefusalTests(MemoryTestCase):
     def test_body_is_not_waited_for(self) -> None:
         for head, code in (
-            (b"GET / HTTP/1.1\r\nContent-Length: 8000000\r\n", b"413 Request Entity Too Large"),
-            (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", b"413 Request Entity Too Large"),
-            (b"GET / HTTP/1.0\r\nContent-Length: 1\r\n", b"413 Request Entity Too Large"),
-            (b"HEAD / HTTP/1.1\r\nContent-Length: 1\r\n", b"413 Request Entity Too Large"),
-            (b"POST / HTTP/1.1\r\nContent-Length: 8000000\r\n", b"405 Method Not Allowed"),
-            (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n", b"405 Method Not Allowed"),
+            (b"GET / HTTP/1.1\r\nContent-Length: 8000000\r\n", b"413"),
+            (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", b"413"),
+            (b"GET / HTTP/1.0\r\nContent-Length: 1\r\n", b"413"),
+            (b"HEAD / HTTP/1.1\r\nContent-Length: 1\r\n", b"413"),
+            (b"POST / HTTP/1.1\r\nContent-Length: 8000000\r\n", b"405"),
+            (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n", b"405"),
         ):
             self.connect()
             answer = self.send(head + b"Host: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n")
             status, _, rest = answer.partition(b"\r\n")
-            self.assertEqual(status.partition(b" ")[2], code, head)
+            self.assertEqual(status.split()[1], code, head)
             self.assertIn(b"Connection: close\r\n", rest)
             self.assertIn(b"\r\nX-Content-Type-Options: nosniff\r\n", rest)
 
