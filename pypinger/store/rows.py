@@ -182,12 +182,16 @@ def shape(finding: Finding) -> tuple[bytes, str]:
 
 
 def finding(words: str, number: float | None) -> Finding:
-    """What :func:`shape` and :func:`figure` were made from."""
+    """
+    What :func:`shape` and :func:`figure` were made from.
+
+    :raises ValueError: these are not what they made.
+    """
     value: Finding = _FINDING.decode(words)
+    if not isinstance(value, Reported | NoAnswer):
+        return value
+    if number is None:
+        raise ValueError("a finding lacks its figure")
     if isinstance(value, Reported):
-        assert number is not None
         return Reported(value.code, replace(value.report, lastrun=number))
-    if isinstance(value, NoAnswer):
-        assert number is not None
-        return replace(value, latency=number)
-    return value
+    return replace(value, latency=number)

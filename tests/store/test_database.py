@@ -129,8 +129,9 @@ class RefusalTests(DatabaseTestCase):
 
     def test_a_damaged_row(self) -> None:
         self.fill()
-        self.change("UPDATE task SET state = '{'")
-        self.assertIn("it is damaged", self.refused())
+        for change in ("figure = NULL", "state = '{'"):
+            self.change(f"UPDATE task SET {change}")
+            self.assertIn("it is damaged", self.refused())
 
     def test_a_damaged_page_beside_a_log(self) -> None:
         # Killed: what was written last is in the log still.
