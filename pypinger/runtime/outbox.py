@@ -93,7 +93,11 @@ class Outbox:
             if outcome is Outcome.RETRY and self._lanes.get(delivery.channel) is not lane:
                 # The channel was taken off while this one was under way; it may be on again.
                 self._board.undelivered -= 1
-                self._queue(delivery)
+                if delivery.channel in self._lanes:
+                    self._queue(delivery)
+                else:
+                    # Before those of its task that waited for it.
+                    self._parked.setdefault(delivery.channel, []).insert(0, delivery)
 
         lane = Lane(self._reactor, self._now, notifier, retry_for, group_wait, settle)
         return lane

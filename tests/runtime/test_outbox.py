@@ -159,6 +159,18 @@ class UpdateTests(OutboxCase):
             self.assertEqual(self.board.undelivered, 0)
             self.store = SlowStore()
 
+    def test_the_message_under_way_of_a_channel_that_goes_stays_the_first_of_its_task(self) -> None:
+        gate: Deferred[str] = Deferred()
+        self.slack.respond = lambda alert: gate
+        self.alert(make_alert(1))
+        self.alert(make_alert(2, event=Event.RECOVERED))
+        self.outbox.update([], 86_400, 0)
+        gate.errback(DeliveryError("down"))
+        fresh = FakeNotifier("slack")
+        self.outbox.update([fresh], 86_400, 0)
+        self.world.pass_time(3)
+        self.assertEqual([alert.id for alert in fresh.sent], [make_alert(1).id, make_alert(2).id])
+
     def test_the_message_under_way_of_a_channel_that_came_back_meanwhile(self) -> None:
         gate: Deferred[str] = Deferred()
         self.slack.respond = lambda alert: gate
