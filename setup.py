@@ -65,6 +65,7 @@ setup(
             "mypy-zope>=1.0.9",
             "playwright>=1.49",
             "ruff>=0.9",
+            "schemathesis>=4",
             "setuptools>=77",
             "slack-sdk>=3.34",
             "trustme>=1.2",
