@@ -36,7 +36,10 @@ def step(task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[A
     """A check was made: the new state, and the alerts it causes (one at most)."""
     verdict, now = check.verdict, check.at
     status = verdict.status
-    report = check.finding.report if isinstance(check.finding, Reported) else state.report
+    report = state.report
+    if isinstance(check.finding, Reported) and check.finding.report != report:
+        # While a report stays the same so does its object: thousands of tasks have one each, not one a check.
+        report = check.finding.report
     row, row_started, incident = state.row, state.row_started, state.incident
     event = None
     if status is Status.ERROR:

@@ -200,15 +200,21 @@ class Monitor:
         return None
 
     def _spread(self, watches: Sequence[Watch]) -> None:
-        """Begin to check these, at their offsets."""
+        """Begin to check these, at their offsets from now, however long it takes to schedule them all."""
+        start = self._reactor.seconds()
         for watch, offset in zip(watches, offsets([watch.task for watch in watches]), strict=True):
-            self._schedule(watch, offset)
+            self._schedule(watch, max(0.0, start + offset - self._reactor.seconds()))
             self._arm(watch)
 
     def _schedule(self, watch: Watch, delay: Seconds) -> None:
         watch.loop = LoopingCall(self._begin, watch)
         watch.loop.clock = self._reactor
-        watch.first = self._reactor.callLater(delay, watch.loop.start, watch.task.interval)
+        watch.first = self._reactor.callLater(delay, self._start_loop, watch)
+
+    def _start_loop(self, watch: Watch) -> None:
+        watch.first = None
+        assert watch.loop is not None
+        watch.loop.start(watch.task.interval)
 
     def _change(self, watch: Watch, task: Task) -> None:
         """Go on with other settings; a new interval counts from the latest check."""
@@ -240,8 +246,9 @@ class Monitor:
     def _quiet(self, watch: Watch, *, cancel: bool = True) -> None:
         """Let nothing begin by itself any more."""
         for call in (watch.first, watch.timer):
-            if call is not None and call.active():
+            if call is not None:
                 call.cancel()
+        watch.first = watch.timer = None
         if watch.loop is not None and watch.loop.running:
             watch.loop.stop()
         if cancel and watch.fetching and watch.running is not None:
@@ -362,16 +369,21 @@ class Monitor:
         delay = self._until_due(watch)
         timer = watch.timer
         if delay is None:
-            if timer is not None and timer.active():
+            if timer is not None:
                 timer.cancel()
-            return
-        if timer is None or not timer.active():
+                watch.timer = None
+        elif timer is None:
             watch.timer = self._reactor.callLater(delay, self._ring, watch)
         elif abs(timer.getTime() - self._reactor.seconds() - delay) > MARGIN / 2:
             timer.reset(delay)
 
     def _until_due(self, watch: Watch) -> Seconds | None:
-        """How many seconds to wait until a check or a reminder is due that the loop does not know of; None: never."""
+        """
+        How many seconds to wait until a check or a reminder is due that the loop does not know of.
+
+        :returns: None if there is none before the loop's next check, at whose end it is asked again. So a healthy task
+            has no timer most of the time.
+        """
         state = watch.state
         verdict = state.verdict
         if self._stopping or watch.gone or verdict is None:
@@ -389,9 +401,10 @@ class Monitor:
             reminder = incidents.next_reminder(watch.task, state)
             if reminder is not None and reminder + MARGIN - now > earliest:
                 due = min(due, reminder + MARGIN - now)
-        return None if due == float("inf") else max(0.0, due)
+        return None if due > watch.task.interval else max(0.0, due)
 
     def _ring(self, watch: Watch) -> None:
+        watch.timer = None
         if watch.busy:
             return
         now = self._now()

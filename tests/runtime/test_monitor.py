@@ -69,7 +69,28 @@ class ScheduleTests(MonitorCase):
         self.assertEqual(offsets([make_task(str(n), interval=2.0) for n in range(4)]), [0, 0.5, 1, 1.5])
         many = offsets([make_task(str(n), interval=60.0) for n in range(3000)])
         self.assertAlmostEqual(many[1500], 15.0)
+        self.assertEqual(many[1501:1506], [15.0, 15.0, 15.0, 15.0, 15.05])
         self.assertEqual(offsets([]), [])
+
+    def test_missed_rounds_are_not_made_up(self) -> None:
+        """A reactor that stood still for five rounds checks each task once, and keeps to the offsets."""
+        tasks = [make_task(str(number), interval=60.0) for number in range(3)]
+        self.start(*tasks)
+        self.world.pass_time(30)
+        self.world.clock.advance(300)
+        self.world.pass_time(60)
+        self.assertEqual(
+            [[round(at) for at in self.fetcher.times(task.name)] for task in tasks],
+            [[0, 330, 360], [3, 330, 363], [7, 330, 367]],
+        )
+
+    def test_no_timer_for_what_the_loop_comes_to_first(self) -> None:
+        """A healthy task costs one timer, that of its loop; one whose verdict changes before the next check, two."""
+        self.start(make_task("a", interval=50.0), answer=self.ran_at(NOON, frequency=10))
+        self.world.pass_time(10)
+        before = len(self.world.clock.getDelayedCalls())
+        self.world.pass_time(645)
+        self.assertEqual(len(self.world.clock.getDelayedCalls()), before + 1)
 
     def test_first_at_its_offset_then_every_interval(self) -> None:
         self.start(make_task("a", interval=60.0), make_task("b", interval=30.0))
