@@ -60,7 +60,9 @@ class Lane:
         self._reactor = reactor
         self._now = now
         self._settle = settle
-        self._waits = Waitlist(group_wait if notifier.groups else 0.0)
+        self._group_wait = group_wait if notifier.groups else 0.0
+        self._waits = Waitlist(self._group_wait)
+        self._paused = False
         self._sending: Deferred[str] | None = None
         self._opens: Seconds = 0.0
         self._failures = 0
@@ -106,18 +108,36 @@ class Lane:
         """Send in this way from now on; a message under way goes on as it began."""
         self.notifier = notifier
         self.retry_for = retry_for
-        self._waits.regroup(group_wait if notifier.groups else 0.0)
+        self._group_wait = group_wait if notifier.groups else 0.0
+        self._waits.regroup(self._group_wait)
 
-    def retire(self) -> list[Delivery]:
-        """
-        Send nothing more but the message under way.
-
-        :returns: everything else that waits.
-        """
-        self._closed = True
+    def pause(self) -> None:
+        """Send nothing more but the message under way, until :meth:`go_on`; what is accepted waits."""
+        self._paused = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        return self._waits.waiting()
+
+    def go_on(self) -> None:
+        """Send again what waits."""
+        self._paused = False
+        self._wake()
+
+    def expire(self) -> list[Delivery]:
+        """
+        Give up what has waited for longer than `retry_for` while nothing is sent.
+
+        :returns: what was given up.
+        """
+        if self._working or not self._paused:
+            return []
+        now, waiting = self._now(), self._waits.waiting()
+        old = [delivery for delivery in waiting if now - delivery.alert.at > self.retry_for]
+        if old:
+            self._waits = Waitlist(self._group_wait)
+            for delivery in waiting:
+                if now - delivery.alert.at <= self.retry_for:
+                    self.accept(delivery)
+        return old
 
     def close(self) -> None:
         """Send nothing more; a message under way is abandoned, and what is left stays pending in the store."""
@@ -143,7 +163,7 @@ class Lane:
             self._timer.cancel()
         try:
             while not self._closed:
-                due = self._waits.due()
+                due = None if self._paused else self._waits.due()
                 if due is None:
                     self._end_drain()
                     return

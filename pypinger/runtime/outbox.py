@@ -11,19 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, LogLevel
 
 from pypinger.domain.model import Alert, Delivery, Event, Outcome, Seconds
 from pypinger.domain.times import span
-from pypinger.domain.wording import plain
+from pypinger.domain.wording import headline, plain
 from pypinger.ports import Notifier, Store, WallClock
 from pypinger.runtime.board import Board
 from pypinger.runtime.lane import Lane
 
 #: After how many seconds a pending delivery is worth a complaint in ``/status`` (contract, section 7).
 OVERDUE: Seconds = 300.0
+
+#: How often it is looked, in seconds, whether what waits for a channel that is off has waited for too long.
+EXPIRING: Seconds = 60.0
 
 _BAD = {Event.PROBLEM, Event.CHANGED, Event.REMINDER}
 
@@ -53,9 +58,13 @@ class Outbox:
         self._now = now
         self._store = store
         self._board = board
+        self._retry_for = retry_for
         self._lanes: dict[str, Lane] = {}
-        # What waits in the store for a channel that is off.
+        # What waits for channels that are off: in their lanes, or in a list if they have not been on since the start.
+        self._off: dict[str, Lane] = {}
         self._parked: dict[str, list[Delivery]] = {}
+        self._expiring = LoopingCall(self._expire)
+        self._expiring.clock = reactor
         self.update(notifiers, retry_for, group_wait)
         board.add_source(self._trouble)
 
@@ -64,43 +73,36 @@ class Outbox:
         self._board.dead = dead
         for delivery in deliveries:
             self._queue(delivery)
+        for name, parked in self._parked.items():
+            self._log.warn("{count} deliveries wait for {name}, which is off", count=len(parked), name=name)
+        self._expiring.start(EXPIRING, now=False)
 
     def update(self, notifiers: Sequence[Notifier], retry_for: Seconds, group_wait: Seconds) -> None:
         """
         Send through these channels from now on; those that stay keep their queues and the message under way.
 
-        What is for a channel that is off waits in the store until the channel is on again.
+        What is for a channel that is off waits until the channel is on again, or is given up after `retry_for`.
         """
+        self._retry_for = retry_for
         before, self._lanes = self._lanes, {}
         for notifier in notifiers:
-            lane = before.pop(notifier.name, None)
+            name = notifier.name
+            lane = before.pop(name, self._off.pop(name, None))
             if lane is None:
-                lane = self._make_lane(notifier, retry_for, group_wait)
+                lane = Lane(self._reactor, self._now, notifier, retry_for, group_wait, self._settle)
             else:
                 lane.update(notifier, retry_for, group_wait)
-            self._lanes[notifier.name] = lane
+            self._lanes[name] = lane
+            lane.go_on()
+            for delivery in self._parked.pop(name, ()):
+                self._hand_over(delivery)
         for name, lane in before.items():
-            left = lane.retire()
-            self._board.undelivered -= len(left)
-            self._parked.setdefault(name, []).extend(left)
-        for name in self._parked.keys() & self._lanes.keys():
-            for delivery in self._parked.pop(name):
-                self._queue(delivery)
-
-    def _make_lane(self, notifier: Notifier, retry_for: Seconds, group_wait: Seconds) -> Lane:
-        async def settle(delivery: Delivery, outcome: Outcome) -> None:
-            await self._settle(delivery, outcome)
-            if outcome is Outcome.RETRY and self._lanes.get(delivery.channel) is not lane:
-                # The channel was taken off while this one was under way; it may be on again.
-                self._board.undelivered -= 1
-                if delivery.channel in self._lanes:
-                    self._queue(delivery)
-                else:
-                    # Before those of its task that waited for it.
-                    self._parked.setdefault(delivery.channel, []).insert(0, delivery)
-
-        lane = Lane(self._reactor, self._now, notifier, retry_for, group_wait, settle)
-        return lane
+            lane.pause()
+            self._off[name] = lane
+            if len(lane):
+                self._log.warn("{count} deliveries wait for {name}, which is off", count=len(lane), name=name)
+        for lane in self._off.values():
+            lane.retry_for = retry_for
 
     def address(self, alerts: Sequence[Alert]) -> tuple[Delivery, ...]:
         """One delivery per alert and channel, for the store to commit."""
@@ -123,7 +125,9 @@ class Outbox:
 
     async def stop(self, limit: Seconds) -> None:
         """Give pending deliveries up to `limit` seconds, then send nothing more."""
-        lanes = self._lanes.values()
+        if self._expiring.running:
+            self._expiring.stop()
+        lanes = [*self._lanes.values(), *self._off.values()]
         deadline = self._reactor.seconds() + limit
         drained = DeferredList([lane.drain(deadline) for lane in lanes], consumeErrors=True)
         await drained.addTimeout(limit, self._reactor, onTimeoutCancel=lambda _, __: None)
@@ -133,15 +137,37 @@ class Outbox:
             self._log.warn("{count} deliveries are still pending", count=self._board.undelivered)
 
     def _queue(self, delivery: Delivery) -> None:
-        lane = self._lanes.get(delivery.channel)
+        self._board.undelivered += 1
+        self._hand_over(delivery)
+
+    def _hand_over(self, delivery: Delivery) -> None:
+        lane = self._lanes.get(delivery.channel, self._off.get(delivery.channel))
         if lane is None:
             self._parked.setdefault(delivery.channel, []).append(delivery)
             return
-        self._board.undelivered += 1
         replaced = lane.accept(delivery)
         if replaced is not None:
-            settled = Deferred.fromCoroutine(self._settle(replaced, Outcome.REPLACED))
-            settled.addErrback(lambda failure: self._log.failure("settling a replaced reminder", failure))
+            self._settle_aside(replaced, Outcome.REPLACED)
+
+    def _expire(self) -> None:
+        """Give up what has waited for longer than `retry_for` for a channel that is off."""
+        now = self._now()
+        old = [delivery for lane in self._off.values() for delivery in lane.expire()]
+        for name, parked in self._parked.items():
+            old += [delivery for delivery in parked if now - delivery.alert.at > self._retry_for]
+            self._parked[name] = [delivery for delivery in parked if now - delivery.alert.at <= self._retry_for]
+        for delivery in old:
+            self._log.error(
+                "{name} has been off for too long: [{id}] is given up; the alert was: {alert}",
+                name=delivery.channel,
+                id=delivery.alert.id,
+                alert=headline((delivery.alert,)),
+            )
+            self._settle_aside(replace(delivery, words="the channel was off"), Outcome.DEAD)
+
+    def _settle_aside(self, delivery: Delivery, outcome: Outcome) -> None:
+        settled = Deferred.fromCoroutine(self._settle(delivery, outcome))
+        settled.addErrback(lambda failure: self._log.failure("settling [{id}]", failure, id=delivery.alert.id))
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome is not Outcome.RETRY:

@@ -108,7 +108,10 @@ class ResumingTests(OutboxCase):
 
     def test_a_channel_that_is_off_keeps_its_own_in_the_store(self) -> None:
         self.outbox.resume([Delivery(make_alert(1), "sentry")], 0)
-        self.assertEqual(self.board.undelivered, 0)
+        self.assertEqual(self.board.undelivered, 1)
+        sentry = FakeNotifier("sentry")
+        self.outbox.update([self.slack, sentry], 86_400, 0)
+        self.assertEqual((len(sentry.sent), self.board.undelivered), (1, 0))
 
 
 class UpdateTests(OutboxCase):
@@ -128,7 +131,7 @@ class UpdateTests(OutboxCase):
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
         self.alert(make_alert(1), make_alert(2, task="b"))
         self.outbox.update([self.hipchat], 86_400, 0)
-        self.assertEqual(self.board.undelivered, 0)
+        self.assertEqual(self.board.undelivered, 2)
         self.world.pass_time(30)
         self.assertEqual(len(self.slack.tried), 1)
         self.assertEqual(len(self.store.open().deliveries), 2)
@@ -178,17 +181,31 @@ class UpdateTests(OutboxCase):
         self.outbox.update([], 86_400, 0)
         fresh = FakeNotifier("slack")
         self.outbox.update([fresh], 86_400, 0)
+        self.alert(make_alert(2, event=Event.RECOVERED))
+        self.assertEqual(fresh.sent, [])
         gate.errback(DeliveryError("down"))
         self.world.pass_time(3)
-        self.assertEqual(len(fresh.sent), 1)
+        self.assertEqual([alert.id for alert in fresh.sent], [make_alert(1).id, make_alert(2).id])
         self.assertEqual(self.board.undelivered, 0)
+
+    def test_what_waits_for_a_channel_that_stays_off_is_given_up(self) -> None:
+        self.slack.respond = lambda alert: fail(DeliveryError("down"))
+        self.outbox.resume([Delivery(make_alert(9), "sentry")], 0)
+        self.alert(make_alert(1))
+        self.outbox.update([], 200, 0)
+        self.world.pass_time(190, step=1)
+        self.assertEqual((self.board.undelivered, self.board.dead), (2, 0))
+        self.world.pass_time(80, step=1)
+        self.assertEqual((self.board.undelivered, self.board.dead), (0, 2))
+        self.assertEqual(list(self.store.open().deliveries), [])
+        self.assertEqual(sum("off for too long" in str(event.get("log_format")) for event in self.logged), 2)
 
     def test_what_was_committed_for_a_channel_that_has_gone_waits_in_the_store(self) -> None:
         alert = make_alert(1)
         deliveries = self.outbox.address((alert,))
         self.outbox.update([self.slack], 86_400, 0)
         self.outbox.accept((alert,), deliveries)
-        self.assertEqual((len(self.slack.sent), len(self.hipchat.sent), self.board.undelivered), (1, 0, 0))
+        self.assertEqual((len(self.slack.sent), len(self.hipchat.sent), self.board.undelivered), (1, 0, 1))
 
 
 class TroubleTests(OutboxCase):

@@ -341,21 +341,39 @@ class StoppingTests(StormCase):
         self.assertEqual(len(self.lane), 4)
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
-    def test_a_lane_that_retires_hands_over_all_but_the_message_under_way(self) -> None:
+    def test_a_lane_that_pauses_sends_but_the_message_under_way(self) -> None:
         self.accept(*storm(4))
         self.accept(make_alert(7, Event.RECOVERED, "1", origin=HOST), make_alert(8, Event.PROBLEM, "1", origin=HOST))
         gate: Deferred[str] = Deferred()
         self.notifier.respond = lambda alert: gate
         self.world.pass_time(5.1)
-        self.assertEqual(sorted(int(delivery.alert.id, 16) for delivery in self.lane.retire()), [7, 8])
+        self.lane.pause()
         gate.callback("ok")
+        self.notifier.respond = lambda alert: "ok"
         self.world.pass_time(60)
         self.assertEqual(self.notifier.messages, [(0,), (1, 2, 3)])
+        self.assertEqual(len(self.lane), 2)
+        self.lane.go_on()
+        self.world.pass_time(10)
+        self.assertEqual(self.notifier.messages[2:], [(7,), (8,)])
 
-    def test_a_lane_that_retires_hands_over_what_waits_for_a_single_message(self) -> None:
+    def test_a_paused_lane_is_drained_at_once(self) -> None:
+        self.lane.pause()
+        self.accept(make_alert(1))
+        self.successResultOf(self.lane.drain(5))
+
+    def test_a_paused_lane_gives_up_what_is_too_old(self) -> None:
+        self.accept(make_alert(1))
         self.notifier.respond = lambda alert: Deferred()
-        self.accept(make_alert(1), make_alert(2, Event.CHANGED), make_alert(3, Event.RECOVERED))
-        self.assertEqual([int(delivery.alert.id, 16) for delivery in self.lane.retire()], [2, 3])
+        self.accept(make_alert(2))
+        self.assertEqual(self.lane.expire(), [])
+        self.lane.pause()
+        self.assertEqual(self.lane.expire(), [])
+        self.world.pass_time(30)
+        self.accept(make_alert(3, task="b", at=NOON + 29))
+        self.lane.retry_for = 20
+        self.assertEqual([delivery.alert.id[-1] for delivery in self.lane.expire()], ["2"])
+        self.assertEqual(len(self.lane), 1)
 
 
 class OutboxTests(StormCase):
