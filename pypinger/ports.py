@@ -410,7 +410,7 @@ class History(Protocol):
 # Showing where everything stands
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A task and where it stands."""
 
     task: Task
