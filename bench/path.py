@@ -1,0 +1,178 @@
+"""
+Checks per second of CPU time: ``python bench/path.py [SECONDS [ROUNDS]]``.
+
+The whole path (loop, fetch, parse, judge, step, record in SQLite; deadline, limits and retry on) against a bare loop of
+``treq.get`` and ``json()``. All run in this process, one after the other, round after round, each for as many seconds;
+a ratio is that of two figures of the same round, and the medians over all rounds are printed. The server decides
+whether a connection is kept, both clients may keep as many as they like, and both have as many requests under way.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import nginx
+import treq
+import trustme
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.internet.task import deferLater, react
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+
+import twisted
+from pypinger.domain.model import Kind, Task
+from pypinger.domain.urls import Secrets, parse
+from pypinger.http.fetcher import TaskFetcher
+from pypinger.runtime.board import Board
+from pypinger.runtime.clock import use_monotonic_time
+from pypinger.runtime.monitor import Monitor
+from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.runs import RunFeed
+from pypinger.store.sqlite import SqliteStore
+
+#: How many requests are under way at once.
+WORKERS = 100
+
+#: So short an interval that the next check begins with the reactor's next turn.
+AT_ONCE = 0.0001
+
+#: How many seconds each run has to open its connections before it is measured.
+WARM_UP = 0.3
+
+#: A run: works for some seconds, and tells how many reports it read in a second of CPU time, of all threads.
+Run = Callable[[float], Awaitable[float]]
+
+
+def bare(origin: nginx.Origin, authority: trustme.CA) -> Run:
+    """A loop of ``treq.get`` and ``json()``."""
+    pool = HTTPConnectionPool(reactor)
+    pool.maxPersistentPerHost = WORKERS
+    policy = BrowserLikePolicyForHTTPS(trustRootFromCertificates([Certificate.loadPEM(authority.cert_pem.bytes())]))
+    agent = Agent(reactor, pool=pool, contextFactory=policy)
+
+    done = 0
+
+    async def worker(number: int, until: float) -> None:
+        nonlocal done
+        while time.monotonic() < until:
+            response = await treq.get(f"{origin.url}/task/{number}", agent=agent)
+            assert (await response.json())["status"] == "ok"
+            done += 1
+
+    async def run(seconds: float) -> float:
+        until = time.monotonic() + WARM_UP + seconds + 0.1
+        workers = [Deferred.fromCoroutine(worker(number, until)) for number in range(WORKERS)]
+        rate = await measured(seconds, lambda: done)
+        await gatherResults(workers)
+        await pool.closeCachedConnections()
+        return rate
+
+    return run
+
+
+def whole(origin: nginx.Origin, ca_file: Path, database: Path) -> Run:
+    """Py Pinger without its pages."""
+    tasks = []
+    for number in range(WORKERS):
+        url = parse(f"{origin.url}/task/{number}")
+        tasks.append(
+            Task(url=url.url, id=url.id, name=url.label, label=url.label, interval=AT_ONCE, ca_file=str(ca_file))
+        )
+
+    async def run(seconds: float) -> float:
+        store = SqliteStore(reactor, time.time, str(database), keep_days=90)  # type: ignore[arg-type]
+        kept = store.open()
+        board = Board(tasks, time.time)
+        outbox = Outbox(reactor, time.time, store, board, [], 86_400.0, 5.0)  # type: ignore[arg-type]
+        fetcher = TaskFetcher(reactor)  # type: ignore[arg-type]
+        monitor = Monitor(
+            reactor,  # type: ignore[arg-type]
+            time.time,
+            tasks,
+            fetcher,
+            store,
+            outbox,
+            board,
+            RunFeed(reactor, []),  # type: ignore[arg-type]
+            concurrency=256,
+            secrets=Secrets(["hunter2-and-more"]),
+        )
+        monitor.resume(kept.states)
+        monitor.start()
+        rate = await measured(seconds, lambda: sum(entry.state.pings for entry in board.entries()))
+        await monitor.stop()
+        await store.close()
+        await fetcher.close()
+        assert all(entry.state.kind is Kind.OK for entry in board.entries())
+        return rate
+
+    return run
+
+
+async def measured(seconds: float, done: Callable[[], int]) -> float:
+    """What is done in a second of CPU time, once all connections are open."""
+    await deferLater(reactor, WARM_UP)  # type: ignore[arg-type]
+    before, began = done(), time.process_time()
+    await deferLater(reactor, seconds)  # type: ignore[arg-type]
+    return (done() - before) / (time.process_time() - began)
+
+
+async def main(seconds: float, rounds: int, place: Path) -> None:
+    """Measure everything, and print a table."""
+    authority = trustme.CA()
+    certificate, ca_file = place / "server.pem", place / "ca.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    authority.cert_pem.write_to_path(str(ca_file))
+    origins = {
+        "HTTP, kept": nginx.Origin(),
+        "HTTP, new": nginx.Origin(keep=False),
+        "HTTPS, kept": nginx.Origin(tls=True),
+        "HTTPS, new": nginx.Origin(tls=True, keep=False),
+    }
+    base = "HTTP, kept"
+    print(
+        f"Python {platform.python_version()}, Twisted {twisted.__version__}, treq {treq.__version__}, "
+        f"nginx {nginx.version()}; {rounds} rounds of {seconds:g} s"
+    )
+    with nginx.serving(place, list(origins.values()), certificate=certificate):
+        runs: dict[tuple[str, str], Run] = {}
+        for number, (kind, origin) in enumerate(origins.items()):
+            runs["treq", kind] = bare(origin, authority)
+            runs["whole path", kind] = whole(origin, ca_file, place / f"{number}.sqlite")
+        rates: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
+        for _ in range(rounds):
+            for key, run in runs.items():
+                rates[key].append(await run(seconds))
+    reference = rates["treq", base]
+    print(f"{'':24} {'a second':>9} {'CPU':>9}  ratio to treq, {base}")
+    for (what, kind), found in rates.items():
+        ratios = [each / other for each, other in zip(found, reference, strict=True)]
+        print(
+            f"{what + ', ' + kind:24} {median(found):9,.0f} {1e6 / median(found):6,.0f} us"
+            f"  {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+            flush=True,
+        )
+
+
+def _main(_: Any) -> Deferred[None]:
+    use_monotonic_time(reactor)
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 1.5
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 7
+
+    async def with_place() -> None:
+        with tempfile.TemporaryDirectory() as name:
+            await main(seconds, rounds, Path(name))
+
+    return Deferred.fromCoroutine(with_place())
+
+
+if __name__ == "__main__":
+    react(_main)
