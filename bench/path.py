@@ -36,6 +36,7 @@ from pypinger.runtime.clock import use_monotonic_time
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
+from pypinger.store.memory import MemoryStore
 from pypinger.store.sqlite import SqliteStore
 
 #: How many requests are under way at once.
@@ -78,8 +79,8 @@ def bare(origin: nginx.Origin, authority: trustme.CA) -> Run:
     return run
 
 
-def whole(origin: nginx.Origin, ca_file: Path, database: Path) -> Run:
-    """Py Pinger without its pages."""
+def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
+    """Py Pinger without its pages; with the memory store if there is no `database`."""
     tasks = []
     for number in range(WORKERS):
         url = parse(f"{origin.url}/task/{number}")
@@ -88,7 +89,9 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path) -> Run:
         )
 
     async def run(seconds: float) -> float:
-        store = SqliteStore(reactor, time.time, str(database), keep_days=90)  # type: ignore[arg-type]
+        store: MemoryStore | SqliteStore = MemoryStore()
+        if database is not None:
+            store = SqliteStore(reactor, time.time, str(database), keep_days=90)  # type: ignore[arg-type]
         kept = store.open()
         board = Board(tasks, time.time)
         outbox = Outbox(reactor, time.time, store, board, [], 86_400.0, 5.0)  # type: ignore[arg-type]
@@ -147,6 +150,7 @@ async def main(seconds: float, rounds: int, place: Path) -> None:
         for number, (kind, origin) in enumerate(origins.items()):
             runs["treq", kind] = bare(origin, authority)
             runs["whole path", kind] = whole(origin, ca_file, place / f"{number}.sqlite")
+        runs["in memory", base] = whole(origins[base], ca_file, None)
         rates: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
         for _ in range(rounds):
             for key, run in runs.items():
