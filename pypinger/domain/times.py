@@ -48,6 +48,11 @@ def clock(instant: Instant, now: Instant) -> str:
     return f"{_EPOCH + timedelta(seconds=seconds)} UTC"
 
 
+def same_day(instant: Instant, other: Instant) -> bool:
+    """Whether :func:`clock` holds two moments to be of the same UTC day."""
+    return _millis(instant) // 86_400_000 == _millis(other) // 86_400_000
+
+
 def span(seconds: Seconds) -> str:
     """
     A length of time in its one or two largest units: ``45 s``, ``34 min``, ``1 h 12 min``, ``3 d 4 h``.

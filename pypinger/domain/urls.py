@@ -222,9 +222,10 @@ class Secrets:
 
     :param secrets: whole values; empty ones are ignored. A secret of a character or two would mask half of every
         text, which is what was asked for.
+    :ivar edition: another object whenever something else is looked for.
     """
 
-    __slots__ = ("_added", "_by_prefix", "_candidates", "_forms", "_prefix_length")
+    __slots__ = ("_added", "_by_prefix", "_candidates", "_forms", "_prefix_length", "edition")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._added: deque[str] = deque(maxlen=MOST_ADDED)
@@ -241,6 +242,7 @@ class Secrets:
         self._prepare(self._forms.union(*map(_forms, self._added)))
 
     def _prepare(self, found: Collection[str]) -> None:
+        self.edition = object()
         forms = sorted(found, key=len, reverse=True)
         self._prefix_length = size = min(map(len, forms), default=0)
         self._by_prefix: dict[str, list[str]] = {}

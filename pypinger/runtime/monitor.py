@@ -29,10 +29,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from pypinger.domain import incidents, report
-from pypinger.domain.judge import judge
+from pypinger.domain.judge import judge, judge_again
 from pypinger.domain.model import (
     Alert,
+    Answer,
     Check,
+    Finding,
     NoAnswer,
     Observation,
     Seconds,
@@ -48,7 +50,7 @@ from pypinger.runtime.lookout import Lookout
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.places import Places
 from pypinger.runtime.runs import RunFeed
-from pypinger.runtime.watch import NEVER, Watch, offsets
+from pypinger.runtime.watch import NEVER, Reading, Watch, offsets
 
 #: How long after a wall-clock moment its timer rings, in seconds, so that it never rings before it.
 MARGIN: Seconds = 0.005
@@ -219,6 +221,7 @@ class Monitor:
     def _change(self, watch: Watch, task: Task) -> None:
         """Go on with other settings; a new interval counts from the latest check."""
         before, watch.task = watch.task, task
+        watch.reading = None
         if before.interval != task.interval:
             self._quiet(watch, cancel=False)
             self._schedule(watch, max(0.0, watch.began + task.interval - self._reactor.seconds()))
@@ -303,27 +306,43 @@ class Monitor:
         observation = await self._fetch(watch)
         watch.fetching = False
         self._progress = self._reactor.seconds()
-        scrub = self._secrets.scrub
+        reading = None
         if isinstance(observation, NoAnswer):
-            observation = replace(observation, words=scrub(observation.words))
-            if not await self._lookout.is_theirs(task, watch.origin, watch.began, observation):
+            failure = replace(observation, words=self._secrets.scrub(observation.words))
+            if not await self._lookout.is_theirs(task, watch.origin, watch.began, failure):
                 return
+            finding: Finding = failure
         else:
             self._lookout.answered(watch.origin)
+            reading = self._read(watch, observation)
+            finding = reading.finding
         now = self._now()
-        finding = report.read(observation, scrub)
-        verdict = judge(finding, task.grace, now)
+        before = watch.state
+        if reading is not None and reading is watch.reading:
+            assert before.verdict is not None
+            assert before.checked is not None
+            verdict = judge_again(finding, task.grace, now, before.verdict, before.checked)
+        else:
+            verdict = judge(finding, task.grace, now)
         if self._log_judged:
             self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=verdict.kind.value)
-        before = watch.state
         check = Check(now, observation.latency, finding, verdict)
         state, alerts = incidents.step(task, before, check)
         watch.rest = self._progress + BREATH
         await self._record(watch, state, check, alerts)
+        # With settings that came in between, the same answer may lead to another verdict.
+        watch.reading = reading if watch.task is task and reading is not None and reading.small else None
         self._board.checked(task, now)
         seen = state.report
         if seen is not None and (before.report is None or before.report.lastrun != seen.lastrun):
             self._runs.seen(task, seen, now)
+
+    def _read(self, watch: Watch, answer: Answer) -> Reading:
+        """What an answer says, which is not worked out again for as long as the same answer comes."""
+        known, edition = watch.reading, self._secrets.edition
+        if known is not None and known.fits(answer, edition):
+            return known
+        return Reading(answer.code, answer.body, report.read(answer, self._secrets.scrub), edition)
 
     async def _fetch(self, watch: Watch) -> Observation:
         """Wait for a place, then fetch; waiting is not part of the task's timeout (contract, section 3)."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
-from pypinger.domain.model import Seconds, Task, TaskState
+from pypinger.domain.model import Answer, Finding, Seconds, Task, TaskState
 from pypinger.domain.urls import origin
 
 #: Before the first check.
@@ -19,12 +20,39 @@ MANY = 2000
 SLOTS = 20
 
 
+#: The most bytes of an answer that may be kept with what it says.
+KEPT = 4096
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """
+    What an answer says. It is kept because the same answer comes again and again: a report changes when its task runs.
+
+    :ivar edition: that of the secrets that were scrubbed.
+    """
+
+    code: int
+    body: bytes
+    finding: Finding
+    edition: object
+
+    @property
+    def small(self) -> bool:
+        """Whether it may be kept."""
+        return len(self.body) <= KEPT
+
+    def fits(self, answer: Answer, edition: object) -> bool:
+        """Whether this is what `answer` says."""
+        return self.body == answer.body and self.code == answer.code and self.edition is edition
+
+
 class Watch:
     """
     A task under watch.
 
     :ivar busy: whether a check or a reminder is under way; `running` fires when it is over.
     :ivar fetching: whether it is in the half that may be cancelled.
+    :ivar reading: what the state's verdict rests on, if it is an answer that may be remembered.
     :ivar queued: whether it waits for a place.
     :ivar began: when the latest check began, in seconds on the reactor's clock; :data:`NEVER` before the first.
     :ivar gone: whether it was removed from the configuration.
@@ -40,6 +68,7 @@ class Watch:
         "loop",
         "origin",
         "queued",
+        "reading",
         "rest",
         "running",
         "state",
@@ -56,6 +85,7 @@ class Watch:
         self.timer: IDelayedCall | None = None
         self.busy = False
         self.running: Deferred[None] | None = None
+        self.reading: Reading | None = None
         self.fetching = False
         self.queued = False
         self.began: Seconds = NEVER

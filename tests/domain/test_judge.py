@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.judge import RESOLUTION, judge
+from pypinger.domain.judge import RESOLUTION, judge, judge_again
 from pypinger.domain.model import (
     Fault,
     Instant,
@@ -22,7 +22,7 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
-from tests.domain.strategies import Night, any_windows, frequencies, minute_windows, minutes, thorough
+from tests.domain.strategies import Night, any_windows, frequencies, minute_windows, minutes, quick, thorough
 
 MINUTE = 60.0
 DAY = 86_400.0
@@ -302,3 +302,61 @@ class NextChangeTests(SynchronousTestCase):
             between = now + fraction * ((15 * DAY if change is None else change - RESOLUTION) - now)
             if between >= now:
                 self.assertIs(judge(finding, grace, between).kind, verdict.kind)
+
+
+class AgainTests(SynchronousTestCase):
+    """Judging the same finding again gives what judging it for the first time would."""
+
+    def test_as_long_ago_as_before(self) -> None:
+        then = LASTRUN + 90
+        before = judge(reported(), 60, then)
+        self.assertIs(judge_again(reported(), 60, then + 20, before, then), before)
+
+    def test_longer_ago(self) -> None:
+        then, now = LASTRUN + 90, LASTRUN + 150
+        verdict = judge_again(reported(), 60, now, judge(reported(), 60, then), then)
+        self.assertEqual(verdict, judge(reported(), 60, now))
+        self.assertIn(", 2 min ago;", verdict.explanation)
+
+    @quick
+    @given(
+        any_windows,
+        minutes,
+        st.floats(-200_000, 200_000),
+        st.floats(0.01, 5000),
+        st.sampled_from([0.0, 0.5, 60.0, 4000.0]),
+        st.sampled_from([200, 200, 200, 500]),
+        st.lists(
+            st.one_of(st.floats(-10, 4000), st.sampled_from([0.0, 0.0004, 0.0006, 1.0, 60.0, 600.0])),
+            min_size=1,
+            max_size=30,
+        ),
+    )
+    def test_as_for_the_first_time(
+        self,
+        windows: tuple[Window, ...],
+        lastrun: Instant,
+        later: Seconds,
+        frequency: float,
+        grace: Seconds,
+        code: int,
+        steps: list[Seconds],
+    ) -> None:
+        finding = reported(lastrun=lastrun, frequency=frequency, sleep=windows, code=code)
+        moments = [lastrun + later]
+        for step in steps:
+            moments.append(moments[-1] + step)
+        due = judge(finding, grace, lastrun).due
+        if due is not None:
+            for edge in (due, due + grace, lastrun, moments[0] // DAY * DAY + DAY):
+                moments += [edge - 0.001, edge - 0.0004, edge, edge + 0.0004, edge + RESOLUTION, edge + 1]
+        then, verdict = moments[0], judge(finding, grace, moments[0])
+        for now in [*moments, *sorted(moments)]:
+            again = judge_again(finding, grace, now, verdict, then)
+            self.assertEqual(again, judge(finding, grace, now))
+            then, verdict = now, again
+
+    def test_whatever_was_found(self) -> None:
+        for finding in (NoAnswer(Fault.TIMEOUT, "no answer", 20.0), Invalid(200, "x"), reported(ok=False)):
+            before = judge(finding, 60, LASTRUN)
+            self.assertEqual(judge_again(finding, 60, LASTRUN + 60, before, LASTRUN), judge(finding, 60, LASTRUN + 60))

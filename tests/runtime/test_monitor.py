@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 
@@ -10,14 +11,14 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Answer, Fault, Kind, NoAnswer, Observation, Status, Task, TaskState
+from pypinger.domain.model import Answer, Fault, Invalid, Kind, NoAnswer, Observation, Status, Task, TaskState
 from pypinger.domain.times import iso
 from pypinger.domain.urls import Secrets
 from pypinger.runtime.board import Board
 from pypinger.runtime.monitor import STUCK, Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
-from pypinger.runtime.watch import offsets
+from pypinger.runtime.watch import Reading, offsets
 from tests.runtime.fakes import NOON, FakeFetcher, FakeNotifier, FakeObserver, SlowStore, World, body, make_task
 
 Answering = Callable[[Task], "Observation | Deferred[Observation]"]
@@ -28,6 +29,7 @@ class MonitorCase(SynchronousTestCase):
         self.world = World()
         self.tasks = tasks
         self.fetcher = FakeFetcher(self.world)
+        self.secrets = Secrets({"hunter22"})
         self.store = SlowStore()
         self.board = Board(tasks, self.world.now)
         self.notifier, self.observer = FakeNotifier(), FakeObserver()
@@ -42,7 +44,7 @@ class MonitorCase(SynchronousTestCase):
             self.board,
             RunFeed(self.world.clock, [self.observer]),
             concurrency=concurrency,
-            secrets=Secrets({"hunter22"}),
+            secrets=self.secrets,
             log_judged=log_judged,
         )
         # What waits for a place must not wake up when the garbage of a test is collected.
@@ -160,6 +162,64 @@ class ScheduleTests(MonitorCase):
         self.assertEqual(self.state().pings, 1)
 
 
+class SameAnswerTests(MonitorCase):
+    def test_it_is_judged_all_the_same(self) -> None:
+        answer = Answer(200, body(NOON), 0.1)
+        self.start(make_task(interval=60.0, grace=0.0), answer=lambda task: answer)
+        self.world.pass_time(290)
+        verdict = self.state().verdict
+        assert verdict is not None
+        self.assertEqual((self.state().pings, verdict.kind), (5, Kind.OK))
+        self.assertIn(", 4 min ago;", verdict.explanation)
+        self.world.pass_time(311)
+        self.assertIs(self.state().kind, Kind.LATE)
+
+    def test_the_same_body_with_another_code(self) -> None:
+        answer = Answer(200, body(NOON), 0.1)
+        self.start(make_task(interval=10.0), answer=lambda task: answer)
+        self.world.pass_time(11)
+        self.fetcher.answer = lambda task: Answer(500, answer.body, 0.1)
+        self.world.pass_time(10)
+        self.assertIs(self.state().kind, Kind.FAILED)
+
+    def test_after_no_answer(self) -> None:
+        answer = Answer(200, body(NOON), 0.1)
+        self.start(make_task(interval=10.0), answer=lambda task: answer)
+        self.world.pass_time(1)
+        self.fetcher.answer = lambda task: NoAnswer(Fault.BROKEN, "broken", 0.1)
+        self.world.pass_time(10)
+        self.assertIs(self.state().kind, Kind.UNREACHABLE)
+        self.fetcher.answer = lambda task: answer
+        self.world.pass_time(10)
+        self.assertIs(self.state().kind, Kind.OK)
+
+    def test_a_large_one_is_not_kept(self) -> None:
+        for size, kept in ((4096, True), (4097, False)):
+            reading = Reading(200, b" " * size, Invalid(200, "x"), object())
+            self.assertIs(reading.small, kept)
+        answer = Answer(200, body(NOON) + b" " * 4096, 0.1)
+        self.start(make_task(interval=10.0), answer=lambda task: answer)
+        before = sys.getrefcount(answer.body)
+        self.world.pass_time(15)
+        self.assertEqual((self.state().kind, self.state().pings), (Kind.OK, 2))
+        self.assertEqual(sys.getrefcount(answer.body), before)
+
+    def test_after_a_commit_that_failed(self) -> None:
+        """What was found is not in the state, so the next check must not go by the state's verdict."""
+        first, second = Answer(200, body(NOON), 0.1), Answer(200, body(NOON - 300), 0.1)
+        self.start(make_task(interval=10.0), answer=lambda task: first)
+        self.world.pass_time(1)
+        self.fetcher.answer = lambda task: second
+        broken = self.patch(self.store, "note", None)
+        self.world.pass_time(10)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        broken.restore()
+        self.world.pass_time(10)
+        verdict = self.state().verdict
+        assert verdict is not None
+        self.assertIn("last ran 11:55:00 UTC, 5 min ago;", verdict.explanation)
+
+
 class DeadlineTests(MonitorCase):
     def test_lateness_is_known_when_it_begins(self) -> None:
         # Due 10 min after the last run, which was 5 min ago; late a minute later.
@@ -267,6 +327,16 @@ class AlertTests(MonitorCase):
         self.world.pass_time(1)
         self.assertNotIn("hunter22", repr(self.state()) + repr(self.notifier.sent))
         self.assertIn("***", self.notifier.sent[0].explanation)
+
+    def test_a_secret_that_is_learned_later_is_looked_for_in_the_same_answer(self) -> None:
+        answer = Answer(200, body(NOON, extra=', "server": "s3cret-token"'), 0.1)
+        self.start(make_task(interval=10.0), answer=lambda task: answer)
+        self.world.pass_time(1)
+        self.assertIn("s3cret-token", repr(self.state()))
+        self.secrets.add("s3cret-token")
+        self.world.pass_time(10)
+        self.assertEqual(self.state().pings, 2)
+        self.assertNotIn("s3cret-token", repr(self.state()))
 
     def test_every_run_is_told_once(self) -> None:
         self.start(make_task(interval=10.0), answer=self.ran_at(NOON))
@@ -597,6 +667,26 @@ class UpdateTests(MonitorCase):
         entry = self.board.by_id("a")
         assert entry is not None
         self.assertEqual((entry.task.grace, entry.state.pings), (7.0, 1))
+
+    def test_another_grace_for_the_same_answer(self) -> None:
+        answer = Answer(200, body(NOON - 590), 0.1)
+        self.start(make_task(interval=10.0, grace=3600.0), answer=lambda task: answer)
+        self.world.pass_time(25)
+        self.assertIs(self.state().kind, Kind.OK)
+        self.monitor.update([make_task(interval=10.0, grace=5.0)])
+        self.world.pass_time(10)
+        self.assertIs(self.state().kind, Kind.LATE)
+
+    def test_another_grace_while_the_same_answer_is_recorded(self) -> None:
+        answer = Answer(200, body(NOON - 590), 0.1)
+        self.start(make_task(interval=10.0, grace=3600.0), answer=lambda task: answer)
+        self.store.slow = True
+        self.world.pass_time(1)
+        self.monitor.update([make_task(interval=10.0, grace=5.0)])
+        self.store.slow = False
+        self.store.waiting.pop().callback(None)
+        self.world.pass_time(25)
+        self.assertIs(self.state().kind, Kind.LATE)
 
     def test_another_fetcher_once_the_old_one_is_not_used(self) -> None:
         gate: Deferred[Observation] = Deferred()
