@@ -162,17 +162,24 @@ class Connection:
 
     def connectionLost(self, reason: Failure) -> None:
         """It is gone; say so to whoever still waits."""
-        failure = self._explain(reason)
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
         self.transport = None
+        opener, waiter = self._opener, self._waiter
+        if opener is not None or waiter is not None:
+            failure = self._explain(reason)
         self._pool.remove(self)
-        if self._opener is not None:
-            opener, self._opener = self._opener, None
+        if opener is not None:
+            self._opener = None
             opener.failed(failure)
-        waiter = self._waiter
-        if waiter is None:
-            return
+        if waiter is not None:
+            self._cut_short(waiter, reason, failure)
+        self._reader.close()
+
+    # What they share
+
+    def _cut_short(self, waiter: Deferred[Response], reason: Failure, failure: ExchangeFailed) -> None:
+        """It was lost while somebody waited for an answer; the end of the connection may be the end of the answer."""
         if self._reader.received and failure.fault is Fault.RESET and self._clean(reason):
             try:
                 self._reader.finish()
@@ -183,8 +190,6 @@ class Connection:
                 return
         self._waiter = self._deadline = None
         waiter.errback(failure)
-
-    # What they share
 
     def _opened(self) -> None:
         if self._opener is not None:

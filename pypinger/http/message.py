@@ -171,6 +171,10 @@ class ResponseReader:
         else:
             raise _broken(f"the connection was closed in the body, before its last chunk ({self._size:,} bytes so far)")
 
+    def close(self) -> None:
+        """There will be no more to read: let go of the parser, which holds on to the reader."""
+        del self._parser
+
     # What the parser calls
 
     def on_message_begin(self) -> None:
@@ -191,8 +195,8 @@ class ResponseReader:
 
     def on_headers_complete(self) -> None:
         """The headers of an answer, interim or final, are complete."""
-        self._check_head()
         code = self._parser.get_status_code()
+        self._check_head(code)
         if code < 200:
             self._interim_complete(code)
             return
@@ -274,21 +278,22 @@ class ResponseReader:
         else:
             self._until_close = True
 
-    def _check_head(self) -> None:
+    def _check_head(self, code: int) -> None:
         """Count, and pick out what is needed; all at once, as a call for each header would cost more."""
-        head = len(self.phrase) + self._head
+        limits, headers = self._limits, self.headers
+        # What has come in all may be less than the headers alone may be, as it nearly always is.
+        if self.received > limits.head or code < 200:
+            self._head += len(self.phrase) + sum([len(name) + len(value) + 4 for name, value in headers])
+            if self._head > limits.head:
+                raise self._fail(self._head_too_large())
+        if len(headers) > limits.headers:
+            raise self._fail(_too_large(f"more than {limits.headers} headers"))
         needed: dict[bytes, list[bytes]] = {}
-        for name, value in self.headers:
-            head += len(name) + len(value) + 4
+        for name, value in headers:
             if len(name) in _NEEDED_LENGTHS:
                 name = name.lower()
                 if name in _NEEDED:
                     needed.setdefault(name, []).append(value)
-        if head > self._limits.head:
-            raise self._fail(self._head_too_large())
-        if len(self.headers) > self._limits.headers:
-            raise self._fail(_too_large(f"more than {self._limits.headers} headers"))
-        self._head = head
         self._needed = needed
 
     def _interim_complete(self, code: int) -> None:

@@ -1,0 +1,65 @@
+"""What a check leaves is freed at once: thousands of checks a second must not wait for the garbage collector."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.tcp import Client, Connector
+from twisted.trial.unittest import TestCase
+
+from pypinger.domain.model import Answer
+from pypinger.http.connect import Opening
+from pypinger.http.connection import Connection
+from pypinger.http.fetcher import TaskFetcher
+from pypinger.http.message import ResponseReader
+from tests.http.faults import REPORT, answer, bare
+from tests.http.faultserver import CLOSE, FaultServer, Script
+from tests.http.test_faults import task
+from tests.http.test_tls import CA, GOOD, Server
+
+#: What must never wait to be collected.
+OURS = (Connection, ResponseReader, Opening, Client, Connector)
+
+
+class Garbage(TestCase):
+    """Over real sockets."""
+
+    async def left_by(self, script: Script, context: Any = None, **more: Any) -> set[str]:
+        """The names of those of :data:`OURS` that only the garbage collector finds after a check."""
+        server = FaultServer(script)
+        self.addCleanup(server.listen(context).stopListening)
+        fetcher = TaskFetcher(reactor)
+        self.addCleanup(lambda: Deferred.fromCoroutine(fetcher.close()))
+        scheme = "http" if context is None else "https"
+        checked = task(f"{scheme}://127.0.0.1:{server.port}/", **more)
+        await fetcher.fetch(checked)  # what is made once
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            found = await fetcher.fetch(checked)
+            await server.all_closed()
+            gc.collect()
+            garbage = {type(each).__name__ for each in gc.garbage if isinstance(each, OURS)}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+        self.assertIsInstance(found, Answer)
+        return garbage
+
+    async def test_closed_by_the_server(self) -> None:
+        script = (answer(REPORT, b"Connection: close"), CLOSE)
+        self.assertEqual(set(), await self.left_by(script))
+
+    async def test_ended_by_the_close(self) -> None:
+        self.assertEqual(set(), await self.left_by((bare(b"Connection: close"), CLOSE)))
+
+    async def test_tls(self) -> None:
+        ca_file = self.mktemp()
+        CA.cert_pem.write_to_path(ca_file)
+        script = (answer(REPORT, b"Connection: close"), CLOSE)
+        self.assertEqual(set(), await self.left_by(script, Server(GOOD), ca_file=ca_file))
