@@ -130,7 +130,11 @@ class TaskFetcher:
             plan = self._make_plan(task)
         tokens = self._tokens
         if tokens is None or not plan.token:
-            return (await self._exchange(plan, b"", deadline))[0]
+            request = b"%s\r\n" % plan.head
+            response = await self._agent.exchange(plan.route, request, deadline, follow=True)
+            if response.location is not None:
+                response, _ = await follow(self._agent, plan.ask, response, deadline)
+            return response
         line = await tokens.get(deadline)
         response, sent = await self._exchange(plan, line, deadline)
         if response.code not in _REFUSALS or not sent:
@@ -148,7 +152,7 @@ class TaskFetcher:
 
     async def _exchange(self, plan: _Plan, token: bytes, deadline: Deadline) -> tuple[Response, bool]:
         """
-        Ask, and follow redirects.
+        Ask with a token, and follow redirects.
 
         :returns: the answer, and whether whoever gave it saw the credentials.
         """

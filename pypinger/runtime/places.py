@@ -38,7 +38,8 @@ class Places:
     def leave(self) -> None:
         """Give a place back."""
         self._taken -= 1
-        self.let_in()
+        if self._waiting:
+            self.let_in()
 
     def let_in(self) -> None:
         """Give free places to those who wait; to be called after the limit was raised."""
