@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
+from itertools import islice
 from urllib.parse import urlsplit
 
 from klein import Klein
@@ -32,9 +33,9 @@ from pypinger.web.lookup import TaskLookup
 from pypinger.web.metrics import Metrics
 from pypinger.web.negotiate import prefers_html
 from pypinger.web.query import BadQuery
-from pypinger.web.rendered import Rendered
+from pypinger.web.rendered import Rendered, in_slices, turns
 from pypinger.web.replies import HTML, JSON, answer, problem, renewable
-from pypinger.web.rows import row
+from pypinger.web.rows import SLICE, row
 from pypinger.web.server import Site
 from pypinger.web.v1 import Api, NotFound
 
@@ -78,16 +79,16 @@ class Routes:
         self._board = board
         self._now = now
         self._root = root
-        self._reactor = reactor
+        self._turns = turns(reactor)
         self._lookup = TaskLookup(board)
         self._assets = assets.load()
         self._links = {name: asset.path for name, asset in self._assets.items()}
         self._history = history
         self._home = home
         self._stream = stream
-        self._listing = Listing(board, reactor)
+        self._listing = Listing(board, self._turns)
         self._archive = Archive(history, now)
-        self._metrics = Metrics(board, stream, reactor)
+        self._metrics = Metrics(board, stream, self._turns)
         self._api = Api(board, self._archive, self._listing.row, root)
         self._searched = Rendered(view.haystack)
         self._figures = FigureCache(history, now, reactor)
@@ -100,13 +101,19 @@ class Routes:
         entries = self._board.entries()
         self._searched.keep_only(entries)
         self._figures.keep_only(entries)
-        selection = view.select(entries, view.read(request.args), self._searched.of)
+        wanted = view.read(request.args)
+        if wanted.search:
+            await in_slices(self._searched.of, entries, self._turns)
+        selection = view.select(entries, wanted, self._searched.of)
         complete = await self._figures.renew(selection.entries)
         now = self._now()
-        rows = {
-            group.key: [row(entry, self._figures.of(entry), now) for entry in group.entries]
-            for group in selection.groups
-        }
+        # Sliced across groups, for there may be many small ones.
+        made = iter(
+            await in_slices(
+                lambda entry: row(entry, self._figures.of(entry), now), selection.entries, self._turns, SLICE
+            )
+        )
+        rows = {group.key: list(islice(made, len(group.entries))) for group in selection.groups}
         page = await pages.overview(
             request, entries, selection, rows, self._board.daemon(), now, self._links, complete=complete
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import is_
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Cooperator
 
 from pypinger.ports import Board, Entry
 from pypinger.web import api
@@ -22,12 +22,12 @@ class Listing:
     """
     The JSON of all tasks, and of each.
 
-    :param reactor: gets its turn while many rows are made.
+    :param turns: says when to go on while many rows are made.
     """
 
-    def __init__(self, board: Board, reactor: IReactorTime) -> None:
+    def __init__(self, board: Board, turns: Cooperator) -> None:
         self._board = board
-        self._reactor = reactor
+        self._turns = turns
         self._rows = Rendered(api.task_row)
         self._entries: Sequence[Entry] = ()
         self._joined, self._tag = b"", tag_of()
@@ -41,7 +41,7 @@ class Listing:
         entries = self._board.entries()
         if len(entries) != len(self._entries) or not all(map(is_, entries, self._entries)):
             self._rows.keep_only(entries)
-            joined = b",".join(await in_slices(self._rows.of, entries, self._reactor))
+            joined = b",".join(await in_slices(self._rows.of, entries, self._turns))
             self._entries, self._joined, self._tag = entries, joined, tag_of(joined)
         daemon = api.own_state(self._board.daemon())
         return api.overview(self._joined, daemon), tag_of(self._tag, daemon)

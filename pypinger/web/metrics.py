@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Cooperator
 
 from pypinger import __version__
 from pypinger.domain.model import STATUS_OF, Instant, Kind, Status
@@ -43,12 +43,13 @@ class Metrics(Collector):
     Reads the board whenever it is asked.
 
     :param stream: whose readers are counted.
+    :param turns: says when to go on while many lines are made.
     """
 
-    def __init__(self, board: Board, stream: EventStream, reactor: IReactorTime) -> None:
+    def __init__(self, board: Board, stream: EventStream, turns: Cooperator) -> None:
         self._board = board
         self._stream = stream
-        self._reactor = reactor
+        self._turns = turns
         self._lines = Rendered(_lines)
         # Checks and errors, of each task as last seen and of all: a counter must not fall when a reload drops a task,
         # for Prometheus would take that for a restart and count everything anew.
@@ -73,7 +74,7 @@ class Metrics(Collector):
         own = generate(self._registry).removesuffix(_EOF)
         entries = self._board.entries()
         self._lines.keep_only(entries)
-        rows = await in_slices(self._lines.of, entries, self._reactor)
+        rows = await in_slices(self._lines.of, entries, self._turns)
         return media_type, b"".join((own, *_families(rows), _EOF if wants_openmetrics else b""))
 
     def describe(self) -> list[Metric]:

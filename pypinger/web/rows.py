@@ -21,6 +21,9 @@ from pypinger.web.words import LOOKS, NAMES, percent, relative, shown, stamp
 #: The headings of the columns.
 COLUMNS = ("Status", "Task", "What is known", "Last run", "Due", "Gaps", "90 days")
 
+#: How many rows make a slice (:func:`pypinger.web.rendered.in_slices`): two or three milliseconds' worth with pictures.
+SLICE = 10
+
 _UNKNOWN = '<span class="unknown">–</span>'
 
 

@@ -14,6 +14,7 @@ from twisted.web.iweb import IResponse
 
 from pypinger.domain.model import Kind, Status
 from pypinger.ports import DaemonState, Entry
+from pypinger.web import rows
 from pypinger.web.app import resource
 from pypinger.web.rendered import SLICE
 from tests.web.fakes import NOW, FakeBoard, daemon_state, entry, new_entry
@@ -133,6 +134,29 @@ class OverviewTests(AppTestCase):
         self.failureResultOf(pending)
         self.treq.flush()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_rows_leave_the_reactor_time(self) -> None:
+        """In many small groups too."""
+        for group in ("", "&by=process"):
+            entries = [entry(f"http://h/{i}", process=f"job {i}") for i in range(rows.SLICE + 1)]
+            self.board.set(entries)
+            text = self.later(f"/?page=1{group}")
+            for made in entries:
+                self.assertEqual(text.count(f'id="t-{made.task.id}"'), 1)
+            self.assertEqual(text.count("<table"), len(entries) if group else 1)
+            self.assertLess(text.index('id="process-0"') if group else 0, text.index(f'id="t-{entries[0].task.id}"'))
+
+    def test_what_a_search_looks_into_leaves_the_reactor_time(self) -> None:
+        self.board.set([entry(f"http://h/{i}") for i in range(SLICE + 1)])
+        self.assertIn("On time <b>1</b>", self.later(f"/?q=http://h/{SLICE}"))
+
+    def later(self, path: str) -> str:
+        """The page that takes longer than a turn of the reactor."""
+        pending = self.treq.get(HOME + path, headers={"Accept": HTML})
+        self.assertNoResult(pending)
+        self.clock.advance(0)
+        self.treq.flush()
+        return self.text(self.successResultOf(pending))
 
 
 class TaskTests(AppTestCase):

@@ -19,7 +19,7 @@ from pypinger.domain.model import Kind, Status
 from pypinger.ports import Entry
 from pypinger.web.live import EventStream
 from pypinger.web.metrics import Metrics
-from pypinger.web.rendered import SLICE
+from pypinger.web.rendered import SLICE, turns
 from tests.web.fakes import NOW, FakeBoard, daemon_state, entry, new_entry
 from tests.web.test_app import AppTestCase, header
 
@@ -31,7 +31,7 @@ Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 class MetricsTestCase(SynchronousTestCase):
     def text(self, board: FakeBoard, accept: str = "") -> str:
         clock = Clock()
-        metrics = Metrics(board, EventStream(board, clock), clock)
+        metrics = Metrics(board, EventStream(board, clock), turns(clock))
         return self.successResultOf(Deferred.fromCoroutine(metrics.text(accept)))[1].decode("utf-8")
 
     def series(
@@ -61,7 +61,7 @@ class WholeTests(MetricsTestCase):
         """Not even when a reload drops tasks, or one comes back."""
         one, two = entry("http://h/a"), entry("http://h/b", Kind.LATE)
         board, clock = FakeBoard([one, two]), Clock()
-        metrics = Metrics(board, EventStream(board, clock), clock)
+        metrics = Metrics(board, EventStream(board, clock), turns(clock))
         more = Entry(one.task, replace(one.state, pings=one.state.pings + 5, errors=one.state.errors + 1))
         anew = Entry(one.task, replace(one.state, pings=1, errors=0))
         for entries, checks, errors in (

@@ -4,7 +4,7 @@ from math import inf, nan
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,7 +12,7 @@ from pypinger.domain.model import Incident, Kind, Report, Status, Task, TaskStat
 from pypinger.ports import Day, Entry, Gap
 from pypinger.web import detail, pictures, timeline, words
 from pypinger.web.figures import Figures
-from pypinger.web.rendered import SLICE, Rendered, in_slices
+from pypinger.web.rendered import SHARE, Rendered, in_slices, turns
 from tests.web.browser import Page, overview, result, task_page
 from tests.web.fakes import NIGHT, NOW, daemon_state, entry, new_entry
 from tests.web.histories import FakeHistory
@@ -577,16 +577,65 @@ class RenderedTests(SynchronousTestCase):
         rendered.of(one)
         self.assertEqual(len(calls), 3)
 
-    def test_the_reactor_gets_its_turn(self) -> None:
-        clock = Clock()
-        done: list[int] = []
+
+class SlicesTests(SynchronousTestCase):
+    """
+    What is made in slices of three by :func:`in_slices`, beside other work that wants every turn of the reactor.
+
+    :ivar order: what was done: ``a0`` for the first item of the slice that work *a* begins, ``-`` for a turn.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.turns = turns(self.clock)
+        self.order: list[str] = []
+
+    def work(self, name: str, many: int, takes: float) -> Deferred[list[int]]:
+        """Begin to make so many items, a slice of which takes so many seconds."""
 
         def double(number: int) -> int:
-            done.append(number)
+            if number % 3 == 0:
+                self.order.append(f"{name}{number}")
+            self.clock.rightNow += takes / 3
             return number * 2
 
-        deferred = Deferred.fromCoroutine(in_slices(double, range(2 * SLICE + 1), clock))
-        self.assertEqual(len(done), SLICE)
-        self.assertNoResult(deferred)
-        clock.advance(0)
-        self.assertEqual(self.successResultOf(deferred), [number * 2 for number in range(2 * SLICE + 1)])
+        return Deferred.fromCoroutine(in_slices(double, range(many), self.turns, 3))
+
+    def beside(self, *works: Deferred[list[int]]) -> str:
+        """Let all of it go on until these are done; the order."""
+
+        def turn() -> None:
+            if not all(work.called for work in works):
+                self.order.append("-")
+                self.clock.callLater(0, turn)
+
+        self.clock.callLater(0, turn)
+        self.clock.advance(0)
+        return " ".join(self.order)
+
+    def test_all_in_order(self) -> None:
+        for many in (0, 1, 3, 4, 10):
+            work = self.work("a", many, 0)
+            self.clock.advance(0)
+            self.assertEqual(self.successResultOf(work), [number * 2 for number in range(many)])
+
+    def test_few_need_no_turn(self) -> None:
+        self.successResultOf(self.work("a", 3, SHARE))
+
+    def test_other_work_gets_its_turn_after_a_long_slice(self) -> None:
+        """After the last one too: what is made of the items takes its time as well."""
+        self.assertEqual(self.beside(self.work("a", 12, 1.5 * SHARE)), "a0 a3 - a6 - a9 -")
+
+    def test_short_slices_fill_a_share(self) -> None:
+        self.assertEqual(self.beside(self.work("a", 12, SHARE / 2)), "a0 a3 a6 - a9")
+
+    def test_all_works_together_have_one_share(self) -> None:
+        works = [self.work(name, 9, 1.5 * SHARE) for name in "abc"]
+        self.assertEqual(self.beside(*works), "a0 b0 c0 a3 - b3 - c3 - a6 - b6 - c6 -")
+
+    def test_a_work_that_is_cancelled_leaves_the_others_theirs(self) -> None:
+        works = [self.work(name, 9, 1.5 * SHARE) for name in "ab"]
+        works[0].cancel()
+        self.failureResultOf(works[0], CancelledError)
+        self.assertEqual(self.beside(works[1]).replace(" -", ""), "a0 b0 b3 b6")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
