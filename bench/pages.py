@@ -1,140 +1,119 @@
 """
-What pages cost: ``python bench/pages.py [TASKS]``, 5,000 tasks unless told otherwise.
+What pages cost, and what waits for them: ``python bench/pages.py [TASKS]``, 5,000 tasks unless told otherwise.
 
-A site is served over real sockets to clients in processes of their own, so that the CPU time told is the server's
-alone. Each page is asked for with nothing changed since the last time, with a hundredth of the tasks changed (what a
-second or so brings), and with all of them changed. Then a client asks for ``/healthz`` all the while that
-another asks for pages, and tells how long it waited at most.
+Four things are measured, and printed as the tables of ``docs/performance.md``:
+
+* CPU time of each page. A site is served over real sockets to clients in processes of their own, so that the time told
+  is the server's alone. Each page is asked for with nothing changed since the last time, with a hundredth of the tasks
+  changed (what a second or so brings), with all of them changed, and by a client that has it already (304).
+* The longest turn of that server's reactor while a client asks for the page without a pause: in CPU time, so that it
+  is the page's alone however busy the machine is.
+* The first paint of the overview in Chromium with nothing in its cache. Needs Playwright and Debian's Chromium.
+* How long ``/healthz`` of a daemon waits that polls as many tasks every :data:`INTERVAL` seconds, while another client
+  asks for pages without a pause. Needs nginx.
 """
 
 from __future__ import annotations
 
+import gc
+import platform
+import shutil
+import signal
+import socket
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
 from statistics import median
 
-from msgspec.structs import replace
+import nginx
+import scale
+from crowd import Past, change, change_some, crowd
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, react
+from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutput
 
-from pypinger.domain.model import Incident, Instant, Kind, Report, Task, TaskState, Verdict
-from pypinger.domain.urls import label, task_id
-from pypinger.ports import Change, Day, Entry, Gap, PastDelivery, PastIncident, Run, Span
 from pypinger.runtime.board import Board
 from pypinger.web.app import site
 
-NOW = time.time()
-DAY = 86_400.0
-WORDS = "last ran 21:55:00 UTC, 34 min ago; runs every 10 min; was due 22:05:00 UTC and 60 s grace ended 23 min ago"
-KINDS = (Kind.OK,) * 16 + (Kind.SLEEPING,) * 3 + (Kind.LATE,)
-ROUNDS = 9
-BESIDE = 4.0
+try:
+    from playwright.sync_api import sync_playwright
+except ImportError:
+    sync_playwright = None
+
+ROUNDS = 7
+
+#: For how many seconds pages are asked for without a pause; in the first of them the clients' processes start.
+BESIDE = 2.5
+BEFORE = 0.8
+
+#: How often the daemon polls each task, in seconds: twelve times as often as people do.
+INTERVAL = 5
+
+#: How often the overview is loaded in the browser.
+LOADS = 7
+CHROMIUM = shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+
+JSON = "application/json"
 HTML = "text/html"
 PAGES = (
-    ("/", "application/json"),
+    ("/", JSON),
     ("/", HTML),
     ("/?page=2", HTML),
     ("/?q=host7&by=server", HTML),
-    ("/api/v1/tasks?limit=200", "application/json"),
+    ("/api/v1/tasks?limit=200", JSON),
     ("/metrics", "text/plain"),
 )
 
-#: Asks for a path and reads the answer; or, with a number of seconds, for as long, and tells the longest wait in ms.
+#: What the daemon is asked for, at first nothing; the braces stand for the URL of a task.
+BUSY = (
+    ("", ""),
+    ("/", JSON),
+    ("/", HTML),
+    ("/task/{}", HTML),
+    ("/?q=task&by=server", HTML),
+    ("/metrics", "text/plain"),
+)
+
+#: Asks for a path, once or for some seconds; tells the status, the size and the tag of the last answer, and the median,
+#: the 99th percentile and the maximum of the waits in ms.
 CLIENT = """
 import http.client, sys, time
-port, path, accept, seconds = int(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4])
+port, path, accept, seconds, tag = int(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4]), sys.argv[5]
 connection = http.client.HTTPConnection("127.0.0.1", port)
-longest, end = 0.0, time.monotonic() + seconds
+headers = {"Accept": accept, **({"If-None-Match": tag} if tag else {})}
+waits, end = [], time.monotonic() + seconds
 while True:
     start = time.monotonic()
-    connection.request("GET", path, headers={"Accept": accept})
+    connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
-    assert answer.status == 200, answer.status
     size = len(answer.read())
-    longest = max(longest, time.monotonic() - start)
+    waits.append(1000 * (time.monotonic() - start))
     if time.monotonic() >= end:
         break
     time.sleep(0.002)
-print(size, longest * 1000)
+tag, waits = answer.headers["ETag"] or "-", sorted(waits)
+print(answer.status, size, tag, waits[len(waits) // 2], waits[len(waits) * 99 // 100], waits[-1])
 """
 
-
-class Past:
-    """Implements :class:`pypinger.ports.History`: 30 runs and 90 days of each task, and nothing else."""
-
-    async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.History.runs`."""
-        return ()
-
-    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
-        """See :meth:`pypinger.ports.History.verdicts`."""
-        return ()
-
-    async def incidents(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
-    ) -> Sequence[PastIncident]:
-        """See :meth:`pypinger.ports.History.incidents`."""
-        return ()
-
-    async def deliveries(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
-    ) -> Sequence[PastDelivery]:
-        """See :meth:`pypinger.ports.History.deliveries`."""
-        return ()
-
-    async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
-        """See :meth:`pypinger.ports.History.uptime`."""
-        return {}
-
-    async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
-        """See :meth:`pypinger.ports.History.days`."""
-        today = now // DAY * DAY
-        return [Day(today - DAY * each, DAY - 60.0 * (each % 7), 60.0 * (each % 7), 0.0) for each in range(count)][::-1]
-
-    async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
-        """See :meth:`pypinger.ports.History.gaps`."""
-        return [Gap(NOW - 600 * each, 590.0 + each) for each in range(limit)]
-
-    async def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.History.findings`."""
-        return ()
-
-    async def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        """See :meth:`pypinger.ports.History.blind_times`."""
-        return ()
-
-
-def a_task(number: int) -> Task:
-    """One of the tasks."""
-    url = f"https://host{number % 50}.example.org/tasks/{number}?key=secret"
-    return Task(url, task_id(url), label(url), label(url))
-
-
-def a_state(number: int) -> TaskState:
-    """Where it stands."""
-    kind = KINDS[number % len(KINDS)]
-    trouble = kind is Kind.LATE
-    return TaskState(
-        Verdict(kind, WORDS, NOW + 300, NOW + 360),
-        Report(True, NOW - 300.125, 10.0, None, (), "nightly", f"server-{number % 50}"),
-        pings=1000,
-        errors=7,
-        checked=NOW - 21.5,
-        since=NOW - 900.25,
-        latency=0.0123,
-        incident=Incident(NOW - 900.25, kind, NOW - 900, 1) if trouble else None,
-    )
-
-
-def change(board: Board, entry: Entry) -> None:
-    """Have a task checked, with a new explanation."""
-    state = entry.state
-    assert state.verdict is not None
-    verdict = replace(state.verdict, explanation=f"{WORDS} {state.pings}")
-    board.show(entry.task, replace(state, pings=state.pings + 1, verdict=verdict))
+_INI = """[main]
+interval = {interval}
+[web]
+endpoint = tcp:{port}:interface=127.0.0.1
+[store]
+path = {place}/pinger.sqlite
+[urls]
+prod =
+{urls}
+"""
 
 
 class Turns:
@@ -148,7 +127,7 @@ class Turns:
         self.longest = 0.0
         self._start = 0.0
         # Starting the clients' processes takes a long turn, which is none of the pages'.
-        self._call = reactor.callLater(1.0, self._begin)
+        self._call = reactor.callLater(BEFORE, self._begin)
 
     def _begin(self) -> None:
         self._start = time.thread_time()
@@ -165,68 +144,175 @@ class Turns:
         self._call.cancel()
 
 
-def change_some(board: Board) -> None:
-    """Have a hundredth of the tasks checked, each time others."""
-    entries = board.entries()
-    start = int(time.monotonic() * 100) % 100
-    for entry in entries[start::100]:
+class Answers:
+    """What a client got: see :data:`CLIENT`."""
+
+    def __init__(self, output: bytes) -> None:
+        status, size, tag, *waits = output.decode().split()
+        self.status, self.size, self.tag = int(status), int(size), tag
+        self.p50, self.p99, self.longest = map(float, waits)
+
+
+async def ask(port: int, path: str, accept: str, seconds: float = 0, tag: str = "") -> Answers:
+    """Have a client ask for a path, once or for so many seconds."""
+    arguments = ("-c", CLIENT, str(port), path, accept, str(seconds), tag)
+    return Answers(await getProcessOutput(sys.executable, arguments, errortoo=True))
+
+
+def named(path: str, accept: str) -> str:
+    """What a page is called in the tables."""
+    return f"`{path}` ({accept.rpartition('/')[2].upper()})"
+
+
+async def cost(board: Board, port: int, client: float, path: str, accept: str, share: float, tag: str = "") -> float:
+    """
+    CPU time of one answer in ms, after a share of the tasks has changed.
+
+    :param client: what the client's process itself costs us, in seconds.
+    """
+    for entry in board.entries()[: round(len(board.entries()) * share)]:
         change(board, entry)
+    start = time.thread_time()
+    await ask(port, path, accept, tag=tag)
+    return max(0.0, (time.thread_time() - start - client) * 1000)
 
 
-async def ask(port: int, path: str, accept: str, seconds: float = 0) -> tuple[int, float]:
-    """The size of the answer, and the longest wait in ms."""
-    arguments = ("-c", CLIENT, str(port), path, accept, str(seconds))
-    size, longest = (await getProcessOutput(sys.executable, arguments, errortoo=True)).split()
-    return int(size), float(longest)
+async def costs(board: Board, port: int) -> None:
+    """Print the CPU times of all pages, and the longest turns."""
+    client = median([await cost(board, port, 0, "/healthz", "*/*", 0) for _ in range(ROUNDS)]) / 1000
+    print("| page | bytes | first | unchanged | 1 % new | all new | 304 | longest turn |")
+    print("|---|---|---|---|---|---|---|---|")
+    for path, accept in PAGES:
+        first = await cost(board, port, client, path, accept, 1)
+        figures = [
+            median([await cost(board, port, client, path, accept, share) for _ in range(ROUNDS)])
+            for share in (0, 0.01, 1)
+        ]
+        answers = await ask(port, path, accept)
+        has = await ask(port, path, accept, tag=answers.tag)
+        same = "–"
+        if has.status == 304:
+            same = f"{median([await cost(board, port, client, path, accept, 0, has.tag) for _ in range(ROUNDS)]):.1f}"
+        told = " | ".join(f"{figure:.1f}" for figure in (first, *figures))
+        longest = await turn(board, port, path, accept)
+        print(f"| {named(path, accept)} | {answers.size:,} | {told} | {same} | {longest:.1f} |", flush=True)
+
+
+async def turn(board: Board, port: int, path: str, accept: str) -> float:
+    """The longest turn in ms while a client asks for a page without a pause and all tasks change each second."""
+    changes = LoopingCall(change_some, board)
+    changes.start(0.01)
+    turns = Turns()
+    await ask(port, path, accept, BESIDE)
+    turns.stop()
+    changes.stop()
+    return turns.longest * 1000
+
+
+def paints(port: int) -> tuple[str, list[float]]:
+    """The browser's version, and first paints in ms after the navigation began, each in a new context; blocks."""
+    found = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for _ in range(LOADS):
+            context = browser.new_context(viewport={"width": 1360, "height": 800})
+            page = context.new_page()
+            page.goto(f"http://127.0.0.1:{port}/")
+            # Our Content-Security-Policy lets no function wait within the page.
+            while (at := page.evaluate(PAINT)) is None:
+                page.wait_for_timeout(10)
+            found.append(at)
+            context.close()
+        used = browser.version
+        browser.close()
+    return used, found
+
+
+async def paint(board: Board, port: int) -> None:
+    """Print the first paint."""
+    if sync_playwright is None or CHROMIUM is None:
+        print("First paint: skipped, there is no Playwright or no Chromium")
+        return
+    changes = LoopingCall(change_some, board)
+    changes.start(0.01)
+    browser, found = await deferToThread(paints, port)
+    changes.stop()
+    print(
+        f"First paint of the overview in Chromium {browser}, nothing in its cache, {LOADS} loads: "
+        f"median {median(found):.0f} ms, {min(found):.0f} to {max(found):.0f} ms",
+        flush=True,
+    )
+
+
+@contextmanager
+def polling(count: int) -> Iterator[tuple[int, int, str]]:
+    """Run a daemon that has checked so many tasks; gives its process, the port of its pages, and a task's URL."""
+    with tempfile.TemporaryDirectory() as name:
+        place, origins = Path(name), [nginx.Origin() for _ in range(scale.ORIGINS)]
+        place.chmod(0o755)
+        with socket.create_server(("127.0.0.1", 0)) as held:
+            port = held.getsockname()[1]
+        with nginx.serving(place, origins):
+            urls = [f"{origins[number % len(origins)].url}/task/{number}" for number in range(count)]
+            ini = place / "pinger.ini"
+            listed = "\n".join(f"    {url}" for url in urls)
+            ini.write_text(_INI.format(interval=INTERVAL, port=port, place=place, urls=listed))
+            twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+            with (place / "daemon.log").open("wb") as output:
+                command = [*twistd, "-n", "--pidfile=", "pypinger", "--config", str(ini)]
+                daemon = subprocess.Popen(command, cwd=place, stdout=output, stderr=output)
+            try:
+                scale.wait_until_ready(daemon.pid, port)
+                yield daemon.pid, port, urls[0]
+            finally:
+                daemon.send_signal(signal.SIGTERM)
+                daemon.wait()
+
+
+def kept_waiting(pid: int) -> float:
+    """For how many ms a process's main thread could have run, but other processes had the processors."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e6
+
+
+async def waits(count: int) -> None:
+    """Print how long ``/healthz`` of a daemon that polls waits beside pages."""
+    if shutil.which("nginx") is None:
+        print("`/healthz` beside pages while polling: skipped, there is no nginx")
+        return
+    with polling(count) as (pid, port, url):
+        print(
+            f"`/healthz` of a daemon that polls {count:,} tasks every {INTERVAL} s, on nginx {nginx.version()}: "
+            f"waits within {BESIDE:g} s in ms\n"
+        )
+        print("(without a processor: how long the daemon could have gone on, had the machine had one for it)\n")
+        print("| another client asks for | which takes | p50 | p99 | max | without a processor |")
+        print("|---|---|---|---|---|---|")
+        for path, accept in BUSY:
+            before = kept_waiting(pid)
+            health = Deferred.fromCoroutine(ask(port, "/healthz", "*/*", BESIDE))
+            page = await ask(port, path.format(url), accept, BESIDE) if path else None
+            answers = await health
+            name, took = ("nothing", "–") if page is None else (named(path.format("…"), accept), f"{page.p50:.0f}")
+            told = f"{answers.p50:.1f} | {answers.p99:.1f} | {answers.longest:.1f}"
+            print(f"| {name} | {took} | {told} | {kept_waiting(pid) - before:.0f} |", flush=True)
 
 
 async def main(count: int) -> None:
     """Measure and print."""
-    board = Board([a_task(number) for number in range(count)], time.time)
-    for number, entry in enumerate(board.entries()):
-        board.show(entry.task, a_state(number))
-    port = reactor.listenTCP(0, site(board, time.time, history=Past(), reactor=reactor), interface="127.0.0.1")
-    number = port.getHost().port
-    # What a client costs us beside the page: its process, its connection.
-    start = time.thread_time()
-    for _ in range(ROUNDS):
-        await ask(number, "/healthz", "*/*")
-    client = (time.thread_time() - start) / ROUNDS
-    print(f"{count:,} tasks; CPU time of the server in ms, median of {ROUNDS}\n")
-    print(f"{'page':<42}{'size':>10}{'first':>9}{'unchanged':>11}{'1 % new':>9}{'all new':>9}")
-    for path, accept in PAGES:
-        figures = []
-        for share, rounds in ((1.0, 1), (0.0, ROUNDS), (0.01, ROUNDS), (1.0, ROUNDS)):
-            costs = []
-            for _ in range(rounds):
-                for entry in board.entries()[: round(count * share)]:
-                    change(board, entry)
-                start = time.thread_time()
-                size, _ = await ask(number, path, accept)
-                costs.append((time.thread_time() - start - client) * 1000)
-            figures.append(median(costs))
-        first, unchanged, few, everything = figures
-        name = f"{path} ({accept.rpartition('/')[2]})"
-        print(f"{name:<42}{size:>10,}{first:>9.1f}{unchanged:>11.1f}{few:>9.1f}{everything:>9.1f}")
-    print(
-        f"\n/healthz for {BESIDE:g} s beside a client that asks without a pause, while {count:,} tasks change a second"
-    )
-    print("longest wait of the client, and the most CPU time that one turn of the reactor took, in ms")
-    print("(where the first is much more than the second, something else has the machine's processors)\n")
-    print(f"{'the other client asks for':<42}{'wait':>10}{'turn':>10}")
-    changes = LoopingCall(change_some, board)
-    changes.start(0.01)
-    for path, accept in (("", ""), *PAGES):
-        turns = Turns()
-        waited = Deferred.fromCoroutine(ask(number, "/healthz", "*/*", BESIDE))
-        if path:
-            await ask(number, path, accept, BESIDE)
-        _, longest = await waited
-        turns.stop()
-        name = f"{path} ({accept.rpartition('/')[2]})" if path else "nothing"
-        print(f"{name:<42}{longest:>10.1f}{turns.longest * 1000:>10.1f}")
-    changes.stop()
-    await port.stopListening()
+    versions = ", ".join(f"{name} {version(name)}" for name in ("Twisted", "klein", "msgspec"))
+    board = crowd(count)
+    listening = reactor.listenTCP(0, site(board, time.time, history=Past(), reactor=reactor), interface="127.0.0.1")
+    port = listening.getHost().port
+    # As the daemon does it, see pypinger/settling.py.
+    gc.freeze()
+    print(f"Python {platform.python_version()}, {versions}; {count:,} tasks\n")
+    print(f"CPU time of the server in ms, medians of {ROUNDS}; and the longest turn of its reactor\n")
+    await costs(board, port)
+    print()
+    await paint(board, port)
+    await listening.stopListening()
+    print()
+    await waits(count)
 
 
 if __name__ == "__main__":

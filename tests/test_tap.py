@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from pathlib import Path
@@ -36,6 +37,8 @@ class TapCase(TestCase):
             self.patch(reactor, name, getattr(reactor, name))
         self.patch(reactor, "callWhenRunning", lambda *args: None)
         self.patch(sys, "excepthook", sys.excepthook)
+        # A daemon that starts freezes what there is.
+        self.addCleanup(gc.unfreeze)
         made: Any = tap.makeService(self.options(text))
         return made
 
