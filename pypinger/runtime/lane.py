@@ -210,10 +210,10 @@ class Lane:
         await DeferredList(settled)
         now = self._reactor.seconds()
         for waiting, outcome in zip(message, outcomes, strict=True):
-            if outcome is Outcome.RETRY:
-                self._waits.postpone(waiting, rest, now)
-            else:
+            if outcome is not Outcome.RETRY:
                 self._waits.remove(waiting, now)
+            elif not self._waits.postpone(waiting, rest, now):
+                await self._keep(waiting.delivery, Outcome.REPLACED)
 
     async def _keep(self, delivery: Delivery, outcome: Outcome) -> None:
         try:

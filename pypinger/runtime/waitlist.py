@@ -20,7 +20,7 @@ The windows are times on the reactor's clock, so that a step of the wall clock n
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
@@ -94,13 +94,14 @@ class Waitlist:
         alert = delivery.alert
         waiting = Waiting(delivery, now, age, now + wait, self._grouping.place(alert, now))
         queue = self._queues.setdefault(alert.task, deque())
-        if queue and alert.event is Event.REMINDER:
-            last = queue[-1]
-            if last.delivery.alert.event is Event.REMINDER and last not in self._taken:
-                # Its pause goes on.
-                waiting.rest = max(waiting.rest, last.rest)
+        older = self._reminder(queue) if alert.event is Event.REMINDER else None
+        if older is not None:
+            # Its pause goes on.
+            waiting.rest = max(waiting.rest, older.rest)
+            if older is queue[-1]:
                 queue[-1] = waiting
-                return last.delivery
+                return older.delivery
+            self._drop(older, now)
         queue.append(waiting)
         if len(queue) == 1:
             self._push(waiting, now)
@@ -108,7 +109,7 @@ class Waitlist:
             # Something new waits behind the reminder.
             del self._patient[alert.task]
             self._due[alert.task] = [alert.task]
-        return None
+        return None if older is None else older.delivery
 
     def due(self) -> Seconds | None:
         """When the next message may go, or None if nothing waits."""
@@ -150,11 +151,22 @@ class Waitlist:
         else:
             del self._queues[task]
 
-    def postpone(self, waiting: Waiting, rest: Seconds, now: Seconds) -> None:
-        """One that was taken stays, and must not be tried until `rest`."""
+    def postpone(self, waiting: Waiting, rest: Seconds, now: Seconds) -> bool:
+        """
+        One that was taken stays, and must not be tried until `rest`.
+
+        :returns: whether it stays: a reminder does not if another one has come while it was under way.
+        """
+        if waiting.delivery.alert.event is Event.REMINDER:
+            newer = self._reminder(self._queues[waiting.delivery.alert.task])
+            if newer is not None:
+                newer.rest = max(newer.rest, rest)
+                self.remove(waiting, now)
+                return False
         self._taken.discard(waiting)
         waiting.rest = rest
         self._push(waiting, now)
+        return True
 
     def regroup(self, group_wait: Seconds) -> None:
         """Gather for so many seconds from now on; what waits keeps its group."""
@@ -170,6 +182,23 @@ class Waitlist:
         self._holding = False
         self._heap = [(self._queues[task][0].rest, number, task) for _, number, task in self._heap]
         heapify(self._heap)
+
+    def _reminder(self, queue: Iterable[Waiting]) -> Waiting | None:
+        """The reminder of a task that waits and was not taken; there is never more than one."""
+        waiting = (each for each in queue if each.delivery.alert.event is Event.REMINDER)
+        return next((each for each in waiting if each not in self._taken), None)
+
+    def _drop(self, waiting: Waiting, now: Seconds) -> None:
+        """A reminder that others wait behind goes, from wherever it is."""
+        task = waiting.delivery.alert.task
+        queue = self._queues[task]
+        first = queue[0] is waiting
+        queue.remove(waiting)
+        if first:
+            if self._due.pop(task, None) is None:
+                self._heap = [each for each in self._heap if each[2] != task]
+                heapify(self._heap)
+            self._push(queue[0], now)
 
     def _push(self, waiting: Waiting, now: Seconds) -> None:
         self._number += 1

@@ -225,6 +225,68 @@ class ReminderTests(LaneCase):
         gate.callback("ok")
         self.assertEqual([alert.id for alert in self.notifier.sent], [first.id, second.id])
 
+    def test_one_that_fails_while_another_waits_is_replaced(self) -> None:
+        gate: Deferred[str] = Deferred()
+        self.notifier.respond = lambda alert: gate
+        first, second = make_alert(1, Event.REMINDER), make_alert(2, Event.REMINDER)
+        self.accept(first, make_alert(3, Event.CHANGED), second)
+        self.notifier.respond = lambda alert: "ok"
+        gate.errback(DeliveryError("down"))
+        self.world.pass_time(1.1)
+        self.assertEqual(self.notifier.sent, [make_alert(3, Event.CHANGED)])
+        # The pause of the first goes on for the second.
+        self.world.pass_time(2)
+        self.assertEqual(self.notifier.sent[1:], [second])
+        self.assertEqual([outcome for id, outcome, _ in self.settled if id == first.id][-1], Outcome.REPLACED)
+        self.assertEqual(len(self.lane), 0)
+
+    def test_one_that_something_waits_behind_is_replaced(self) -> None:
+        self.notifier.respond = lambda alert: Deferred()
+        alerts = [
+            make_alert(1),
+            make_alert(2, Event.REMINDER),
+            make_alert(3, Event.CHANGED),
+            make_alert(4, Event.REMINDER),
+        ]
+        self.accept(*alerts[:3])
+        self.assertEqual(self.lane.accept(Delivery(alerts[3], "slack")), Delivery(alerts[1], "slack"))
+        self.assertEqual(len(self.lane), 3)
+
+    def test_one_at_the_head_that_must_wait_is_replaced(self) -> None:
+        first, changed, second = (
+            make_alert(1, Event.REMINDER),
+            make_alert(2, Event.CHANGED),
+            make_alert(3, Event.REMINDER),
+        )
+        self.accept(make_alert(9, task="b"))
+        self.lane.accept(Delivery(first, "slack", attempts=5, not_before=NOON + 60))
+        self.lane.accept(Delivery(make_alert(8, task="c"), "slack", not_before=NOON + 61))
+        self.accept(changed)
+        self.assertEqual(len(self.notifier.sent), 1)
+        self.assertIsNotNone(self.lane.accept(Delivery(second, "slack")))
+        # What waited behind it waits no longer.
+        self.assertEqual(self.notifier.sent[1:], [changed])
+        self.world.pass_time(62)
+        self.assertEqual([int(alert.id, 16) for alert in self.notifier.sent[2:]], [3, 8])
+
+    def test_one_at_the_head_whose_turn_has_come_is_replaced(self) -> None:
+        gates: list[Deferred[str]] = []
+
+        def respond(alert: Alert) -> Deferred[str]:
+            gates.append(Deferred())
+            return gates[-1]
+
+        self.notifier.respond = respond
+        self.accept(make_alert(1, task="b"), make_alert(2, task="c"), make_alert(3, Event.REMINDER))
+        self.accept(make_alert(4, Event.CHANGED))
+        # All are due from now on, and it is the turn of the second.
+        gates[0].callback("ok")
+        self.assertIsNotNone(self.lane.accept(Delivery(make_alert(5, Event.REMINDER), "slack")))
+        for number in range(1, 4):
+            gates[number].callback("ok")
+        self.assertEqual([int(alert.id, 16) for alert in self.notifier.sent], [1, 2, 4, 5])
+        self.assertEqual(len(self.lane), 0)
+
     def test_another_task_is_left_alone(self) -> None:
         self.notifier.respond = lambda alert: Deferred()
         self.accept(make_alert(9, task="z"))
@@ -313,3 +375,46 @@ class PropertyTests(SynchronousTestCase):
             mine = {alert.id for alert in alerts if alert.task == str(task)}
             order = [each for each, _ in ends if each in mine]
             self.assertEqual(order, sorted(order))
+
+    @settings(deadline=None, max_examples=60)
+    @given(
+        told=st.lists(
+            st.tuples(st.integers(0, 2), st.sampled_from([Event.PROBLEM, Event.CHANGED, Event.REMINDER])), max_size=25
+        ),
+        hangs=st.lists(st.booleans(), max_size=25),
+        gaps=st.lists(st.floats(0, 30), max_size=25),
+    )
+    def test_an_outage_leaves_one_reminder_of_a_task(
+        self, told: list[tuple[int, Event]], hangs: list[bool], gaps: list[float]
+    ) -> None:
+        world, notifier = World(), FakeNotifier(groups=True)
+        ends: dict[str, Outcome] = {}
+
+        async def settle(delivery: Delivery, outcome: Outcome) -> None:
+            self.assertNotIn(delivery.alert.id, ends)
+            if outcome is not Outcome.RETRY:
+                ends[delivery.alert.id] = outcome
+
+        lane = Lane(world.clock, world.now, notifier, 1e9, 5.0, settle)
+        script = iter(hangs)
+        notifier.respond = lambda alert: Deferred() if next(script, False) else fail(DeliveryError("down"))
+        pauses = iter(gaps)
+        alerts = [
+            make_alert(number, event, str(task), origin="http://host:80") for number, (task, event) in enumerate(told)
+        ]
+        for alert in alerts:
+            replaced = lane.accept(Delivery(alert, "slack"))
+            if replaced is not None:
+                ends[replaced.alert.id] = Outcome.REPLACED
+            world.clock.advance(next(pauses, 0.0))
+        world.pass_time(25, step=5)
+        notifier.respond = lambda alert: "ok"
+        world.pass_time(4000, step=5)
+        self.assertEqual(len(lane), 0)
+        self.assertEqual(ends.keys(), {alert.id for alert in alerts})
+        for task in "012":
+            mine = [alert for alert in notifier.sent if alert.task == task]
+            self.assertEqual(mine, sorted(mine, key=lambda alert: alert.id))
+            self.assertLessEqual(sum(alert.event is Event.REMINDER for alert in mine), 1)
+            kept = [alert for alert in alerts if alert.task == task and alert.event is not Event.REMINDER]
+            self.assertEqual([alert for alert in mine if alert.event is not Event.REMINDER], kept)
