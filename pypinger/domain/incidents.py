@@ -26,10 +26,14 @@ from pypinger.domain.model import (
     Task,
     TaskState,
 )
+from pypinger.domain.sleep import merge
 from pypinger.domain.urls import origin
 
 # Kinds whose explanations rest on nothing but the report and the time.
 _TOLD_BY_THE_CLOCK = frozenset({Kind.LATE, Kind.FUTURE})
+
+# Kinds that the last valid report has, so that the task sleeps when that says so.
+_REPORTED = _TOLD_BY_THE_CLOCK | {Kind.FAILED}
 
 
 def step(task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[Alert, ...]]:
@@ -75,10 +79,20 @@ def step(task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[A
 
 
 def next_reminder(task: Task, state: TaskState) -> Instant | None:
-    """When :func:`remind` has something to say; None while there is no incident, or the task sleeps."""
+    """
+    When :func:`remind` has something to say; None while there is no incident, or the task sleeps.
+
+    While Py Pinger is blind nothing shows that the task has fallen asleep but its last report: a reminder due in that
+    sleep waits for its end (contract, section 4).
+    """
     if state.incident is None or task.error_interval <= 0 or state.status is Status.SLEEPING:
         return None
-    return state.incident.reminded + task.error_interval
+    due = state.incident.reminded + task.error_interval
+    if state.kind in _REPORTED and state.report is not None:
+        nap = merge(state.report.sleep).nap_at(due)
+        if nap is not None:
+            return nap.end
+    return due
 
 
 def remind(task: Task, state: TaskState, now: Instant) -> tuple[TaskState, tuple[Alert, ...]]:

@@ -28,6 +28,7 @@ from pypinger.domain.model import (
     Task,
     TaskState,
     Verdict,
+    Window,
 )
 from tests.domain.strategies import thorough
 
@@ -221,6 +222,22 @@ class ReminderTests(SynchronousTestCase):
         self.assertEqual(story.step(Kind.SLEEPING, 5000.0), [])
         self.assertEqual(story.step(Kind.LATE, 6000.0), [Event.REMINDER])
         self.assertEqual(story.reminder, 6480.0)
+
+    def test_one_due_in_a_sleep_that_no_check_has_seen_waits_for_its_end(self) -> None:
+        asleep = Reported(200, replace(REPORT, sleep=(Window(300.0, 600.0),)))
+        for kind in (Kind.LATE, Kind.FAILED, Kind.FUTURE):
+            story = Story()
+            story.step(kind, 0.0, asleep)
+            self.assertEqual(story.reminder, 900.0)
+            self.assertEqual(story.remind(899.9), [])
+            self.assertEqual(story.remind(900.0), [Event.REMINDER])
+            self.assertEqual(story.reminder, 1380.0)
+
+    def test_what_does_not_answer_is_not_known_to_sleep(self) -> None:
+        story = Story()
+        story.step(Kind.OK, 0.0, Reported(200, replace(REPORT, sleep=(Window(300.0, 600.0),))))
+        story.step(Kind.UNREACHABLE, 1.0)
+        self.assertEqual(story.reminder, 481.0)
 
     def test_clock_set_back(self) -> None:
         story = Story()

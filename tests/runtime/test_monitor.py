@@ -271,7 +271,7 @@ class DeadlineTests(MonitorCase):
 class AlertTests(MonitorCase):
     def test_a_reminder_of_a_blind_time_makes_no_check_without_pause(self) -> None:
         # It falls asleep at 12:01, unseen, and a reminder is due at 12:02.
-        asleep = ', "sleep": [{"start": "12:01", "duration": 30}]'
+        asleep = ', "sleep": [{"start": "12:01", "duration": 2}]'
         self.start(
             make_task(interval=60.0, error_interval=120.0),
             answer=lambda task: Answer(200, body(self.world.now(), status="error", extra=asleep), 0.1),
@@ -280,7 +280,11 @@ class AlertTests(MonitorCase):
         self.fetcher.answer = lambda task: NoAnswer(Fault.OWN, "no descriptors", 0.0)
         self.world.pass_time(170)
         self.assertEqual([round(at) for at in self.fetcher.times()], [0, 60, 120])
+        self.assertEqual(self.notifier.events().count("reminder"), 0)
+        # It is awake again, by all that is known.
+        self.world.pass_time(15)
         self.assertEqual(self.notifier.events().count("reminder"), 1)
+        self.assertLess(len(self.fetcher.asked), 6)
 
     def test_an_incident_from_problem_to_recovery(self) -> None:
         self.start(make_task(interval=10.0, error_interval=25.0))
