@@ -25,9 +25,15 @@ DEFAULT_URL = f"https://slack.com{WEB_API}"
 #: Characters that Slack takes in ``text``, and in one text object of a block; the link of the headline counts too.
 TEXT_LIMIT = 4_000
 BLOCK_LIMIT = 3_000
+
+#: Characters in all blocks of a message. Slack says nothing of it but refuses for good what is a bit above 12,000, and
+#: the blocks themselves count too.
+MESSAGE_LIMIT = 10_000
+
 _PAGE_LIMIT = 2_000
 _HEADLINE_LIMIT = 800
 _ROW_LIMIT = 200
+_ROWS_LIMIT = 6_000
 _IDS_LIMIT = 2_000
 _METADATA_LIMIT = 4_000
 
@@ -223,15 +229,16 @@ def _headline(alerts: Sequence[Alert]) -> dict[str, object]:
 
 
 def _attachment(alerts: Sequence[Alert], text: str) -> dict[str, object]:
-    ids = escape(signature([alert.id for alert in alerts], _IDS_LIMIT), _IDS_LIMIT)
-    return {
-        "color": _COLORS[wording.severity(alerts)],
-        "fallback": escape(wording.headline(alerts), _HEADLINE_LIMIT),
-        "blocks": [
-            *([_section(_storm(alerts))] if len(alerts) > 1 else _single(alerts[0], text)),
-            {"type": "context", "elements": [_plain_text(ids)]},
-        ],
-    }
+    headline = escape(wording.headline(alerts), _HEADLINE_LIMIT)
+    if len(alerts) == 1:
+        blocks, room = _single(alerts[0], text), _IDS_LIMIT
+    else:
+        rows = _filled(_rows(alerts), "\n")
+        blocks = [_section({"type": "mrkdwn", "text": each, "verbatim": True}) for each in rows]
+        room = MESSAGE_LIMIT - len(headline) - sum(map(len, rows))
+    ids = escape(signature([alert.id for alert in alerts], room), room).split(" ")
+    blocks += [{"type": "context", "elements": [_plain_text(each)]} for each in _filled(ids, " ")]
+    return {"color": _COLORS[wording.severity(alerts)], "fallback": headline, "blocks": blocks}
 
 
 def _single(alert: Alert, text: str) -> list[dict[str, object]]:
@@ -243,20 +250,29 @@ def _single(alert: Alert, text: str) -> list[dict[str, object]]:
     return [_section(_plain_text(shown))] if shown else []
 
 
-def _storm(alerts: Sequence[Alert]) -> dict[str, object]:
-    """The same tasks that the text names, each linked to its page."""
-    rows: list[str] = []
-    room = BLOCK_LIMIT - len("and 1,000,000 more")
-    for alert in alerts[: wording.NAMED]:
-        words = escape(wording.headline([alert]), _ROW_LIMIT)
-        row = f"• {_linked(alert.page, words)['text']}"
-        room -= len(row) + 1
-        if room < 0:
-            break
-        rows.append(row)
-    if len(rows) < len(alerts):
-        rows.append(f"and {len(alerts) - len(rows):,} more")
-    return {"type": "mrkdwn", "text": "\n".join(rows), "verbatim": True}
+def _rows(alerts: Sequence[Alert]) -> list[str]:
+    """The same tasks that the text names, as many of them linked to their pages as there is room for."""
+    named = alerts[: wording.NAMED]
+    rows = [escape(wording.headline([alert]), _ROW_LIMIT) for alert in named]
+    room = _ROWS_LIMIT - sum(map(len, rows))
+    for number, alert in enumerate(named):
+        linked = str(_linked(alert.page, rows[number])["text"])
+        if len(linked) - len(rows[number]) <= room:
+            room -= len(linked) - len(rows[number])
+            rows[number] = linked
+    more = [f"and {len(alerts) - len(named):,} more"] if len(alerts) > len(named) else []
+    return [f"• {row}" for row in rows] + more
+
+
+def _filled(parts: Sequence[str], between: str) -> list[str]:
+    """The parts, joined, in as few texts as they fit into; no part is longer than a text may be."""
+    texts = [parts[0]]
+    for part in parts[1:]:
+        if len(texts[-1]) + len(between) + len(part) <= BLOCK_LIMIT:
+            texts[-1] += between + part
+        else:
+            texts.append(part)
+    return texts
 
 
 def _linked(page: str | None, words: str) -> dict[str, object]:

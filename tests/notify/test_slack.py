@@ -134,8 +134,43 @@ class WebApiTests(NotifierContract, SynchronousTestCase):
         listed = message["metadata"]["event_payload"]["alert_ids"]
         self.assertLessEqual(len(listed), 4000)
         self.assertEqual([a.id for a in alerts][: len(listed.split(" "))], listed.split(" "))
-        rows = message["attachments"][0]["blocks"][0]["text"]["text"].split("\n")
-        self.assertEqual(f"and {3000 - len(rows) + 1:,} more", rows[-1])
+        self.assertEqual("and 2,980 more", self.rows(message)[-1])
+
+    def rows(self, message: dict[str, Any]) -> list[str]:
+        """The rows that name tasks, from however many blocks."""
+        blocks = message["attachments"][0]["blocks"]
+        return "\n".join(block["text"]["text"] for block in blocks if block["type"] == "section").split("\n")
+
+    def small_print(self, message: dict[str, Any]) -> str:
+        """The ids that are shown, from however many blocks."""
+        blocks = message["attachments"][0]["blocks"]
+        return " ".join(block["elements"][0]["text"] for block in blocks if block["type"] == "context")
+
+    def test_storm_of_hundreds_shows_every_id(self) -> None:
+        alerts = [alert(id=f"{i:016x}", name=f"task {i}", page=f"https://p.example/task/{i:012x}") for i in range(350)]
+        message = message_of(WEB_VALUES, *alerts)
+        self.assertEqual(" ".join(f"[{each.id}]" for each in alerts), self.small_print(message))
+        check_limits(self, message)
+
+    def test_ids_that_do_not_fit_are_counted(self) -> None:
+        alerts = [alert(id=f"{i:016x}", name=f"task {i}", page=f"https://p.example/task/{i:012x}") for i in range(2000)]
+        message = message_of(WEB_VALUES, *alerts)
+        shown = self.small_print(message)
+        count = shown.count("[")
+        self.assertGreater(count, 350)
+        ids = " ".join(f"[{each.id}]" for each in alerts[:count])
+        self.assertEqual(f"{ids} and {2000 - count:,} more", shown)
+        check_limits(self, message)
+
+    def test_names_come_before_long_links(self) -> None:
+        page = f"https://p.example/{'x' * 900}"
+        alerts = [alert(id=f"id-{i}", name=f"{i:02} {'&' * 300}", page=page) for i in range(25)]
+        message = message_of(WEB_VALUES, *alerts)
+        rows = self.rows(message)
+        self.assertEqual([f"{i:02} &amp;" in row for i, row in enumerate(rows[:20])], [True] * 20)
+        self.assertEqual([row.startswith(f"• <{page}|") for row in rows[:20]], [True, True] + [False] * 18)
+        self.assertEqual("and 5 more", rows[20])
+        check_limits(self, message)
 
     def test_colors(self) -> None:
         colors = {event: message_of(WEB_VALUES, alert(event))["attachments"][0]["color"] for event in Event}
@@ -254,6 +289,7 @@ def check_limits(test: SynchronousTestCase, message: dict[str, Any]) -> None:
     test.assertLessEqual(len(blocks), 50)
     for text in texts_of(blocks):
         test.assertLessEqual(len(text), 3000)
+    test.assertLessEqual(sum(map(len, texts_of(blocks))), 10_000)
     for block in blocks:
         parsed = Block.parse(block)
         assert parsed is not None
