@@ -92,6 +92,10 @@ class Lane:
         self._wake()
         return replaced
 
+    def go_easy(self) -> None:
+        """Keep the service's pace with the process before this one, which may have sent a message just now."""
+        self._opens = self._reactor.seconds() + self.notifier.spacing
+
     def drain(self, deadline: Seconds) -> Deferred[None]:
         """
         Fire once nothing is left that can be sent before `deadline`, in seconds on the reactor's clock.

@@ -9,7 +9,7 @@ the settling leaves the delivery pending in the store, and the next start sends 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList
@@ -68,9 +68,11 @@ class Outbox:
         self.update(notifiers, retry_for, group_wait)
         board.add_source(self._trouble)
 
-    def resume(self, deliveries: Iterable[Delivery], dead: int) -> None:
+    def resume(self, deliveries: Sequence[Delivery], dead: int) -> None:
         """Go on with what the store kept from before."""
         self._board.dead = dead
+        for name in {delivery.channel for delivery in deliveries} & self._lanes.keys():
+            self._lanes[name].go_easy()
         for delivery in deliveries:
             self._queue(delivery)
         for name, parked in self._parked.items():

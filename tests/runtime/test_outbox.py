@@ -106,6 +106,20 @@ class ResumingTests(OutboxCase):
         self.world.pass_time(11)
         self.assertEqual(len(self.slack.sent), 1)
 
+    def test_the_pace_is_kept_with_the_process_before(self) -> None:
+        for notifier in (self.slack, self.hipchat):
+            notifier.spacing = 1.0
+        self.outbox.resume([Delivery(make_alert(1), "slack")], 0)
+        self.alert(make_alert(2, task="b"))
+        # Nothing of the process before waited for the other.
+        self.assertEqual((len(self.slack.tried), len(self.hipchat.sent)), (0, 1))
+        self.world.pass_time(0.9)
+        self.assertEqual(len(self.slack.tried), 0)
+        self.world.pass_time(0.2)
+        self.assertEqual(self.slack.sent, [make_alert(1)])
+        self.world.pass_time(1)
+        self.assertEqual(self.slack.sent, [make_alert(1), make_alert(2, task="b")])
+
     def test_a_channel_that_is_off_keeps_its_own_in_the_store(self) -> None:
         self.outbox.resume([Delivery(make_alert(1), "sentry")], 0)
         self.assertEqual(self.board.undelivered, 1)
