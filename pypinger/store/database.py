@@ -73,7 +73,7 @@ def _open(path: str, schema: Sequence[str]) -> sqlite3.Connection:
     try:
         version = _version(path, len(schema))
         if version is not None:
-            _look_for_damage(path)
+            _look_for_damage(path, schema[:version])
         else:
             _make(path, schema)
         connection = connect(path)
@@ -175,10 +175,11 @@ def _may(path: str, mode: int) -> bool:
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _look_for_damage(path: str) -> None:
+def _look_for_damage(path: str, schema: Sequence[str]) -> None:
     """
     Read all of it, within :data:`CHECK_LIMIT` seconds.
 
+    :param schema: what made it.
     :raises StoreError: something is wrong with it.
     """
     if os.path.exists(f"{path}-journal"):
@@ -187,6 +188,10 @@ def _look_for_damage(path: str) -> None:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     wal = os.path.exists(f"{path}-wal")
     with closing(connect(path, query="?mode=ro" if wal else "?mode=ro&immutable=1")) as connection:
+        found = _columns(connection)
+        for table, column in sorted(_columns_of(schema) - found):
+            gone = table not in {name for name, _ in found}
+            raise damaged(path, f"its table {table} is missing" if gone else f"its table {table} lacks {column}")
         deadline = time.monotonic() + CHECK_LIMIT
         connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
         try:
@@ -197,6 +202,23 @@ def _look_for_damage(path: str) -> None:
             words = "ok"
     if words != "ok":
         raise damaged(path, words)
+
+
+def _columns_of(schema: Sequence[str]) -> set[tuple[str, str]]:
+    """Those of a database that these scripts make."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for version, script in enumerate(schema, 1):
+            apply(connection, version, script)
+        return _columns(connection)
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    """Each table with each of its columns."""
+    return set(
+        connection.execute(
+            "SELECT t.name, c.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table'"
+        )
+    )
 
 
 def _make(path: str, schema: Sequence[str]) -> None:

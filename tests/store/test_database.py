@@ -115,6 +115,23 @@ class RefusalTests(DatabaseTestCase):
         self.change("PRAGMA user_version = 0")
         self.refused_untouched("it is damaged")
 
+    def test_a_table_is_missing(self) -> None:
+        for table in ("blind", "delivery", "hour", "incident", "life", "run", "shape", "task", "verdict"):
+            self.fill()
+            self.change(f"DROP TABLE {table}")
+            self.refused_untouched(f"it is damaged (its table {table} is missing)")
+            self.path.unlink()
+
+    def test_a_column_is_missing(self) -> None:
+        self.fill()
+        self.change("ALTER TABLE delivery DROP COLUMN words")
+        self.refused_untouched("it is damaged (its table delivery lacks words)")
+
+    def test_more_than_there_was_does_no_harm(self) -> None:
+        self.fill()
+        self.change("CREATE TABLE mine (a); ALTER TABLE task ADD COLUMN mine")
+        close(*open_store(self.path))
+
     def test_a_damaged_page(self) -> None:
         self.fill()
         with self.path.open("r+b") as file:
