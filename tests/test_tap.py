@@ -46,7 +46,7 @@ class TapCase(TestCase):
 class OptionsTests(TapCase):
     def test_a_sound_file(self) -> None:
         options = self.options("[main]\ninterval = 30\n")
-        self.assertEqual(options.settings.interval, 30)
+        self.assertEqual(options.settings.usual.interval, 30)
 
     def test_every_problem_is_a_line(self) -> None:
         path = self.write("[main]\ninterval = never\nbogus = 1\n")

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings = _settings(arguments)
         secrets = _secrets(arguments.target, settings)
         if "://" not in arguments.target:
-            task = _overridden(Task(url="", id="", name="", label=arguments.target), arguments)
+            task = _overridden(msgspec.structs.replace(settings.usual, label=arguments.target), arguments)
             return _print(task, _judged(task, _read(arguments.target, settings.max_body)), secrets)
         task = _overridden(_task(arguments.target, settings), arguments)
     except NotChecked as error:
@@ -142,7 +142,7 @@ def _secrets(target: str, settings: Settings) -> urls.Secrets:
 
 
 def _task(text: str, settings: Settings) -> Task:
-    """The task that the ini file has for this URL, or one with its general settings."""
+    """The task that the ini file has for this URL, or one with all that ``[main]`` sets."""
     try:
         url = urls.parse(text)
     except ValueError as error:
@@ -150,15 +150,8 @@ def _task(text: str, settings: Settings) -> Task:
     for task in settings.tasks:
         if task.url == url.url:
             return task
-    return Task(
-        url=url.url,
-        id=url.id,
-        name=url.label,
-        label=url.label,
-        credentials=url.credentials,
-        timeout=settings.timeout,
-        ca_file=settings.ca_file,
-        proxy=settings.proxy,
+    return msgspec.structs.replace(
+        settings.usual, url=url.url, id=url.id, name=url.label, label=url.label, credentials=url.credentials
     )
 
 

@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Mapping
 
+import msgspec
+
 from pypinger.config import channels as channel_sections
 from pypinger.config import ini, tasks, web
 from pypinger.config.known import OPTIONS, suggestion
@@ -13,6 +15,7 @@ from pypinger.config.problems import ConfigErrors, in_order
 from pypinger.config.section import Reading, Section, is_task
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth
 from pypinger.config.substitution import Unreadable, read_bytes
+from pypinger.domain.model import Task
 from pypinger.ports import Channel
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
@@ -84,12 +87,11 @@ def _settings(
         path=path,
         store=_store(found["store"]),
         tasks=tuple(monitored),
+        usual=Task(url="", id="", name="", label="", **msgspec.structs.asdict(inherited)),
         debug=debug,
         debug_now=main.flag("debug_now", False, lenient=True),
         only_log=main.flag("only_log", False),
         greeting="\n".join(line.strip() for _, line in main.lines("greeting")),
-        interval=inherited.interval,
-        timeout=inherited.timeout,
         concurrency=main.whole("concurrency", 256, _CONCURRENCY_MAX),
         max_body=main.whole("max_body", 65_536, _BYTES_MAX),
         retry_for=main.seconds("retry_for", 86_400.0),

@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     :ivar path: the ini file, as given.
     :ivar tasks: the tasks to check, in the order of the file, with their overrides.
+    :ivar usual: a task without a URL that has what ``[main]`` sets for all.
     :ivar token_auth: None when off.
     :ivar channels: those that are on.
     :ivar ca_file: a private CA for everything that is fetched, or None.
@@ -78,12 +79,11 @@ class Settings(msgspec.Struct, frozen=True):
     path: str
     store: StoreSettings
     tasks: tuple[Task, ...] = ()
+    usual: Task = Task(url="", id="", name="", label="")
     debug: bool = False
     debug_now: bool = False
     only_log: bool = False
     greeting: str = ""
-    interval: Seconds = 60.0
-    timeout: Seconds = 20.0
     concurrency: int = 256
     max_body: int = 65_536
     retry_for: Seconds = 86_400.0

@@ -62,6 +62,13 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(self.check(lastrun=lastrun)[0], 2)
         self.assertEqual(self.check("--grace", "500", lastrun=lastrun)[0], 0)
 
+    def test_grace_of_the_ini_file(self) -> None:
+        lastrun = iso(time.time() - 900)
+        assert lastrun is not None
+        ini = self.mktemp()
+        Path(ini).write_text("[main]\ngrace = 500\n")
+        self.assertEqual(self.check("--config", ini, lastrun=lastrun)[0], 0)
+
     def test_future(self) -> None:
         code, lines = self.check(lastrun=iso(time.time() + 3600))
         self.assertEqual(code, 2)
@@ -129,6 +136,27 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(self.planned("http://example.com/a", "--config", ini).grace, 300.0)
         other = self.planned("http://example.com/b", "--config", ini)
         self.assertEqual((other.timeout, other.grace), (7.0, 60.0))
+
+    def test_another_task_has_all_of_main(self) -> None:
+        import trustme
+
+        directory = self.mktemp()
+        os.mkdir(directory)
+        ca = trustme.CA()
+        client = ca.issue_cert("client")
+        paths = {
+            name: os.path.abspath(os.path.join(directory, name)) for name in ("ca_file", "client_cert", "client_key")
+        }
+        ca.cert_pem.write_to_path(paths["ca_file"])
+        client.cert_chain_pems[0].write_to_path(paths["client_cert"])
+        client.private_key_pem.write_to_path(paths["client_key"])
+        lines = [f"{name} = {path}" for name, path in paths.items()]
+        lines += ["grace = 300", "timeout = 7", "proxy = http://proxy.example.com:3128"]
+        ini = self.ini("\n".join(["[main]", *lines, "[task https://example.com/a]", "grace = 1", ""]))
+        task = self.planned("https://joe:pass@example.com/b?key=1", "--config", ini)
+        self.assertEqual({name: getattr(task, name) for name in paths}, paths)
+        self.assertEqual((task.grace, task.timeout, task.proxy), (300.0, 7.0, "http://proxy.example.com:3128"))
+        self.assertEqual((task.url, task.credentials), ("https://example.com/b?key=1", "joe:pass"))
 
     def test_the_command_line_is_stronger(self) -> None:
         ini = self.ini("[task http://example.com/a]\ngrace = 300\ntimeout = 7\n")

@@ -115,7 +115,7 @@ class UnknownTests(LoadingTestCase):
 
     def test_letter_case(self) -> None:
         """Options may be in any letter case, sections may not."""
-        self.assertEqual(self.load("[main]\nInterval = 5\n").interval, 5)
+        self.assertEqual(self.load("[main]\nInterval = 5\n").usual.interval, 5)
         self.assertEqual(self.problem("[Main]\nx = 5\n"), "1: [Main]: unknown section; did you mean [main]?")
         self.assertEqual(
             self.problem("[Task http://h/]\n"),
@@ -140,9 +140,11 @@ class UnknownTests(LoadingTestCase):
 
 class ValueTests(LoadingTestCase):
     def main(self, option: str, value: str) -> object:
-        name = {"error_interval": None, "grace": None, "failures": None}.get(option, option)
         settings = self.load(f"[main]\n{option} = {value}\n[urls]\nprod = http://h/\n")
-        return getattr(settings, option) if name else getattr(settings.tasks[0], option)
+        if not hasattr(settings.usual, option):
+            return getattr(settings, option)
+        self.assertEqual(getattr(settings.usual, option), getattr(settings.tasks[0], option))
+        return getattr(settings.usual, option)
 
     def words(self, option: str, value: str) -> str:
         return self.problem(f"[main]\n{option} = {value}\n").removeprefix(f"2: [main] {option}: ")
@@ -208,7 +210,7 @@ class ValueTests(LoadingTestCase):
             "2: [main] interval: must be on one line; indented lines below an option belong to its value",
         )
         self.assertEqual(self.load("[main]\ngreeting = a\n\n  b\n").greeting, "a\nb")
-        self.assertEqual(self.load("[main]\ninterval =\n  60\n").interval, 60)
+        self.assertEqual(self.load("[main]\ninterval =\n  60\n").usual.interval, 60)
 
     def test_control_character(self) -> None:
         self.assertEqual(self.words("proxy", "http://\x1b[31m/"), "holds a control character")
@@ -383,7 +385,7 @@ class OriginalTests(LoadingTestCase):
         settings = self.load(ORIGINAL)
         self.assertEqual(settings.warnings, ())
         self.assertEqual(settings.greeting, "Py Pinger is up: 100% ready")
-        self.assertEqual((settings.interval, settings.tasks[0].error_interval), (60, 480))
+        self.assertEqual((settings.usual.interval, settings.tasks[0].error_interval), (60, 480))
         self.assertEqual(
             [task.url for task in settings.tasks],
             [

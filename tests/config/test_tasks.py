@@ -105,7 +105,7 @@ class SectionTests(LoadingTestCase):
                 token_auth=False,
             ),
         )
-        self.assertEqual(settings.interval, 60)
+        self.assertEqual(settings.usual.interval, 60)
 
     def test_own_tasks(self) -> None:
         """A section for a URL of no list is a task, after the listed ones, in the order of the file."""
