@@ -2,7 +2,7 @@
 What every request must pass before it is routed, and what every answer carries (contract, section 7).
 
 Refused here: other methods than GET and HEAD, requests with a body, ``Host`` names that are not served, and targets
-that are no plain path. How long a client may take is left to :mod:`pypinger.web.server`.
+that are neither a path nor a whole URL. How long a client may take is left to :mod:`pypinger.web.server`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ PLAIN_TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
 
 METHODS = (b"GET", b"HEAD")
 
+_ABSOLUTE = re.compile(rb"https?://(?P<host>[^/?#]*)(?P<rest>[/?].*)?", re.IGNORECASE)
 _HOST = re.compile(rb"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::[0-9]*)?")
 
 
@@ -60,6 +61,12 @@ class Door(Resource):
         if has_body(request):
             return refuse(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         host = _host(request)
+        absolute = _ABSOLUTE.fullmatch(request.uri)
+        if host is not None and absolute is not None:
+            # As proxies are asked. Then it is the target that names the host (RFC 9112, 3.2.2).
+            host = _name(absolute["host"])
+            request.uri = b"/" + (absolute["rest"] or b"").removeprefix(b"/")
+            request.path = request.uri.partition(b"?")[0]
         if host is None:
             return refuse(request, HTTPStatus.BAD_REQUEST)
         if self._hosts and host not in self._hosts:
@@ -97,7 +104,11 @@ def _host(request: Request) -> str | None:
     values = request.requestHeaders.getRawHeaders(b"Host", ())
     if not values and request.clientproto == b"HTTP/1.0":
         return ""
-    match = _HOST.fullmatch(values[0]) if len(values) == 1 else None
+    return _name(values[0]) if len(values) == 1 else None
+
+
+def _name(host: bytes) -> str | None:
+    match = _HOST.fullmatch(host)
     return None if match is None else _normal(match["name"].decode("ascii"))
 
 

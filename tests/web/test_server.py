@@ -173,7 +173,9 @@ class RefusalTests(MemoryTestCase):
             (b"GET /task/" + b"a" * 32_000, 404),
             (b"GET //healthz", 404),
             (b"GET //evil.example.org/%2e%2e", 404),
-            (b"GET http://evil.example.org/", 400),
+            (b"GET http:/localhost/", 400),
+            (b"GET ftp://localhost/", 400),
+            (b"GET http://localhost#", 400),
             (b"GET healthz", 400),
             (b"GET *", 400),
             (b"GET /\x80", 400),
@@ -188,6 +190,39 @@ class RefusalTests(MemoryTestCase):
             self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % code), (target[:50], answer[:50]))
             self.assertNotIn(b"ocation:", answer)
             self.assertIn(b"Referrer-Policy: no-referrer", answer)
+
+    def test_absolute_targets(self) -> None:
+        """RFC 9112, 3.2.2: a whole URL is a target too, and its host counts, not the header's."""
+        self.connect(hosts=["pinger.example"])
+        for target, host, code in (
+            (b"http://pinger.example/healthz", b"pinger.example", 200),
+            (b"HTTPS://Pinger.Example:8443/healthz?x=//", b"other.example", 200),
+            (b"http://pinger.example", b"pinger.example", 200),
+            (b"http://pinger.example?q=http://x/", b"pinger.example", 200),
+            (b"http://pinger.example/task/http://host/task", b"pinger.example", 404),
+            (b"http://pinger.example//healthz", b"pinger.example", 404),
+            (b"http://other.example/healthz", b"pinger.example", 421),
+            (b"http://user@pinger.example/healthz", b"pinger.example", 400),
+            (b"http:///healthz", b"pinger.example", 400),
+            (b"http://pinger.example/healthz", b"pinger.example\r\nHost: pinger.example", 400),
+        ):
+            answer = self.send(b"GET " + target + b" HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+            self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % code), (target, answer[:50]))
+            self.assertNotIn(b"ocation:", answer)
+
+    def test_an_absolute_target_is_answered_as_its_path(self) -> None:
+        url = entry().task.url.encode()
+        answers = [
+            self.send(b"GET " + place + b"/task/" + url + b"?x=1&y HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n")
+            for place in (b"", b"http://h")
+        ]
+        self.assertEqual(answers[0], answers[1])
+        answers = [
+            self.send(b"GET " + place + b"/task/" + url + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+            for place in (b"", b"http://h")
+        ]
+        self.assertIn(b'"url":"' + url + b'"', answers[1])
+        self.assertEqual(answers[0], answers[1])
 
     def test_host_header(self) -> None:
         for head, code in (
