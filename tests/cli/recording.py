@@ -170,5 +170,8 @@ class Life(World):
         Deferred.fromCoroutine(self.store.close()).addCallback(over.append)
         while not over:
             self.reactor.listen()
+        for watch in self.monitor._watches.values():
+            # A check that was under way ends when the garbage collector finds it, and must arm nothing then.
+            watch.gone, watch.timer = True, None
         for call in self.reactor.getDelayedCalls():
             call.cancel()
