@@ -111,10 +111,10 @@ class Account:
         """Each is known to be delivered, but for reminders in whose place a later alert came."""
         received = {(alert, receipt.channel) for receipt in self._receipts() if receipt.taken for alert in receipt.ids}
         for (channel, task), rows in self.by_task.items():
-            for row, later in zip(rows, [*rows[1:], None], strict=True):
-                if row.outcome == "replaced" and later is not None:
-                    if (row.event, later.event) != ("reminder", "reminder"):
-                        self._say(f"{row} was replaced by {later}")
+            for place, row in enumerate(rows, 1):
+                if row.outcome == "replaced":
+                    if row.event != "reminder" or all(later.event != "reminder" for later in rows[place:]):
+                        self._say(f"{row} was replaced by none of {rows[place:]}")
                 elif row.outcome != "sent":
                     self._say(f"{row} of {task or 'the daemon'} is not delivered to {channel}")
                 elif (row.alert, channel) not in received:
