@@ -10,13 +10,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.tcp import Client, Connector
 from twisted.trial.unittest import TestCase
 
-from pypinger.domain.model import Answer
+from pypinger.domain.model import Answer, NoAnswer
 from pypinger.http.connect import Opening
 from pypinger.http.connection import Connection
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.http.message import ResponseReader
 from tests.http.faults import REPORT, answer, bare
-from tests.http.faultserver import CLOSE, FaultServer, Script
+from tests.http.faultserver import CLOSE, RESET, STALL, FaultServer, Script
 from tests.http.test_faults import task
 from tests.http.test_tls import CA, GOOD, Server
 
@@ -27,7 +27,9 @@ OURS = (Connection, ResponseReader, Opening, Client, Connector)
 class Garbage(TestCase):
     """Over real sockets."""
 
-    async def left_by(self, script: Script, context: Any = None, **more: Any) -> set[str]:
+    async def left_by(
+        self, script: Script, context: Any = None, wanted: type[Answer | NoAnswer] = Answer, **more: Any
+    ) -> set[str]:
         """The names of those of :data:`OURS` that only the garbage collector finds after a check."""
         server = FaultServer(script)
         self.addCleanup(server.listen(context).stopListening)
@@ -48,7 +50,7 @@ class Garbage(TestCase):
         finally:
             gc.set_debug(0)
             gc.garbage.clear()
-        self.assertIsInstance(found, Answer)
+        self.assertIsInstance(found, wanted)
         return garbage
 
     async def test_closed_by_the_server(self) -> None:
@@ -63,3 +65,13 @@ class Garbage(TestCase):
         CA.cert_pem.write_to_path(ca_file)
         script = (answer(REPORT, b"Connection: close"), CLOSE)
         self.assertEqual(set(), await self.left_by(script, Server(GOOD), ca_file=ca_file))
+
+    async def test_too_slow(self) -> None:
+        self.assertEqual(set(), await self.left_by((STALL,), wanted=NoAnswer, timeout=0.02))
+
+    async def test_broken(self) -> None:
+        for script in ((b"nonsense",), (RESET,), (bare(), RESET)):
+            self.assertEqual(set(), await self.left_by(script, wanted=NoAnswer))
+
+    async def test_not_trusted(self) -> None:
+        self.assertEqual(set(), await self.left_by((answer(), CLOSE), Server(GOOD), NoAnswer))
