@@ -27,12 +27,15 @@ class _Prompt:
         """Send, and leave what does not go out at once, and all that follows it, to the reactor."""
         tcp = self._tcp
         if tcp.connected and not self._lagging:
-            sent = tcp.writeSomeData(data)
+            try:
+                sent = tcp.socket.send(data)
+            except OSError:
+                # It takes nothing now, or it is lost: the reactor will find out which.
+                sent = 0
             if sent == len(data):
                 return
             self._lagging = True
-            if isinstance(sent, int):
-                data = data[sent:]
+            data = data[sent:]
         tcp.write(data)
 
     def __getattr__(self, name: str) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITransport
@@ -53,6 +56,19 @@ class Prompt(TestCase):
             transport.write(data)
         transport.loseConnection()
         self.assertTrue(await sink.over == b"small" + LARGE + b"small again" + LARGE)
+
+    async def test_full(self) -> None:
+        """A socket that takes nothing gets it later."""
+        sink, client = await self.connect()
+        transport: Any = client.transport
+        filled = 0
+        with suppress(BlockingIOError):
+            while True:
+                filled += transport.socket.send(b"x" * 65_536)
+        prompted = prompt(transport)
+        prompted.write(b"later")
+        prompted.loseConnection()
+        self.assertTrue(await sink.over == b"x" * filled + b"later")
 
     async def test_lost(self) -> None:
         """To write to a lost connection is as harmless as with the transport below."""
