@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import contextlib
 from typing import Any
 
 from twisted.internet import reactor
@@ -62,7 +62,7 @@ class Prompt(TestCase):
         sink, client = await self.connect()
         transport: Any = client.transport
         filled = 0
-        with suppress(BlockingIOError):
+        with contextlib.suppress(BlockingIOError):
             while True:
                 filled += transport.socket.send(b"x" * 65_536)
         prompted = prompt(transport)
