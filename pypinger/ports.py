@@ -280,6 +280,20 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     state: TaskState
 
 
+class LastAnswer(msgspec.Struct, frozen=True, gc=False):
+    """
+    What a task's endpoint answered last, as it came: it may hold secrets.
+
+    :ivar at: when.
+    :ivar body: the beginning of its body, decoded as HTTP says.
+    :ivar cut: whether there was more of it.
+    """
+
+    at: Instant
+    body: bytes
+    cut: bool
+
+
 class DaemonState(msgspec.Struct, frozen=True):
     """
     Where Py Pinger itself stands (contract, section 7).
@@ -316,6 +330,9 @@ class Board(Protocol):
 
     def by_url(self, url: str) -> Entry | None:
         """The task with exactly this URL (which has no userinfo)."""
+
+    def last_answer(self, task_id: str) -> LastAnswer | None:
+        """The latest answer to a check of the task; None while there was none since the start."""
 
     def daemon(self) -> DaemonState:
         """Where Py Pinger itself stands now."""

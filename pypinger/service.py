@@ -121,7 +121,13 @@ class Pinger(MultiService):
         )
         web = settings.web
         self._site = site(
-            self.board, now, hosts=web.hosts, public_url=web.public_url, reactor=reactor, history=self.store
+            self.board,
+            now,
+            history=self.store,
+            secrets=self._secrets,
+            hosts=web.hosts,
+            public_url=web.public_url,
+            reactor=reactor,
         )
         self._pages = self._listen(web.endpoint)
         self._pages.setServiceParent(self)
@@ -284,6 +290,7 @@ class Pinger(MultiService):
             self.board,
             self._now,
             history=self.store,
+            secrets=self._secrets,
             hosts=web.hosts,
             public_url=web.public_url,
             reactor=self._reactor,

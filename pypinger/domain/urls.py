@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from ipaddress import IPv6Address
 from typing import NamedTuple
@@ -255,18 +256,34 @@ class Secrets:
 
     def scrub(self, text: str) -> str:
         """`text` without any secret; the very same object when there was none in it."""
+        return masked(text, self._found(text)) if self._by_prefix else text
+
+    def places(self, text: str, *, cut: bool = False) -> list[tuple[int, int]]:
+        """
+        Where secrets are in `text`: start and end of each, by start.
+
+        :param cut: whether more followed, so that what stands at the end may be the beginning of a secret, and counts.
+        """
         if not self._by_prefix:
-            return text
-        pieces: list[str] = []
-        end = 0
-        for start, stop in self._found(text):
-            if start >= end:
-                pieces += text[end:start], MASK
-            end = max(end, stop)
-        if not pieces:
-            return text
-        pieces.append(text[end:])
-        return "".join(pieces)
+            return []
+        found = list(self._found(text))
+        if cut and (start := self._unfinished(text)) < len(text):
+            found.append((start, len(text)))
+        return sorted(found)
+
+    def _unfinished(self, text: str) -> int:
+        """Where the longest end of `text` starts that some secret begins with; its length if there is none."""
+        size, prefixes = self._prefix_length, sorted(self._by_prefix)
+        longest = max(len(forms[0]) for forms in self._by_prefix.values())
+        for start in range(max(0, len(text) - longest + 1), len(text)):
+            end = text[start:]
+            forms: Sequence[str] = self._by_prefix.get(end[:size], ())
+            if len(end) < size:
+                at = bisect_left(prefixes, end)
+                forms = prefixes[at : at + 1]
+            if any(form.startswith(end) for form in forms):
+                return start
+        return len(text)
 
     def _found(self, text: str) -> Iterator[tuple[int, int]]:
         """Where secrets are, by start; of those with the same start the longest."""
@@ -277,6 +294,24 @@ class Secrets:
                 if text.startswith(form, start):
                     yield start, start + len(form)
                     break
+
+
+def masked(text: str, places: Iterable[tuple[int, int]]) -> str:
+    """
+    `text` with :data:`MASK` in these places; the very same object when there are none.
+
+    :param places: start and end of each, by start. Those that overlap are masked as one.
+    """
+    pieces: list[str] = []
+    end = 0
+    for start, stop in places:
+        if start >= end:
+            pieces += text[end:start], MASK
+        end = max(end, stop)
+    if not pieces:
+        return text
+    pieces.append(text[end:])
+    return "".join(pieces)
 
 
 def _forms(secret: str) -> set[str]:

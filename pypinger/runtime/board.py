@@ -12,7 +12,10 @@ from typing import TypeAlias
 
 from pypinger.domain.model import Instant, Status, Task, TaskState
 from pypinger.domain.times import span
-from pypinger.ports import DaemonState, Entry, WallClock
+from pypinger.ports import DaemonState, Entry, LastAnswer, WallClock
+
+#: How many bytes of a task's latest answer are kept.
+KEPT = 4096
 
 #: Says what is wrong with a part of Py Pinger, or None while all is well.
 Source: TypeAlias = Callable[[], str | None]
@@ -36,6 +39,7 @@ class Board:
         self.blind: Instant | None = None
         self._entries: dict[str, Entry] = {}
         self._ids: dict[str, str] = {}
+        self._answers: dict[str, LastAnswer] = {}
         self._unchecked: set[str] = set()
         self._lastrun = self.started
         self._frequency = 1.0
@@ -55,6 +59,7 @@ class Board:
             self._entries[task.id] = entry if entry.task == task else Entry(task, entry.state)
         self._ids = {task.url: task.id for task in tasks}
         self._unchecked &= self._entries.keys()
+        self._answers = {id_: answer for id_, answer in self._answers.items() if id_ in self._entries}
         shortest = min(tasks, key=lambda task: task.interval, default=None)
         self._frequency = 1.0 if shortest is None else max(1.0, (2 * shortest.interval + shortest.timeout) / 60)
 
@@ -68,10 +73,16 @@ class Board:
         for changed in tuple(self._watchers.values()):
             changed(entry)
 
-    def checked(self, task: Task, at: Instant) -> None:
-        """A check of `task` was completed."""
+    def checked(self, task: Task, at: Instant, body: bytes | None) -> None:
+        """
+        A check of `task` was completed.
+
+        :param body: of the answer; None if there was none, and then that of the latest answer stays.
+        """
         self._unchecked.discard(task.id)
         self._lastrun = at
+        if body is not None:
+            self._answers[task.id] = LastAnswer(at, body[:KEPT], len(body) > KEPT)
 
     def entries(self) -> Sequence[Entry]:
         """See :meth:`pypinger.ports.Board.entries`."""
@@ -85,6 +96,10 @@ class Board:
         """See :meth:`pypinger.ports.Board.by_url`."""
         task_id = self._ids.get(url)
         return None if task_id is None else self._entries[task_id]
+
+    def last_answer(self, task_id: str) -> LastAnswer | None:
+        """See :meth:`pypinger.ports.Board.last_answer`."""
+        return self._answers.get(task_id)
 
     def daemon(self) -> DaemonState:
         """See :meth:`pypinger.ports.Board.daemon`."""

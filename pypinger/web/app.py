@@ -22,6 +22,7 @@ from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from pypinger.domain.model import Status
+from pypinger.domain.urls import Secrets
 from pypinger.ports import Board, Entry, History, StoreError, WallClock
 from pypinger.web import api, assets, badge, detail, feed, pages, view
 from pypinger.web.archive import Archive
@@ -55,6 +56,7 @@ class Routes:
 
     :param board: where everything stands.
     :param history: what was kept of the past; without it the pages show the present alone.
+    :param secrets: what must not be shown of what endpoints answer.
     :param root: the path of the overview as browsers see it, for links from paths of unknown depth; ends with a slash.
     :param home: the overview's whole address where it is known, else its path; ends with a slash.
     :param stream: tells of changes.
@@ -71,6 +73,7 @@ class Routes:
         now: WallClock,
         *,
         history: History | None,
+        secrets: Secrets,
         root: str,
         home: str,
         stream: EventStream,
@@ -84,6 +87,7 @@ class Routes:
         self._assets = assets.load()
         self._links = {name: asset.path for name, asset in self._assets.items()}
         self._history = history
+        self._secrets = secrets
         self._home = home
         self._stream = stream
         self._listing = Listing(board, self._turns)
@@ -138,7 +142,9 @@ class Routes:
             return renewable(request, JSON, api.one_task(self._listing.row(entry)))
         now, root = self._now(), self._root_from(request)
         past = await detail.remembered(self._history, entry, now)
-        return renewable(request, HTML, await detail.task_page(request, entry, past, now, root, self._links))
+        said = self._board.last_answer(entry.task.id)
+        page = await detail.task_page(request, entry, said, past, now, root, self._links, self._secrets)
+        return renewable(request, HTML, page)
 
     @app.route("/healthz")
     def healthz(self, request: Request) -> bytes:
@@ -258,6 +264,7 @@ def site(
     now: WallClock,
     *,
     history: History | None = None,
+    secrets: Secrets | None = None,
     hosts: Iterable[str] = (),
     public_url: str = "",
     reactor: IReactorTime,
@@ -266,12 +273,22 @@ def site(
     The web server, to be given to an endpoint.
 
     :param history: what was kept; None if nothing is.
+    :param secrets: what must not be shown of what endpoints answer; it may change while the server runs.
     :param hosts: the ``Host`` names served; empty for any.
     :param public_url: where people reach the pages; its path goes into links.
     :param reactor: for limits of time, and to yield to while long pages are made.
     """
     stream = EventStream(board, reactor)
-    made = resource(board, now, history=history, hosts=hosts, public_url=public_url, stream=stream, reactor=reactor)
+    made = resource(
+        board,
+        now,
+        history=history,
+        secrets=secrets,
+        hosts=hosts,
+        public_url=public_url,
+        stream=stream,
+        reactor=reactor,
+    )
     return Site(made, reactor, stream.close)
 
 
@@ -280,6 +297,7 @@ def resource(
     now: WallClock,
     *,
     history: History | None = None,
+    secrets: Secrets | None = None,
     hosts: Iterable[str] = (),
     public_url: str = "",
     stream: EventStream | None = None,
@@ -291,6 +309,7 @@ def resource(
         board,
         now,
         history=history,
+        secrets=secrets or Secrets(),
         root=root,
         home=f"{public_url.rstrip('/')}/",
         stream=EventStream(board, reactor) if stream is None else stream,

@@ -6,7 +6,6 @@ What the history tells comes from :func:`remembered`; without a history the page
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -15,13 +14,15 @@ from twisted.web.iweb import IRequest
 from twisted.web.template import Tag, tags
 
 from pypinger.domain.model import Instant, Invalid, Kind, NoAnswer, Outcome, Report, Reported, Seconds
-from pypinger.domain.times import MINUTE, clock, iso, number, span
-from pypinger.ports import Day, Entry, Gap, History, PastDelivery, PastIncident, Run, StoreError
+from pypinger.domain.times import clock, number, span
+from pypinger.domain.urls import Secrets
+from pypinger.ports import Day, Entry, Gap, History, LastAnswer, PastDelivery, PastIncident, Run, StoreError
+from pypinger.web.answered import last_answer
 from pypinger.web.api import NO_VERDICT, reason_of
 from pypinger.web.frame import brand, card, facts, foot, moment, page, picture, since, top, unknown
 from pypinger.web.pictures import calendar, sparkline
 from pypinger.web.timeline import timeline
-from pypinger.web.words import LOOKS, NAMES, count, daily, every, percent, shown, shown_lines
+from pypinger.web.words import LOOKS, NAMES, count, daily, every, percent, shown
 
 #: How much of each part of the history is shown.
 RUNS = 15
@@ -71,13 +72,22 @@ async def remembered(history: History | None, entry: Entry, now: Instant) -> Pas
 
 
 async def task_page(
-    request: IRequest, entry: Entry, past: Past | None, now: Instant, root: str, static: Mapping[str, str]
+    request: IRequest,
+    entry: Entry,
+    answer: LastAnswer | None,
+    past: Past | None,
+    now: Instant,
+    root: str,
+    static: Mapping[str, str],
+    secrets: Secrets,
 ) -> bytes:
     """
     The page of one task.
 
+    :param answer: what its endpoint answered last.
     :param past: what the history tells of it.
     :param root: what leads from this page to the overview: ``../`` or a path.
+    :param secrets: which must not be seen in `answer`; all else has none.
     """
     task, state = entry.task, entry.state
     verdict = state.verdict or NO_VERDICT
@@ -105,7 +115,7 @@ async def task_page(
             tags.div(_schedule(entry, now), _checks(entry, now), class_="columns"),
             *_incidents(entry, past, now),
             *_reports(entry, past, now),
-            *_raw(state.report),
+            *last_answer(answer, state.report, () if past is None else past.runs, secrets, now),
             id="main",
             **{"data-task": task.id},
         ),
@@ -317,36 +327,6 @@ def _found(run: Run, now: Instant) -> str:
             return shown(f"HTTP {finding.code}, not a valid report: {finding.problem}")
         case NoAnswer():
             return shown(f"no answer: {finding.words}")
-
-
-def _raw(report: Report | None) -> list[Tag]:
-    """The last valid report as it was understood, as JSON."""
-    if report is None:
-        return []
-    members: dict[str, object] = {
-        "status": "ok" if report.ok else "error",
-        "lastrun": iso(report.lastrun),
-        "frequency": report.frequency,
-    }
-    members |= {name: value for name in ("reason", "process", "server") if (value := getattr(report, name)) is not None}
-    if report.sleep:
-        members["sleep"] = [
-            {
-                "start": f"{each.start // 3600:02}:{each.start // 60 % 60:02}:{each.start % 60:02}",
-                "duration": each.duration / MINUTE,
-            }
-            for each in report.sleep
-        ]
-    text = shown_lines(json.dumps(members, ensure_ascii=False, indent=2))
-    words = "As it was understood; members that Py Pinger does not know are left out, and so are secrets."
-    return [
-        card(
-            "Last valid report",
-            # What scrolls must be reachable by the keyboard, and so it needs a name.
-            tags.pre(tags.code(text), tabindex="0", role="region", **{"aria-label": "The report as JSON"}),
-            tags.p(words, class_="quiet"),
-        )
-    ]
 
 
 def _windows(report: Report | None) -> Tag | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from msgspec.structs import replace
 from twisted.trial.unittest import SkipTest
 
 from pypinger.domain.model import Fault, Incident, Invalid, Kind, NoAnswer, Report, Reported, Status, TaskState
-from pypinger.ports import Entry
+from pypinger.ports import Entry, LastAnswer
 from pypinger.web import detail
 from tests.browser.chromium import BrowserTestCase, Page, expect
 from tests.browser.fleet import crowd, fleet, judged, report
@@ -289,6 +290,11 @@ class AttackTests(BrowserTestCase):
 
         entries = attacks()
         home = self.serve(entries)
+        for number, made in enumerate(entries):
+            text = ATTACKS[number // 3]
+            # Whole and cut in half, as a member that nobody knows and as a page of HTML.
+            sent = text if number % 3 == 2 else json.dumps({"status": "ok", text: {"x": text}}, ensure_ascii=False)
+            self.board.answers[made.task.id] = LastAnswer(self.started, sent.encode(), number % 3 == 1)
         from pypinger.web import detail
 
         history = FakeHistory(self.started, words=ATTACKS[0] + ATTACKS[1])
@@ -310,6 +316,10 @@ class AttackTests(BrowserTestCase):
             expect(page.locator("#pager")).to_have_count(0)
             self._assert_harmless(page)
             for made in entries[::3]:
+                page.goto(f"{home}task/{made.task.id}")
+                self.assertIn('"status": "ok"', page.locator("pre").inner_text())
+                self._assert_harmless(page)
+            for made in entries[1::3] + entries[2::3]:
                 page.goto(f"{home}task/{made.task.id}")
                 self._assert_harmless(page)
             self.assertEqual([url for url in requested if not url.startswith(home)], [])

@@ -209,6 +209,15 @@ class SecretsTests(SynchronousTestCase):
             self.assertEqual(Secrets({secret}).scrub(f"<{form}>"), "<***>", form)
         self.assertEqual(Secrets({"a%2Fb"}).scrub("a/b"), MASK)
 
+    def test_places(self) -> None:
+        secrets = Secrets({"hunter2", "other-secret"})
+        self.assertEqual(secrets.places("x hunter2 other"), [(2, 9)])
+        for text, place in (("x hunter2 other", (10, 15)), ("hunter2 h", (8, 9)), ("x other-secre", (2, 13))):
+            self.assertIn(place, secrets.places(text, cut=True))
+        self.assertEqual(secrets.places("x hunter2 x", cut=True), [(2, 9)])
+        self.assertEqual(secrets.places("hunter1", cut=True), [])
+        self.assertEqual(Secrets().places("hunter2", cut=True), [])
+
     def test_longest_first(self) -> None:
         self.assertEqual(Secrets({"abc", "abcdef"}).scrub("xabcdefx abcx"), "x***x ***x")
 

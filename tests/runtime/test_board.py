@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Status, TaskState
-from pypinger.runtime.board import Board
+from pypinger.ports import LastAnswer
+from pypinger.runtime.board import KEPT, Board
 from tests.runtime.fakes import NOON, World, make_task
 
 
@@ -29,17 +30,39 @@ class BoardTests(SynchronousTestCase):
 
     def test_ready_once_every_task_was_checked(self) -> None:
         self.assertFalse(self.board.daemon().ready)
-        self.board.checked(self.tasks[0], NOON + 1)
+        self.board.checked(self.tasks[0], NOON + 1, None)
         self.assertFalse(self.board.daemon().ready)
         self.assertIn("1 still to be checked", self.board.daemon().explanation)
-        self.board.checked(self.tasks[1], NOON + 2)
+        self.board.checked(self.tasks[1], NOON + 2, None)
         self.assertTrue(self.board.daemon().ready)
+
+    def test_latest_answer(self) -> None:
+        task, other = self.tasks
+        self.assertIsNone(self.board.last_answer("a"))
+        self.board.checked(task, NOON + 1, b"{}")
+        self.board.checked(other, NOON + 1, b"x" * KEPT)
+        # A check without an answer, a state and a reload leave it as it is.
+        self.board.checked(task, NOON + 2, None)
+        self.board.show(task, TaskState())
+        self.board.update(self.tasks)
+        self.assertEqual(self.board.last_answer("a"), LastAnswer(NOON + 1, b"{}", False))
+        self.assertEqual(self.board.last_answer("b"), LastAnswer(NOON + 1, b"x" * KEPT, False))
+        self.board.checked(task, NOON + 3, b"y" * (KEPT + 1))
+        self.assertEqual(self.board.last_answer("a"), LastAnswer(NOON + 3, b"y" * KEPT, True))
+
+    def test_answers_of_tasks_that_are_gone_are_forgotten(self) -> None:
+        for task in self.tasks:
+            self.board.checked(task, NOON + 1, b"{}")
+        self.board.update(self.tasks[1:])
+        self.assertIsNotNone(self.board.last_answer("b"))
+        self.board.update(self.tasks)
+        self.assertIsNone(self.board.last_answer("a"))
 
     def test_its_own_report(self) -> None:
         daemon = self.board.daemon()
         self.assertEqual((daemon.started, daemon.lastrun, daemon.status), (NOON, NOON, Status.OK))
         self.assertAlmostEqual(daemon.frequency, 140 / 60)
-        self.board.checked(self.tasks[0], NOON + 5)
+        self.board.checked(self.tasks[0], NOON + 5, None)
         self.assertEqual(self.board.daemon().lastrun, NOON + 5)
 
     def test_frequency_is_at_least_a_minute(self) -> None:
@@ -58,7 +81,7 @@ class BoardTests(SynchronousTestCase):
         self.world.clock.advance(120)
         board = Board([make_task()], self.world.now)
         self.world.clock.advance(120)
-        board.checked(make_task(), NOON)
+        board.checked(make_task(), NOON, None)
         self.assertEqual(board.daemon().explanation, "watching 1 task; running for 2 min")
 
     def test_watchers_are_told_until_they_stop(self) -> None:

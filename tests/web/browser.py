@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl
 from twisted.internet.defer import Deferred
 from twisted.web.test.requesthelper import DummyRequest
 
-from pypinger.ports import DaemonState, Entry
+from pypinger.domain.urls import Secrets
+from pypinger.ports import DaemonState, Entry, LastAnswer
 from pypinger.web import assets, detail, pages, view
 from pypinger.web.detail import Past
 from pypinger.web.figures import Figures
@@ -93,9 +94,13 @@ def overview(
     return result(Deferred.fromCoroutine(made))
 
 
-def task_page(entry: Entry, now: float = NOW, past: Past | None = None) -> bytes:
+def task_page(
+    entry: Entry, now: float = NOW, past: Past | None = None, answer: LastAnswer | None = None, *secrets: str
+) -> bytes:
     """The page of one task."""
-    return result(Deferred.fromCoroutine(detail.task_page(DummyRequest([b""]), entry, past, now, "../", LINKS)))
+    request = DummyRequest([b""])
+    made = detail.task_page(request, entry, answer, past, now, "../", LINKS, Secrets(secrets))
+    return result(Deferred.fromCoroutine(made))
 
 
 def result(deferred: Deferred[bytes]) -> bytes:

@@ -15,18 +15,23 @@ from pypinger.domain.model import (
     Window,
 )
 from pypinger.domain.urls import label, task_id
-from pypinger.ports import DaemonState, Entry
+from pypinger.ports import DaemonState, Entry, LastAnswer
 
 #: 2026-11-22 22:28:34 UTC
 NOW = 1_795_386_514.0
 
 
 class FakeBoard:
-    """Implements :class:`pypinger.ports.Board`."""
+    """
+    Implements :class:`pypinger.ports.Board`.
+
+    :ivar answers: task id -> what its endpoint answered last.
+    """
 
     def __init__(self, entries: Iterable[Entry] = (), daemon: DaemonState | None = None) -> None:
         self.set(entries)
         self.state = daemon or daemon_state()
+        self.answers: dict[str, LastAnswer] = {}
         self._watchers: list[Callable[[Entry], None]] = []
 
     def set(self, entries: Iterable[Entry]) -> None:
@@ -40,6 +45,9 @@ class FakeBoard:
 
     def by_url(self, url: str) -> Entry | None:
         return next((entry for entry in self._entries if entry.task.url == url), None)
+
+    def last_answer(self, task_id: str) -> LastAnswer | None:
+        return self.answers.get(task_id)
 
     def daemon(self) -> DaemonState:
         return self.state

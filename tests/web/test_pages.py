@@ -1,3 +1,4 @@
+import json
 import re
 from math import inf, nan
 
@@ -9,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Incident, Kind, Report, Status, Task, TaskState, Verdict, Window
-from pypinger.ports import Day, Entry, Gap
+from pypinger.ports import Day, Entry, Gap, LastAnswer
 from pypinger.web import detail, pictures, timeline, words
 from pypinger.web.figures import Figures
 from pypinger.web.rendered import SHARE, Rendered, in_slices, turns
@@ -530,9 +531,12 @@ class HostileTextTests(SynchronousTestCase):
         self._assert_sound(overview(entries, daemon, query=f"q={query}&{grouping}"), None, _OVERVIEW)
 
     @settings(deadline=None, max_examples=50)
-    @given(_entries(), _HOSTILE)
-    def test_task_page(self, entry: Entry, words_: str) -> None:
+    @given(_entries(), _HOSTILE, st.booleans())
+    def test_task_page(self, entry: Entry, words_: str, cut: bool) -> None:
         self._assert_sound(task_page(entry), 0, _TASK)
+        for sent in (words_, json.dumps({words_: [words_]}), json.dumps({words_: [words_]}, ensure_ascii=False)):
+            answer = LastAnswer(NOW, sent.encode("utf-8", "surrogatepass"), cut)
+            self._assert_sound(task_page(entry, answer=answer), 0, _TASK)
         self._assert_sound(task_page(entry, past=past(FakeHistory(NOW, words=words_), entry)), 0, _TASK)
 
     def _assert_sound(self, html: bytes, rows: int | None, elements: str) -> None:
