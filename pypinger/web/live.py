@@ -10,10 +10,18 @@ told to load everything anew, so that nothing needs to be kept for anyone.
 
 One that takes nothing while little is written does not fill a buffer. The limits of time in :mod:`pypinger.web.server`
 stay on during a stream; they are renewed only while the kernel has got rid of all that was written.
+
+Note [What changed]
+~~~~~~~~~~~~~~~~~~~
+An explanation that tells how long ago something was reads otherwise after each check, for each of thousands of tasks.
+If every page were fetched anew for that at once, or for none of it, either the server would have no rest or a page
+would tell of an HTTP 503 ten seconds late. So each change says how much it is (:data:`CHANGES`): pages show at once
+what is new, within a budget, and leave to their next look what has only grown older.
 """
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 import msgspec
@@ -41,6 +49,10 @@ TICK: Seconds = 0.8
 #: Of more tasks than these it is only said that there were so many.
 MANY = 100
 
+#: How a task may have changed, the least first: only ages and counts; its report; the words of its explanation beyond
+#: times; its kind. See Note [What changed].
+CHANGES = ("time", "report", "words", "kind")
+
 #: Seconds after which silence is broken, so that proxies do not take the stream for dead.
 SILENCE: Seconds = 15.0
 
@@ -50,12 +62,18 @@ LATER = 30
 
 _HEARTBEAT = b":\n\n"
 
+# Times of day, with or without date, and lengths of time, as pypinger.domain.times writes them.
+_TIMES = re.compile(
+    r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} )?[0-9]{2}:[0-9]{2}(?::[0-9]{2})?|(?:[0-9.]+ (?:s|min|h|d)\b ?)+(?:ago|from now)?"
+)
+
 
 class Change(msgspec.Struct, frozen=True):
     """
     The data of ``task``: where a task stands now.
 
     :ivar was: the status that was told last, so that a page which does not show the task knows whether it counts.
+    :ivar changed: the most of :data:`CHANGES` that happened to it since then.
     """
 
     id: str
@@ -63,6 +81,18 @@ class Change(msgspec.Struct, frozen=True):
     was: Status
     kind: Kind
     checked: str | None
+    changed: str
+
+
+class Many(msgspec.Struct, frozen=True):
+    """
+    The data of ``many``: how many changed, or how many there are for one that comes back.
+
+    :ivar changed: the most of :data:`CHANGES` that may have happened to one of them.
+    """
+
+    count: int
+    changed: str = CHANGES[-1]
 
 
 @implementer(IPushProducer)
@@ -118,8 +148,8 @@ class EventStream:
         self._loop.clock = reactor
         self._number = 0
         self._states: dict[str, TaskState] = {}
-        # With the status that readers believe in.
-        self._changed: dict[str, tuple[Status, Entry]] = {}
+        # With the state that readers believe in.
+        self._changed: dict[str, tuple[TaskState, Entry]] = {}
 
     @property
     def readers(self) -> int:
@@ -148,7 +178,7 @@ class EventStream:
             greeting = b"retry: %d\n\n" % RETRY
             if request.requestHeaders.hasHeader(b"Last-Event-ID"):
                 # It was here before, and nobody knows what it missed.
-                greeting += self._message(b"many", {"count": len(self._states)})
+                greeting += self._message(b"many", Many(len(self._states)))
             reader.tell(greeting)
             await reader.gone
             reader.leave()
@@ -182,8 +212,8 @@ class EventStream:
         before, state = self._states.get(entry.task.id), entry.state
         self._states[entry.task.id] = state
         if before is None or _seen(before) != _seen(state):
-            was = Status.NEW if before is None else before.status
-            self._changed[entry.task.id] = self._changed.get(entry.task.id, (was, entry))[0], entry
+            told, _ = self._changed.get(entry.task.id, (before or TaskState(), entry))
+            self._changed[entry.task.id] = told, entry
 
     def _tick(self) -> None:
         # A loop whose function raises would stop for good.
@@ -204,21 +234,28 @@ class EventStream:
         changed, self._changed = self._changed, {}
         tasks = [entry.task for entry in self._board.entries()]
         news: list[bytes] = []
-        if tasks != self._tasks or len(changed) > MANY:
+        if tasks != self._tasks:
             # After a reload some may have come and gone of whom nothing else tells.
             self._tasks = tasks
-            news.append(self._message(b"many", {"count": len(changed)}))
+            news.append(self._message(b"many", Many(len(changed))))
         else:
-            for was, entry in changed.values():
-                state = entry.state
-                data = Change(entry.task.id, state.status, was, state.kind, iso(state.checked))
-                news.append(self._message(b"task", data))
+            news += self._told([_change(told, entry) for told, entry in changed.values()])
         daemon = self._board.daemon()
         shown = _shown_of(daemon)
         if shown != self._daemon:
             self._daemon = shown
             news.append(self._message(b"self", api.self_object(daemon)))
         return news
+
+    def _told(self, changes: list[Change]) -> list[bytes]:
+        """At most :data:`MANY` changes one by one; of more of them those that are news, if these are few."""
+        singly = changes if len(changes) <= MANY else [each for each in changes if each.changed != CHANGES[0]]
+        if len(singly) > MANY:
+            return [self._message(b"many", Many(len(changes), max((c.changed for c in changes), key=CHANGES.index)))]
+        messages = [self._message(b"task", each) for each in singly]
+        if len(singly) < len(changes):
+            messages.append(self._message(b"many", Many(len(changes) - len(singly), CHANGES[0])))
+        return messages
 
     def _message(self, event: bytes, data: object) -> bytes:
         self._number += 1
@@ -227,7 +264,22 @@ class EventStream:
 
 def _seen(state: TaskState) -> tuple[object, ...]:
     """What of a state makes a page read otherwise."""
-    return state.kind, None if state.verdict is None else state.verdict.explanation, state.incident
+    return state.kind, _explanation(state), state.incident, state.report
+
+
+def _change(told: TaskState, entry: Entry) -> Change:
+    state = entry.state
+    if state.kind is not told.kind:
+        changed = "kind"
+    elif _TIMES.sub("", _explanation(state)) != _TIMES.sub("", _explanation(told)):
+        changed = "words"
+    else:
+        changed = "time" if state.report == told.report else "report"
+    return Change(entry.task.id, state.status, told.status, state.kind, iso(state.checked), changed)
+
+
+def _explanation(state: TaskState) -> str:
+    return "" if state.verdict is None else state.verdict.explanation
 
 
 def _shown_of(daemon: DaemonState) -> tuple[object, ...]:

@@ -176,6 +176,93 @@ class LiveTests(BrowserTestCase):
         await self.browse(visit, **WIDE)
 
 
+#: Stands for EventSource, so that a test says what is heard and when the stream breaks.
+FAKE_STREAMS = """
+    window.streams = [];
+    window.EventSource = class extends EventTarget {
+        static OPEN = 1;
+        static CLOSED = 2;
+        constructor() { super(); this.readyState = 0; streams.push(this); }
+        begin() { this.readyState = 1; this.onopen(); }
+        refuse() { this.readyState = 2; this.onerror(); }
+        tell(name, data) { this.dispatchEvent(Object.assign(new Event(name), { data: JSON.stringify(data) })); }
+    };
+"""
+
+
+class BudgetTests(BrowserTestCase):
+    """How soon a change within a row is shown."""
+
+    async def test_words_of_the_same_kind(self) -> None:
+        """An explanation that says something else is there within a moment."""
+        failed = judged("Shop", report(self.started, 90, ok=False, code=500), self.started)
+        home = self.serve([failed, *crowd(self.started, 30)])
+
+        def visit(page: Page) -> None:
+            page.goto(home)
+            page.wait_for_selector(".live.on")
+            # The page looks once more when it begins to follow.
+            page.wait_for_timeout(1500)
+            self.change(judged("Shop", report(self.started, 90, ok=False, code=503), self.started))
+            expect(page.locator("tbody tr").first).to_contain_text("HTTP 503", timeout=5000)
+
+        await self.browse(visit, **WIDE)
+
+    async def test_a_flood(self) -> None:
+        home = self.serve(crowd(self.started, 30))
+        first = {"id": self.board.entries()[0].task.id, "status": "ok", "was": "ok", "kind": "ok"}
+
+        def visit(page: Page) -> None:
+            page.add_init_script(FAKE_STREAMS)
+            page.add_init_script(
+                "const real = fetch; window.looks = []; window.fetch = (...a) => looks[looks.push(real(...a)) - 1];"
+            )
+            page.clock.install(time=self.started)
+            page.clock.pause_at(self.started + 1)
+            page.goto(home)
+
+            def run(milliseconds: int) -> int:
+                """Let time pass, but none while the page looks; how often it does."""
+                before = looks = page.evaluate("looks.length")
+                step = 20 if milliseconds < 1000 else 100
+                for _ in range(milliseconds // step):
+                    page.clock.run_for(step)
+                    if looks != (looks := page.evaluate("looks.length")):
+                        page.evaluate("looks.at(-1)")
+                        page.wait_for_timeout(50)
+                return looks - before
+
+            def after(milliseconds: int, *events: tuple[str, dict[str, object]]) -> int:
+                """How often the page looks in this time if it hears of these events now."""
+                page.evaluate("events => events.forEach((e) => streams[0].tell(...e))", list(map(list, events)))
+                return run(milliseconds)
+
+            page.evaluate("streams[0].begin()")
+            self.assertEqual(after(200), 1)
+            self.assertEqual(after(200), 0)
+            # Ages are shown lazily, and cost the others nothing.
+            older = ("task", {**first, "changed": "time"})
+            self.assertEqual([after(200, older), after(200, ("many", {"count": 999, "changed": "time"}))], [0, 0])
+            self.assertEqual(run(10_000), 1)
+            for event in (
+                ("many", {"count": 999, "changed": "kind"}),
+                ("many", {"count": 999}),
+                ("self", {}),
+                ("task", {**first, "kind": "late", "changed": "kind"}),
+            ):
+                self.assertEqual(after(200, event), 1, event)
+            self.assertEqual(after(200, ("task", {**first, "id": "elsewhere", "changed": "words"})), 0)
+            for changed in ("words", "report"):
+                # What comes together is one look.
+                event = ("task", {**first, "changed": changed})
+                self.assertEqual([after(200, event, event) for _ in range(6)], [1] * 5 + [0], changed)
+                # The sixth waits for the lazy look; then there is room for one more.
+                self.assertEqual(after(11_000), 1)
+                self.assertEqual([after(200, event), after(200, event)], [1, 0])
+
+        await self.browse(visit, **WIDE)
+
+
 class SearchTests(BrowserTestCase):
     async def test_with_script(self) -> None:
         home = self.serve(fleet(self.started))

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import treq
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
@@ -19,16 +21,37 @@ from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
-from pypinger.domain.model import Kind, Status
+from pypinger.domain.judge import judge
+from pypinger.domain.model import (
+    Fault,
+    Finding,
+    Invalid,
+    Kind,
+    NoAnswer,
+    Report,
+    Reported,
+    Status,
+    Window,
+)
 from pypinger.ports import DaemonState, Entry
 from pypinger.web.app import resource, site
 from pypinger.web.live import MANY, READERS, SILENCE, TICK, EventStream
 from pypinger.web.server import LAST_SECONDS, PATIENCE, Channel, Site
-from tests.web.fakes import NOW, FakeBoard, daemon_state, entry, new_entry
+from tests.web.fakes import NIGHT, NOW, FakeBoard, daemon_state, entry, new_entry
 from tests.web.test_app import AppTestCase
 from tests.web.test_server import Transport
 
 Event = tuple[str, object]
+
+#: One for each kind, as time passes.
+FINDINGS = (
+    Reported(200, Report(ok=True, lastrun=NOW)),
+    Reported(200, Report(ok=True, lastrun=NOW, frequency=120.0, sleep=(NIGHT, Window(36_000, 5400.0)))),
+    Reported(200, Report(ok=True, lastrun=NOW + 86_400)),
+    Reported(503, Report(ok=False, lastrun=NOW, reason="disk full since 3 min")),
+    Invalid(502, "the body is not JSON"),
+    NoAnswer(Fault.TIMEOUT, "no answer within 20 s: still waiting for the headers", 20.0),
+)
 
 ASK = b"GET /events HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -112,6 +135,7 @@ class StreamTests(SynchronousTestCase):
             "was": "ok",
             "kind": "failed",
             "checked": "2026-11-22T22:28:13.000Z",
+            "changed": "kind",
         }
         self.assertEqual(self.tick(), [("task", data)])
         self.assertEqual(self.tick(), [])
@@ -136,6 +160,50 @@ class StreamTests(SynchronousTestCase):
         ):
             self.board.show(made)
             self.assertEqual([event for event, _ in self.tick()], ["task"])
+
+    def test_how_much_changed(self) -> None:
+        first = entry("http://h/a", Kind.LATE)
+        assert first.state.report is not None
+        self.board.show(first)
+        self.tick()
+        for words, members, change in (
+            ("12 min late, at 21:55:00 UTC", {}, "words"),
+            ("13 min late, at 21:56:00 UTC", {}, "time"),
+            ("1 h 2 min late, at 2026-11-21 23:56:00 UTC", {}, "time"),
+            ("1 h 2 min late, at 2026-11-21 23:56:00 UTC", {"lastrun": NOW - 7}, "report"),
+            ("2 d late, at 23:57:00 UTC", {"lastrun": NOW - 6}, "report"),
+            ("down: HTTP 500", {}, "words"),
+            ("down: HTTP 503", {"lastrun": NOW}, "words"),
+        ):
+            made = changed(self.board.entries()[0], words)
+            assert made.state.report is not None
+            made = Entry(made.task, replace(made.state, report=replace(made.state.report, **members)))
+            self.board.show(made)
+            [(_, data)] = self.tick()
+            self.assertEqual(data["changed"], change, words)
+        # An alert more; and all that happened since the last time counts.
+        last = self.board.entries()[0]
+        assert last.state.incident is not None
+        self.board.show(Entry(last.task, replace(last.state, incident=replace(last.state.incident, alerts=9))))
+        self.assertEqual([data["changed"] for _, data in self.tick()], ["time"])
+        self.board.show(changed(last, "down: HTTP 504"))
+        self.board.show(changed(last, "down: HTTP 503"))
+        self.assertEqual([data["changed"] for _, data in self.tick()], ["time"])
+
+    @settings(deadline=None)
+    @given(st.sampled_from(FINDINGS), st.floats(0, 86_400), st.floats(0, 4000))
+    def test_what_only_grows_older(self, finding: Finding, age: float, later: float) -> None:
+        """The same finding, judged again to be of the same kind, is no news; but that a due time is past is."""
+        made = entry("http://h/a")
+        verdicts = [judge(finding, 60.0, NOW + at) for at in (age, age + later)]
+        before, after = (Entry(made.task, replace(made.state, verdict=verdict)) for verdict in verdicts)
+        self.board.set([before])
+        self.stream.loseConnection()
+        self.stream = self.connect()
+        self.heard()
+        self.board.show(after)
+        if verdicts[0].kind is verdicts[1].kind and len({"next due" in each.explanation for each in verdicts}) == 1:
+            self.assertIn([data["changed"] for _, data in self.tick()], ([], ["time"]), verdicts)
 
     def test_changes_of_one_task_are_one(self) -> None:
         for i in range(50):
@@ -166,15 +234,39 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual([event for event, _ in self.tick()], ["task"] * MANY)
         for each in self.board.entries():
             self.board.show(changed(each, "y"))
-        self.assertEqual(self.tick(), [("many", {"count": MANY + 1})])
+        self.assertEqual(self.tick(), [("many", {"count": MANY + 1, "changed": "words"})])
+        self.board.show(entry("http://h/0", Kind.LATE))
+        for each in self.board.entries():
+            self.board.show(changed(each, "z"))
+        self.assertEqual(self.tick(), [("many", {"count": MANY + 1, "changed": "kind"})])
+
+    def test_what_is_new_among_many(self) -> None:
+        """However many tasks have only grown older, one of which something else is told comes through by itself."""
+        self.stream.loseConnection()
+        self.board.set([changed(entry(f"http://h/{i}", Kind.LATE), "1 min late") for i in range(2 * MANY)])
+        self.stream = self.connect()
+        self.heard()
+        for each in self.board.entries()[1:]:
+            self.board.show(changed(each, "2 min late"))
+        self.board.show(changed(self.board.entries()[0], "never ran"))
+        (task, data), many = self.tick()
+        assert isinstance(data, dict)
+        self.assertEqual((task, data["id"], data["changed"]), ("task", self.board.entries()[0].task.id, "words"))
+        self.assertEqual(many, ("many", {"count": 2 * MANY - 1, "changed": "time"}))
+        for each in self.board.entries():
+            self.board.show(changed(each, "3 min late"))
+        self.tick()
+        for each in self.board.entries():
+            self.board.show(changed(each, "4 min late"))
+        self.assertEqual(self.tick(), [("many", {"count": 2 * MANY, "changed": "time"})])
 
     def test_reload(self) -> None:
         self.board.set(self.board.entries()[:2])
-        self.assertEqual(self.tick(), [("many", {"count": 0})])
+        self.assertEqual(self.tick(), [("many", {"count": 0, "changed": "kind"})])
         self.assertEqual(self.tick(), [])
         self.board.set([*self.board.entries(), entry("http://h/d")])
         self.board.show(self.board.entries()[2])
-        self.assertEqual(self.tick(), [("many", {"count": 1})])
+        self.assertEqual(self.tick(), [("many", {"count": 1, "changed": "kind"})])
 
     def test_self(self) -> None:
         self.board.state = daemon_state(lastrun=NOW, explanation="running for 2 s")
@@ -201,7 +293,7 @@ class StreamTests(SynchronousTestCase):
     def test_client_that_comes_back(self) -> None:
         for last in (b"7", b"", b"\xff nonsense"):
             back = self.connect(ASK + b"Last-Event-ID: " + last + b"\r\n")
-            self.assertEqual(events(self.heard(back)), [("many", {"count": 3})])
+            self.assertEqual(events(self.heard(back)), [("many", {"count": 3, "changed": "kind"})])
 
     def test_full_buffer(self) -> None:
         self.stream.producer.pauseProducing()  # type: ignore[union-attr]

@@ -7,7 +7,8 @@
 
 (() => {
   const SOON = 30; // ms after an event, for more to come
-  const LAZY = 10000; // ms until changes are shown that are only in figures
+  const LAZY = 10000; // ms until what has only grown older is shown, and what is beyond the budget
+  const BURST = 5; // looks that changes within rows may cost at once; each LAZY ms there is one more
   const POLL = 30000; // ms between two looks when there are no events
   const RETRY = 60000; // ms until events are tried again where they were refused
   const TYPING = 120; // ms after a key
@@ -177,6 +178,24 @@
 
   let events = null;
 
+  // A few changes are shown at once; of a flood, what comes next waits for the next lazy look.
+  const budget = () => {
+    let left = BURST;
+    let since = performance.now();
+    return () => {
+      const now = performance.now();
+      left = Math.min(BURST, left + (now - since) / LAZY);
+      since = now;
+      if (left < 1) return LAZY;
+      // What comes while a look is due anyway costs nothing.
+      if (dueAt > now + SOON) left -= 1;
+      return SOON;
+    };
+  };
+  // Reports come all the time, and must not use up what a change of words needs.
+  const delays = { kind: () => SOON, words: budget(), report: budget(), time: () => LAZY };
+  const delay = (changed) => (delays[changed] || delays.kind)();
+
   const setLive = (error) => {
     const live = byId("live");
     const on = events && events.readyState === EventSource.OPEN;
@@ -185,13 +204,16 @@
     if (live.textContent !== words) live.textContent = words;
   };
 
-  const task = (event) => {
-    let data;
+  const parsed = (event) => {
     try {
-      data = JSON.parse(event.data);
+      return JSON.parse(event.data);
     } catch {
-      return;
+      return {};
     }
+  };
+
+  const task = (event) => {
+    const data = parsed(event);
     const main = byId("main");
     if (main.dataset.task) {
       if (main.dataset.task === String(data.id)) soon(SOON);
@@ -200,14 +222,15 @@
     const row = byId(`t-${data.id}`);
     // A task that is not on this page counts in the banner, and may belong on it now.
     if (row ? row.dataset.kind !== data.kind : data.status !== data.was) soon(SOON);
-    else if (row) soon(LAZY);
+    else if (row) soon(delay(data.changed));
   };
 
   const listen = () => {
     if (!window.EventSource) return;
     events = new EventSource(new URL("events", root));
     events.addEventListener("task", task);
-    for (const name of ["self", "many"]) events.addEventListener(name, () => soon(SOON));
+    events.addEventListener("self", () => soon(SOON));
+    events.addEventListener("many", (event) => soon(delay(parsed(event).changed)));
     events.onopen = () => {
       setLive();
       soon(SOON);
