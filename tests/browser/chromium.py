@@ -28,7 +28,7 @@ except ImportError:
     Page = expect = None  # type: ignore[assignment, misc]
     sync_playwright = None  # type: ignore[assignment]
 
-__all__ = ["BrowserTestCase", "Page", "expect"]
+__all__ = ["BrowserTestCase", "Page", "expect", "reactor"]
 
 reactor: Any = _reactor
 T = TypeVar("T")
@@ -70,8 +70,9 @@ class BrowserTestCase(TestCase):
         state = daemon or daemon_state(started=self.started - 7200, lastrun=self.started)
         self.board = FakeBoard(entries, state)
         made = site(self.board, self.now, history=FakeHistory(self.started), public_url=public_url, reactor=reactor)
+        self.site = made
         self.port = reactor.listenTCP(0, made, interface="127.0.0.1")
-        self.addCleanup(self.port.stopListening)
+        self.addCleanup(lambda: self.port.stopListening())
         # The connections of a browser that was closed end a moment later.
         self.addCleanup(deferLater, reactor, 0.1)
         return f"http://127.0.0.1:{self.port.getHost().port}/"

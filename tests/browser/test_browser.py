@@ -6,12 +6,14 @@ import json
 import re
 
 from msgspec.structs import replace
+from twisted.internet.threads import blockingCallFromThread
 from twisted.trial.unittest import SkipTest
 
 from pypinger.domain.model import Fault, Incident, Invalid, Kind, NoAnswer, Report, Reported, Status, TaskState
 from pypinger.ports import Entry, LastAnswer
-from pypinger.web import detail
-from tests.browser.chromium import BrowserTestCase, Page, expect
+from pypinger.web import assets, detail
+from pypinger.web.app import resource
+from tests.browser.chromium import BrowserTestCase, Page, expect, reactor
 from tests.browser.fleet import crowd, fleet, judged, report
 from tests.web.fakes import daemon_state, task
 from tests.web.histories import FakeHistory
@@ -259,6 +261,102 @@ class BudgetTests(BrowserTestCase):
                 # The sixth waits for the lazy look; then there is room for one more.
                 self.assertEqual(after(11_000), 1)
                 self.assertEqual([after(200, event), after(200, event)], [1, 0])
+
+        await self.browse(visit, **WIDE)
+
+
+class ComingBackTests(BrowserTestCase):
+    async def test_after_the_daemon_behind_nginx_was_restarted(self) -> None:
+        home = await self.behind_nginx(fleet(self.started))
+
+        def visit(page: Page) -> None:
+            page.goto(home)
+            page.wait_for_selector(".live.on")
+            refused: list[int] = []
+            page.on("response", lambda response: refused.append(response.status))
+            number = self.port.getHost().port
+            blockingCallFromThread(reactor, self.port.stopListening)
+            while 502 not in refused:
+                page.wait_for_timeout(100)
+            page.wait_for_selector(".live:not(.on)")
+            self.port = blockingCallFromThread(reactor, reactor.listenTCP, number, self.site, 50, "127.0.0.1")
+            # One more refusal may have come in between.
+            page.wait_for_selector(".live.on", timeout=12_000)
+
+        await self.browse(visit, **WIDE)
+
+    async def test_gently(self) -> None:
+        home = self.serve(fleet(self.started))
+
+        def visit(page: Page) -> None:
+            page.add_init_script(FAKE_STREAMS)
+            page.clock.install()
+            page.goto(home)
+
+            def delay(milliseconds: int) -> None:
+                """The next try comes about this time after a refusal."""
+                before = page.evaluate("streams.length")
+                page.evaluate("streams.at(-1).refuse()")
+                page.clock.run_for(round(0.74 * milliseconds))
+                self.assertEqual(page.evaluate("streams.length"), before)
+                page.clock.run_for(round(0.52 * milliseconds))
+                self.assertEqual(page.evaluate("streams.length"), before + 1)
+
+            for milliseconds in (2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000):
+                delay(milliseconds)
+            page.evaluate("streams.at(-1).begin()")
+            delay(2000)
+
+        await self.browse(visit, **WIDE)
+
+    def upgrade(self, name: str) -> None:
+        """Serve another version of a static file."""
+        served = dict(assets.load())
+        served[name] = replace(served[name], path=f"{served[name].path}x")
+        self.patch(assets, "load", lambda: served)
+        self.site.resource = resource(self.board, self.now, reactor=reactor)
+
+    async def test_after_an_upgrade(self) -> None:
+        """The page is loaded anew, once; so where a cache keeps giving the old one, it does not go on for ever."""
+        home = self.serve(fleet(self.started))
+        good, failed = (judged("Invoices", report(self.started, 130, ok=ok), self.started) for ok in (True, False))
+        number = self.board.entries()[0].task.id
+
+        def visit(page: Page) -> None:
+            page.goto(home)
+            page.wait_for_selector(".live.on")
+            for name, made in (("style.css", failed), ("live.js", good)):
+                page.evaluate("sessionStorage.clear()")
+                blockingCallFromThread(reactor, self.upgrade, name)
+                with page.expect_event("load"):
+                    self.change(made)
+                page.wait_for_selector(".live.on")
+            self.assertEqual(page.locator("[href$=x], [src$=x]").count(), 2)
+            # What comes so soon after that is not followed, but the page goes on.
+            page.evaluate("window.mine = true")
+            blockingCallFromThread(reactor, self.upgrade, "live.js")
+            for made, look in ((failed, "error"), (good, "ok")):
+                page.wait_for_timeout(1000)
+                self.change(made)
+                page.wait_for_selector(f"tr.{look}#t-{number}", timeout=5000)
+            self.assertTrue(page.evaluate("window.mine"))
+
+        await self.browse(visit, **WIDE)
+
+    async def test_an_upgrade_where_nothing_can_be_remembered(self) -> None:
+        home = self.serve(fleet(self.started))
+        failed = judged("Invoices", report(self.started, 130, ok=False), self.started)
+
+        def visit(page: Page) -> None:
+            page.add_init_script("delete window.sessionStorage")
+            page.goto(home)
+            page.wait_for_selector(".live.on")
+            page.evaluate("window.mine = true")
+            blockingCallFromThread(reactor, self.upgrade, "live.js")
+            page.wait_for_timeout(1500)
+            self.change(failed)
+            page.wait_for_selector(f"tr.error#t-{self.board.entries()[0].task.id}", timeout=5000)
+            self.assertTrue(page.evaluate("window.mine"))
 
         await self.browse(visit, **WIDE)
 

@@ -10,7 +10,8 @@
   const LAZY = 10000; // ms until what has only grown older is shown, and what is beyond the budget
   const BURST = 5; // looks that changes within rows may cost at once; each LAZY ms there is one more
   const POLL = 30000; // ms between two looks when there are no events
-  const RETRY = 60000; // ms until events are tried again where they were refused
+  const RETRY = [2000, 60000]; // ms until events are tried again where they were refused: at first, and at most
+  const UPGRADES = 600000; // ms within which a page is loaded anew for a new script only once
   const TYPING = 120; // ms after a key
 
   const root = new URL("..", document.currentScript.src);
@@ -128,6 +129,26 @@
     }
   };
 
+  // After an upgrade the server's pages may need another script or stylesheet than this one has: it is loaded anew. Not
+  // again and again, if something between us and the server keeps giving the old page.
+
+  const parts = (page) =>
+    [...page.head.querySelectorAll("script, link[rel=stylesheet]")]
+      .map((part) => part.getAttribute("src") || part.getAttribute("href"))
+      .join(" ");
+
+  const outdated = (page) => {
+    if (parts(page) === parts(document)) return false;
+    try {
+      const last = Number(sessionStorage.getItem("upgraded"));
+      if (Math.abs(Date.now() - last) < UPGRADES) return false;
+      sessionStorage.setItem("upgraded", Date.now());
+    } catch {
+      return false; // What cannot be remembered might go on for ever.
+    }
+    return true;
+  };
+
   // Fetching it. One look at a time; one more if something happened meanwhile.
 
   let looking = null;
@@ -149,6 +170,7 @@
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (!page.body.dataset.now) throw new Error("not a page of ours");
       if (mine !== looking) return;
+      if (outdated(page)) return void location.reload();
       show(page);
       setLive();
       if (page.querySelector("[data-incomplete]")) soon(1000);
@@ -177,6 +199,7 @@
   // Hearing of changes.
 
   let events = null;
+  let retry = RETRY[0];
 
   // A few changes are shown at once; of a flood, what comes next waits for the next lazy look.
   const budget = () => {
@@ -232,12 +255,17 @@
     events.addEventListener("self", () => soon(SOON));
     events.addEventListener("many", (event) => soon(delay(parsed(event).changed)));
     events.onopen = () => {
+      retry = RETRY[0];
       setLive();
       soon(SOON);
     };
     events.onerror = () => {
-      // A stream that breaks is opened again by the browser; one that was refused is not.
-      if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY * (0.75 + Math.random() / 2));
+      // A stream that breaks is opened again by the browser; one that was refused is not, say by a proxy with an
+      // answer of its own while the server starts.
+      if (events.readyState === EventSource.CLOSED) {
+        setTimeout(listen, retry * (0.75 + Math.random() / 2));
+        retry = Math.min(2 * retry, RETRY[1]);
+      }
       setLive();
     };
   };
