@@ -239,8 +239,11 @@ class Routes:
         if self._history is None:
             raise StoreError("no history is kept")
         incidents = await self._history.incidents(None if of is None else of.task.url, limit=feed.ENTRIES)
-        started = self._board.daemon().started
-        return renewable(request, feed.MEDIA_TYPE, feed.feed(incidents, self._board, started, self._home, of))
+        started, home = self._board.daemon().started, self._home
+        if home.startswith("/"):
+            # Nobody told where people reach us: what is relative holds under any prefix that a proxy adds.
+            home = {1: "./", 3: "../../"}.get(request.path.count(b"/"), home)
+        return renewable(request, feed.MEDIA_TYPE, feed.feed(incidents, self._board, started, home, of))
 
     async def _not_found(self, request: Request, words: str) -> bytes:
         request.setResponseCode(HTTPStatus.NOT_FOUND)

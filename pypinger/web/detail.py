@@ -19,7 +19,7 @@ from pypinger.domain.urls import Secrets
 from pypinger.ports import Day, Entry, Gap, History, LastAnswer, PastDelivery, PastIncident, Run, StoreError
 from pypinger.web.answered import last_answer
 from pypinger.web.api import NO_VERDICT, reason_of
-from pypinger.web.frame import brand, card, facts, foot, moment, page, picture, since, top, unknown
+from pypinger.web.frame import brand, card, facts, foot, moment, page, picture, since, top, unknown, upcoming
 from pypinger.web.pictures import calendar, sparkline
 from pypinger.web.timeline import timeline
 from pypinger.web.words import LOOKS, NAMES, count, daily, every, percent, shown
@@ -28,6 +28,9 @@ from pypinger.web.words import LOOKS, NAMES, count, daily, every, percent, shown
 RUNS = 15
 INCIDENTS = 10
 DELIVERIES = 100
+
+#: Names and addresses with more characters than these stand below the banner, too, which shows a few lines of them.
+LONG = 80
 
 _PERIODS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 _OUTCOMES = {
@@ -119,7 +122,14 @@ async def task_page(
             id="main",
             **{"data-task": task.id},
         ),
-        foot(now, f"Task {task.id}. "),
+        foot(
+            now,
+            f"Task {task.id}: ",
+            tags.a("badge", href=f"{root}badge/{task.id}.svg"),
+            ", ",
+            tags.a("feed of incidents", href=f"{root}task/{task.id}/feed.atom"),
+            ". ",
+        ),
     ]
     title = f"{NAMES[state.kind]}: {name} · Py Pinger"
     title = f"(!) {title}" if look == "error" else title
@@ -178,11 +188,16 @@ def _schedule(entry: Entry, now: Instant) -> Tag:
         ("Asleep since", moment(verdict.sleep_start, now)),
         ("Asleep until", moment(verdict.sleep_end, now)),
         ("Sleeps daily", _windows(report)),
-        ("Next change", moment(verdict.next_change, now)),
+        ("Next change", upcoming(verdict.next_change, now)),
         ("Process", None if report is None else report.process),
         ("Server", None if report is None else report.server),
         ("Reason", reason_of(entry.state)),
     )
+
+
+def _whole(text: str) -> str | None:
+    """What the banner does not show whole."""
+    return text if len(text) > LONG else None
 
 
 def _checks(entry: Entry, now: Instant) -> Tag:
@@ -190,7 +205,7 @@ def _checks(entry: Entry, now: Instant) -> Tag:
     return facts(
         "Checks",
         ("Last check", moment(state.checked, now)),
-        ("Next check", moment(next_check(entry), now)),
+        ("Next check", upcoming(next_check(entry), now)),
         ("Checked every", span(task.interval)),
         ("Took", _latency(state.latency)),
         ("Checks", f"{state.pings:,}"),
@@ -199,6 +214,8 @@ def _checks(entry: Entry, now: Instant) -> Tag:
         ("Alerts after", f"{count(task.failures, 'error')} in a row" if task.failures > 1 else "the first error"),
         ("Reminds every", span(task.error_interval) if task.error_interval else "never"),
         ("Time limit", span(task.timeout)),
+        ("Name", _whole(task.name)),
+        ("Address", _whole(task.label)),
     )
 
 

@@ -14,7 +14,7 @@ from twisted.web.template import Tag, XMLString, flattenString, tags
 
 from pypinger.domain.model import Instant, Seconds
 from pypinger.domain.times import clock, iso
-from pypinger.web.words import relative, shown, stamp
+from pypinger.web.words import coming, relative, shown, stamp
 
 #: After how many seconds a page without script is loaded anew.
 RENEWED: Seconds = 30
@@ -95,6 +95,14 @@ def moment(instant: Instant | None, now: Instant) -> Tag | None:
     if instant is None:
         return None
     return tags.span(since(instant, now), " ", tags.small(clock(instant, now)), class_="moment")
+
+
+def upcoming(instant: Instant | None, now: Instant) -> Tag | None:
+    """A time at which something is to happen, in both its forms."""
+    if instant is None:
+        return None
+    told = tags.time(coming(instant, now), datetime=iso(instant) or "", title=stamp(instant), class_="coming")
+    return tags.span(told, " ", tags.small(clock(instant, now)), class_="moment")
 
 
 def since(instant: Instant, now: Instant) -> Tag:

@@ -62,7 +62,14 @@ async def overview(
             id="main",
             **({} if complete else {"data-incomplete": "yes"}),
         ),
-        foot(now, "Py Pinger started ", since(daemon.started, now), f".{_waiting(daemon)} "),
+        foot(
+            now,
+            "Py Pinger started ",
+            since(daemon.started, now),
+            f".{_waiting(daemon)} There is a ",
+            tags.a("feed of incidents", href="feed.atom"),
+            ". ",
+        ),
     ]
     title = _title(heading, counts[Status.ERROR], daemon)
     feed = tags.link(rel="alternate", type="application/atom+xml", title="Incidents", href="feed.atom")

@@ -44,7 +44,7 @@ def row(entry: Entry, figures: Figures | None, now: Instant) -> bytes:
         f'<td class="kind"><span class="mark"></span>{kind}{_since(state, now)}</td>'
         f'<th scope="row"><a href="task/{_text(task.id)}">{_text(task.name)}</a>'
         f'<span class="tags">{tags}</span></th>'
-        f'<td class="why">{_text(verdict.explanation)}</td>'
+        f'<td class="why"><span>{_text(verdict.explanation)}</span></td>'
         f"{_when('Last run', None if report is None else report.lastrun, now)}{_when('Due', verdict.due, now)}"
         f'<td class="gaps" data-label="Gaps">{gaps or _UNKNOWN}</td>'
         f'<td class="days" data-label="90 days">{days or _UNKNOWN}</td></tr>\n'

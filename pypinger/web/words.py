@@ -54,6 +54,14 @@ def relative(instant: Instant, now: Instant) -> str:
     return f"{span(passed)} ago" if passed > 0 else f"in {span(-passed)}"
 
 
+def coming(instant: Instant, now: Instant) -> str:
+    """The same of what is to happen: ``in 3 min``, and then ``due now``, or ``due 3 min ago`` if it does not happen."""
+    passed = now - instant
+    if passed <= -1:
+        return relative(instant, now)
+    return "due now" if passed < 60 else f"due {relative(instant, now)}"
+
+
 def stamp(instant: Instant) -> str:
     """``2026-11-22 21:55:00 UTC``."""
     text = iso(instant) or ""

@@ -73,6 +73,53 @@ class StateTests(BrowserTestCase):
 
         await self.browse(visit, **WIDE)
 
+    async def test_long_names_and_explanations(self) -> None:
+        long, words = "x" * 2000, "long words " * 180
+        made = judged(
+            "One", report(self.started, 90, ok=False, reason="y" * 500, process=long, server=words), self.started
+        )
+        entries = [
+            Entry(replace(made.task, name=name, id=str(number), label=f"http://h/{long}"), made.state)
+            for number, name in enumerate((long, words))
+        ]
+        home = self.serve([*entries, *crowd(self.started, 2)])
+
+        def visit(page: Page) -> None:
+            for width in (1280, 1000, 360):
+                page.set_viewport_size({"width": width, "height": 800})
+                for query in ("", "?by=server"):
+                    page.goto(home + query)
+                    self.assertLessEqual(overflow(page), 0, (width, query))
+                    box = page.locator("#t-0").bounding_box()
+                    assert box is not None
+                    self.assertLess(box["height"], 400)
+                for number, name in enumerate((long, words)):
+                    page.goto(f"{home}task/{number}")
+                    self.assertLessEqual(overflow(page), 0, width)
+                    box = page.locator("h1").bounding_box()
+                    assert box is not None
+                    self.assertLess(box["height"], 150)
+                    self.assertIn(name.strip(), page.locator("#checks").inner_text())
+
+        await self.browse(visit, **WIDE)
+
+    async def test_what_comes_next(self) -> None:
+        """The script goes on to tell it in the server's words."""
+        home = self.serve([judged("One", report(self.started, 90), self.started)])
+
+        def visit(page: Page) -> None:
+            page.clock.install(time=self.started)
+            page.goto(f"{home}task/{self.board.entries()[0].task.id}")
+            page.route("**/*", lambda route: route.abort())
+            coming = page.locator("dt:text-is('Next check') + dd time")
+            self.assertRegex(coming.inner_text(), "in 3[0-9] s")
+            page.clock.run_for(50_000)
+            expect(coming).to_have_text("due now")
+            page.clock.run_for(60_000)
+            expect(coming).to_have_text("due 1 min ago")
+
+        await self.browse(visit, **WIDE)
+
     async def test_the_readers_own_zone(self) -> None:
         home = self.serve([judged("One", report(self.started, 125), self.started)])
 

@@ -104,6 +104,21 @@ class FeedRouteTests(ArchiveTestCase):
         self.assertEqual(len(root.findall(f"{ATOM}entry")), 3)
         self.assertEqual(self.ask("/feed.atom?x").code, 200)
 
+    def test_links_where_nobody_told_our_address(self) -> None:
+        """They lead from the feed to the pages under whatever prefix a proxy adds."""
+        number = task(URL).id
+        for path, root in (
+            ("/feed.atom", "./"),
+            (f"/task/{number}/feed.atom", "../../"),
+            # How many slashes a proxy made of these nobody knows.
+            ("/task/http://h/b?x=1&y=2/feed.atom", "/"),
+        ):
+            document = check(self.text(self.ask(path)).encode())
+            [link] = document.findall(f"{ATOM}entry")[0].findall(f"{ATOM}link")
+            self.assertEqual((link.get("href") or "").partition("task/")[0], root)
+            links = {each.get("rel"): each.get("href") for each in document.findall(f"{ATOM}link")}
+            self.assertTrue((links["self"] or "").startswith(root), links)
+
     def test_of_a_task(self) -> None:
         self.serve(public_url="https://x/pinger")
         number = task(URL).id

@@ -234,7 +234,9 @@ class TaskPageTests(SynchronousTestCase):
         ):
             self.assertIn(words_, page.text)
         self.assertNotIn("s3cret", page.text)
-        self.assertEqual(page.links(), ["#main", "../"])
+        number = entry("http://h/a?key=s3cret").task.id
+        links = ["#main", "../", f"../badge/{number}.svg", f"../task/{number}/feed.atom"]
+        self.assertEqual(page.links(), links)
         self.assertIn("(!) failed: Backup · Py Pinger", page.text)
 
     def test_no_time_is_read_out_as_it_passes(self) -> None:
@@ -283,6 +285,23 @@ class TaskPageTests(SynchronousTestCase):
             verdict = Verdict(Kind.OK, "", next_change=change)
             self.assertEqual(detail.next_check(Entry(made.task, replace(made.state, verdict=verdict))), expected)
         self.assertEqual(detail.next_check(Entry(made.task, replace(made.state, verdict=None))), checked + 60)
+
+    def test_what_is_to_happen_next(self) -> None:
+        made = entry()
+        checked = made.state.checked
+        assert checked is not None
+        for passed, text in ((60 - 39, "in 39 s"), (60, "due now"), (119, "due now"), (300, "due 4 min ago")):
+            page = Page(task_page(made, checked + passed))
+            self.assertIn(f"Next check{text} 22:29:13 UTC", page.text)
+            self.assertEqual(page.classes("time").count("coming"), 2)
+
+    def test_long_names_are_whole_somewhere(self) -> None:
+        name, url = "n" * 2000, "http://h/" + "u" * 2000
+        text = Page(task_page(entry(url, name=name))).text
+        self.assertIn(f"Name{name}Address{url}", text)
+        text = Page(task_page(entry())).text
+        for title in ("Name", "Address"):
+            self.assertNotIn(title, text)
 
     def test_history(self) -> None:
         made = entry(kind=Kind.FAILED)
@@ -432,6 +451,11 @@ class WordsTests(SynchronousTestCase):
         for offset, text in ((0, "now"), (-0.9, "now"), (-1, "1 s ago"), (1, "in 1 s"), (-720, "12 min ago")):
             self.assertEqual(words.relative(NOW + offset, NOW), text)
 
+    def test_coming(self) -> None:
+        for offset, text in ((61, "in 1 min"), (1, "in 1 s"), (0.9, "due now"), (0, "due now"), (-59, "due now")):
+            self.assertEqual(words.coming(NOW + offset, NOW), text)
+        self.assertEqual(words.coming(NOW - 60, NOW), "due 1 min ago")
+
     def test_shown(self) -> None:
         for text, expected in (
             ("plain", "plain"),
@@ -512,6 +536,7 @@ _ATTRIBUTES = (
     " autocomplete maxlength action method width height viewbox preserveaspectratio d x y x1 x2 y1 y2 r rx text-anchor"
     " overflow"
 )
+_TASK_LINK = r"task/[0-9]+|\.\./badge/[0-9]+\.svg|\.\./task/[0-9]+/feed\.atom"
 _SVG = "svg path rect line circle text g title"
 
 
@@ -549,7 +574,9 @@ class HostileTextTests(SynchronousTestCase):
         for tag, attrs in page.elements:
             self.assertLessEqual(attrs.keys(), self.ATTRIBUTES)
             if tag == "a":
-                self.assertRegex(attrs["href"] or "", r"\A(?:#main|task/[0-9]+|\./(?:\?[\w.~%&=+-]*)?|\.\./)\Z")
+                self.assertRegex(
+                    attrs["href"] or "", rf"\A(?:#main|feed\.atom|{_TASK_LINK}|\./(?:\?[\w.~%&=+-]*)?|\.\./)\Z"
+                )
             if tag == "script":
                 self.assertRegex(attrs["src"] or "", r"\A(?:\.\./)?static/live\.js\?v=[0-9a-f]+\Z")
         for character in html.decode("utf-8"):

@@ -43,6 +43,12 @@
     return passed > 0 ? `${span(passed)} ago` : `in ${span(-passed)}`;
   };
 
+  const coming = (instant, now) => {
+    const passed = (now - instant) / 1000;
+    if (passed <= -1) return relative(instant, now);
+    return passed < 60 ? "due now" : `due ${relative(instant, now)}`;
+  };
+
   const tick = () => {
     const now = Date.now() + ahead;
     for (const time of document.getElementsByTagName("time")) {
@@ -54,7 +60,7 @@
         time.title = `${local.format(instant)} · ${utc}`;
       }
       if (time.className === "fixed") continue;
-      const words = relative(instant, now);
+      const words = (time.className === "coming" ? coming : relative)(instant, now);
       if (time.textContent !== words) time.textContent = words;
     }
   };
