@@ -7,6 +7,7 @@ What the history tells comes from :func:`remembered`; without a history the page
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 import msgspec
 from twisted.logger import Logger
@@ -16,7 +17,7 @@ from twisted.web.template import Tag, tags
 from pypinger.domain.model import Instant, Invalid, Kind, NoAnswer, Outcome, Report, Reported, Seconds
 from pypinger.domain.times import clock, number, span
 from pypinger.domain.urls import Secrets
-from pypinger.ports import Day, Entry, Gap, History, LastAnswer, PastDelivery, PastIncident, Run, StoreError
+from pypinger.ports import Day, Entry, Gap, History, LastAnswer, PastDelivery, PastIncident, Run, StoreError, Told
 from pypinger.web.answered import last_answer
 from pypinger.web.api import NO_VERDICT, reason_of
 from pypinger.web.frame import brand, card, facts, foot, moment, page, picture, since, top, unknown, upcoming
@@ -25,9 +26,15 @@ from pypinger.web.timeline import timeline
 from pypinger.web.words import LOOKS, NAMES, count, daily, every, percent, shown
 
 #: How much of each part of the history is shown.
-RUNS = 15
+RUNS = 45
 INCIDENTS = 10
 DELIVERIES = 100
+
+#: How many lines what was found takes at most.
+ROWS = 15
+
+#: How many alerts of an open incident are seen at first; the others, and those of one that is over, can be unfolded.
+ALERTS = 5
 
 #: Names and addresses with more characters than these stand below the banner, too, which shows a few lines of them.
 LONG = 80
@@ -117,8 +124,8 @@ async def task_page(
             *_uptime(past, now),
             tags.div(_schedule(entry, now), _checks(entry, now), class_="columns"),
             *_incidents(entry, past, now),
-            *_reports(entry, past, now),
             *last_answer(answer, state.report, () if past is None else past.runs, secrets, now),
+            *_reports(entry, past, now),
             id="main",
             **{"data-task": task.id},
         ),
@@ -264,28 +271,37 @@ def _incident(incident: PastIncident, deliveries: Mapping[str, Sequence[PastDeli
         moment(incident.started, now),
         f", {'has lasted' if ended is None else 'lasted'} {lasted}",
     ]
-    alerts = [
-        tags.tr(
-            tags.td(told.event.value),
-            tags.td(since(told.at, now), " ", tags.small(clock(told.at, now))),
-            tags.td([_delivery(each, now) for each in deliveries.get(told.id, ())] or "–"),
-        )
-        for told in reversed(incident.told)
-    ]
-    table = tags.table(
-        tags.thead(tags.tr([tags.th(name, scope="col") for name in ("Alert", "When", "Deliveries")])),
-        tags.tbody(alerts),
-        class_="small",
-        **{"aria-label": f"Alerts of the incident of {clock(incident.started, now)}"},
+    seen = ALERTS if ended is None else 0
+    latest, earlier = incident.told[::-1][:seen], incident.told[::-1][seen:]
+    of = f"of the incident of {clock(incident.started, now)}"
+    folded = tags.details(
+        tags.summary(count(len(earlier), "earlier alert" if latest else "alert")),
+        _alerts(f"{'Earlier alerts' if latest else 'Alerts'} {of}", earlier, deliveries, now),
     )
     more = incident.alerts - len(incident.told)
     return tags.li(
         tags.p(head, class_="incident"),
         tags.p(shown(incident.explanation), class_="quiet"),
-        table if alerts else "",
+        _alerts(f"Alerts {of}", latest, deliveries, now) if latest else "",
+        folded if earlier else "",
         tags.p(f"{count(more, 'more alert')} went to no channel or is not shown.", class_="quiet") if more > 0 else "",
         class_="error" if ended is None else "new",
+        # So that the script knows it again, and what was unfolded stays so.
+        id=f"incident-{incident.key}",
     )
+
+
+def _alerts(name: str, alerts: Sequence[Told], deliveries: Mapping[str, Sequence[PastDelivery]], now: Instant) -> Tag:
+    rows = [
+        tags.tr(
+            tags.td(told.event.value),
+            tags.td(since(told.at, now), " ", tags.small(clock(told.at, now))),
+            tags.td([_delivery(each, now) for each in deliveries.get(told.id, ())] or "–"),
+        )
+        for told in alerts
+    ]
+    head = tags.thead(tags.tr([tags.th(name, scope="col") for name in ("Alert", "When", "Deliveries")]))
+    return tags.table(head, tags.tbody(rows), class_="small", **{"aria-label": name})
 
 
 def _delivery(delivery: PastDelivery, now: Instant) -> Tag:
@@ -315,13 +331,21 @@ def _reports(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
         parts.append(tags.figure(*picture(drawn), tags.figcaption(words)))
     if not past.runs:
         return [card("Reports seen", *parts, unknown("None yet."))]
+    # Each alert begins another run, and one after the other would tell the same.
+    alike = [(words, tuple(runs)) for words, runs in groupby(past.runs, lambda run: _found(run, now))]
     rows = [
         tags.tr(
-            tags.td(since(run.first, now), " ", tags.small(clock(run.first, now))),
-            tags.td(f"{run.count:,}"),
-            tags.td(_found(run, now)),
+            tags.td(
+                # It may go back further than what was asked for.
+                "before " if len(past.runs) == RUNS and runs[-1] is past.runs[-1] else "",
+                since(runs[-1].first, now),
+                " ",
+                tags.small(clock(runs[-1].first, now)),
+            ),
+            tags.td(f"{sum(run.count for run in runs):,}"),
+            tags.td(words),
         )
-        for run in past.runs
+        for words, runs in alike[:ROWS]
     ]
     table = tags.table(
         tags.thead(tags.tr([tags.th(name, scope="col") for name in ("First seen", "Checks", "What was found")])),

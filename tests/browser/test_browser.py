@@ -204,6 +204,23 @@ class LiveTests(BrowserTestCase):
 
         await self.browse(visit, **WIDE)
 
+    async def test_what_was_unfolded_stays_so(self) -> None:
+        home = self.serve(fleet(self.started))
+        late = next(each for each in self.board.entries() if each.state.kind == "late")
+        self.patch(detail, "ALERTS", 1)
+        again = judged(late.task.name, report(self.started, 3000), self.started)
+
+        def visit(page: Page) -> None:
+            page.goto(f"{home}task/{late.task.id}")
+            page.wait_for_selector(".live.on")
+            page.locator("summary").first.click()
+            before = page.locator(".banner .why").inner_text()
+            self.change(again)
+            expect(page.locator(".banner .why")).not_to_have_text(before, timeout=5000)
+            self.assertTrue(page.locator("details table").first.is_visible())
+
+        await self.browse(visit, **WIDE)
+
     async def test_polling_where_events_are_refused(self) -> None:
         home = self.serve(fleet(self.started))
         task_id = self.board.entries()[0].task.id

@@ -9,8 +9,21 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Incident, Kind, Report, Status, Task, TaskState, Verdict, Window
-from pypinger.ports import Day, Entry, Gap, LastAnswer
+from pypinger.domain.model import (
+    Fault,
+    Finding,
+    Incident,
+    Invalid,
+    Kind,
+    NoAnswer,
+    Report,
+    Status,
+    Task,
+    TaskState,
+    Verdict,
+    Window,
+)
+from pypinger.ports import Day, Entry, Gap, LastAnswer, Run
 from pypinger.web import detail, pictures, timeline, words
 from pypinger.web.figures import Figures
 from pypinger.web.rendered import SHARE, Rendered, in_slices, turns
@@ -326,6 +339,47 @@ class TaskPageTests(SynchronousTestCase):
         ):
             self.assertIn(words_, page.text)
 
+    def test_what_was_found_again_and_again_is_one_line(self) -> None:
+        same, other = Invalid(502, "the body is empty"), NoAnswer(Fault.DNS, "no such host", 0.1)
+
+        def lines(*found: Finding) -> list[str]:
+            runs = [Run(n, NOW - 60 * n - 60, NOW - 60 * n - 1, 2, finding) for n, finding in enumerate(found)]
+            html = task_page(entry(), past=detail.Past(runs, (), (), {}, (), ()))
+            _, *rows = html[html.index(b'class="small reports"') :].split(b"<tr>")[1:]
+            return [Page(b"<tr>" + row.partition(b"</tr>")[0] + b"</tr>").text for row in rows]
+
+        words = "HTTP 502, not a valid report: the body is empty"
+        self.assertEqual(
+            lines(same, same, same, other, same),
+            [
+                f"3 min ago 22:25:34 UTC6{words}",
+                "4 min ago 22:24:34 UTC2no answer: no such host",
+                f"5 min ago 22:23:34 UTC2{words}",
+            ],
+        )
+        self.assertEqual(len(lines(*([same, other] * 10))), detail.ROWS)
+        # Of the last one nobody asked when it began.
+        self.assertEqual(
+            lines(same, *([other] * (detail.RUNS - 1))),
+            [f"1 min ago 22:27:34 UTC2{words}", "before 45 min ago 21:43:34 UTC88no answer: no such host"],
+        )
+
+    def test_earlier_alerts_are_folded(self) -> None:
+        incident = result(Deferred.fromCoroutine(FakeHistory(NOW).incidents()))[0]  # type: ignore[arg-type]
+        for many, folded in ((5, None), (6, "1 earlier alert"), (20, "15 earlier alerts")):
+            told = [replace(incident.told[0], id=str(number), at=NOW - 100 + number) for number in range(many)]  # type: ignore[attr-defined]
+            made = detail.Past((), [replace(incident, told=tuple(told), alerts=many)], (), {}, (), ())  # type: ignore[type-var]
+            page = Page(task_page(entry(kind=Kind.FAILED), past=made))
+            self.assertEqual(page.open, [])
+            self.assertEqual("earlier alert" in page.text, folded is not None)
+            self.assertIn(folded or "", page.text)
+            self.assertEqual(page.text.count("UTC–"), many)
+            self.assertEqual(page.text.partition("earlier alert")[0].count("UTC–"), 5)
+        over = replace(incident, ended=NOW - 60)  # type: ignore[type-var]
+        html = task_page(entry(), past=detail.Past((), [over], (), {}, (), ()))
+        self.assertEqual(html.count(b"<table"), 1)
+        self.assertIn("3 alerts", Page(html[html.index(b"<summary") :].partition(b"</summary>")[0]).text)
+
     def test_without_history(self) -> None:
         made, history = entry(), FakeHistory(NOW)
         history.broken = True
@@ -529,7 +583,7 @@ _COMMON = (
     "html head meta title link script noscript body header h1 p a span main footer time section h2 table thead tr th"
 )
 _OVERVIEW = f"{_COMMON} div form label input button nav ul li b colgroup col tbody td small strong"
-_TASK = f"{_COMMON} div dl dt dd small tbody td ol ul li strong b pre code figure figcaption"
+_TASK = f"{_COMMON} div dl dt dd small tbody td ol ul li strong b pre code figure figcaption details summary"
 _ATTRIBUTES = (
     "class href datetime title data-label scope id lang charset name content rel type http-equiv src defer data-now"
     " data-kind data-task aria-label aria-labelledby aria-live aria-current role tabindex for value placeholder"

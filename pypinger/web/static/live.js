@@ -72,8 +72,10 @@
 
   const changeAttributes = (old, now) => {
     const isTime = old.nodeName === "TIME" && old.getAttribute("datetime") === now.getAttribute("datetime");
+    // What the script or the reader has added stays.
+    const ours = isTime ? "data-told" : old.nodeName === "DETAILS" ? "open" : "";
     for (const { name } of [...old.attributes]) {
-      if (!now.hasAttribute(name) && !(isTime && name === "data-told")) old.removeAttribute(name);
+      if (!now.hasAttribute(name) && name !== ours) old.removeAttribute(name);
     }
     for (const { name, value } of now.attributes) {
       if (old.getAttribute(name) !== value && !(isTime && name === "title")) old.setAttribute(name, value);
