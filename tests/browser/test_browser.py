@@ -92,7 +92,7 @@ class StateTests(BrowserTestCase):
                     self.assertLessEqual(overflow(page), 0, (width, query))
                     box = page.locator("#t-0").bounding_box()
                     assert box is not None
-                    self.assertLess(box["height"], 400)
+                    self.assertLess(box["height"], 600)
                 for number, name in enumerate((long, words)):
                     page.goto(f"{home}task/{number}")
                     self.assertLessEqual(overflow(page), 0, width)
