@@ -36,6 +36,7 @@ from pypinger.runtime.clock import use_monotonic_time
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
+from pypinger.settling import Settling
 from pypinger.store.memory import MemoryStore
 from pypinger.store.sqlite import SqliteStore
 
@@ -89,6 +90,9 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
         )
 
     async def run(seconds: float) -> float:
+        # As in the daemon; the bare loop has the garbage collector as Python has it.
+        settling = Settling(reactor)  # type: ignore[arg-type]
+        settling.startService()
         store: MemoryStore | SqliteStore = MemoryStore()
         if database is not None:
             store = SqliteStore(reactor, time.time, str(database), keep_days=90)  # type: ignore[arg-type]
@@ -114,6 +118,7 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
         await monitor.stop()
         await store.close()
         await fetcher.close()
+        settling.stopService()
         assert all(entry.state.kind is Kind.OK for entry in board.entries())
         return rate
 

@@ -8,7 +8,7 @@ import weakref
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.settling import SETTLED, STEP, Settling
+from pypinger.settling import SETTLED, STEP, YOUNG, Settling
 
 
 class Thing:
@@ -48,6 +48,13 @@ class SettlingTests(SynchronousTestCase):
         self.clock.advance(STEP)
         self.assertIsNone(kept())
         self.settling.stopService()
+
+    def test_the_young_are_looked_at_less_often(self) -> None:
+        before = gc.get_threshold()
+        self.settling.startService()
+        self.assertEqual(gc.get_threshold(), (YOUNG, *before[1:]))
+        self.settling.stopService()
+        self.assertEqual(gc.get_threshold(), before)
 
     def test_stopped_before(self) -> None:
         self.settling.startService()
