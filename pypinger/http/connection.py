@@ -13,7 +13,6 @@ from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IHandshakeListener,
     IProtocol,
     IReactorTime,
@@ -64,7 +63,6 @@ class Connection:
     """
 
     __slots__ = (
-        "_clock",
         "_deadline",
         "_linger",
         "_opener",
@@ -86,13 +84,12 @@ class Connection:
         self.service = None if route.tls is None else route.tls.service
         self.refusal: str | None = None
         self.since = self.idle_since = clock.seconds()
-        self._clock = clock
         self._pool = pool
         self._opener: Opener | None = opener
         self._reader = ResponseReader(pool.limits)
         self._waiter: Deferred[Response] | None = None
         self._deadline: Deadline | None = None
-        self._linger: IDelayedCall | None = None
+        self._linger: Deadline | None = None
         self._used = False
 
     def ask(
@@ -118,13 +115,15 @@ class Connection:
     def close(self) -> None:
         """Close it in good order; if the other side does not take part, abort it."""
         if self.transport is not None and self._linger is None:
-            self._linger = self._clock.callLater(LINGER, self.abort)
+            self._begin_to_linger()
             self.transport.loseConnection()
 
     def abort(self) -> None:
         """Close it now, whatever is under way."""
         if self.transport is not None:
             self.transport.abortConnection()
+
+    cancel = abort  # for the deadline of its close
 
     # IProtocol and IHandshakeListener
 
@@ -162,8 +161,8 @@ class Connection:
 
     def connectionLost(self, reason: Failure) -> None:
         """It is gone; say so to whoever still waits."""
-        if self._linger is not None and self._linger.active():
-            self._linger.cancel()
+        if self._linger is not None:
+            self._linger.clear()
         self.transport = None
         opener, waiter = self._opener, self._waiter
         if opener is not None or waiter is not None:
@@ -191,6 +190,10 @@ class Connection:
         self._waiter = self._deadline = None
         waiter.errback(failure)
 
+    def _begin_to_linger(self) -> None:
+        self._linger = self._pool.closings.begin(LINGER)
+        self._linger.waiting = self
+
     def _opened(self) -> None:
         if self._opener is not None:
             opener, self._opener = self._opener, None
@@ -210,7 +213,7 @@ class Connection:
             elif reader.closing:
                 # It is the server's turn, and already under way. To close first would cost another round of the
                 # reactor, and leave a local port waiting for a minute.
-                self._linger = self._clock.callLater(LINGER, self.abort)
+                self._begin_to_linger()
             else:
                 self.abort()
         waiter.callback(response)

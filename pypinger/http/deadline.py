@@ -11,13 +11,19 @@ in a row, and one timer waits for the first of it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import Protocol
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pypinger.domain.model import Fault, Seconds
 from pypinger.http.errors import ExchangeFailed
+
+
+class Cancellable(Protocol):
+    """What ends when its time is over: a Deferred, for one."""
+
+    def cancel(self) -> None:
+        """End it."""
 
 
 class Deadline:
@@ -41,7 +47,7 @@ class Deadline:
         self.ends = ends
         self.expired = False
         self.stage = "starting"
-        self.waiting: Deferred[Any] | None = None
+        self.waiting: Cancellable | None = None
         self._row = row
 
     def clear(self) -> None:

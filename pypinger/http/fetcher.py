@@ -101,7 +101,15 @@ class TaskFetcher:
         started = seconds()
         deadline = self._deadlines.begin(task.timeout)
         try:
-            response = await self._get(task, deadline)
+            plan = self._plans.get(task.url)
+            if plan is None or (plan.task is not task and plan.task != task):
+                plan = self._make_plan(task)
+            if plan.token:
+                response = await self._get_with_token(plan, deadline)
+            else:
+                response = await self._agent.exchange(plan.route, b"%s\r\n" % plan.head, deadline, follow=True)
+                if response.location is not None:
+                    response, _ = await follow(self._agent, plan.ask, response, deadline)
         except ExchangeFailed as failure:
             return NoAnswer(failure.fault, failure.words, seconds() - started)
         except CancelledError:
@@ -124,17 +132,9 @@ class TaskFetcher:
         for closed in closing:
             await closed
 
-    async def _get(self, task: Task, deadline: Deadline) -> Response:
-        plan = self._plans.get(task.url)
-        if plan is None or (plan.task is not task and plan.task != task):
-            plan = self._make_plan(task)
+    async def _get_with_token(self, plan: _Plan, deadline: Deadline) -> Response:
         tokens = self._tokens
-        if tokens is None or not plan.token:
-            request = b"%s\r\n" % plan.head
-            response = await self._agent.exchange(plan.route, request, deadline, follow=True)
-            if response.location is not None:
-                response, _ = await follow(self._agent, plan.ask, response, deadline)
-            return response
+        assert tokens is not None
         line = await tokens.get(deadline)
         response, sent = await self._exchange(plan, line, deadline)
         if response.code not in _REFUSALS or not sent:
@@ -172,6 +172,7 @@ class TaskFetcher:
         ask = Ask(url, _LINES, secret, trust, task.proxy)
         # Of two credentials for the same header the task's own are meant.
         token = task.token_auth and not (secret and self._token_header == "authorization")
+        token = token and self._tokens is not None
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
         plan = _Plan(task, ask, self._agent.route(url, trust, task.proxy), token=token)

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pypinger.domain.model import Fault
 from pypinger.http.connection import Connection
+from pypinger.http.deadline import Deadlines
 from pypinger.http.errors import ExchangeFailed, closing
 from pypinger.http.limits import Limits
 from pypinger.http.route import Route
@@ -32,11 +33,13 @@ class Pool:
     All connections of one agent.
 
     :ivar opening: the connections that are being made.
+    :ivar closings: the deadlines of those that are being closed.
     """
 
     def __init__(self, clock: IReactorTime, limits: Limits) -> None:
         self.limits = limits
         self.opening: set[Unfinished] = set()
+        self.closings = Deadlines(clock)
         self._clock = clock
         self._open: set[Connection] = set()
         # In the order in which they fell idle, which is the order in which they are to be closed.
