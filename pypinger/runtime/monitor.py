@@ -20,7 +20,7 @@ back to wait for where nothing has to be waited for.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -50,6 +50,7 @@ from pypinger.runtime.lookout import Lookout
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.places import Places
 from pypinger.runtime.runs import RunFeed
+from pypinger.runtime.timetable import Timetable
 from pypinger.runtime.watch import NEVER, Reading, Watch, offsets
 
 #: How long after a wall-clock moment its timer rings, in seconds, so that it never rings before it.
@@ -97,6 +98,7 @@ class Monitor:
         log_judged: bool = False,
     ) -> None:
         self._reactor = reactor
+        self._timetable = Timetable(reactor)
         self._now = now
         self._fetcher = fetcher
         self._store = store
@@ -210,7 +212,7 @@ class Monitor:
 
     def _schedule(self, watch: Watch, delay: Seconds) -> None:
         watch.loop = LoopingCall(self._begin, watch)
-        watch.loop.clock = self._reactor
+        watch.loop.clock = cast(IReactorTime, self._timetable)
         watch.first = self._reactor.callLater(delay, self._start_loop, watch)
 
     def _start_loop(self, watch: Watch) -> None:
