@@ -81,7 +81,7 @@ class ResponseReader:
         self._parser = HttpResponseParser(self)
         # Scripts that print their headers end lines as their system does; every client takes that.
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
-        self.begin()
+        self.code = self.received = 0
 
     def begin(self, *, bodyless: bool = False, follow: bool = False) -> None:
         """
