@@ -1,7 +1,7 @@
 """
 A server for benchmarks: Debian's nginx on free loopback ports, with a configuration of its own that is gone afterwards.
 
-Every origin answers every path with the same healthy report. It is written in C, so that on a machine with two cores
+Every origin answers every path with a healthy report. It is written in C, so that on a machine with two cores
 the server is not what is measured.
 """
 
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 #: A report that stays healthy for as long as a benchmark takes.
-REPORT = '{"status": "ok", "lastrun": "%s", "frequency": 527040, "process": "import", "server": "web1"}'
+REPORT = '{"status": "ok", "lastrun": "%s", "frequency": 527040, "process": "import", "server": "%s"}'
 
 _MAIN = """
 worker_processes 1;
@@ -50,11 +50,13 @@ class Origin:
 
     :param tls: whether it speaks TLS.
     :param keep: whether it keeps connections.
+    :param fresh: whether no report is like another; else all are the same.
     """
 
-    def __init__(self, *, tls: bool = False, keep: bool = True) -> None:
+    def __init__(self, *, tls: bool = False, keep: bool = True, fresh: bool = False) -> None:
         self.tls = tls
         self.keep = keep
+        self.fresh = fresh
         self.port = 0
 
     @property
@@ -84,14 +86,14 @@ def serving(
     version()
     for origin, port in zip(origins, _free_ports(len(origins)), strict=True):
         origin.port = port
-    report = REPORT % time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     pair = f"    ssl_certificate {certificate}; ssl_certificate_key {certificate};\n"
     servers = "".join(
         _SERVER.format(
             port=origin.port,
             ssl=" ssl" if origin.tls else "",
             keep="600s" if origin.keep else "0",
-            report=report,
+            report=REPORT % (now, "$request_id" if origin.fresh else "web1"),
             certificate=pair if origin.tls else "",
         )
         for origin in origins

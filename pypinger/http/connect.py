@@ -122,7 +122,9 @@ class Opening:
         """An address has answered."""
         if self._protocol is not None or self.result.called:
             return None
-        self._stop_attempts()
+        if len(self._attempts) > 1 or self._timer is not None:
+            self._stop_attempts()
+        self._attempts.clear()
         self._pool.opening.discard(self)
         route = self._route
         connection = Connection(self._reactor, self._pool, route, self)

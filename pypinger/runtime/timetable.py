@@ -85,12 +85,15 @@ class Timetable:
         slot.waiting -= 1
         if not slot.waiting and slot.timer is not None:
             slot.timer.cancel()
+            slot.calls.clear()
             del self._slots[slot.number]
 
     def _ring(self, slot: _Slot) -> None:
         slot.timer = None
         del self._slots[slot.number]
-        for call in slot.calls:
+        # Calls and slots hold on to each other no more: there is nothing for the garbage collector.
+        calls, slot.calls = slot.calls, []
+        for call in calls:
             what, call.what = call.what, None
             if what is not None:
                 try:
