@@ -78,18 +78,18 @@ def step(task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[A
     return after, alerts
 
 
-def next_reminder(task: Task, state: TaskState) -> Instant | None:
+def next_reminder(task: Task, state: TaskState, now: Instant) -> Instant | None:
     """
-    When :func:`remind` has something to say; None while there is no incident, or the task sleeps.
+    When :func:`remind` has something to say, seen from `now`; None while there is no incident, or the task sleeps.
 
-    While Py Pinger is blind nothing shows that the task has fallen asleep but its last report: a reminder due in that
-    sleep waits for its end (contract, section 4).
+    While Py Pinger is blind nothing shows that the task has fallen asleep but its last report: a reminder that would
+    fall into that sleep waits for its end (contract, section 4).
     """
     if state.incident is None or task.error_interval <= 0 or state.status is Status.SLEEPING:
         return None
     due = state.incident.reminded + task.error_interval
     if state.kind in _REPORTED and state.report is not None:
-        nap = merge(state.report.sleep).nap_at(due)
+        nap = merge(state.report.sleep).nap_at(max(due, now))
         if nap is not None:
             return nap.end
     return due
@@ -97,7 +97,7 @@ def next_reminder(task: Task, state: TaskState) -> Instant | None:
 
 def remind(task: Task, state: TaskState, now: Instant) -> tuple[TaskState, tuple[Alert, ...]]:
     """Time has passed: the reminder of an open incident, if one is due."""
-    due = next_reminder(task, state)
+    due = next_reminder(task, state, now)
     if due is None or now < due:
         return state, ()
     assert state.incident is not None

@@ -203,7 +203,7 @@ class _Replay:
 
     def _reminder(self, found: Found, following: Found | None) -> Instant | None:
         """When the next reminder is given, unless a check gives it."""
-        due = incidents.next_reminder(self._task, self._state)
+        due = incidents.next_reminder(self._task, self._state, self._now)
         if due is None:
             return None
         at = max(due, self._now)

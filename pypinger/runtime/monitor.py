@@ -419,7 +419,7 @@ class Monitor:
             if change > earliest:
                 due = change
         if state.incident is not None:
-            reminder = incidents.next_reminder(watch.task, state)
+            reminder = incidents.next_reminder(watch.task, state, now)
             if reminder is not None and reminder + MARGIN - now > earliest:
                 due = min(due, reminder + MARGIN - now)
         return None if due > watch.task.interval else max(0.0, due)
@@ -431,7 +431,7 @@ class Monitor:
         now = self._now()
         verdict = watch.state.verdict
         assert verdict is not None
-        reminder = incidents.next_reminder(watch.task, watch.state)
+        reminder = incidents.next_reminder(watch.task, watch.state, now)
         rested = self._reactor.seconds() >= watch.rest
         if verdict.next_change is not None and now >= verdict.next_change and rested:
             self._begin(watch)

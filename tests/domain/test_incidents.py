@@ -68,7 +68,7 @@ class Story:
 
     @property
     def reminder(self) -> Instant | None:
-        return next_reminder(self.task, self.state)
+        return next_reminder(self.task, self.state, self.state.checked or 0.0)
 
 
 class StateTests(SynchronousTestCase):
@@ -232,6 +232,16 @@ class ReminderTests(SynchronousTestCase):
             self.assertEqual(story.remind(899.9), [])
             self.assertEqual(story.remind(900.0), [Event.REMINDER])
             self.assertEqual(story.reminder, 1380.0)
+
+    def test_one_that_was_due_before_such_a_sleep_waits_too(self) -> None:
+        """A check was under way, say, or the machine was suspended."""
+        story = Story()
+        story.step(Kind.LATE, 0.0, Reported(200, replace(REPORT, sleep=(Window(500, 600.0),))))
+        self.assertEqual(story.reminder, 480.0)
+        self.assertEqual(story.remind(500.0), [])
+        self.assertEqual(next_reminder(story.task, story.state, 500.0), 1100.0)
+        self.assertEqual(story.remind(1099.9), [])
+        self.assertEqual(story.remind(1100.0), [Event.REMINDER])
 
     def test_what_does_not_answer_is_not_known_to_sleep(self) -> None:
         story = Story()

@@ -181,7 +181,7 @@ class ReminderTests(ReplayCase):
         windows = (Window(1200, 600.0),)
         found = (run(0, 3000, ran(0, ok=False, sleep=windows), 30),)
         dark = [(START + 1100, START + 1300)]
-        lines = (0, P, Kind.FAILED), (1300, M, Kind.FAILED), (2450, M, Kind.FAILED)
+        lines = (0, P, Kind.FAILED), (1800, M, Kind.FAILED), (2950, M, Kind.FAILED)
         self.assertTold(task(error_interval=1150.0), past(*found, dark=dark), *lines)
 
     def test_one_due_in_a_sleep_that_nobody_saw_waits_for_its_end(self) -> None:
