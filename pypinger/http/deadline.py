@@ -56,6 +56,12 @@ class Deadline:
         if not self.expired:
             self._row.remove(self)
 
+    def expire(self) -> None:
+        """Its time is over, as far as anybody still cares."""
+        self.expired = True
+        if self.waiting is not None:
+            self.waiting.cancel()
+
     def failure(self) -> ExchangeFailed:
         """What to say once the time is over."""
         return ExchangeFailed(Fault.TIMEOUT, f"no answer within {self.seconds:g} s: still {self.stage}")
@@ -74,6 +80,10 @@ class Deadlines:
         if row is None:
             row = self._rows[seconds] = _Row(self._clock, seconds)
         return row.add()
+
+    def hurry(self) -> bool:
+        """End what began first, of one length, before its time; False if there is nothing to end."""
+        return any(row.hurry() for row in self._rows.values())
 
 
 class _Row:
@@ -100,6 +110,15 @@ class _Row:
             self._timer.cancel()
             self._timer = None
 
+    def hurry(self) -> bool:
+        """End the first before its time; False if there is none."""
+        if not self._deadlines:
+            return False
+        first = next(iter(self._deadlines))
+        self.remove(first)
+        first.expire()
+        return True
+
     def _ring(self) -> None:
         """The timer of a deadline, which may be gone by now, rings: end those whose time is over, wait for the next."""
         now, over = self._clock.seconds(), []
@@ -113,5 +132,4 @@ class _Row:
             first.expired = True
             over.append(first)
         for deadline in over:
-            if deadline.waiting is not None:
-                deadline.waiting.cancel()
+            deadline.expire()

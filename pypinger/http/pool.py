@@ -70,13 +70,15 @@ class Pool:
 
     def make_room(self) -> None:
         """
-        Another connection is to be made: give up an idle one if there are too many.
+        Another connection is to be made: if there are too many, give up an idle one, or one that is being closed.
 
         :raises ExchangeFailed: all of them are in use; that is our own fault.
         """
         if self.closing:
             raise closing()
         if len(self._open) + len(self.opening) < self.limits.connections:
+            return
+        if not self._idle and self.closings.hurry():
             return
         if not self._idle:
             words = f"all {self.limits.connections:,} connections that this process may have are in use"

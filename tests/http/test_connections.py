@@ -345,6 +345,23 @@ class Counting(Base):
 
     limits = Limits(connections=2)
 
+    def test_linger_makes_room(self) -> None:
+        """Servers that say they will close and do not take no place from a check that needs one."""
+        for number in range(self.limits.connections):
+            running = self.bench.fetch(task(f"10.0.0.{number}"))
+            wire = self.bench.connect()
+            wire.arrives(answer(REPORT, b"Connection: close"))
+            self.successResultOf(running)
+            if not number:
+                first = wire
+        self.assertEqual("", first.how)
+        running = self.bench.fetch(task("10.0.1.1"))
+        self.assertEqual("aborted", first.how)
+        self.bench.connect().arrives(answer())
+        self.assertEqual(REPORT, self.successResultOf(running).body)
+        self.reactor.advance(1)
+        self.reactor.advance(0)
+
     def test_oldest_given_up(self) -> None:
         first, second = self.once("10.0.0.1"), self.once("10.0.0.2")
         running = self.bench.fetch(task("10.0.0.3"))
