@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import cast
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 import msgspec
@@ -18,6 +17,7 @@ from zope.interface import implementer
 
 from pypinger.domain.model import Fault
 from pypinger.http.errors import ExchangeFailed
+from pypinger.http.prompt import prompt
 from pypinger.http.request import basic
 from pypinger.http.url import Url, parse
 
@@ -108,8 +108,9 @@ class Tunnel:
 
     def makeConnection(self, transport: ITransport) -> None:
         """The proxy is connected."""
-        self.transport = cast(ITCPTransport, transport)
-        transport.write(self._request)
+        # At once: whatever the proxy answers, what speaks through the tunnel must not overtake the request for it.
+        self.transport = prompt(transport)
+        self.transport.write(self._request)
 
     def connectionMade(self) -> None:
         """Twisted's transports call `makeConnection`."""
