@@ -210,7 +210,7 @@ class ResponseReader:
             self.location = needed[b"location"][0]
         self._frame(code, needed)
         if self._bodyless:
-            self.complete = self.closing = True
+            self.complete = True
             raise _ENOUGH
         if self._follow and self.location is not None:
             return

@@ -189,7 +189,9 @@ def _look_for_damage(path: str, schema: Sequence[str]) -> None:
     wal = os.path.exists(f"{path}-wal")
     with closing(connect(path, query="?mode=ro" if wal else "?mode=ro&immutable=1")) as connection:
         found = _columns(connection)
-        for table, column in sorted(_columns_of(schema) - found):
+        missing = min(_columns_of(schema) - found, default=None)
+        if missing is not None:
+            table, column = missing
             gone = table not in {name for name, _ in found}
             raise damaged(path, f"its table {table} is missing" if gone else f"its table {table} lacks {column}")
         deadline = time.monotonic() + CHECK_LIMIT

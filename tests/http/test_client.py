@@ -76,6 +76,7 @@ class Posts(TestCase):
         server = self.serve([answer(b"ok")])
         reply = await self.client.post(f"http://127.0.0.1:{server.port}/", headers={}, body=b"x" * 9_000_000)
         self.assertEqual(b"ok", reply.body)
+        await server.all_closed()
 
     async def test_redirect(self) -> None:
         server = self.serve([redirect(b"/elsewhere")])
