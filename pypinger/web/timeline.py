@@ -78,7 +78,8 @@ def timeline(entry: Entry, now: Instant) -> str:
     length = max(last - first, MINUTE)
 
     def place(instant: Instant) -> float:
-        return round(3 + 94 * (instant - first) / length, 2)
+        # About a pixel; were it finer, the page would never be the same for two moments.
+        return round(3 + 94 * (instant - first) / length, 1)
 
     for mark in marks:
         mark.place = place(mark.instant)
@@ -90,7 +91,7 @@ def timeline(entry: Entry, now: Instant) -> str:
     def band(look: str, start: Instant, end: Instant) -> None:
         left, right = max(0.0, place(start)), min(100.0, place(end))
         if left < right:
-            width = number(round(right - left, 2))
+            width = number(right - left)
             drawn.append(f'<rect class="{look}" x="{left}%" y="{top}" width="{width}%" height="{_TRACK}"/>')
 
     if due is not None and finite(due):
