@@ -121,7 +121,7 @@ class Routes:
         page = await pages.overview(
             request, entries, selection, rows, self._board.daemon(), now, self._links, complete=complete
         )
-        return renewable(request, HTML, page)
+        return renewable(request, HTML, *page)
 
     @app.route(f"{_TASK}<path:sent>")
     async def task(self, request: Request, sent: str) -> bytes:
@@ -144,7 +144,7 @@ class Routes:
         past = await detail.remembered(self._history, entry, now)
         said = self._board.last_answer(entry.task.id)
         page = await detail.task_page(request, entry, said, past, now, root, self._links, self._secrets)
-        return renewable(request, HTML, page)
+        return renewable(request, HTML, *page)
 
     @app.route("/healthz")
     def healthz(self, request: Request) -> bytes:
@@ -250,7 +250,7 @@ class Routes:
         if not _wants_html(request):
             return answer(request, JSON, api.NO_TASK)
         page = await pages.not_found(request, words, self._now(), self._root_from(request), self._links)
-        return renewable(request, HTML, page)
+        return renewable(request, HTML, *page)
 
     def _root_from(self, request: Request) -> str:
         """

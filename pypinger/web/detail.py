@@ -90,9 +90,9 @@ async def task_page(
     root: str,
     static: Mapping[str, str],
     secrets: Secrets,
-) -> bytes:
+) -> tuple[bytes, bytes]:
     """
-    The page of one task.
+    The page of one task, and the tag that stands for it.
 
     :param answer: what its endpoint answered last.
     :param past: what the history tells of it.
@@ -130,7 +130,6 @@ async def task_page(
             **{"data-task": task.id},
         ),
         foot(
-            now,
             f"Task {task.id}: ",
             tags.a("badge", href=f"{root}badge/{task.id}.svg"),
             ", ",

@@ -3,21 +3,34 @@ What all HTML pages have in common: head, banner, and the small parts that tell 
 
 There is no inline script and no inline style, so that the Content-Security-Policy can forbid both. Without script a
 page renews itself by a ``meta`` element; with it, ``live.js`` keeps it up to date in place.
+
+Note [The same page]
+~~~~~~~~~~~~~~~~~~~~
+Every page says when it was made: to the script in ``data-now``, to people in its footer. But for these two stamps it
+is often what it was a moment ago, and then a client that has it is told so. So the tag that stands for a page is made
+before the stamps are put in. What such a client goes on to show is stamped with an earlier moment, though by less than
+a minute, for the minute belongs to the tag; and the words of all its times are right, for they belong to it too. Only
+the script's clock would be slow by as much: it fetches the page once more soon after it was loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from twisted.web.iweb import IRequest
 from twisted.web.template import Tag, XMLString, flattenString, tags
 
 from pypinger.domain.model import Instant, Seconds
-from pypinger.domain.times import clock, iso
+from pypinger.domain.times import MINUTE, clock, iso
+from pypinger.web.replies import tag_of
 from pypinger.web.words import coming, relative, shown, stamp
 
 #: After how many seconds a page without script is loaded anew.
 RENEWED: Seconds = 30
+
+# Where the stamps go. Nothing else can look like these: every other "<" was escaped.
+_MADE = b'<body data-now="'
+_AS_OF = b'<time datetime="" class="fixed">'
 
 
 async def page(
@@ -29,14 +42,16 @@ async def page(
     look: str,
     now: Instant,
     links: tuple[Tag, ...] = (),
-) -> bytes:
+    rows: Mapping[str, Sequence[bytes]] | None = None,
+) -> tuple[bytes, bytes]:
     """
-    A whole page.
+    A whole page, and the tag that stands for it: see Note [The same page].
 
     :param root: what leads from this page to the overview: empty, ``../`` or a path.
     :param static: name -> path of the static files, see :mod:`pypinger.web.assets`.
     :param look: whose icon stands in the browser's tab.
     :param links: more for the head.
+    :param rows: what is rendered already and goes in the place of a comment, by the comment's words, in the same order.
     """
     html = tags.html(
         tags.head(
@@ -54,11 +69,23 @@ async def page(
         tags.body(
             tags.a("Skip to the tasks" if not root else "Skip to the content", href="#main", class_="skip"),
             body,
-            **{"data-now": iso(now) or ""},
+            **{"data-now": ""},
         ),
         lang="en",
     )
-    return b"<!DOCTYPE html>\n" + await flattenString(request, html)
+    rest = b"<!DOCTYPE html>\n" + await flattenString(request, html)
+    pieces: list[bytes] = []
+    for comment, rendered in (rows or {}).items():
+        # Nothing but our own comments can look like this either.
+        before, _, rest = rest.partition(f"<!--{comment}-->".encode("ascii"))
+        pieces += before, *rendered
+    pieces.append(rest)
+    tag = tag_of(b"%d" % (now // MINUTE), *pieces)
+    made = (iso(now) or "").encode("ascii")
+    pieces[0] = pieces[0].replace(_MADE, _MADE + made, 1)
+    as_of = b'<time datetime="%s" class="fixed">%s' % (made, stamp(now).encode("ascii"))
+    pieces[-1] = pieces[-1].replace(_AS_OF, as_of, 1)
+    return b"".join(pieces), tag
 
 
 def top(*parts: Tag, look: str) -> Tag:
@@ -71,13 +98,13 @@ def brand(*link: Tag | str) -> Tag:
     return tags.p(tags.span(*link), tags.span(id="live", class_="live"), class_="brand")
 
 
-def foot(now: Instant, *parts: Tag | str) -> Tag:
-    """The footer."""
+def foot(*parts: Tag | str) -> Tag:
+    """The footer; :func:`page` puts in when it was made."""
     return tags.footer(
         tags.p(
             *parts,
             "Shown as of ",
-            tags.time(stamp(now), datetime=iso(now) or "", class_="fixed"),
+            tags.time(datetime="", class_="fixed"),
             Tag("noscript")(f", renewed every {RENEWED:.0f} s"),
             ".",
         ),

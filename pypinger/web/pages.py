@@ -32,13 +32,13 @@ async def overview(
     static: Mapping[str, str],
     *,
     complete: bool = True,
-) -> bytes:
+) -> tuple[bytes, bytes]:
     """
-    The overview.
+    The overview, and the tag that stands for it.
 
     :param entries: every task, for the banner.
     :param selection: those that are shown.
-    :param rows: the rendered rows of each group, by its key.
+    :param rows: the rendered rows of each group, by its key, in the order of the groups.
     :param complete: whether the rows have all that they can have; if not, the script asks again soon.
     """
     counts = dict.fromkeys(STATUSES, 0)
@@ -63,7 +63,6 @@ async def overview(
             **({} if complete else {"data-incomplete": "yes"}),
         ),
         foot(
-            now,
             "Py Pinger started ",
             since(daemon.started, now),
             f".{_waiting(daemon)} There is a ",
@@ -73,17 +72,13 @@ async def overview(
     ]
     title = _title(heading, counts[Status.ERROR], daemon)
     feed = tags.link(rel="alternate", type="application/atom+xml", title="Incidents", href="feed.atom")
-    html = await page(request, title, body, "", static, look, now, (feed,))
-    pieces: list[bytes] = []
-    for group in selection.groups:
-        # Nothing but our own comments can look like this: every other "<" was escaped.
-        before, _, html = html.partition(f"<!--{group.key}-->".encode("ascii"))
-        pieces += before, *rows[group.key]
-    return b"".join((*pieces, html))
+    return await page(request, title, body, "", static, look, now, (feed,), rows)
 
 
-async def not_found(request: IRequest, words: str, now: Instant, root: str, static: Mapping[str, str]) -> bytes:
-    """The page for what is not there."""
+async def not_found(
+    request: IRequest, words: str, now: Instant, root: str, static: Mapping[str, str]
+) -> tuple[bytes, bytes]:
+    """The page for what is not there, and the tag that stands for it."""
     body: list[Tag] = [
         top(
             brand(tags.a("← All tasks", href=root)),

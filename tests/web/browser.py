@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from twisted.internet.defer import Deferred
@@ -16,6 +17,8 @@ from pypinger.web.detail import Past
 from pypinger.web.figures import Figures
 from pypinger.web.rows import row
 from tests.web.fakes import NOW, daemon_state
+
+T = TypeVar("T")
 
 LINKS = {name: asset.path for name, asset in assets.load().items()}
 
@@ -91,7 +94,7 @@ def overview(
         for group in selection.groups
     }
     made = pages.overview(request, entries, selection, rows, daemon or daemon_state(), now, LINKS, complete=complete)
-    return result(Deferred.fromCoroutine(made))
+    return result(Deferred.fromCoroutine(made))[0]
 
 
 def task_page(
@@ -100,11 +103,11 @@ def task_page(
     """The page of one task."""
     request = DummyRequest([b""])
     made = detail.task_page(request, entry, answer, past, now, "../", LINKS, Secrets(secrets))
-    return result(Deferred.fromCoroutine(made))
+    return result(Deferred.fromCoroutine(made))[0]
 
 
-def result(deferred: Deferred[bytes]) -> bytes:
+def result(deferred: Deferred[T]) -> T:
     """What a Deferred has fired with."""
-    results: list[bytes] = []
+    results: list[T] = []
     deferred.addCallback(results.append)
     return results[0]

@@ -346,5 +346,7 @@
   setInterval(tick, 1000);
   setLive();
   listen();
-  if (document.querySelector("[data-incomplete]")) soon(1000);
+  // The browser may have shown a copy that it had, with a moment as old as the copy: by what comes next the clock is set
+  // right. Where the stream of events opens before that, its look is enough.
+  soon(1000);
 })();
