@@ -36,7 +36,7 @@ from pypinger.web.negotiate import prefers_html
 from pypinger.web.query import BadQuery
 from pypinger.web.rendered import Rendered, in_slices, turns
 from pypinger.web.replies import HTML, JSON, answer, problem, renewable
-from pypinger.web.rows import SLICE, row
+from pypinger.web.rows import SLICE, Pictures, row
 from pypinger.web.server import Site
 from pypinger.web.v1 import Api, NotFound
 
@@ -96,6 +96,7 @@ class Routes:
         self._api = Api(board, self._archive, self._listing.row, root)
         self._searched = Rendered(view.haystack)
         self._figures = FigureCache(history, now, reactor)
+        self._pictures = Pictures()
 
     @app.route("/")
     async def overview(self, request: Request) -> bytes:
@@ -114,7 +115,10 @@ class Routes:
         # Sliced across groups, for there may be many small ones.
         made = iter(
             await in_slices(
-                lambda entry: row(entry, self._figures.of(entry), now), selection.entries, self._turns, SLICE
+                lambda entry: row(entry, self._pictures.of(entry, self._figures.of(entry), now), now),
+                selection.entries,
+                self._turns,
+                SLICE,
             )
         )
         rows = {group.key: list(islice(made, len(group.entries))) for group in selection.groups}

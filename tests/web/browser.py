@@ -15,7 +15,7 @@ from pypinger.ports import DaemonState, Entry, LastAnswer
 from pypinger.web import assets, detail, pages, view
 from pypinger.web.detail import Past
 from pypinger.web.figures import Figures
-from pypinger.web.rows import row
+from pypinger.web.rows import Pictures, row
 from tests.web.fakes import NOW, daemon_state
 
 T = TypeVar("T")
@@ -89,8 +89,11 @@ def overview(
     for name, value in parse_qsl(query, keep_blank_values=True):
         arguments.setdefault(name.encode(), []).append(value.encode("utf-8", "surrogateescape"))
     selection = view.select(entries, view.read(arguments))
+    drawn = Pictures()
     rows = {
-        group.key: [row(entry, (figures or {}).get(entry.task.id), now) for entry in group.entries]
+        group.key: [
+            row(entry, drawn.of(entry, (figures or {}).get(entry.task.id), now), now) for entry in group.entries
+        ]
         for group in selection.groups
     }
     made = pages.overview(request, entries, selection, rows, daemon or daemon_state(), now, LINKS, complete=complete)
