@@ -64,7 +64,8 @@ _HEARTBEAT = b":\n\n"
 
 # Times of day, with or without date, and lengths of time, as pypinger.domain.times writes them.
 _TIMES = re.compile(
-    r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} )?[0-9]{2}:[0-9]{2}(?::[0-9]{2})?|(?:[0-9.]+ (?:s|min|h|d)\b ?)+(?:ago|from now)?"
+    r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} )?[0-9]{2}:[0-9]{2}(?::[0-9]{2})?"
+    r"|(?:less than )?(?:[0-9.]+ (?:s|min|h|d)\b ?)+(?:ago|from now)?"
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import treq
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.internet import reactor
@@ -192,6 +192,7 @@ class StreamTests(SynchronousTestCase):
 
     @settings(deadline=None)
     @given(st.sampled_from(FINDINGS), st.floats(0, 86_400), st.floats(0, 4000))
+    @example(FINDINGS[0], 0.5, 1.0)
     def test_what_only_grows_older(self, finding: Finding, age: float, later: float) -> None:
         """The same finding, judged again to be of the same kind, is no news; but that a due time is past is."""
         made = entry("http://h/a")
