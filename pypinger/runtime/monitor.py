@@ -28,11 +28,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from pypinger.domain import incidents, report
+from pypinger.domain import incidents
 from pypinger.domain.judge import judge, judge_again
 from pypinger.domain.model import (
     Alert,
-    Answer,
     Check,
     Finding,
     NoAnswer,
@@ -51,10 +50,7 @@ from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.places import Places
 from pypinger.runtime.runs import RunFeed
 from pypinger.runtime.timetable import Timetable
-from pypinger.runtime.watch import NEVER, Reading, Watch, offsets
-
-#: How long after a wall-clock moment its timer rings, in seconds, so that it never rings before it.
-MARGIN: Seconds = 0.005
+from pypinger.runtime.watch import MARGIN, Watch, offsets
 
 #: The least time in seconds between a check and the next one at its ``next_change``, so that no report can make a
 #: task be checked without pause. Less than the second within which such a check is promised (contract, section 2).
@@ -316,7 +312,7 @@ class Monitor:
             finding: Finding = failure
         else:
             self._lookout.answered(watch.origin)
-            reading = self._read(watch, observation)
+            reading = watch.read(observation, self._secrets)
             finding = reading.finding
         now = self._now()
         before = watch.state
@@ -338,13 +334,6 @@ class Monitor:
         seen = state.report
         if seen is not None and (before.report is None or before.report.lastrun != seen.lastrun):
             self._runs.seen(task, seen, now)
-
-    def _read(self, watch: Watch, answer: Answer) -> Reading:
-        """What an answer says, which is not worked out again for as long as the same answer comes."""
-        known, edition = watch.reading, self._secrets.edition
-        if known is not None and known.fits(answer, edition):
-            return known
-        return Reading(answer.code, answer.body, report.read(answer, self._secrets.scrub), edition)
 
     async def _fetch(self, watch: Watch) -> Observation:
         """Wait for a place, then fetch; waiting is not part of the task's timeout (contract, section 3)."""
@@ -387,7 +376,8 @@ class Monitor:
 
     def _arm(self, watch: Watch) -> None:
         """Set the timer for the next moment at which something is due."""
-        delay = self._until_due(watch)
+        gone = self._stopping or watch.gone
+        delay = None if gone else watch.until_due(self._now(), self._reactor.seconds())
         timer = watch.timer
         if delay is None:
             if timer is not None:
@@ -397,32 +387,6 @@ class Monitor:
             watch.timer = self._reactor.callLater(delay, self._ring, watch)
         elif abs(timer.getTime() - self._reactor.seconds() - delay) > MARGIN / 2:
             timer.reset(delay)
-
-    def _until_due(self, watch: Watch) -> Seconds | None:
-        """
-        How many seconds to wait until a check or a reminder is due that the loop does not know of.
-
-        :returns: None if there is none before the loop's next check, at whose end it is asked again. So a healthy task
-            has no timer most of the time.
-        """
-        state = watch.state
-        verdict = state.verdict
-        if self._stopping or watch.gone or verdict is None:
-            return None
-        due = float("inf")
-        now = self._now()
-        # What fell due before the start is left to the first check: thousands must not be checked at once, nor anybody
-        # reminded of what may be over.
-        earliest = 0.0 if watch.began == NEVER else NEVER
-        if verdict.next_change is not None:
-            change = max(verdict.next_change + MARGIN - now, watch.rest - self._reactor.seconds())
-            if change > earliest:
-                due = change
-        if state.incident is not None:
-            reminder = incidents.next_reminder(watch.task, state, now)
-            if reminder is not None and reminder + MARGIN - now > earliest:
-                due = min(due, reminder + MARGIN - now)
-        return None if due > watch.task.interval else max(0.0, due)
 
     def _ring(self, watch: Watch) -> None:
         watch.timer = None

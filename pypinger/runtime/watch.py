@@ -1,4 +1,8 @@
-"""A task under watch, and when each is checked first. What happens to it is the monitor's business."""
+"""
+A task under watch: what is known of it, when it is checked first, and when it is due without its loop.
+
+What happens then is the monitor's business.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
-from pypinger.domain.model import Answer, Finding, Seconds, Task, TaskState
-from pypinger.domain.urls import origin
+from pypinger.domain import report
+from pypinger.domain.incidents import next_reminder
+from pypinger.domain.model import Answer, Finding, Instant, Seconds, Task, TaskState
+from pypinger.domain.urls import Secrets, origin
 
 #: Before the first check.
 NEVER: Seconds = float("-inf")
+
+#: How long after a wall-clock moment its timer rings, in seconds, so that it never rings before it.
+MARGIN: Seconds = 0.005
 
 #: So many tasks begin in slots, of which there are this many in a second.
 MANY = 2000
@@ -91,6 +100,44 @@ class Watch:
         self.began: Seconds = NEVER
         self.rest: Seconds = 0.0
         self.gone = False
+
+    def read(self, answer: Answer, secrets: Secrets) -> Reading:
+        """
+        What an answer says, which is not worked out again for as long as the same answer comes.
+
+        :param secrets: never to be shown.
+        """
+        known, edition = self.reading, secrets.edition
+        if known is not None and known.fits(answer, edition):
+            return known
+        return Reading(answer.code, answer.body, report.read(answer, secrets.scrub), edition)
+
+    def until_due(self, now: Instant, seconds: Seconds) -> Seconds | None:
+        """
+        How many seconds to wait until a check or a reminder is due that the loop does not know of.
+
+        :param now: by the wall clock.
+        :param seconds: now, by the reactor's clock.
+        :returns: None if there is none before the loop's next check, at whose end it is asked again. So a healthy task
+            has no timer most of the time.
+        """
+        state = self.state
+        verdict = state.verdict
+        if verdict is None:
+            return None
+        due = float("inf")
+        # What fell due before the start is left to the first check: thousands must not be checked at once, nor anybody
+        # reminded of what may be over.
+        earliest = 0.0 if self.began == NEVER else NEVER
+        if verdict.next_change is not None:
+            change = max(verdict.next_change + MARGIN - now, self.rest - seconds)
+            if change > earliest:
+                due = change
+        if state.incident is not None:
+            reminder = next_reminder(self.task, state, now)
+            if reminder is not None and reminder + MARGIN - now > earliest:
+                due = min(due, reminder + MARGIN - now)
+        return None if due > self.task.interval else max(0.0, due)
 
 
 def offsets(tasks: Sequence[Task]) -> list[Seconds]:
