@@ -32,7 +32,11 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}\Z")
 _NAME = re.compile(r"[a-z_-]{1,24}[0-9]{0,2}\Z")
 _AUTHORITY = re.compile(r"://([^/?#]+)@")
-_TOKEN = re.compile(r"(?:token|key|secret|pass|auth|sig)[^=&]*=([^&]+)", re.IGNORECASE)
+_TOKEN = re.compile(r"(?:token|key|secret|pass|pwd|auth|sig|jwt)[^=&]*=([^&]+)", re.IGNORECASE)
+# Names of what may be secret (Azure's "code") or an ordinary word of reports (a country code): the value tells.
+_MAYBE_TOKEN = re.compile(
+    r"(?:code|hash|sess|sid)[^=&]*=((?=[^&]*[0-9])(?=[^&]*[a-z])[^&]{8,}|[^&]{20,})", re.IGNORECASE
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
@@ -204,7 +208,7 @@ class Section:
             self.reading.secret(userinfo, password or user)
         query = text.partition("#")[0].partition("?")[2]
         # A server may repeat a token alone; any other value of a query may be an ordinary word of reports.
-        self.reading.secret(query, *_TOKEN.findall(query))
+        self.reading.secret(query, *_TOKEN.findall(query), *_MAYBE_TOKEN.findall(query))
 
     def _number(self, name: str, default: float, words: str, *, zero: bool) -> float:
         value = self.text(name)

@@ -90,3 +90,26 @@ class SecretTests(LoadingTestCase):
         for suffix in "123456789abcefghi":
             self.assertEqual(secrets.scrub(f"x {MARK}-{suffix} y"), "x *** y", suffix)
         self.assertEqual(secrets.scrub(f"http://h/{MARK}-d"), "***")
+
+    def test_values_of_a_query(self) -> None:
+        """Those that a server may repeat alone, but no ordinary word of reports."""
+        for query, value in (
+            ("pwd=abcd", "abcd"),
+            ("id_JWT=abcd", "abcd"),
+            ("a=1&code=Azure-k3y==", "Azure-k3y=="),
+            ("PHPSESSID=abcdefg8&b=1", "abcdefg8"),
+            ("hash=12345abc", "12345abc"),
+            ("sid=abcdefghijabcdefghij", "abcdefghijabcdefghij"),
+        ):
+            self.assertEqual(self.scrubbed(query, value), "x *** y", query)
+        for query, value in (
+            ("zipcode=12345678", "12345678"),
+            ("code=2026-11-22", "2026-11-22"),
+            ("session=nightly-run", "nightly-run"),
+            ("sid=abc123", "abc123"),
+            ("page=abc12345", "abc12345"),
+        ):
+            self.assertEqual(self.scrubbed(query, value), f"x {value} y", query)
+
+    def scrubbed(self, query: str, value: str) -> str:
+        return Secrets(self.load(f"[urls]\nprod = http://a/?b=1&{query}\n").secrets).scrub(f"x {value} y")
