@@ -238,8 +238,7 @@ class Pinger(MultiService):
 
     async def _apply(self, settings: Settings) -> None:
         before, self.settings = self.settings, settings
-        # What is under way may still say the old secrets.
-        self._secrets.change(before.secrets | settings.secrets)
+        self._secrets.change(settings.secrets)
         self.log.configure(self._secrets, debug=settings.debug)
         self._change_channels(settings, before)
         self._change_checks(settings, before)

@@ -148,6 +148,8 @@ class ReloadTests(ServiceCase):
         self.write(f"{self.dead}/a", main="only_log = true\nproxy = http://127.0.0.1:9/")
         await made.reload()
         self.assertEqual(made._notifiers, {})
+        # What an endpoint answered long ago is still shown.
+        self.assertEqual(made._secrets.scrub("x 0ld-auth y"), "x *** y")
 
     async def test_a_store_is_not_changed_while_running(self) -> None:
         self.write(f"{self.dead}/a")

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from ipaddress import IPv6Address
 from typing import NamedTuple
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, unquote, unquote_plus
 
 import idna
 import msgspec
@@ -24,8 +24,11 @@ import msgspec
 #: The longest URL taken, in characters; what most servers take for a request line.
 MAX_LENGTH = 8192
 
-#: How many of the secrets that turn up while we run are kept in mind.
-MOST_ADDED = 8
+#: How many of the secrets that turn up while we run are kept in mind: nobody takes any more what was replaced so often.
+MOST_ADDED = 1000
+
+#: How many secrets that are configured no more are kept in mind: more than any file has.
+MOST_FORMER = 100_000
 
 #: What stands in a text where a secret stood.
 MASK = "***"
@@ -39,6 +42,12 @@ _AFTER_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _ASCII_NAME = re.compile(r"(?:[A-Za-z0-9_~-]{1,63}\.)*[A-Za-z0-9_~-]{1,63}\.?")
 _PORT = re.compile(r"[0-9]{1,5}")
+
+# What looks the same however it is encoded.
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]*")
+# The characters, besides letters, digits and "_.-~", that percent-encoding leaves alone: Python's, with and without
+# the slash; Java's; .NET's; JavaScript's of a part of a URL, and of a whole one.
+_LEFT_ALONE = ("/", "", "*", "!()*", "!'()*", "!'()*;,/?:@&=+$#")
 
 
 class TaskUrl(msgspec.Struct, frozen=True):
@@ -217,46 +226,48 @@ class Secrets:
     """
     Replaces secrets in texts by ``***``.
 
-    A secret is also found percent-encoded, percent-decoded, escaped as in JSON, and, if it is ``user:password``, in
-    Base64 as HTTP Basic sends it. Secrets that overlap in a text are replaced as one. Those that turn up while we run
-    (a token that was fetched) are added to it; the last few of them count.
+    A secret is also found percent-encoded (as Python, JavaScript, Java, PHP and .NET do it), percent-decoded, escaped
+    as in JSON, and, if it is ``user:password``, in Base64 as HTTP Basic sends it. Secrets that overlap in a text are
+    replaced as one. Those that turn up while we run (a token that was fetched) are added to it.
 
     :param secrets: whole values; empty ones are ignored. A secret of a character or two would mask half of every
         text, which is what was asked for.
     :ivar edition: another object whenever something else is looked for.
     """
 
-    __slots__ = ("_added", "_by_prefix", "_candidates", "_forms", "_prefix_length", "edition")
+    __slots__ = ("_added", "_configured", "_finders", "edition")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._added: deque[str] = deque(maxlen=MOST_ADDED)
+        self._configured: dict[str, None] = {}
+        self._added: deque[set[str]] = deque(maxlen=MOST_ADDED)
+        self._finders: dict[str, _Finder] = {}
         self.change(secrets)
 
     def change(self, secrets: Iterable[str]) -> None:
-        """From now on look for these, and still for those that were added."""
-        self._forms = {form for secret in secrets if secret for form in _forms(secret)}
-        self._prepare(self._forms.union(*map(_forms, self._added)))
+        """
+        From now on look for these, too. What is under way, or was kept, may still say those of before, of which the
+        oldest are forgotten if they are too many.
+        """
+        new = dict.fromkeys(filter(None, secrets))
+        former = [secret for secret in self._configured if secret not in new]
+        self._configured = {**dict.fromkeys(former[-MOST_FORMER:]), **new}
+        self._look_for("configured", map(_forms, self._configured))
 
     def add(self, secret: str) -> None:
         """Look for `secret` too; the oldest of too many that were added is forgotten."""
-        self._added.append(secret)
-        self._prepare(self._forms.union(*map(_forms, self._added)))
+        self._added.append(_forms(secret))
+        self._look_for("added", self._added)
 
-    def _prepare(self, found: Collection[str]) -> None:
+    def _look_for(self, which: str, forms: Iterable[set[str]]) -> None:
+        # Apart, since tens of thousands may be configured: they are not sorted anew for each token.
         self.edition = object()
-        forms = sorted(found, key=len, reverse=True)
-        self._prefix_length = size = min(map(len, forms), default=0)
-        self._by_prefix: dict[str, list[str]] = {}
-        for form in forms:
-            self._by_prefix.setdefault(form[:size], []).append(form)
-        # One class of characters per place of the prefix: the regular expression engine skips nearly all of a text
-        # with it, and unlike an alternation it costs the same for one secret and for thousands.
-        columns = ("".join(sorted({form[i] for form in forms})) for i in range(size))
-        self._candidates = re.compile("(?=" + "".join(f"[{re.escape(column)}]" for column in columns) + ")")
+        if found := set[str]().union(*forms):
+            self._finders[which] = _Finder(found)
 
     def scrub(self, text: str) -> str:
         """`text` without any secret; the very same object when there was none in it."""
-        return masked(text, self._found(text)) if self._by_prefix else text
+        places = [place for finder in self._finders.values() for place in finder.found(text)]
+        return masked(text, sorted(places)) if places else text
 
     def places(self, text: str, *, cut: bool = False) -> list[tuple[int, int]]:
         """
@@ -264,36 +275,61 @@ class Secrets:
 
         :param cut: whether more followed, so that what stands at the end may be the beginning of a secret, and counts.
         """
-        if not self._by_prefix:
-            return []
-        found = list(self._found(text))
-        if cut and (start := self._unfinished(text)) < len(text):
-            found.append((start, len(text)))
-        return sorted(found)
+        places = [place for finder in self._finders.values() for place in finder.found(text)]
+        if cut:
+            start = min((finder.unfinished(text) for finder in self._finders.values()), default=len(text))
+            places += [(start, len(text))] if start < len(text) else []
+        return sorted(places)
 
-    def _unfinished(self, text: str) -> int:
-        """Where the longest end of `text` starts that some secret begins with; its length if there is none."""
-        size, prefixes = self._prefix_length, sorted(self._by_prefix)
-        longest = max(len(forms[0]) for forms in self._by_prefix.values())
-        for start in range(max(0, len(text) - longest + 1), len(text)):
-            end = text[start:]
-            forms: Sequence[str] = self._by_prefix.get(end[:size], ())
-            if len(end) < size:
-                at = bisect_left(prefixes, end)
-                forms = prefixes[at : at + 1]
-            if any(form.startswith(end) for form in forms):
-                return start
-        return len(text)
 
-    def _found(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where secrets are, by start; of those with the same start the longest."""
-        by_prefix, size = self._by_prefix, self._prefix_length
+class _Finder:
+    """
+    Finds strings in texts, at a cost that hardly depends on how many there are.
+
+    :param forms: one at least, none of them empty.
+    """
+
+    __slots__ = ("_candidates", "_forms", "_lengths", "_longest", "_size", "_sorted")
+
+    def __init__(self, forms: set[str]) -> None:
+        self._forms = forms
+        self._sorted = sorted(forms)
+        by_length = sorted(forms, key=len, reverse=True)
+        self._longest, self._size = len(by_length[0]), (size := len(by_length[-1]))
+        # For each prefix how long the forms are that begin with it, the longest first: thousands may begin alike.
+        self._lengths: dict[str, list[int]] = {}
+        for form in by_length:
+            lengths = self._lengths.setdefault(form[:size], [])
+            if not lengths or lengths[-1] != len(form):
+                lengths.append(len(form))
+        # One class of characters per place of the prefix: the regular expression engine skips nearly all of a text
+        # with it, and unlike an alternation it costs the same for one secret and for thousands.
+        columns = ("".join(sorted({prefix[place] for prefix in self._lengths})) for place in range(size))
+        self._candidates = re.compile("(?=" + "".join(f"[{re.escape(column)}]" for column in columns) + ")")
+
+    def found(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where they are, by start; of those with the same start the longest."""
+        all_lengths, size, forms = self._lengths, self._size, self._forms
         for match in self._candidates.finditer(text):
             start = match.start()
-            for form in by_prefix.get(text[start : start + size], ()):
-                if text.startswith(form, start):
-                    yield start, start + len(form)
+            for length in all_lengths.get(text[start : start + size], ()):
+                found = text[start : start + length]
+                if found in forms:
+                    # Not `length`: the text may end before.
+                    yield start, start + len(found)
                     break
+
+    def unfinished(self, text: str) -> int:
+        """Where the longest end of `text` starts that one of them begins with; its length if there is none."""
+        size, forms = self._size, self._sorted
+        for start in range(max(0, len(text) - self._longest + 1), len(text)):
+            if start + size <= len(text) and text[start : start + size] not in self._lengths:
+                continue
+            end = text[start:]
+            at = bisect_left(forms, end)
+            if at < len(forms) and forms[at].startswith(end):
+                return start
+        return len(text)
 
 
 def masked(text: str, places: Iterable[tuple[int, int]]) -> str:
@@ -316,11 +352,17 @@ def masked(text: str, places: Iterable[tuple[int, int]]) -> str:
 
 def _forms(secret: str) -> set[str]:
     """The guises in which a secret may turn up in a text."""
-    encoded = {quote(secret, safe="", errors="replace"), quote(secret, errors="replace")}
-    encoded.add(quote_plus(secret, errors="replace"))
-    forms = {secret, unquote(secret), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    if _PLAIN.fullmatch(secret):
+        return {secret}
+    forms = {secret, unquote(secret), unquote_plus(secret)}
+    forms |= {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    encoded = {quote(secret, safe, errors="replace") for safe in _LEFT_ALONE}
+    encoded |= {escaped.replace("%20", "+") for escaped in encoded}
+    encoded |= {escaped.replace("~", "%7E") for escaped in encoded}
     forms |= encoded | {re.sub("%[0-9A-F]{2}", lambda escape: escape.group().lower(), form) for form in encoded}
     for pair in (secret, unquote(secret)):
         if ":" in pair:
-            forms.add(b64encode(pair.encode("utf-8", "surrogatepass")).decode("ascii"))
+            for encode in (b64encode, urlsafe_b64encode):
+                padded = encode(pair.encode("utf-8", "surrogatepass")).decode("ascii")
+                forms |= {padded, padded.rstrip("=")}
     return forms

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from pypinger.domain import urls
 from pypinger.domain.urls import MASK, MOST_ADDED, Secrets, label, origin, parse, secret_parts, task_id
 from tests.domain.strategies import quick, thorough
 
@@ -174,12 +175,34 @@ class SecretsTests(SynchronousTestCase):
         secrets = Secrets({"hunter2"})
         secrets.add("tok/en")
         self.assertEqual(secrets.scrub("hunter2 tok%2Fen token"), "*** *** token")
-        secrets.change({"hunter3"})
-        self.assertEqual(secrets.scrub("hunter2 hunter3 tok/en"), "hunter2 *** ***")
-        secrets.change({"hunter2"})
         for number in range(MOST_ADDED):
             secrets.add(f"another-{number}")
         self.assertEqual(secrets.scrub("hunter2 tok/en another-0"), "*** tok/en ***")
+
+    def test_changed(self) -> None:
+        secrets = Secrets({"hunter2"})
+        secrets.add("tok/en")
+        secrets.change({"hunter3"})
+        secrets.change(set())
+        secrets.change({"hunter4"})
+        self.assertEqual(secrets.scrub("hunter2 hunter3 hunter4 tok/en"), "*** *** *** ***")
+
+    def test_only_so_many_former_ones(self) -> None:
+        self.patch(urls, "MOST_FORMER", 2)
+        secrets = Secrets({"hunter0"})
+        for number in (1, 2, 3, 1):
+            secrets.change({f"hunter{number}", "always"})
+        self.assertEqual(secrets.scrub("hunter0 hunter1 hunter2 hunter3 always"), "hunter0 *** *** *** ***")
+        secrets.change({"x" * 9, "y" * 9, "z" * 9})
+        self.assertEqual(secrets.scrub("xxxxxxxxx yyyyyyyyy zzzzzzzzz hunter3"), "*** *** *** hunter3")
+
+    def test_edition(self) -> None:
+        secrets = Secrets({"hunter2"})
+        editions = [secrets.edition]
+        for change in (lambda: secrets.add("token"), lambda: secrets.change({"hunter3"})):
+            change()
+            self.assertNotIn(secrets.edition, editions)
+            editions.append(secrets.edition)
 
     def test_basic_of_what_was_encoded(self) -> None:
         sent = b64encode(b"user:p@ss").decode()
@@ -195,7 +218,7 @@ class SecretsTests(SynchronousTestCase):
         self.assertEqual(Secrets({"hunter2"}).scrub("hunter2, hunter2hunter2."), "***, ******.")
 
     def test_guises(self) -> None:
-        secret = 'jane:p/s "wörd"'
+        secret = 'jane:p/s "wörd"\'!(*)~?>é'
         for form in [
             secret,
             quote(secret),
@@ -204,10 +227,19 @@ class SecretsTests(SynchronousTestCase):
             quote(secret, safe="").replace("%20", "+"),
             json.dumps(secret)[1:-1],
             json.dumps(secret, ensure_ascii=False)[1:-1],
+            quote(secret, safe="!'()*"),
+            quote(secret, safe="!'()*;,/?:@&=+$#"),
+            quote(secret, safe="*").replace("%20", "+").replace("~", "%7E"),
+            quote(secret, safe="!()*").lower().replace("%20", "+").replace("~", "%7e"),
+            quote(secret, safe="").replace("%20", "+").replace("~", "%7E"),
             b64encode(secret.encode()).decode(),
+            b64encode(secret.encode()).decode().rstrip("="),
+            urlsafe_b64encode(secret.encode()).decode(),
+            urlsafe_b64encode(secret.encode()).decode().rstrip("="),
         ]:
             self.assertEqual(Secrets({secret}).scrub(f"<{form}>"), "<***>", form)
         self.assertEqual(Secrets({"a%2Fb"}).scrub("a/b"), MASK)
+        self.assertEqual(Secrets({"a+%2Fb"}).scrub("a /b"), MASK)
 
     def test_places(self) -> None:
         secrets = Secrets({"hunter2", "other-secret"})
@@ -217,6 +249,13 @@ class SecretsTests(SynchronousTestCase):
         self.assertEqual(secrets.places("x hunter2 x", cut=True), [(2, 9)])
         self.assertEqual(secrets.places("hunter1", cut=True), [])
         self.assertEqual(Secrets().places("hunter2", cut=True), [])
+        secrets.add("token")
+        self.assertEqual(secrets.places("to token hunter2 to", cut=True), [(3, 8), (9, 16), (17, 19)])
+        # Those that begin alike, and where the text ends within the longer one.
+        alike = Secrets({"token=1", "token=22", "token=33", "token=333"})
+        self.assertEqual(alike.places("token=333 token=33"), [(0, 9), (10, 18)])
+        for text, start in (("token=333 token=3", 10), ("token=2", 0), ("token=4", 7), ("x token=", 2), ("z", 1)):
+            self.assertEqual(alike.places(text, cut=True)[-1:], [(start, len(text))] if start < len(text) else [])
 
     def test_longest_first(self) -> None:
         self.assertEqual(Secrets({"abc", "abcdef"}).scrub("xabcdefx abcx"), "x***x ***x")
