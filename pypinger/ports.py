@@ -285,11 +285,13 @@ class LastAnswer(msgspec.Struct, frozen=True, gc=False):
     What a task's endpoint answered last, as it came: it may hold secrets.
 
     :ivar at: when.
+    :ivar code: its status code.
     :ivar body: the beginning of its body, decoded as HTTP says.
     :ivar cut: whether there was more of it.
     """
 
     at: Instant
+    code: int
     body: bytes
     cut: bool
 

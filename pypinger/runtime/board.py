@@ -13,9 +13,7 @@ from typing import TypeAlias
 from pypinger.domain.model import Instant, Status, Task, TaskState
 from pypinger.domain.times import span
 from pypinger.ports import DaemonState, Entry, LastAnswer, WallClock
-
-#: How many bytes of a task's latest answer are kept.
-KEPT = 4096
+from pypinger.runtime.watch import KEPT, Reading
 
 #: Says what is wrong with a part of Py Pinger, or None while all is well.
 Source: TypeAlias = Callable[[], str | None]
@@ -73,16 +71,18 @@ class Board:
         for changed in tuple(self._watchers.values()):
             changed(entry)
 
-    def checked(self, task: Task, at: Instant, body: bytes | None) -> None:
+    def checked(self, task: Task, at: Instant, answer: Reading | None) -> None:
         """
         A check of `task` was completed.
 
-        :param body: of the answer; None if there was none, and then that of the latest answer stays.
+        :param answer: None if there was none, and then the latest answer stays.
         """
         self._unchecked.discard(task.id)
         self._lastrun = at
-        if body is not None:
-            self._answers[task.id] = LastAnswer(at, body[:KEPT], len(body) > KEPT)
+        # A task may have been removed while its check was being recorded; then nobody would ever forget this.
+        if answer is not None and task.id in self._entries:
+            body = answer.body
+            self._answers[task.id] = LastAnswer(at, answer.code, body[:KEPT], len(body) > KEPT)
 
     def entries(self) -> Sequence[Entry]:
         """See :meth:`pypinger.ports.Board.entries`."""

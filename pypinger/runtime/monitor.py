@@ -330,7 +330,7 @@ class Monitor:
         await self._record(watch, state, check, alerts)
         # With settings that came in between, the same answer may lead to another verdict.
         watch.reading = reading if watch.task is task and reading is not None and reading.small else None
-        self._board.checked(task, now, None if reading is None else reading.body)
+        self._board.checked(task, now, reading)
         seen = state.report
         if seen is not None and (before.report is None or before.report.lastrun != seen.lastrun):
             self._runs.seen(task, seen, now)

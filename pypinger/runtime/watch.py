@@ -28,8 +28,8 @@ MARGIN: Seconds = 0.005
 MANY = 2000
 SLOTS = 20
 
-
-#: The most bytes of an answer that may be kept with what it says.
+#: How many bytes of a task's latest answer are kept to be shown, and the most that an answer may have to be kept with
+#: what it says. It is one number so that both keep the very same bytes: a body is in memory once.
 KEPT = 4096
 
 

@@ -124,7 +124,7 @@ async def task_page(
             *_uptime(past, now),
             tags.div(_schedule(entry, now), _checks(entry, now), class_="columns"),
             *_incidents(entry, past, now),
-            *last_answer(answer, state.report, () if past is None else past.runs, secrets, now),
+            *last_answer(answer, task.url, state.report, secrets, now),
             *_reports(entry, past, now),
             id="main",
             **{"data-task": task.id},

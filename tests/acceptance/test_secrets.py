@@ -11,6 +11,8 @@ import base64
 import json
 import re
 from collections.abc import Iterable
+from html import escape
+from urllib.parse import quote
 
 from twisted.trial.unittest import TestCase
 
@@ -56,6 +58,12 @@ def echo_round(request: Request) -> None:
     request.answer(302, request.dump, Location=f"{request.path}?{_secrets_of(request)}")
 
 
+def echo_encoded(request: Request) -> None:
+    """As JavaScript and Java encode it, and JSON in HTML in JSON."""
+    words = {"js": quote(request.dump, "!'()*"), "java": quote(request.dump, "*").replace("%20", "+")}
+    request.answer(200, json.dumps({**words, "page": f"<p>{escape(json.dumps(request.dump))}</p>"}))
+
+
 def echo_garbage(request: Request) -> None:
     request.write(f"{_secrets_of(request)} {request.dump}\r\n\r\n".encode())
     request.close()
@@ -79,6 +87,7 @@ ECHOES = {
     "/page": echo_page,
     "/redirect": echo_redirect,
     "/round": echo_round,
+    "/encoded": echo_encoded,
     "/garbage": echo_garbage,
     "/header": echo_header,
     "/refused": raw(),

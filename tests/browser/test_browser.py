@@ -572,7 +572,7 @@ class AttackTests(BrowserTestCase):
             text = ATTACKS[number // 3]
             # Whole and cut in half, as a member that nobody knows and as a page of HTML.
             sent = text if number % 3 == 2 else json.dumps({"status": "ok", text: {"x": text}}, ensure_ascii=False)
-            self.board.answers[made.task.id] = LastAnswer(self.started, sent.encode(), number % 3 == 1)
+            self.board.answers[made.task.id] = LastAnswer(self.started, 200, sent.encode(), number % 3 == 1)
         from pypinger.web import detail
 
         history = FakeHistory(self.started, words=ATTACKS[0] + ATTACKS[1])

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Status, TaskState
+from pypinger.domain.model import Invalid, Status, TaskState
 from pypinger.ports import LastAnswer
-from pypinger.runtime.board import KEPT, Board
+from pypinger.runtime.board import Board
+from pypinger.runtime.watch import KEPT, Reading
 from tests.runtime.fakes import NOON, World, make_task
+
+
+def reading(body: bytes, code: int = 200) -> Reading:
+    return Reading(code, body, Invalid(code, "no JSON"), object())
 
 
 class BoardTests(SynchronousTestCase):
@@ -39,22 +44,32 @@ class BoardTests(SynchronousTestCase):
     def test_latest_answer(self) -> None:
         task, other = self.tasks
         self.assertIsNone(self.board.last_answer("a"))
-        self.board.checked(task, NOON + 1, b"{}")
-        self.board.checked(other, NOON + 1, b"x" * KEPT)
+        self.board.checked(task, NOON + 1, reading(b"{}"))
+        self.board.checked(other, NOON + 1, reading(b"x" * KEPT, 502))
         # A check without an answer, a state and a reload leave it as it is.
         self.board.checked(task, NOON + 2, None)
         self.board.show(task, TaskState())
         self.board.update(self.tasks)
-        self.assertEqual(self.board.last_answer("a"), LastAnswer(NOON + 1, b"{}", False))
-        self.assertEqual(self.board.last_answer("b"), LastAnswer(NOON + 1, b"x" * KEPT, False))
-        self.board.checked(task, NOON + 3, b"y" * (KEPT + 1))
-        self.assertEqual(self.board.last_answer("a"), LastAnswer(NOON + 3, b"y" * KEPT, True))
+        self.assertEqual(self.board.last_answer("a"), LastAnswer(NOON + 1, 200, b"{}", False))
+        self.assertEqual(self.board.last_answer("b"), LastAnswer(NOON + 1, 502, b"x" * KEPT, False))
+        self.board.checked(task, NOON + 3, reading(b"y" * (KEPT + 1)))
+        self.assertEqual(self.board.last_answer("a"), LastAnswer(NOON + 3, 200, b"y" * KEPT, True))
+
+    def test_an_answer_that_may_be_remembered_is_in_memory_once(self) -> None:
+        for size in (1, KEPT, KEPT + 1):
+            read = reading(b"x" * size)
+            self.board.checked(self.tasks[0], NOON + 1, read)
+            kept = self.board.last_answer("a")
+            assert kept is not None
+            self.assertEqual(kept.body is read.body, read.small)
 
     def test_answers_of_tasks_that_are_gone_are_forgotten(self) -> None:
         for task in self.tasks:
-            self.board.checked(task, NOON + 1, b"{}")
+            self.board.checked(task, NOON + 1, reading(b"{}"))
         self.board.update(self.tasks[1:])
         self.assertIsNotNone(self.board.last_answer("b"))
+        # It was still being recorded.
+        self.board.checked(self.tasks[0], NOON + 2, reading(b"{}"))
         self.board.update(self.tasks)
         self.assertIsNone(self.board.last_answer("a"))
 

@@ -614,7 +614,7 @@ class HostileTextTests(SynchronousTestCase):
     def test_task_page(self, entry: Entry, words_: str, cut: bool) -> None:
         self._assert_sound(task_page(entry), 0, _TASK)
         for sent in (words_, json.dumps({words_: [words_]}), json.dumps({words_: [words_]}, ensure_ascii=False)):
-            answer = LastAnswer(NOW, sent.encode("utf-8", "surrogatepass"), cut)
+            answer = LastAnswer(NOW, 200, sent.encode("utf-8", "surrogatepass"), cut)
             self._assert_sound(task_page(entry, answer=answer), 0, _TASK)
         self._assert_sound(task_page(entry, past=past(FakeHistory(NOW, words=words_), entry)), 0, _TASK)
 
