@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -226,6 +227,7 @@ class ReminderTests(LaneCase):
         self.assertEqual([alert.id for alert in self.notifier.sent], [first.id, second.id])
 
     def test_one_that_fails_while_another_waits_is_replaced(self) -> None:
+        self.patch(random, "random", lambda: 0.5)
         gate: Deferred[str] = Deferred()
         self.notifier.respond = lambda alert: gate
         first, second = make_alert(1, Event.REMINDER), make_alert(2, Event.REMINDER)
