@@ -32,7 +32,7 @@ from twisted.logger import Logger
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from pypinger.domain.model import Kind, Seconds, Status, TaskState
+from pypinger.domain.model import Instant, Kind, Seconds, Status, TaskState
 from pypinger.domain.times import iso
 from pypinger.ports import Board, DaemonState, Entry
 from pypinger.web import api
@@ -49,8 +49,8 @@ TICK: Seconds = 0.8
 #: Of more tasks than these it is only said that there were so many.
 MANY = 100
 
-#: How a task may have changed, the least first: only ages and counts; its report; the words of its explanation beyond
-#: times; its kind. See Note [What changed].
+#: How a task may have changed, the least first: only ages and counts; its report; its incident, or the words of its
+#: explanation beyond times; its kind. See Note [What changed].
 CHANGES = ("time", "report", "words", "kind")
 
 #: Seconds after which silence is broken, so that proxies do not take the stream for dead.
@@ -65,7 +65,7 @@ _HEARTBEAT = b":\n\n"
 # Times of day, with or without date, and lengths of time, as pypinger.domain.times writes them.
 _TIMES = re.compile(
     r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} )?[0-9]{2}:[0-9]{2}(?::[0-9]{2})?"
-    r"|(?:less than )?(?:[0-9.]+ (?:s|min|h|d)\b ?)+(?:ago|from now)?"
+    r"|-?(?:over 9999 years ?|an unknown time ?|(?:less than )?(?:[0-9.]+ (?:s|min|h|d)\b ?)+)(?:ago|from now)?"
 )
 
 
@@ -272,11 +272,16 @@ def _change(told: TaskState, entry: Entry) -> Change:
     state = entry.state
     if state.kind is not told.kind:
         changed = "kind"
-    elif _TIMES.sub("", _explanation(state)) != _TIMES.sub("", _explanation(told)):
+    elif _began(state) != _began(told) or _TIMES.sub("", _explanation(state)) != _TIMES.sub("", _explanation(told)):
         changed = "words"
     else:
         changed = "time" if state.report == told.report else "report"
     return Change(entry.task.id, state.status, told.status, state.kind, iso(state.checked), changed)
+
+
+def _began(state: TaskState) -> Instant | None:
+    """What tells one incident from another; how many alerts it caused is only a count."""
+    return None if state.incident is None else state.incident.started
 
 
 def _explanation(state: TaskState) -> str:

@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 from collections.abc import Callable
+from math import nan
 from pathlib import Path
 
 import treq
@@ -33,6 +34,7 @@ from pypinger.domain.model import (
     Status,
     Window,
 )
+from pypinger.domain.times import span
 from pypinger.ports import DaemonState, Entry
 from pypinger.web.app import resource, site
 from pypinger.web.live import MANY, READERS, SILENCE, TICK, EventStream
@@ -42,6 +44,8 @@ from tests.web.test_app import AppTestCase
 from tests.web.test_server import Transport
 
 Event = tuple[str, object]
+
+LENGTHS = st.one_of(st.floats(-1e6, 1e6), st.floats())
 
 #: One for each kind, as time passes.
 FINDINGS = (
@@ -189,6 +193,27 @@ class StreamTests(SynchronousTestCase):
         self.board.show(changed(last, "down: HTTP 504"))
         self.board.show(changed(last, "down: HTTP 503"))
         self.assertEqual([data["changed"] for _, data in self.tick()], ["time"])
+
+    def test_another_incident(self) -> None:
+        """It is news, though the task's kind and all words may be the same."""
+        late = entry("http://h/a", Kind.LATE)
+        assert late.state.incident is not None
+        other = replace(late.state.incident, started=NOW - 60)
+        self.board.show(late)
+        self.tick()
+        for incident in (None, other, late.state.incident):
+            self.board.show(Entry(late.task, replace(late.state, incident=incident)))
+            self.assertEqual([data["changed"] for _, data in self.tick()], ["words"])
+
+    @settings(deadline=None)
+    @given(st.sampled_from(("last ran {} ago; runs every 10 min", "{} from now", "{} late")), LENGTHS, LENGTHS)
+    @example("{} ago", -0.5, nan)
+    @example("{} ago", 0.5, 1e12)
+    def test_lengths_of_time_are_no_words(self, words: str, one: float, other: float) -> None:
+        self.board.show(changed(entry("http://h/a"), words.format(span(one))))
+        self.tick()
+        self.board.show(changed(entry("http://h/a"), words.format(span(other))))
+        self.assertIn([data["changed"] for _, data in self.tick()], ([], ["time"]))
 
     @settings(deadline=None)
     @given(st.sampled_from(FINDINGS), st.floats(0, 86_400), st.floats(0, 4000))
