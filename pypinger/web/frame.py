@@ -28,6 +28,9 @@ from pypinger.web.words import coming, relative, shown, stamp
 #: After how many seconds a page without script is loaded anew.
 RENEWED: Seconds = 30
 
+# Marks what the script compares to see whether the page needs another script or stylesheet than it has.
+_PART = {"data-part": "yes"}
+
 # Where the stamps go. Nothing else can look like these: every other "<" was escaped.
 _MADE = b'<body data-now="'
 _AS_OF = b'<time datetime="" class="fixed">'
@@ -59,11 +62,11 @@ async def page(
             tags.title(title),
             tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
             tags.meta(name="color-scheme", content="light dark"),
-            tags.link(rel="stylesheet", href=root + static["style.css"]),
+            tags.link(rel="stylesheet", href=root + static["style.css"], **_PART),
             tags.link(rel="icon", type="image/svg+xml", href=root + static[f"{look}.svg"], id="icon"),
             *links,
             Tag("noscript")(tags.meta(**{"http-equiv": "refresh", "content": f"{RENEWED:.0f}"})),
-            tags.script(src=root + static["live.js"], defer="defer"),
+            tags.script(src=root + static["live.js"], defer="defer", **_PART),
         ),
         # The browser's clock may be wrong; what the server called now lets the script tell.
         tags.body(

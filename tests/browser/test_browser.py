@@ -241,6 +241,28 @@ class LiveTests(BrowserTestCase):
 
         await self.browse(visit, **WIDE)
 
+    async def test_not_connected(self) -> None:
+        """So it says until a look succeeds, however often the stream is tried meanwhile."""
+        home = self.serve(fleet(self.started))
+
+        def visit(page: Page) -> None:
+            page.add_init_script(FAKE_STREAMS)
+            page.clock.install()
+            page.goto(home)
+            page.route("**/*", lambda route: route.abort())
+            page.clock.run_for(31_000)
+            live = page.locator("#live")
+            expect(live).to_have_text("Not connected")
+            page.clock.pause_at(self.started + 3600)
+            expect(live).to_have_text("Not connected")
+            page.evaluate("streams.at(-1).refuse()")
+            self.assertEqual(live.inner_text(), "Not connected")
+            page.unroute("**/*")
+            page.clock.run_for(31_000)
+            expect(live).to_have_text("Renewed every 30 s")
+
+        await self.browse(visit, **WIDE)
+
     async def test_a_copy_that_was_kept(self) -> None:
         """After a 304 the browser shows a page that was made a while ago; the script does not live in that past."""
         self.started -= self.started % 60
@@ -432,6 +454,28 @@ class ComingBackTests(BrowserTestCase):
                 page.wait_for_timeout(1000)
                 self.change(made)
                 page.wait_for_selector(f"tr.{look}#t-{number}", timeout=5000)
+            self.assertTrue(page.evaluate("window.mine"))
+
+        await self.browse(visit, **WIDE)
+
+    async def test_what_extensions_put_into_the_page(self) -> None:
+        """That it is not in the next page is no reason to load that anew."""
+        home = self.serve(fleet(self.started))
+        failed = judged("Invoices", report(self.started, 130, ok=False), self.started)
+        number = self.board.entries()[0].task.id
+
+        def visit(page: Page) -> None:
+            page.goto(home)
+            page.wait_for_selector(".live.on")
+            page.evaluate(
+                """window.mine = true;
+                for (const [name, members] of [
+                  ["link", { rel: "stylesheet", href: "static/ok.svg" }],
+                  ["script", { src: "static/other.js" }],
+                ]) document.head.append(Object.assign(document.createElement(name), members));"""
+            )
+            self.change(failed)
+            page.wait_for_selector(f"tr.error#t-{number}")
             self.assertTrue(page.evaluate("window.mine"))
 
         await self.browse(visit, **WIDE)

@@ -138,10 +138,11 @@
   };
 
   // After an upgrade the server's pages may need another script or stylesheet than this one has: it is loaded anew. Not
-  // again and again, if something between us and the server keeps giving the old page.
+  // again and again, if something between us and the server keeps giving the old page. What the server did not mark as a
+  // part of its page is not ours: browsers' extensions put scripts and styles of their own into pages.
 
   const parts = (page) =>
-    [...page.head.querySelectorAll("script, link[rel=stylesheet]")]
+    [...page.head.querySelectorAll("[data-part]")]
       .map((part) => part.getAttribute("src") || part.getAttribute("href"))
       .join(" ");
 
@@ -164,6 +165,7 @@
   let dueAt = Infinity;
   let took = 0;
   let finished = 0;
+  let lost = false; // whether the latest look failed; a stream that is refused once more does not change that
 
   const look = async () => {
     clearTimeout(timer);
@@ -180,11 +182,13 @@
       if (mine !== looking) return;
       if (outdated(page)) return void location.reload();
       show(page);
+      lost = false;
       setLive();
       if (page.querySelector("[data-incomplete]")) soon(1000);
-    } catch (error) {
+    } catch {
       if (mine.signal.aborted) return;
-      setLive(error);
+      lost = true;
+      setLive();
       soon(5000);
     } finally {
       if (mine === looking) {
@@ -227,11 +231,11 @@
   const delays = { kind: () => SOON, words: budget(), report: budget(), time: () => LAZY };
   const delay = (changed) => (delays[changed] || delays.kind)();
 
-  const setLive = (error) => {
+  const setLive = () => {
     const live = byId("live");
     const on = events && events.readyState === EventSource.OPEN;
-    const words = error ? "Not connected" : on ? "Live" : "Renewed every 30 s";
-    live.className = `live ${error ? "off" : on ? "on" : ""}`.trim();
+    const words = lost ? "Not connected" : on ? "Live" : "Renewed every 30 s";
+    live.className = `live ${lost ? "off" : on ? "on" : ""}`.trim();
     if (live.textContent !== words) live.textContent = words;
   };
 
