@@ -34,7 +34,7 @@ from pypinger.web.lookup import TaskLookup
 from pypinger.web.metrics import Metrics
 from pypinger.web.negotiate import prefers_html
 from pypinger.web.query import BadQuery
-from pypinger.web.rendered import Rendered, in_slices, turns
+from pypinger.web.rendered import Rendered, Shared, in_slices, turns
 from pypinger.web.replies import HTML, JSON, answer, problem, renewable
 from pypinger.web.rows import SLICE, Pictures, row
 from pypinger.web.server import Site
@@ -83,6 +83,7 @@ class Routes:
         self._now = now
         self._root = root
         self._turns = turns(reactor)
+        self._pages: Shared[tuple[bytes, bytes]] = Shared(self._turns)
         self._lookup = TaskLookup(board)
         self._assets = assets.load()
         self._links = {name: asset.path for name, asset in self._assets.items()}
@@ -103,10 +104,13 @@ class Routes:
         """All tasks."""
         if not _wants_html(request):
             return renewable(request, JSON, *await self._listing.overview())
+        wanted = view.read(request.args)
+        return renewable(request, HTML, *await self._pages.get(wanted, lambda: self._overview(request, wanted)))
+
+    async def _overview(self, request: Request, wanted: view.View) -> tuple[bytes, bytes]:
         entries = self._board.entries()
         self._searched.keep_only(entries)
         self._figures.keep_only(entries)
-        wanted = view.read(request.args)
         if wanted.search:
             await in_slices(self._searched.of, entries, self._turns)
         selection = view.select(entries, wanted, self._searched.of)
@@ -122,10 +126,9 @@ class Routes:
             )
         )
         rows = {group.key: list(islice(made, len(group.entries))) for group in selection.groups}
-        page = await pages.overview(
+        return await pages.overview(
             request, entries, selection, rows, self._board.daemon(), now, self._links, complete=complete
         )
-        return renewable(request, HTML, *page)
 
     @app.route(f"{_TASK}<path:sent>")
     async def task(self, request: Request, sent: str) -> bytes:
@@ -144,11 +147,16 @@ class Routes:
             request.setResponseCode(HTTPStatus.INTERNAL_SERVER_ERROR)
         if not _wants_html(request):
             return renewable(request, JSON, api.one_task(self._listing.row(entry)))
-        now, root = self._now(), self._root_from(request)
+        root = self._root_from(request)
+        # Whoever waits holds the entry, so no other has its id meanwhile.
+        made = self._pages.get((id(entry), root), lambda: self._task_page(request, entry, root))
+        return renewable(request, HTML, *await made)
+
+    async def _task_page(self, request: Request, entry: Entry, root: str) -> tuple[bytes, bytes]:
+        now = self._now()
         past = await detail.remembered(self._history, entry, now)
         said = self._board.last_answer(entry.task.id)
-        page = await detail.task_page(request, entry, said, past, now, root, self._links, self._secrets)
-        return renewable(request, HTML, *page)
+        return await detail.task_page(request, entry, said, past, now, root, self._links, self._secrets)
 
     @app.route("/healthz")
     def healthz(self, request: Request) -> bytes:

@@ -1,5 +1,5 @@
 """
-The JSON overview, put together anew only as far as something changed.
+The JSON overview, put together anew only as far as something changed, and once for all who ask at a time.
 
 With thousands of tasks and many who look, most of them see what the one before saw. What is shown are frozen values,
 so that nothing changed as long as they are the very same objects.
@@ -14,7 +14,7 @@ from twisted.internet.task import Cooperator
 
 from pypinger.ports import Board, Entry
 from pypinger.web import api
-from pypinger.web.rendered import Rendered, in_slices
+from pypinger.web.rendered import Rendered, Shared, in_slices
 from pypinger.web.replies import tag_of
 
 
@@ -28,6 +28,7 @@ class Listing:
     def __init__(self, board: Board, turns: Cooperator) -> None:
         self._board = board
         self._turns = turns
+        self._shared: Shared[tuple[bytes, bytes]] = Shared(turns)
         self._rows = Rendered(api.task_row)
         self._entries: Sequence[Entry] = ()
         self._joined, self._tag = b"", tag_of()
@@ -38,6 +39,9 @@ class Listing:
 
     async def overview(self) -> tuple[bytes, bytes]:
         """The answer to ``GET /``, and the tag that stands for it."""
+        return await self._shared.get("", self._overview)
+
+    async def _overview(self) -> tuple[bytes, bytes]:
         entries = self._board.entries()
         if len(entries) != len(self._entries) or not all(map(is_, entries, self._entries)):
             self._rows.keep_only(entries)

@@ -22,7 +22,7 @@ from pypinger import __version__
 from pypinger.domain.model import STATUS_OF, Instant, Kind, Status
 from pypinger.ports import Board, Entry
 from pypinger.web.live import EventStream
-from pypinger.web.rendered import Rendered, in_slices
+from pypinger.web.rendered import Rendered, Shared, in_slices
 from pypinger.web.words import shown
 
 _EOF = b"# EOF\n"
@@ -50,6 +50,7 @@ class Metrics(Collector):
         self._board = board
         self._stream = stream
         self._turns = turns
+        self._shared: Shared[bytes] = Shared(turns)
         self._lines = Rendered(_lines)
         # Checks and errors, of each task as last seen and of all: a counter must not fall when a reload drops a task,
         # for Prometheus would take that for a restart and count everything anew.
@@ -70,12 +71,15 @@ class Metrics(Collector):
             part.partition(";")[0].strip() == "application/openmetrics-text" for part in accept.lower().split(",")
         )
         media_type = OPENMETRICS if wants_openmetrics else CONTENT_TYPE_PLAIN_0_0_4
+        return media_type, await self._shared.get(wants_openmetrics, lambda: self._text(wants_openmetrics))
+
+    async def _text(self, wants_openmetrics: bool) -> bytes:
         generate = openmetrics.generate_latest if wants_openmetrics else generate_latest
         own = generate(self._registry).removesuffix(_EOF)
         entries = self._board.entries()
         self._lines.keep_only(entries)
         rows = await in_slices(self._lines.of, entries, self._turns)
-        return media_type, b"".join((own, *_families(rows), _EOF if wants_openmetrics else b""))
+        return b"".join((own, *_families(rows), _EOF if wants_openmetrics else b""))
 
     def describe(self) -> list[Metric]:
         """Names are looked up when asked for, not at the start."""

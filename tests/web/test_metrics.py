@@ -32,7 +32,9 @@ class MetricsTestCase(SynchronousTestCase):
     def text(self, board: FakeBoard, accept: str = "") -> str:
         clock = Clock()
         metrics = Metrics(board, EventStream(board, clock), turns(clock))
-        return self.successResultOf(Deferred.fromCoroutine(metrics.text(accept)))[1].decode("utf-8")
+        pending = Deferred.fromCoroutine(metrics.text(accept))
+        clock.advance(0)
+        return self.successResultOf(pending)[1].decode("utf-8")
 
     def series(
         self, board: FakeBoard, accept: str = "", read: Callable[[str], Iterable[Metric]] = read_plain
@@ -72,7 +74,9 @@ class WholeTests(MetricsTestCase):
             ([anew, two], 245, 8),
         ):
             board.set(entries)
-            _, text = self.successResultOf(Deferred.fromCoroutine(metrics.text("")))
+            pending = Deferred.fromCoroutine(metrics.text(""))
+            clock.advance(0)
+            _, text = self.successResultOf(pending)
             values = {s.name: s.value for family in read_plain(text.decode()) for s in family.samples if not s.labels}
             found = values["pypinger_checks_total"], values["pypinger_check_errors_total"]
             self.assertEqual(found, (checks, errors))

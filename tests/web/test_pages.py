@@ -704,23 +704,25 @@ class SlicesTests(SynchronousTestCase):
             self.clock.advance(0)
             self.assertEqual(self.successResultOf(work), [number * 2 for number in range(many)])
 
-    def test_few_need_no_turn(self) -> None:
-        self.successResultOf(self.work("a", 3, SHARE))
+    def test_the_first_slice_waits_for_its_turn_too(self) -> None:
+        works = [self.work(name, 3, 1.5 * SHARE) for name in "abc"]
+        self.assertEqual(self.order, [])
+        self.assertEqual(self.beside(*works), "a0 - b0 - c0 -")
 
     def test_other_work_gets_its_turn_after_a_long_slice(self) -> None:
         """After the last one too: what is made of the items takes its time as well."""
-        self.assertEqual(self.beside(self.work("a", 12, 1.5 * SHARE)), "a0 a3 - a6 - a9 -")
+        self.assertEqual(self.beside(self.work("a", 12, 1.5 * SHARE)), "a0 - a3 - a6 - a9 -")
 
     def test_short_slices_fill_a_share(self) -> None:
-        self.assertEqual(self.beside(self.work("a", 12, SHARE / 2)), "a0 a3 a6 - a9")
+        self.assertEqual(self.beside(self.work("a", 12, SHARE / 2)), "a0 a3 - a6 a9 -")
 
     def test_all_works_together_have_one_share(self) -> None:
         works = [self.work(name, 9, 1.5 * SHARE) for name in "abc"]
-        self.assertEqual(self.beside(*works), "a0 b0 c0 a3 - b3 - c3 - a6 - b6 - c6 -")
+        self.assertEqual(self.beside(*works), "a0 - b0 - c0 - a3 - b3 - c3 - a6 - b6 - c6 -")
 
     def test_a_work_that_is_cancelled_leaves_the_others_theirs(self) -> None:
         works = [self.work(name, 9, 1.5 * SHARE) for name in "ab"]
         works[0].cancel()
         self.failureResultOf(works[0], CancelledError)
-        self.assertEqual(self.beside(works[1]).replace(" -", ""), "a0 b0 b3 b6")
+        self.assertEqual(self.beside(works[1]), "b0 - b3 - b6 -")
         self.assertEqual(self.clock.getDelayedCalls(), [])
