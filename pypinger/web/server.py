@@ -18,12 +18,13 @@ from fcntl import ioctl
 from termios import TIOCOUTQ
 from typing import cast
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISystemHandle, ITCPTransport
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ISystemHandle, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.resource import IResource
+from zope.interface import implementer
 
 from pypinger.web.door import NO_STORE, PLAIN_TEXT, SECURITY_HEADERS, has_body
 
@@ -39,6 +40,9 @@ LINGER = 2.0
 
 #: Bytes of a stream that the kernel is asked to hold for a client at most.
 KERNEL_BUFFER = 32_768
+
+#: How much of an answer is given to the transport at a time, in bytes: what it sends in a turn of the reactor.
+PIECE = 131_072
 
 _BAD_REQUEST_BODY = b"400 Bad Request\n"
 _BAD_REQUEST = b"".join(
@@ -57,6 +61,12 @@ _BAD_REQUEST = b"".join(
 # overtake the answer: the client then sees a broken connection in place of the 413. So after a refusal the channel
 # throws away what arrives, for as long as LINGER, and only then closes. The answer says "Connection: close", so that a
 # client that behaves closes first.
+
+# Note [Long answers]
+#
+# A transport copies what it is given. Were it given megabytes for each of a hundred clients, the reactor would do
+# nothing else for a while, and the memory would hold a hundred copies. So it gets the next piece when it has sent the
+# one before, and clients who are sent the same share it.
 
 
 class Channel(http.HTTPChannel):
@@ -102,6 +112,11 @@ class Channel(http.HTTPChannel):
             self._deadline.reset(LINGER if self._refused else PATIENCE)
         if self._refused:
             self.clearLineBuffer()
+
+    def begin_long_answer(self) -> None:
+        """From now the client has its time to read an answer of which the transport has only the beginning."""
+        if self._deadline.active():
+            self._deadline.reset(PATIENCE)
 
     def begin_stream(self) -> None:
         """The answer under way has no end, so little of it shall wait for a client that does not read; none follows."""
@@ -152,8 +167,71 @@ def _unsent(handle: socket.socket | None) -> int:
     return 0 if handle is None else int.from_bytes(ioctl(handle, TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
+@implementer(IPushProducer)
+class _Pieces:
+    """
+    Sends a long answer: see Note [Long answers].
+
+    :param write: takes a piece.
+    :param sent: called when all has been taken.
+    """
+
+    def __init__(self, data: bytes, write: Callable[[bytes], object], sent: Callable[[], object]) -> None:
+        self._data, self._at = data, 0
+        self._write = write
+        self._sent = sent
+        self._paused = False
+
+    def resumeProducing(self) -> None:
+        """The transport has room."""
+        self._paused = False
+        while not self._paused and self._at < len(self._data):
+            self._at += PIECE
+            self._write(self._data[self._at - PIECE : self._at])
+        if self._at >= len(self._data):
+            self._sent()
+
+    def pauseProducing(self) -> None:
+        """The transport has enough for now."""
+        self._paused = True
+
+    def stopProducing(self) -> None:
+        """The client has left; nobody asks for more."""
+
+
 class Request(server.Request):
     """One request."""
+
+    _finishing = False
+
+    def write(self, data: bytes) -> None:
+        """
+        Send some of the answer.
+
+        What is longer than a :data:`PIECE` must be all of it; it is sent little by little, see Note [Long answers].
+        """
+        channel = self.channel
+        # Without a channel the client has left; with a producer it is a stream that writes.
+        if len(data) <= PIECE or not isinstance(channel, Channel) or self.producer is not None:
+            super().write(data)
+            return
+        channel.begin_long_answer()
+        # Not the method above itself: for HEAD the base class puts another in its place.
+        pieces = _Pieces(data, lambda piece: self.write(piece), self._all_sent)
+        self.registerProducer(pieces, True)
+        pieces.resumeProducing()
+
+    def finish(self) -> None:
+        """The answer is complete, though some of it may still be under way."""
+        if isinstance(self.producer, _Pieces):
+            self._finishing = True
+        else:
+            super().finish()
+
+    def _all_sent(self) -> None:
+        self.unregisterProducer()
+        if self._finishing:
+            super().finish()
 
     def process(self) -> None:
         """Let the site's resource answer, also to ``*``, for which Twisted has an answer of its own."""

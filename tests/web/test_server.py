@@ -12,10 +12,12 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
 
 from pypinger.domain.model import Kind
-from pypinger.web.app import site
-from pypinger.web.server import LAST_SECONDS, LINGER, PATIENCE, Channel
+from pypinger.web.app import resource, site
+from pypinger.web.server import LAST_SECONDS, LINGER, PATIENCE, PIECE, Channel
 from tests.web.fakes import NOW, FakeBoard, entry
 
 ANSWER = b"HTTP/1.1 200 OK\r\n"
@@ -26,10 +28,17 @@ class Transport(StringTransportWithDisconnection):
     A client's end in memory.
 
     :ivar slow: whether the client does not read: then only cutting the connection ends it.
+    :ivar full: whether it has enough with whatever is written.
     """
 
     aborted = False
     slow = False
+    full = False
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.full and self.producer is not None:
+            self.producer.pauseProducing()  # type: ignore[union-attr]
 
     def unregisterProducer(self) -> None:
         # May be called twice, as on a real transport.
@@ -63,9 +72,10 @@ class MemoryTestCase(SynchronousTestCase):
         channel.makeConnection(self.transport)
 
     def send(self, data: bytes) -> bytes:
-        """What comes back at once."""
+        """What comes back in the next turn of the reactor."""
         before = len(self.transport.value())
         self.channel.dataReceived(data)
+        self.clock.advance(0)
         return self.transport.value()[before:]
 
     def assert_gone(self) -> None:
@@ -311,3 +321,106 @@ class SocketTests(TestCase):
         await self.ask(b"nonsense")
         texts = [event for event in map(str, events) if "secret" in event or "h/a" in event or "Traceback" in event]
         self.assertEqual(texts, [])
+
+
+class LongAnswerTests(MemoryTestCase):
+    """Answers longer than what a transport sends in a turn."""
+
+    ASK = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n"
+
+    def setUp(self) -> None:
+        self.connect()
+        self.site.resource = resource(
+            FakeBoard([entry(f"http://h/{i}") for i in range(1000)]), lambda: NOW, reactor=self.clock
+        )
+        self.channel.site = self.site
+
+    def ask(self, head: bytes = ASK) -> bytes:
+        """What comes of an answer at once; the transport is full then."""
+        before = len(self.transport.value())
+        self.transport.full = True
+        self.channel.dataReceived(head + b"\r\n")
+        self.clock.advance(0)
+        return self.transport.value()[before:]
+
+    def more(self) -> int:
+        """How much follows when the transport has room."""
+        before = len(self.transport.value())
+        assert self.transport.producer is not None
+        self.transport.producer.resumeProducing()  # type: ignore[union-attr]
+        return len(self.transport.value()) - before
+
+    def length(self, answer: bytes) -> int:
+        [line] = [line for line in answer.split(b"\r\n") if line.startswith(b"Content-Length: ")]
+        return int(line[16:])
+
+    def test_in_pieces(self) -> None:
+        answer = self.ask()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        rest = self.length(head) - PIECE
+        self.assertEqual(len(body), PIECE)
+        while rest > 0:
+            self.assertEqual(self.more(), min(PIECE, rest))
+            rest -= PIECE
+        # The same connection goes on.
+        self.assertTrue(self.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(ANSWER))
+        self.transport.full = False
+        self.assertEqual(self.send(self.ASK + b"\r\n").partition(b"\r\n\r\n")[2].count(b"pypinger_task_info{"), 1000)
+
+    def test_last_answer(self) -> None:
+        answer = self.ask(self.ASK + b"Connection: close\r\n")
+        for _ in range(self.length(answer) // PIECE):
+            self.assertTrue(self.transport.connected)
+            self.more()
+        self.assert_gone()
+
+    def test_head_alone(self) -> None:
+        answer = self.ask(self.ASK.replace(b"GET", b"HEAD"))
+        self.assertGreater(self.length(answer), PIECE)
+        self.assertTrue(answer.endswith(b"\r\n\r\n"))
+        self.assertTrue(self.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(ANSWER))
+
+    def test_time_to_read(self) -> None:
+        """It begins when the answer does, and again at its end."""
+        self.clock.advance(PATIENCE - 1)
+        self.ask()
+        self.clock.advance(PATIENCE - 1)
+        self.assertTrue(self.transport.connected)
+        while self.more():
+            pass
+        self.clock.advance(PATIENCE - 1)
+        self.assertTrue(self.transport.connected)
+        self.clock.advance(1)
+        self.assert_gone()
+
+    def test_client_that_does_not_read(self) -> None:
+        self.transport.slow = True
+        self.ask()
+        self.clock.advance(PATIENCE)
+        self.assertTrue(self.transport.connected)
+        self.clock.advance(LAST_SECONDS)
+        self.assert_gone()
+
+    def test_client_that_leaves(self) -> None:
+        self.ask()
+        self.transport.loseConnection()
+        self.assert_gone()
+
+    def test_client_whose_time_is_up(self) -> None:
+        """It is being cut off, which takes a turn of the reactor, when its answer is ready."""
+
+        class Late(Resource):
+            isLeaf = True
+
+            def render(self, request: Request) -> int:
+                self.request = request
+                return NOT_DONE_YET
+
+        self.channel.site.resource = late = Late()
+        self.transport.slow = True
+        self.patch(self.transport, "abortConnection", lambda: None)
+        self.ask()
+        self.clock.advance(PATIENCE)
+        self.clock.advance(LAST_SECONDS)
+        late.request.write(b"x" * (PIECE + 1))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
