@@ -16,6 +16,7 @@ from functools import partial
 from pypinger.config import ini
 from pypinger.config.known import suggestion
 from pypinger.config.problems import Problem
+from pypinger.config.query import secret_values
 from pypinger.config.substitution import Substitution
 from pypinger.domain import urls
 from pypinger.domain.model import Seconds
@@ -32,11 +33,6 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}\Z")
 _NAME = re.compile(r"[a-z_-]{1,24}[0-9]{0,2}\Z")
 _AUTHORITY = re.compile(r"://([^/?#]+)@")
-_TOKEN = re.compile(r"(?:token|key|secret|pass|pwd|auth|sig|jwt)[^=&]*=([^&]+)", re.IGNORECASE)
-# Names of what may be secret (Azure's "code") or an ordinary word of reports (a country code): the value tells.
-_MAYBE_TOKEN = re.compile(
-    r"(?:code|hash|sess|sid)[^=&]*=((?=[^&]*[0-9])(?=[^&]*[a-z])[^&]{8,}|[^&]{20,})", re.IGNORECASE
-)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
@@ -208,7 +204,7 @@ class Section:
             self.reading.secret(userinfo, password or user)
         query = text.partition("#")[0].partition("?")[2]
         # A server may repeat a token alone; any other value of a query may be an ordinary word of reports.
-        self.reading.secret(query, *_TOKEN.findall(query), *_MAYBE_TOKEN.findall(query))
+        self.reading.secret(query, *secret_values(query))
 
     def _number(self, name: str, default: float, words: str, *, zero: bool) -> float:
         value = self.text(name)

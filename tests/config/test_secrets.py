@@ -96,9 +96,16 @@ class SecretTests(LoadingTestCase):
         for query, value in (
             ("pwd=abcd", "abcd"),
             ("id_JWT=abcd", "abcd"),
-            ("a=1&code=Azure-k3y==", "Azure-k3y=="),
-            ("PHPSESSID=abcdefg8&b=1", "abcdefg8"),
-            ("hash=12345abc", "12345abc"),
+            ("apiKey=abcd", "abcd"),
+            ("API-KEY=abcd", "abcd"),
+            ("myauthtoken=abcd", "abcd"),
+            ("dbPassword=abcd", "abcd"),
+            ("X-Amz-Signature=abcd", "abcd"),
+            ("token=abcd;task=backup", "abcd"),
+            ("a=1&code=AzureFunctionK3y==", "AzureFunctionK3y=="),
+            ("PHPSESSID=abcdefg8abcdefg8&b=1", "abcdefg8abcdefg8"),
+            ("sessionId=01234567-89ab-cdef-0123-456789abcdef", "01234567-89ab-cdef-0123-456789abcdef"),
+            ("hash=12345abc12345abc", "12345abc12345abc"),
             ("sid=abcdefghijabcdefghij", "abcdefghijabcdefghij"),
         ):
             self.assertEqual(self.scrubbed(query, value), "x *** y", query)
@@ -106,7 +113,18 @@ class SecretTests(LoadingTestCase):
             ("zipcode=12345678", "12345678"),
             ("code=2026-11-22", "2026-11-22"),
             ("session=nightly-run", "nightly-run"),
+            ("session=nightly-backup-2024", "nightly-backup-2024"),
             ("sid=abc123", "abc123"),
+            ("sid=ORCLPROD1", "ORCLPROD1"),
+            ("token=abcd;task=backup", "backup"),
+            ("sort_key=lastrun", "lastrun"),
+            ("keyword=backup", "backup"),
+            ("author=alice", "alice"),
+            ("design=blue", "blue"),
+            ("monkey=bananas", "bananas"),
+            ("residency=eu-west-1", "eu-west-1"),
+            ("server_side=backend01", "backend01"),
+            ("decode=base64url0123456", "base64url0123456"),
             ("page=abc12345", "abc12345"),
         ):
             self.assertEqual(self.scrubbed(query, value), f"x {value} y", query)
