@@ -79,6 +79,7 @@ class Channel(http.HTTPChannel):
     transport: ITCPTransport
     _deadline: IDelayedCall
     _refused = False
+    _late = False
 
     def connectionMade(self) -> None:
         """The client's time begins."""
@@ -89,6 +90,13 @@ class Channel(http.HTTPChannel):
         """Bytes have come; unlike in the base class they win the client no time."""
         if not self._refused:
             LineReceiver.dataReceived(self, data)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """The client sends on while it is being answered: what waits for its turn must not grow without bound."""
+        super().rawDataReceived(data)
+        # The base class leaves that to the transport, which may pause the producer of an answer but not what comes in.
+        if self._handlingRequest and self._waitingForTransport:
+            self._networkProducer.pauseProducing()
 
     def allHeadersReceived(self) -> None:
         """A request's head is complete; if it announces a body, the request ends here."""
@@ -108,7 +116,9 @@ class Channel(http.HTTPChannel):
     def requestDone(self, request: http.Request) -> None:
         """An answer is written; from now the client has its time again to read it and to ask anew."""
         super().requestDone(request)
-        if self._deadline.active():
+        if self._late:
+            self.loseConnection()
+        elif self._deadline.active():
             self._deadline.reset(LINGER if self._refused else PATIENCE)
         if self._refused:
             self.clearLineBuffer()
@@ -147,7 +157,10 @@ class Channel(http.HTTPChannel):
 
     def _out_of_time(self) -> None:
         self._deadline = self.callLater(LAST_SECONDS, self.transport.abortConnection)
-        self.loseConnection()
+        # A long answer is not all in the transport, which would send no more than what it has.
+        self._late = isinstance(self._requestProducer, _Pieces)
+        if not self._late:
+            self.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
@@ -219,7 +232,9 @@ class Request(server.Request):
         # Not the method above itself: for HEAD the base class puts another in its place.
         pieces = _Pieces(data, lambda piece: self.write(piece), self._all_sent)
         self.registerProducer(pieces, True)
-        pieces.resumeProducing()
+        if not channel._waitingForTransport:
+            # Else the transport still has the answer before this one, and says when it has room.
+            pieces.resumeProducing()
 
     def finish(self) -> None:
         """The answer is complete, though some of it may still be under way."""

@@ -44,6 +44,11 @@ class Transport(StringTransportWithDisconnection):
         # May be called twice, as on a real transport.
         self.producer = None
 
+    def resumeProducing(self) -> None:
+        # May be called when it is too late, as on a real transport.
+        if not self.disconnecting:
+            super().resumeProducing()
+
     def loseConnection(self) -> None:
         self.disconnecting = True
         if not self.slow:
@@ -365,6 +370,7 @@ class LongAnswerTests(MemoryTestCase):
         # The same connection goes on.
         self.assertTrue(self.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(ANSWER))
         self.transport.full = False
+        self.more()
         self.assertEqual(self.send(self.ASK + b"\r\n").partition(b"\r\n\r\n")[2].count(b"pypinger_task_info{"), 1000)
 
     def test_last_answer(self) -> None:
@@ -391,6 +397,38 @@ class LongAnswerTests(MemoryTestCase):
         self.clock.advance(PATIENCE - 1)
         self.assertTrue(self.transport.connected)
         self.clock.advance(1)
+        self.assert_gone()
+
+    def test_client_that_sends_and_does_not_read(self) -> None:
+        """What it sends is not read either, until it has its answer."""
+        self.ask()
+        self.channel.dataReceived(self.ASK)
+        self.assertEqual(self.transport.producerState, "paused")
+        self.transport.full = False
+        self.more()
+        self.assertEqual(self.transport.producerState, "producing")
+        self.channel.dataReceived(b"\r\n")
+        self.clock.advance(0)
+        self.assertEqual(self.transport.value().count(ANSWER), 2)
+
+    def test_an_answer_after_one_that_is_not_read(self) -> None:
+        """None of it is given to a transport that is still full of the one before."""
+        answer = self.ask(self.ASK + b"\r\n" + self.ASK)
+        while len(self.transport.value()) < self.length(answer):
+            self.more()
+        self.clock.pump([0.01] * 20)
+        self.assertEqual(self.transport.value().count(ANSWER), 1)
+        while self.more():
+            pass
+        self.assertGreater(len(self.transport.value()), 2 * self.length(answer))
+
+    def test_client_that_reads_late(self) -> None:
+        """It gets the whole of a long answer if it takes it in its last seconds."""
+        answer = self.ask()
+        self.clock.advance(PATIENCE)
+        while self.transport.connected and self.more():
+            pass
+        self.assertGreater(len(self.transport.value()), self.length(answer))
         self.assert_gone()
 
     def test_client_that_does_not_read(self) -> None:
