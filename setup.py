@@ -29,6 +29,7 @@ setup(
         "pypinger.domain",
         "pypinger.http",
         "pypinger.notify",
+        "pypinger.ports",
         "pypinger.runtime",
         "pypinger.store",
         "pypinger.web",

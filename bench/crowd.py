@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from pypinger.domain.model import Incident, Instant, Kind, Report, Task, TaskState, Verdict
-from pypinger.domain.urls import label, task_id
-from pypinger.ports import Change, Day, Entry, Gap, PastDelivery, PastIncident, Run, Span
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Incident, Instant, Report, Task, TaskState, Verdict
+from pypinger.domain.url import label, task_id
+from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Span
+from pypinger.ports.showing import Entry
 from pypinger.runtime.board import Board
 
 NOW = time.time()
@@ -19,47 +21,47 @@ KINDS = (Kind.OK,) * 16 + (Kind.SLEEPING,) * 3 + (Kind.LATE,)
 
 
 class Past:
-    """Implements :class:`pypinger.ports.History`: 30 runs and 90 days of each task, and nothing else."""
+    """Implements :class:`pypinger.ports.history.History`: 30 runs and 90 days of each task, and nothing else."""
 
     async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.History.runs`."""
+        """See :meth:`pypinger.ports.history.History.runs`."""
         return ()
 
     async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
-        """See :meth:`pypinger.ports.History.verdicts`."""
+        """See :meth:`pypinger.ports.history.History.verdicts`."""
         return ()
 
     async def incidents(
         self, url: str | None = None, before: int | None = None, limit: int = 50
     ) -> Sequence[PastIncident]:
-        """See :meth:`pypinger.ports.History.incidents`."""
+        """See :meth:`pypinger.ports.history.History.incidents`."""
         return ()
 
     async def deliveries(
         self, url: str | None = None, before: int | None = None, limit: int = 50
     ) -> Sequence[PastDelivery]:
-        """See :meth:`pypinger.ports.History.deliveries`."""
+        """See :meth:`pypinger.ports.history.History.deliveries`."""
         return ()
 
     async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
-        """See :meth:`pypinger.ports.History.uptime`."""
+        """See :meth:`pypinger.ports.history.History.uptime`."""
         return {}
 
     async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
-        """See :meth:`pypinger.ports.History.days`."""
+        """See :meth:`pypinger.ports.history.History.days`."""
         today = now // DAY * DAY
         return [Day(today - DAY * each, DAY - 60.0 * (each % 7), 60.0 * (each % 7), 0.0) for each in range(count)][::-1]
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
-        """See :meth:`pypinger.ports.History.gaps`."""
+        """See :meth:`pypinger.ports.history.History.gaps`."""
         return [Gap(NOW - 600 * each, 590.0 + each) for each in range(limit)]
 
     async def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.History.findings`."""
+        """See :meth:`pypinger.ports.history.History.findings`."""
         return ()
 
     async def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        """See :meth:`pypinger.ports.History.blind_times`."""
+        """See :meth:`pypinger.ports.history.History.blind_times`."""
         return ()
 
 

@@ -22,7 +22,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from pypinger.domain.model import Alert, Delivery, Event, Kind, Report, Reported, TaskState, Verdict
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Alert, Delivery, Event, Report, Reported, TaskState, Verdict
 from pypinger.store import retention
 from pypinger.store.database import connect, open_database, scripts
 from pypinger.store.reading import Reader

@@ -31,8 +31,10 @@ from twisted.internet.task import deferLater, react
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 
 import twisted
-from pypinger.domain.model import Kind, Task
-from pypinger.domain.urls import Secrets, parse
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Task
+from pypinger.domain.redaction import Secrets
+from pypinger.domain.url import parse
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.runtime.board import Board
 from pypinger.runtime.clock import use_monotonic_time
@@ -89,7 +91,15 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
     for number in range(WORKERS):
         url = parse(f"{origin.url}/task/{number}")
         tasks.append(
-            Task(url=url.url, id=url.id, name=url.label, label=url.label, interval=AT_ONCE, ca_file=str(ca_file))
+            Task(
+                url=url.text,
+                id=url.id,
+                name=url.label,
+                label=url.label,
+                origin=url.origin,
+                interval=AT_ONCE,
+                ca_file=str(ca_file),
+            )
         )
 
     async def run(seconds: float) -> float:

@@ -19,18 +19,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
 
 from pypinger.domain import incidents
-from pypinger.domain.model import (
-    Check,
-    Delivery,
-    Kind,
-    Report,
-    Reported,
-    Task,
-    TaskState,
-    Verdict,
-    Window,
-)
-from pypinger.domain.urls import task_id
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Check, Delivery, Report, Reported, Task, TaskState, Verdict, Window
+from pypinger.domain.url import task_id
 from pypinger.store.memory import MemoryStore
 from pypinger.store.sqlite import SqliteStore
 

@@ -24,7 +24,7 @@ from twisted.logger import (
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
-from pypinger.domain.urls import Secrets
+from pypinger.domain.redaction import Secrets
 
 _KEPT = ("log_time", "log_level", "log_namespace", "log_system")
 _UNFIT = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")

@@ -32,14 +32,16 @@ from pypinger.config import ConfigErrors
 from pypinger.config.settings import Settings
 from pypinger.domain.incidents import daemon_alert
 from pypinger.domain.model import Event, Seconds
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import span
-from pypinger.domain.urls import Secrets
 from pypinger.http.client import ChannelClient
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.http.limits import free_descriptors
 from pypinger.logs import CleanLog
 from pypinger.notify import channels
-from pypinger.ports import Notifier, RunObserver, StoreError, WallClock
+from pypinger.ports.clock import WallClock
+from pypinger.ports.notifying import Notifier, RunObserver
+from pypinger.ports.storing import StoreError
 from pypinger.runtime.board import Board
 from pypinger.runtime.lane import ATTEMPT_LIMIT
 from pypinger.runtime.monitor import Monitor

@@ -11,7 +11,7 @@ from twisted.logger import Logger, LogPublisher, textFileLogObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger import logs
-from pypinger.domain.urls import Secrets
+from pypinger.domain.redaction import Secrets
 
 
 class CleanLogTests(SynchronousTestCase):

@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from pypinger import service
 from pypinger.config import load
-from pypinger.domain.model import Kind
+from pypinger.domain.kinds import Kind
 from pypinger.logs import make_log
 from pypinger.notify import channels
 from pypinger.runtime.monitor import Monitor

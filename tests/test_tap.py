@@ -15,7 +15,7 @@ from twisted.logger import ILogObserver
 from twisted.trial.unittest import TestCase
 
 from pypinger import __version__, tap
-from pypinger.ports import StoreError
+from pypinger.ports.storing import StoreError
 from pypinger.service import Pinger, StartError
 from pypinger.store.memory import MemoryStore
 

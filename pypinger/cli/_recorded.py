@@ -10,9 +10,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from math import inf
 from typing import Protocol, TypeVar
 
-from pypinger.domain.model import STATUS_OF, Alert, Event, Incident, Instant, Kind, Status, Task
+from pypinger.domain.kinds import Kind, Status, status_of
+from pypinger.domain.model import Alert, Event, Incident, Instant, Task
 from pypinger.domain.replay import Found, Notice, Past
-from pypinger.ports import Change, PastIncident, Run, StoreError
+from pypinger.ports.history import Change, PastIncident, Run
+from pypinger.ports.storing import StoreError
 from pypinger.store.accounting import millis
 from pypinger.store.database import APPLICATION_ID, scripts
 from pypinger.store.reading import Reader
@@ -108,7 +110,7 @@ def _open(
     """How an incident stood right before a moment."""
     kind, reminded = incident.kinds[0], incident.opened
     for change in changes:
-        if incident.opened < change.at < at and STATUS_OF[change.kind] is Status.ERROR:
+        if incident.opened < change.at < at and status_of(change.kind) is Status.ERROR:
             kind = change.kind
     for alert in alerts:
         if incident.opened - MILLISECOND <= alert.at < at - MILLISECOND and (
@@ -165,7 +167,7 @@ def _logged(incident: PastIncident, changes: Sequence[Change]) -> Iterator[Notic
     yield Notice(incident.opened, Event.PROBLEM, kind, incident.explanation)
     end = inf if incident.ended is None else incident.ended
     for change in changes:
-        if incident.opened < change.at < end and STATUS_OF[change.kind] is Status.ERROR and change.kind is not kind:
+        if incident.opened < change.at < end and status_of(change.kind) is Status.ERROR and change.kind is not kind:
             kind = change.kind
             yield Notice(change.at, Event.CHANGED, kind, change.explanation)
     if incident.ended is not None:

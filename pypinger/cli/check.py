@@ -19,12 +19,15 @@ from pypinger.cli import UNKNOWN
 from pypinger.config import ConfigErrors, load, pem
 from pypinger.config.section import Reading, Section
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth
-from pypinger.domain import judge, report, urls
-from pypinger.domain.model import Answer, Check, Fault, Instant, NoAnswer, Observation, Reported, Seconds, Status, Task
+from pypinger.domain import judge, report
+from pypinger.domain import url as urls
+from pypinger.domain.kinds import Status
+from pypinger.domain.model import Answer, Check, Fault, Instant, NoAnswer, Observation, Reported, Seconds, Task
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import iso
 from pypinger.notify import channels
-from pypinger.ports import Fetcher
+from pypinger.ports.fetching import Fetcher
 
 #: What a plugin says, and exits with, for each status.
 STATES: dict[Status, tuple[str, int]] = {
@@ -74,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     return run_until_done(fetch, UNKNOWN)
 
 
-async def examine(fetcher: Fetcher, task: Task, secrets: urls.Secrets) -> int:
+async def examine(fetcher: Fetcher, task: Task, secrets: Secrets) -> int:
     """Fetch, judge and print; returns the exit code."""
     observation = await fetcher.fetch(task)
     try:
@@ -134,11 +137,11 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _secrets(target: str, settings: Settings) -> urls.Secrets:
+def _secrets(target: str, settings: Settings) -> Secrets:
     """What the endpoint may say back and must not be printed: of the ini file, and of the URL itself."""
     reading = Reading("", os.environ, "")
     Section(reading, "", None).url_secrets(target)
-    return urls.Secrets(settings.secrets | reading.secrets)
+    return Secrets(settings.secrets | reading.secrets)
 
 
 def _task(text: str, settings: Settings) -> Task:
@@ -148,10 +151,16 @@ def _task(text: str, settings: Settings) -> Task:
     except ValueError as error:
         raise NotChecked(str(error)) from None
     for task in settings.tasks:
-        if task.url == url.url:
+        if task.url == url.text:
             return task
     return msgspec.structs.replace(
-        settings.usual, url=url.url, id=url.id, name=url.label, label=url.label, credentials=url.credentials
+        settings.usual,
+        url=url.text,
+        id=url.id,
+        name=url.label,
+        label=url.label,
+        origin=url.origin,
+        credentials=url.credentials,
     )
 
 
@@ -202,6 +211,6 @@ def _unknown(error: NotChecked) -> int:
     return UNKNOWN
 
 
-def _print(task: Task, check: Check, secrets: urls.Secrets) -> int:
+def _print(task: Task, check: Check, secrets: Secrets) -> int:
     print(secrets.scrub("\n".join(lines(task, check))))
     return STATES[check.verdict.status][1]

@@ -20,7 +20,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 
 from pypinger.domain.model import Instant
 from pypinger.domain.times import DAY, MINUTE, iso
-from pypinger.ports import WallClock
+from pypinger.ports.clock import WallClock
 
 
 class Sent(msgspec.Struct, frozen=True):

@@ -20,10 +20,10 @@ from twisted.internet.defer import Deferred, gatherResults
 from pypinger.config import ConfigErrors, load
 from pypinger.domain.incidents import daemon_alert
 from pypinger.domain.model import Alert, Event, Seconds
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.texts import one_line
-from pypinger.domain.urls import Secrets
 from pypinger.notify import channels
-from pypinger.ports import DeliveryError, Notifier
+from pypinger.ports.notifying import DeliveryError, Notifier
 
 #: Exit codes.
 ACCEPTED, REFUSED, NOT_SENT = 0, 1, 2

@@ -20,12 +20,13 @@ from pypinger.cli._recorded import open_history, others, remember
 from pypinger.config import ConfigErrors, load
 from pypinger.config.settings import Settings
 from pypinger.domain.model import Event, Instant, Seconds, Task
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.replay import Line, compare, replay
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import DAY, iso
-from pypinger.domain.urls import Secrets, label, task_id
+from pypinger.domain.url import label, task_id
 from pypinger.notify import channels
-from pypinger.ports import StoreError
+from pypinger.ports.storing import StoreError
 from pypinger.store.reading import Reader
 
 #: Exit codes.

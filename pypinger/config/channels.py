@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pypinger.config.section import Section
 from pypinger.config.settings import ChannelSettings
-from pypinger.domain.urls import Secrets
-from pypinger.ports import Channel, OptionSpec
+from pypinger.domain.redaction import Secrets
+from pypinger.ports.notifying import Channel, OptionSpec
 
 
 def read(section: Section, channel: Channel) -> ChannelSettings | None:

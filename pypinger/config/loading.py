@@ -16,7 +16,7 @@ from pypinger.config.section import Reading, Section, is_task
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth
 from pypinger.config.substitution import Unreadable, read_bytes
 from pypinger.domain.model import Task
-from pypinger.ports import Channel
+from pypinger.ports.notifying import Channel
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?\Z")

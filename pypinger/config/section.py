@@ -18,8 +18,9 @@ from pypinger.config.known import suggestion
 from pypinger.config.problems import Problem
 from pypinger.config.query import secret_values
 from pypinger.config.substitution import Substitution
-from pypinger.domain import urls
+from pypinger.domain import url as urls
 from pypinger.domain.model import Seconds
+from pypinger.domain.redaction import secret_parts
 
 #: The longest time an option may say, and the shortest that is not 0; in seconds.
 LONGEST: Seconds = 31_622_400.0
@@ -187,10 +188,10 @@ class Section:
             return default
         self.url_secrets(value)
         if secret:
-            self.reading.secret(*urls.secret_parts(value))
+            self.reading.secret(*secret_parts(value))
         try:
             urls.parse(value)
-        except ValueError as error:
+        except urls.UrlError as error:
             self.problem(name, str(error))
             return default
         return value

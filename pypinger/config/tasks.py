@@ -10,9 +10,9 @@ import msgspec
 from pypinger.config import pem
 from pypinger.config.known import TASK_OPTIONS
 from pypinger.config.section import Section
-from pypinger.domain import urls
+from pypinger.domain import url as urls
 from pypinger.domain.model import Task
-from pypinger.domain.urls import TaskUrl
+from pypinger.domain.url import Url
 
 _PROXY = re.compile(r"http://[^/?#]+/?\Z", re.IGNORECASE)
 
@@ -74,7 +74,7 @@ def read(listed: Section, active: str, sections: Sequence[Section], main: Overri
 
     tasks: list[Task] = []
     for url in lists[active].values():
-        task = overrides.pop(url.url, None) or _task(url, main)
+        task = overrides.pop(url.text, None) or _task(url, main)
         tasks.append(msgspec.structs.replace(task, credentials=task.credentials or url.credentials))
     tasks.extend(task for task in overrides.values() if not any(task.url in known for known in lists.values()))
     if public_url:
@@ -82,30 +82,30 @@ def read(listed: Section, active: str, sections: Sequence[Section], main: Overri
     return tasks
 
 
-def _list(section: Section, name: str) -> dict[str, TaskUrl]:
-    found: dict[str, TaskUrl] = {}
+def _list(section: Section, name: str) -> dict[str, Url]:
+    found: dict[str, Url] = {}
     places: dict[str, int] = {}
     for line, text in section.lines(name):
         for item in filter(None, map(str.strip, text.split(","))):
             section.url_secrets(item)
             try:
                 url = urls.parse(item)
-            except ValueError as error:
+            except urls.UrlError as error:
                 section.problem(name, str(error), line=line)
                 continue
-            if url.url in found:
-                section.warn(name, f"{url.label} is given twice, first in line {places[url.url]}", line=line)
+            if url.text in found:
+                section.warn(name, f"{url.label} is given twice, first in line {places[url.text]}", line=line)
                 continue
-            found[url.url], places[url.url] = url, line
+            found[url.text], places[url.text] = url, line
     return found
 
 
-def _url(section: Section) -> TaskUrl | None:
+def _url(section: Section) -> Url | None:
     text = "".join(section.name.split(None, 1)[1:]).strip()
     section.url_secrets(text)
     try:
         return urls.parse(text)
-    except ValueError as error:
+    except urls.UrlError as error:
         section.problem("", f"{error}; the section must be like [task https://example.com/report]")
         return None
 
@@ -122,13 +122,14 @@ def _override(section: Section, main: Overridable) -> Task | None:
     return msgspec.structs.replace(task, name=name or task.name, token_auth=token_auth)
 
 
-def _task(url: TaskUrl, values: Overridable) -> Task:
+def _task(url: Url, values: Overridable) -> Task:
     name = url.label.partition("://")[2]
     return Task(
-        url=url.url,
+        url=url.text,
         id=url.id,
         name=name,
         label=url.label,
+        origin=url.origin,
         credentials=url.credentials,
         **msgspec.structs.asdict(values),
     )
@@ -180,6 +181,6 @@ def _proxy(section: Section, inherited: str | None) -> str | None:
 def _is_url(text: str) -> bool:
     try:
         urls.parse(text)
-    except ValueError:
+    except urls.UrlError:
         return False
     return True

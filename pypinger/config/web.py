@@ -8,7 +8,7 @@ from twisted.internet.endpoints import serverFromString
 
 from pypinger.config.section import Section
 from pypinger.config.settings import WebSettings
-from pypinger.domain import urls
+from pypinger.domain import url as urls
 
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?\.?\Z|\[[0-9a-f:.]+\]\Z")
 _PORT = re.compile(r"(?:tcp6?|ssl|tls):(?:port=)?([0-9]+)(?::|\Z)")

@@ -13,21 +13,9 @@ from hashlib import blake2b
 from msgspec.structs import replace
 
 from pypinger.domain.judge import judge
-from pypinger.domain.model import (
-    Alert,
-    Check,
-    Event,
-    Incident,
-    Instant,
-    Kind,
-    Report,
-    Reported,
-    Status,
-    Task,
-    TaskState,
-)
-from pypinger.domain.sleep import merge
-from pypinger.domain.urls import origin
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Alert, Check, Event, Incident, Instant, Report, Reported, Task, TaskState
+from pypinger.domain.schedule import merge
 
 # Kinds whose explanations rest on nothing but the report and the time.
 _TOLD_BY_THE_CLOCK = frozenset({Kind.LATE, Kind.FUTURE})
@@ -169,7 +157,7 @@ def _alert(
         task=task.id,
         name=task.name,
         label=task.label,
-        origin=origin(task.url),
+        origin=task.origin,
         page=task.page,
         kind=kind,
         process=report.process if report else None,

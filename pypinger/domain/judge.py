@@ -6,8 +6,9 @@ What the verdict leads to is left to :mod:`pypinger.domain.incidents`.
 
 from __future__ import annotations
 
-from pypinger.domain.model import Finding, Instant, Kind, NoAnswer, Report, Reported, Seconds, Verdict
-from pypinger.domain.sleep import Nap, merge
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Finding, Instant, NoAnswer, Report, Reported, Seconds, Verdict
+from pypinger.domain.schedule import Nap, merge
 from pypinger.domain.texts import LIMIT, one_line
 from pypinger.domain.times import HOUR, MINUTE, clock, number, same_day, span
 

@@ -1,7 +1,7 @@
 """
 The vocabulary: the frozen values that every room of the house speaks in.
 
-Nothing here computes; the rules live beside it (:mod:`~pypinger.domain.report`, :mod:`~pypinger.domain.sleep`,
+Nothing here computes; the rules live beside it (:mod:`~pypinger.domain.report`, :mod:`~pypinger.domain.schedule`,
 :mod:`~pypinger.domain.judge`, :mod:`~pypinger.domain.incidents`).
 
 Units, everywhere in the program: an `Instant` is seconds since the epoch in UTC (what :func:`time.time` gives), a
@@ -19,42 +19,10 @@ from typing import TypeAlias
 
 import msgspec
 
+from pypinger.domain.kinds import Kind, Status, status_of
+
 Instant: TypeAlias = float
 Seconds: TypeAlias = float
-
-
-class Kind(StrEnum):
-    """What a verdict says (contract, section 2), in the order in which the rows of the table are tried."""
-
-    NEW = "new"
-    UNREACHABLE = "unreachable"
-    INVALID = "invalid"
-    SLEEPING = "sleeping"
-    FAILED = "failed"
-    FUTURE = "future"
-    LATE = "late"
-    OK = "ok"
-
-
-class Status(StrEnum):
-    """The coarse state that people and the status codes of the pages go by (contract, section 2)."""
-
-    NEW = ""
-    ERROR = "error"
-    SLEEPING = "sleeping"
-    OK = "ok"
-
-
-STATUS_OF: dict[Kind, Status] = {
-    Kind.NEW: Status.NEW,
-    Kind.UNREACHABLE: Status.ERROR,
-    Kind.INVALID: Status.ERROR,
-    Kind.SLEEPING: Status.SLEEPING,
-    Kind.FAILED: Status.ERROR,
-    Kind.FUTURE: Status.ERROR,
-    Kind.LATE: Status.ERROR,
-    Kind.OK: Status.OK,
-}
 
 
 class Event(StrEnum):
@@ -80,9 +48,10 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     One scheduled task as it is configured (contract, section 6).
 
     :ivar url: where its report is fetched, whole with its query but without userinfo; the task's identity.
-    :ivar id: short stable text made from ``url`` (see :func:`pypinger.domain.urls.task_id`).
+    :ivar id: short stable text made from ``url`` (see :func:`pypinger.domain.url.task_id`).
     :ivar name: what people call it; never holds a query string unless the operator put it there.
     :ivar label: ``url`` as it may be logged and sent: without userinfo, its query replaced by ``…``.
+    :ivar origin: ``scheme://host:port`` of ``url``, the port always given.
     :ivar credentials: ``user:password`` from the URL's userinfo, sent as HTTP Basic; secret.
     :ivar page: where people reach the task's page, or None without ``[web] public_url``.
     :ivar interval: seconds between two checks.
@@ -97,6 +66,7 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     id: str
     name: str
     label: str
+    origin: str = ""
     credentials: str | None = None
     page: str | None = None
     interval: Seconds = 60.0
@@ -232,7 +202,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     @property
     def status(self) -> Status:
         """The coarse state of this kind."""
-        return STATUS_OF[self.kind]
+        return status_of(self.kind)
 
 
 class Check(msgspec.Struct, frozen=True, gc=False):
@@ -299,7 +269,7 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     @property
     def status(self) -> Status:
         """The status of the latest verdict, empty before the first."""
-        return STATUS_OF[self.kind]
+        return status_of(self.kind)
 
 
 class Alert(msgspec.Struct, frozen=True, gc=False):

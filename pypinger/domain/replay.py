@@ -37,6 +37,7 @@ from msgspec.structs import replace
 
 from pypinger.domain import incidents
 from pypinger.domain.judge import judge
+from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import (
     Alert,
     Check,
@@ -44,11 +45,9 @@ from pypinger.domain.model import (
     Finding,
     Incident,
     Instant,
-    Kind,
     NoAnswer,
     Reported,
     Seconds,
-    Status,
     Task,
     TaskState,
 )

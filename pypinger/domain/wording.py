@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
-from pypinger.domain.model import Alert, Event, Kind
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Alert, Event
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import span
 

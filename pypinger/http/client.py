@@ -1,5 +1,5 @@
 """
-Sending messages: :class:`ChannelClient` is the :class:`~pypinger.ports.HttpClient` that channels post with.
+Sending messages: :class:`ChannelClient` is the :class:`~pypinger.ports.notifying.HttpClient` that channels post with.
 
 It has connections of its own, so that a crowd of slow task endpoints cannot take the last one from an alert. A post is
 never made twice: whether a message is sent again is for the outbox to decide.
@@ -22,7 +22,7 @@ from pypinger.http.limits import Limits
 from pypinger.http.reactor import IPollingReactor
 from pypinger.http.request import USER_AGENT, basic, header_lines, request_head
 from pypinger.http.tls import TrustSetting
-from pypinger.ports import Reply, RequestFailed
+from pypinger.ports.notifying import Reply, RequestFailed
 
 # Idle connections are given up early: a post that goes out on a dead one is lost until its retry.
 _LIMITS = Limits(body=65_536, cut=True, idle=10.0, age=300.0, connections=32)

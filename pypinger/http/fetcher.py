@@ -1,5 +1,5 @@
 """
-Fetching reports: :class:`TaskFetcher` is the :class:`~pypinger.ports.Fetcher` that asks over the network.
+Fetching reports: :class:`TaskFetcher` is the :class:`~pypinger.ports.fetching.Fetcher` that asks over the network.
 
 Everything that depends on a task alone is worked out once and kept in its plan, so that a check on a kept connection
 costs a write, a read and the parsing of the answer. Judging is left to others: an answer is an answer, whatever its

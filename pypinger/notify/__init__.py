@@ -1,9 +1,9 @@
 """
 The channels: one module each, found by the name of its section in the ini file.
 
-A module here offers ``CHANNEL``, an object that implements :class:`pypinger.ports.Channel`: its options, what is wrong
-with them, and how to make the notifier. A new channel is one new file. Modules whose name starts with an underscore
-are what channels share and are no channels themselves.
+A module here offers ``CHANNEL``, an object that implements :class:`pypinger.ports.notifying.Channel`: its options, what
+is wrong with them, and how to make the notifier. A new channel is one new file. Modules whose name starts with an
+underscore are what channels share and are no channels themselves.
 
 When to send, retrying and order are left to the outbox; connections and time limits to the HTTP client.
 """
@@ -16,7 +16,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import MappingProxyType
 
-from pypinger.ports import Channel
+from pypinger.ports.notifying import Channel
 
 __all__ = ["channels"]
 

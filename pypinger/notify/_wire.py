@@ -14,9 +14,10 @@ import msgspec
 
 from pypinger.domain.backoff import retry_after
 from pypinger.domain.model import Seconds
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.texts import cut, one_line
-from pypinger.domain.urls import Secrets
-from pypinger.ports import DeliveryError, HttpClient, Reply, RequestFailed, WallClock
+from pypinger.ports.clock import WallClock
+from pypinger.ports.notifying import DeliveryError, HttpClient, Reply, RequestFailed
 
 #: The most characters of a service's words that are kept.
 WORDS_LIMIT = 200

@@ -16,7 +16,8 @@ from pypinger.domain.texts import cut
 from pypinger.domain.wording import Severity
 from pypinger.notify._texts import lines, signature
 from pypinger.notify._wire import Wire, json_object, status_words, succeeded, unfit_for_header
-from pypinger.ports import DeliveryError, HttpClient, OptionSpec, Reply, WallClock
+from pypinger.ports.clock import WallClock
+from pypinger.ports.notifying import DeliveryError, HttpClient, OptionSpec, Reply
 
 MESSAGE_LIMIT = 10_000
 
@@ -36,7 +37,7 @@ _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 
 class HipChat:
     """
-    A :class:`pypinger.ports.Notifier` for one room.
+    A :class:`pypinger.ports.notifying.Notifier` for one room.
 
     :param values: the section's options.
     """
@@ -53,7 +54,7 @@ class HipChat:
         self._prefix = f"({emoji}) " if emoji else ""
 
     async def send(self, alerts: Sequence[Alert]) -> str:
-        """See :meth:`pypinger.ports.Notifier.send`."""
+        """See :meth:`pypinger.ports.notifying.Notifier.send`."""
         reply = await self._wire.post(self._url, headers=self._headers, body=json.dumps(self._payload(alerts)).encode())
         if succeeded(reply):
             return status_words(reply.code)
@@ -91,15 +92,15 @@ class HipChatChannel:
     )
 
     def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
-        """See :meth:`pypinger.ports.Channel.essential`."""
+        """See :meth:`pypinger.ports.notifying.Channel.essential`."""
         return ("room", "auth")
 
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
-        """See :meth:`pypinger.ports.Channel.check`."""
+        """See :meth:`pypinger.ports.notifying.Channel.check`."""
         return unfit_for_header(values, "auth")
 
     def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> HipChat:
-        """See :meth:`pypinger.ports.Channel.notifier`."""
+        """See :meth:`pypinger.ports.notifying.Channel.notifier`."""
         return HipChat(values, client, now)
 
 

@@ -28,7 +28,8 @@ from pypinger.domain.texts import cut, one_line
 from pypinger.domain.times import MINUTE, iso
 from pypinger.notify._texts import lines
 from pypinger.notify._wire import Wire, json_object, succeeded
-from pypinger.ports import DeliveryError, HttpClient, OptionSpec, Reply, WallClock
+from pypinger.ports.clock import WallClock
+from pypinger.ports.notifying import DeliveryError, HttpClient, OptionSpec, Reply
 
 #: What Sentry takes: characters of a message, of a tag's value and of a monitor's slug; minutes of a monitor's margin.
 MESSAGE_LIMIT = 8_192
@@ -46,7 +47,7 @@ _INFO = frozenset({Event.RECOVERED, Event.TEST})
 
 class Sentry:
     """
-    A :class:`pypinger.ports.Notifier` for one Sentry project.
+    A :class:`pypinger.ports.notifying.Notifier` for one Sentry project.
 
     :param values: the section's options; the DSN is sound.
     """
@@ -65,7 +66,7 @@ class Sentry:
         self._wire = Wire(client, now, [values["url"], dsn.public_key, dsn.secret_key or ""])
 
     async def send(self, alerts: Sequence[Alert]) -> str:
-        """See :meth:`pypinger.ports.Notifier.send`; `alerts` is a single one; the daemon's own are not sent."""
+        """See :meth:`pypinger.ports.notifying.Notifier.send`; `alerts` is a single one."""
         for alert in alerts:
             if alert.event not in _UNSENT:
                 await self._post(_event(alert), "error")
@@ -90,10 +91,10 @@ class Sentry:
 
 
 class SentryWithCrons(Sentry):
-    """:class:`Sentry` that is a :class:`pypinger.ports.RunObserver` too: each task is a cron monitor."""
+    """:class:`Sentry` that is a :class:`pypinger.ports.notifying.RunObserver` too: each task is a cron monitor."""
 
     async def run_seen(self, task: Task, report: Report, at: Instant) -> None:
-        """See :meth:`pypinger.ports.RunObserver.run_seen`."""
+        """See :meth:`pypinger.ports.notifying.RunObserver.run_seen`."""
         # The check-in comes when the run is seen, which may be a whole interval after it.
         margin = ceil((task.grace + task.interval) / MINUTE)
         check_in = {
@@ -122,11 +123,11 @@ class SentryChannel:
     )
 
     def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
-        """See :meth:`pypinger.ports.Channel.essential`."""
+        """See :meth:`pypinger.ports.notifying.Channel.essential`."""
         return ("url",)
 
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
-        """See :meth:`pypinger.ports.Channel.check`."""
+        """See :meth:`pypinger.ports.notifying.Channel.check`."""
         dsn = values.get("url", "")
         try:
             if dsn:
@@ -137,7 +138,7 @@ class SentryChannel:
         return {} if sound else {"url": "must be a DSN as Sentry shows it: https://KEY@HOST/PROJECT"}
 
     def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> Sentry:
-        """See :meth:`pypinger.ports.Channel.notifier`."""
+        """See :meth:`pypinger.ports.notifying.Channel.notifier`."""
         return (SentryWithCrons if values["crons"] == "true" else Sentry)(values, client, now)
 
 

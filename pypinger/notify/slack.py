@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 
 from pypinger.domain import wording
 from pypinger.domain.model import Alert, Seconds
-from pypinger.domain.urls import secret_parts
+from pypinger.domain.redaction import secret_parts
 from pypinger.domain.wording import Severity
 from pypinger.notify._texts import escape, signature
 from pypinger.notify._wire import Wire, json_object, status_words, succeeded, unfit_for_header
-from pypinger.ports import HttpClient, OptionSpec, Reply, WallClock
+from pypinger.ports.clock import WallClock
+from pypinger.ports.notifying import HttpClient, OptionSpec, Reply
 
 WEB_API = "/api/chat.postMessage"
 DEFAULT_URL = f"https://slack.com{WEB_API}"
@@ -102,7 +103,7 @@ _PERMANENT = frozenset(
 
 class Slack:
     """
-    A :class:`pypinger.ports.Notifier` for one Slack channel.
+    A :class:`pypinger.ports.notifying.Notifier` for one Slack channel.
 
     :param values: the section's options.
     """
@@ -123,7 +124,7 @@ class Slack:
         self._looks = {key: value for key, value in looks.items() if value}
 
     async def send(self, alerts: Sequence[Alert]) -> str:
-        """See :meth:`pypinger.ports.Notifier.send`."""
+        """See :meth:`pypinger.ports.notifying.Notifier.send`."""
         reply = await self._wire.post(self._url, headers=self._headers, body=json.dumps(self._message(alerts)).encode())
         if self._web_api:
             return self._web_api_answer(reply)
@@ -181,15 +182,15 @@ class SlackChannel:
     )
 
     def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
-        """See :meth:`pypinger.ports.Channel.essential`."""
+        """See :meth:`pypinger.ports.notifying.Channel.essential`."""
         return ("channel", "token") if _is_web_api(values) else ("url",)
 
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
-        """See :meth:`pypinger.ports.Channel.check`."""
+        """See :meth:`pypinger.ports.notifying.Channel.check`."""
         return unfit_for_header(values, "token")
 
     def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> Slack:
-        """See :meth:`pypinger.ports.Channel.notifier`."""
+        """See :meth:`pypinger.ports.notifying.Channel.notifier`."""
         return Slack(values, client, now)
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from pypinger.domain.model import Instant, Status, Task, TaskState
+from pypinger.domain.kinds import Status
+from pypinger.domain.model import Instant, Task, TaskState
 from pypinger.domain.times import span
-from pypinger.ports import DaemonState, Entry, LastAnswer, WallClock
+from pypinger.ports.clock import WallClock
+from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from pypinger.runtime.watch import KEPT, Reading
 
 #: Says what is wrong with a part of Py Pinger, or None while all is well.
@@ -21,7 +23,7 @@ Source: TypeAlias = Callable[[], str | None]
 
 class Board:
     """
-    Implements :class:`pypinger.ports.Board`.
+    Implements :class:`pypinger.ports.showing.Board`.
 
     :param now: the wall clock.
     :ivar undelivered: alerts still to be delivered, counted per channel; kept by the outbox.
@@ -85,24 +87,24 @@ class Board:
             self._answers[task.id] = LastAnswer(at, answer.code, body[:KEPT], len(body) > KEPT)
 
     def entries(self) -> Sequence[Entry]:
-        """See :meth:`pypinger.ports.Board.entries`."""
+        """See :meth:`pypinger.ports.showing.Board.entries`."""
         return tuple(self._entries.values())
 
     def by_id(self, task_id: str) -> Entry | None:
-        """See :meth:`pypinger.ports.Board.by_id`."""
+        """See :meth:`pypinger.ports.showing.Board.by_id`."""
         return self._entries.get(task_id)
 
     def by_url(self, url: str) -> Entry | None:
-        """See :meth:`pypinger.ports.Board.by_url`."""
+        """See :meth:`pypinger.ports.showing.Board.by_url`."""
         task_id = self._ids.get(url)
         return None if task_id is None else self._entries[task_id]
 
     def last_answer(self, task_id: str) -> LastAnswer | None:
-        """See :meth:`pypinger.ports.Board.last_answer`."""
+        """See :meth:`pypinger.ports.showing.Board.last_answer`."""
         return self._answers.get(task_id)
 
     def daemon(self) -> DaemonState:
-        """See :meth:`pypinger.ports.Board.daemon`."""
+        """See :meth:`pypinger.ports.showing.Board.daemon`."""
         now = self._now()
         troubles = [words for source in self._sources if (words := source()) is not None]
         if troubles:
@@ -126,7 +128,7 @@ class Board:
         )
 
     def watch(self, changed: Callable[[Entry], None]) -> Callable[[], None]:
-        """See :meth:`pypinger.ports.Board.watch`."""
+        """See :meth:`pypinger.ports.showing.Board.watch`."""
         key = object()
         self._watchers[key] = changed
 

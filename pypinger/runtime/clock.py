@@ -6,7 +6,7 @@ Note [Two clocks]
 Verdicts are about wall-clock time (a report says *when* its task ran), schedules are about the passing of time. They
 part when somebody steps the wall clock: Twisted's ``reactor.seconds()`` is the wall clock, so that a step back of an
 hour would freeze every timeout and loop for that hour. Hence :func:`use_monotonic_time` puts the reactor on the
-monotonic clock, and only :data:`pypinger.ports.WallClock` says what time it is.
+monotonic clock, and only :data:`pypinger.ports.clock.WallClock` says what time it is.
 
 What is scheduled for a wall-clock moment (the end of a sleep, the end of a grace) is a delay on the monotonic clock,
 and such delays are wrong after a step. :class:`StepWatch` sees a step within a second and has them made anew.
@@ -22,7 +22,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from pypinger.domain.model import Seconds
-from pypinger.ports import WallClock
+from pypinger.ports.clock import WallClock
 
 #: How far the clocks may drift apart, in seconds, before what was scheduled for a wall-clock moment is made anew.
 TOLERANCE: Seconds = 0.2

@@ -28,7 +28,8 @@ from pypinger.domain import backoff
 from pypinger.domain.model import Alert, Delivery, Outcome, Seconds
 from pypinger.domain.times import span
 from pypinger.domain.wording import headline
-from pypinger.ports import DeliveryError, Notifier, WallClock
+from pypinger.ports.clock import WallClock
+from pypinger.ports.notifying import DeliveryError, Notifier
 from pypinger.runtime.waitlist import Message, Waiting, Waitlist
 
 #: How long one attempt to send may take, in seconds (contract, section 4).

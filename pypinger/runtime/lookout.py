@@ -14,7 +14,8 @@ from twisted.logger import Logger
 from pypinger.domain.incidents import daemon_alert
 from pypinger.domain.model import Event, Fault, NoAnswer, Seconds, Task
 from pypinger.domain.times import span
-from pypinger.ports import Store, WallClock
+from pypinger.ports.clock import WallClock
+from pypinger.ports.storing import Store
 from pypinger.runtime.board import Board
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.sight import Sight, View

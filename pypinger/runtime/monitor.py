@@ -30,19 +30,13 @@ from twisted.logger import Logger
 
 from pypinger.domain import incidents
 from pypinger.domain.judge import judge, judge_again
-from pypinger.domain.model import (
-    Alert,
-    Check,
-    Finding,
-    NoAnswer,
-    Observation,
-    Seconds,
-    Task,
-    TaskState,
-)
+from pypinger.domain.model import Alert, Check, Finding, NoAnswer, Observation, Seconds, Task, TaskState
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso, span
-from pypinger.domain.urls import Secrets, label, task_id
-from pypinger.ports import Fetcher, Store, WallClock
+from pypinger.domain.url import label, task_id
+from pypinger.ports.clock import WallClock
+from pypinger.ports.fetching import Fetcher
+from pypinger.ports.storing import Store
 from pypinger.runtime.board import Board
 from pypinger.runtime.clock import StepWatch
 from pypinger.runtime.lookout import Lookout

@@ -20,7 +20,9 @@ from twisted.logger import Logger, LogLevel
 from pypinger.domain.model import Alert, Delivery, Event, Outcome, Seconds
 from pypinger.domain.times import span
 from pypinger.domain.wording import headline, plain
-from pypinger.ports import Notifier, Store, WallClock
+from pypinger.ports.clock import WallClock
+from pypinger.ports.notifying import Notifier
+from pypinger.ports.storing import Store
 from pypinger.runtime.board import Board
 from pypinger.runtime.lane import Lane
 

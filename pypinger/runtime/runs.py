@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain.model import Instant, Report, Seconds, Task
-from pypinger.ports import DeliveryError, RunObserver
+from pypinger.ports.notifying import DeliveryError, RunObserver
 
 #: How many runs may wait to be told.
 ROOM = 10_000

@@ -16,7 +16,7 @@ from twisted.internet.task import LoopingCall
 from pypinger.domain import report
 from pypinger.domain.incidents import next_reminder
 from pypinger.domain.model import Answer, Finding, Instant, Seconds, Task, TaskState
-from pypinger.domain.urls import Secrets, origin
+from pypinger.domain.redaction import Secrets
 
 #: Before the first check.
 NEVER: Seconds = float("-inf")
@@ -87,7 +87,7 @@ class Watch:
 
     def __init__(self, task: Task, state: TaskState) -> None:
         self.task = task
-        self.origin = origin(task.url)
+        self.origin = task.origin
         self.state = state
         self.loop: LoopingCall | None = None
         self.first: IDelayedCall | None = None

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from pypinger.domain.model import Instant, Kind
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Instant
 
 #: Milliseconds, or a moment in milliseconds since the epoch.
 Millis: TypeAlias = int

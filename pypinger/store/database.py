@@ -21,7 +21,7 @@ from importlib.resources import files
 from typing import Final
 from urllib.parse import quote
 
-from pypinger.ports import StoreError
+from pypinger.ports.storing import StoreError
 from pypinger.store.lock import Lock
 
 #: "PyPi" in the header says whose database it is.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
 from pypinger.domain.model import Instant, Reported
-from pypinger.ports import Day, Gap, Run
+from pypinger.ports.history import Day, Gap, Run
 from pypinger.store.accounting import DAY, HOUR, Millis, millis
 
 #: How many hours each period has.
@@ -20,7 +20,7 @@ def first_hour(now: Instant) -> int:
 
 def uptime(hours: Iterable[tuple[int, Millis, Millis]], now: Instant) -> Mapping[str, float | None]:
     """
-    See :meth:`pypinger.ports.History.uptime`.
+    See :meth:`pypinger.ports.history.History.uptime`.
 
     :param hours: (hour, up, down), in any order.
     """
@@ -39,7 +39,7 @@ def uptime(hours: Iterable[tuple[int, Millis, Millis]], now: Instant) -> Mapping
 
 def days(hours: Iterable[tuple[int, Millis, Millis, Millis]], now: Instant, count: int) -> Sequence[Day]:
     """
-    See :meth:`pypinger.ports.History.days`.
+    See :meth:`pypinger.ports.history.History.days`.
 
     :param hours: (hour, up, down, asleep), in any order.
     """
@@ -54,7 +54,7 @@ def days(hours: Iterable[tuple[int, Millis, Millis, Millis]], now: Instant, coun
 
 def gaps(runs: Iterable[Run], limit: int) -> Sequence[Gap]:
     """
-    See :meth:`pypinger.ports.History.gaps`.
+    See :meth:`pypinger.ports.history.History.gaps`.
 
     :param runs: newest first.
     """

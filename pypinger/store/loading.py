@@ -6,8 +6,9 @@ import sqlite3
 
 import msgspec
 
-from pypinger.domain.model import Alert, Delivery, Kind, TaskState
-from pypinger.ports import Kept
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Alert, Delivery, TaskState
+from pypinger.ports.storing import Kept
 from pypinger.store.accounting import DAY, Hour, Millis
 from pypinger.store.recorder import BLIND_TIMES, Recorder
 from pypinger.store.rows import IncidentRow, OpenRun, TaskRecord, finding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from pypinger.ports import StoreError
+from pypinger.ports.storing import StoreError
 
 
 class Lock:

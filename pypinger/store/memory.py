@@ -13,8 +13,11 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from pypinger.domain.model import Check, Delivery, Instant, Kind, Outcome, Task, TaskState
-from pypinger.ports import Change, Day, Gap, Kept, PastDelivery, PastIncident, Run, Span, Told, WallClock
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Check, Delivery, Instant, Outcome, Task, TaskState
+from pypinger.ports.clock import WallClock
+from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Span, Told
+from pypinger.ports.storing import Kept
 from pypinger.store import figures
 from pypinger.store.accounting import Hour
 from pypinger.store.reading import TOLD, told
@@ -52,7 +55,7 @@ class _Sent(msgspec.Struct):
 
 class MemoryStore:
     """
-    A :class:`~pypinger.ports.Store` and :class:`~pypinger.ports.History` in memory.
+    A :class:`~pypinger.ports.storing.Store` and :class:`~pypinger.ports.history.History` in memory.
 
     Opening it again shows what a durable store would have kept.
     """
@@ -69,7 +72,7 @@ class MemoryStore:
         self._over: deque[tuple[str, str]] = deque()
 
     def open(self) -> Kept:
-        """See :meth:`pypinger.ports.Store.open`."""
+        """See :meth:`pypinger.ports.storing.Store.open`."""
         rows = self._deliveries.values()
         return Kept(
             states={url: record.state for url, record in self._recorder.tasks.items()},
@@ -78,50 +81,50 @@ class MemoryStore:
         )
 
     def note(self, task: Task, state: TaskState, check: Check) -> None:
-        """See :meth:`pypinger.ports.Store.note`."""
+        """See :meth:`pypinger.ports.storing.Store.note`."""
         self._recorder.note(task, state, check)
         self._absorb()
 
     async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> None:
-        """See :meth:`pypinger.ports.Store.commit`."""
+        """See :meth:`pypinger.ports.storing.Store.commit`."""
         self._recorder.commit(task, state, check, deliveries, self._now())
         self._absorb()
 
     async def enqueue(self, deliveries: Sequence[Delivery]) -> None:
-        """See :meth:`pypinger.ports.Store.enqueue`."""
+        """See :meth:`pypinger.ports.storing.Store.enqueue`."""
         self._recorder.enqueue(deliveries)
         self._absorb()
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        """See :meth:`pypinger.ports.Store.settle`."""
+        """See :meth:`pypinger.ports.storing.Store.settle`."""
         self._recorder.settle(delivery, outcome, self._now())
         self._absorb()
 
     def blind(self, start: Instant, end: Instant) -> None:
-        """See :meth:`pypinger.ports.Store.blind`."""
+        """See :meth:`pypinger.ports.storing.Store.blind`."""
         self._recorder.add_blind(start, end)
         self._absorb()
 
     def trouble(self) -> str | None:
-        """See :meth:`pypinger.ports.Store.trouble`."""
+        """See :meth:`pypinger.ports.storing.Store.trouble`."""
         return None
 
     async def close(self) -> None:
-        """See :meth:`pypinger.ports.Store.close`."""
+        """See :meth:`pypinger.ports.storing.Store.close`."""
 
     async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.History.runs`."""
+        """See :meth:`pypinger.ports.history.History.runs`."""
         return _page(self._runs(url), before, limit)
 
     async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
-        """See :meth:`pypinger.ports.History.verdicts`."""
+        """See :meth:`pypinger.ports.history.History.verdicts`."""
         past = self._past(url)
         return _page([] if past is None else past.verdicts[::-1], before, limit)
 
     async def incidents(
         self, url: str | None = None, before: int | None = None, limit: int = 50
     ) -> Sequence[PastIncident]:
-        """See :meth:`pypinger.ports.History.incidents`."""
+        """See :meth:`pypinger.ports.history.History.incidents`."""
         return _page(
             [
                 PastIncident(
@@ -145,7 +148,7 @@ class MemoryStore:
     async def deliveries(
         self, url: str | None = None, before: int | None = None, limit: int = 50
     ) -> Sequence[PastDelivery]:
-        """See :meth:`pypinger.ports.History.deliveries`."""
+        """See :meth:`pypinger.ports.history.History.deliveries`."""
         named = ((None if each.task is None else self._urls[each.task], each) for each in self._deliveries.values())
         found = [
             PastDelivery(
@@ -164,23 +167,23 @@ class MemoryStore:
         return _page(found[::-1], before, limit)
 
     async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
-        """See :meth:`pypinger.ports.History.uptime`."""
+        """See :meth:`pypinger.ports.history.History.uptime`."""
         return figures.uptime([(each.hour, each.up, each.down) for each in self._hours(url)], now)
 
     async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
-        """See :meth:`pypinger.ports.History.days`."""
+        """See :meth:`pypinger.ports.history.History.days`."""
         return figures.days([(each.hour, each.up, each.down, each.asleep) for each in self._hours(url)], now, count)
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
-        """See :meth:`pypinger.ports.History.gaps`."""
+        """See :meth:`pypinger.ports.history.History.gaps`."""
         return figures.gaps(self._runs(url), limit)
 
     async def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.History.findings`."""
+        """See :meth:`pypinger.ports.history.History.findings`."""
         return [run for run in reversed(self._runs(url)) if run.last >= since and run.first < until]
 
     async def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        """See :meth:`pypinger.ports.History.blind_times`."""
+        """See :meth:`pypinger.ports.history.History.blind_times`."""
         spans = [Span(start / 1000, end / 1000) for start, end in sorted(self._recorder.blind)]
         return [span for span in spans if span.end > since and span.start < until]
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from pypinger.domain.model import Alert, Instant, Kind, Outcome
-from pypinger.ports import Change, Day, Gap, PastDelivery, PastIncident, Run, Span, Told
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Alert, Instant, Outcome
+from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Span, Told
 from pypinger.store import figures
 from pypinger.store.accounting import DAY, HOUR, millis
 from pypinger.store.database import connect, unusable
@@ -49,7 +50,7 @@ class Reader:
     """
     Reads a database, whether or not a Py Pinger is writing it.
 
-    Its methods are those of :class:`pypinger.ports.History`, but for blocking.
+    Its methods are those of :class:`pypinger.ports.history.History`, but for blocking.
 
     :raises StoreError: it cannot be read.
     """
@@ -70,12 +71,12 @@ class Reader:
         self._connection.interrupt()
 
     def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.History.runs`."""
+        """See :meth:`pypinger.ports.history.History.runs`."""
         task = self._task(url)
         return [] if task is None else self._runs(task, _NEWEST if before is None else before, limit)
 
     def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
-        """See :meth:`pypinger.ports.History.verdicts`."""
+        """See :meth:`pypinger.ports.history.History.verdicts`."""
         return [
             Change(key, at / 1000, Kind(kind), explanation)
             for key, at, kind, explanation in self._all(
@@ -87,7 +88,7 @@ class Reader:
         ]
 
     def incidents(self, url: str | None = None, before: int | None = None, limit: int = 50) -> Sequence[PastIncident]:
-        """See :meth:`pypinger.ports.History.incidents`."""
+        """See :meth:`pypinger.ports.history.History.incidents`."""
         rows = self._all(
             _INCIDENTS.replace("/* which */", "" if url is None else "AND task = ?"),
             _NEWEST if before is None else before,
@@ -110,7 +111,7 @@ class Reader:
         ]
 
     def deliveries(self, url: str | None = None, before: int | None = None, limit: int = 50) -> Sequence[PastDelivery]:
-        """See :meth:`pypinger.ports.History.deliveries`."""
+        """See :meth:`pypinger.ports.history.History.deliveries`."""
         rows = self._all(
             _DELIVERIES.replace("/* which */", "" if url is None else "AND task = ?"),
             _NEWEST if before is None else before,
@@ -132,7 +133,7 @@ class Reader:
         ]
 
     def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
-        """See :meth:`pypinger.ports.History.uptime`."""
+        """See :meth:`pypinger.ports.history.History.uptime`."""
         task = self._task(url)
         hours = self._all(
             "SELECT hour, up, down FROM hour WHERE task = ?1 AND hour >= ?2"
@@ -143,7 +144,7 @@ class Reader:
         return figures.uptime(hours, now)
 
     def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
-        """See :meth:`pypinger.ports.History.days`."""
+        """See :meth:`pypinger.ports.history.History.days`."""
         hours = self._all(
             "SELECT hour, up, down, asleep FROM hour WHERE task = ?1 AND hour >= ?2"
             " UNION ALL SELECT hour, up, down, asleep FROM task WHERE id = ?1 AND hour >= ?2",
@@ -153,12 +154,12 @@ class Reader:
         return figures.days(hours, now, count)
 
     def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
-        """See :meth:`pypinger.ports.History.gaps`."""
+        """See :meth:`pypinger.ports.history.History.gaps`."""
         task = self._task(url)
         return [] if task is None else figures.gaps(self._latest(task), limit)
 
     def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.History.findings`."""
+        """See :meth:`pypinger.ports.history.History.findings`."""
         task, start, end = self._task(url), millis(since), millis(until)
         if task is None:
             return []
@@ -177,7 +178,7 @@ class Reader:
         return sorted(runs, key=lambda run: run.key)
 
     def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        """See :meth:`pypinger.ports.History.blind_times`."""
+        """See :meth:`pypinger.ports.history.History.blind_times`."""
         return [
             Span(start / 1000, end / 1000)
             for start, end in self._all(

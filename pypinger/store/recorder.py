@@ -22,17 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pypinger.domain.model import (
-    Check,
-    Delivery,
-    Incident,
-    Instant,
-    NoAnswer,
-    Outcome,
-    Status,
-    Task,
-    TaskState,
-)
+from pypinger.domain.kinds import Status
+from pypinger.domain.model import Check, Delivery, Incident, Instant, NoAnswer, Outcome, Task, TaskState
 from pypinger.store.accounting import DAY, HOUR, Hour, Millis, hours, millis, stretches
 from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, Pending, Settlement, TaskRecord, text
 
@@ -61,7 +52,7 @@ class Recorder:
         self._sighted: Millis = 0
 
     def note(self, task: Task, state: TaskState, check: Check) -> None:
-        """See :meth:`pypinger.ports.Store.note`."""
+        """See :meth:`pypinger.ports.storing.Store.note`."""
         record = self._record(task.url)
         self._check(record, task, check, event=False)
         self._change(record, state, check, check.at)
@@ -69,7 +60,7 @@ class Recorder:
     def commit(
         self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery], now: Instant
     ) -> None:
-        """See :meth:`pypinger.ports.Store.commit`; `now` counts if there was no check."""
+        """See :meth:`pypinger.ports.storing.Store.commit`; `now` counts if there was no check."""
         record = self._record(task.url)
         incident = record.incident
         if check is not None:
@@ -80,11 +71,11 @@ class Recorder:
         self._enqueue(deliveries, record.id, None if incident is None else incident.id)
 
     def enqueue(self, deliveries: Sequence[Delivery]) -> None:
-        """See :meth:`pypinger.ports.Store.enqueue`."""
+        """See :meth:`pypinger.ports.storing.Store.enqueue`."""
         self._enqueue(deliveries, None, None)
 
     def settle(self, delivery: Delivery, outcome: Outcome, now: Instant) -> None:
-        """See :meth:`pypinger.ports.Store.settle`."""
+        """See :meth:`pypinger.ports.storing.Store.settle`."""
         self.pending.settle(
             Settlement(
                 delivery.alert.id,
@@ -98,7 +89,7 @@ class Recorder:
         )
 
     def add_blind(self, start: Instant, end: Instant) -> None:
-        """See :meth:`pypinger.ports.Store.blind`."""
+        """See :meth:`pypinger.ports.storing.Store.blind`."""
         span = millis(start), millis(end)
         if span[0] < span[1]:
             self.pending.blind.append(span)

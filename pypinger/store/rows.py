@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from pypinger.domain.model import Alert, Finding, Kind, NoAnswer, Outcome, Reported, TaskState
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Alert, Finding, NoAnswer, Outcome, Reported, TaskState
 from pypinger.store.accounting import Hour, Millis
 
 #: How many finished runs, and as many changes of verdicts, wait at most while the store cannot be written. Beyond

@@ -24,18 +24,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Seconds, Task, TaskState
-from pypinger.ports import (
-    Change,
-    Day,
-    Gap,
-    Kept,
-    PastDelivery,
-    PastIncident,
-    Run,
-    Span,
-    StoreError,
-    WallClock,
-)
+from pypinger.ports.clock import WallClock
+from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Span
+from pypinger.ports.storing import Kept, StoreError
 from pypinger.store.accounting import millis
 from pypinger.store.database import damaged, open_database, scripts, unusable
 from pypinger.store.loading import load
@@ -63,7 +54,7 @@ QUEUE = 200_000
 
 class SqliteStore:
     """
-    A :class:`~pypinger.ports.Store` and :class:`~pypinger.ports.History` in a file.
+    A :class:`~pypinger.ports.storing.Store` and :class:`~pypinger.ports.history.History` in a file.
 
     :param path: the database; see :mod:`pypinger.store.database` for what it says of one that it cannot use.
     :param keep_days: for how many days history is kept.
@@ -89,7 +80,7 @@ class SqliteStore:
         self._ended: Deferred[None] = Deferred()
 
     def open(self) -> Kept:
-        """See :meth:`pypinger.ports.Store.open`; its threads start here, so this must be after daemonising."""
+        """See :meth:`pypinger.ports.storing.Store.open`; its threads start here, so this must be after daemonising."""
         now = self._now()
         tables = Tables(*open_database(self._path, scripts()))
         try:
@@ -111,34 +102,34 @@ class SqliteStore:
         return kept
 
     def note(self, task: Task, state: TaskState, check: Check) -> None:
-        """See :meth:`pypinger.ports.Store.note`."""
+        """See :meth:`pypinger.ports.storing.Store.note`."""
         writer = self._writer
         if writer is not None and len(writer) < QUEUE:
             writer.put(self._recorder.note, (task, state, check))
 
     async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> None:
-        """See :meth:`pypinger.ports.Store.commit`."""
+        """See :meth:`pypinger.ports.storing.Store.commit`."""
         await self._put(self._recorder.commit, task, state, check, tuple(deliveries), self._now())
 
     async def enqueue(self, deliveries: Sequence[Delivery]) -> None:
-        """See :meth:`pypinger.ports.Store.enqueue`."""
+        """See :meth:`pypinger.ports.storing.Store.enqueue`."""
         await self._put(self._recorder.enqueue, tuple(deliveries))
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        """See :meth:`pypinger.ports.Store.settle`."""
+        """See :meth:`pypinger.ports.storing.Store.settle`."""
         await self._put(self._recorder.settle, delivery, outcome, self._now())
 
     def blind(self, start: Instant, end: Instant) -> None:
-        """See :meth:`pypinger.ports.Store.blind`."""
+        """See :meth:`pypinger.ports.storing.Store.blind`."""
         if self._writer is not None:
             self._writer.put(self._recorder.add_blind, (start, end))
 
     def trouble(self) -> str | None:
-        """See :meth:`pypinger.ports.Store.trouble`."""
+        """See :meth:`pypinger.ports.storing.Store.trouble`."""
         return None if self._trouble is None else f"the store cannot be written: {self._trouble}"
 
     async def close(self) -> None:
-        """See :meth:`pypinger.ports.Store.close`; it takes at most :data:`CLOSING` seconds."""
+        """See :meth:`pypinger.ports.storing.Store.close`; it takes at most :data:`CLOSING` seconds."""
         writer, self._writer = self._writer, None
         if writer is None:
             return
@@ -166,43 +157,43 @@ class SqliteStore:
             self._ready.popleft().callback(None)
 
     async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.History.runs`."""
+        """See :meth:`pypinger.ports.history.History.runs`."""
         return await self._read(Reader.runs, url, before, limit)
 
     async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
-        """See :meth:`pypinger.ports.History.verdicts`."""
+        """See :meth:`pypinger.ports.history.History.verdicts`."""
         return await self._read(Reader.verdicts, url, before, limit)
 
     async def incidents(
         self, url: str | None = None, before: int | None = None, limit: int = 50
     ) -> Sequence[PastIncident]:
-        """See :meth:`pypinger.ports.History.incidents`."""
+        """See :meth:`pypinger.ports.history.History.incidents`."""
         return await self._read(Reader.incidents, url, before, limit)
 
     async def deliveries(
         self, url: str | None = None, before: int | None = None, limit: int = 50
     ) -> Sequence[PastDelivery]:
-        """See :meth:`pypinger.ports.History.deliveries`."""
+        """See :meth:`pypinger.ports.history.History.deliveries`."""
         return await self._read(Reader.deliveries, url, before, limit)
 
     async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
-        """See :meth:`pypinger.ports.History.uptime`."""
+        """See :meth:`pypinger.ports.history.History.uptime`."""
         return await self._read(Reader.uptime, url, now)
 
     async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
-        """See :meth:`pypinger.ports.History.days`."""
+        """See :meth:`pypinger.ports.history.History.days`."""
         return await self._read(Reader.days, url, now, count)
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
-        """See :meth:`pypinger.ports.History.gaps`."""
+        """See :meth:`pypinger.ports.history.History.gaps`."""
         return await self._read(Reader.gaps, url, limit)
 
     async def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.History.findings`."""
+        """See :meth:`pypinger.ports.history.History.findings`."""
         return await self._read(Reader.findings, url, since, until)
 
     async def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        """See :meth:`pypinger.ports.History.blind_times`."""
+        """See :meth:`pypinger.ports.history.History.blind_times`."""
         return await self._read(Reader.blind_times, since, until)
 
     async def _read(self, method: Callable[Concatenate[Reader, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -26,7 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pypinger.domain.model import Seconds
-from pypinger.ports import WallClock
+from pypinger.ports.clock import WallClock
 from pypinger.store.accounting import millis
 from pypinger.store.recorder import Recorder
 from pypinger.store.retention import sweep

@@ -20,9 +20,9 @@ from urllib.parse import unquote_to_bytes
 from twisted.web.template import Tag, tags
 
 from pypinger.domain.model import Instant, Report
+from pypinger.domain.redaction import Secrets, masked
 from pypinger.domain.times import MINUTE, iso
-from pypinger.domain.urls import Secrets, masked
-from pypinger.ports import LastAnswer
+from pypinger.ports.showing import LastAnswer
 from pypinger.web.frame import card, moment, unknown
 from pypinger.web.words import shown_lines
 

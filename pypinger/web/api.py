@@ -11,9 +11,10 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from pypinger.domain.model import Kind, Seconds, Status, TaskState, Verdict
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Seconds, TaskState, Verdict
 from pypinger.domain.times import iso
-from pypinger.ports import DaemonState, Entry
+from pypinger.ports.showing import DaemonState, Entry
 
 #: ISO 8601 in UTC, with milliseconds and ``Z``.
 Time: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]

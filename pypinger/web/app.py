@@ -21,9 +21,12 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
-from pypinger.domain.model import Status
-from pypinger.domain.urls import Secrets
-from pypinger.ports import Board, Entry, History, StoreError, WallClock
+from pypinger.domain.kinds import Status
+from pypinger.domain.redaction import Secrets
+from pypinger.ports.clock import WallClock
+from pypinger.ports.history import History
+from pypinger.ports.showing import Board, Entry
+from pypinger.ports.storing import StoreError
 from pypinger.web import api, assets, badge, detail, feed, pages, view
 from pypinger.web.archive import Archive
 from pypinger.web.door import Door, refuse

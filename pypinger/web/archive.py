@@ -11,7 +11,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from pypinger.ports import History, StoreError, WallClock
+from pypinger.ports.clock import WallClock
+from pypinger.ports.history import History
+from pypinger.ports.storing import StoreError
 from pypinger.web.past import (
     DeliveryPage,
     HistoryPage,

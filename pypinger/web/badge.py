@@ -12,8 +12,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 import msgspec
 
-from pypinger.domain.model import Status
-from pypinger.ports import Entry
+from pypinger.domain.kinds import Status
+from pypinger.ports.showing import Entry
 from pypinger.web.words import NAMES, shown
 
 #: Where names are cut.

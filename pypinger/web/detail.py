@@ -14,10 +14,13 @@ from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 from twisted.web.template import Tag, tags
 
-from pypinger.domain.model import Instant, Invalid, Kind, NoAnswer, Outcome, Report, Reported, Seconds
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Instant, Invalid, NoAnswer, Outcome, Report, Reported, Seconds
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import clock, number, span
-from pypinger.domain.urls import Secrets
-from pypinger.ports import Day, Entry, Gap, History, LastAnswer, PastDelivery, PastIncident, Run, StoreError, Told
+from pypinger.ports.history import Day, Gap, History, PastDelivery, PastIncident, Run, Told
+from pypinger.ports.showing import Entry, LastAnswer
+from pypinger.ports.storing import StoreError
 from pypinger.web.answered import last_answer
 from pypinger.web.api import NO_VERDICT, reason_of
 from pypinger.web.frame import brand, card, facts, foot, moment, page, picture, since, top, unknown, upcoming
@@ -52,7 +55,7 @@ _log = Logger()
 
 
 class Past(msgspec.Struct, frozen=True):
-    """What the history tells of one task; see :class:`pypinger.ports.History`."""
+    """What the history tells of one task; see :class:`pypinger.ports.history.History`."""
 
     runs: Sequence[Run]
     incidents: Sequence[PastIncident]

@@ -12,8 +12,9 @@ from xml.sax.saxutils import escape, quoteattr
 from pypinger import __version__
 from pypinger.domain.model import Instant, Seconds
 from pypinger.domain.times import iso, span
-from pypinger.domain.urls import label, task_id
-from pypinger.ports import Board, Entry, PastIncident
+from pypinger.domain.url import label, task_id
+from pypinger.ports.history import PastIncident
+from pypinger.ports.showing import Board, Entry
 from pypinger.web.words import NAMES, shown
 
 MEDIA_TYPE = b"application/atom+xml; charset=utf-8"

@@ -15,8 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pypinger.domain.model import Instant, Kind, Seconds
-from pypinger.ports import Day, Entry, Gap, History, StoreError, WallClock
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Instant, Seconds
+from pypinger.ports.clock import WallClock
+from pypinger.ports.history import Day, Gap, History
+from pypinger.ports.showing import Entry
+from pypinger.ports.storing import StoreError
 
 #: For how long figures are good, in seconds, unless the task's state tells that they changed.
 LASTING: Seconds = 300.0

@@ -12,7 +12,7 @@ from operator import is_
 
 from twisted.internet.task import Cooperator
 
-from pypinger.ports import Board, Entry
+from pypinger.ports.showing import Board, Entry
 from pypinger.web import api
 from pypinger.web.rendered import Rendered, Shared, in_slices
 from pypinger.web.replies import tag_of

@@ -32,9 +32,10 @@ from twisted.logger import Logger
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from pypinger.domain.model import Instant, Kind, Seconds, Status, TaskState
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Instant, Seconds, TaskState
 from pypinger.domain.times import iso
-from pypinger.ports import Board, DaemonState, Entry
+from pypinger.ports.showing import Board, DaemonState, Entry
 from pypinger.web import api
 from pypinger.web.door import NO_STORE
 from pypinger.web.replies import problem

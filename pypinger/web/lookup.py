@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import msgspec
 
 from pypinger.domain.model import Task
-from pypinger.ports import Board, Entry
+from pypinger.ports.showing import Board, Entry
 
 _SLASHES = re.compile("/+")
 _PART = re.compile(r"(?P<task>.+)/(?P<part>[a-z]+(?:\.[a-z]+)?)(?:\?(?P<query>[^?]*))?", re.DOTALL)

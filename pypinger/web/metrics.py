@@ -19,8 +19,9 @@ from prometheus_client.registry import Collector
 from twisted.internet.task import Cooperator
 
 from pypinger import __version__
-from pypinger.domain.model import STATUS_OF, Instant, Kind, Status
-from pypinger.ports import Board, Entry
+from pypinger.domain.kinds import Kind, Status, status_of
+from pypinger.domain.model import Instant
+from pypinger.ports.showing import Board, Entry
 from pypinger.web.live import EventStream
 from pypinger.web.rendered import Rendered, Shared, in_slices
 from pypinger.web.words import shown
@@ -101,7 +102,7 @@ class Metrics(Collector):
             "pypinger_tasks", "Tasks by what their latest verdict says.", labels=("kind", "status")
         )
         for kind in Kind:
-            tasks.add_metric((kind.value, STATUS_OF[kind].value or "new"), kinds[kind])
+            tasks.add_metric((kind.value, status_of(kind).value or "new"), kinds[kind])
         yield tasks
         yield CounterMetricFamily(
             "pypinger_checks", "Checks made of all tasks, also of those that a reload dropped.", self._checks

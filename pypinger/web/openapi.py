@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from pypinger import __version__
-from pypinger.domain.model import Status
+from pypinger.domain.kinds import Status
 from pypinger.web.api import SelfObject, TaskObject
 from pypinger.web.past import DeliveryPage, HistoryPage, IncidentPage
 from pypinger.web.query import MOST, NUMBER, PAGE

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from twisted.web.iweb import IRequest
 from twisted.web.template import Comment, Tag, tags
 
-from pypinger.domain.model import Instant, Status
+from pypinger.domain.kinds import Status
+from pypinger.domain.model import Instant
 from pypinger.domain.times import clock
-from pypinger.ports import DaemonState, Entry
+from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.frame import brand, foot, page, since, top
 from pypinger.web.rows import COLUMNS
 from pypinger.web.view import GROUPINGS, PAGE, STATUSES, Group, Selection, View

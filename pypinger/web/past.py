@@ -11,21 +11,11 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from pypinger.domain.model import (
-    STATUS_OF,
-    Event,
-    Fault,
-    Invalid,
-    Kind,
-    Outcome,
-    Report,
-    Reported,
-    Status,
-    Window,
-)
+from pypinger.domain.kinds import Kind, Status, status_of
+from pypinger.domain.model import Event, Fault, Invalid, Outcome, Report, Reported, Window
 from pypinger.domain.times import iso
-from pypinger.domain.urls import task_id
-from pypinger.ports import Change, Gap, PastDelivery, PastIncident, Run
+from pypinger.domain.url import task_id
+from pypinger.ports.history import Change, Gap, PastDelivery, PastIncident, Run
 from pypinger.web.api import Time, cut, sound
 
 
@@ -223,7 +213,7 @@ def history_object(
     return HistoryObject(
         runs=[run_object(run) for run in runs],
         changes=[
-            ChangeObject(iso(each.at), STATUS_OF[each.kind], each.kind, sound(each.explanation)) for each in changes
+            ChangeObject(iso(each.at), status_of(each.kind), each.kind, sound(each.explanation)) for each in changes
         ],
         gaps=[GapObject(iso(each.lastrun), each.gap) for each in gaps],
         uptime=UptimeObject(*(uptime.get(period) for period in ("24h", "7d", "30d", "90d"))),

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from pypinger.domain.model import Instant, Report, Seconds
-from pypinger.domain.sleep import merge
+from pypinger.domain.schedule import merge
 from pypinger.domain.times import DAY, MINUTE, iso, number, span
-from pypinger.ports import Day, Gap
+from pypinger.ports.history import Day, Gap
 from pypinger.web.words import count, every, percent
 
 #: How many days the bar of uptime has.

@@ -30,7 +30,7 @@ from twisted.internet.task import Cooperator
 from twisted.python.failure import Failure
 
 from pypinger.domain.model import Seconds
-from pypinger.ports import Entry
+from pypinger.ports.showing import Entry
 
 S = TypeVar("S")
 T = TypeVar("T")

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from html import escape
 
-from pypinger.domain.model import Instant, Status, TaskState
+from pypinger.domain.kinds import Status
+from pypinger.domain.model import Instant, TaskState
 from pypinger.domain.times import DAY, clock, iso
-from pypinger.ports import Entry
+from pypinger.ports.showing import Entry
 from pypinger.web.api import NO_VERDICT
 from pypinger.web.figures import Figures
 from pypinger.web.pictures import share, sparkline, strip

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from pypinger.domain.model import Instant, Kind, Report, Seconds
-from pypinger.domain.sleep import merge
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Instant, Report, Seconds
+from pypinger.domain.schedule import merge
 from pypinger.domain.times import DAY, HOUR, MINUTE, number
-from pypinger.ports import Entry
+from pypinger.ports.showing import Entry
 from pypinger.web.pictures import finite
 from pypinger.web.words import relative
 

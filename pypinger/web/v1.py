@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from pypinger.ports import Board, Entry
+from pypinger.ports.showing import Board, Entry
 from pypinger.web import api
 from pypinger.web.archive import Archive, next_page
 from pypinger.web.openapi import STATUSES, StateObject, description

@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec.structs import replace
 
-from pypinger.domain.model import Status
-from pypinger.ports import Entry
+from pypinger.domain.kinds import Status
+from pypinger.ports.showing import Entry
 from pypinger.web.words import LOOKS, NAMES
 
 #: How many tasks a page of the overview shows.

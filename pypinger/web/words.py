@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from math import floor
 
-from pypinger.domain.model import Instant, Kind, Status, Window
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Instant, Window
 from pypinger.domain.times import iso, number, span
 
 #: What a kind is called on the pages.

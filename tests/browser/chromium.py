@@ -17,7 +17,7 @@ from twisted.internet.threads import blockingCallFromThread, deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, TestCase
 
-from pypinger.ports import DaemonState, Entry
+from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.app import site
 from tests.web.fakes import FakeBoard, daemon_state
 from tests.web.histories import FakeHistory

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pypinger.domain.judge import judge
+from pypinger.domain.kinds import Status
 from pypinger.domain.model import (
     Fault,
     Finding,
@@ -14,12 +15,11 @@ from pypinger.domain.model import (
     NoAnswer,
     Report,
     Reported,
-    Status,
     TaskState,
     Window,
 )
 from pypinger.domain.times import DAY, HOUR
-from pypinger.ports import Entry
+from pypinger.ports.showing import Entry
 from tests.web.fakes import task
 
 MINUTE = 60.0

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from twisted.internet.threads import blockingCallFromThread
 from twisted.trial.unittest import SkipTest
 
-from pypinger.domain.model import Fault, Incident, Invalid, Kind, NoAnswer, Report, Reported, Status, TaskState
-from pypinger.ports import Entry, LastAnswer
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Fault, Incident, Invalid, NoAnswer, Report, Reported, TaskState
+from pypinger.ports.showing import Entry, LastAnswer
 from pypinger.web import assets, detail
 from pypinger.web.app import resource
 from tests.browser.chromium import BrowserTestCase, Page, expect, reactor

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from pypinger.domain.model import Answer, Fault, Instant, NoAnswer, Observation, Seconds, Task
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso
-from pypinger.domain.urls import Secrets
 from pypinger.runtime.board import Board
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox

@@ -20,8 +20,8 @@ from pypinger.cli import check
 from pypinger.cli.fleet import FleetSite
 from pypinger.domain import judge
 from pypinger.domain.model import Check, Fault, NoAnswer, Observation, Report, Reported, Task, Verdict
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso
-from pypinger.domain.urls import Secrets
 from tests.cli.processes import Process
 from tests.cli.test_command import pypinger
 

@@ -10,7 +10,8 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from pypinger.cli.fleet import SAMPLES, Fleet, Sent
 from pypinger.domain import judge, report
-from pypinger.domain.model import Answer, Kind
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Answer
 
 STARTED = 1_772_000_000.0
 GRACE = 5.0

@@ -17,7 +17,7 @@ from twisted.web.server import Site
 from pypinger.cli.notify_test import Result, send_to_all
 from pypinger.domain.incidents import daemon_alert
 from pypinger.domain.model import Alert, Event
-from pypinger.ports import DeliveryError
+from pypinger.ports.notifying import DeliveryError
 from tests.cli.processes import Process
 from tests.cli.test_command import pypinger
 

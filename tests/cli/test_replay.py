@@ -16,10 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.cli import replay as command
 from pypinger.cli._recorded import open_history, remember
-from pypinger.domain.model import Event, Kind, Task
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Event, Task
 from pypinger.domain.replay import compare, replay
 from pypinger.domain.times import iso
-from pypinger.domain.urls import parse
+from pypinger.domain.url import parse
 from tests.cli.recording import MODES, Endpoint, Life
 from tests.cli.test_command import pypinger
 from tests.runtime.fakes import NOON, make_task

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.config import ConfigErrors, load
 from pypinger.config.settings import Settings
-from pypinger.ports import Channel, HttpClient, OptionSpec, WallClock
+from pypinger.ports.clock import WallClock
+from pypinger.ports.notifying import Channel, HttpClient, OptionSpec
 
 SLACK_API = "https://slack.com/api/chat.postMessage"
 

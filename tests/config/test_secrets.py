@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pypinger.config import ConfigErrors, load
-from pypinger.domain.urls import Secrets
+from pypinger.domain.redaction import Secrets
 from tests.config.samples import LoadingTestCase, fake_channels, new_directory
 
 MARK = "S3CRET"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pypinger.domain.model import Task
-from pypinger.domain.urls import task_id
+from pypinger.domain.url import task_id
 from tests.config.samples import LoadingTestCase, pem_files
 
 
@@ -60,6 +60,7 @@ class ListTests(LoadingTestCase):
                     id=task_id("https://h/x?k=query"),
                     name="h/x?…",
                     label="https://h/x?…",
+                    origin="https://h:443",
                     credentials="me:pass@word",
                     interval=1,
                     error_interval=2,
@@ -95,6 +96,7 @@ class SectionTests(LoadingTestCase):
                 id=task_id("http://b/"),
                 name="B",
                 label="http://b/",
+                origin="http://b:80",
                 credentials="me:pw",
                 interval=1,
                 error_interval=0,

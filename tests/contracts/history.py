@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from pypinger.domain.kinds import Kind
 from pypinger.domain.model import (
     Alert,
     Check,
@@ -15,7 +16,6 @@ from pypinger.domain.model import (
     Finding,
     Incident,
     Invalid,
-    Kind,
     NoAnswer,
     Outcome,
     Report,
@@ -25,7 +25,7 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
-from pypinger.ports import Gap, Span, Told
+from pypinger.ports.history import Gap, Span, Told
 from tests.contracts.store import OTHER, TASK, alert
 
 #: On the hour.

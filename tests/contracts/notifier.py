@@ -1,5 +1,5 @@
 """
-What every :class:`pypinger.ports.Notifier` does, whatever its wire format; mixed into a ``TestCase`` per channel.
+What every :class:`pypinger.ports.notifying.Notifier` does; mixed into a ``TestCase`` per channel.
 
 The channel talks to a :class:`RecordingClient`, which answers as it is told.
 """
@@ -13,9 +13,10 @@ from typing import ClassVar
 import msgspec
 from twisted.internet.defer import Deferred
 
-from pypinger.domain.model import Alert, Event, Kind, Seconds
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Alert, Event, Seconds
 from pypinger.notify import channels
-from pypinger.ports import DeliveryError, Notifier, Reply, RequestFailed
+from pypinger.ports.notifying import DeliveryError, Notifier, Reply, RequestFailed
 
 NOW = 1_700_000_000.0
 
@@ -30,7 +31,7 @@ class Posted(msgspec.Struct, frozen=True):
 
 
 class RecordingClient:
-    """A :class:`pypinger.ports.HttpClient` that keeps what it is given and gives the answers it was told, in order."""
+    """A :class:`pypinger.ports.notifying.HttpClient` that records requests and gives the answers it was told."""
 
     def __init__(self, *answers: Reply | Exception) -> None:
         self.answers = list(answers)

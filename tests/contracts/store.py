@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
+from pypinger.domain.kinds import Kind
 from pypinger.domain.model import (
     Alert,
     Check,
     Delivery,
     Event,
     Incident,
-    Kind,
     Outcome,
     Report,
     Reported,
@@ -21,7 +21,7 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
-from pypinger.ports import Store
+from pypinger.ports.storing import Store
 
 TASK = Task(url="http://h/a?x=1", id="a1", name="a", label="http://h/a?…")
 OTHER = Task(url="http://h/b", id="b2", name="b", label="http://h/b")

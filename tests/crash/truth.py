@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pypinger.domain.urls import task_id
+from pypinger.domain.url import task_id
 from tests.crash.services import Receipt
 from tests.crash.world import World, read
 

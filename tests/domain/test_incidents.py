@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.incidents import close, daemon_alert, next_reminder, remind, step
 from pypinger.domain.judge import judge
+from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import (
-    STATUS_OF,
     Alert,
     Check,
     Event,
@@ -20,11 +20,9 @@ from pypinger.domain.model import (
     Incident,
     Instant,
     Invalid,
-    Kind,
     NoAnswer,
     Report,
     Reported,
-    Status,
     Task,
     TaskState,
     Verdict,
@@ -37,6 +35,7 @@ TASK = Task(
     id="0123456789ab",
     name="import",
     label="https://example.com/import?…",
+    origin="https://example.com:443",
     page="https://pinger.example.com/task/0123456789ab",
     error_interval=480.0,
 )
@@ -331,7 +330,7 @@ class AnyStoryTests(SynchronousTestCase):
         self.assertEqual(ends, [Event.PROBLEM, Event.RECOVERED] * (len(ends) // 2) + [Event.PROBLEM] * (len(ends) % 2))
         checks = [kind for kind, _ in moments if kind is not None]
         self.assertEqual(story.state.pings, len(checks))
-        self.assertEqual(story.state.errors, sum(STATUS_OF[kind] is Status.ERROR for kind in checks))
+        self.assertEqual(story.state.errors, sum(status_of(kind) is Status.ERROR for kind in checks))
         # What is kept can be read back.
         self.assertEqual(msgspec.json.decode(msgspec.json.encode(story.state), type=TaskState), story.state)
 

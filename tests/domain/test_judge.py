@@ -9,19 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.judge import RESOLUTION, judge, judge_again
-from pypinger.domain.model import (
-    Fault,
-    Instant,
-    Invalid,
-    Kind,
-    NoAnswer,
-    Report,
-    Reported,
-    Seconds,
-    Status,
-    Verdict,
-    Window,
-)
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Fault, Instant, Invalid, NoAnswer, Report, Reported, Seconds, Verdict, Window
 from tests.domain.strategies import Night, any_windows, frequencies, minute_windows, minutes, quick, thorough
 
 MINUTE = 60.0

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from pypinger.domain.kinds import Kind
 from pypinger.domain.model import (
     Event,
     Fault,
@@ -13,7 +14,6 @@ from pypinger.domain.model import (
     Incident,
     Instant,
     Invalid,
-    Kind,
     NoAnswer,
     Report,
     Reported,

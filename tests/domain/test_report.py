@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Answer, Fault, Finding, Invalid, NoAnswer, Report, Reported, Window
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.report import Problem, parse, parse_carefully, parse_usual, read
-from pypinger.domain.urls import Secrets
 from tests.domain.strategies import thorough
 
 LASTRUN = "2026-11-03T21:55:00Z"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Alert, Event, Kind
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Alert, Event
 from pypinger.domain.wording import Severity, headline, plain, severity
 
 PROBLEM = Alert(

@@ -11,7 +11,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pypinger.http.client import ChannelClient
-from pypinger.ports import RequestFailed
+from pypinger.ports.notifying import RequestFailed
 from tests.http.faults import SHORT, answer, redirect
 from tests.http.faultserver import CLOSE, FaultServer
 from tests.http.test_tls import CA, GOOD, Server

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from pypinger.domain.model import Alert, Event, Kind
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Alert, Event
 
 HOSTILE = (
     "<!channel> <@U123> <#C1> <https://evil.example|https://bank.example>",

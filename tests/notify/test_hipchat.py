@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Alert, Event
 from pypinger.notify import channels
-from pypinger.ports import Reply
+from pypinger.ports.notifying import Reply
 from tests.contracts.notifier import NOW, NotifierContract, RecordingClient, alert, reply
 from tests.notify.strategies import storms
 

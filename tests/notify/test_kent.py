@@ -20,14 +20,14 @@ from twisted.trial.unittest import SkipTest, TestCase
 from pypinger.domain.model import Event, Report, Seconds, Task
 from pypinger.notify import channels
 from pypinger.notify.sentry import SentryWithCrons
-from pypinger.ports import Reply
+from pypinger.ports.notifying import Reply
 from tests.contracts.notifier import NOW, alert
 
 KENT = [sys.executable, "-m", "flask", "--app", "kent.app", "run", "--host", "127.0.0.1"]
 
 
 class ThreadClient:
-    """A :class:`pypinger.ports.HttpClient` of the standard library."""
+    """A :class:`pypinger.ports.notifying.HttpClient` of the standard library."""
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeout: Seconds = 20.0) -> Reply:
         def exchange() -> Reply:

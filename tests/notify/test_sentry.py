@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Alert, Event, Report, Task
 from pypinger.notify import channels
-from pypinger.ports import DeliveryError, Reply
+from pypinger.ports.notifying import DeliveryError, Reply
 from tests.contracts.notifier import NOW, NotifierContract, Posted, RecordingClient, alert, reply
 from tests.notify.strategies import alerts as any_alerts
 from tests.notify.strategies import texts

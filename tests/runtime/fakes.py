@@ -21,6 +21,7 @@ from pypinger.domain.model import (
     TaskState,
 )
 from pypinger.domain.times import iso
+from pypinger.domain.url import origin
 from pypinger.store.memory import MemoryStore
 
 #: A Monday at noon, UTC.
@@ -51,7 +52,7 @@ def body(lastrun: Instant, frequency: float = 10, status: str = "ok", extra: str
 
 def make_task(name: str = "a", **settings: object) -> Task:
     url = f"http://host/{name}"
-    return Task(url=url, id=name, name=name, label=url, **settings)  # type: ignore[arg-type]
+    return Task(url=url, id=name, name=name, label=url, origin=origin(url), **settings)  # type: ignore[arg-type]
 
 
 class FakeFetcher:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Invalid, Status, TaskState
-from pypinger.ports import LastAnswer
+from pypinger.domain.kinds import Status
+from pypinger.domain.model import Invalid, TaskState
+from pypinger.ports.showing import LastAnswer
 from pypinger.runtime.board import Board
 from pypinger.runtime.watch import KEPT, Reading
 from tests.runtime.fakes import NOON, World, make_task

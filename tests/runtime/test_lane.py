@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Alert, Delivery, Event, Outcome
-from pypinger.ports import DeliveryError
+from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.lane import ATTEMPT_LIMIT, Lane
 from tests.runtime.fakes import NOON, FakeNotifier, World, make_alert
 

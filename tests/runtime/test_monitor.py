@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Answer, Fault, Invalid, Kind, NoAnswer, Observation, Status, Task, TaskState
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Answer, Fault, Invalid, NoAnswer, Observation, Task, TaskState
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso
-from pypinger.domain.urls import Secrets
 from pypinger.runtime.board import Board
 from pypinger.runtime.monitor import STUCK, Monitor
 from pypinger.runtime.outbox import Outbox
@@ -353,7 +354,14 @@ class AlertTests(MonitorCase):
 class BlindTests(MonitorCase):
     def tasks_of(self, *hosts: str, interval: float = 10.0) -> list[Task]:
         return [
-            Task(url=f"http://{host}/", id=host, name=host, label=f"http://{host}/", interval=interval)
+            Task(
+                url=f"http://{host}/",
+                id=host,
+                name=host,
+                label=f"http://{host}/",
+                origin=f"http://{host}:80",
+                interval=interval,
+            )
             for host in hosts
         ]
 
@@ -706,7 +714,10 @@ class UpdateTests(MonitorCase):
         self.successResultOf(self.monitor.reconfigure(fresh, concurrency=9, secrets=Secrets(), log_judged=False))
 
     def test_a_removed_origin_is_no_evidence(self) -> None:
-        tasks = [Task(url=f"http://{n}/", id=n, name=n, label=n, interval=10.0) for n in ("h1", "h2")]
+        tasks = [
+            Task(url=f"http://{n}/", id=n, name=n, label=n, origin=f"http://{n}:80", interval=10.0)
+            for n in ("h1", "h2")
+        ]
         self.start(*tasks)
         self.world.pass_time(15)
         self.monitor.update(tasks[:1])

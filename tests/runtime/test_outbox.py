@@ -9,8 +9,9 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Alert, Delivery, Event, Outcome, Status, TaskState
-from pypinger.ports import DeliveryError
+from pypinger.domain.kinds import Status
+from pypinger.domain.model import Alert, Delivery, Event, Outcome, TaskState
+from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.board import Board
 from pypinger.runtime.outbox import OVERDUE, Outbox
 from tests.runtime.fakes import NOON, FakeNotifier, SlowStore, World, make_alert, make_task

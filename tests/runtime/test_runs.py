@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Report
-from pypinger.ports import DeliveryError
+from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.runs import LIMIT, RunFeed
 from tests.runtime.fakes import FakeObserver, World, make_task
 

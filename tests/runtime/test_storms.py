@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.grouping import Group, Grouping
 from pypinger.domain.model import Alert, Delivery, Event, Outcome
-from pypinger.ports import DeliveryError
+from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.board import Board
 from pypinger.runtime.lane import Lane
 from pypinger.runtime.outbox import Outbox

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Kind
+from pypinger.domain.kinds import Kind
 from pypinger.store.accounting import HOUR, Hour, hours, stretches
 
 MINUTE = 60_000

@@ -14,19 +14,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import (
-    Check,
-    Delivery,
-    Incident,
-    Instant,
-    Kind,
-    Outcome,
-    Status,
-    Task,
-    TaskState,
-    Verdict,
-)
-from pypinger.ports import Kept
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Check, Delivery, Incident, Instant, Outcome, Task, TaskState, Verdict
+from pypinger.ports.storing import Kept
 from pypinger.store import writer
 from pypinger.store.memory import MemoryStore
 from pypinger.store.sqlite import SqliteStore

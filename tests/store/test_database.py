@@ -19,7 +19,7 @@ from shutil import rmtree
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Delivery, TaskState
-from pypinger.ports import StoreError
+from pypinger.ports.storing import StoreError
 from pypinger.store import database
 from pypinger.store.sqlite import SqliteStore
 from pypinger.store.tables import Tables

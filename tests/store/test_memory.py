@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
-from pypinger.domain.model import Delivery, Incident, Kind, Outcome
-from pypinger.ports import Store
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Delivery, Incident, Outcome
+from pypinger.ports.storing import Store
 from pypinger.store import memory
 from pypinger.store.memory import MemoryStore
 from tests.contracts.history import NOW, HistoryContract, Story

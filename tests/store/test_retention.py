@@ -10,7 +10,8 @@ from typing import Any
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Check, Delivery, Incident, Kind, Outcome, Report, Reported, TaskState, Verdict
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Check, Delivery, Incident, Outcome, Report, Reported, TaskState, Verdict
 from pypinger.store import retention, writer
 from pypinger.store.accounting import DAY, HOUR, millis
 from pypinger.store.database import open_database, scripts

@@ -20,8 +20,10 @@ from twisted.logger import capturedLogs
 from twisted.python.runtime import platform
 from twisted.trial.unittest import SkipTest, TestCase
 
-from pypinger.domain.model import Delivery, Incident, Kind, Outcome, Report, Reported, Task, TaskState, Verdict, Window
-from pypinger.ports import Span, Store, StoreError
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Delivery, Incident, Outcome, Report, Reported, Task, TaskState, Verdict, Window
+from pypinger.ports.history import Span
+from pypinger.ports.storing import Store, StoreError
 from pypinger.store import reading, recorder, sqlite, tables, writer
 from pypinger.store.reading import Reader
 from pypinger.store.sqlite import SqliteStore

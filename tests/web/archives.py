@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from pypinger.domain.model import (
-    Alert,
-    Event,
-    Fault,
-    Invalid,
-    Kind,
-    NoAnswer,
-    Outcome,
-    Report,
-    Reported,
-    Window,
-)
-from pypinger.ports import Change, Gap, PastDelivery, PastIncident, Run, Told
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Alert, Event, Fault, Invalid, NoAnswer, Outcome, Report, Reported, Window
+from pypinger.ports.history import Change, Gap, PastDelivery, PastIncident, Run, Told
 from tests.web.fakes import NOW
 from tests.web.histories import FakeHistory
 

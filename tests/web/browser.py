@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 from twisted.internet.defer import Deferred
 from twisted.web.test.requesthelper import DummyRequest
 
-from pypinger.domain.urls import Secrets
-from pypinger.ports import DaemonState, Entry, LastAnswer
+from pypinger.domain.redaction import Secrets
+from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from pypinger.web import assets, detail, pages, view
 from pypinger.web.detail import Past
 from pypinger.web.figures import Figures

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from pypinger.domain.model import (
-    Incident,
-    Kind,
-    Report,
-    Status,
-    Task,
-    TaskState,
-    Verdict,
-    Window,
-)
-from pypinger.domain.urls import label, task_id
-from pypinger.ports import DaemonState, Entry, LastAnswer
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Incident, Report, Task, TaskState, Verdict, Window
+from pypinger.domain.url import label, task_id
+from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 
 #: 2026-11-22 22:28:34 UTC
 NOW = 1_795_386_514.0
@@ -23,7 +15,7 @@ NOW = 1_795_386_514.0
 
 class FakeBoard:
     """
-    Implements :class:`pypinger.ports.Board`.
+    Implements :class:`pypinger.ports.showing.Board`.
 
     :ivar answers: task id -> what its endpoint answered last.
     """
@@ -84,7 +76,13 @@ def daemon_state(**changes: object) -> DaemonState:
 
 
 def task(url: str = "http://h/a", name: str | None = None, **changes: object) -> Task:
-    return Task(url=url, id=task_id(url), name=label(url) if name is None else name, label=label(url), **changes)  # type: ignore[arg-type]
+    return Task(
+        url=url,
+        id=task_id(url),
+        name=label(url) if name is None else name,
+        label=label(url),
+        **changes,
+    )  # type: ignore[arg-type]
 
 
 def entry(url: str = "http://h/a", kind: Kind = Kind.OK, *, name: str | None = None, **report: object) -> Entry:

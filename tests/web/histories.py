@@ -5,26 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from pypinger.domain.model import (
-    Alert,
-    Event,
-    Fault,
-    Instant,
-    Invalid,
-    Kind,
-    NoAnswer,
-    Outcome,
-    Report,
-    Reported,
-)
-from pypinger.ports import Change, Day, Gap, PastDelivery, PastIncident, Run, Span, StoreError, Told
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Alert, Event, Fault, Instant, Invalid, NoAnswer, Outcome, Report, Reported
+from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Span, Told
+from pypinger.ports.storing import StoreError
 
 DAY = 86_400.0
 
 
 class FakeHistory:
     """
-    Implements :class:`pypinger.ports.History`.
+    Implements :class:`pypinger.ports.history.History`.
 
     :ivar broken: whether it cannot be read.
     :ivar asked: the URLs whose gaps were asked for.

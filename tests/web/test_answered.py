@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Kind
-from pypinger.domain.urls import Secrets
-from pypinger.ports import LastAnswer
+from pypinger.domain.kinds import Kind
+from pypinger.domain.redaction import Secrets
+from pypinger.ports.showing import LastAnswer
 from pypinger.web.answered import DEEPEST, MOST_READINGS, _readings, indented, readable
 from pypinger.web.app import resource
 from tests.web.browser import Page, task_page

@@ -4,8 +4,8 @@ from math import inf, nan
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Kind, Status
-from pypinger.ports import Entry
+from pypinger.domain.kinds import Kind, Status
+from pypinger.ports.showing import Entry
 from pypinger.web import api
 from tests.web.fakes import NOW, daemon_state, entry, new_entry
 

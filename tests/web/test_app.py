@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IResponse
 
-from pypinger.domain.model import Kind, Status
-from pypinger.ports import DaemonState, Entry
+from pypinger.domain.kinds import Kind, Status
+from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web import rows
 from pypinger.web.app import resource
 from pypinger.web.rendered import SLICE

@@ -5,7 +5,7 @@ from urllib.parse import quote
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
 
-from pypinger.domain.model import Kind
+from pypinger.domain.kinds import Kind
 from pypinger.web.app import resource
 from tests.web.archives import PagedHistory
 from tests.web.fakes import NOW, entry, task

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Kind
+from pypinger.domain.kinds import Kind
 from pypinger.web import badge
 from tests.web.fakes import entry, new_entry
 from tests.web.test_app import AppTestCase, header

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.ports import PastIncident
+from pypinger.ports.history import PastIncident
 from pypinger.web.feed import feed
 from tests.web.archives import PagedHistory
 from tests.web.fakes import NOW, FakeBoard, entry, task

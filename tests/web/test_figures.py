@@ -3,8 +3,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Kind
-from pypinger.ports import Entry, Gap
+from pypinger.domain.kinds import Kind
+from pypinger.ports.history import Gap
+from pypinger.ports.showing import Entry
 from pypinger.web import figures
 from pypinger.web.figures import FigureCache
 from tests.web.fakes import NOW, entry, new_entry

@@ -23,19 +23,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from pypinger.domain.judge import judge
-from pypinger.domain.model import (
-    Fault,
-    Finding,
-    Invalid,
-    Kind,
-    NoAnswer,
-    Report,
-    Reported,
-    Status,
-    Window,
-)
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Fault, Finding, Invalid, NoAnswer, Report, Reported, Window
 from pypinger.domain.times import span
-from pypinger.ports import DaemonState, Entry
+from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.app import resource, site
 from pypinger.web.live import MANY, READERS, SILENCE, TICK, EventStream
 from pypinger.web.server import LAST_SECONDS, PATIENCE, Channel, Site

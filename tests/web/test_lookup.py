@@ -4,8 +4,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.urls import parse
-from pypinger.ports import Entry
+from pypinger.domain.url import parse
+from pypinger.ports.showing import Entry
 from pypinger.web.lookup import TaskLookup
 from tests.web.fakes import FakeBoard, new_entry
 
@@ -120,7 +120,7 @@ def _urls(draw: st.DrawFn) -> str:
     url = draw(st.sampled_from(["http://h", "https://h:8443", "http://[::1]:80", "HTTP://Ex_ample.org", "http://ü.de"]))
     url += draw(st.one_of(st.just(""), _PATHS.map(lambda path: "/" + path)))
     url += draw(st.one_of(st.just(""), _PATHS.map(lambda query: "?" + query.replace("%", "%2C"))))
-    return parse(url).url
+    return parse(url).text
 
 
 class RoundTripTests(SynchronousTestCase):

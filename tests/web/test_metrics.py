@@ -15,8 +15,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from pypinger import __version__
-from pypinger.domain.model import Kind, Status
-from pypinger.ports import Entry
+from pypinger.domain.kinds import Kind, Status
+from pypinger.ports.showing import Entry
 from pypinger.web.live import EventStream
 from pypinger.web.metrics import Metrics
 from pypinger.web.rendered import SLICE, turns

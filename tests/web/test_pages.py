@@ -9,21 +9,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import (
-    Fault,
-    Finding,
-    Incident,
-    Invalid,
-    Kind,
-    NoAnswer,
-    Report,
-    Status,
-    Task,
-    TaskState,
-    Verdict,
-    Window,
-)
-from pypinger.ports import Day, Entry, Gap, LastAnswer, Run
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Fault, Finding, Incident, Invalid, NoAnswer, Report, Task, TaskState, Verdict, Window
+from pypinger.ports.history import Day, Gap, Run
+from pypinger.ports.showing import Entry, LastAnswer
 from pypinger.web import detail, pictures, timeline, words
 from pypinger.web.figures import Figures
 from pypinger.web.rendered import SHARE, Rendered, in_slices, turns

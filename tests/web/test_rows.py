@@ -8,8 +8,10 @@ from msgspec.structs import replace
 from treq.testing import StubTreq
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Instant, Kind
-from pypinger.ports import Day, Entry, Gap
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Instant
+from pypinger.ports.history import Day, Gap
+from pypinger.ports.showing import Entry
 from pypinger.web import rows
 from pypinger.web.app import resource
 from pypinger.web.figures import Figures

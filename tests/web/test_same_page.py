@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 from treq.testing import StubTreq
 
-from pypinger.domain.model import Kind, Status
-from pypinger.ports import Entry, Gap
+from pypinger.domain.kinds import Kind, Status
+from pypinger.ports.history import Gap
+from pypinger.ports.showing import Entry
 from pypinger.web import view
 from pypinger.web.app import resource
 from pypinger.web.figures import LASTING

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from pypinger.domain.model import Kind
+from pypinger.domain.kinds import Kind
 from pypinger.web.app import resource, site
 from pypinger.web.server import LAST_SECONDS, LINGER, PATIENCE, PIECE, Channel
 from tests.web.fakes import NOW, FakeBoard, entry

@@ -8,8 +8,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.model import Kind
-from pypinger.ports import Entry, LastAnswer
+from pypinger.domain.kinds import Kind
+from pypinger.ports.showing import Entry, LastAnswer
 from pypinger.web.rendered import SHARE, Shared, turns
 from tests.web.fakes import FakeBoard, entry
 from tests.web.test_app import HOME, HTML, AppTestCase

@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from pypinger.domain.model import Kind
+from pypinger.domain.kinds import Kind
 from tests.web.fakes import entry, new_entry, task
 from tests.web.test_app import SECURITY, header
 from tests.web.test_archive import ArchiveTestCase

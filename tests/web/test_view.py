@@ -3,8 +3,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import parse_qs
 
-from pypinger.domain.model import Kind, Status
-from pypinger.ports import Entry
+from pypinger.domain.kinds import Kind, Status
+from pypinger.ports.showing import Entry
 from pypinger.web.view import MAX_SEARCH, PAGE, View, haystack, read, select
 from tests.web.fakes import entry, new_entry
 

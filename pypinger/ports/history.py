@@ -11,7 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from pypinger.domain.model import Alert, Event, Finding, Instant, Kind, Outcome, Seconds
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Alert, Event, Finding, Instant, Outcome, Seconds
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -133,8 +134,8 @@ class History(Protocol):
     What a store remembers beside the present state; it may lag behind by the second that `Store.note` takes.
 
     Pages are newest first and have at most `limit` entries; `before` is the `key` of the last entry of the page before
-    this one. A task that is not known has an empty history. Every method raises :class:`pypinger.ports.StoreError` if
-    the store cannot be read.
+    this one. A task that is not known has an empty history. Every method raises
+    :class:`pypinger.ports.storing.StoreError` if the store cannot be read.
     """
 
     async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:

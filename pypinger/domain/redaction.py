@@ -1,9 +1,4 @@
-"""
-Task URLs, and keeping secrets out of texts.
-
-A task's URL is its identity: people look the task up by it, so it is kept as configured, less userinfo and fragment,
-and not normalised. How it goes on the wire (percent-encoding, IDNA) is left to the HTTP client.
-"""
+"""Keeping secrets out of texts."""
 
 from __future__ import annotations
 
@@ -13,16 +8,7 @@ from base64 import b64encode, urlsafe_b64encode
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
-from ipaddress import IPv6Address
-from typing import NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
-
-import idna
-import msgspec
-
-#: The longest URL taken, in characters; what most servers take for a request line.
-MAX_LENGTH = 8192
 
 #: How many of the secrets that turn up while we run are kept in mind: nobody takes any more what was replaced so often.
 MOST_ADDED = 1000
@@ -33,104 +19,13 @@ MOST_FORMER = 100_000
 #: What stands in a text where a secret stood.
 MASK = "***"
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_URL = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?",
-    re.DOTALL,
-)
 _AFTER_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_ASCII_NAME = re.compile(r"(?:[A-Za-z0-9_~-]{1,63}\.)*[A-Za-z0-9_~-]{1,63}\.?")
-_PORT = re.compile(r"[0-9]{1,5}")
 
 # What looks the same however it is encoded.
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]*")
 # The characters, besides letters, digits and "_.-~", that percent-encoding leaves alone: Python's, with and without
 # the slash; Java's; .NET's; JavaScript's of a part of a URL, and of a whole one.
 _LEFT_ALONE = ("/", "", "*", "!()*", "!'()*", "!'()*;,/?:@&=+$#")
-
-
-class TaskUrl(msgspec.Struct, frozen=True):
-    """
-    A URL that a report can be fetched from.
-
-    :ivar url: as configured, without userinfo and fragment.
-    :ivar credentials: ``user:password``, percent-decoded; None without userinfo. Secret.
-    :ivar id: see :func:`task_id`.
-    :ivar label: see :func:`label`.
-    :ivar origin: see :func:`origin`.
-    """
-
-    url: str
-    credentials: str | None
-    id: str
-    label: str
-    origin: str
-
-
-class _Parts(NamedTuple):
-    """A URL taken apart; `host` has its brackets, `port` is explicit, `place` is host and port as configured."""
-
-    scheme: str
-    userinfo: str
-    place: str
-    host: str
-    port: int
-    path: str
-    query: str
-
-
-def parse(text: str) -> TaskUrl:
-    """
-    Read a task's URL: ``http`` or ``https`` in any letter case, a host, the rest optional.
-
-    :raises ValueError: it cannot be used; the words say why, and hold nothing of the URL itself.
-    """
-    parts = _split(text)
-    url = f"{parts.scheme}://{parts.place}{parts.path}{parts.query}"
-    return TaskUrl(
-        url=url,
-        credentials=_credentials(parts.userinfo),
-        id=task_id(url),
-        label=_label(parts),
-        origin=_origin(parts),
-    )
-
-
-def task_id(url: str) -> str:
-    """Twelve hex digits that stand for the task with this URL, the same for ever."""
-    return blake2b(url.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-
-
-def label(text: str) -> str:
-    """
-    A URL as it may be logged and sent: without userinfo and fragment, its query replaced by ``?…``.
-
-    Any text will do. Of one that is no URL for us only what surely is no secret is kept, cut at 200 characters.
-    """
-    try:
-        return _label(_split(text))
-    except ValueError:
-        pass
-    if "@" in text:
-        # Nobody can tell where the userinfo of a broken URL ends.
-        scheme = _SCHEME.match(text)
-        return f"{scheme.group() if scheme else ''}…"
-    shown, mark, _ = text.partition("#")[0].partition("?")
-    if len(shown) > 200:
-        shown, mark = shown[:200], "…"
-    elif mark:
-        mark = "?…"
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown) + mark
-
-
-def origin(url: str) -> str:
-    """
-    ``scheme://host:port`` in lower case, the port always given.
-
-    :raises ValueError: as :func:`parse`.
-    """
-    return _origin(_split(url))
 
 
 def secret_parts(text: str) -> tuple[str, ...]:
@@ -143,83 +38,6 @@ def secret_parts(text: str) -> tuple[str, ...]:
     path, _, query = _AFTER_HOST.sub("", text).partition("#")[0].partition("?")
     parts = {path: 8, f"{path}?{query}" if query else "": 8, path.rstrip("/").rpartition("/")[2]: 16}
     return (text, *(part for part, least in parts.items() if len(part) >= least))
-
-
-def _split(text: str) -> _Parts:
-    if len(text) > MAX_LENGTH:
-        raise ValueError(f"the URL is longer than {MAX_LENGTH:,} characters")
-    if not text:
-        raise ValueError("the URL is empty")
-    if not text.isprintable() or " " in text:
-        raise ValueError("the URL contains a space or an invisible character")
-    match = _URL.fullmatch(text)
-    if match is None:
-        raise ValueError("the URL must start with http:// or https://")
-    scheme, authority, path, query, _ = match.groups("")
-    if scheme.lower() not in _DEFAULT_PORTS:
-        raise ValueError("the URL's scheme must be http or https")
-    userinfo, _, place = authority.rpartition("@")
-    host, port = _host_and_port(place)
-    return _Parts(scheme, userinfo, place, host, port or _DEFAULT_PORTS[scheme.lower()], path, query)
-
-
-def _host_and_port(place: str) -> tuple[str, int | None]:
-    """Take host and port apart and see that both can be used; port None if it is not given."""
-    if place.startswith("["):
-        host, bracket, colon_port = place.partition("]")
-        if not bracket or (colon_port and not colon_port.startswith(":")):
-            raise ValueError("the URL's IPv6 address is not closed by a bracket before the port or path")
-        try:
-            IPv6Address(unquote(host[1:]))
-        except ValueError:
-            raise ValueError("the URL's host is no valid IPv6 address") from None
-        host, port = f"{host}]", colon_port[1:]
-    else:
-        host, _, port = place.partition(":")
-        _check_name(host)
-    if not port:
-        return host, None
-    # Only ASCII digits: int() would take others, and it would take signs.
-    if not _PORT.fullmatch(port) or not 1 <= int(port) <= 65_535:
-        raise ValueError("the URL's port must be a number from 1 to 65535")
-    return host, int(port)
-
-
-def _check_name(host: str) -> None:
-    if not host:
-        raise ValueError("the URL has no host")
-    if host.isascii():
-        if len(host) > 254 or not _ASCII_NAME.fullmatch(host):
-            raise ValueError("the URL's host name is not valid")
-        return
-    try:
-        # IDNA knows no underscore, but host names that are in use do.
-        idna.encode(host.replace("_", "x"), uts46=True)
-    except UnicodeError:
-        raise ValueError("the URL's host is no valid internationalised name") from None
-
-
-def _credentials(userinfo: str) -> str | None:
-    if not userinfo:
-        return None
-    user, _, password = userinfo.partition(":")
-    try:
-        user, password = unquote(user, errors="strict"), unquote(password, errors="strict")
-    except UnicodeDecodeError:
-        raise ValueError("the URL's user name or password is not percent-encoded UTF-8") from None
-    if ":" in user:
-        # HTTP Basic (RFC 7617) could not tell where the password starts.
-        raise ValueError("the URL's user name contains a colon")
-    return f"{user}:{password}"
-
-
-def _label(parts: _Parts) -> str:
-    query = "?…" if len(parts.query) > 1 else parts.query
-    return f"{parts.scheme}://{parts.place}{parts.path}{query}"
-
-
-def _origin(parts: _Parts) -> str:
-    return f"{parts.scheme}://{parts.host}:{parts.port}".lower()
 
 
 class Secrets:

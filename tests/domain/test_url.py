@@ -1,0 +1,151 @@
+"""Tests for :mod:`pypinger.domain.url`."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.url import label, origin, parse, task_id
+from tests.domain.strategies import quick, thorough
+
+
+class ParseTests(SynchronousTestCase):
+    """What a task's URL may be."""
+
+    def test_plain(self) -> None:
+        url = parse("http://example.com/report.json")
+        self.assertEqual(url.text, "http://example.com/report.json")
+        self.assertEqual(url.label, url.text)
+        self.assertEqual(url.origin, "http://example.com:80")
+        self.assertIsNone(url.credentials)
+        self.assertEqual(url.id, task_id(url.text))
+
+    def test_kept_as_configured_less_userinfo_and_fragment(self) -> None:
+        url = parse("HTTPS://Jane:p%40ss:w%C3%B6rd@Example.COM/%7Ea/../b?token=s3cret#top")
+        self.assertEqual(url.text, "HTTPS://Example.COM/%7Ea/../b?token=s3cret")
+        self.assertEqual(url.credentials, "Jane:p@ss:wörd")
+        self.assertEqual(url.label, "HTTPS://Example.COM/%7Ea/../b?…")
+        self.assertEqual(url.origin, "https://example.com:443")
+
+    def test_hosts(self) -> None:
+        for text, place in [
+            ("http://[::1]/", "http://[::1]:80"),
+            ("https://[FE80::1%25eth0]:8443/x", "https://[fe80::1%eth0]:8443"),
+            ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+            ("http://my_host/", "http://my_host:80"),
+            ("http://a_b.bücher.example/", "http://a_b.xn--bcher-kva.example:80"),
+            ("http://example.com.:81?x", "http://example.com:81"),
+            ("http://example.com:/", "http://example.com:80"),
+            ("http://user@h/", "http://h:80"),
+            ("http://a。b/", "http://a.b:80"),
+        ]:
+            self.assertEqual(parse(text).origin, place, text)
+            self.assertEqual(origin(text), place, text)
+
+    def test_credentials(self) -> None:
+        for text, credentials in [
+            ("http://jane@h/", "jane:"),
+            ("http://:pw@h/", ":pw"),
+            ("http://@h/", None),
+            ("http://a@b:c@h/", "a@b:c"),
+        ]:
+            self.assertEqual(parse(text).credentials, credentials, text)
+
+    def test_empty_query_is_not_hidden(self) -> None:
+        self.assertEqual(parse("http://h/x?").label, "http://h/x?")
+
+    def test_unusable(self) -> None:
+        for text, words in [
+            ("", "empty"),
+            ("http://h/" + "x" * 8192, "longer than 8,192"),
+            ("http://h/a b", "space"),
+            ("http://h/\n", "space"),
+            ("http://h/\u202e", "invisible"),
+            ("http://h/\ud800", "invisible"),
+            ("h/report", "must start with http"),
+            ("http:/h/report", "must start with http"),
+            ("javascript:alert(1)", "must start with http"),
+            ("ftp://h/report", "scheme must be http or https"),
+            ("http://", "no host"),
+            ("http:///report", "no host"),
+            ("http://:80/", "no host"),
+            ("http://jane:pw@/", "no host"),
+            ("http://h:0/", "port"),
+            ("http://h:70000/", "port"),
+            ("http://h:-1/", "port"),
+            ("http://h:8٠/", "port"),
+            ("http://jane:s3cret/x@h/", "port"),
+            ("http://h:80:80/", "port"),
+            ("http://a..b/", "host name is not valid"),
+            ("http://.a/", "host name is not valid"),
+            ("http://a%20b/", "host name is not valid"),
+            ("http://h\\evil/", "host name is not valid"),
+            ("http://" + "a" * 64 + "/", "host name is not valid"),
+            ("http://" + "a." * 128 + "/", "host name is not valid"),
+            ("http://b\u00fccher..example/", "host name is not valid"),
+            ("http://ü_x/", "internationalised"),
+            ("http://[%3A%3A1]/", "IPv6"),
+            ("http://" + "a." * 126 + "aa/", "host name is not valid"),
+            ("http://\u2603.\u00ad\u2028/", "invisible"),
+            ("http://[::1/", "bracket"),
+            ("http://[::1]x/", "bracket"),
+            ("http://[::g]/", "IPv6"),
+            ("http://[v1.x]/", "IPv6"),
+            ("http://%ff@h/", "UTF-8"),
+            ("http://a%3Ab:c@h/", "colon"),
+        ]:
+            error = self.assertRaises(ValueError, parse, text)
+            self.assertIn(words, str(error), text)
+            self.assertNotIn("s3cret", str(error))
+
+    @thorough
+    @given(st.text())
+    @example("http://u:p@[::1%25\x00]/")
+    def test_any_text_is_taken_or_refused(self, text: str) -> None:
+        for candidate in (text, f"http://{text}", f"http://h/{text}", f"http://[{text}]/"):
+            try:
+                url = parse(candidate)
+            except ValueError as error:
+                self.assertTrue(str(error).isascii())
+            else:
+                again = parse(url.text)
+                self.assertEqual(
+                    (again.text, again.id, again.label, again.origin), (url.text, url.id, url.label, url.origin)
+                )
+                self.assertIsNone(again.credentials)
+
+
+class IdTests(SynchronousTestCase):
+    def test_is_for_ever(self) -> None:
+        # Links in old messages and rows in old stores hold it.
+        self.assertEqual(task_id("http://a"), "3d769033dbd9")
+
+    @quick
+    @given(st.text())
+    def test_any_text(self, text: str) -> None:
+        self.assertRegex(task_id(text), "^[0-9a-f]{12}$")
+
+
+class LabelTests(SynchronousTestCase):
+    def test_texts_that_are_no_urls(self) -> None:
+        for text, shown in [
+            ("example.com/report", "example.com/report"),
+            ("example.com/report?token=s3cret", "example.com/report?…"),
+            ("example.com/report#s3cret", "example.com/report"),
+            ("ftp://jane:s3cret@h/", "ftp://…"),
+            ("jane:s3cret@h/", "…"),
+            ("http://jane:s3c/ret@h/", "http://…"),
+            ("http://h/\n\x1b[2J", "http://h/\ufffd\ufffd[2J"),
+            ("x" * 201 + "?s3cret", "x" * 200 + "…"),
+            ("", ""),
+        ]:
+            self.assertEqual(label(text), shown)
+
+    @thorough
+    @given(st.text(alphabet=st.sampled_from("htp:/@?#[]a.\n\ud800 %")), st.booleans())
+    def test_never_shows_userinfo_or_query(self, text: str, scheme: bool) -> None:
+        prefix = "http://" if scheme else ""
+        shown = label(f"{prefix}jane:S3CRET@{text}?S3CRET")
+        self.assertNotIn("S3CRET", shown)
+        self.assertTrue(shown.isprintable())
