@@ -112,6 +112,22 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     server: str | None = None
 
 
+class Contact(msgspec.Struct, frozen=True, gc=False):
+    """
+    What one exchange told about the host that it went to (contract, section 3, "Whose fault" and "Whose clock").
+
+    :ivar host: the host that was asked last: that of the URL, or the forward proxy.
+    :ivar address: the IP address that was reached there; None if none was.
+    :ivar silent: whether nothing came back: no connection was made, or a kept one stayed mute.
+    :ivar date: the ``Date`` of the answer; None without one, or with an ``Age``.
+    """
+
+    host: str
+    address: str | None = None
+    silent: bool = False
+    date: Instant | None = None
+
+
 class Answer(msgspec.Struct, frozen=True, tag="answer", gc=False):
     """
     An HTTP answer whose body was read to its end within the limits.
@@ -119,11 +135,16 @@ class Answer(msgspec.Struct, frozen=True, tag="answer", gc=False):
     :ivar code: the HTTP status code of the last answer, after redirects.
     :ivar body: the decoded body.
     :ivar latency: seconds from the start of the exchange to the end of the body.
+    :ivar url: the URL that answered, as it may be shown, where redirects led away from the task's; else None.
+    :ivar foreign: whether that URL has another origin than the task's.
     """
 
     code: int
     body: bytes
     latency: Seconds
+    contact: Contact | None = None
+    url: str | None = None
+    foreign: bool = False
 
 
 class Fault(StrEnum):
@@ -143,17 +164,19 @@ class Fault(StrEnum):
     OWN = "own"
 
 
-class NoAnswer(msgspec.Struct, frozen=True, tag="no_answer", gc=False):
+class NoAnswer(msgspec.Struct, frozen=True, tag="no_answer", gc=False, omit_defaults=True):
     """
     A check that got no usable HTTP answer.
 
     :ivar words: what went wrong, in words that help and that hold no secret; no full stop at the end.
     :ivar latency: seconds until that was known.
+    :ivar contact: is not stored.
     """
 
     fault: Fault
     words: str
     latency: Seconds
+    contact: Contact | None = None
 
 
 class Reported(msgspec.Struct, frozen=True, tag="reported", gc=False):
