@@ -1,8 +1,8 @@
 """
 The routes of the web server (contract, section 7), and the site that serves them.
 
-Shapes are left to :mod:`~pypinger.web.api` and :mod:`~pypinger.web.pages`, what every request must pass to
-:mod:`~pypinger.web.door`. Importing Klein installs the reactor, so this module is imported no earlier than a service
+Shapes are left to :mod:`~pypinger.web.json.objects` and :mod:`~pypinger.web.html.overview`, what every request must pass to
+:mod:`~pypinger.web.serving.guard`. Importing Klein installs the reactor, so this module is imported no earlier than a service
 is made, and Klein by no other module.
 """
 
@@ -27,21 +27,24 @@ from pypinger.ports.clock import WallClock
 from pypinger.ports.history import History
 from pypinger.ports.showing import Board, Entry
 from pypinger.ports.storing import StoreError
-from pypinger.web import api, assets, badge, detail, feed, pages, view
-from pypinger.web.archive import Archive
-from pypinger.web.door import Door, refuse
-from pypinger.web.figures import FigureCache
-from pypinger.web.listing import Listing
-from pypinger.web.live import EventStream
+from pypinger.web.feeds import badge, feed
+from pypinger.web.feeds.metrics import Metrics
+from pypinger.web.html import overview, task_page, view
+from pypinger.web.html.figures import FigureCache
+from pypinger.web.html.rows import SLICE, Pictures, row
+from pypinger.web.json import objects
+from pypinger.web.json.history_pages import Archive
+from pypinger.web.json.overview import Listing
+from pypinger.web.json.query import BadQuery
+from pypinger.web.json.v1 import Api, NotFound
 from pypinger.web.lookup import TaskLookup
-from pypinger.web.metrics import Metrics
-from pypinger.web.negotiate import prefers_html
-from pypinger.web.query import BadQuery
-from pypinger.web.rendered import Rendered, Shared, in_slices, turns
-from pypinger.web.replies import HTML, JSON, answer, problem, renewable
-from pypinger.web.rows import SLICE, Pictures, row
-from pypinger.web.server import Site
-from pypinger.web.v1 import Api, NotFound
+from pypinger.web.serving import assets
+from pypinger.web.serving.guard import Door, refuse
+from pypinger.web.serving.negotiation import prefers_html
+from pypinger.web.serving.responses import HTML, JSON, answer, problem, renewable
+from pypinger.web.serving.site import Site
+from pypinger.web.serving.slicing import Rendered, Shared, in_slices, turns
+from pypinger.web.serving.stream import EventStream
 
 _TASK = "/task/"
 _BADGE = "/badge/"
@@ -129,7 +132,7 @@ class Routes:
             )
         )
         rows = {group.key: list(islice(made, len(group.entries))) for group in selection.groups}
-        return await pages.overview(
+        return await overview.overview(
             request, entries, selection, rows, self._board.daemon(), now, self._links, complete=complete
         )
 
@@ -149,7 +152,7 @@ class Routes:
         if entry.state.status is Status.ERROR:
             request.setResponseCode(HTTPStatus.INTERNAL_SERVER_ERROR)
         if not _wants_html(request):
-            return renewable(request, JSON, api.one_task(self._listing.row(entry)))
+            return renewable(request, JSON, objects.one_task(self._listing.row(entry)))
         root = self._root_from(request)
         # Whoever waits holds the entry, so no other has its id meanwhile.
         made = self._pages.get((id(entry), root), lambda: self._task_page(request, entry, root))
@@ -157,14 +160,14 @@ class Routes:
 
     async def _task_page(self, request: Request, entry: Entry, root: str) -> tuple[bytes, bytes]:
         now = self._now()
-        past = await detail.remembered(self._history, entry, now)
+        past = await task_page.remembered(self._history, entry, now)
         said = self._board.last_answer(entry.task.id)
-        return await detail.task_page(request, entry, said, past, now, root, self._links, self._secrets)
+        return await task_page.task_page(request, entry, said, past, now, root, self._links, self._secrets)
 
     @app.route("/healthz")
     def healthz(self, request: Request) -> bytes:
         """Whether the process serves, and what is wrong although it does."""
-        return answer(request, JSON, api.health(self._board.daemon()))
+        return answer(request, JSON, objects.health(self._board.daemon()))
 
     @app.route("/readyz")
     def readyz(self, request: Request) -> bytes:
@@ -177,7 +180,7 @@ class Routes:
     @app.route("/status")
     def status(self, request: Request) -> bytes:
         """Py Pinger's report on itself."""
-        return answer(request, JSON, api.own_report(self._board.daemon()))
+        return answer(request, JSON, objects.own_report(self._board.daemon()))
 
     @app.route(f"{_API}<path:target>")
     async def interface(self, request: Request, target: str) -> bytes:
@@ -263,8 +266,8 @@ class Routes:
     async def _not_found(self, request: Request, words: str) -> bytes:
         request.setResponseCode(HTTPStatus.NOT_FOUND)
         if not _wants_html(request):
-            return answer(request, JSON, api.NO_TASK)
-        page = await pages.not_found(request, words, self._now(), self._root_from(request), self._links)
+            return answer(request, JSON, objects.NO_TASK)
+        page = await overview.not_found(request, words, self._now(), self._root_from(request), self._links)
         return renewable(request, HTML, *page)
 
     def _root_from(self, request: Request) -> str:

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.app import site
 from tests.web.fakes import FakeBoard, daemon_state
-from tests.web.histories import FakeHistory
+from tests.web.history import FakeHistory
 
 try:
     from playwright.sync_api import Page, expect, sync_playwright

@@ -14,9 +14,9 @@ from twisted.web.iweb import IResponse
 
 from pypinger.domain.kinds import Kind, Status
 from pypinger.ports.showing import DaemonState, Entry
-from pypinger.web import rows
 from pypinger.web.app import resource
-from pypinger.web.rendered import SLICE
+from pypinger.web.html import rows
+from pypinger.web.serving.slicing import SLICE
 from tests.web.fakes import NOW, FakeBoard, daemon_state, entry, new_entry
 
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -1,0 +1,72 @@
+"""
+Finished answers: their headers, and whether the client has the same already.
+
+What is shown changes whenever a task is checked, so nothing may be kept without asking; but a client that asks again
+and names what it has (``If-None-Match``) gets a short 304 where that is still what it would get.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
+from http import HTTPStatus
+
+import msgspec
+from twisted.web.server import Request
+
+from pypinger.web.serving.guard import NO_STORE
+
+JSON = b"application/json"
+HTML = b"text/html; charset=utf-8"
+
+_TAG = re.compile(rb'(?:W/)?("[^"]*")')
+
+
+def answer(request: Request, media_type: bytes, body: bytes) -> bytes:
+    """Send `body`, true for this moment only."""
+    for name, value in ((b"Content-Type", media_type), (b"Content-Length", b"%d" % len(body)), NO_STORE):
+        request.setHeader(name, value)
+    return body
+
+
+def renewable(request: Request, media_type: bytes, body: bytes, tag: bytes | None = None) -> bytes:
+    """
+    Send `body`, or 304 if the client has it; in a status other than 200 it is always sent.
+
+    :param tag: what stands for the body, see :func:`tag_of`; it is made here if it is not known.
+    """
+    answer(request, media_type, body)
+    if request.code != HTTPStatus.OK:
+        return body
+    request.setHeader(b"Cache-Control", b"private, no-cache")
+    etag = b'"%s"' % (tag or tag_of(body))
+    request.setHeader(b"ETag", etag)
+    if not _has(request, etag):
+        return body
+    for name in (b"Content-Type", b"Content-Length"):
+        request.responseHeaders.removeHeader(name)
+    request.setResponseCode(HTTPStatus.NOT_MODIFIED.value)
+    return b""
+
+
+def tag_of(*parts: bytes) -> bytes:
+    """Stands for a body, or for what it is made of."""
+    digest = blake2b(digest_size=12)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest().encode("ascii")
+
+
+def problem(request: Request, status: HTTPStatus, words: str, headers: Mapping[bytes, bytes] | None = None) -> bytes:
+    """Say in JSON what is wrong: ``{"error": words}``."""
+    request.setResponseCode(status.value)
+    for name, value in (headers or {}).items():
+        request.setHeader(name, value)
+    return answer(request, JSON, msgspec.json.encode({"error": words.encode("utf-8", "replace").decode("utf-8")}))
+
+
+def _has(request: Request, etag: bytes) -> bool:
+    """Whether ``If-None-Match`` names this tag, compared weakly: proxies that compress make tags weak."""
+    sent = b",".join(request.requestHeaders.getRawHeaders(b"If-None-Match", ()))
+    return sent.strip() == b"*" or etag in _TAG.findall(sent)
