@@ -9,7 +9,7 @@ from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Fault, Invalid, NoAnswer, Outcome, Report, Reported, Window
 from pypinger.ports.history import Change, Gap, PastDelivery, PastIncident, Run, Told
 from tests.web.fakes import NOW
-from tests.web.histories import FakeHistory
+from tests.web.history import FakeHistory
 
 T = TypeVar("T")
 

@@ -1,8 +1,8 @@
 """
-What every request must pass before it is routed, and what every answer carries (contract, section 7).
+What every request must pass before it is routed, and the headers of every answer (contract, section 7).
 
-Refused here: other methods than GET and HEAD, requests with a body, ``Host`` names that are not served, and targets
-that are neither a path nor a whole URL. How long a client may take is left to :mod:`pypinger.web.serving.site`.
+Refused here: methods other than GET and HEAD, requests with a body, ``Host`` names that are not served, and targets
+that are neither a path nor a whole URL. Time limits are in :mod:`pypinger.web.serving.connections`.
 """
 
 from __future__ import annotations
@@ -29,25 +29,29 @@ NO_STORE = (b"Cache-Control", b"no-store")
 PLAIN_TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
 
 METHODS = (b"GET", b"HEAD")
+_ALLOW = (b"Allow", b", ".join(METHODS))
 
 _ABSOLUTE = re.compile(rb"https?://(?P<host>[^/?#]*)(?P<rest>[/?].*)?", re.IGNORECASE)
 _HOST = re.compile(rb"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::[0-9]*)?")
 
 
-class Door(Resource):
+class Guard(Resource):
     """
     Stands before the routes.
 
-    :param routes: where what passes is rendered. It finds the path in ``request.postpath`` *as it was sent*, not
+    :param routes: renders what passes. It finds the path in ``request.postpath`` *as it was sent*, not
         percent-decoded: the one route that needs decoding does it itself, and no escape can disturb the others.
-    :param hosts: the ``Host`` names served, IPv6 addresses with or without their brackets; empty for any.
     """
 
     isLeaf = True
 
-    def __init__(self, routes: IResource, hosts: Iterable[str] = ()) -> None:
+    def __init__(self, routes: IResource) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._routes = routes
+        self._hosts: frozenset[str] = frozenset()
+
+    def configure(self, hosts: Iterable[str]) -> None:
+        """Serve these ``Host`` names, IPv6 addresses with or without their brackets; any if there are none."""
         self._hosts = frozenset(_normal(host) for host in hosts)
 
     def render(self, request: Request) -> bytes | int:
@@ -56,9 +60,9 @@ class Door(Resource):
         for name, value in SECURITY_HEADERS:
             request.setHeader(name, value)
         if request.method not in METHODS:
-            request.setHeader(b"Allow", b", ".join(METHODS))
+            request.setHeader(*_ALLOW)
             return refuse(request, HTTPStatus.METHOD_NOT_ALLOWED)
-        if has_body(request):
+        if request.content.read(1):
             return refuse(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         host = _host(request)
         absolute = _ABSOLUTE.fullmatch(request.uri)
@@ -76,7 +80,7 @@ class Door(Resource):
         if request.uri.startswith(b"//"):
             # The routes would take it for a single slash.
             return refuse(request, HTTPStatus.NOT_FOUND)
-        # Routes have no use for the client's idea of our name; without it they cannot be made to repeat it.
+        # The routes do not need the client's name for this server, and cannot be made to repeat it.
         request.requestHeaders.setRawHeaders(b"Host", [b"localhost"])
         request.postpath = request.path.split(b"/")
         return self._routes.render(request)  # type: ignore[no-any-return]
@@ -91,16 +95,18 @@ def refuse(request: Request, status: HTTPStatus) -> bytes:
     return line + b"\n"
 
 
-def has_body(request: Request) -> bool:
-    """Whether the request's head announces a body."""
-    headers = request.requestHeaders
-    return headers.hasHeader(b"Transfer-Encoding") or any(
-        length.strip(b"0") for length in headers.getRawHeaders(b"Content-Length", ())
-    )
+def refusal(status: HTTPStatus, *, head_only: bool = False) -> bytes:
+    """A whole answer like that of :func:`refuse`, for a request that is not read to its end; the connection closes."""
+    line = f"{status.value} {status.phrase}".encode("ascii")
+    headers = [*SECURITY_HEADERS, PLAIN_TEXT, NO_STORE]
+    headers += [_ALLOW] if status is HTTPStatus.METHOD_NOT_ALLOWED else []
+    headers += [(b"Content-Length", b"%d" % (len(line) + 1)), (b"Connection", b"close")]
+    head = b"HTTP/1.1 %s\r\n%s\r\n" % (line, b"".join(b"%s: %s\r\n" % header for header in headers))
+    return head if head_only else head + line + b"\n"
 
 
 def _host(request: Request) -> str | None:
-    """The name in the ``Host`` header, empty for the HTTP/1.0 client that sent none; None if it is broken."""
+    """The name in the ``Host`` header, empty for an HTTP/1.0 client that sent none; None if it is malformed."""
     values = request.requestHeaders.getRawHeaders(b"Host", ())
     if not values and request.clientproto == b"HTTP/1.0":
         return ""

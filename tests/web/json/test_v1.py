@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from pypinger.domain.kinds import Kind
 from tests.web.fakes import entry, new_entry, task
 from tests.web.test_app import SECURITY, header
-from tests.web.test_archive import ArchiveTestCase
+from tests.web.json.test_history_pages import ArchiveTestCase
 
 API = "/api/v1"
 
