@@ -50,7 +50,7 @@ from pypinger.runtime.runs import RunFeed
 from pypinger.store.memory import MemoryStore
 from pypinger.store.sqlite import CLOSING, SqliteStore
 from pypinger.supervision import Supervision
-from pypinger.web.app import resource, site
+from pypinger.web.app import Pages, Sources
 
 #: How many seconds pending alerts get at a stop (contract, section 4).
 DRAIN: Seconds = 5.0
@@ -122,15 +122,8 @@ class Pinger(MultiService):
             log_judged=settings.debug_now,
         )
         web = settings.web
-        self._site = site(
-            self.board,
-            now,
-            history=self.store,
-            secrets=self._secrets,
-            hosts=web.hosts,
-            public_url=web.public_url,
-            reactor=reactor,
-        )
+        sources = Sources(self.board, now, self.store, self._secrets)
+        self._web = Pages(reactor, sources, hosts=web.hosts, public_url=web.public_url)
         self._pages = self._listen(web.endpoint)
         self._pages.setServiceParent(self)
         self._supervision = Supervision(reactor, environ, self.monitor.stuck, lambda: self.board.daemon().explanation)
@@ -287,15 +280,7 @@ class Pinger(MultiService):
         web = settings.web
         if web == before.web:
             return
-        self._site.resource = resource(
-            self.board,
-            self._now,
-            history=self.store,
-            secrets=self._secrets,
-            hosts=web.hosts,
-            public_url=web.public_url,
-            reactor=self._reactor,
-        )
+        self._web.configure(hosts=web.hosts, public_url=web.public_url)
         if web.endpoint == before.web.endpoint:
             return
         try:
@@ -355,7 +340,7 @@ class Pinger(MultiService):
 
     def _listen(self, endpoint: str) -> Service:
         try:
-            pages: Service = endpoint_service(endpoint, self._site, self._reactor)
+            pages: Service = endpoint_service(endpoint, self._web.site, self._reactor)
         except (ValueError, LookupError) as error:
             # The file was found sound, so that this is a socket which systemd did not pass.
             raise self._refuse(f"[web] endpoint {endpoint}: no such socket was passed to us ({error})") from error

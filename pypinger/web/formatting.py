@@ -1,7 +1,7 @@
 """
-Values as the words that HTML pages show, before any escaping.
+Values as words for people, before any escaping.
 
-:mod:`pypinger.domain.times` has the words for lengths of time; here they are turned towards the reader's now.
+:mod:`pypinger.domain.times` has the words for lengths of time; those relative to now are here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Instant, Window
 from pypinger.domain.times import iso, number, span
 
-#: What a kind is called on the pages.
+#: The name of each kind on the pages.
 NAMES: dict[Kind, str] = {
     Kind.NEW: "not checked",
     Kind.UNREACHABLE: "unreachable",
@@ -25,25 +25,25 @@ NAMES: dict[Kind, str] = {
     Kind.OK: "on time",
 }
 
-#: Which shape and colour goes with a status: names of the stylesheet.
+#: The class of each status in the stylesheet, which decides shape and colour.
 LOOKS: dict[Status, str] = {Status.NEW: "new", Status.ERROR: "error", Status.SLEEPING: "sleeping", Status.OK: "ok"}
 
 _BLANKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
-# Control characters, those that turn the direction of what follows, and what is no character at all.
+# Control characters, characters that change the direction of text, surrogates and noncharacters.
 _UNFIT = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
 
 
 def shown(text: str) -> str:
-    """`text` in one line, with nothing in it that a page cannot carry or that disturbs what stands around it."""
+    """`text` in one line, without characters that a page cannot hold or that disturb the text around it."""
     if text.isascii() and text.isprintable():
         return text
     return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", _BLANKS.sub(" ", text))
 
 
 def shown_lines(text: str) -> str:
-    """`text` as :func:`shown` does it, line by line."""
+    """:func:`shown`, line by line."""
     return "\n".join(shown(line) for line in text.split("\n"))
 
 
@@ -56,7 +56,7 @@ def relative(instant: Instant, now: Instant) -> str:
 
 
 def coming(instant: Instant, now: Instant) -> str:
-    """The same of what is to happen: ``in 3 min``, and then ``due now``, or ``due 3 min ago`` if it does not happen."""
+    """The same for something expected: ``in 3 min``, then ``due now``, then ``due 3 min ago``."""
     passed = now - instant
     if passed <= -1:
         return relative(instant, now)
@@ -87,7 +87,7 @@ def count(many: int, noun: str) -> str:
 
 
 def percent(part: float) -> str:
-    """A part of the whole, cut and not rounded, so that only the whole is ``100 %``."""
+    """A fraction, rounded down, so that only 1 is ``100 %``."""
     return f"{number(floor(part * 10_000 + 1e-6) / 100)} %"
 
 

@@ -12,13 +12,13 @@ from twisted.trial.unittest import SkipTest
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Fault, Incident, Invalid, NoAnswer, Report, Reported, TaskState
 from pypinger.ports.showing import Entry, LastAnswer
-from pypinger.web.app import resource
 from pypinger.web.html import task_page
 from pypinger.web.serving import assets
 from tests.browser.chromium import BrowserTestCase, Page, expect, reactor
 from tests.browser.fleet import crowd, fleet, judged, report
 from tests.web.fakes import daemon_state, task
 from tests.web.history import FakeHistory
+from tests.web.pages import make_pages
 
 try:
     from axe_playwright_python.sync_playwright import Axe
@@ -431,7 +431,7 @@ class ComingBackTests(BrowserTestCase):
         served = dict(assets.load())
         served[name] = replace(served[name], path=f"{served[name].path}x")
         self.patch(assets, "load", lambda: served)
-        self.site.resource = resource(self.board, self.now, reactor=reactor)
+        self.site.wrappedFactory.resource = make_pages(self.board, reactor, now=self.now).resource
 
     async def test_after_an_upgrade(self) -> None:
         """The page is loaded anew, once; so where a cache keeps giving the old one, it does not go on for ever."""

@@ -1,8 +1,5 @@
 """
-Badges: a task's state in a few words, for pages of others. As SVG, and as JSON for a Shields server.
-
-What stands on a badge is the task's name and its kind, both of our own making or the operator's; colours have words
-beside them.
+Badges: a task's name and state, for other pages. As SVG, and as JSON for a Shields server.
 """
 
 from __future__ import annotations
@@ -19,10 +16,10 @@ from pypinger.web.formatting import NAMES, shown
 #: Where names are cut.
 MAX_NAME = 60
 
-#: What stands on the badge of a task that is not watched.
-UNKNOWN = ("Py Pinger", "not watched")
+#: The badge of a task that is not monitored.
+UNKNOWN = ("Py Pinger", "not monitored")
 
-#: White text can be read on each of them (a contrast of 4.5 and more).
+#: White text on each of them has a contrast of at least 4.5.
 COLORS: dict[Status, str] = {Status.OK: "#18794e", Status.ERROR: "#c62828", Status.SLEEPING: "#4a5fc1"}
 _GREY = "#626975"
 _LABEL = "#3b4048"
@@ -31,7 +28,7 @@ _NARROW = frozenset("fijlrtI1 .,:;'|!()[]{}/-")
 
 
 class Shield(msgspec.Struct, frozen=True, rename="camel"):
-    """What a Shields server wants to know (https://shields.io/badges/endpoint-badge)."""
+    """The answer of a Shields endpoint (https://shields.io/badges/endpoint-badge)."""
 
     schema_version: int
     label: str
@@ -41,8 +38,8 @@ class Shield(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def svg(entry: Entry | None) -> bytes:
-    """A task's badge; None is a task that is not watched."""
-    name, message, color, _ = _said(entry)
+    """A task's badge; None is a task that is not monitored."""
+    name, message, color, _ = _content(entry)
     left, right = _width(name) + 12, _width(message) + 12
     total = left + right
     text = (
@@ -62,12 +59,12 @@ def svg(entry: Entry | None) -> bytes:
 
 
 def shield(entry: Entry | None) -> bytes:
-    """The same for a Shields server."""
-    name, message, color, trouble = _said(entry)
+    """The badge for a Shields server."""
+    name, message, color, trouble = _content(entry)
     return msgspec.json.encode(Shield(1, name, message, color, trouble))
 
 
-def _said(entry: Entry | None) -> tuple[str, str, str, bool]:
+def _content(entry: Entry | None) -> tuple[str, str, str, bool]:
     """Label, message, colour, and whether it is an error."""
     if entry is None:
         return *UNKNOWN, _GREY, True
@@ -79,5 +76,5 @@ def _said(entry: Entry | None) -> tuple[str, str, str, bool]:
 
 
 def _width(text: str) -> int:
-    """About how wide a text is at 11 pixels; the drawing is fitted to it."""
+    """The approximate width of a text at 11 pixels; the drawing is fitted to it."""
     return round(sum(11 if east_asian_width(c) in "WF" else 4 if c in _NARROW else 7 for c in text))

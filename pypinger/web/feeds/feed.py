@@ -1,7 +1,7 @@
 """
 Incidents as an Atom feed (RFC 4287), for feed readers and chat rooms.
 
-A feed travels further than a page, so it shows the labels of tasks, never their URLs, and the verdicts' explanations.
+A feed travels further than a page, so it shows the labels of tasks, never their URLs.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pypinger.web.formatting import NAMES, shown
 
 MEDIA_TYPE = b"application/atom+xml; charset=utf-8"
 
-#: How many incidents a feed has at most.
+#: Incidents in a feed.
 ENTRIES = 50
 
-#: Tag URIs (RFC 4151) name things without saying where they are, so that ids stay when the pages move. The authority
-#: is nobody's, for we know of none that stays.
+#: Tag URIs (RFC 4151) are independent of addresses, so that ids stay when the pages move. The authority is a reserved
+#: name, since no name of this installation is sure to stay.
 _TAG = "tag:py-pinger.invalid,2026:"
 
 
@@ -33,9 +33,9 @@ def feed(
     """
     The feed of these incidents, newest first.
 
-    :param started: what the feed of no incidents was updated at.
-    :param root: what leads from the feed to the overview, or the overview's own address; ends with a slash.
-    :param of: the only task it is about, None for all.
+    :param started: when a feed without incidents was updated.
+    :param root: the link from the feed to the overview, or the overview's whole address; ends with a slash.
+    :param of: the task, None for all tasks.
     """
     title = "Py Pinger: incidents" if of is None else f"Py Pinger: incidents of {shown(of.task.name)}"
     name = f"{_TAG}incidents" if of is None else f"{_TAG}incidents/{of.task.id}"
@@ -88,6 +88,6 @@ def _pages(root: str, number: str) -> tuple[str, str]:
 
 
 def _updated(incident: PastIncident) -> Instant:
-    """When something happened last."""
+    """When the incident last changed."""
     told = incident.told[-1].at if incident.told else incident.opened
     return max(told, incident.opened if incident.ended is None else incident.ended)

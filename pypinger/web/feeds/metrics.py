@@ -1,9 +1,9 @@
 """
-``/metrics``: what Prometheus wants to know, in its text format or as OpenMetrics.
+``/metrics`` for Prometheus, in its text format or as OpenMetrics.
 
-A few series for Py Pinger as a whole, and a few for each task; none whose number depends on what reports say. The
-series of tasks are written by hand: :mod:`prometheus_client` takes 8 µs a sample, which for thousands of tasks holds up
-everything else. They are gauges, whose text is the same in both formats.
+There are a few series for Py Pinger as a whole, and a few for each task; their number does not depend on reports. The
+series of tasks are written by hand, since :mod:`prometheus_client` takes 8 µs a sample. They are gauges, whose text is
+the same in both formats.
 """
 
 from __future__ import annotations
@@ -23,41 +23,40 @@ from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import Instant
 from pypinger.ports.showing import Board, Entry
 from pypinger.web.formatting import shown
-from pypinger.web.serving.slicing import Rendered, Shared, in_slices
+from pypinger.web.serving.slicing import Shared, in_slices
 from pypinger.web.serving.stream import EventStream
 
 _EOF = b"# EOF\n"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-#: The series of each task: name, help.
+#: The series of each task: name and help text.
 _OF_TASKS = (
-    ("pypinger_task_info", "What the task with this id is called. Always 1."),
+    ("pypinger_task_info", "The name and URL of the task with this id. Always 1."),
     ("pypinger_task_ok", "Whether the task is not in trouble: 1, or 0 if it is. Absent before the first check."),
-    ("pypinger_task_last_run_timestamp_seconds", "When the task last ran, as it reported it."),
-    ("pypinger_task_due_timestamp_seconds", "When the task is due; late once its grace has passed too."),
+    ("pypinger_task_last_run_timestamp_seconds", "When the task last ran, by its report."),
+    ("pypinger_task_due_timestamp_seconds", "When the task is due; it is late after its grace."),
     ("pypinger_task_check_duration_seconds", "How long the latest check of the task took."),
 )
 
 
 class Metrics(Collector):
     """
-    Reads the board whenever it is asked.
+    Collects the metrics from a board.
 
-    :param stream: whose readers are counted.
-    :param turns: says when to go on while many lines are made.
+    :param stream: counts its readers.
+    :param cooperator: shares out the time while many lines are made.
     """
 
-    def __init__(self, board: Board, stream: EventStream, turns: Cooperator) -> None:
+    def __init__(self, board: Board, stream: EventStream, cooperator: Cooperator) -> None:
         self._board = board
         self._stream = stream
-        self._turns = turns
-        self._shared: Shared[bytes] = Shared(turns)
-        self._lines = Rendered(_lines)
-        # Checks and errors, of each task as last seen and of all: a counter must not fall when a reload drops a task,
-        # for Prometheus would take that for a restart and count everything anew.
+        self._cooperator = cooperator
+        self._shared: Shared[bytes] = Shared(cooperator)
+        # Checks and errors of each task as last seen, and of all: a counter must not fall when a reload drops a task,
+        # since Prometheus would take that for a restart.
         self._seen: dict[str, tuple[int, int]] = {}
         self._checks = self._errors = 0
-        # The process's own: no series of other libraries, and two sites in one process (a test) do not quarrel.
+        # Not the global registry, which may hold series of other libraries.
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(self)
@@ -66,7 +65,7 @@ class Metrics(Collector):
         """
         The media type and the text.
 
-        :param accept: the request's ``Accept``; OpenMetrics goes to those who name it.
+        :param accept: the request's ``Accept``; clients that name OpenMetrics get it.
         """
         wants_openmetrics = any(
             part.partition(";")[0].strip() == "application/openmetrics-text" for part in accept.lower().split(",")
@@ -78,16 +77,15 @@ class Metrics(Collector):
         generate = openmetrics.generate_latest if wants_openmetrics else generate_latest
         own = generate(self._registry).removesuffix(_EOF)
         entries = self._board.entries()
-        self._lines.keep_only(entries)
-        rows = await in_slices(self._lines.of, entries, self._turns)
+        rows = await in_slices(_lines, entries, self._cooperator)
         return b"".join((own, *_families(rows), _EOF if wants_openmetrics else b""))
 
     def describe(self) -> list[Metric]:
-        """Names are looked up when asked for, not at the start."""
+        """No names in advance."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """What there is of Py Pinger as a whole."""
+        """The series of Py Pinger as a whole."""
         kinds: Counter[Kind] = Counter()
         for entry in self._board.entries():
             kinds[entry.state.kind] += 1
@@ -97,33 +95,29 @@ class Metrics(Collector):
             self._errors += max(0, now[1] - errors)
             self._seen[entry.task.id] = now
         daemon = self._board.daemon()
-        yield InfoMetricFamily("pypinger_build", "The version that runs.", {"version": __version__})
-        tasks = GaugeMetricFamily(
-            "pypinger_tasks", "Tasks by what their latest verdict says.", labels=("kind", "status")
-        )
+        yield InfoMetricFamily("pypinger_build", "The running version.", {"version": __version__})
+        tasks = GaugeMetricFamily("pypinger_tasks", "Tasks by their latest verdict.", labels=("kind", "status"))
         for kind in Kind:
             tasks.add_metric((kind.value, status_of(kind).value or "new"), kinds[kind])
         yield tasks
-        yield CounterMetricFamily(
-            "pypinger_checks", "Checks made of all tasks, also of those that a reload dropped.", self._checks
-        )
-        yield CounterMetricFamily("pypinger_check_errors", "Checks of them with an error verdict.", self._errors)
+        yield CounterMetricFamily("pypinger_checks", "Checks of all tasks, removed ones included.", self._checks)
+        yield CounterMetricFamily("pypinger_check_errors", "Checks with an error verdict.", self._errors)
         for name, help_text, value in (
             (
                 "pypinger_ok",
-                "Whether Py Pinger itself is well: 1, or 0 if it is in trouble.",
+                "Whether Py Pinger itself is healthy: 1, or 0 if it is in trouble.",
                 daemon.status is Status.OK,
             ),
             ("pypinger_ready", "Whether every task has been checked since the start.", daemon.ready),
             (
                 "pypinger_blind",
-                "Whether Py Pinger cannot see its tasks, for reasons of its own.",
+                "Whether Py Pinger cannot see its tasks, for reasons on its own side.",
                 daemon.blind is not None,
             ),
-            ("pypinger_alerts_undelivered", "Alerts still to be delivered, counted per channel.", daemon.undelivered),
+            ("pypinger_alerts_undelivered", "Pending alerts, counted per channel.", daemon.undelivered),
             ("pypinger_alerts_dead", "Alerts that were given up, counted per channel.", daemon.dead),
-            ("pypinger_last_check_timestamp_seconds", "The latest check of any task, or the start.", daemon.lastrun),
-            ("pypinger_event_readers", "Clients that follow the stream of changes.", self._stream.readers),
+            ("pypinger_last_check_timestamp_seconds", "When any task was checked last, or the start.", daemon.lastrun),
+            ("pypinger_event_readers", "Readers of the stream of changes.", self._stream.readers),
         ):
             yield GaugeMetricFamily(name, help_text, float(value))
 

@@ -1,8 +1,8 @@
 """
-Pictures drawn on the server: inline SVG without a style, a script or any text from a report.
+Charts as inline SVG without style, script or any text from a report.
 
-Colours come from the stylesheet by class, so that pictures follow light and dark. Nothing is told by colour alone:
-trouble is also drawn in another height or shape, and every picture says in words what it shows.
+Colours come from the stylesheet by class, so that charts follow light and dark mode. Nothing is shown by colour alone:
+trouble also has another height or shape, and every chart has a label in words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pypinger.domain.times import DAY, MINUTE, iso, number, span
 from pypinger.ports.history import Day, Gap
 from pypinger.web.formatting import count, every, percent
 
-#: How many days the bar of uptime has.
+#: Days in the charts of uptime.
 DAYS = 90
 
 _BAR = 4
@@ -25,9 +25,9 @@ _SPARK_HEIGHT = 24
 
 def sparkline(gaps: Sequence[Gap], report: Report, grace: Seconds) -> str:
     """
-    The gaps between a task's runs, one bar each, against how often it should run; empty if there are none.
+    The gaps between a task's runs, one bar each, with a line for how often it should run; empty if there are none.
 
-    A bar is marked if its run came late, which is more than a long gap: sleep may have put it off.
+    The bar of a late run is marked. A long gap alone is not late: the task may have slept.
 
     :param gaps: newest first.
     """
@@ -47,8 +47,8 @@ def sparkline(gaps: Sequence[Gap], report: Report, grace: Seconds) -> str:
     level = number(_SPARK_HEIGHT - (_SPARK_HEIGHT - 1) * frequency / top)
     width = len(known) * _BAR - 1
     words = (
-        f"Gaps between its last runs: {span(median(gap for _, gap in known))} as a rule, {span(longest)} at most;"
-        f" it should run every {every(report.frequency)}; {len(late) or 'none'} of {count(len(known), 'run')} came late"
+        f"Gaps between the last runs: median {span(median(gap for _, gap in known))}, longest {span(longest)};"
+        f" expected every {every(report.frequency)}; {len(late) or 'none'} of {count(len(known), 'run')} late"
     )
     return (
         f'<svg class="spark" role="img" aria-label="{words}" width="{width}" height="{_SPARK_HEIGHT}"'
@@ -58,7 +58,7 @@ def sparkline(gaps: Sequence[Gap], report: Report, grace: Seconds) -> str:
 
 
 def share(days: Iterable[Day]) -> float | None:
-    """The part of the time seen and awake in which a task was on time; None if there was no such time."""
+    """The part of the monitored time awake in which a task was on time; None if there was no such time."""
     up = down = 0.0
     for day in days:
         up, down = up + day.up, down + day.down
@@ -66,7 +66,7 @@ def share(days: Iterable[Day]) -> float | None:
 
 
 def strip(days: Sequence[Day], now: Instant) -> str:
-    """The last 90 days as one narrow strip; empty if nothing is known of them."""
+    """The last 90 days as a narrow strip; empty if nothing is known."""
     places = _places(days, now)
     if not places:
         return ""
@@ -75,7 +75,7 @@ def strip(days: Sequence[Day], now: Instant) -> str:
         for look, top, height in _day(day):
             shapes[look].append(f"M{place} {number(top)}h1v{number(height)}h-1z")
     return (
-        f'<svg class="strip" role="img" aria-label="{_told(days)}" viewBox="0 0 {DAYS} 20" preserveAspectRatio="none">'
+        f'<svg class="strip" role="img" aria-label="{_label(days)}" viewBox="0 0 {DAYS} 20" preserveAspectRatio="none">'
         f'<path class="unseen" d="M0 18h{DAYS}v2h-{DAYS}z"/>'
         + "".join(_path(look, drawn) for look, drawn in shapes.items())
         + "</svg>"
@@ -83,7 +83,7 @@ def strip(days: Sequence[Day], now: Instant) -> str:
 
 
 def calendar(days: Sequence[Day], now: Instant) -> str:
-    """The last 90 days as bars, each of which tells its day."""
+    """The last 90 days as bars, each with a title."""
     places = _places(days, now)
     today = now // DAY
     bars: list[str] = []
@@ -95,16 +95,18 @@ def calendar(days: Sequence[Day], now: Instant) -> str:
             f'<rect class="{look}" x="{place}" y="{number(top)}" width="0.72" height="{number(height)}"/>'
             for look, top, height in shapes
         )
-        told = "nothing was seen" if day is None else _told_of_day(day)
-        bars.append(f'<g><title>{date}: {told}</title><rect class="hit" x="{place}" width="1" height="20"/>{drawn}</g>')
+        words = "no data" if day is None else _day_words(day)
+        bars.append(
+            f'<g><title>{date}: {words}</title><rect class="hit" x="{place}" width="1" height="20"/>{drawn}</g>'
+        )
     return (
-        f'<svg class="calendar" role="img" aria-label="{_told(days)}" viewBox="0 0 {DAYS} 20"'
+        f'<svg class="calendar" role="img" aria-label="{_label(days)}" viewBox="0 0 {DAYS} 20"'
         f' preserveAspectRatio="none">{"".join(bars)}</svg>'
     )
 
 
 def _places(days: Sequence[Day], now: Instant) -> dict[int, Day]:
-    """The days by their places from left to right; those outside the 90 are left out."""
+    """The days by place from left to right, without those outside the 90."""
     first = now // DAY - DAYS + 1
     placed = ((int(day.start // DAY - first), day) for day in days)
     return {place: day for place, day in placed if 0 <= place < DAYS and day.up + day.down + day.asleep > 0}
@@ -117,12 +119,12 @@ def _day(day: Day) -> list[tuple[str, float, float]]:
         return [("asleep", 8.0, 12.0)]
     if not day.down:
         return [("up", 0.0, 20.0)]
-    # However short, trouble must be seen.
+    # Even short trouble must be visible.
     height = round(max(8.0, 20 * day.down / awake), 1)
     return [("up", 0.0, 20 - height), ("down", 20 - height, height)] if height < 20 else [("down", 0.0, 20.0)]
 
 
-def _told_of_day(day: Day) -> str:
+def _day_words(day: Day) -> str:
     parts = []
     if day.down:
         parts.append(f"in trouble for {span(day.down)}")
@@ -133,13 +135,13 @@ def _told_of_day(day: Day) -> str:
     return ", ".join(parts)
 
 
-def _told(days: Sequence[Day]) -> str:
+def _label(days: Sequence[Day]) -> str:
     part = share(days)
     if part is None:
-        return f"The last {DAYS} days: never seen awake"
+        return f"The last {DAYS} days: no data"
     troubled = sum(1 for day in days if day.down)
     words = f"trouble on {count(troubled, 'day')}" if troubled else "no trouble"
-    return f"The last {DAYS} days: on time for {percent(part)}, {words}"
+    return f"The last {DAYS} days: {percent(part)} on time, {words}"
 
 
 def _path(look: str, shapes: Sequence[str]) -> str:
@@ -147,5 +149,5 @@ def _path(look: str, shapes: Sequence[str]) -> str:
 
 
 def finite(*instants: Instant | None) -> bool:
-    """Whether these moments can be drawn: whether they lie in the years 1 to 9999, about."""
+    """Whether these times can be drawn: whether they lie in about the years 1 to 9999."""
     return all(instant is not None and -6.2e10 < instant < 2.5e11 for instant in instants)

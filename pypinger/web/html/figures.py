@@ -1,9 +1,9 @@
 """
-The figures of the overview that come from the history: gaps between runs and the last 90 days, kept per task.
+The overview's figures from the history: gaps between runs and the last 90 days, cached per task.
 
-Asking the history takes a moment for every task, so only those that somebody looks at are asked for, one after the
-other, and what was found is kept for a while. A page waits for figures that it never had, but not for long: what is
-not there in time is there when the page is loaded next.
+Reading them takes a moment for every task, so they are read only for the tasks on a page, one after the other, and
+cached for a while. A page waits a little for figures that are not cached; those that come too late are there when the
+page is loaded next.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from pypinger.ports.history import Day, Gap, History
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import StoreError
 
-#: For how long figures are good, in seconds, unless the task's state tells that they changed.
+#: Seconds for which figures are valid, unless the task's state shows that they changed.
 LASTING: Seconds = 300.0
 
-#: For how long after a check the history may not know of it yet, in seconds; what it says then is asked for again.
+#: Seconds after a check in which the history may not have it yet; figures read then are read again.
 SETTLING: Seconds = 2.0
 
-#: How long a page waits, in seconds.
-PATIENCE: Seconds = 0.4
+#: Seconds that a page waits for figures.
+WAIT_LIMIT: Seconds = 0.4
 
-#: How many runs of a task its sparkline shows.
+#: Runs in a task's sparkline.
 RUNS = 30
 
 
 class Figures(msgspec.Struct, frozen=True):
     """
-    What the history says of one task.
+    The figures of one task.
 
     :ivar gaps: the last runs and the gaps between them, newest first.
     :ivar days: the last 90 days, oldest first.
-    :ivar lastrun: the last run that the task's state knew of when this was asked for, as `kind` is its kind.
+    :ivar lastrun: the last run in the task's state when they were read, as `kind` is its kind then.
     """
 
     gaps: Sequence[Gap]
@@ -53,67 +53,67 @@ class Figures(msgspec.Struct, frozen=True):
 
 class FigureCache:
     """
-    Gets figures from a history and keeps them.
+    Reads figures from a history and caches them.
 
-    :param history: None if nothing is kept; then there are no figures.
+    :param history: without one there are no figures.
     """
 
     _log = Logger()
 
-    def __init__(self, history: History | None, now: WallClock, reactor: IReactorTime) -> None:
+    def __init__(self, history: History | None, now: WallClock, clock: IReactorTime) -> None:
         self._history = history
         self._now = now
-        self._reactor = reactor
+        self._clock = clock
         self._kept: dict[str, Figures] = {}
-        # Those to be asked for, and what the pages wait for while that goes on.
+        # Tasks whose figures are to be read, and pages that wait for them.
         self._wanted: dict[str, Entry] = {}
-        self._asking = False
+        self._reading = False
         self._waiting: set[Deferred[None]] = set()
-        self._silent_until: Instant | None = None
+        self._paused_until: Instant | None = None
 
     def of(self, entry: Entry) -> Figures | None:
-        """The figures of a task, None while there are none."""
+        """The cached figures of a task, if there are any."""
         return self._kept.get(entry.task.id)
 
     def keep_only(self, entries: Sequence[Entry]) -> None:
-        """Forget the tasks that are not among `entries` any more."""
+        """Forget the tasks that are not among `entries`."""
         if len(self._kept) > len(entries):
             ids = {entry.task.id for entry in entries}
             self._kept = {task_id: kept for task_id, kept in self._kept.items() if task_id in ids}
 
-    async def renew(self, entries: Sequence[Entry]) -> bool:
+    async def refresh(self, entries: Sequence[Entry]) -> bool:
         """
-        Have the figures of these tasks asked for where they are missing or old, and wait a little for missing ones.
+        Read the figures of these tasks where they are missing or outdated, and wait a little for missing ones.
 
-        :returns: whether the figures of all of them are there now.
+        :returns: whether the figures of all of them are cached now.
         """
         if self._history is None:
             return True
         now = self._now()
-        if self._silent_until is not None and now < self._silent_until:
+        if self._paused_until is not None and now < self._paused_until:
             return True
         for entry in entries:
-            if self._old(entry, now):
+            if self._outdated(entry, now):
                 self._wanted[entry.task.id] = entry
-        if self._wanted and not self._asking:
-            self._asking = True
-            asked = Deferred.fromCoroutine(self._ask(self._history))
-            asked.addErrback(lambda failure: self._log.failure("The history could not be asked", failure))
-        if self._asking and not self._has_all(entries):
-            await self._patiently()
+        if self._wanted and not self._reading:
+            self._reading = True
+            reading = Deferred.fromCoroutine(self._read(self._history))
+            reading.addErrback(lambda failure: self._log.failure("reading the figures of the overview", failure))
+        if self._reading and not self._has_all(entries):
+            await self._wait()
         return self._has_all(entries)
 
     def _has_all(self, entries: Sequence[Entry]) -> bool:
         return all(entry.task.id in self._kept for entry in entries)
 
-    def _old(self, entry: Entry, now: Instant) -> bool:
+    def _outdated(self, entry: Entry, now: Instant) -> bool:
         kept, state = self._kept.get(entry.task.id), entry.state
         if kept is None:
             return True
         lastrun = None if state.report is None else state.report.lastrun
         return not 0 <= now - kept.at < LASTING or kept.lastrun != lastrun or kept.kind is not state.kind
 
-    async def _ask(self, history: History) -> None:
+    async def _read(self, history: History) -> None:
         try:
             while self._wanted:
                 entry = self._wanted.pop(next(iter(self._wanted)))
@@ -127,22 +127,22 @@ class FigureCache:
                     state.kind,
                 )
         except StoreError as error:
-            self._log.warn("The figures of the overview cannot be had: {error}", error=str(error))
+            self._log.warn("the overview is shown without figures from the history: {error}", error=str(error))
             self._wanted.clear()
-            self._silent_until = self._now() + LASTING
+            self._paused_until = self._now() + LASTING
         finally:
-            self._asking = False
+            self._reading = False
             for waiting in tuple(self._waiting):
                 waiting.callback(None)
 
-    async def _patiently(self) -> None:
-        """Wait until all has been asked for, at most :data:`PATIENCE`."""
+    async def _wait(self) -> None:
+        """Wait until all were read, at most :data:`WAIT_LIMIT`."""
         waiting: Deferred[None] = Deferred()
         self._waiting.add(waiting)
-        enough = self._reactor.callLater(PATIENCE, waiting.callback, None)
+        timer = self._clock.callLater(WAIT_LIMIT, waiting.callback, None)
         try:
             await waiting
         finally:
             self._waiting.discard(waiting)
-            if enough.active():
-                enough.cancel()
+            if timer.active():
+                timer.cancel()

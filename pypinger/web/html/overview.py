@@ -1,9 +1,8 @@
 """
-The overview as HTML, and the page for what is not there.
+The overview as HTML, and the page for paths and tasks that do not exist.
 
-Pages show a task's label, never its URL, whose query may hold a secret. Which tasks are shown is
-:mod:`~pypinger.web.html.view`'s business, a row that of :mod:`~pypinger.web.html.rows`, the page of one task that of
-:mod:`~pypinger.web.html.task_page`; which page is sent with which status code is :mod:`pypinger.web.app`'s.
+Pages show a task's label, never its URL, whose query may hold a secret. :mod:`~pypinger.web.html.view` selects the
+tasks, and :mod:`~pypinger.web.html.rows` renders their rows.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from pypinger.domain.model import Instant
 from pypinger.domain.times import clock
 from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import LOOKS, count, shown
-from pypinger.web.html.layout import brand, foot, page, since, top
+from pypinger.web.html.layout import ago, brand, foot, page, top
 from pypinger.web.html.rows import COLUMNS
 from pypinger.web.html.view import GROUPINGS, PAGE, STATUSES, Group, Selection, View
 
 
-async def overview(
+async def page_of(
     request: IRequest,
     entries: Sequence[Entry],
     selection: Selection,
@@ -35,12 +34,12 @@ async def overview(
     complete: bool = True,
 ) -> tuple[bytes, bytes]:
     """
-    The overview, and the tag that stands for it.
+    The overview, and its entity tag.
 
     :param entries: every task, for the banner.
-    :param selection: those that are shown.
+    :param selection: the tasks that are shown.
     :param rows: the rendered rows of each group, by its key, in the order of the groups.
-    :param complete: whether the rows have all that they can have; if not, the script asks again soon.
+    :param complete: whether the rows have all their pictures; if not, the script fetches the page again soon.
     """
     counts = dict.fromkeys(STATUSES, 0)
     for entry in entries:
@@ -49,9 +48,9 @@ async def overview(
     body: list[Tag] = [
         top(
             brand("Py Pinger"),
-            # What changes here is worth being read out.
+            # Screen readers announce changes.
             tags.h1(tags.span(class_="mark"), heading, **{"aria-live": "polite"}),
-            *_told(entries, counts, daemon, now),
+            *_details(entries, counts, daemon, now),
             look=look,
         ),
         Tag("main")(
@@ -65,9 +64,9 @@ async def overview(
         ),
         foot(
             "Py Pinger started ",
-            since(daemon.started, now),
-            f".{_waiting(daemon)} There is a ",
-            tags.a("feed of incidents", href="feed.atom"),
+            ago(daemon.started, now),
+            f".{_pending(daemon)} ",
+            tags.a("Feed of incidents", href="feed.atom"),
             ". ",
         ),
     ]
@@ -79,7 +78,7 @@ async def overview(
 async def not_found(
     request: IRequest, words: str, now: Instant, root: str, static: Mapping[str, str]
 ) -> tuple[bytes, bytes]:
-    """The page for what is not there, and the tag that stands for it."""
+    """The page for a path or a task that does not exist, and its entity tag."""
     body: list[Tag] = [
         top(
             brand(tags.a("← All tasks", href=root)),
@@ -92,21 +91,21 @@ async def not_found(
 
 
 def _summary(counts: Mapping[Status, int], daemon: DaemonState) -> tuple[str, str]:
-    """The banner's line, and the look that goes with it."""
+    """The banner's heading and its look."""
     if daemon.blind is not None:
         return "Py Pinger is blind", "degraded"
     heading, look = _tasks_summary(counts)
     if daemon.status is Status.OK:
         return heading, look
-    # What was seen of the tasks may be old, or told to nobody: that is no time for green.
+    # States may be outdated, or alerts undelivered: never green.
     return f"{heading}; Py Pinger is degraded", "error" if look == "error" else "degraded"
 
 
 def _tasks_summary(counts: Mapping[Status, int]) -> tuple[str, str]:
-    """The same of the tasks alone."""
+    """The heading and look by the tasks alone."""
     total = sum(counts.values())
     if not total:
-        return "No tasks to watch", "new"
+        return "No tasks", "new"
     if counts[Status.ERROR]:
         return f"{counts[Status.ERROR]:,} of {count(total, 'task')} in trouble", "error"
     if counts[Status.NEW]:
@@ -117,7 +116,7 @@ def _tasks_summary(counts: Mapping[Status, int]) -> tuple[str, str]:
 
 
 def _title(heading: str, trouble: int, daemon: DaemonState) -> str:
-    """What stands in the browser's tab, where there is room for a few words."""
+    """The title of the browser's tab, which has room for a few words."""
     if daemon.blind is not None:
         return f"(!) {heading}"
     name = "Py Pinger" if daemon.status is Status.OK else "Py Pinger is degraded"
@@ -126,46 +125,46 @@ def _title(heading: str, trouble: int, daemon: DaemonState) -> str:
     return f"{heading} · {name}" if daemon.status is Status.OK else f"(!) {name}"
 
 
-def _told(entries: Sequence[Entry], counts: Mapping[Status, int], daemon: DaemonState, now: Instant) -> list[Tag]:
-    """What the banner says below its heading."""
+def _details(entries: Sequence[Entry], counts: Mapping[Status, int], daemon: DaemonState, now: Instant) -> list[Tag]:
+    """The banner's lines below its heading."""
     if daemon.blind is not None:
-        known = f"{counts[Status.ERROR]:,} of {count(len(entries), 'task')} were in trouble then."
+        known = f"{counts[Status.ERROR]:,} of {count(len(entries), 'task')} in trouble."
         return [
-            tags.p("No task can be checked since ", since(daemon.blind, now), f" ({clock(daemon.blind, now)})."),
-            tags.p("What is shown is what was seen last: ", known, class_="quiet"),
+            tags.p("It cannot see its tasks since ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)})."),
+            tags.p("The last known states are shown: ", known, class_="quiet"),
         ]
     troubled = [entry for entry in entries if entry.state.status is Status.ERROR and entry.state.since is not None]
     if troubled:
         since_when = sorted(troubled, key=lambda entry: entry.state.since or now)
         first, latest = since_when[0], since_when[-1]
-        words: list[Tag | str] = ["Since ", since(first.state.since or now, now)]
+        words: list[Tag | str] = ["Since ", ago(first.state.since or now, now)]
         words.append(f" ({clock(first.state.since or now, now)}).")
         if latest is not first:
             words += " Latest: ", tags.a(shown(latest.task.name), href=f"task/{latest.task.id}"), ", "
-            words += since(latest.state.since or now, now), "."
+            words += ago(latest.state.since or now, now), "."
         return [tags.p(*words)]
     asleep = counts[Status.SLEEPING]
     return [tags.p(f"{asleep:,} of them asleep.")] if asleep and len(entries) > 1 else []
 
 
 def _notices(daemon: DaemonState, now: Instant) -> list[Tag]:
-    """What is wrong with Py Pinger itself, if anything is."""
+    """What is wrong with Py Pinger itself."""
     lines: list[Tag] = []
     if daemon.status is not Status.OK:
         lines.append(tags.p(tags.strong("Py Pinger itself is in trouble: "), shown(daemon.explanation), "."))
     if daemon.dead:
         lines.append(
-            tags.p(tags.strong(count(daemon.dead, "alert")), " could not be delivered and will not be tried again.")
+            tags.p(tags.strong(count(daemon.dead, "alert")), " could not be delivered, and will not be retried.")
         )
     return [tags.section(lines, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})] if lines else []
 
 
-def _waiting(daemon: DaemonState) -> str:
-    return f" {count(daemon.undelivered, 'alert')} waiting to be delivered." if daemon.undelivered else ""
+def _pending(daemon: DaemonState) -> str:
+    return f" {count(daemon.undelivered, 'alert')} pending." if daemon.undelivered else ""
 
 
 def _tools(selection: Selection) -> Tag:
-    """Search, filter and grouping: a plain form and plain links."""
+    """Search, filter and grouping, as a plain form and plain links."""
     view = selection.view
     hidden = [
         tags.input(type="hidden", name=name, value=value)

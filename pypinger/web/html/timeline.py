@@ -1,8 +1,8 @@
 """
-A verdict's explanation as a picture: a line of time with the last run, the due time, grace, sleep and now.
+A verdict as a timeline: the last run, the due time, grace, sleep and now.
 
-Everything is placed in percent, so that the picture takes whatever width there is while its words keep their size.
-Which words would run into each other is decided for a narrow screen; they then stand one above the other.
+Positions are in percent, so that the picture takes the width of the page while its words keep their size. Words that
+would overlap on a narrow screen stand one above the other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pypinger.ports.showing import Entry
 from pypinger.web.formatting import relative
 from pypinger.web.html.charts import finite
 
-#: How wide a character is thought to be, in percent of a narrow picture.
+#: The width of a character in percent of a narrow picture.
 _CHARACTER = 2.2
 _LANE = 18
 _TRACK = 22
@@ -30,13 +30,13 @@ _STEPS: tuple[Seconds, ...] = (
     *(HOUR * many for many in (1, 2, 3, 6, 12)),
     *(DAY * many for many in (1, 2, 7, 14, 30, 90, 365, 1825, 3650, 7300, 36_500)),
 )
-#: More sleep windows than this cannot be told apart any more.
+#: More sleep windows than this are not distinguishable.
 _NAPS = 40
 
 
 class Mark(msgspec.Struct):
     """
-    A moment on the line.
+    A moment on the timeline.
 
     :ivar look: its shape: ``run``, ``due``, ``late``, ``wake`` or ``now``.
     :ivar place: in percent.
@@ -51,7 +51,7 @@ class Mark(msgspec.Struct):
 
     @property
     def edges(self) -> tuple[float, float, str]:
-        """Where its words begin and end, in percent, and by what they hang from its place."""
+        """Where its words begin and end, in percent, and their anchor."""
         width = len(self.words) * _CHARACTER
         if self.place < width / 2:
             return self.place, self.place + width, "start"
@@ -61,7 +61,7 @@ class Mark(msgspec.Struct):
 
 
 def timeline(entry: Entry, now: Instant) -> str:
-    """The picture as SVG; empty if there is no report to draw."""
+    """The timeline as SVG; empty without a report."""
     task, report = entry.task, entry.state.report
     if report is None or not finite(report.lastrun, now):
         return ""
@@ -79,7 +79,7 @@ def timeline(entry: Entry, now: Instant) -> str:
     length = max(last - first, MINUTE)
 
     def place(instant: Instant) -> float:
-        # About a pixel; were it finer, the page would never be the same for two moments.
+        # About a pixel: any finer, and the page would change with every request.
         return round(3 + 94 * (instant - first) / length, 1)
 
     for mark in marks:
@@ -108,9 +108,9 @@ def timeline(entry: Entry, now: Instant) -> str:
         drawn.append(f'<text class="tick" x="{x}%" y="{bottom + 18}" text-anchor="{_anchor(x)}">{words}</text>')
     for mark in marks:
         drawn.append(_drawn(mark, top))
-    told = "; ".join(f"{mark.words} {relative(mark.instant, now)}" for mark in marks if mark.look != "now")
+    label = "; ".join(f"{mark.words} {relative(mark.instant, now)}" for mark in marks if mark.look != "now")
     return (
-        f'<svg class="timeline" role="img" aria-label="A line of time: {told}" width="100%" height="{bottom + 24}">'
+        f'<svg class="timeline" role="img" aria-label="Timeline: {label}" width="100%" height="{bottom + 24}">'
         f"{''.join(drawn)}</svg>"
     )
 
@@ -120,7 +120,7 @@ def _drawn(mark: Mark, top: int) -> str:
     x = f"{mark.place}%"
     base = top - 6 - _LANE * mark.lane
     middle = top + _TRACK / 2
-    # A path cannot be placed in percent, but a picture inside the picture can.
+    # A path has no position in percent, but a nested SVG has.
     shapes = {
         "run": '<circle r="6"/>',
         "due": '<path d="M0 -7L7 0L0 7L-7 0z"/>',
@@ -137,7 +137,7 @@ def _drawn(mark: Mark, top: int) -> str:
 
 
 def _stack(marks: list[Mark]) -> int:
-    """Give every mark a lane in which its words have room; how many lanes that takes."""
+    """Give every mark a lane in which its words have room; returns the number of lanes."""
     ends: list[float] = []
     for mark in sorted(marks, key=lambda mark: mark.edges[0]):
         left, right, _ = mark.edges
@@ -152,7 +152,7 @@ def _anchor(x: float) -> str:
 
 
 def _naps(report: Report, start: Instant, end: Instant) -> list[tuple[Instant, Instant]]:
-    """The sleep between two moments; none if it is too much to be drawn."""
+    """The sleep between two moments; none if there is too much to draw."""
     sleep = merge(report.sleep)
     if sleep.always:
         return [(start, end)]
@@ -172,7 +172,7 @@ def _naps(report: Report, start: Instant, end: Instant) -> list[tuple[Instant, I
 
 
 def _ticks(first: Instant, last: Instant) -> list[tuple[Instant, str]]:
-    """Round moments and their words, a handful of them."""
+    """A handful of round moments, with their words."""
     step = next((step for step in _STEPS if (last - first) / step <= _TICKS), None)
     if step is None:
         return []

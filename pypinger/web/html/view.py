@@ -1,13 +1,12 @@
 """
-What of the overview a request wants to see: search, filter, grouping and page, all from the URL's query.
+The part of the overview that a request asks for: search, filter, grouping and page, all in the URL's query.
 
-So a view can be linked, comes back with the browser's back button, and needs no script. Rendering it is left to
-:mod:`~pypinger.web.html.overview`.
+So a view can be linked, comes back with the browser's back button, and needs no script.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,13 +16,13 @@ from pypinger.domain.kinds import Status
 from pypinger.ports.showing import Entry
 from pypinger.web.formatting import LOOKS, NAMES
 
-#: How many tasks a page of the overview shows.
+#: Tasks on a page of the overview.
 PAGE = 100
 
-#: How much of a search is looked at, in characters.
+#: Characters of a search that count.
 MAX_SEARCH = 200
 
-#: The statuses in the order in which people need them, with the headings of their groups.
+#: The statuses by importance, with the headings of their groups.
 STATUSES: dict[Status, str] = {
     Status.ERROR: "In trouble",
     Status.SLEEPING: "Sleeping",
@@ -31,8 +30,8 @@ STATUSES: dict[Status, str] = {
     Status.NEW: "Not checked yet",
 }
 
-#: What tasks can be grouped by, with the word for tasks that do not tell theirs.
-GROUPINGS: dict[str, str] = {"": "", "server": "No server told", "process": "No process told"}
+#: What tasks can be grouped by, with the heading for tasks without it.
+GROUPINGS: dict[str, str] = {"": "", "server": "No server", "process": "No process"}
 
 _RANKS = {status: rank for rank, status in enumerate(STATUSES)}
 _STATUS_OF_LOOK = {look: status for status, look in LOOKS.items()}
@@ -42,7 +41,7 @@ class View(msgspec.Struct, frozen=True):
     """
     Which tasks are shown, and how.
 
-    :ivar search: all of its words must occur in what a row says; case does not matter.
+    :ivar search: all of its words must occur in a row; letter case does not matter.
     :ivar status: None for every status.
     :ivar by: what they are grouped by: ``server``, ``process``, or empty for their status.
     :ivar page: from 1.
@@ -65,12 +64,17 @@ class View(msgspec.Struct, frozen=True):
         query = urlencode({name: value for name, value in members.items() if value})
         return f"./?{query}" if query else "./"
 
+    def finds(self, entry: Entry) -> bool:
+        """Whether the search finds a task."""
+        text = _searched(entry)
+        return all(word in text for word in self.search.casefold().split())
+
     def with_status(self, status: Status | None) -> View:
         """This view, of another status."""
         return replace(self, status=status, page=1)
 
     def with_grouping(self, by: str) -> View:
-        """This view, grouped by something else."""
+        """This view, grouped otherwise."""
         return replace(self, by=by, page=1)
 
     def with_page(self, page: int) -> View:
@@ -82,9 +86,9 @@ class Group(msgspec.Struct, frozen=True):
     """
     Tasks under one heading.
 
-    :ivar key: fit for an ``id``, and unique on a page.
-    :ivar total: how many there are, of which `entries` are those on this page.
-    :ivar trouble: how many of them are in trouble.
+    :ivar key: a valid ``id``, unique on the page.
+    :ivar total: how many tasks there are on all pages; `entries` are those on this page.
+    :ivar trouble: how many of all are in trouble.
     """
 
     key: str
@@ -99,9 +103,9 @@ class Selection(msgspec.Struct, frozen=True):
     The tasks of one view.
 
     :ivar view: the view, on a page that exists.
-    :ivar counts: how many tasks of each status the search found, whatever status is shown.
-    :ivar total: how many tasks the view has on all its pages together.
-    :ivar pages: how many pages it has, at least 1.
+    :ivar counts: how many tasks of each status the search found, filter aside.
+    :ivar total: how many tasks the view has on all pages.
+    :ivar pages: how many pages there are, at least 1.
     """
 
     view: View
@@ -117,7 +121,7 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 def read(arguments: Mapping[bytes, Sequence[bytes]]) -> View:
-    """The view that a query asks for; what makes no sense in it is passed over."""
+    """The view that a query asks for; invalid parts are ignored."""
 
     def last(name: bytes) -> str:
         values = arguments.get(name)
@@ -132,8 +136,8 @@ def read(arguments: Mapping[bytes, Sequence[bytes]]) -> View:
     )
 
 
-def haystack(entry: Entry) -> str:
-    """What a search looks into: what a row says. The URL is not in it, for its query may be a secret."""
+def _searched(entry: Entry) -> str:
+    """The texts of a row. The URL is not among them, since its query may be a secret."""
     task, state = entry.task, entry.state
     texts = [task.name, task.label, NAMES[state.kind]]
     if state.verdict is not None:
@@ -143,15 +147,12 @@ def haystack(entry: Entry) -> str:
     return "\n".join(texts).casefold()
 
 
-def select(entries: Sequence[Entry], view: View, searched: Callable[[Entry], str] = haystack) -> Selection:
+def select(entries: Sequence[Entry], view: View) -> Selection:
     """
-    Find the tasks of a view: trouble first, and within a status in the order of the ini file.
+    Select the tasks of a view: trouble first, and within a status in the order of the ini file.
 
-    :param searched: :func:`haystack`, or what remembers it.
+    :param entries: the tasks that the search finds, see :meth:`View.finds`.
     """
-    words = view.search.casefold().split()
-    if words:
-        entries = [entry for entry in entries if all(word in searched(entry) for word in words)]
     counts = dict.fromkeys(STATUSES, 0)
     for entry in entries:
         counts[entry.state.status] += 1
@@ -173,7 +174,7 @@ def select(entries: Sequence[Entry], view: View, searched: Callable[[Entry], str
 
 
 def _grouped(entries: Sequence[Entry], by: str) -> list[tuple[str, str, list[Entry]]]:
-    """Every group whole: (key, title, tasks), those with trouble first, then by title."""
+    """All groups as (key, title, tasks), those with trouble first, then by title."""
     if not by:
         gathered: dict[Status, list[Entry]] = {}
         for entry in entries:

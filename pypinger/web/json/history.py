@@ -1,7 +1,7 @@
 """
-The JSON shapes of what was kept: runs, changes of the verdict, incidents and deliveries, in pages (``docs/api.md``).
+The JSON objects of the history: runs, changes of the verdict, incidents and deliveries (``docs/api.md``).
 
-:mod:`pypinger.web.json.openapi` describes them from the same classes.
+:mod:`pypinger.web.json.openapi` describes them from these classes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pypinger.domain.model import Event, Fault, Invalid, Outcome, Report, Report
 from pypinger.domain.times import iso
 from pypinger.domain.url import task_id
 from pypinger.ports.history import Change, Gap, PastDelivery, PastIncident, Run
-from pypinger.web.json.objects import Time, cut, sound
+from pypinger.web.json.objects import Time, cut, valid_text
 
 
 class Keyed(Protocol):
-    """An entry of the store that the next page can begin after."""
+    """An entry of the store after which the next page can begin."""
 
     @property
     def key(self) -> int:
-        """Where it stands in its list."""
+        """Its position in its list."""
 
 
 K = TypeVar("K", bound=Keyed)
@@ -51,10 +51,10 @@ class ReportObject(msgspec.Struct, frozen=True):
 
 class RunObject(msgspec.Struct, frozen=True):
     """
-    What checks found, for as long as all of them found the same.
+    Consecutive checks with the same result.
 
-    `report` is there if it was a valid one; else `problem` says what was wrong, and `fault` is there if no HTTP answer
-    came. `latency` is that of the first check, where it is known.
+    With a valid report `report` is set; otherwise `problem` says what was wrong, and `fault` is set if there was no
+    HTTP answer. `latency` is that of the first check, if known.
     """
 
     first: Time | None
@@ -68,7 +68,7 @@ class RunObject(msgspec.Struct, frozen=True):
 
 
 class ChangeObject(msgspec.Struct, frozen=True):
-    """The verdict's kind changed."""
+    """A change of the verdict's kind."""
 
     at: Time | None
     status: Status
@@ -77,14 +77,14 @@ class ChangeObject(msgspec.Struct, frozen=True):
 
 
 class GapObject(msgspec.Struct, frozen=True):
-    """A run of the task itself; `gap` is the seconds since the one before it."""
+    """A run of the task itself; `gap` is the number of seconds since the run before."""
 
     lastrun: Time | None
     gap: float | None
 
 
 class UptimeObject(msgspec.Struct, frozen=True):
-    """The fraction of a period in which the task was on time, sleep and blind time left out."""
+    """The fraction of each period in which the task was on time, without sleep and blind time."""
 
     h24: float | None = msgspec.field(name="24h")
     d7: float | None = msgspec.field(name="7d")
@@ -93,7 +93,7 @@ class UptimeObject(msgspec.Struct, frozen=True):
 
 
 class HistoryObject(msgspec.Struct, frozen=True):
-    """What was kept of a task, newest first."""
+    """The history of a task, newest first."""
 
     runs: list[RunObject]
     changes: list[ChangeObject]
@@ -112,10 +112,10 @@ class AlertObject(msgspec.Struct, frozen=True):
 
 class PastIncidentObject(msgspec.Struct, frozen=True):
     """
-    An incident, open (`ended` is null) or over.
+    An incident, open (`ended` is null) or closed.
 
-    `url` and `task` are the task's URL and id, `kinds` the kinds of error that it went through, `alerts` how many
-    alerts it caused, and `told` the latest of those that went to a channel, oldest first.
+    `url` and `task` are the task's URL and id, `kinds` the kinds of error in order, `alerts` the number of its alerts,
+    and `told` the latest alerts that were addressed to a channel, oldest first.
     """
 
     url: str
@@ -131,10 +131,10 @@ class PastIncidentObject(msgspec.Struct, frozen=True):
 
 class DeliveryObject(msgspec.Struct, frozen=True):
     """
-    An alert's way to one channel; `outcome` is null while it is pending.
+    The delivery of an alert to one channel; `outcome` is null while it is pending.
 
-    `url` and `task` are null for an alert of Py Pinger itself. `words` is what the channel's service answered last, and
-    `settled` when it did.
+    `url` and `task` are null for an alert of Py Pinger itself. `words` is the latest answer of the channel's service,
+    and `settled` its time.
     """
 
     url: str | None
@@ -148,39 +148,39 @@ class DeliveryObject(msgspec.Struct, frozen=True):
 
 
 class HistoryPage(msgspec.Struct, frozen=True):
-    """A page of a task's history; `next` links to the one after it."""
+    """A page of a task's history; `next` links to the next one."""
 
     data: HistoryObject
     next: str | None
 
 
 class IncidentPage(msgspec.Struct, frozen=True):
-    """A page of incidents; `next` links to the one after it."""
+    """A page of incidents; `next` links to the next one."""
 
     data: list[PastIncidentObject]
     next: str | None
 
 
 class DeliveryPage(msgspec.Struct, frozen=True):
-    """A page of deliveries; `next` links to the one after it."""
+    """A page of deliveries; `next` links to the next one."""
 
     data: list[DeliveryObject]
     next: str | None
 
 
 def cut_page(items: Sequence[K], limit: int) -> tuple[Sequence[K], int | None]:
-    """Of ``limit + 1`` entries that were asked for the page, and the cursor of the next one if there is one."""
+    """The page out of ``limit + 1`` entries that were read, and the cursor of the next page if there is one."""
     page = items[:limit]
     return page, page[-1].key if len(items) > limit else None
 
 
 def paired(runs: int | None, changes: int | None) -> str | None:
-    """The cursor over two lists; 0 stands for the end of one, None is the end of both."""
+    """The cursor over two lists; 0 is the end of one, None the end of both."""
     return None if runs is changes is None else f"{runs or 0}-{changes or 0}"
 
 
 def run_object(run: Run) -> RunObject:
-    """One finding, as JSON."""
+    """A finding, as JSON."""
     finding = run.finding
     code = report = fault = problem = latency = None
     match finding:
@@ -194,7 +194,7 @@ def run_object(run: Run) -> RunObject:
 
 
 def report_object(report: Report) -> ReportObject:
-    """A report as its task published it."""
+    """A report, as its task published it."""
     return ReportObject(
         status="ok" if report.ok else "error",
         lastrun=iso(report.lastrun),
@@ -213,7 +213,8 @@ def history_object(
     return HistoryObject(
         runs=[run_object(run) for run in runs],
         changes=[
-            ChangeObject(iso(each.at), status_of(each.kind), each.kind, sound(each.explanation)) for each in changes
+            ChangeObject(iso(each.at), status_of(each.kind), each.kind, valid_text(each.explanation))
+            for each in changes
         ],
         gaps=[GapObject(iso(each.lastrun), each.gap) for each in gaps],
         uptime=UptimeObject(*(uptime.get(period) for period in ("24h", "7d", "30d", "90d"))),
@@ -221,31 +222,31 @@ def history_object(
 
 
 def incident_object(incident: PastIncident) -> PastIncidentObject:
-    """One incident, as JSON."""
+    """An incident, as JSON."""
     return PastIncidentObject(
-        url=sound(incident.url),
+        url=valid_text(incident.url),
         task=task_id(incident.url),
         started=iso(incident.started),
         opened=iso(incident.opened),
         ended=iso(incident.ended),
         kinds=list(incident.kinds),
-        explanation=sound(incident.explanation),
+        explanation=valid_text(incident.explanation),
         alerts=incident.alerts,
-        told=[AlertObject(told.id, told.event, iso(told.at), sound(told.explanation)) for told in incident.told],
+        told=[AlertObject(told.id, told.event, iso(told.at), valid_text(told.explanation)) for told in incident.told],
     )
 
 
 def delivery_object(delivery: PastDelivery) -> DeliveryObject:
-    """One delivery, as JSON."""
+    """A delivery, as JSON."""
     alert = delivery.alert
     return DeliveryObject(
-        url=None if delivery.url is None else sound(delivery.url),
+        url=None if delivery.url is None else valid_text(delivery.url),
         task=None if delivery.url is None else task_id(delivery.url),
-        alert=AlertObject(alert.id, alert.event, iso(alert.at), sound(alert.explanation)),
+        alert=AlertObject(alert.id, alert.event, iso(alert.at), valid_text(alert.explanation)),
         channel=delivery.channel,
         attempts=delivery.attempts,
         outcome=delivery.outcome,
-        words=sound(delivery.words),
+        words=valid_text(delivery.words),
         settled=iso(delivery.settled),
     )
 

@@ -1,7 +1,7 @@
 """
-Pages of what was kept, read from the store by what a query asks for.
+Pages of the history, as a query asks for them.
 
-The same pages are served for a task's URL (``/task/…/history``) and by the API; shapes are :mod:`pypinger.web.json.history`'s.
+``/task/…/history`` and the like and the API serve the same pages.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from pypinger.web.json.query import limit_of, number_of, pair_of, read
 #: The parameters of a page.
 PARAMETERS = ("limit", "before")
 
+#: The parts of a task's history.
+PARTS = ("history", "incidents", "deliveries")
 
-class Archive:
+
+class HistoryPages:
     """
-    What was kept, in pages.
+    Reads pages of a history.
 
-    Each page is told its own `link`, for the one to the next: empty where that can be a query alone, else its address.
+    The `link` of a page begins its link to the next one: empty where a query alone suffices, else its own address.
 
-    :param history: where it is kept; None if nothing is.
+    :param history: None if no history is kept.
     """
-
-    #: What there is of a task.
-    PARTS = ("history", "incidents", "deliveries")
 
     def __init__(self, history: History | None, now: WallClock) -> None:
         self._history = history
@@ -48,22 +48,22 @@ class Archive:
 
     async def part(self, name: str, url: str, query: str, link: str = "") -> bytes:
         """
-        One page of one of the :attr:`PARTS` of a task.
+        A page of one of the :data:`PARTS` of a task's history.
 
-        :param query: what the client wants, see :data:`PARAMETERS`.
-        :raises BadQuery: `query` is not sound.
-        :raises StoreError: it cannot be read now.
+        :param query: see :data:`PARAMETERS`.
+        :raises BadQuery: `query` is invalid.
+        :raises StoreError: the history cannot be read.
         """
         if name == "history":
             return await self.history(url, query, link)
         return await (self.incidents if name == "incidents" else self.deliveries)(url, query, link)
 
     async def history(self, url: str, query: str, link: str = "") -> bytes:
-        """What the checks of a task found, how its verdict changed, its latest runs, and its uptime."""
+        """The results of a task's checks, the changes of its verdict, its latest runs, and its uptime."""
         values = read(query, PARAMETERS)
         limit, (run, change) = limit_of(values), pair_of(values, "before")
         store = self._store()
-        # 0 is the end of a list, which goes on being asked for while the other one has more.
+        # 0 is the end of one list, while the other one has more.
         runs, next_run = cut_page(() if run == 0 else await store.runs(url, run, limit + 1), limit)
         changes, next_change = cut_page(() if change == 0 else await store.verdicts(url, change, limit + 1), limit)
         gaps, uptime = await store.gaps(url, limit), await store.uptime(url, self._now())
@@ -71,7 +71,7 @@ class Archive:
         return msgspec.json.encode(HistoryPage(data, _next(link, limit, paired(next_run, next_change))))
 
     async def incidents(self, url: str | None, query: str, link: str = "") -> bytes:
-        """Incidents of one task, or of all."""
+        """Incidents of one task, or of all tasks."""
         values = read(query, PARAMETERS)
         limit, before = limit_of(values), number_of(values, "before")
         page, cursor = cut_page(await self._store().incidents(url, before, limit + 1), limit)
@@ -91,7 +91,7 @@ class Archive:
 
 
 def next_page(values: Mapping[str, object], link: str = "") -> str:
-    """What leads to the next page from this one, or from anywhere if its address is given."""
+    """The link to the next page, from this one, or from anywhere if `link` is an address."""
     return f"{link}?{urlencode(values)}"
 
 

@@ -1,8 +1,7 @@
 """
-The JSON shapes of the pages (contract, section 7; ``docs/api.md``): values in, bytes out.
+The JSON objects of the present state (contract, section 7; ``docs/api.md``).
 
-What is unknown is null, times are ISO 8601 in UTC with milliseconds and ``Z``. Which task is meant, and with which
-status code it is sent, is left to :mod:`pypinger.web.app`.
+Unknown values are null; times are ISO 8601 in UTC with milliseconds and ``Z``.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.kinds import KINDS, Kind, Status
 from pypinger.domain.model import Seconds, TaskState, Verdict
 from pypinger.domain.times import iso
 from pypinger.ports.showing import DaemonState, Entry
@@ -19,17 +18,14 @@ from pypinger.ports.showing import DaemonState, Entry
 #: ISO 8601 in UTC, with milliseconds and ``Z``.
 Time: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
-#: Stands for the verdict on a task that was not checked yet.
+#: The verdict on a task that is not checked yet.
 NO_VERDICT = Verdict(Kind.NEW, "not checked yet")
 
-#: Where texts from reports are cut.
+#: Characters at which texts from reports are cut.
 MAX_TEXT = 500
 
 #: The answer for a URL that is not monitored.
 NO_TASK = b'{"data":{}}'
-
-#: Kinds of a verdict that rests on no valid report, so that the last report's ``reason`` has nothing to do with it.
-_WITHOUT_REPORT = frozenset({Kind.NEW, Kind.UNREACHABLE, Kind.INVALID})
 
 
 class IncidentObject(msgspec.Struct, frozen=True):
@@ -40,7 +36,7 @@ class IncidentObject(msgspec.Struct, frozen=True):
 
 
 class TaskObject(msgspec.Struct, frozen=True):
-    """A task and where it stands, as JSON; the members are those of the contract, in its order."""
+    """A task and its state, as JSON; the members are those of the contract, in its order."""
 
     url: str
     id: str
@@ -66,7 +62,7 @@ class TaskObject(msgspec.Struct, frozen=True):
 
 
 class SelfObject(msgspec.Struct, frozen=True):
-    """Where Py Pinger itself stands, as JSON."""
+    """The state of Py Pinger itself, as JSON."""
 
     status: Status
     explanation: str
@@ -78,8 +74,7 @@ class SelfObject(msgspec.Struct, frozen=True):
 
 class OwnReport(msgspec.Struct, frozen=True):
     """
-    Py Pinger's report on itself, in the format of section 1; without `reason` while all is well, and without `dead`
-    while no alert was given up.
+    Py Pinger's report on itself, in the format of section 1; `reason` and `dead` are there only if something is wrong.
     """
 
     status: Status
@@ -91,23 +86,23 @@ class OwnReport(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether the process serves; `trouble` says what is wrong with it although it does."""
+    """The process serves; `trouble` says what is wrong nevertheless."""
 
     status: str
     trouble: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def task_object(entry: Entry) -> TaskObject:
-    """What JSON tells of one task."""
+    """A task, as JSON."""
     task, state = entry.task, entry.state
     verdict, report, incident = state.verdict or NO_VERDICT, state.report, state.incident
     return TaskObject(
-        url=sound(task.url),
+        url=valid_text(task.url),
         id=task.id,
-        name=sound(task.name),
+        name=valid_text(task.name),
         status=state.status,
         kind=state.kind,
-        explanation=sound(verdict.explanation),
+        explanation=valid_text(verdict.explanation),
         pings=state.pings,
         errors=state.errors,
         process=None if report is None else cut(report.process),
@@ -127,7 +122,7 @@ def task_object(entry: Entry) -> TaskObject:
 
 
 def task_row(entry: Entry) -> bytes:
-    """One task as JSON text; it changes only with the task or its state, so it may be kept with them."""
+    """A task as JSON text; it depends only on the task and its state."""
     return msgspec.json.encode(task_object(entry))
 
 
@@ -135,10 +130,10 @@ def overview(rows: bytes, daemon: bytes) -> bytes:
     """
     The answer to ``GET /``.
 
-    :param rows: what :func:`task_row` made of every task, joined by commas.
-    :param daemon: what :func:`own_state` made.
+    :param rows: the :func:`task_row` of every task, joined by commas.
+    :param daemon: see :func:`own_state`.
     """
-    # It may have megabytes, which are copied once.
+    # Megabytes, perhaps: copied once.
     return b"".join((b'{"data":[', rows, b'],"self":', daemon, b"}"))
 
 
@@ -153,10 +148,10 @@ def one_task(row: bytes) -> bytes:
 
 
 def self_object(daemon: DaemonState) -> SelfObject:
-    """What the overview tells of Py Pinger itself."""
+    """The overview's ``self``."""
     return SelfObject(
         status=daemon.status,
-        explanation=sound(daemon.explanation),
+        explanation=valid_text(daemon.explanation),
         started=iso(daemon.started),
         blind=iso(daemon.blind),
         undelivered=daemon.undelivered,
@@ -185,18 +180,18 @@ def health(daemon: DaemonState) -> bytes:
 
 def reason_of(state: TaskState) -> str | None:
     """The ``reason`` of the report that the latest verdict rests on; None if it rests on none."""
-    return None if state.report is None or state.kind in _WITHOUT_REPORT else state.report.reason
+    return state.report.reason if state.report is not None and KINDS[state.kind].reported else None
 
 
 def _trouble(daemon: DaemonState) -> str | msgspec.UnsetType:
-    return msgspec.UNSET if daemon.status is Status.OK else sound(daemon.explanation[:MAX_TEXT])
+    return msgspec.UNSET if daemon.status is Status.OK else valid_text(daemon.explanation[:MAX_TEXT])
 
 
-def sound(text: str) -> str:
-    """`text` without lone surrogates, which no UTF-8 can carry."""
+def valid_text(text: str) -> str:
+    """`text` with lone surrogates, which UTF-8 cannot encode, replaced."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def cut(text: str | None) -> str | None:
-    """A text from a report or a service, as much of it as is sent."""
-    return None if text is None else sound(text[:MAX_TEXT])
+    """A text from a report or a service, cut at :data:`MAX_TEXT`."""
+    return None if text is None else valid_text(text[:MAX_TEXT])

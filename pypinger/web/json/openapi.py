@@ -1,8 +1,8 @@
 """
 The API's operations, and their description as OpenAPI 3.1.
 
-One table serves both: :mod:`pypinger.web.json.v1` answers what stands in :data:`OPERATIONS`, and the schemas come from the
-very classes that answers are encoded from.
+:mod:`pypinger.web.json.v1` answers what is in :data:`OPERATIONS`; the schemas come from the classes that answers are
+encoded from.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from pypinger.web.json.history import DeliveryPage, HistoryPage, IncidentPage
 from pypinger.web.json.objects import SelfObject, TaskObject
 from pypinger.web.json.query import MOST, NUMBER, PAGE
 
-#: How a task's status is asked for; in answers that of a task that was not checked yet is empty.
+#: The statuses in queries; in answers the status of a task that is not checked yet is empty.
 STATUSES: dict[str, Status] = {status.value or "new": status for status in Status}
 
 
 class ErrorObject(msgspec.Struct, frozen=True):
-    """What is wrong."""
+    """An error, in words."""
 
     error: str
 
 
 class TaskPage(msgspec.Struct, frozen=True):
-    """A page of tasks; `next` links to the one after it."""
+    """A page of tasks; `next` links to the next one."""
 
     data: list[TaskObject]
     next: str | None
@@ -41,7 +41,7 @@ class DataObject(msgspec.Struct, frozen=True):
 
 
 class StateObject(msgspec.Struct, frozen=True):
-    """Where Py Pinger itself stands."""
+    """The state of Py Pinger itself."""
 
     data: SelfObject
 
@@ -50,11 +50,11 @@ class Operation(msgspec.Struct, frozen=True):
     """
     One path of the API.
 
-    :ivar name: what it is called in programs.
+    :ivar name: the ``operationId``.
     :ivar path: after ``/api/v1``.
-    :ivar parameters: of its query, named as in :data:`PARAMETERS`.
-    :ivar answer: what it answers; None for the description itself.
-    :ivar stored: whether the store is read for it.
+    :ivar parameters: the keys of its parameters in :data:`PARAMETERS`.
+    :ivar answer: the type of the answer; None for the description itself.
+    :ivar stored: whether it reads the store.
     """
 
     name: str
@@ -77,7 +77,7 @@ OPERATIONS = (
     Operation(
         "getHistory",
         "/tasks/{id}/history",
-        "What was found of a task, how its verdict changed, its latest runs, and its uptime",
+        "The results of a task's checks, the changes of its verdict, its latest runs, and its uptime",
         HistoryPage,
         ("limit", "beforePair"),
         True,
@@ -114,11 +114,11 @@ OPERATIONS = (
         ("limit", "before"),
         True,
     ),
-    Operation("getStatus", "/status", "Where Py Pinger itself stands", StateObject),
+    Operation("getStatus", "/status", "The state of Py Pinger itself", StateObject),
     Operation("getDescription", "/openapi.json", "This description", None),
 )
 
-#: The parameters of queries, and of the one path that has any.
+#: The parameters of queries and paths.
 PARAMETERS: dict[str, dict[str, Any]] = {
     "id": {
         "name": "id",
@@ -130,31 +130,31 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "status": {
         "name": "status",
         "in": "query",
-        "description": "Only tasks of this status; `new` are those not checked yet.",
+        "description": "Only tasks with this status; `new`: not checked yet.",
         "schema": {"enum": list(STATUSES)},
     },
     "limit": {
         "name": "limit",
         "in": "query",
-        "description": "How many entries the page has at most.",
+        "description": "The maximum number of entries on the page.",
         "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": PAGE},
     },
     "cursor": {
         "name": "cursor",
         "in": "query",
-        "description": "Where the page begins; it stands in the `next` of the page before.",
+        "description": "Where the page begins; from the `next` of the page before.",
         "schema": {"type": "string", "pattern": f"^{NUMBER}$"},
     },
     "before": {
         "name": "before",
         "in": "query",
-        "description": "Where the page begins; it stands in the `next` of the page before.",
+        "description": "Where the page begins; from the `next` of the page before.",
         "schema": {"type": "string", "pattern": f"^{NUMBER}$"},
     },
     "beforePair": {
         "name": "before",
         "in": "query",
-        "description": "Where the page begins; it stands in the `next` of the page before.",
+        "description": "Where the page begins; from the `next` of the page before.",
         "schema": {"type": "string", "pattern": f"^{NUMBER}-{NUMBER}$"},
     },
 }
@@ -162,7 +162,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 
 def description(root: str) -> bytes:
     """
-    The API, described.
+    The OpenAPI document.
 
     :param root: the path of the overview as clients see it; ends with a slash.
     """
@@ -176,7 +176,7 @@ def description(root: str) -> bytes:
         "info": {
             "title": "Py Pinger",
             "version": __version__,
-            "description": "Where scheduled tasks stand, what was found of them, and who was told.",
+            "description": "The state of scheduled tasks, their history, incidents and alerts.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": f"{root}api/v1"}],
@@ -190,9 +190,9 @@ def description(root: str) -> bytes:
             "responses": {
                 name: {"description": words, "content": {"application/json": {"schema": schemas[-1]}}}
                 for name, words in (
-                    ("Unsound", "The query is not sound"),
-                    ("Unknown", "There is no such task"),
-                    ("Unread", "The store cannot be read now"),
+                    ("BadQuery", "The query is invalid"),
+                    ("NotFound", "There is no such task"),
+                    ("Unavailable", "The store cannot be read"),
                 )
             },
         },
@@ -204,14 +204,14 @@ def _operation(operation: Operation, schema: dict[str, Any]) -> dict[str, Any]:
     of_task = "{id}" in operation.path
     names = (("id",) if of_task else ()) + operation.parameters
     answers: dict[str, Any] = {
-        "200": {"description": "Here it is", "content": {"application/json": {"schema": schema}}},
-        "304": {"description": "The client has it already"},
-        "400": {"$ref": "#/components/responses/Unsound"},
+        "200": {"description": "Success", "content": {"application/json": {"schema": schema}}},
+        "304": {"description": "Not modified"},
+        "400": {"$ref": "#/components/responses/BadQuery"},
     }
     if of_task:
-        answers["404"] = {"$ref": "#/components/responses/Unknown"}
+        answers["404"] = {"$ref": "#/components/responses/NotFound"}
     if operation.stored:
-        answers["503"] = {"$ref": "#/components/responses/Unread"}
+        answers["503"] = {"$ref": "#/components/responses/Unavailable"}
     return {
         "operationId": operation.name,
         "summary": operation.summary,

@@ -1,51 +1,56 @@
 """
-The JSON overview, put together anew only as far as something changed, and once for all who ask at a time.
+The JSON overview.
 
-With thousands of tasks and many who look, most of them see what the one before saw. What is shown are frozen values,
-so that nothing changed as long as they are the very same objects.
+Each task's JSON is kept until its state changes: encoding thousands of tasks for each request takes too long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import is_
 
 from twisted.internet.task import Cooperator
 
 from pypinger.ports.showing import Board, Entry
 from pypinger.web.json import objects
-from pypinger.web.serving.responses import tag_of
-from pypinger.web.serving.slicing import Rendered, Shared, in_slices
+from pypinger.web.serving.responses import etag_of
+from pypinger.web.serving.slicing import Shared, in_slices
 
 
-class Listing:
+class JsonTasks:
     """
     The JSON of all tasks, and of each.
 
-    :param turns: says when to go on while many rows are made.
+    :param cooperator: shares out the time while many rows are made.
     """
 
-    def __init__(self, board: Board, turns: Cooperator) -> None:
+    def __init__(self, board: Board, cooperator: Cooperator) -> None:
         self._board = board
-        self._turns = turns
-        self._shared: Shared[tuple[bytes, bytes]] = Shared(turns)
-        self._rows = Rendered(objects.task_row)
-        self._entries: Sequence[Entry] = ()
-        self._joined, self._tag = b"", tag_of()
+        self._cooperator = cooperator
+        self._shared: Shared[tuple[bytes, bytes]] = Shared(cooperator)
+        self._kept: dict[str, tuple[Entry, bytes]] = {}
 
-    def row(self, entry: Entry) -> bytes:
+    def of(self, entry: Entry) -> bytes:
         """The JSON of one task."""
-        return self._rows.of(entry)
+        kept = self._kept.get(entry.task.id)
+        # Tasks and states are frozen, so the JSON is true as long as they are the same objects.
+        if kept is not None and kept[0].state is entry.state and kept[0].task is entry.task:
+            return kept[1]
+        row = objects.task_row(entry)
+        self._kept[entry.task.id] = entry, row
+        return row
 
     async def overview(self) -> tuple[bytes, bytes]:
-        """The answer to ``GET /``, and the tag that stands for it."""
+        """The answer to ``GET /``, and its entity tag."""
         return await self._shared.get("", self._overview)
 
     async def _overview(self) -> tuple[bytes, bytes]:
         entries = self._board.entries()
-        if len(entries) != len(self._entries) or not all(map(is_, entries, self._entries)):
-            self._rows.keep_only(entries)
-            joined = b",".join(await in_slices(self._rows.of, entries, self._turns))
-            self._entries, self._joined, self._tag = entries, joined, tag_of(joined)
+        self._forget_others(entries)
+        rows = b",".join(await in_slices(self.of, entries, self._cooperator))
         daemon = objects.own_state(self._board.daemon())
-        return objects.overview(self._joined, daemon), tag_of(self._tag, daemon)
+        return objects.overview(rows, daemon), etag_of(rows, daemon)
+
+    def _forget_others(self, entries: Sequence[Entry]) -> None:
+        if len(self._kept) > len(entries):
+            ids = {entry.task.id for entry in entries}
+            self._kept = {task_id: kept for task_id, kept in self._kept.items() if task_id in ids}

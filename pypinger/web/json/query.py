@@ -1,5 +1,5 @@
 """
-Queries of our own paths, read strictly: what is misspelled or out of bounds is said, not guessed.
+The queries of the JSON paths, read strictly: unknown parameters and invalid values are errors.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ import re
 from collections.abc import Collection, Mapping
 from urllib.parse import parse_qsl
 
-#: How many entries a page has, unless asked for otherwise, and at most.
+#: Entries on a page: the default, and the maximum.
 PAGE = 50
 MOST = 200
 
-#: A key of the store, or a position: no more digits than a 64-bit integer holds for sure.
+#: A key of the store, or a position: no more digits than a 64-bit integer always holds.
 NUMBER = "[0-9]{1,18}"
 
 _NUMBER = re.compile(NUMBER)
@@ -20,20 +20,22 @@ _PAIR = re.compile(f"({NUMBER})-({NUMBER})")
 
 
 class BadQuery(Exception):
-    """``str()`` of it says which parameter is wrong, and what it may be."""
+    """A query is invalid; ``str()`` of it names the parameter and what it may be."""
 
 
 def read(query: str, names: Collection[str]) -> Mapping[str, str]:
     """
     The parameters of a query.
 
-    :param names: those that may stand there, each once.
-    :raises BadQuery: another one stands there, or one twice.
+    :param names: the known parameters.
+    :raises BadQuery: there is another one, or one twice.
     """
     values: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in names:
-            raise BadQuery(f"unknown parameter; there are {', '.join(names)}" if names else "there are no parameters")
+            raise BadQuery(
+                f"unknown parameter; known are {', '.join(names)}" if names else "this path has no parameters"
+            )
         if name in values:
             raise BadQuery(f"{name} is given twice")
         values[name] = value
@@ -44,7 +46,7 @@ def limit_of(values: Mapping[str, str]) -> int:
     """
     The size of the page.
 
-    :raises BadQuery: it is no whole number in bounds.
+    :raises BadQuery: it is not a whole number in the bounds.
     """
     text = values.get("limit", str(PAGE))
     if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= MOST:
@@ -56,7 +58,7 @@ def number_of(values: Mapping[str, str], name: str) -> int | None:
     """
     A cursor that is one number.
 
-    :raises BadQuery: it is not one that we gave.
+    :raises BadQuery: it is malformed.
     """
     text = values.get(name)
     if text is None:
@@ -70,7 +72,7 @@ def pair_of(values: Mapping[str, str], name: str) -> tuple[int | None, int | Non
     """
     A cursor over two lists at once.
 
-    :raises BadQuery: it is not one that we gave.
+    :raises BadQuery: it is malformed.
     """
     text = values.get(name)
     if text is None:

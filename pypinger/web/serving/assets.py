@@ -1,8 +1,8 @@
 """
-The static files: the stylesheet, the script, and one icon for each look that a page can have.
+The static files: the stylesheet, the script, and the icons of pages.
 
-They have fixed names, so that no request ever names a file of the machine's. Pages link them with a hash of their
-content, so that clients may keep them for long and still see a new release at once.
+Their names are fixed, so that no request names a file of the machine. Pages link them with a hash of their content, so
+that clients may cache them and still see a new release at once.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from resource import RLIMIT_NOFILE, getrlimit
+from socket import SO_SNDBUF, SOL_SOCKET, socket
+from typing import Any
 
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -36,7 +38,7 @@ from twisted.internet.interfaces import (
     IPullProducer,
     IPushProducer,
     IReactorTime,
-    ITCPTransport,
+    ISystemHandle,
 )
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -52,6 +54,9 @@ CLOSE_LIMIT = 15.0
 #: Seconds for which the data of a refused client is discarded; see Note [Closing after a refusal].
 LINGER = 2.0
 
+#: Bytes of a stream that the kernel buffers for a client.
+KERNEL_BUFFER = 32_768
+
 #: Bytes of an answer given to the transport at a time; see Note [Long answers].
 PIECE = 65_536
 
@@ -64,7 +69,7 @@ class _Outgoing:
     :param drained: called whenever all of it is with the transport.
     """
 
-    def __init__(self, transport: ITCPTransport, drained: Callable[[], None]) -> None:
+    def __init__(self, transport: Any, drained: Callable[[], None]) -> None:
         self._transport = transport
         self._drained = drained
         self._data: list[bytes] = []
@@ -110,7 +115,7 @@ class _Outgoing:
 class _Cutter:
     """Aborts a connection when its transport has more to send than it buffers (64 KiB)."""
 
-    def __init__(self, transport: ITCPTransport) -> None:
+    def __init__(self, transport: Any) -> None:
         self._transport = transport
 
     def pauseProducing(self) -> None:
@@ -126,19 +131,24 @@ class _Cutter:
 
 @implementer(IHalfCloseableProtocol)
 class Connection(ProtocolWrapper):
-    """One client's connection."""
+    """
+    One client's connection.
 
+    :ivar refused: whether the client got its last answer before it was read to the end.
+    """
+
+    refused = False
     factory: Connections
-    transport: ITCPTransport
+    # TCP, UNIX or TLS: ITransport, IConsumer and IPushProducer.
+    transport: Any
     _deadline: IDelayedCall
     _outgoing: _Outgoing
     _answering = False
     _streaming = False
-    _refused = False
     _closing = False
     _half_closed = False
 
-    def makeConnection(self, transport: ITCPTransport) -> None:
+    def makeConnection(self, transport: Any) -> None:
         """Begin the client's time."""
         self._outgoing = _Outgoing(transport, self._drained)
         self._when_drained: Callable[[], object] | None = None
@@ -152,12 +162,12 @@ class Connection(ProtocolWrapper):
 
     def dataReceived(self, data: bytes) -> None:
         """Pass `data` to the channel, unless the client was refused."""
-        if not self._refused:
+        if not self.refused:
             super().dataReceived(data)
 
     def write(self, data: bytes) -> None:
         """Send some of an answer. Outside of an answer the channel writes only to refuse a malformed request."""
-        if self._refused:
+        if self.refused:
             return
         if not self._answering:
             self.refuse(self.factory.bad_request)
@@ -182,12 +192,15 @@ class Connection(ProtocolWrapper):
     def begin_answer(self) -> None:
         """A request is complete."""
         self._answering = True
-        self.factory.used(self)
+        self.factory.note_use(self)
 
     def begin_stream(self) -> None:
         """The answer under way has no end: it has no time limit, but ends when the client does not read."""
         self._streaming = True
         self._deadline.cancel()
+        if ISystemHandle.providedBy(self.transport) and isinstance(handle := self.transport.getHandle(), socket):
+            # By default the kernel buffers megabytes for a client that does not read.
+            handle.setsockopt(SOL_SOCKET, SO_SNDBUF, KERNEL_BUFFER)
         self.transport.registerProducer(_Cutter(self.transport), True)
 
     def when_drained(self, call: Callable[[], object]) -> None:
@@ -203,20 +216,24 @@ class Connection(ProtocolWrapper):
         if self._streaming:
             self._streaming = False
             self.transport.unregisterProducer()
-        self.factory.used(self)
+        self.factory.note_use(self)
         if not self._closing:
             self._restart(REQUEST_LIMIT)
 
     def end_requests(self) -> None:
         """No request waits; close if the client or we want to."""
-        if self._answering or self._refused:
+        if self._answering or self.refused:
             return
         if self._half_closed or self._closing:
             self.loseConnection()
 
     def refuse(self, answer: bytes) -> None:
         """Send a last answer and discard what else the client sends and the channel writes."""
-        self._refused = True
+        if self.refused:
+            return
+        self.refused = True
+        # The channel reads no further line.
+        self.disconnecting = 1
         self.transport.write(answer)
         if self._half_closed:
             self.transport.loseConnection()
@@ -225,7 +242,7 @@ class Connection(ProtocolWrapper):
 
     def loseConnection(self) -> None:
         """Close, after what was written; a refused client is let go later, see Note [Closing after a refusal]."""
-        if not self._refused:
+        if not self.refused:
             super().loseConnection()
 
     def readConnectionLost(self) -> None:
@@ -268,7 +285,7 @@ class Connection(ProtocolWrapper):
             self.transport.loseConnection()
 
 
-class Connections(WrappingFactory):  # type: ignore[type-arg]
+class Connections(WrappingFactory):
     """
     Serves the channels of `channels`, within limits.
 
@@ -296,7 +313,7 @@ class Connections(WrappingFactory):  # type: ignore[type-arg]
             # The dictionary is in the order of last use.
             next((other for other in others if other.idle), others[0]).abortConnection()
 
-    def used(self, connection: Connection) -> None:
+    def note_use(self, connection: Connection) -> None:
         """Note that the client has just asked or been answered."""
         if connection in self.protocols:
             del self.protocols[connection]

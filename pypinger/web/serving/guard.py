@@ -62,7 +62,7 @@ class Guard(Resource):
         if request.method not in METHODS:
             request.setHeader(*_ALLOW)
             return refuse(request, HTTPStatus.METHOD_NOT_ALLOWED)
-        if request.content.read(1):
+        if request.content is not None and request.content.read(1):
             return refuse(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         host = _host(request)
         absolute = _ABSOLUTE.fullmatch(request.uri)

@@ -1,8 +1,7 @@
 """
-Which form of a page a client wants: HTML or JSON.
+Content negotiation between HTML and JSON.
 
-Only those two are weighed, and no client is ever refused: what asks for neither gets JSON, as the contract says
-(section 7, "JSON unless the client prefers HTML").
+A client that accepts neither gets JSON (contract, section 7: "JSON unless the client prefers HTML").
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ def prefers_html(accept: str | None) -> bool:
     """
     Whether an ``Accept`` header ranks ``text/html`` above ``application/json``.
 
-    Of two equal qualities the one that was asked for by the more specific range counts, so that ``text/html, */*``
-    means HTML. A range whose quality cannot be read is ignored.
+    Between equal qualities the more specific range counts, so that ``text/html, */*`` means HTML. A range with an
+    invalid quality is ignored.
 
     :param accept: the header's value, several of them joined by commas; None if there was none.
     """
@@ -29,13 +28,13 @@ def prefers_html(accept: str | None) -> bool:
             continue
         html = _better(html, media, quality, "text/html")
         json = _better(json, media, quality, "application/json")
-    # A range that names the type outright overrules a wider one (RFC 9110, section 12.5.1), whatever their qualities;
-    # only then are the two types compared.
+    # A more specific range overrules a wider one (RFC 9110, section 12.5.1), whatever their qualities; only then are
+    # the two types compared.
     return html[0] > json[0] or (html[0] == json[0] > 0 and html[1] > json[1])
 
 
 def _better(best: tuple[float, int], media: str, quality: float, wanted: str) -> tuple[float, int]:
-    """The quality of `wanted` and how specific the range is that gave it, after one more range."""
+    """The quality of `wanted`, and how specific the range is that gives it, after one more range."""
     major = wanted.partition("/")[0]
     specific = {wanted: 3, f"{major}/*": 2, "*/*": 1}.get(media, 0)
     return (quality, specific) if specific > best[1] else best

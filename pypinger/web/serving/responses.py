@@ -1,8 +1,8 @@
 """
-Finished answers: their headers, and whether the client has the same already.
+Answers: their headers, and 304 for clients that have the same already.
 
-What is shown changes whenever a task is checked, so nothing may be kept without asking; but a client that asks again
-and names what it has (``If-None-Match``) gets a short 304 where that is still what it would get.
+Pages change whenever a task is checked, so clients must ask again each time; one that names what it has
+(``If-None-Match``) gets a short 304 while that is still what it would get.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ _TAG = re.compile(rb'(?:W/)?("[^"]*")')
 
 
 def answer(request: Request, media_type: bytes, body: bytes) -> bytes:
-    """Send `body`, true for this moment only."""
+    """Send `body`, which clients must not store."""
     for name, value in ((b"Content-Type", media_type), (b"Content-Length", b"%d" % len(body)), NO_STORE):
         request.setHeader(name, value)
     return body
 
 
-def renewable(request: Request, media_type: bytes, body: bytes, tag: bytes | None = None) -> bytes:
+def cacheable(request: Request, media_type: bytes, body: bytes, etag: bytes | None = None) -> bytes:
     """
-    Send `body`, or 304 if the client has it; in a status other than 200 it is always sent.
+    Send `body`, or 304 if the client has it. With a status other than 200 the body is always sent.
 
-    :param tag: what stands for the body, see :func:`tag_of`; it is made here if it is not known.
+    :param etag: see :func:`etag_of`; by default that of the body.
     """
     answer(request, media_type, body)
     if request.code != HTTPStatus.OK:
         return body
     request.setHeader(b"Cache-Control", b"private, no-cache")
-    etag = b'"%s"' % (tag or tag_of(body))
-    request.setHeader(b"ETag", etag)
-    if not _has(request, etag):
+    quoted = b'"%s"' % (etag or etag_of(body))
+    request.setHeader(b"ETag", quoted)
+    if not _matches(request, quoted):
         return body
     for name in (b"Content-Type", b"Content-Length"):
         request.responseHeaders.removeHeader(name)
@@ -50,8 +50,8 @@ def renewable(request: Request, media_type: bytes, body: bytes, tag: bytes | Non
     return b""
 
 
-def tag_of(*parts: bytes) -> bytes:
-    """Stands for a body, or for what it is made of."""
+def etag_of(*parts: bytes) -> bytes:
+    """The entity tag of a body, or of the parts that it is made of."""
     digest = blake2b(digest_size=12)
     for part in parts:
         digest.update(part)
@@ -59,14 +59,14 @@ def tag_of(*parts: bytes) -> bytes:
 
 
 def problem(request: Request, status: HTTPStatus, words: str, headers: Mapping[bytes, bytes] | None = None) -> bytes:
-    """Say in JSON what is wrong: ``{"error": words}``."""
+    """Answer ``{"error": words}``."""
     request.setResponseCode(status.value)
     for name, value in (headers or {}).items():
         request.setHeader(name, value)
     return answer(request, JSON, msgspec.json.encode({"error": words.encode("utf-8", "replace").decode("utf-8")}))
 
 
-def _has(request: Request, etag: bytes) -> bool:
+def _matches(request: Request, etag: bytes) -> bool:
     """Whether ``If-None-Match`` names this tag, compared weakly: proxies that compress make tags weak."""
     sent = b",".join(request.requestHeaders.getRawHeaders(b"If-None-Match", ()))
     return sent.strip() == b"*" or etag in _TAG.findall(sent)

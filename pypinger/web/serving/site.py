@@ -28,7 +28,7 @@ class Channel(http.HTTPChannel):
     MAX_LENGTH = 32_768
     totalHeadersSize = 40_960
 
-    transport: Connection
+    transport: Connection  # type: ignore[assignment]
     _method = b""
 
     def lineReceived(self, line: bytes) -> None:
@@ -61,8 +61,14 @@ class Channel(http.HTTPChannel):
 
     def allContentReceived(self) -> None:
         """The request is complete: answer it."""
-        self.transport.begin_answer()
-        super().allContentReceived()
+        if not self.transport.refused:
+            self.transport.begin_answer()
+            super().allContentReceived()
+
+    def begin_stream(self) -> None:
+        """The answer under way is the last one, and has no end of its own."""
+        self.persistent = False
+        self.transport.begin_stream()
 
     def requestDone(self, request: http.Request) -> None:
         """The answer is written: answer the request that the client has sent meanwhile, if it has."""
@@ -74,11 +80,12 @@ class Channel(http.HTTPChannel):
 class Request(server.Request):
     """One request."""
 
-    channel: Channel
+    channel: Channel | None  # type: ignore[assignment]
 
     def handleContentChunk(self, data: bytes) -> None:
         """Refuse a body that was not announced by its length."""
-        self.channel.refuse_body()
+        if self.channel is not None:
+            self.channel.refuse_body()
 
     def process(self) -> None:
         """Let the site's resource answer, also to ``*``, for which Twisted has an answer of its own."""
@@ -88,7 +95,10 @@ class Request(server.Request):
 
     def finish(self) -> None:
         """End the answer once all of it is with the transport; see Note [Long answers] in ``connections``."""
-        self.channel.transport.when_drained(super().finish)
+        if self.channel is None:
+            super().finish()
+        else:
+            self.channel.transport.when_drained(super().finish)
 
 
 class Site(server.Site):
@@ -117,13 +127,13 @@ class Site(server.Site):
         self._closing()
 
 
-def serve(resource: IResource, clock: IReactorTime, closing: Callable[[], None], most: int | None = None) -> Connections:
+def serve(
+    resource: IResource, clock: IReactorTime, closing: Callable[[], None], most: int | None = None
+) -> Connections:
     """
     A factory that serves `resource`, for an endpoint.
 
     :param closing: called when the port is closed, to end answers that have no end of their own.
     :param most: see :class:`Connections`.
     """
-    return Connections(
-        Site(resource, closing, clock), clock, bad_request=refusal(HTTPStatus.BAD_REQUEST), most=most
-    )
+    return Connections(Site(resource, closing, clock), clock, bad_request=refusal(HTTPStatus.BAD_REQUEST), most=most)

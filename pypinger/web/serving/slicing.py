@@ -1,22 +1,17 @@
 """
-Rows that are rendered once and kept while they are true.
-
-States are frozen values, so a rendered row is true as long as its task and its state are the very same objects. With
-thousands of tasks this is what makes an overview cheap: between two looks only the tasks that were checked are
-rendered anew.
+Long work in slices, shared by all who ask for the same.
 
 Note [Long pages]
 ~~~~~~~~~~~~~~~~~
-What takes longer than a few milliseconds is cut into slices, and all pages of a site that are being made at a time get
-their turns from one Cooperator: between two turns of the reactor they run for :data:`SHARE` together, however many
-they are, and checks and short answers wait no longer than that and a slice. Were each page to wait for the reactor's
-next turn by itself, or to do its first part at once, as many parts as there are readers would fall into one turn.
+Work that takes longer than a few milliseconds is cut into slices, and all pages that are being made get their turns
+from one Cooperator: between two turns of the reactor they run for :data:`SHARE` together, however many they are.
+Checks and short answers wait no longer than that plus one slice.
 
 Note [Many readers]
 ~~~~~~~~~~~~~~~~~~~
-All who follow the stream of changes ask for the same page when it tells of one. So what is asked for is not made at
-once but when its turn comes, and all who have asked for it until then get the same. Who comes later may know of a
-change that is not in it, and waits for the next one.
+All readers of the stream of changes ask for the same page when it announces a change. So a page is made when its turn
+comes, and all who have asked for it until then get the same one. A client that asks later may know of a change that is
+not in it, and gets the next one.
 """
 
 from __future__ import annotations
@@ -30,53 +25,25 @@ from twisted.internet.task import Cooperator
 from twisted.python.failure import Failure
 
 from pypinger.domain.model import Seconds
-from pypinger.ports.showing import Entry
 
 S = TypeVar("S")
 T = TypeVar("T")
 
-#: How many rows make a slice: a millisecond or two of JSON.
+#: Rows in a slice: a millisecond or two of JSON.
 SLICE = 200
 
-#: For how long pages are made before the reactor gets its turn, in seconds.
+#: Seconds for which pages are made before the reactor gets its turn.
 SHARE: Seconds = 0.005
 
 
-class Rendered(Generic[T]):
-    """
-    One rendered value per task.
-
-    :param render: makes the value of an entry; it must depend on nothing but the entry.
-    """
-
-    def __init__(self, render: Callable[[Entry], T]) -> None:
-        self._render = render
-        self._kept: dict[str, tuple[Entry, T]] = {}
-
-    def of(self, entry: Entry) -> T:
-        """The rendered value of `entry`."""
-        kept = self._kept.get(entry.task.id)
-        if kept is not None and kept[0].state is entry.state and kept[0].task is entry.task:
-            return kept[1]
-        value = self._render(entry)
-        self._kept[entry.task.id] = (entry, value)
-        return value
-
-    def keep_only(self, entries: Sequence[Entry]) -> None:
-        """Forget the tasks that are not among `entries` any more."""
-        if len(self._kept) > len(entries):
-            ids = {entry.task.id for entry in entries}
-            self._kept = {task_id: kept for task_id, kept in self._kept.items() if task_id in ids}
-
-
-def turns(reactor: IReactorTime) -> Cooperator:
-    """What shares out the time between long pages and all else: see Note [Long pages]."""
+def make_cooperator(clock: IReactorTime) -> Cooperator:
+    """A Cooperator that shares the reactor's time between long pages and all else: see Note [Long pages]."""
 
     def share() -> Callable[[], bool]:
-        end = reactor.seconds() + SHARE
-        return lambda: reactor.seconds() >= end
+        end = clock.seconds() + SHARE
+        return lambda: clock.seconds() >= end
 
-    return Cooperator(share, lambda tick: reactor.callLater(0, tick))
+    return Cooperator(share, lambda tick: clock.callLater(0, tick))
 
 
 async def in_slices(
@@ -85,7 +52,7 @@ async def in_slices(
     """
     ``list(map(function, items))`` that waits for its turn before each slice: see Note [Long pages].
 
-    :param size: how many items make a slice.
+    :param size: items in a slice.
     """
     values: list[T] = []
 
@@ -94,93 +61,85 @@ async def in_slices(
             values.extend(map(function, items[start : start + size]))
             yield
 
-    await _through(slices(), cooperator)
+    await _run(slices(), cooperator)
     return values
 
 
 class Shared(Generic[T]):
-    """
-    What several ask for at a time, made once for all of them: see Note [Many readers].
-
-    :param cooperator: says when to begin, and when each of those who wait gets it.
-    """
+    """Makes what several clients ask for at the same time once: see Note [Many readers]."""
 
     def __init__(self, cooperator: Cooperator) -> None:
         self._cooperator = cooperator
-        self._to_be_made: dict[Hashable, _Waiting[T]] = {}
+        self._pending: dict[Hashable, _Pending[T]] = {}
 
     async def get(self, key: Hashable, make: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> T:
         """
-        What `make` returns, or raises, when it is called later.
+        What `make` returns, or raises, when its turn comes.
 
-        :param key: stands for what is asked for; the `make` of the first who asks for it is called. What it reads it
-            reads when it is called, or it belongs to the key.
+        :param key: stands for what is asked for; the `make` of the first client that asks for it is called. What it
+            reads it reads when it is called, or it belongs to the key.
         """
-        waiting = self._to_be_made.get(key)
-        if waiting is None:
-            waiting = self._to_be_made[key] = _Waiting()
-            waiting.work = Deferred.fromCoroutine(self._make(key, make, waiting))
-        return await waiting.join()
+        pending = self._pending.get(key)
+        if pending is None:
+            pending = self._pending[key] = _Pending()
+            pending.work = Deferred.fromCoroutine(self._make(key, make, pending))
+        return await pending.join()
 
     async def _make(
-        self, key: Hashable, make: Callable[[], Coroutine[Deferred[Any], Any, T]], waiting: _Waiting[T]
+        self, key: Hashable, make: Callable[[], Coroutine[Deferred[Any], Any, T]], pending: _Pending[T]
     ) -> None:
-        made: T | Failure
+        result: T | Failure
         try:
             try:
-                await _through(iter(()), self._cooperator)
+                await _run(iter(()), self._cooperator)
             finally:
-                del self._to_be_made[key]
-            made = await make()
+                del self._pending[key]
+            result = await make()
         except Exception:
-            made = Failure()
-        if waiting.anyone:
-            # Each has an answer to write, which takes its time too.
-            self._cooperator.coiterate(waiting.told(made))
+            result = Failure()
+        if pending.clients:
+            # Writing an answer takes its time too.
+            self._cooperator.coiterate(pending.deliver(result))
 
 
-class _Waiting(Generic[T]):
+class _Pending(Generic[T]):
     """
-    Those who wait for the same.
+    Clients that wait for the same.
 
-    :ivar work: makes it; it is stopped when all have left.
+    :ivar clients: those that have not left.
+    :ivar work: makes the result; it is cancelled when all have left.
     """
 
     work: Deferred[None]
 
     def __init__(self) -> None:
-        self._waiting: dict[Deferred[T], None] = {}
-
-    @property
-    def anyone(self) -> bool:
-        """Whether not all have left."""
-        return bool(self._waiting)
+        self.clients: dict[Deferred[T], None] = {}
 
     def join(self) -> Deferred[T]:
-        """One more, who may leave by cancelling."""
-        one: Deferred[T] = Deferred(self._leave)
-        self._waiting[one] = None
-        return one
+        """Wait as well; cancel to leave."""
+        client: Deferred[T] = Deferred(self._leave)
+        self.clients[client] = None
+        return client
 
-    def told(self, made: T | Failure) -> Iterator[None]:
-        """Give it to one after the other."""
-        while self._waiting:
-            one = next(iter(self._waiting))
-            del self._waiting[one]
-            if isinstance(made, Failure):
-                one.errback(made)
+    def deliver(self, result: T | Failure) -> Iterator[None]:
+        """Give the result to one client after the other."""
+        while self.clients:
+            client = next(iter(self.clients))
+            del self.clients[client]
+            if isinstance(result, Failure):
+                client.errback(result)
             else:
-                one.callback(made)
+                client.callback(result)
             yield
 
-    def _leave(self, one: Deferred[T]) -> None:
-        del self._waiting[one]
-        if not self._waiting:
+    def _leave(self, client: Deferred[T]) -> None:
+        del self.clients[client]
+        if not self.clients:
             self.work.cancel()
 
 
-async def _through(steps: Iterator[None], cooperator: Cooperator) -> None:
-    """Make these steps in turn with all others."""
+async def _run(steps: Iterator[None], cooperator: Cooperator) -> None:
+    """Take these steps, in turn with all others."""
     work = cooperator.cooperate(steps)
     try:
         await work.whenDone()

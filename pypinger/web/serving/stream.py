@@ -3,20 +3,16 @@ The stream of changes (``/events``), as Server-Sent Events.
 
 Note [Readers that do not read]
 ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
-A stream has no end at which a slow reader would be found out, and what is written to one that does not read stays in
-our memory. So each reader is a push producer that never pauses: when the transport asks it to, its buffer is full
-(64 KiB beyond what the kernel holds, which is kept small as well), and the connection is cut. Whoever comes back is
-told to load everything anew, so that nothing needs to be kept for anyone.
-
-One that takes nothing while little is written does not fill a buffer. The limits of time in :mod:`pypinger.web.serving.site`
-stay on during a stream; they are renewed only while the kernel has got rid of all that was written.
+A stream never ends, so a slow reader would let our memory grow. Its connection is aborted when the transport's buffer
+is full (64 KiB, beyond what the kernel holds). A reader that comes back is told to load everything anew, so nothing
+needs to be kept for it.
 
 Note [What changed]
 ~~~~~~~~~~~~~~~~~~~
-An explanation that tells how long ago something was reads otherwise after each check, for each of thousands of tasks.
-If every page were fetched anew for that at once, or for none of it, either the server would have no rest or a page
-would tell of an HTTP 503 ten seconds late. So each change says how much it is (:data:`CHANGES`): pages show at once
-what is new, within a budget, and leave to their next look what has only grown older.
+A healthy task's explanation changes with each report, since it names the time of the last run. If every page were
+fetched anew at once for that, the server would have no rest; if it were not fetched at all, a page would show an
+HTTP 503 ten seconds late. So each change says how important it is (:data:`CHANGES`): pages show at once what is new,
+within a budget, and leave the rest to their next look.
 """
 
 from __future__ import annotations
@@ -26,11 +22,10 @@ from http import HTTPStatus
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web.server import Request
-from zope.interface import implementer
 
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Instant, Seconds, TaskState
@@ -41,23 +36,23 @@ from pypinger.web.serving.guard import NO_STORE
 from pypinger.web.serving.responses import problem
 from pypinger.web.serving.site import Channel
 
-#: How many may read at once; the others look again by themselves.
+#: Readers at once; others get 503 and poll instead.
 READERS = 200
 
-#: Seconds between two messages; what changes in between goes into the next one.
+#: Seconds between two messages; changes in between go into the next one.
 TICK: Seconds = 0.8
 
-#: Of more tasks than these it is only said that there were so many.
+#: If more tasks than these change at once, only their number is sent.
 MANY = 100
 
-#: How a task may have changed, the least first: only ages and counts; its report; its incident, or the words of its
-#: explanation beyond times; its kind. See Note [What changed].
+#: How a task may have changed, the least first: only times and counts; its report; its incident, or the words of its
+#: explanation beside times; its kind. See Note [What changed].
 CHANGES = ("time", "report", "words", "kind")
 
-#: Seconds after which silence is broken, so that proxies do not take the stream for dead.
+#: Seconds of silence after which a comment is sent, so that proxies keep the connection.
 SILENCE: Seconds = 15.0
 
-#: Milliseconds after which browsers come back, and seconds after which those may who found no place.
+#: Milliseconds after which browsers reconnect, and seconds after which clients that got 503 may.
 RETRY = 3000
 LATER = 30
 
@@ -70,12 +65,12 @@ _TIMES = re.compile(
 )
 
 
-class Change(msgspec.Struct, frozen=True):
+class TaskChange(msgspec.Struct, frozen=True):
     """
-    The data of ``task``: where a task stands now.
+    The data of ``task``: the task's present state.
 
-    :ivar was: the status that was told last, so that a page which does not show the task knows whether it counts.
-    :ivar changed: the most of :data:`CHANGES` that happened to it since then.
+    :ivar was: the status sent last, so that a page that does not show the task knows whether its counts change.
+    :ivar changed: the most important of :data:`CHANGES` since then.
     """
 
     id: str
@@ -88,120 +83,85 @@ class Change(msgspec.Struct, frozen=True):
 
 class Many(msgspec.Struct, frozen=True):
     """
-    The data of ``many``: how many changed, or how many there are for one that comes back.
+    The data of ``many``: how many tasks changed, or how many there are for a reader that comes back.
 
-    :ivar changed: the most of :data:`CHANGES` that may have happened to one of them.
+    :ivar changed: the most important of :data:`CHANGES` that may have happened to one of them.
     """
 
     count: int
     changed: str = CHANGES[-1]
 
 
-@implementer(IPushProducer)
-class _Reader:
-    """One client that follows the stream; see Note [Readers that do not read]."""
-
-    def __init__(self, request: Request) -> None:
-        self.gone: Deferred[None] = Deferred()
-        self._request = request
-        # Requests that tests make without a server have another channel, and no limits of time.
-        self._channel = request.channel if isinstance(request.channel, Channel) else None
-        if self._channel is not None:
-            self._channel.begin_stream()
-        request.registerProducer(self, True)
-
-    def tell(self, message: bytes) -> None:
-        """Send a message, if there is one, and see whether the ones before have arrived."""
-        if self._channel is not None:
-            self._channel.still_reading()
-        if message:
-            self._request.write(message)
-
-    def pauseProducing(self) -> None:
-        """It does not read: cut it off."""
-        if self._channel is not None:
-            self._channel.transport.abortConnection()
-
-    def resumeProducing(self) -> None:
-        """It was cut off."""
-
-    def stopProducing(self) -> None:
-        """It left, and is forgotten where its request ends."""
-
-    def leave(self) -> None:
-        """Write no more to it."""
-        self._request.unregisterProducer()
-
-
 class EventStream:
     """
-    Tells every reader of every change that a page would show.
+    Sends every change that a page would show to every reader.
 
-    While nobody reads it does nothing at all.
+    It does nothing while there is no reader.
     """
 
     _log = Logger()
 
-    def __init__(self, board: Board, reactor: IReactorTime) -> None:
+    def __init__(self, board: Board, clock: IReactorTime) -> None:
         self._board = board
-        self._reactor = reactor
-        self._readers: set[_Reader] = set()
+        self._clock = clock
+        self._readers: dict[Request, Deferred[None]] = {}
         self._loop = LoopingCall(self._tick)
-        self._loop.clock = reactor
+        self._loop.clock = clock
         self._number = 0
         self._states: dict[str, TaskState] = {}
-        # With the state that readers believe in.
+        # Each with the state that was sent last.
         self._changed: dict[str, tuple[TaskState, Entry]] = {}
 
     @property
     def readers(self) -> int:
-        """How many read it."""
+        """The number of readers."""
         return len(self._readers)
 
     async def follow(self, request: Request) -> bytes:
-        """Let the client read until it leaves or the server stops."""
+        """Send events to the client until it leaves or the server stops."""
         if self.readers >= READERS:
-            words = "too many follow the changes already; look again from time to time instead"
+            words = "too many clients follow the changes already; poll instead"
             return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, words, {b"Retry-After": b"%d" % LATER})
         for name, value in (
             (b"Content-Type", b"text/event-stream"),
-            # nginx would gather messages until it has some kilobytes.
+            # Otherwise nginx buffers messages until it has some kilobytes.
             (b"X-Accel-Buffering", b"no"),
             NO_STORE,
         ):
             request.setHeader(name, value)
         if request.method == b"HEAD":
             return b""
-        reader = _Reader(request)
+        # Tests serve the stream without our channel, too.
+        if isinstance(request.channel, Channel):
+            request.channel.begin_stream()
         if not self._readers:
             self._begin()
-        self._readers.add(reader)
+        end = self._readers[request] = Deferred()
         try:
             greeting = b"retry: %d\n\n" % RETRY
             if request.requestHeaders.hasHeader(b"Last-Event-ID"):
-                # It was here before, and nobody knows what it missed.
+                # It is not known what the client missed.
                 greeting += self._message(b"many", Many(len(self._states)))
-            reader.tell(greeting)
-            await reader.gone
-            reader.leave()
+            request.write(greeting)
+            await end
         finally:
-            self._readers.discard(reader)
+            del self._readers[request]
             if not self._readers:
                 self._end()
         return b""
 
     def close(self) -> None:
-        """Let all readers go."""
-        for reader in tuple(self._readers):
-            reader.gone.callback(None)
+        """End the stream for all readers."""
+        for end in tuple(self._readers.values()):
+            end.callback(None)
 
     def _begin(self) -> None:
         entries = self._board.entries()
         self._tasks = [entry.task for entry in entries]
         self._states = {entry.task.id: entry.state for entry in entries}
-        self._daemon = _shown_of(self._board.daemon())
-        self._spoke = self._reactor.seconds()
-        self._unwatch = self._board.watch(self._show)
+        self._daemon = _visible(self._board.daemon())
+        self._spoke = self._clock.seconds()
+        self._unwatch = self._board.watch(self._note)
         self._loop.start(TICK, now=False)
 
     def _end(self) -> None:
@@ -210,47 +170,48 @@ class EventStream:
         self._states.clear()
         self._changed.clear()
 
-    def _show(self, entry: Entry) -> None:
+    def _note(self, entry: Entry) -> None:
         before, state = self._states.get(entry.task.id), entry.state
         self._states[entry.task.id] = state
-        if before is None or _seen(before) != _seen(state):
-            told, _ = self._changed.get(entry.task.id, (before or TaskState(), entry))
-            self._changed[entry.task.id] = told, entry
+        if before is None or _compared(before) != _compared(state):
+            sent, _ = self._changed.get(entry.task.id, (before or TaskState(), entry))
+            self._changed[entry.task.id] = sent, entry
 
     def _tick(self) -> None:
-        # A loop whose function raises would stop for good.
+        # A LoopingCall whose function raises stops.
         try:
-            message = b"".join(self._news())
+            message = b"".join(self._events())
         except Exception:
-            self._log.failure("telling of changes")
+            self._log.failure("sending changes to the pages")
             return
-        now = self._reactor.seconds()
+        now = self._clock.seconds()
         if message:
             self._spoke = now
         elif now - self._spoke >= SILENCE:
             self._spoke, message = now, _HEARTBEAT
-        for reader in tuple(self._readers):
-            reader.tell(message)
+        if message:
+            for request in tuple(self._readers):
+                request.write(message)
 
-    def _news(self) -> list[bytes]:
+    def _events(self) -> list[bytes]:
         changed, self._changed = self._changed, {}
         tasks = [entry.task for entry in self._board.entries()]
-        news: list[bytes] = []
+        events: list[bytes] = []
         if tasks != self._tasks:
-            # After a reload some may have come and gone of whom nothing else tells.
+            # A reload adds and removes tasks without a change of state.
             self._tasks = tasks
-            news.append(self._message(b"many", Many(len(changed))))
+            events.append(self._message(b"many", Many(len(changed))))
         else:
-            news += self._told([_change(told, entry) for told, entry in changed.values()])
+            events += self._task_events([_change(sent, entry) for sent, entry in changed.values()])
         daemon = self._board.daemon()
-        shown = _shown_of(daemon)
-        if shown != self._daemon:
-            self._daemon = shown
-            news.append(self._message(b"self", objects.self_object(daemon)))
-        return news
+        visible = _visible(daemon)
+        if visible != self._daemon:
+            self._daemon = visible
+            events.append(self._message(b"self", objects.self_object(daemon)))
+        return events
 
-    def _told(self, changes: list[Change]) -> list[bytes]:
-        """At most :data:`MANY` changes one by one; of more of them those that are news, if these are few."""
+    def _task_events(self, changes: list[TaskChange]) -> list[bytes]:
+        """At most :data:`MANY` changes singly; of more, those that are more than ``time``, if these are few."""
         singly = changes if len(changes) <= MANY else [each for each in changes if each.changed != CHANGES[0]]
         if len(singly) > MANY:
             return [self._message(b"many", Many(len(changes), max((c.changed for c in changes), key=CHANGES.index)))]
@@ -264,24 +225,24 @@ class EventStream:
         return b"id: %d\nevent: %s\ndata: %s\n\n" % (self._number, event, msgspec.json.encode(data))
 
 
-def _seen(state: TaskState) -> tuple[object, ...]:
-    """What of a state makes a page read otherwise."""
+def _compared(state: TaskState) -> tuple[object, ...]:
+    """What pages show of a state."""
     return state.kind, _explanation(state), state.incident, state.report
 
 
-def _change(told: TaskState, entry: Entry) -> Change:
+def _change(sent: TaskState, entry: Entry) -> TaskChange:
     state = entry.state
-    if state.kind is not told.kind:
+    if state.kind is not sent.kind:
         changed = "kind"
-    elif _began(state) != _began(told) or _TIMES.sub("", _explanation(state)) != _TIMES.sub("", _explanation(told)):
+    elif _incident_start(state) != _incident_start(sent) or _words(state) != _words(sent):
         changed = "words"
     else:
-        changed = "time" if state.report == told.report else "report"
-    return Change(entry.task.id, state.status, told.status, state.kind, iso(state.checked), changed)
+        changed = "time" if state.report == sent.report else "report"
+    return TaskChange(entry.task.id, state.status, sent.status, state.kind, iso(state.checked), changed)
 
 
-def _began(state: TaskState) -> Instant | None:
-    """What tells one incident from another; how many alerts it caused is only a count."""
+def _incident_start(state: TaskState) -> Instant | None:
+    """Distinguishes incidents; the number of alerts of one is only a count."""
     return None if state.incident is None else state.incident.started
 
 
@@ -289,7 +250,12 @@ def _explanation(state: TaskState) -> str:
     return "" if state.verdict is None else state.verdict.explanation
 
 
-def _shown_of(daemon: DaemonState) -> tuple[object, ...]:
-    # While all is well its explanation only counts the time.
+def _words(state: TaskState) -> str:
+    """The explanation without its times."""
+    return _TIMES.sub("", _explanation(state))
+
+
+def _visible(daemon: DaemonState) -> tuple[object, ...]:
+    """What pages show of the daemon. While all is well its explanation only counts the time."""
     words = None if daemon.status is Status.OK else daemon.explanation
     return daemon.status, words, daemon.blind, daemon.undelivered, daemon.dead, daemon.ready

@@ -32,7 +32,7 @@ class BadgeTests(SynchronousTestCase):
         for kind, words in ((Kind.OK, "on time"), (Kind.LATE, "late"), (Kind.SLEEPING, "sleeping")):
             self.assertEqual(texts(badge.svg(entry("http://h/a?secret", kind))), ["http://h/a?…", words])
         self.assertEqual(texts(badge.svg(new_entry()))[1], "not checked")
-        self.assertEqual(texts(badge.svg(None)), ["Py Pinger", "not watched"])
+        self.assertEqual(texts(badge.svg(None)), ["Py Pinger", "not monitored"])
 
     def test_shield(self) -> None:
         for made, message, trouble in (
@@ -89,7 +89,7 @@ class BadgeRouteTests(AppTestCase):
     def test_unknown(self) -> None:
         response = self.ask("/badge/http://h/zzz.svg")
         self.assertEqual((response.code, header(response, "Content-Type")), (404, "image/svg+xml"))
-        self.assertIn("not watched", self.text(response))
-        self.assertIn("not watched", str(self.json("/badge/http://h/zzz.json", 404)))
+        self.assertIn("not monitored", self.text(response))
+        self.assertIn("not monitored", str(self.json("/badge/http://h/zzz.json", 404)))
         for path in ("/badge/http://h/a", "/badge/.svg", "/badge/", "/badge/http://h/a.png"):
             self.assertEqual(self.json(path, 404), {"data": {}})

@@ -14,8 +14,8 @@ from pypinger.ports.history import PastIncident
 from pypinger.web.feeds.feed import feed
 from tests.web.fakes import NOW, FakeBoard, entry, task
 from tests.web.history_pages import PagedHistory
-from tests.web.test_app import header
 from tests.web.json.test_history_pages import ArchiveTestCase
+from tests.web.test_app import header
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 URL = "http://h/b?x=1&y=2"

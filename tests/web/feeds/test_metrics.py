@@ -18,7 +18,7 @@ from pypinger import __version__
 from pypinger.domain.kinds import Kind, Status
 from pypinger.ports.showing import Entry
 from pypinger.web.feeds.metrics import Metrics
-from pypinger.web.serving.slicing import SLICE, turns
+from pypinger.web.serving.slicing import SLICE, make_cooperator
 from pypinger.web.serving.stream import EventStream
 from tests.web.fakes import NOW, FakeBoard, daemon_state, entry, new_entry
 from tests.web.test_app import AppTestCase, header
@@ -31,7 +31,7 @@ Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 class MetricsTestCase(SynchronousTestCase):
     def text(self, board: FakeBoard, accept: str = "") -> str:
         clock = Clock()
-        metrics = Metrics(board, EventStream(board, clock), turns(clock))
+        metrics = Metrics(board, EventStream(board, clock), make_cooperator(clock))
         pending = Deferred.fromCoroutine(metrics.text(accept))
         clock.advance(0)
         return self.successResultOf(pending)[1].decode("utf-8")
@@ -63,7 +63,7 @@ class WholeTests(MetricsTestCase):
         """Not even when a reload drops tasks, or one comes back."""
         one, two = entry("http://h/a"), entry("http://h/b", Kind.LATE)
         board, clock = FakeBoard([one, two]), Clock()
-        metrics = Metrics(board, EventStream(board, clock), turns(clock))
+        metrics = Metrics(board, EventStream(board, clock), make_cooperator(clock))
         more = Entry(one.task, replace(one.state, pings=one.state.pings + 5, errors=one.state.errors + 1))
         anew = Entry(one.task, replace(one.state, pings=1, errors=0))
         for entries, checks, errors in (

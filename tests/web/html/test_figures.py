@@ -35,7 +35,7 @@ class FigureCacheTests(SynchronousTestCase):
         return FigureCache(history, lambda: NOW + self.clock.seconds(), self.clock)
 
     def renew(self, cache: FigureCache, *entries: Entry) -> Deferred[bool]:
-        return Deferred.fromCoroutine(cache.renew(entries))
+        return Deferred.fromCoroutine(cache.refresh(entries))
 
     def test_no_history(self) -> None:
         cache = self.make(None)
@@ -87,7 +87,7 @@ class FigureCacheTests(SynchronousTestCase):
         first, second = self.renew(cache, self.one, self.two), self.renew(cache, self.one)
         self.assertNoResult(first)
         self.assertEqual(len(history.asking), 1)
-        self.clock.advance(figures.PATIENCE)
+        self.clock.advance(figures.WAIT_LIMIT)
         self.assertFalse(self.successResultOf(first))
         self.assertFalse(self.successResultOf(second))
         history.asking[0].callback(None)

@@ -1,4 +1,4 @@
-"""HTML pages answer 304 while a reader would see the same: see Note [The same page] in :mod:`pypinger.web.html.layout`."""
+"""HTML pages answer 304 while a reader would see the same page."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from treq.testing import StubTreq
 from pypinger.domain.kinds import Kind, Status
 from pypinger.ports.history import Gap
 from pypinger.ports.showing import Entry
-from pypinger.web.app import resource
 from pypinger.web.html import view
 from pypinger.web.html.figures import LASTING
 from tests.web.fakes import NOW, daemon_state, entry, new_entry
 from tests.web.history import FakeHistory
+from tests.web.pages import make_pages
 from tests.web.test_app import HTML, AppTestCase, header
 
 #: So long after NOW all relative words stay as they are for twenty seconds, and a minute of the clock is over.
@@ -48,7 +48,7 @@ class SamePageTests(AppTestCase):
 
     def serve(self, hosts: Sequence[str] = (), public_url: str = "", history: FakeHistory | None = None) -> None:
         self.now = NOW + SOON
-        self.treq = StubTreq(resource(self.board, lambda: self.now, history=history, reactor=self.clock))
+        self.treq = StubTreq(make_pages(self.board, self.clock, now=lambda: self.now, history=history).resource)
 
     def tag(self, path: str) -> str:
         """The tag of what is there now."""
@@ -149,7 +149,7 @@ class SamePageTests(AppTestCase):
                 text = self.html(path)
                 made = f"2026-11-22T22:28:{moment}.000Z"
                 self.assertEqual(re.findall('<body[^>]*data-now="([^"]*)"', text), [made])
-                fixed = f'Shown as of <time datetime="{made}" class="fixed">2026-11-22 22:28:{moment} UTC</time>'
+                fixed = f'As of <time datetime="{made}" class="fixed">2026-11-22 22:28:{moment} UTC</time>'
                 self.assertEqual(text.count(fixed), 1)
                 self.assertEqual(text.count(made), 2)
                 self.assertNotIn('class="fixed"></time>', text)

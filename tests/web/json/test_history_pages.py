@@ -3,12 +3,11 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from treq.testing import StubTreq
-from twisted.internet.task import Clock
 
 from pypinger.domain.kinds import Kind
-from pypinger.web.app import resource
-from tests.web.fakes import NOW, entry, task
+from tests.web.fakes import entry, task
 from tests.web.history_pages import PagedHistory
+from tests.web.pages import make_pages
 from tests.web.test_app import AppTestCase, header
 
 URL = "http://h/b?x=1&y=2"
@@ -22,9 +21,7 @@ class ArchiveTestCase(AppTestCase):
         super().setUp()
 
     def serve(self, hosts: object = (), public_url: str = "") -> None:
-        self.treq = StubTreq(
-            resource(self.board, lambda: NOW, history=self.history, public_url=public_url, reactor=self.clock)
-        )
+        self.treq = StubTreq(make_pages(self.board, self.clock, history=self.history, public_url=public_url).resource)
 
     def value(self, path: str, code: int = 200) -> dict[str, object]:
         value = self.json(path, code)
@@ -116,7 +113,7 @@ class PartsTests(ArchiveTestCase):
         self.assertEqual(self.json("/task/http://h/a/secrets", 404), {"data": {}})
 
     def test_no_history(self) -> None:
-        self.treq = StubTreq(resource(self.board, lambda: NOW, reactor=Clock()))
+        self.treq = StubTreq(make_pages(self.board, self.clock).resource)
         for path in ("/task/http://h/a/history", "/api/v1/incidents", "/feed.atom"):
             self.assertEqual(self.json(path, 503), {"error": "no history is kept"})
 
@@ -244,8 +241,8 @@ class PagesTests(ArchiveTestCase):
             (f"before={'9' * 19}", before),
             ("before=1-2", before),
             ("limit=1&limit=1", "limit is given twice"),
-            ("Limit=1", "unknown parameter; there are limit, before"),
-            ("=", "unknown parameter; there are limit, before"),
+            ("Limit=1", "unknown parameter; known are limit, before"),
+            ("=", "unknown parameter; known are limit, before"),
         ):
             for path in ("/task/http://h/a/incidents", "/task/http://h/a/deliveries", "/api/v1/incidents"):
                 self.assertEqual(self.json(f"{path}?{query}", 400), {"error": words}, query[:99])

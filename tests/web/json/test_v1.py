@@ -8,8 +8,8 @@ from jsonschema import Draft202012Validator
 
 from pypinger.domain.kinds import Kind
 from tests.web.fakes import entry, new_entry, task
-from tests.web.test_app import SECURITY, header
 from tests.web.json.test_history_pages import ArchiveTestCase
+from tests.web.test_app import SECURITY, header
 
 API = "/api/v1"
 
@@ -72,7 +72,7 @@ class TasksTests(ApiTestCase):
         self.value(f"{API}/tasks?cursor=x", 400)
         self.value(f"{API}/tasks?before=1", 400)
         for path in (f"/tasks/{task('http://h/1').id}", "/status", "/openapi.json"):
-            self.assertEqual(self.value(f"{API}{path}?x=1", 400), {"error": "there are no parameters"})
+            self.assertEqual(self.value(f"{API}{path}?x=1", 400), {"error": "this path has no parameters"})
 
 
 class OtherPathsTests(ApiTestCase):

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
 from pypinger.ports.showing import Entry, LastAnswer
-from pypinger.web.serving.slicing import SHARE, Shared, turns
+from pypinger.web.serving.slicing import SHARE, Shared, in_slices, make_cooperator
 from tests.web.fakes import FakeBoard, entry
 from tests.web.test_app import HOME, HTML, AppTestCase
 
@@ -23,7 +23,7 @@ class SharedTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.shared: Shared[str] = Shared(turns(self.clock))
+        self.shared: Shared[str] = Shared(make_cooperator(self.clock))
         self.made: list[str] = []
         self.state = 0
         self.slow: Deferred[None] | None = None
@@ -118,6 +118,71 @@ class SharedTests(SynchronousTestCase):
         self.clock.callLater(0, other)
         self.clock.advance(0)
         self.assertEqual("".join(order).strip("-"), "ab-cd")
+
+
+class SlicesTests(SynchronousTestCase):
+    """
+    What is made in slices of three by :func:`in_slices`, beside other work that wants every turn of the reactor.
+
+    :ivar order: what was done: ``a0`` for the first item of the slice that work *a* begins, ``-`` for a turn.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.cooperator = make_cooperator(self.clock)
+        self.order: list[str] = []
+
+    def work(self, name: str, many: int, takes: float) -> Deferred[list[int]]:
+        """Begin to make so many items, a slice of which takes so many seconds."""
+
+        def double(number: int) -> int:
+            if number % 3 == 0:
+                self.order.append(f"{name}{number}")
+            self.clock.rightNow += takes / 3
+            return number * 2
+
+        return Deferred.fromCoroutine(in_slices(double, range(many), self.cooperator, 3))
+
+    def beside(self, *works: Deferred[list[int]]) -> str:
+        """Let all of it go on until these are done; the order."""
+
+        def turn() -> None:
+            if not all(work.called for work in works):
+                self.order.append("-")
+                self.clock.callLater(0, turn)
+
+        self.clock.callLater(0, turn)
+        self.clock.advance(0)
+        return " ".join(self.order)
+
+    def test_all_in_order(self) -> None:
+        for many in (0, 1, 3, 4, 10):
+            work = self.work("a", many, 0)
+            self.clock.advance(0)
+            self.assertEqual(self.successResultOf(work), [number * 2 for number in range(many)])
+
+    def test_the_first_slice_waits_for_its_turn_too(self) -> None:
+        works = [self.work(name, 3, 1.5 * SHARE) for name in "abc"]
+        self.assertEqual(self.order, [])
+        self.assertEqual(self.beside(*works), "a0 - b0 - c0 -")
+
+    def test_other_work_gets_its_turn_after_a_long_slice(self) -> None:
+        """After the last one too: what is made of the items takes its time as well."""
+        self.assertEqual(self.beside(self.work("a", 12, 1.5 * SHARE)), "a0 - a3 - a6 - a9 -")
+
+    def test_short_slices_fill_a_share(self) -> None:
+        self.assertEqual(self.beside(self.work("a", 12, SHARE / 2)), "a0 a3 - a6 a9 -")
+
+    def test_all_works_together_have_one_share(self) -> None:
+        works = [self.work(name, 9, 1.5 * SHARE) for name in "abc"]
+        self.assertEqual(self.beside(*works), "a0 - b0 - c0 - a3 - b3 - c3 - a6 - b6 - c6 -")
+
+    def test_a_work_that_is_cancelled_leaves_the_others_theirs(self) -> None:
+        works = [self.work(name, 9, 1.5 * SHARE) for name in "ab"]
+        works[0].cancel()
+        self.failureResultOf(works[0], CancelledError)
+        self.assertEqual(self.beside(works[1]), "b0 - b3 - b6 -")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class PagesTests(AppTestCase):

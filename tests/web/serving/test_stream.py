@@ -27,11 +27,10 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Fault, Finding, Invalid, NoAnswer, Report, Reported, Window
 from pypinger.domain.times import span
 from pypinger.ports.showing import DaemonState, Entry
-from pypinger.web.app import resource, site
-from pypinger.web.serving.site import LAST_SECONDS, PATIENCE, Channel, Site
 from pypinger.web.serving.stream import MANY, READERS, SILENCE, TICK, EventStream
 from tests.web.fakes import NIGHT, NOW, FakeBoard, daemon_state, entry, new_entry
-from tests.web.serving.test_site import Transport
+from tests.web.pages import make_pages
+from tests.web.serving.memory import Transport
 from tests.web.test_app import AppTestCase
 
 Event = tuple[str, object]
@@ -79,17 +78,15 @@ class StreamTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.board = FakeBoard([entry("http://h/a"), entry("http://h/b", Kind.LATE), new_entry("http://h/c")])
-        self.site = site(self.board, lambda: NOW, reactor=self.clock)
+        self.site = make_pages(self.board, self.clock).site
         self.site.doStart()
         self.stream = self.connect()
 
     def connect(self, head: bytes = ASK) -> Transport:
         transport = Transport()
-        channel = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
-        assert isinstance(channel, Channel)
-        transport.protocol = channel
-        channel.makeConnection(transport)
-        channel.dataReceived(head + b"\r\n")
+        transport.protocol = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+        transport.protocol.makeConnection(transport)
+        transport.protocol.dataReceived(head + b"\r\n")
         return transport
 
     def heard(self, transport: Transport | None = None) -> bytes:
@@ -392,9 +389,8 @@ class SocketTests(TestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.board = FakeBoard([entry(f"http://h/{i}") for i in range(MANY)])
-        self.stream = EventStream(self.board, self.clock)
-        made = resource(self.board, lambda: NOW, stream=self.stream, reactor=self.clock)
-        self.site = Site(made, self.clock, self.stream.close)
+        pages = make_pages(self.board, self.clock)
+        self.site, self.stream = pages.site, pages.stream
         self.port: IListeningPort = reactor.listenTCP(0, self.site, interface="127.0.0.1")
         self.addCleanup(self.port.stopListening)
 
@@ -448,23 +444,6 @@ class SocketTests(TestCase):
             while data := slow.recv(65536):
                 taken += len(data)
         self.assertLess(taken, 400_000)
-
-    async def test_reader_that_takes_nothing(self) -> None:
-        """Too little is written to fill a buffer, and still it is found out."""
-        good = await self.connect()
-        slow = socket.socket()
-        self.addCleanup(slow.close)
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        slow.connect(("127.0.0.1", self.port.getHost().port))
-        slow.sendall(ASK + b"\r\n")
-        await self.until(lambda: self.readers() == 2)
-        for i in range(3):
-            self.storm(str(i))
-        for _ in range(round((PATIENCE + LAST_SECONDS) / TICK) + 2):
-            self.clock.advance(TICK + 0.001)
-            await deferLater(reactor, 0)
-        await self.until(lambda: self.readers() == 1)
-        self.assertFalse(good.closed.called)
 
     async def test_stop(self) -> None:
         readers = [await self.connect() for _ in range(3)]
@@ -525,7 +504,7 @@ class NginxTests(TestCase):
         if nginx is None:
             raise SkipTest("there is no nginx")
         board = FakeBoard([entry("http://h/a")])
-        port = reactor.listenTCP(0, site(board, lambda: NOW, reactor=reactor), interface="127.0.0.1")
+        port = reactor.listenTCP(0, make_pages(board, reactor).site, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
