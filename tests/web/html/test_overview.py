@@ -49,8 +49,10 @@ class OverviewTests(SynchronousTestCase):
         made = entry()
         page = Page(overview([made], figures={made.task.id: figures(FakeHistory(NOW), made)}))
         self.assertEqual(page.open, [])
-        told = [attrs["aria-label"] or "" for tag, attrs in page.elements if tag == "svg"]
-        self.assertEqual([text.partition(":")[0] for text in told], ["Gaps between the last runs", "The last 90 days"])
+        labels = [attrs["aria-label"] or "" for tag, attrs in page.elements if tag == "svg"]
+        self.assertEqual(
+            [text.partition(":")[0] for text in labels], ["Gaps between the last runs", "The last 90 days"]
+        )
         without = new_entry()
         page = Page(overview([without], figures={without.task.id: Figures((), (), NOW, None, Kind.NEW)}))
         self.assertNotIn("svg", [tag for tag, _ in page.elements])

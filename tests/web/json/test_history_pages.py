@@ -36,13 +36,13 @@ class PartsTests(HistoryPagesTestCase):
         data = value["data"]
         assert isinstance(data, dict)
         self.assertEqual(list(data), ["runs", "changes", "gaps", "uptime"])
-        refused, unsound, failed = data["runs"]
+        refused, invalid, failed = data["runs"]
         self.assertEqual(
             (refused["fault"], refused["problem"], refused["latency"]), ("refused", "connection refused", 0.01)
         )
         self.assertEqual((refused["code"], refused["report"], refused["count"]), (None, None, 3))
         self.assertEqual(
-            (unsound["code"], unsound["problem"], unsound["report"]), (200, "status: must be a string", None)
+            (invalid["code"], invalid["problem"], invalid["report"]), (200, "status: must be a string", None)
         )
         self.assertEqual((failed["code"], failed["problem"], failed["fault"]), (503, None, None))
         self.assertEqual((failed["report"]["status"], failed["report"]["sleep"]), ("error", []))
@@ -131,7 +131,7 @@ class PartsTests(HistoryPagesTestCase):
 class AmbiguousUrlsTests(HistoryPagesTestCase):
     """A task's URL may itself end in the name of a part."""
 
-    def told(self, path: str) -> str:
+    def answered(self, path: str) -> str:
         """The task of the page, or the part of its history."""
         response = self.ask(path)
         self.assertEqual(response.code, 200, path)
@@ -149,20 +149,20 @@ class AmbiguousUrlsTests(HistoryPagesTestCase):
             "http%3A%2F%2Fh%2Fa%2Fincidents",
             "http%3A%2F%2Fh%2Fa/incidents",
         ):
-            self.assertEqual(self.told(f"/task/{sent}"), "http://h/a/incidents")
-            self.assertEqual(self.told(f"/task/{sent}/incidents"), "incidents of http://h/a/incidents")
+            self.assertEqual(self.answered(f"/task/{sent}"), "http://h/a/incidents")
+            self.assertEqual(self.answered(f"/task/{sent}/incidents"), "incidents of http://h/a/incidents")
 
     def test_both(self) -> None:
         self.board.set([entry("http://h/a/incidents"), entry("http://h/a")])
         for sent in ("http://h/a/incidents", "http:/h/a/incidents", "http%3A%2F%2Fh%2Fa%2Fincidents"):
-            self.assertEqual(self.told(f"/task/{sent}"), "http://h/a/incidents")
+            self.assertEqual(self.answered(f"/task/{sent}"), "http://h/a/incidents")
         for sent in (task("http://h/a").id, "http%3A%2F%2Fh%2Fa"):
-            self.assertEqual(self.told(f"/task/{sent}/incidents"), "incidents of http://h/a")
+            self.assertEqual(self.answered(f"/task/{sent}/incidents"), "incidents of http://h/a")
 
     def test_with_a_query(self) -> None:
         self.board.set([entry("http://h/incidents?limit=5"), entry("http://h")])
-        self.assertEqual(self.told("/task/http://h/incidents?limit=5"), "http://h/incidents?limit=5")
-        self.assertEqual(self.told("/task/http://h/incidents?limit=6"), "incidents of http://h")
+        self.assertEqual(self.answered("/task/http://h/incidents?limit=5"), "http://h/incidents?limit=5")
+        self.assertEqual(self.answered("/task/http://h/incidents?limit=6"), "incidents of http://h")
 
 
 class PagesTests(HistoryPagesTestCase):
