@@ -310,6 +310,8 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     :ivar before: the kind that the incident had before, where the alert tells of its change or its end.
     :ivar explanation: the verdict's explanation, or the daemon's own line.
     :ivar started: when the incident started, None for the daemon.
+    :ivar lastrun: when the task last ran by its last valid report, from which ages are worked out.
+    :ivar due: the verdict's due time.
     """
 
     id: str
@@ -326,6 +328,8 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     server: str | None = None
     started: Instant | None = None
     before: Kind | None = None
+    lastrun: Instant | None = None
+    due: Instant | None = None
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):

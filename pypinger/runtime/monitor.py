@@ -29,7 +29,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from pypinger.domain import incidents
-from pypinger.domain.judge import judge, judge_again
+from pypinger.domain.judge import judge
 from pypinger.domain.model import Alert, Check, Finding, NoAnswer, Observation, Seconds, Task, TaskState
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso, span
@@ -310,12 +310,7 @@ class Monitor:
             finding = reading.finding
         now = self._now()
         before = watch.state
-        if reading is not None and reading is watch.reading:
-            assert before.verdict is not None
-            assert before.checked is not None
-            verdict = judge_again(finding, task.grace, now, before.verdict, before.checked)
-        else:
-            verdict = judge(finding, task.grace, now)
+        verdict = judge(finding, task.grace, now)
         if self._log_judged:
             self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=verdict.kind.value)
         check = Check(now, observation.latency, finding, verdict)

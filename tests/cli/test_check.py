@@ -41,7 +41,7 @@ class FileTests(SynchronousTestCase):
     def test_ok(self) -> None:
         code, lines = self.check(process="import", server="app-1", frequency=5)
         self.assertEqual(code, 0)
-        self.assertRegex(lines[0], r"\AOK - last ran .+; runs every 5 min; .+ \| age=\d+s;300;360\Z")
+        self.assertRegex(lines[0], r"\AOK - last ran .+, runs every 5 min, due .+; grace 1 min \| age=\d+s;300;360\Z")
         self.assertIn("process: import", lines)
         self.assertIn("server: app-1", lines)
 

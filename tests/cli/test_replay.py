@@ -165,7 +165,7 @@ class CommandTests(SynchronousTestCase):
         self.ini = directory / "pinger.ini"
         script = [(1800.0, "ok", 0.1), (1000.0, "stuck", 0.1), (800.0, "refused", 0.1), (9e9, "ok", 0.1)]
         parsed = parse(self.url)
-        task = replace(make_task("job"), url=parsed.url, id=parsed.id, label=parsed.label, name=parsed.label)
+        task = replace(make_task("job"), url=parsed.text, id=parsed.id, label=parsed.label, name=parsed.label)
         self.life = Life(self.store, [(task, Endpoint(script))])
         self.addCleanup(self.life.end)
         self.life.live(2.5 * HOUR)
@@ -191,7 +191,9 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual((code, err), (0, ""))
         lines = out.splitlines()
         self.assertEqual(lines[0], "host.example/job?… https://host.example/job?…")
-        self.assertRegex(lines[1], r"\A  = 2026-\d\d-\d\d \d\d:\d\d:\d\dZ  problem    late         last ran .+ ago")
+        self.assertRegex(
+            lines[1], r"\A  = 2026-\d\d-\d\d \d\d:\d\d:\d\dZ  problem    late         last ran .+, was due .+"
+        )
         self.assertRegex(lines[2], r"\A  = .+Z  changed    unreachable  connection refused\Z")
         self.assertEqual([line[2] for line in lines[1:6]], ["="] * 5)
         self.assertRegex(lines[-2], r"\A2026-.+Z to 2026-.+Z, 1 task\Z")

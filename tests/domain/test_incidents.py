@@ -28,6 +28,7 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
+from pypinger.domain.wording import plain
 from tests.domain.strategies import thorough
 
 TASK = Task(
@@ -336,33 +337,50 @@ class AnyStoryTests(SynchronousTestCase):
 
 
 class ReminderWordsTests(SynchronousTestCase):
-    """A reminder may come long after the check whose verdict it repeats."""
+    """A reminder may come long after the check whose verdict it repeats; its age is worked out when it is sent."""
 
-    def reminded(self, finding: Finding, at: Instant, later: Instant) -> str:
+    def reminded(self, finding: Finding, at: Instant, later: Instant) -> tuple[str, str]:
         verdict = judge(finding, TASK.grace, at)
         state, _ = step(TASK, TaskState(), Check(at, 0.1, finding, verdict))
         _, (alert,) = remind(TASK, state, later)
-        return alert.explanation
+        self.assertEqual(alert.explanation, verdict.explanation)
+        return alert.explanation, plain((alert,)).splitlines()[1].removeprefix(alert.explanation)
 
-    def test_lateness_is_told_as_of_now(self) -> None:
-        self.assertIn("grace ended 11 min ago", self.reminded(Reported(200, REPORT), 700.0, 1320.0))
+    def test_late(self) -> None:
+        explanation, age = self.reminded(Reported(200, REPORT), 700.0, 1320.0)
+        self.assertEqual(
+            explanation, "last ran 1970-01-01 00:00:00 UTC, runs every 10 min, was due 00:10:00 UTC; grace 1 min"
+        )
+        self.assertEqual(age, " (late by 12 min)")
 
-    def test_so_is_a_lastrun_ahead(self) -> None:
+    def test_future(self) -> None:
         ahead = Reported(200, replace(REPORT, lastrun=7200.0))
-        self.assertIn("1 h 40 min ahead", self.reminded(ahead, 0.0, 1200.0))
+        self.assertEqual(self.reminded(ahead, 0.0, 1200.0)[1], " (ahead by 1 h 40 min)")
 
-    def test_what_would_be_judged_otherwise_by_now_is_told_as_it_was(self) -> None:
-        soon = Reported(200, replace(REPORT, lastrun=1000.0))
-        self.assertIn("is 16 min ahead", self.reminded(soon, 0.0, 500.0))
-
-    def test_what_the_task_said_is_told_as_it_was(self) -> None:
+    def test_failed(self) -> None:
         failed = Reported(503, replace(REPORT, ok=False, reason="boom"))
-        self.assertIn("HTTP 503", self.reminded(failed, 10.0, 600.0))
+        explanation, age = self.reminded(failed, 10.0, 600.0)
+        self.assertIn("HTTP 503", explanation)
+        self.assertEqual(age, " (ran 10 min ago)")
+
+    def test_unreachable(self) -> None:
+        self.assertEqual(self.reminded(NoAnswer(Fault.DNS, "no such host", 0.1), 0.0, 600.0), ("no such host", ""))
 
 
-class BeforeTests(SynchronousTestCase):
-    def test_alerts_tell_what_was_before(self) -> None:
+class VerdictFieldTests(SynchronousTestCase):
+    def test_kind_before(self) -> None:
         story = Story()
         for at, kind in enumerate((Kind.LATE, Kind.FAILED, Kind.OK)):
             story.step(kind, 60.0 * at)
         self.assertEqual([alert.before for alert in story.alerts], [None, Kind.LATE, Kind.FAILED])
+
+    def test_run_and_due_time(self) -> None:
+        finding = Reported(200, REPORT)
+        late = Check(700.0, 0.1, finding, judge(finding, 60, 700.0))
+        state, (problem,) = step(TASK, TaskState(), late)
+        self.assertEqual((problem.lastrun, problem.due), (0.0, 600.0))
+        down = NoAnswer(Fault.DNS, "x", 0.1)
+        _, (changed,) = step(TASK, state, Check(760.0, 0.1, down, judge(down, 60, 760.0)))
+        self.assertEqual((changed.lastrun, changed.due), (0.0, None))
+        _, (closed,) = close(TASK, state, 800.0, "x")
+        self.assertEqual((closed.lastrun, closed.due), (None, None))

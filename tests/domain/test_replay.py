@@ -169,12 +169,12 @@ class ReminderTests(ReplayCase):
         lines = (0, P, Kind.UNREACHABLE), (480.1, C, Kind.INVALID)
         self.assertTold(task(error_interval=480.0), past(*found), *lines)
 
-    def test_they_say_how_it_is_by_then(self) -> None:
+    def test_they_repeat_the_verdict(self) -> None:
         replayed = replay(task(error_interval=480.0), past(run(0, 1000, ran(0)), run(1060, 1060, ran(1050))))
         self.assertEqual([each.event for each in replayed], [P, R])
         replayed = replay(task(error_interval=300.0), past(run(0, 1000, ran(0)), run(1060, 1060, ran(1050))))
         self.assertEqual([each.event for each in replayed], [P, M, R])
-        self.assertIn("ended 5 min ago", replayed[1].explanation)
+        self.assertIn("was due 00:10:00 UTC", replayed[1].explanation)
 
     def test_a_verdict_that_has_changed_unseen_is_not_told(self) -> None:
         # The deadline of the sleep lies in the dark, so that nobody saw it begin.

@@ -171,7 +171,7 @@ class SameAnswerTests(MonitorCase):
         verdict = self.state().verdict
         assert verdict is not None
         self.assertEqual((self.state().pings, verdict.kind), (5, Kind.OK))
-        self.assertIn(", 4 min ago;", verdict.explanation)
+        self.assertIn("due 12:10:00 UTC", verdict.explanation)
         self.world.pass_time(311)
         self.assertIs(self.state().kind, Kind.LATE)
 
@@ -218,7 +218,7 @@ class SameAnswerTests(MonitorCase):
         self.world.pass_time(10)
         verdict = self.state().verdict
         assert verdict is not None
-        self.assertIn("last ran 11:55:00 UTC, 5 min ago;", verdict.explanation)
+        self.assertIn(" 11:55:00 UTC, runs every 10 min, due 12:05:00 UTC", verdict.explanation)
 
 
 class DeadlineTests(MonitorCase):
