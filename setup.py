@@ -27,6 +27,7 @@ setup(
         "pypinger.cli",
         "pypinger.config",
         "pypinger.domain",
+        "pypinger.domain.model",
         "pypinger.http",
         "pypinger.notify",
         "pypinger.ports",
