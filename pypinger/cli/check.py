@@ -17,7 +17,6 @@ import msgspec
 
 from pypinger.cli import UNKNOWN
 from pypinger.config import ConfigErrors, load, pem
-from pypinger.config.section import SHORTEST_SECRET
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth
 from pypinger.domain import judge, report
 from pypinger.domain import url as urls
@@ -139,7 +138,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _secrets(target: str, settings: Settings) -> Secrets:
     """Return the secrets that an endpoint may repeat: those of the ini file, and of the URL itself."""
-    return Secrets(settings.secrets | {secret for secret in url_secrets(target) if len(secret) >= SHORTEST_SECRET})
+    return Secrets(settings.secrets | url_secrets(target))
 
 
 def _task(text: str, settings: Settings) -> Task:

@@ -310,7 +310,7 @@ class CommandTests(SynchronousTestCase):
             with open(path, "r+b") as file:
                 file.seek(at)
                 file.write(content)
-            self.unreadable(path, {"newer": r"\(schema 99, this one knows \d+\)", "damaged": "damaged"}[name])
+            self.unreadable(path, {"newer": r"\(schema 99, this one reads \d+\)", "damaged": "damaged"}[name])
 
     def test_it_writes_nothing(self) -> None:
         self.life.end()

@@ -137,7 +137,9 @@ class RowTests(ReplayCase):
 
     def test_blind_for_other_tasks_only(self) -> None:
         found = (run(0, 100, FAULT, 5),)
-        self.assertAlerts(task(failures=3), records(*found, blind=[(START - 10, START + 200)]), (50, P, Kind.UNREACHABLE))
+        self.assertAlerts(
+            task(failures=3), records(*found, blind=[(START - 10, START + 200)]), (50, P, Kind.UNREACHABLE)
+        )
 
     def test_late_counts_from_its_deadline(self) -> None:
         found = (run(0, 1200, ran(0)),)
