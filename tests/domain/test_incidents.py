@@ -49,7 +49,7 @@ def check(kind: Kind, at: Instant, finding: Finding | None = None) -> Check:
 
 
 class Story:
-    """A task's life, and all that people were told of it."""
+    """A task's state over time, and the alerts it caused."""
 
     def __init__(self, task: Task = TASK) -> None:
         self.task = task
@@ -137,7 +137,7 @@ class IncidentTests(SynchronousTestCase):
         self.assertEqual((recovered.kind, recovered.started, recovered.at), (Kind.OK, 1000.0, 1120.0))
         self.assertNotIn(b"s3cret", msgspec.json.encode(story.alerts))
 
-    def test_ids_are_stable_and_unlike(self) -> None:
+    def test_ids_are_stable_and_unique(self) -> None:
         def told() -> list[str]:
             story = Story()
             for at, kind in enumerate([Kind.LATE, Kind.FAILED, Kind.OK, Kind.LATE, Kind.OK]):
@@ -169,11 +169,11 @@ class IncidentTests(SynchronousTestCase):
         story.step(Kind.LATE, 0.0)
         self.assertEqual(story.step(Kind.FAILED, 60.0), [Event.CHANGED])
         self.assertEqual((story.alerts[-1].kind, story.alerts[-1].explanation), (Kind.FAILED, "it is failed"))
-        # It does not put off the reminder.
+        # It does not postpone the reminder.
         self.assertEqual(story.reminder, 480.0)
         self.assertEqual(story.step(Kind.FAILED, 479.0), [])
         self.assertEqual(story.step(Kind.FAILED, 480.0), [Event.REMINDER])
-        # But where a reminder is due it stands for it.
+        # It replaces a reminder that is due.
         self.assertEqual(story.step(Kind.LATE, 960.0), [Event.CHANGED])
         self.assertEqual(story.reminder, 1440.0)
 
@@ -223,7 +223,7 @@ class ReminderTests(SynchronousTestCase):
         self.assertEqual(story.step(Kind.LATE, 6000.0), [Event.REMINDER])
         self.assertEqual(story.reminder, 6480.0)
 
-    def test_one_due_in_a_sleep_that_no_check_has_seen_waits_for_its_end(self) -> None:
+    def test_reminder_due_in_an_unseen_sleep_waits_for_its_end(self) -> None:
         asleep = Reported(200, replace(REPORT, sleep=(Window(300.0, 600.0),)))
         for kind in (Kind.LATE, Kind.FAILED, Kind.FUTURE):
             story = Story()
@@ -233,8 +233,7 @@ class ReminderTests(SynchronousTestCase):
             self.assertEqual(story.remind(900.0), [Event.REMINDER])
             self.assertEqual(story.reminder, 1380.0)
 
-    def test_one_that_was_due_before_such_a_sleep_waits_too(self) -> None:
-        """A check was under way, say, or the machine was suspended."""
+    def test_reminder_due_before_an_unseen_sleep_waits_too(self) -> None:
         story = Story()
         story.step(Kind.LATE, 0.0, Reported(200, replace(REPORT, sleep=(Window(500, 600.0),))))
         self.assertEqual(story.reminder, 480.0)
@@ -243,7 +242,7 @@ class ReminderTests(SynchronousTestCase):
         self.assertEqual(story.remind(1099.9), [])
         self.assertEqual(story.remind(1100.0), [Event.REMINDER])
 
-    def test_what_does_not_answer_is_not_known_to_sleep(self) -> None:
+    def test_reminder_of_an_unreachable_task_does_not_wait_for_its_sleep(self) -> None:
         story = Story()
         story.step(Kind.OK, 0.0, Reported(200, replace(REPORT, sleep=(Window(300.0, 600.0),))))
         story.step(Kind.UNREACHABLE, 1.0)
@@ -291,7 +290,7 @@ class AnyStoryTests(SynchronousTestCase):
     @thorough
     @given(_moments, st.integers(1, 4), st.sampled_from([0.0, 60.0, 480.0]))
     def test_as_the_model(self, moments: list[tuple[Kind | None, float]], failures: int, error_interval: float) -> None:
-        """The contract's words as a plain program; None is time passing without a check."""
+        """The contract's rules as a plain program; None is time passing without a check."""
         story = Story(replace(TASK, failures=failures, error_interval=error_interval))
         expected: list[tuple[Event, Instant]] = []
         now, row, opened, told = 0.0, 0, None, 0.0
@@ -332,7 +331,7 @@ class AnyStoryTests(SynchronousTestCase):
         checks = [kind for kind, _ in moments if kind is not None]
         self.assertEqual(story.state.pings, len(checks))
         self.assertEqual(story.state.errors, sum(status_of(kind) is Status.ERROR for kind in checks))
-        # What is kept can be read back.
+        # A stored state reads back.
         self.assertEqual(msgspec.json.decode(msgspec.json.encode(story.state), type=TaskState), story.state)
 
 

@@ -1,4 +1,4 @@
-"""Tests for :mod:`pypinger.domain.judge`: section 2 of the contract, row by row and against a model."""
+"""Tests for :mod:`pypinger.domain.judge`: the table in section 2 of the contract, and a model."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ _codes = st.sampled_from([200, 200, 200, 503])
 
 
 class ModelTests(SynchronousTestCase):
-    """On whole minutes, where looking at each of them is enough."""
+    """On whole minutes, where it is enough to look at each of them."""
 
     def kind(self, night: Night, finding: Reported, due: Instant | None, grace: Seconds, now: Instant) -> Kind:
         report = finding.report
@@ -267,7 +267,7 @@ class ModelTests(SynchronousTestCase):
         self.assertEqual(verdict.sleep_start is not None, kind is Kind.SLEEPING)
         self.assertEqual(len(verdict.explanation.splitlines()), 1)
 
-        # Lateness begins just after a minute, everything else on one.
+        # A task becomes late just after a minute; everything else changes on one.
         change = None
         for minute in range(1, 15 * 1440):
             if self.kind(night, finding, due, grace, now + (minute - 1) * 60 + RESOLUTION) is not kind:
