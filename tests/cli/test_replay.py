@@ -145,7 +145,7 @@ class SameSettingsTests(SynchronousTestCase):
             )
             life.live(HOUR)
             life.monitor.update([])
-            life.settle()
+            life.reactor.advance(0)
             life.live(HOUR)
             life.monitor.update(life.tasks)
             life.live(HOUR)
@@ -165,7 +165,7 @@ class CommandTests(SynchronousTestCase):
         self.ini = directory / "pinger.ini"
         script = [(1800.0, "ok", 0.1), (1000.0, "stuck", 0.1), (800.0, "refused", 0.1), (9e9, "ok", 0.1)]
         parsed = parse(self.url)
-        task = replace(make_task("job"), url=parsed.url, id=parsed.id, label=parsed.label, name=parsed.label)
+        task = replace(make_task("job"), url=parsed.text, id=parsed.id, label=parsed.label, name=parsed.label)
         self.life = Life(self.store, [(task, Endpoint(script))])
         self.addCleanup(self.life.end)
         self.life.live(2.5 * HOUR)
