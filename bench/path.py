@@ -42,7 +42,6 @@ from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
 from pypinger.settling import Settling
-from pypinger.store.memory import MemoryStore
 from pypinger.store.sqlite import SqliteStore
 
 #: How many requests are under way at once.
@@ -86,7 +85,7 @@ def bare(origin: nginx.Origin, authority: trustme.CA) -> Run:
 
 
 def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
-    """Py Pinger without its pages; with the memory store if there is no `database`."""
+    """Py Pinger without its pages; with the store in memory if there is no `database`."""
     tasks = []
     for number in range(WORKERS):
         url = parse(f"{origin.url}/task/{number}")
@@ -106,9 +105,8 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
         # As in the daemon; the bare loop has the garbage collector as Python has it.
         settling = Settling(reactor)  # type: ignore[arg-type]
         settling.startService()
-        store: MemoryStore | SqliteStore = MemoryStore()
-        if database is not None:
-            store = SqliteStore(reactor, time.time, str(database), keep_days=90)  # type: ignore[arg-type]
+        path = ":memory:" if database is None else str(database)
+        store = SqliteStore(reactor, time.time, path, keep_days=90)  # type: ignore[arg-type]
         kept = store.open()
         board = Board(tasks, time.time)
         outbox = Outbox(reactor, time.time, store, board, [], 86_400.0, 5.0)  # type: ignore[arg-type]

@@ -47,7 +47,6 @@ from pypinger.runtime.lane import ATTEMPT_LIMIT
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
-from pypinger.store.memory import MemoryStore
 from pypinger.store.sqlite import CLOSING, SqliteStore
 from pypinger.supervision import Supervision
 from pypinger.web.app import resource, site
@@ -98,7 +97,7 @@ class Pinger(MultiService):
         self._reloading = DeferredLock()
         self._stopping = False
         self._leaving: dict[ChannelClient, IDelayedCall] = {}
-        self.store = _make_store(reactor, now, settings)
+        self.store = SqliteStore(reactor, now, settings.store.path, keep_days=settings.store.keep_days)
         self.board = Board(settings.tasks, now)
         self.board.add_source(self.store.trouble)
         self._client = self._make_client(settings)
@@ -381,12 +380,6 @@ class Pinger(MultiService):
     def _refuse(self, words: str) -> StartError:
         self._log.critical("{words}", words=words)
         return StartError(words)
-
-
-def _make_store(reactor: Any, now: WallClock, settings: Settings) -> MemoryStore | SqliteStore:
-    if settings.store.path == ":memory:":
-        return MemoryStore()
-    return SqliteStore(reactor, now, settings.store.path, keep_days=settings.store.keep_days)
 
 
 def _observers(notifiers: Iterable[Notifier]) -> list[RunObserver]:

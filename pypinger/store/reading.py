@@ -52,13 +52,14 @@ class Reader:
 
     Its methods are those of :class:`pypinger.ports.history.History`, but for blocking.
 
+    :param connection: of the database; None to open another one.
     :raises StoreError: it cannot be read.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, connection: sqlite3.Connection | None = None) -> None:
         self._path = path
         try:
-            self._connection = connect(path, query="?mode=ro")
+            self._connection = connect(path, query="?mode=ro") if connection is None else connection
         except sqlite3.Error as error:
             raise unusable(path, error) from error
 

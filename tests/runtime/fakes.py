@@ -22,7 +22,7 @@ from pypinger.domain.model import (
 )
 from pypinger.domain.times import iso
 from pypinger.domain.url import origin
-from pypinger.store.memory import MemoryStore
+from tests.store.inline import InlineStore
 
 #: A Monday at noon, UTC.
 NOON = 1_793_620_800.0
@@ -118,7 +118,7 @@ class FakeObserver(FakeNotifier):
         self.runs.append(report.lastrun)
 
 
-class SlowStore(MemoryStore):
+class SlowStore(InlineStore):
     """A store whose commits take until `release`, or fail."""
 
     def __init__(self) -> None:
