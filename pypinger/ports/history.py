@@ -107,13 +107,6 @@ class Gap(msgspec.Struct, frozen=True):
     gap: Seconds | None
 
 
-class Span(msgspec.Struct, frozen=True):
-    """A stretch of time; `end` is excluded."""
-
-    start: Instant
-    end: Instant
-
-
 class Day(msgspec.Struct, frozen=True):
     """
     One UTC day of a task, as far as it was seen.
@@ -167,9 +160,3 @@ class History(Protocol):
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """The last runs of the task itself and the gaps between them, newest first."""
-
-    async def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        """All that was found from `since` to before `until`, oldest first; the first may have begun earlier."""
-
-    async def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        """When nothing was seen, from `since` to before `until`, oldest first."""

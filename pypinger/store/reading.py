@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Instant, Outcome
-from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Span, Told
+from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Told
 from pypinger.store import figures
 from pypinger.store.accounting import DAY, HOUR, millis
 from pypinger.store.database import connect, unusable
@@ -44,6 +44,13 @@ LEFT JOIN task ON task.id = task WHERE delivery.id < ? /* which */ ORDER BY deli
 
 _ALERT = msgspec.json.Decoder(Alert)
 _KINDS = msgspec.json.Decoder(tuple[Kind, ...])
+
+
+class BlindTime(NamedTuple):
+    """A time in which no task was seen; `end` is excluded."""
+
+    start: Instant
+    end: Instant
 
 
 class Reader:
@@ -160,7 +167,7 @@ class Reader:
         return [] if task is None else figures.gaps(self._latest(task), limit)
 
     def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.history.History.findings`."""
+        """All that was found from `since` to before `until`, oldest first; the first may have begun earlier."""
         task, start, end = self._task(url), millis(since), millis(until)
         if task is None:
             return []
@@ -178,10 +185,10 @@ class Reader:
         runs += [run for run in self._open(task) if start <= run.key < end]
         return sorted(runs, key=lambda run: run.key)
 
-    def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        """See :meth:`pypinger.ports.history.History.blind_times`."""
+    def blind_times(self, since: Instant, until: Instant) -> Sequence[BlindTime]:
+        """When no task was seen, from `since` to before `until`, oldest first."""
         return [
-            Span(start / 1000, end / 1000)
+            BlindTime(start / 1000, end / 1000)
             for start, end in self._all(
                 'SELECT start, "end" FROM blind WHERE "end" > ? AND start < ? ORDER BY start, id',
                 millis(since),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Fault, Instant, Invalid, NoAnswer, Outcome, Report, Reported
-from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Span, Told
+from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Told
 from pypinger.ports.storing import StoreError
 
 DAY = 86_400.0
@@ -110,11 +110,3 @@ class FakeHistory:
             at -= gap
         gaps[-1] = Gap(gaps[-1].lastrun, None)
         return gaps
-
-    async def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        self._check()
-        return await self.runs(url)
-
-    async def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        self._check()
-        return [Span(since, since + 60)]
