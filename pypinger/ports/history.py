@@ -34,7 +34,7 @@ class Run(msgspec.Struct, frozen=True):
     finding: Finding
 
 
-class Change(msgspec.Struct, frozen=True):
+class VerdictChange(msgspec.Struct, frozen=True):
     """The verdict's kind changed."""
 
     key: int
@@ -43,7 +43,7 @@ class Change(msgspec.Struct, frozen=True):
     explanation: str
 
 
-class Told(msgspec.Struct, frozen=True):
+class PastAlert(msgspec.Struct, frozen=True):
     """An alert of an incident, whatever channels it went to."""
 
     id: str
@@ -73,7 +73,7 @@ class PastIncident(msgspec.Struct, frozen=True):
     kinds: tuple[Kind, ...]
     explanation: str
     alerts: int
-    told: tuple[Told, ...]
+    told: tuple[PastAlert, ...]
 
 
 class PastDelivery(msgspec.Struct, frozen=True):
@@ -134,7 +134,7 @@ class History(Protocol):
     async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
         """What the checks of a task found."""
 
-    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
+    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
         """How the verdict of a task changed."""
 
     async def incidents(

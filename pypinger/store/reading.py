@@ -14,7 +14,7 @@ import msgspec
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Instant, Outcome
-from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Told
+from pypinger.ports.history import Day, Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
 from pypinger.store import figures
 from pypinger.store.accounting import DAY, HOUR, millis
 from pypinger.store.database import connect, unusable
@@ -83,10 +83,10 @@ class Reader:
         task = self._task(url)
         return [] if task is None else self._runs(task, _NEWEST if before is None else before, limit)
 
-    def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
+    def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
         """See :meth:`pypinger.ports.history.History.verdicts`."""
         return [
-            Change(key, at / 1000, Kind(kind), explanation)
+            VerdictChange(key, at / 1000, Kind(kind), explanation)
             for key, at, kind, explanation in self._all(
                 "SELECT id, at, kind, explanation FROM verdict WHERE task = ? AND id < ? ORDER BY id DESC LIMIT ?",
                 self._task(url),
@@ -113,7 +113,7 @@ class Reader:
                 _KINDS.decode(kinds),
                 explanation,
                 alerts,
-                self._told(key),
+                self._past_alerts(key),
             )
             for key, name, started, opened, ended, kinds, explanation, alerts in rows
         ]
@@ -239,18 +239,18 @@ class Reader:
                 return
             before = page[-1].key
 
-    def _told(self, incident: int) -> tuple[Told, ...]:
+    def _past_alerts(self, incident: int) -> tuple[PastAlert, ...]:
         rows = self._all(
             "SELECT body, min(id) FROM delivery WHERE incident = ? GROUP BY alert ORDER BY min(id) DESC LIMIT ?",
             incident,
             TOLD,
         )
-        return tuple(told(_ALERT.decode(body)) for body, _ in reversed(rows))
+        return tuple(past_alert(_ALERT.decode(body)) for body, _ in reversed(rows))
 
 
-def told(alert: Alert) -> Told:
+def past_alert(alert: Alert) -> PastAlert:
     """What is shown of an alert in its incident."""
-    return Told(alert.id, alert.event, alert.at, alert.explanation)
+    return PastAlert(alert.id, alert.event, alert.at, alert.explanation)
 
 
 def _run(first: int, length: int, count: int, words: str, figure: float | None) -> Run:

@@ -25,7 +25,7 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
-from pypinger.ports.history import Gap, Told
+from pypinger.ports.history import Gap, PastAlert
 from tests.contracts.store import OTHER, TASK, alert
 
 #: On the hour.
@@ -174,7 +174,7 @@ class HistoryContract:
         self.assertEqual(incident.alerts, 3)
         self.assertEqual(incident.explanation, "late it is")
         events = (Event.PROBLEM, Event.CHANGED, Event.RECOVERED)
-        told = tuple(Told(f"{n:016x}", event, float(n), "why") for n, event in enumerate(events, 1))
+        told = tuple(PastAlert(f"{n:016x}", event, float(n), "why") for n, event in enumerate(events, 1))
         self.assertEqual(incident.told, told)
         self.assertEqual(list(await store.incidents(OTHER.url)), [])
 
