@@ -7,15 +7,16 @@ The history in the database, read through a connection of its own.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import msgspec
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Instant, Outcome
+from pypinger.domain.model import Alert, Instant, Outcome, Reported
 from pypinger.ports.history import Day, Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
-from pypinger.store import figures
+from pypinger.store import accounting
 from pypinger.store.accounting import DAY, HOUR, millis
 from pypinger.store.database import connect, unusable
 from pypinger.store.rows import finding, text
@@ -147,9 +148,9 @@ class Reader:
             "SELECT hour, up, down FROM hour WHERE task = ?1 AND hour >= ?2"
             " UNION ALL SELECT hour, up, down FROM task WHERE id = ?1 AND hour >= ?2",
             task,
-            figures.first_hour(now),
+            accounting.first_hour(now),
         )
-        return figures.uptime(hours, now)
+        return accounting.uptime(hours, now)
 
     def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
         """See :meth:`pypinger.ports.history.History.days`."""
@@ -159,12 +160,12 @@ class Reader:
             self._task(url),
             (millis(now) // DAY - count) * (DAY // HOUR),
         )
-        return figures.days(hours, now, count)
+        return accounting.days(hours, now, count)
 
     def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""
         task = self._task(url)
-        return [] if task is None else figures.gaps(self._latest(task), limit)
+        return [] if task is None else _gaps(self._latest(task), limit)
 
     def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
         """All that was found from `since` to before `until`, oldest first; the first may have begun earlier."""
@@ -255,3 +256,14 @@ def past_alert(alert: Alert) -> PastAlert:
 
 def _run(first: int, length: int, count: int, words: str, figure: float | None) -> Run:
     return Run(first, first / 1000, (first + length) / 1000, count, finding(words, figure))
+
+
+def _gaps(runs: Iterable[Run], limit: int) -> Sequence[Gap]:
+    """The gaps between the task's runs; `runs` are newest first."""
+    found: list[Instant] = []
+    for run in runs:
+        if isinstance(run.finding, Reported) and (not found or found[-1] != run.finding.report.lastrun):
+            found.append(run.finding.report.lastrun)
+            if len(found) > limit:
+                break
+    return [Gap(at, None if before is None else at - before) for at, before in zip_longest(found, found[1:])][:limit]
