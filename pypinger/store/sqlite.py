@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Seconds, Task, TaskState
 from pypinger.ports.clock import WallClock
-from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Span
+from pypinger.ports.history import Day, Gap, PastDelivery, PastIncident, Run, VerdictChange
 from pypinger.ports.storing import Kept, StoreError
 from pypinger.store.accounting import millis
 from pypinger.store.database import MEMORY, damaged, open_database, scripts, unusable
@@ -136,7 +136,7 @@ class SqliteStore:
         """See :meth:`pypinger.ports.history.History.runs`."""
         return await self._read(Reader.runs, url, before, limit)
 
-    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
+    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
         """See :meth:`pypinger.ports.history.History.verdicts`."""
         return await self._read(Reader.verdicts, url, before, limit)
 
@@ -163,14 +163,6 @@ class SqliteStore:
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""
         return await self._read(Reader.gaps, url, limit)
-
-    async def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.history.History.findings`."""
-        return await self._read(Reader.findings, url, since, until)
-
-    async def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        """See :meth:`pypinger.ports.history.History.blind_times`."""
-        return await self._read(Reader.blind_times, since, until)
 
     async def _read(self, method: Callable[Concatenate[Reader, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method of the reader in its thread."""

@@ -22,10 +22,9 @@ from twisted.trial.unittest import SkipTest, TestCase
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Delivery, Incident, Outcome, Report, Reported, Task, TaskState, Verdict, Window
-from pypinger.ports.history import Span
 from pypinger.ports.storing import Store, StoreError
-from pypinger.store import queue, reading, recorder, sqlite, tables, writer
-from pypinger.store.reading import Reader
+from pypinger.store import queue, recorder, sqlite, tables, writer
+from pypinger.store.reading import BlindTime, Reader
 from pypinger.store.sqlite import SqliteStore
 from pypinger.store.tables import Tables
 from tests.contracts.history import NOW, HistoryContract, Story, reported
@@ -68,6 +67,12 @@ class SqliteTestCase(TestCase):
         store = SqliteStore(reactor, now, path or self.path, keep_days=keep)  # type: ignore[arg-type]
         self.addCleanup(store.close)
         return store
+
+    def reader(self) -> Reader:
+        """A connection beside the store's own."""
+        reader = Reader(self.path)
+        self.addCleanup(reader.close)
+        return reader
 
     async def until(self, condition: Callable[[], Any]) -> None:
         for _ in range(3000):
@@ -220,7 +225,7 @@ class RestartTests(SqliteTestCase):
         clock[0] = NOW + 3700
         again = self.store(now=lambda: clock[0])
         self.assertEqual(again.open().last_alive, NOW + 100)
-        self.assertEqual(list(await again.blind_times(0.0, NOW * 2)), [Span(NOW + 100, NOW + 3700)])
+        self.assertEqual(list(self.reader().blind_times(0.0, NOW * 2)), [BlindTime(NOW + 100, NOW + 3700)])
         story.store = again
         await story.check(NOW + 3720, Kind.LATE)
         await story.check(NOW + 3840)
@@ -233,7 +238,7 @@ class RestartTests(SqliteTestCase):
         await store.close()
         again = self.store(now=lambda: NOW - 3600)
         self.assertEqual(again.open().last_alive, NOW)
-        self.assertEqual(list(await again.blind_times(0.0, NOW * 2)), [])
+        self.assertEqual(list(self.reader().blind_times(0.0, NOW * 2)), [])
 
     async def test_the_pulse(self) -> None:
         self.patch(writer, "PULSE", 0.0)
@@ -485,46 +490,6 @@ class TroubleTests(SqliteTestCase):
         broken.restore()
         await self.until(lambda: store.trouble() is None)
         self.flushLoggedErrors(SystemExit)
-
-
-class ReaderTests(SqliteTestCase):
-    def test_no_database(self) -> None:
-        with self.assertRaises(StoreError):
-            Reader(self.path)
-
-    async def test_what_cannot_be_read(self) -> None:
-        store = self.store()
-        store.open()
-        self.connection(store).execute("DROP TABLE verdict")
-        with self.assertRaises(StoreError):
-            await store.verdicts(TASK.url)
-
-    async def test_gaps_of_long_ago(self) -> None:
-        self.patch(reading, "CHUNK", 4)
-        self.patch(reading, "LOOK", 16)
-        store = self.store()
-        store.open()
-        story = Story(store)
-        for number in range(30):
-            await story.check(NOW + number, finding=reported(NOW + number))
-        await store.enqueue([])
-        self.assertEqual(len(await store.gaps(TASK.url, 10)), 10)
-        self.assertEqual(len(await store.gaps(TASK.url, 100)), 16)
-
-    async def test_beside_a_store(self) -> None:
-        store = self.store()
-        store.open()
-        await Story(store).check(NOW)
-        reader = Reader(self.path)
-        self.addCleanup(reader.close)
-        self.assertEqual(len(reader.runs(TASK.url)), 1)
-
-    async def test_a_database_that_is_not_ours(self) -> None:
-        sqlite3.connect(self.path).close()
-        reader = Reader(self.path)
-        self.addCleanup(reader.close)
-        with self.assertRaises(StoreError):
-            reader.runs(TASK.url)
 
 
 class MemoryTests(SqliteTestCase):
