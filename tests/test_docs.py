@@ -20,7 +20,7 @@ SOURCES = (
     + [path for path in PAGES if path != CONTRACT]
 )
 
-#: "contract, section 3", "contract, sections 1, 2 and 7", "the contract (section 8)", 'contract, section 3, "Whose fault"'.
+#: "contract, section 3", "contract, sections 1, 2 and 7", "contract (section 8)", 'contract, section 3, "Whose fault"'.
 REFERENCE = re.compile(
     r"\bcontract(?:'s)?\]?(?:\([^)]*\))?[ ,(]{1,2}sections? "
     r'(?P<numbers>\d+(?:(?:, | and | to )\d+)*)(?:, (?P<headings>"[^"]+"(?:(?:,| and) "[^"]+")*))?'

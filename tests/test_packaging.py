@@ -26,6 +26,9 @@ from pypinger import __version__
 CHECKOUT = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "_trial_temp*", "pinger.ini")
 
+#: Import name -> name of the distribution, where they differ.
+DISTRIBUTIONS = {"OpenSSL": "pyopenssl", "zope": "zope.interface"}
+
 
 def run(*command: str | Path, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, within the time that a slow machine may take."""
@@ -172,9 +175,6 @@ class SourceTests(SynchronousTestCase):
 class DependencyTests(SynchronousTestCase):
     """What is imported is declared, and what is declared is tested at its lower bound."""
 
-    #: Import name -> name of the distribution, where they differ.
-    distributions = {"OpenSSL": "pyopenssl", "zope": "zope.interface"}
-
     def declared(self) -> dict[str, str]:
         """Distribution -> lower bound."""
         project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
@@ -189,7 +189,7 @@ class DependencyTests(SynchronousTestCase):
                 elif isinstance(node, ast.ImportFrom) and node.module:
                     imported.add(node.module.partition(".")[0])
         others = imported - sys.stdlib_module_names - {"pypinger"}
-        needed = {self.distributions.get(name, name.replace("_", "-")) for name in others}
+        needed = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in others}
         self.assertEqual(needed - self.declared().keys(), set())
 
     def test_lower_bounds_are_pinned(self) -> None:
