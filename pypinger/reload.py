@@ -33,7 +33,6 @@ from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.queue import ATTEMPT_LIMIT
 from pypinger.runtime.runs import RunFeed
-from pypinger.store.memory import MemoryStore
 from pypinger.store.sqlite import SqliteStore
 from pypinger.supervision import Supervision
 from pypinger.web.app import resource, site
@@ -174,7 +173,7 @@ class PageServer:
         reactor: Any,
         now: WallClock,
         board: Board,
-        store: MemoryStore | SqliteStore,
+        store: SqliteStore,
         secrets: Secrets,
         parent: MultiService,
         settings: WebSettings,
