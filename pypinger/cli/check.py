@@ -17,13 +17,12 @@ import msgspec
 
 from pypinger.cli import UNKNOWN
 from pypinger.config import ConfigErrors, load, pem
-from pypinger.config.section import Reading, Section
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth
 from pypinger.domain import judge, report
 from pypinger.domain import url as urls
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Answer, Check, Fault, Instant, NoAnswer, Observation, Reported, Seconds, Task
-from pypinger.domain.redaction import Secrets
+from pypinger.domain.redaction import Secrets, url_secrets
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import iso
 from pypinger.notify import channels
@@ -139,9 +138,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _secrets(target: str, settings: Settings) -> Secrets:
     """What the endpoint may say back and must not be printed: of the ini file, and of the URL itself."""
-    reading = Reading("", os.environ, "")
-    Section(reading, "", None).url_secrets(target)
-    return Secrets(settings.secrets | reading.secrets)
+    return Secrets(settings.secrets | url_secrets(target))
 
 
 def _task(text: str, settings: Settings) -> Task:
