@@ -234,6 +234,7 @@ class PermissionTests(DatabaseTestCase):
     def unprivileged(self) -> str:
         if not os.getuid() and not platform.isLinux():
             raise SkipTest("only Linux lets root drop its capabilities")
+        self.addCleanup(self.directory.chmod, 0o700)
         read, write = os.pipe()
         child = os.fork()
         if not child:
