@@ -28,6 +28,8 @@ setup(
         "pypinger.config",
         "pypinger.domain",
         "pypinger.http",
+        "pypinger.http.agents",
+        "pypinger.http.wire",
         "pypinger.notify",
         "pypinger.ports",
         "pypinger.runtime",

@@ -34,9 +34,9 @@ from pypinger.domain.incidents import daemon_alert
 from pypinger.domain.model import Event, Seconds
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import span
-from pypinger.http.client import ChannelClient
 from pypinger.http.fetcher import TaskFetcher
-from pypinger.http.limits import free_descriptors
+from pypinger.http.messenger import Messenger
+from pypinger.http.wire.limits import free_descriptors
 from pypinger.logs import CleanLog
 from pypinger.notify import channels
 from pypinger.ports.clock import WallClock
@@ -97,7 +97,7 @@ class Pinger(MultiService):
         self.log = log
         self._reloading = DeferredLock()
         self._stopping = False
-        self._leaving: dict[ChannelClient, IDelayedCall] = {}
+        self._leaving: dict[Messenger, IDelayedCall] = {}
         self.store = _make_store(reactor, now, settings)
         self.board = Board(settings.tasks, now)
         self.board.add_source(self.store.trouble)
@@ -199,7 +199,7 @@ class Pinger(MultiService):
         leaving, self._leaving = self._leaving, {}
         for call in leaving.values():
             call.cancel()
-        clients: list[TaskFetcher | ChannelClient] = [self._fetcher, self._client, *leaving]
+        clients: list[TaskFetcher | Messenger] = [self._fetcher, self._client, *leaving]
         for client in clients:
             await client.close()
         await maybeDeferred(super().stopService)
@@ -318,8 +318,8 @@ class Pinger(MultiService):
         web = msgspec.structs.replace(self.settings.web, endpoint=before.web.endpoint)
         self.settings = msgspec.structs.replace(self.settings, web=web)
 
-    def _make_client(self, settings: Settings) -> ChannelClient:
-        return ChannelClient(self._reactor, ca_file=settings.ca_file, proxy=settings.proxy)
+    def _make_client(self, settings: Settings) -> Messenger:
+        return Messenger(self._reactor, ca_file=settings.ca_file, proxy=settings.proxy)
 
     def _make_fetcher(self, settings: Settings) -> TaskFetcher:
         return TaskFetcher(
@@ -361,11 +361,11 @@ class Pinger(MultiService):
             raise self._refuse(f"[web] endpoint {endpoint}: no such socket was passed to us ({error})") from error
         return pages
 
-    def _leave(self, client: ChannelClient) -> None:
+    def _leave(self, client: Messenger) -> None:
         del self._leaving[client]
         self._close(client)
 
-    def _close(self, client: ChannelClient | TaskFetcher) -> None:
+    def _close(self, client: Messenger | TaskFetcher) -> None:
         closing = Deferred.fromCoroutine(client.close())
         closing.addErrback(lambda failure: self._log.failure("closing connections", failure))
 

@@ -199,7 +199,7 @@ def _judged(task: Task, observation: Observation) -> Check:
 
     :raises NotChecked: nothing can be said of the task, for the fault is on this side.
     """
-    if isinstance(observation, NoAnswer) and observation.fault is Fault.OWN:
+    if isinstance(observation, NoAnswer) and observation.fault in (Fault.OWN, Fault.NO_ROUTE):
         raise NotChecked(observation.words)
     now: Instant = time.time()
     finding = report.read(observation)

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.url import label, origin, parse, task_id
+from pypinger.domain.url import join, label, origin, parse, task_id
 from tests.domain.strategies import quick, thorough
 
 
@@ -114,6 +114,35 @@ class ParseTests(SynchronousTestCase):
                     (again.text, again.id, again.label, again.origin), (url.text, url.id, url.label, url.origin)
                 )
                 self.assertIsNone(again.credentials)
+
+
+class WireTests(SynchronousTestCase):
+    """How a URL goes over the wire."""
+
+    def test_plain(self) -> None:
+        for text, peer, header, target in [
+            ("http://a.example", "a.example:80", b"a.example", b"/"),
+            ("HTTP://A.Example:8080/x?y#z", "a.example:8080", b"a.example:8080", b"/x?y"),
+            ("https://a.example.:443?q", "a.example:443", b"a.example", b"/?q"),
+            ("http://[::1]/", "[::1]:80", b"[::1]", b"/"),
+            ("http://[FE80::1%25eth0]:81/", "[fe80::1%eth0]:81", b"[fe80::1]:81", b"/"),
+            ("http://127.0.0.1:80/ü", "127.0.0.1:80", b"127.0.0.1", b"/%C3%BC"),
+            ("http://my_host.example/%2C%zz|", "my_host.example:80", b"my_host.example", b"/%2C%zz|"),
+            ("http://a.example/x?", "a.example:80", b"a.example", b"/x?"),
+        ]:
+            url = parse(text)
+            self.assertEqual((url.peer, url.host_header, url.target), (peer, header, target), text)
+
+    @quick
+    @given(st.text(max_size=60), st.binary(max_size=60))
+    def test_one_line_of_printable_ascii(self, tail: str, location: bytes) -> None:
+        base = parse("http://a.example/x")
+        for attempt in (lambda: parse("http://" + tail), lambda: parse(tail), lambda: join(base, location)):
+            try:
+                url = attempt()
+            except ValueError:
+                continue
+            self.assertTrue(all(0x21 <= byte <= 0x7E for byte in url.target + url.host_header), url)
 
 
 class IdTests(SynchronousTestCase):
