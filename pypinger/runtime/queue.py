@@ -1,17 +1,17 @@
 """
-One channel's queue of deliveries: what becomes of each.
+One channel's queue of deliveries.
 
-At most one message of a channel is under way, and the alerts of one task keep their order: a task's next alert waits
-until the one before it is sent or given up, while those of other tasks go on. Which message is next, and what goes in
-it, is the :mod:`~pypinger.runtime.waitlist`'s business; what must be remembered, the :mod:`~pypinger.runtime.outbox`'s.
+At most one message of a channel is under way. The alerts of one task keep their order: the next alert of a task waits
+until the previous one is sent or given up; other tasks' alerts do not wait for it. :mod:`~pypinger.runtime.pending`
+chooses the next message and what goes into it; :mod:`~pypinger.runtime.outbox` records the outcome.
 
 Note [Backing off]
 ~~~~~~~~~~~~~~~~~~
-A failed delivery waits by itself, doubling (:mod:`pypinger.domain.backoff`). That alone would not spare a service that
-is down while a storm rages: every task's first alert would still try it at once. So a failure also closes the whole
-lane for a while: as long as the service asked for with ``Retry-After``, otherwise for a second, doubled for each
-further message that fails in a row, up to 5 minutes. One success opens the lane again, and the failures of one task's
-alerts, or of one group, count once, so that a message which the service cannot stomach never holds up the rest.
+A failed delivery is retried after a delay that doubles (:mod:`pypinger.domain.backoff`). That alone would not spare a
+service that is down during a storm, because the first alert of every task would still be attempted at once. Therefore
+a failure also pauses the whole queue: for the time given by ``Retry-After``, otherwise for one second, doubled for each
+further message that fails in a row, up to 5 minutes. One success ends the pause. The failures of one task's alerts, or
+of one group, count once, so that a message the service rejects does not hold up the others.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from pypinger.domain.times import span
 from pypinger.domain.wording import headline
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import DeliveryError, Notifier
-from pypinger.runtime.waitlist import Message, Waiting, Waitlist
+from pypinger.runtime.pending import Message, Pending, Waiting
 
-#: How long one attempt to send may take, in seconds (contract, section 4).
+#: Time limit for one attempt to send, in seconds (contract, section 4).
 ATTEMPT_LIMIT: Seconds = 20.0
 
 
-class Lane:
+class DeliveryQueue:
     """
-    One channel's queue.
+    The deliveries of one channel.
 
-    :param retry_for: for how many seconds after its alert a delivery is tried (contract, section 4).
-    :param group_wait: for how many seconds alerts are gathered, if the channel can show several in one message.
-    :param settle: keeps how a delivery stands after an attempt; the next one waits for it.
+    :param retry_for: seconds after its alert's cause during which a delivery is retried (contract, section 4).
+    :param group_wait: seconds during which alerts are gathered, if the channel can show several in one message.
+    :param settle: records the outcome of an attempt; the next attempt waits for it.
     """
 
     _log = Logger()
@@ -57,12 +57,12 @@ class Lane:
         settle: Callable[[Delivery, Outcome], Awaitable[None]],
     ) -> None:
         self.notifier = notifier
-        self.retry_for = retry_for
+        self._retry_for = retry_for
         self._reactor = reactor
         self._now = now
         self._settle = settle
         self._group_wait = group_wait if notifier.groups else 0.0
-        self._waits = Waitlist(self._group_wait)
+        self._pending = Pending(self._group_wait)
         self._paused = False
         self._sending: Deferred[str] | None = None
         self._opens: Seconds = 0.0
@@ -75,77 +75,78 @@ class Lane:
         self._deadline: Seconds = 0.0
 
     def __len__(self) -> int:
-        return len(self._waits)
+        return len(self._pending)
 
     def oldest(self) -> Seconds:
-        """Age in seconds of the oldest alert that waits here; 0 if none does."""
-        return max(map(self._age, self._waits.first()), default=0.0)
+        """The age in seconds of the oldest alert in the queue; 0 for an empty queue."""
+        return max(map(self._age, self._pending.first()), default=0.0)
 
     def accept(self, delivery: Delivery) -> Delivery | None:
         """
         Queue a committed delivery.
 
-        :returns: the older reminder that it replaces, if there is one that still waits.
+        :returns: the pending reminder that it replaces, if there is one.
         """
         now = self._now()
         age, wait = max(0.0, now - delivery.alert.at), max(0.0, delivery.not_before - now)
-        replaced = self._waits.accept(delivery, self._reactor.seconds(), age=age, wait=wait)
+        replaced = self._pending.accept(delivery, self._reactor.seconds(), age=age, wait=wait)
         self._wake()
         return replaced
 
-    def go_easy(self) -> None:
-        """Keep the service's pace with the process before this one, which may have sent a message just now."""
+    def keep_pace(self) -> None:
+        """Wait for the channel's spacing first: the previous process may have sent a message a moment ago."""
         self._opens = self._reactor.seconds() + self.notifier.spacing
 
     def drain(self, deadline: Seconds) -> Deferred[None]:
         """
-        Fire once nothing is left that can be sent before `deadline`, in seconds on the reactor's clock.
+        Fire when nothing is left that can be sent before `deadline`, in seconds on the reactor's clock.
 
-        Nothing is held for its group from now on. Cancelling it is fine.
+        Alerts are no longer held for their group. The Deferred may be cancelled.
         """
         self._deadline = deadline
-        self._waits.release()
+        self._pending.release()
         drained = self._drained = Deferred()
         self._wake()
         return drained
 
     def update(self, notifier: Notifier, retry_for: Seconds, group_wait: Seconds) -> None:
-        """Send in this way from now on; a message under way goes on as it began."""
+        """Use other settings for all messages but the one under way."""
         self.notifier = notifier
-        self.retry_for = retry_for
+        self._retry_for = retry_for
         self._group_wait = group_wait if notifier.groups else 0.0
-        self._waits.regroup(self._group_wait)
+        self._pending.regroup(self._group_wait)
 
     def pause(self) -> None:
-        """Send nothing more but the message under way, until :meth:`go_on`; what is accepted waits."""
+        """Finish the message under way and hold all others until :meth:`resume`."""
         self._paused = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
-    def go_on(self) -> None:
-        """Send again what waits."""
+    def resume(self) -> None:
+        """End a :meth:`pause`."""
         self._paused = False
         self._wake()
 
-    def expire(self) -> list[Delivery]:
+    def expire(self, retry_for: Seconds) -> list[Delivery]:
         """
-        Give up what has waited for longer than `retry_for` while nothing is sent.
+        While paused, remove the deliveries that are older than `retry_for` seconds.
 
-        :returns: what was given up.
+        :returns: the removed deliveries.
         """
+        self._retry_for = retry_for
         if self._working or not self._paused:
             return []
-        now, waiting = self._now(), self._waits.waiting()
-        old = [delivery for delivery in waiting if now - delivery.alert.at > self.retry_for]
+        now, waiting = self._now(), self._pending.waiting()
+        old = [delivery for delivery in waiting if now - delivery.alert.at > retry_for]
         if old:
-            self._waits = Waitlist(self._group_wait)
+            self._pending = Pending(self._group_wait)
             for delivery in waiting:
-                if now - delivery.alert.at <= self.retry_for:
+                if now - delivery.alert.at <= retry_for:
                     self.accept(delivery)
         return old
 
     def close(self) -> None:
-        """Send nothing more; a message under way is abandoned, and what is left stays pending in the store."""
+        """Stop sending and abandon the message under way; the rest stays pending in the store."""
         self._closed = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -160,15 +161,17 @@ class Lane:
             return
         self._working = True
         working = Deferred.fromCoroutine(self._work())
-        working.addErrback(lambda failure: self._log.failure("the lane of {name}", failure, name=self.notifier.name))
+        working.addErrback(
+            lambda failure: self._log.failure("sending through {name}", failure, name=self.notifier.name)
+        )
 
     async def _work(self) -> None:
-        """Send what is due, one after the other; see to it that we come back when the next one is."""
+        """Send the messages that are due, one by one, and set a timer for the next."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         try:
             while not self._closed:
-                due = None if self._paused else self._waits.due()
+                due = None if self._paused else self._pending.due()
                 if due is None:
                     self._end_drain()
                     return
@@ -179,7 +182,7 @@ class Lane:
                     if due > self._deadline:
                         self._end_drain()
                     return
-                await self._attempt(self._waits.take(now))
+                await self._attempt(self._pending.take(now))
         finally:
             self._working = False
 
@@ -195,7 +198,7 @@ class Lane:
         try:
             words = await self._send(tuple(waiting.delivery.alert for waiting in message))
         except CancelledError:
-            # We are closing. Nobody knows whether it arrived, so that it is sent again after the next start.
+            # The queue was closed. The message may have arrived or not; it is sent again after the next start.
             return
         except DeliveryError as error:
             words = error.words
@@ -216,23 +219,23 @@ class Lane:
         now = self._reactor.seconds()
         for waiting, outcome in zip(message, outcomes, strict=True):
             if outcome is not Outcome.RETRY:
-                self._waits.remove(waiting, now)
-            elif not self._waits.postpone(waiting, rest, now):
+                self._pending.remove(waiting, now)
+            elif not self._pending.postpone(waiting, rest, now):
                 await self._keep(waiting.delivery, Outcome.REPLACED)
 
     async def _keep(self, delivery: Delivery, outcome: Outcome) -> None:
         try:
             await self._settle(delivery, outcome)
         except Exception:
-            # It goes on from memory; after a restart it may be sent again, with the same id.
-            self._log.failure("keeping that [{id}] is {outcome}", id=delivery.alert.id, outcome=outcome.value)
+            # Memory is right for now; after a restart the alert may be sent again, with the same id.
+            self._log.failure("recording [{id}] as {outcome}", id=delivery.alert.id, outcome=outcome.value)
 
     async def _send(self, alerts: Sequence[Alert]) -> str:
         """
         Make one attempt.
 
-        :raises DeliveryError: it failed, in whatever way.
-        :raises CancelledError: the lane was closed.
+        :raises DeliveryError: the attempt failed.
+        :raises CancelledError: the queue was closed.
         """
         self._sending = Deferred.fromCoroutine(self.notifier.send(alerts))
         try:
@@ -242,22 +245,22 @@ class Lane:
         except TimeoutError:
             raise DeliveryError(f"no answer within {ATTEMPT_LIMIT:g} s") from None
         except Exception:
-            self._log.failure("the channel {name} broke", name=self.notifier.name)
-            raise DeliveryError("the channel broke; Py Pinger's log says how") from None
+            self._log.failure("unexpected error in the channel {name}", name=self.notifier.name)
+            raise DeliveryError("unexpected error in the channel; see Py Pinger's log") from None
         finally:
             self._sending = None
 
     def _failed(self, message: Sequence[Waiting], error: DeliveryError) -> tuple[list[Outcome], Seconds]:
         """
-        Decide which are tried again, and after how many seconds; log that, and close the lane for a while.
+        Decide which deliveries are retried and after how many seconds, log it, and pause the queue.
 
-        They wait together, as long as the one that was tried most; each is given up by itself.
+        All of them wait as long as the one with the most attempts; each is given up separately.
         """
         if error.permanent:
-            # The service answered, so that other alerts need not wait.
+            # The service answered, so other alerts need not wait.
             self._failures, self._failed_last = 0, None
             for waiting in message:
-                self._give_up(waiting, "refused", "for good", error)
+                self._give_up(waiting, "refused", "permanently", error)
             return [Outcome.DEAD] * len(message), 0.0
         if message[0].message != self._failed_last:
             self._failures += 1
@@ -274,19 +277,19 @@ class Lane:
                 attempts,
                 retry_after=error.retry_after,
                 age=self._age(waiting),
-                retry_for=self.retry_for,
+                retry_for=self._retry_for,
                 chance=chance,
             )
             if wait is None:
-                words = f"within {span(self.retry_for)} and {waiting.delivery.attempts + 1} attempts"
-                self._give_up(waiting, "did not take", words, error)
+                words = f"within {span(self._retry_for)} and {waiting.delivery.attempts + 1} attempts"
+                self._give_up(waiting, "did not accept", words, error)
                 outcomes.append(Outcome.DEAD)
             else:
                 pause = wait
                 outcomes.append(Outcome.RETRY)
         if Outcome.RETRY in outcomes:
             self._log.warn(
-                "{name} did not take {ids}, attempt {count}: {words}; trying again in {span}",
+                "{name} did not accept {ids}, attempt {count}: {words}; the next attempt is in {span}",
                 name=self.notifier.name,
                 ids=_ids(message),
                 count=attempts,
@@ -296,7 +299,7 @@ class Lane:
         return outcomes, pause
 
     def _give_up(self, waiting: Waiting, verb: str, limit: str, error: DeliveryError) -> None:
-        """Log it by itself, even if it went with others (contract, section 4)."""
+        """Log each alert that is given up, also those of a group (contract, section 4)."""
         alert = waiting.delivery.alert
         self._log.error(
             "{name} {verb} [{id}] {limit}: {words}; the alert was: {alert}",

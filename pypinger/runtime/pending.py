@@ -1,20 +1,20 @@
 """
-What waits in a channel's lane: in which order, and in which message each delivery goes.
+The pending deliveries of one channel: their order, and which of them go into one message.
 
-It knows the time only as it is told. Sending and settling is the :mod:`~pypinger.runtime.lane`'s business.
+This module is told the time. Sending and settling is left to :mod:`~pypinger.runtime.queue`.
 
 Note [Storms]
 ~~~~~~~~~~~~~
-Which alerts may go out together is decided once, when they are accepted, by :mod:`pypinger.domain.grouping`: an alert
-goes by itself, or it belongs to a group and is held until the group's window closes. From then on nothing is special
-about a group but this: when a member is taken, all those that are due are taken with it, as one message.
+When an alert is accepted, :mod:`pypinger.domain.grouping` decides once whether it is sent alone or belongs to a group.
+A member of a group is held until the group's window closes. When a member is taken, all members that are due are taken
+with it, as one message.
 
-A group's message therefore may lack members. One whose task has an earlier alert that is not settled yet stays behind,
-for the alerts of one task keep their order, and follows with others of its kind as soon as it may. Members that went
-together and failed wait equally long, and so stay together; each is settled by itself, and given up by itself when its
-time is over. After a restart what is pending is accepted anew, and so grouped anew. At a stop nothing is held any more.
+A group's message may lack members. A member whose task has an earlier unsettled alert stays behind, because the alerts
+of one task keep their order, and follows with other members as soon as it may. Members that were sent together and
+failed wait equally long, and so stay together; each is settled, and given up, separately. After a restart pending
+deliveries are accepted anew, and so grouped anew. At a stop nothing is held.
 
-The windows are times on the reactor's clock, so that a step of the wall clock neither prolongs nor cuts them.
+The windows are times on the reactor's clock, so a step of the wall clock does not change them.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from typing import TypeAlias
 from pypinger.domain.grouping import Group, Grouping
 from pypinger.domain.model import Delivery, Event, Seconds
 
-#: What goes in one message: a group, or the first alert of the task with this id.
+#: What one message holds: a group, or the first alert of the task with this id.
 Message: TypeAlias = Group | str
 
 
 class Waiting:
     """
-    A delivery in a lane. Times are in seconds on the reactor's clock.
+    A pending delivery. Times are in seconds on the reactor's clock.
 
-    :ivar accepted: when the lane took it.
-    :ivar age: how old the alert was then, in seconds.
-    :ivar rest: until when it must not be tried.
-    :ivar group: the group that it goes with, or None.
+    :ivar accepted: when it was queued.
+    :ivar age: the age of the alert at that time, in seconds.
+    :ivar rest: the earliest time for the next attempt.
+    :ivar group: the group it belongs to, or None.
     """
 
     __slots__ = ("accepted", "age", "delivery", "group", "rest")
@@ -52,25 +52,25 @@ class Waiting:
 
     @property
     def message(self) -> Message:
-        """What it goes in."""
+        """The message this delivery belongs to."""
         return self.group or self.delivery.alert.task
 
 
-class Waitlist:
+class Pending:
     """
-    The deliveries of one lane: see Note [Storms]. Times are in seconds on the reactor's clock.
+    The deliveries of one channel: see Note [Storms]. Times are in seconds on the reactor's clock.
 
-    :param group_wait: for how many seconds followers are gathered (contract, section 4); 0: each goes by itself.
+    :param group_wait: seconds during which followers are gathered (contract, section 4); 0 sends each alone.
     """
 
     def __init__(self, group_wait: Seconds) -> None:
         self._grouping = Grouping(group_wait)
-        # Each task's alerts in order. The first of each is in the heap by (when, number) until it is due, then in
-        # the message that it goes in, but for those that were taken.
+        # Each task's alerts in order. The first of each is in the heap by (when, number) until it is due, then in its
+        # message; those that were taken are in neither.
         self._queues: dict[str, deque[Waiting]] = {}
         self._heap: list[tuple[Seconds, int, str]] = []
         self._due: OrderedDict[Message, list[str]] = OrderedDict()
-        # Reminders that are due, by task: they tell nothing new, and there may be more of them than a service takes.
+        # Reminders that are due, by task. They bring no news and may be too many for the service, so they go last.
         self._patient: OrderedDict[str, None] = OrderedDict()
         self._number = 0
         self._taken: set[Waiting] = set()
@@ -80,23 +80,23 @@ class Waitlist:
         return sum(map(len, self._queues.values()))
 
     def first(self) -> Iterator[Waiting]:
-        """Each task's first one."""
+        """The first delivery of each task."""
         return (queue[0] for queue in self._queues.values())
 
     def accept(self, delivery: Delivery, now: Seconds, *, age: Seconds, wait: Seconds) -> Delivery | None:
         """
         Add a delivery.
 
-        :param age: how old its alert is, in seconds.
-        :param wait: for how many seconds it must not be tried.
-        :returns: the older reminder that it replaces, if there is one that still waits.
+        :param age: the age of its alert in seconds.
+        :param wait: seconds before the first attempt.
+        :returns: the pending reminder that it replaces, if there is one.
         """
         alert = delivery.alert
         waiting = Waiting(delivery, now, age, now + wait, self._grouping.place(alert, now))
         queue = self._queues.setdefault(alert.task, deque())
         older = self._reminder(queue) if alert.event is Event.REMINDER else None
         if older is not None:
-            # Its pause goes on.
+            # The pause of the replaced reminder continues.
             waiting.rest = max(waiting.rest, older.rest)
             if older is queue[-1]:
                 queue[-1] = waiting
@@ -106,24 +106,24 @@ class Waitlist:
         if len(queue) == 1:
             self._push(waiting, now)
         elif alert.task in self._patient:
-            # Something new waits behind the reminder.
+            # News waits behind the reminder, so the reminder is urgent now.
             del self._patient[alert.task]
             self._due[alert.task] = [alert.task]
         return None if older is None else older.delivery
 
     def due(self) -> Seconds | None:
-        """When the next message may go, or None if nothing waits."""
+        """When the next message may be sent; None if nothing is pending."""
         if self._due or self._patient:
             return 0.0
         return self._heap[0][0] if self._heap else None
 
     def take(self, now: Seconds) -> list[Waiting]:
         """
-        Take the next message, which must be due; :meth:`remove` or :meth:`postpone` each of its deliveries.
+        Take the next message, which must be due; then :meth:`remove` or :meth:`postpone` each of its deliveries.
 
-        Reminders that nothing waits behind come after all others, so that news never waits for a crowd of them.
+        Reminders that hold up no news come last.
 
-        :returns: one delivery, or several that go together; at most one of a task.
+        :returns: one delivery or a group, with at most one delivery of each task.
         """
         while self._heap and self._heap[0][0] <= now:
             task = heappop(self._heap)[2]
@@ -141,7 +141,7 @@ class Waitlist:
         return taken
 
     def remove(self, waiting: Waiting, now: Seconds) -> None:
-        """One that was taken is sent or given up: its task's next one takes its place."""
+        """Remove a taken delivery that was sent or given up; the task's next delivery takes its place."""
         self._taken.discard(waiting)
         task = waiting.delivery.alert.task
         queue = self._queues[task]
@@ -153,9 +153,9 @@ class Waitlist:
 
     def postpone(self, waiting: Waiting, rest: Seconds, now: Seconds) -> bool:
         """
-        One that was taken stays, and must not be tried until `rest`.
+        Put a taken delivery back, not to be attempted before `rest`.
 
-        :returns: whether it stays: a reminder does not if another one has come while it was under way.
+        :returns: False if it was dropped: a reminder gives way to a newer one that came while it was under way.
         """
         if waiting.delivery.alert.event is Event.REMINDER:
             newer = self._reminder(self._queues[waiting.delivery.alert.task])
@@ -169,27 +169,27 @@ class Waitlist:
         return True
 
     def regroup(self, group_wait: Seconds) -> None:
-        """Gather for so many seconds from now on; what waits keeps its group."""
+        """Change the length of new windows; pending deliveries keep their group."""
         self._grouping = Grouping(group_wait)
 
     def waiting(self) -> list[Delivery]:
-        """Everything that waits and was not taken, each task's in its order."""
+        """All deliveries that were not taken, each task's in order."""
         everything = (waiting for queue in self._queues.values() for waiting in queue)
         return [waiting.delivery for waiting in everything if waiting not in self._taken]
 
     def release(self) -> None:
-        """Hold nothing any more for the sake of its group."""
+        """Stop holding deliveries for their group."""
         self._holding = False
         self._heap = [(self._queues[task][0].rest, number, task) for _, number, task in self._heap]
         heapify(self._heap)
 
     def _reminder(self, queue: Iterable[Waiting]) -> Waiting | None:
-        """The reminder of a task that waits and was not taken; there is never more than one."""
+        """The task's pending reminder that was not taken; there is at most one."""
         waiting = (each for each in queue if each.delivery.alert.event is Event.REMINDER)
         return next((each for each in waiting if each not in self._taken), None)
 
     def _drop(self, waiting: Waiting, now: Seconds) -> None:
-        """A reminder that others wait behind goes, from wherever it is."""
+        """Remove a reminder that holds up other deliveries."""
         task = waiting.delivery.alert.task
         queue = self._queues[task]
         first = queue[0] is waiting

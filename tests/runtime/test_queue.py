@@ -1,4 +1,4 @@
-"""A channel's queue: order, pauses, giving up, and what a stop leaves."""
+"""A channel's queue: order, pauses, retries, expiry, and what a stop leaves."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Alert, Delivery, Event, Outcome
 from pypinger.ports.notifying import DeliveryError
-from pypinger.runtime.lane import ATTEMPT_LIMIT, Lane
+from pypinger.runtime.queue import ATTEMPT_LIMIT, DeliveryQueue
 from tests.runtime.fakes import NOON, FakeNotifier, World, make_alert
 
 
-class LaneCase(SynchronousTestCase):
+class QueueCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World()
         self.notifier = FakeNotifier()
         self.settled: list[tuple[str, Outcome, Delivery]] = []
-        self.lane = self.make()
+        self.queue = self.make()
 
-    def make(self, retry_for: float = 86_400, group_wait: float = 5.0) -> Lane:
+    def make(self, retry_for: float = 86_400, group_wait: float = 5.0) -> DeliveryQueue:
         async def settle(delivery: Delivery, outcome: Outcome) -> None:
             self.settled.append((delivery.alert.id, outcome, delivery))
 
-        return Lane(self.world.clock, self.world.now, self.notifier, retry_for, group_wait, settle)
+        return DeliveryQueue(self.world.clock, self.world.now, self.notifier, retry_for, group_wait, settle)
 
     def accept(self, *alerts: Alert) -> None:
         for alert in alerts:
-            self.lane.accept(Delivery(alert, "slack"))
+            self.queue.accept(Delivery(alert, "slack"))
 
     def outcomes(self) -> list[Outcome]:
         return [outcome for _, outcome, _ in self.settled]
 
 
-class SendingTests(LaneCase):
+class SendingTests(QueueCase):
     def test_at_once_and_settled(self) -> None:
         self.accept(make_alert(1))
         self.assertEqual([alert.id for alert in self.notifier.sent], [make_alert(1).id])
         self.assertEqual(self.outcomes(), [Outcome.SENT])
         self.assertEqual(self.settled[0][2].attempts, 1)
         self.assertEqual(self.settled[0][2].words, "ok")
-        self.assertEqual(len(self.lane), 0)
-        self.assertEqual(self.lane.oldest(), 0)
+        self.assertEqual(len(self.queue), 0)
+        self.assertEqual(self.queue.oldest(), 0)
 
     def test_spacing(self) -> None:
         self.notifier.spacing = 1.0
@@ -68,7 +68,7 @@ class SendingTests(LaneCase):
         self.notifier.respond = respond
         self.accept(make_alert(1), make_alert(2), make_alert(3, task="b"))
         self.assertEqual(len(gates), 1)
-        self.assertEqual(len(self.lane), 3)
+        self.assertEqual(len(self.queue), 3)
         for number in range(3):
             gates[number].callback("ok")
         # The first alert of another task comes before the second of the first, which waited for it.
@@ -78,8 +78,8 @@ class SendingTests(LaneCase):
         self.accept(*(make_alert(number, task=str(number % 7)) for number in range(5000)))
         self.assertEqual(len(self.notifier.sent), 5000)
 
-    def test_a_delivery_that_must_wait_waits(self) -> None:
-        self.lane.accept(Delivery(make_alert(1), "slack", attempts=3, not_before=NOON + 30))
+    def test_not_before_is_respected(self) -> None:
+        self.queue.accept(Delivery(make_alert(1), "slack", attempts=3, not_before=NOON + 30))
         self.world.pass_time(29)
         self.assertEqual(self.notifier.sent, [])
         self.world.pass_time(2)
@@ -87,7 +87,7 @@ class SendingTests(LaneCase):
         self.assertEqual(self.settled[0][2].attempts, 4)
 
 
-class FailingTests(LaneCase):
+class FailingTests(QueueCase):
     def refuse(self, error: Exception) -> Callable[[Alert], Deferred[str]]:
         return lambda alert: fail(error)
 
@@ -118,7 +118,7 @@ class FailingTests(LaneCase):
         self.assertEqual([alert.id[-1] for alert in self.notifier.sent], ["1", "2"])
         self.assertEqual(self.outcomes()[-2:], [Outcome.SENT, Outcome.SENT])
 
-    def test_retry_after_closes_the_lane(self) -> None:
+    def test_retry_after_pauses_the_queue(self) -> None:
         self.notifier.respond = self.refuse(DeliveryError("ratelimited", retry_after=30))
         self.accept(make_alert(1), make_alert(2, task="b"))
         self.notifier.respond = lambda alert: "ok"
@@ -127,7 +127,7 @@ class FailingTests(LaneCase):
         self.world.pass_time(0.2)
         self.assertEqual(len(self.notifier.sent), 2)
 
-    def test_a_permanent_refusal_is_dead_and_the_next_goes_on(self) -> None:
+    def test_a_permanent_refusal_is_dead_and_the_next_is_sent(self) -> None:
         self.notifier.respond = self.refuse(DeliveryError("channel_not_found", permanent=True))
         self.accept(make_alert(1))
         self.notifier.respond = lambda alert: "ok"
@@ -136,15 +136,15 @@ class FailingTests(LaneCase):
         self.assertEqual(self.settled[0][2].words, "channel_not_found")
 
     def test_given_up_after_retry_for(self) -> None:
-        self.lane = self.make(retry_for=60)
+        self.queue = self.make(retry_for=60)
         self.notifier.respond = self.refuse(DeliveryError("down"))
         self.accept(make_alert(1))
         self.world.pass_time(61)
         self.assertEqual(self.outcomes()[-1], Outcome.DEAD)
-        self.assertEqual(len(self.lane), 0)
+        self.assertEqual(len(self.queue), 0)
 
     def test_an_old_alert_has_less_time_left(self) -> None:
-        self.lane = self.make(retry_for=60)
+        self.queue = self.make(retry_for=60)
         self.notifier.respond = self.refuse(DeliveryError("down"))
         self.accept(make_alert(1, at=NOON - 59.5))
         self.assertEqual(self.outcomes(), [Outcome.DEAD])
@@ -163,16 +163,16 @@ class FailingTests(LaneCase):
         self.assertNotIn("secret", self.settled[0][2].words)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_a_store_that_cannot_settle_stops_nothing(self) -> None:
+    def test_an_error_while_settling_does_not_stop_the_queue(self) -> None:
         async def settle(delivery: Delivery, outcome: Outcome) -> None:
             raise OSError("disk full")
 
-        self.lane = Lane(self.world.clock, self.world.now, self.notifier, 60, 5.0, settle)
+        self.queue = DeliveryQueue(self.world.clock, self.world.now, self.notifier, 60, 5.0, settle)
         self.accept(make_alert(1), make_alert(2))
         self.assertEqual(len(self.notifier.sent), 2)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
 
-    def test_one_bad_message_does_not_hold_up_the_others(self) -> None:
+    def test_a_rejected_message_does_not_hold_up_others(self) -> None:
         bad = make_alert(1)
         self.notifier.respond = lambda alert: fail(DeliveryError("HTTP 500")) if alert.id == bad.id else "ok"
         self.accept(bad)
@@ -182,7 +182,7 @@ class FailingTests(LaneCase):
         self.world.pass_time(5)
         self.assertEqual(len(self.notifier.sent), 28)
 
-    def test_a_service_that_is_down_is_not_hammered(self) -> None:
+    def test_few_attempts_while_the_service_is_down(self) -> None:
         self.notifier.respond = self.refuse(DeliveryError("down"))
         self.accept(*(make_alert(number, task=str(number)) for number in range(1000)))
         self.world.pass_time(600, step=0.5)
@@ -192,41 +192,41 @@ class FailingTests(LaneCase):
         self.assertEqual(len(self.notifier.sent), 1000)
 
 
-class ReminderTests(LaneCase):
-    def test_a_waiting_reminder_is_replaced(self) -> None:
+class ReminderTests(QueueCase):
+    def test_a_pending_reminder_is_replaced(self) -> None:
         self.notifier.respond = lambda alert: Deferred()
         problem, first, second = (
             make_alert(1),
             make_alert(2, Event.REMINDER),
             make_alert(3, Event.REMINDER),
         )
-        self.assertIsNone(self.lane.accept(Delivery(problem, "slack")))
-        self.assertIsNone(self.lane.accept(Delivery(first, "slack")))
-        self.assertEqual(self.lane.accept(Delivery(second, "slack")), Delivery(first, "slack"))
-        self.assertEqual(len(self.lane), 2)
+        self.assertIsNone(self.queue.accept(Delivery(problem, "slack")))
+        self.assertIsNone(self.queue.accept(Delivery(first, "slack")))
+        self.assertEqual(self.queue.accept(Delivery(second, "slack")), Delivery(first, "slack"))
+        self.assertEqual(len(self.queue), 2)
 
-    def test_one_that_failed_and_waits_is_replaced_too(self) -> None:
+    def test_a_failed_reminder_is_replaced(self) -> None:
         self.notifier.respond = lambda alert: fail(DeliveryError("down"))
         first, second = make_alert(1, Event.REMINDER), make_alert(2, Event.REMINDER)
         self.accept(first)
-        replaced = self.lane.accept(Delivery(second, "slack"))
+        replaced = self.queue.accept(Delivery(second, "slack"))
         assert replaced is not None
         self.assertEqual(replaced.alert, first)
         self.notifier.respond = lambda alert: "ok"
         self.world.pass_time(3)
         self.assertEqual([alert.id for alert in self.notifier.sent], [second.id])
 
-    def test_one_under_way_is_not_replaced(self) -> None:
+    def test_a_reminder_under_way_is_not_replaced(self) -> None:
         gate: Deferred[str] = Deferred()
         self.notifier.respond = lambda alert: gate
         first, second = make_alert(1, Event.REMINDER), make_alert(2, Event.REMINDER)
         self.accept(first)
-        self.assertIsNone(self.lane.accept(Delivery(second, "slack")))
+        self.assertIsNone(self.queue.accept(Delivery(second, "slack")))
         self.notifier.respond = lambda alert: "ok"
         gate.callback("ok")
         self.assertEqual([alert.id for alert in self.notifier.sent], [first.id, second.id])
 
-    def test_one_that_fails_while_another_waits_is_replaced(self) -> None:
+    def test_a_reminder_that_fails_while_another_is_pending_is_replaced(self) -> None:
         self.patch(random, "random", lambda: 0.5)
         gate: Deferred[str] = Deferred()
         self.notifier.respond = lambda alert: gate
@@ -240,9 +240,9 @@ class ReminderTests(LaneCase):
         self.world.pass_time(2)
         self.assertEqual(self.notifier.sent[1:], [second])
         self.assertEqual([outcome for id, outcome, _ in self.settled if id == first.id][-1], Outcome.REPLACED)
-        self.assertEqual(len(self.lane), 0)
+        self.assertEqual(len(self.queue), 0)
 
-    def test_one_that_something_waits_behind_is_replaced(self) -> None:
+    def test_a_reminder_that_holds_up_another_alert_is_replaced(self) -> None:
         self.notifier.respond = lambda alert: Deferred()
         alerts = [
             make_alert(1),
@@ -251,27 +251,27 @@ class ReminderTests(LaneCase):
             make_alert(4, Event.REMINDER),
         ]
         self.accept(*alerts[:3])
-        self.assertEqual(self.lane.accept(Delivery(alerts[3], "slack")), Delivery(alerts[1], "slack"))
-        self.assertEqual(len(self.lane), 3)
+        self.assertEqual(self.queue.accept(Delivery(alerts[3], "slack")), Delivery(alerts[1], "slack"))
+        self.assertEqual(len(self.queue), 3)
 
-    def test_one_at_the_head_that_must_wait_is_replaced(self) -> None:
+    def test_a_reminder_at_the_head_that_must_wait_is_replaced(self) -> None:
         first, changed, second = (
             make_alert(1, Event.REMINDER),
             make_alert(2, Event.CHANGED),
             make_alert(3, Event.REMINDER),
         )
         self.accept(make_alert(9, task="b"))
-        self.lane.accept(Delivery(first, "slack", attempts=5, not_before=NOON + 60))
-        self.lane.accept(Delivery(make_alert(8, task="c"), "slack", not_before=NOON + 61))
+        self.queue.accept(Delivery(first, "slack", attempts=5, not_before=NOON + 60))
+        self.queue.accept(Delivery(make_alert(8, task="c"), "slack", not_before=NOON + 61))
         self.accept(changed)
         self.assertEqual(len(self.notifier.sent), 1)
-        self.assertIsNotNone(self.lane.accept(Delivery(second, "slack")))
+        self.assertIsNotNone(self.queue.accept(Delivery(second, "slack")))
         # What waited behind it waits no longer.
         self.assertEqual(self.notifier.sent[1:], [changed])
         self.world.pass_time(62)
         self.assertEqual([int(alert.id, 16) for alert in self.notifier.sent[2:]], [3, 8])
 
-    def test_one_at_the_head_whose_turn_has_come_is_replaced(self) -> None:
+    def test_a_reminder_at_the_head_that_is_due_is_replaced(self) -> None:
         gates: list[Deferred[str]] = []
 
         def respond(alert: Alert) -> Deferred[str]:
@@ -283,51 +283,51 @@ class ReminderTests(LaneCase):
         self.accept(make_alert(4, Event.CHANGED))
         # All are due from now on, and it is the turn of the second.
         gates[0].callback("ok")
-        self.assertIsNotNone(self.lane.accept(Delivery(make_alert(5, Event.REMINDER), "slack")))
+        self.assertIsNotNone(self.queue.accept(Delivery(make_alert(5, Event.REMINDER), "slack")))
         for number in range(1, 4):
             gates[number].callback("ok")
         self.assertEqual([int(alert.id, 16) for alert in self.notifier.sent], [1, 2, 4, 5])
-        self.assertEqual(len(self.lane), 0)
+        self.assertEqual(len(self.queue), 0)
 
-    def test_another_task_is_left_alone(self) -> None:
+    def test_reminders_of_other_tasks_are_kept(self) -> None:
         self.notifier.respond = lambda alert: Deferred()
         self.accept(make_alert(9, task="z"))
-        self.assertIsNone(self.lane.accept(Delivery(make_alert(1, Event.REMINDER, "a"), "slack")))
-        self.assertIsNone(self.lane.accept(Delivery(make_alert(2, Event.REMINDER, "b"), "slack")))
+        self.assertIsNone(self.queue.accept(Delivery(make_alert(1, Event.REMINDER, "a"), "slack")))
+        self.assertIsNone(self.queue.accept(Delivery(make_alert(2, Event.REMINDER, "b"), "slack")))
 
 
-class StoppingTests(LaneCase):
+class StoppingTests(QueueCase):
     def test_nothing_to_drain(self) -> None:
-        self.assertIsNone(self.successResultOf(self.lane.drain(5)))
+        self.assertIsNone(self.successResultOf(self.queue.drain(5)))
 
-    def test_drains_what_can_be_sent(self) -> None:
+    def test_drain_sends_what_is_due(self) -> None:
         self.notifier.spacing = 1.0
         self.accept(*(make_alert(number, task=str(number)) for number in range(3)))
-        drained = self.lane.drain(5)
+        drained = self.queue.drain(5)
         self.assertNoResult(drained)
         self.world.pass_time(2.1)
         self.successResultOf(drained)
         self.assertEqual(len(self.notifier.sent), 3)
 
-    def test_what_must_wait_longer_is_left(self) -> None:
-        self.lane.accept(Delivery(make_alert(1), "slack", not_before=NOON + 60))
-        self.successResultOf(self.lane.drain(5))
-        self.assertEqual(len(self.lane), 1)
+    def test_drain_leaves_what_is_due_after_the_deadline(self) -> None:
+        self.queue.accept(Delivery(make_alert(1), "slack", not_before=NOON + 60))
+        self.successResultOf(self.queue.drain(5))
+        self.assertEqual(len(self.queue), 1)
 
     def test_close_abandons_the_message_under_way(self) -> None:
         cancelled: list[bool] = []
         self.notifier.respond = lambda alert: Deferred(lambda _: cancelled.append(True))
         self.accept(make_alert(1), make_alert(2))
-        self.lane.close()
+        self.queue.close()
         self.assertEqual(cancelled, [True])
         self.assertEqual(self.settled, [])
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
         self.accept(make_alert(3, task="c"))
         self.assertEqual(len(self.notifier.tried), 1)
 
-    def test_close_forgets_its_timer(self) -> None:
-        self.lane.accept(Delivery(make_alert(1), "slack", not_before=NOON + 60))
-        self.lane.close()
+    def test_close_cancels_its_timer(self) -> None:
+        self.queue.accept(Delivery(make_alert(1), "slack", not_before=NOON + 60))
+        self.queue.close()
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
 
@@ -338,7 +338,7 @@ class PropertyTests(SynchronousTestCase):
         faults=st.lists(st.sampled_from(["ok", "down", "later", "dead", "hang"]), max_size=40),
         gaps=st.lists(st.floats(0, 30), max_size=25),
     )
-    def test_each_alert_ends_once_and_in_its_tasks_order(
+    def test_each_alert_is_settled_once_in_the_order_of_its_task(
         self, tasks: list[int], faults: list[str], gaps: list[float]
     ) -> None:
         world, notifier = World(), FakeNotifier()
@@ -348,7 +348,7 @@ class PropertyTests(SynchronousTestCase):
             if outcome is not Outcome.RETRY:
                 ends.append((delivery.alert.id, outcome))
 
-        lane = Lane(world.clock, world.now, notifier, 1e9, 5.0, settle)
+        queue = DeliveryQueue(world.clock, world.now, notifier, 1e9, 5.0, settle)
         script = iter(faults)
 
         def respond(alert: Alert) -> str | Deferred[str]:
@@ -367,11 +367,11 @@ class PropertyTests(SynchronousTestCase):
         pauses = iter(gaps)
         alerts = [make_alert(number, task=str(task)) for number, task in enumerate(tasks)]
         for alert in alerts:
-            lane.accept(Delivery(msgspec.structs.replace(alert, at=world.now()), "slack"))
+            queue.accept(Delivery(msgspec.structs.replace(alert, at=world.now()), "slack"))
             world.clock.advance(next(pauses, 0.0))
         for _ in range(4000):
             world.clock.advance(5)
-        self.assertEqual(len(lane), 0)
+        self.assertEqual(len(queue), 0)
         self.assertEqual(sorted(each for each, _ in ends), sorted(alert.id for alert in alerts))
         for task in set(tasks):
             mine = {alert.id for alert in alerts if alert.task == str(task)}
@@ -386,7 +386,7 @@ class PropertyTests(SynchronousTestCase):
         hangs=st.lists(st.booleans(), max_size=25),
         gaps=st.lists(st.floats(0, 30), max_size=25),
     )
-    def test_an_outage_leaves_one_reminder_of_a_task(
+    def test_at_most_one_reminder_of_a_task_is_pending_after_an_outage(
         self, told: list[tuple[int, Event]], hangs: list[bool], gaps: list[float]
     ) -> None:
         world, notifier = World(), FakeNotifier(groups=True)
@@ -397,7 +397,7 @@ class PropertyTests(SynchronousTestCase):
             if outcome is not Outcome.RETRY:
                 ends[delivery.alert.id] = outcome
 
-        lane = Lane(world.clock, world.now, notifier, 1e9, 5.0, settle)
+        queue = DeliveryQueue(world.clock, world.now, notifier, 1e9, 5.0, settle)
         script = iter(hangs)
         notifier.respond = lambda alert: Deferred() if next(script, False) else fail(DeliveryError("down"))
         pauses = iter(gaps)
@@ -405,14 +405,14 @@ class PropertyTests(SynchronousTestCase):
             make_alert(number, event, str(task), origin="http://host:80") for number, (task, event) in enumerate(told)
         ]
         for alert in alerts:
-            replaced = lane.accept(Delivery(alert, "slack"))
+            replaced = queue.accept(Delivery(alert, "slack"))
             if replaced is not None:
                 ends[replaced.alert.id] = Outcome.REPLACED
             world.clock.advance(next(pauses, 0.0))
         world.pass_time(25, step=5)
         notifier.respond = lambda alert: "ok"
         world.pass_time(4000, step=5)
-        self.assertEqual(len(lane), 0)
+        self.assertEqual(len(queue), 0)
         self.assertEqual(ends.keys(), {alert.id for alert in alerts})
         for task in "012":
             mine = [alert for alert in notifier.sent if alert.task == task]
