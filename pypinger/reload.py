@@ -20,9 +20,9 @@ from twisted.logger import Logger
 from pypinger.config import ConfigErrors
 from pypinger.config.settings import Settings, WebSettings
 from pypinger.domain.redaction import Secrets
-from pypinger.http.client import ChannelClient
 from pypinger.http.fetcher import TaskFetcher
-from pypinger.http.limits import free_descriptors
+from pypinger.http.messenger import Messenger
+from pypinger.http.wire.limits import free_descriptors
 from pypinger.logs import CleanLog
 from pypinger.notify import channels
 from pypinger.ports.clock import WallClock
@@ -57,7 +57,7 @@ class Channels:
         self._settings = settings
         self._client = self._make_client(settings)
         self._notifiers: dict[str, Notifier] = {}
-        self._leaving: dict[ChannelClient, IDelayedCall] = {}
+        self._leaving: dict[Messenger, IDelayedCall] = {}
         self._choose(settings, {})
 
     @property
@@ -89,8 +89,8 @@ class Channels:
         for client in (self._client, *leaving):
             await client.close()
 
-    def _make_client(self, settings: Settings) -> ChannelClient:
-        return ChannelClient(self._reactor, ca_file=settings.ca_file, proxy=settings.proxy)
+    def _make_client(self, settings: Settings) -> Messenger:
+        return Messenger(self._reactor, ca_file=settings.ca_file, proxy=settings.proxy)
 
     def _choose(self, settings: Settings, known: Mapping[str, object]) -> None:
         registry = channels()
@@ -101,7 +101,7 @@ class Channels:
             for channel in (() if settings.only_log else settings.channels)
         }
 
-    def _leave(self, client: ChannelClient) -> None:
+    def _leave(self, client: Messenger) -> None:
         del self._leaving[client]
         _close(client, self._log)
 
@@ -359,6 +359,6 @@ class Reloader:
         )
 
 
-def _close(client: ChannelClient | TaskFetcher, log: Logger) -> None:
+def _close(client: Messenger | TaskFetcher, log: Logger) -> None:
     closing = Deferred.fromCoroutine(client.close())
     closing.addErrback(lambda failure: log.failure("closing connections", failure))

@@ -1,7 +1,7 @@
 """
-What channels share about texts of several lines: no character that is unfit to show, and a service's limits kept.
+Texts of several lines, made fit for messages: no characters that cannot be shown, and the services' limits kept.
 
-What a message says is left to :mod:`pypinger.domain.wording`.
+:mod:`pypinger.domain.wording` writes the texts.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _BROKEN_ESCAPE = re.compile("&[a-z]{0,3}$")
 
 
 def lines(text: str, limit: int) -> str:
-    """`text` with each of its lines fit to show, in at most `limit` characters."""
-    # Cut before as well: cleaning megabytes to throw them away takes time.
+    """Return `text` with each of its lines fit to show, in at most `limit` characters."""
+    # Cut before as well: to clean megabytes and throw them away takes time.
     shown = "\n".join(one_line(line) for line in text[:limit].split("\n"))
     return shown if len(text) <= limit else cut(f"{shown}…", limit)
 
@@ -29,9 +29,9 @@ def escape(text: str, limit: int) -> str:
 
 def signature(ids: Sequence[str], limit: int) -> str:
     """
-    The alerts' ids, each as ``[id]``, in at most `limit` characters; those that do not fit are counted.
+    Return the alerts' ids, each as ``[id]``, in at most `limit` characters; those that do not fit are counted.
 
-    A receiver tells by them that a message has come twice.
+    Receivers recognise duplicates by them.
     """
     listed = " ".join(f"[{alert_id}]" for alert_id in ids)
     if len(listed) <= limit:

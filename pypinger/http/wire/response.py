@@ -1,4 +1,4 @@
-"""Answers as treq and the rest of Twisted know them: ``IResponse``, with the whole body already there."""
+"""Answers as treq and Twisted know them: ``IResponse``, with the whole body already there."""
 
 from __future__ import annotations
 
@@ -15,37 +15,40 @@ from zope.interface import implementer
 
 @implementer(IPushProducer)
 class _Delivered:
-    """The transport of a body that has come already: there is nothing to pause, resume or close."""
+    """The transport of a body that has arrived: nothing is left to pause, resume or close."""
 
     disconnecting = False
 
     def pauseProducing(self) -> None:
-        """Too late."""
+        pass
 
-    def resumeProducing(self) -> None:
-        """Nothing is held back."""
-
-    def stopProducing(self) -> None:
-        """Nothing is under way."""
-
-    loseConnection = stopProducing
-    abortConnection = stopProducing
+    resumeProducing = stopProducing = loseConnection = abortConnection = pauseProducing
 
 
 _DELIVERED = _Delivered()
 _DONE = Failure(ResponseDone("the body is complete"))
 
+# They do not describe the decoded body.
+_OF_THE_WIRE = frozenset({b"content-encoding", b"transfer-encoding"})
+
 
 @implementer(IClientRequest)
 class Request:
-    """What was asked for."""
+    """
+    A request as it was sent.
 
-    __slots__ = ("absoluteURI", "headers", "method")
+    :ivar host: the host that it was sent to: that of the URL, or the proxy.
+    :ivar address: the IP address of that host.
+    """
 
-    def __init__(self, method: bytes, uri: bytes, headers: Headers) -> None:
+    __slots__ = ("absoluteURI", "address", "headers", "host", "method")
+
+    def __init__(self, method: bytes, uri: bytes, headers: Headers, host: str, address: str) -> None:
         self.method = method
         self.absoluteURI: bytes | None = uri
         self.headers = headers
+        self.host = host
+        self.address = address
 
 
 @implementer(IResponse)
@@ -53,50 +56,37 @@ class Response:
     """
     A complete answer.
 
-    :ivar code: the HTTP status code.
-    :ivar body: the decoded body; `deliverBody` gives the same, at once and as often as asked.
-    :ivar raw_headers: names and values as they came, in their order.
-    :ivar location: where a redirect leads, or None.
+    :ivar body: the decoded body; `deliverBody` gives the same, as often as asked.
+    :ivar raw_headers: names and values as received, in their order.
     """
 
-    __slots__ = (
-        "_headers",
-        "body",
-        "code",
-        "location",
-        "phrase",
-        "previousResponse",
-        "raw_headers",
-        "request",
-        "version",
-    )
+    __slots__ = ("_headers", "body", "code", "phrase", "previousResponse", "raw_headers", "request", "version")
 
     def __init__(
         self,
+        request: Request,
         version: tuple[bytes, int, int],
         code: int,
         phrase: bytes,
         raw_headers: Sequence[tuple[bytes, bytes]],
         body: bytes,
-        location: bytes | None,
     ) -> None:
+        self.request = request
         self.version = version
         self.code = code
         self.phrase = phrase
         self.raw_headers = raw_headers
         self.body = body
-        self.location = location
-        self.request: Request | None = None
         self.previousResponse: IResponse | None = None
         self._headers: Headers | None = None
 
     @property
     def headers(self) -> Headers:
-        """The headers as Twisted has them, without those that no longer describe the decoded body."""
+        """The headers, without those that do not describe the decoded body."""
         if self._headers is None:
             self._headers = Headers()
             for name, value in self.raw_headers:
-                if name.lower() not in (b"content-encoding", b"transfer-encoding"):
+                if name.lower() not in _OF_THE_WIRE:
                     self._headers.addRawHeader(name, value)
         return self._headers
 

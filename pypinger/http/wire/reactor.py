@@ -1,4 +1,4 @@
-"""What the client needs of a reactor."""
+"""The interfaces of a reactor that the client needs."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from twisted.internet.interfaces import IReactorFromThreads, IReactorTCP, IReact
 
 
 class IPollingReactor(IReactorTCP, IReactorTime, IReactorFromThreads):
-    """Connects, tells the time, and takes results from threads."""
+    """Connects, schedules calls, and takes results from threads."""

@@ -1,8 +1,8 @@
 """
-Bytes of answers in, answers out, and every limit on the way: the part of the client that hostile bytes meet first.
+Reads answers from bytes and enforces every limit on them; hostile bytes meet this part of the client first.
 
-Stands on the C parser of httptools and knows no transport: :mod:`~pypinger.http.connection` feeds it. One reader serves
-one connection, answer after answer.
+It uses the C parser of httptools and knows no transport: :mod:`~pypinger.http.wire.connection` feeds it. One reader
+serves one connection, answer after answer.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from pypinger.domain.model import Fault
-from pypinger.http import encoding
-from pypinger.http.errors import ExchangeFailed, excerpt
-from pypinger.http.limits import Limits
+from pypinger.http.wire import encoding
+from pypinger.http.wire.errors import ExchangeFailed, excerpt
+from pypinger.http.wire.limits import Limits
 
 #: The codes of redirects that can be followed.
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -24,7 +24,7 @@ _NEEDED_LENGTHS = frozenset(map(len, _NEEDED))
 
 
 class _Enough(Exception):
-    """Stops the parser: nothing more of this answer is wanted."""
+    """Stops the parser: the rest of the answer is not needed."""
 
 
 _ENOUGH = _Enough()
@@ -43,19 +43,17 @@ class ResponseReader:
     Reads one answer at a time.
 
     :ivar code: the status code; 0 until the final answer's headers are complete.
-    :ivar headers: names as they came, and values.
-    :ivar location: the value of ``Location``, or None.
-    :ivar complete: whether the answer is there as a whole, or as much of it as is wanted.
-    :ivar reusable: whether the connection may carry another request.
-    :ivar closing: whether the server has said that it will close the connection now.
-    :ivar received: bytes of this answer so far, as they came over the wire.
+    :ivar headers: names as received, and values.
+    :ivar complete: whether all that is needed of the answer was read.
+    :ivar reusable: whether the connection can carry another request.
+    :ivar closing: whether the server has announced that it closes the connection.
+    :ivar received: bytes of this answer so far, as received.
     """
 
     __slots__ = (
         "_bodyless",
         "_decoder",
         "_failure",
-        "_follow",
         "_head",
         "_interim",
         "_length",
@@ -64,12 +62,12 @@ class ResponseReader:
         "_parser",
         "_pieces",
         "_size",
+        "_skip",
         "_until_close",
         "closing",
         "code",
         "complete",
         "headers",
-        "location",
         "phrase",
         "received",
         "reusable",
@@ -79,19 +77,17 @@ class ResponseReader:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._parser = HttpResponseParser(self)
-        # Scripts that print their headers end lines as their system does; every client takes that.
+        # Scripts end header lines as their system does, and every client accepts that.
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
         self.code = self.received = 0
 
-    def begin(self, *, bodyless: bool = False, follow: bool = False) -> None:
+    def begin(self, *, bodyless: bool = False) -> None:
         """
-        A request goes out: be ready for its answer.
+        Get ready for the answer to a request.
 
-        :param bodyless: the answer has no body whatever its headers say (HEAD).
-        :param follow: a redirect will be followed, so that its body is of no interest.
+        :param bodyless: the answer has no body, although its headers may announce one (HEAD).
         """
         self._bodyless = bodyless
-        self._follow = follow
         self._decoder: encoding.Decoder | None = None
         self._failure: ExchangeFailed | None = None
         self._head = 0
@@ -100,12 +96,12 @@ class ResponseReader:
         self._needed: dict[bytes, list[bytes]] = {}
         self._pieces: list[bytes] = []
         self._size = 0
+        self._skip = False
         self._until_close = False
         self.closing = False
         self.code = 0
         self.complete = False
         self.headers: list[tuple[bytes, bytes]] = []
-        self.location: bytes | None = None
         self.phrase = b""
         self.received = 0
         self.reusable = False
@@ -119,7 +115,7 @@ class ResponseReader:
 
     @property
     def stage(self) -> str:
-        """How far the answer has come, in words that go on from "still"."""
+        """What the exchange waits for, in words that follow "while"."""
         if self.code:
             return f"reading the body ({self._size:,} bytes so far)"
         if self.received:
@@ -128,10 +124,10 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> bool:
         """
-        Some bytes have come.
+        Read some bytes.
 
         :returns: whether the answer is complete.
-        :raises ExchangeFailed: it is broken, or breaks a limit; the connection is of no use any more.
+        :raises ExchangeFailed: it is broken or breaks a limit; the connection cannot be used any more.
         """
         self.received += len(data)
         try:
@@ -143,11 +139,11 @@ class ResponseReader:
                 raise self._failure from None
             if not self.complete:
                 raise _broken(f"not a valid HTTP answer: {error}") from None
-            self.reusable = self.closing = False  # what follows the answer is no answer
+            self.reusable = self.closing = False  # what follows the answer is not HTTP
         if self.complete:
             return True
-        if self._follow and self.location is not None:
-            # Nobody waits for the rest of a redirect; its connection is the price.
+        if self._skip:
+            # The rest of a redirect is not needed; not to wait for it costs the connection.
             self.complete = True
             return True
         if not self.code and self.received > self._limits.head:
@@ -158,9 +154,9 @@ class ResponseReader:
 
     def finish(self) -> None:
         """
-        The other side has closed the connection.
+        End the answer with the connection.
 
-        :raises ExchangeFailed: before the end of the answer.
+        :raises ExchangeFailed: the answer is incomplete.
         """
         if not self.code:
             raise _broken(f"the connection was closed in the headers, after {self.received:,} bytes")
@@ -172,29 +168,29 @@ class ResponseReader:
             raise _broken(f"the connection was closed in the body, before its last chunk ({self._size:,} bytes so far)")
 
     def close(self) -> None:
-        """There will be no more to read: let go of the parser, which holds on to the reader."""
+        """Break the cycle between the reader and its parser."""
         del self._parser
 
-    # What the parser calls
+    # Callbacks of the parser
 
     def on_message_begin(self) -> None:
-        """Another answer begins."""
+        """Stop at the beginning of a second answer."""
         if self.complete:
             self.reusable = False
             raise _ENOUGH
 
     def on_status(self, status: bytes) -> None:
-        """Part of the reason phrase."""
+        """Read a part of the reason phrase."""
         self.phrase += status
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer."""
+        """Read a header; trailers are dropped, and their bytes count."""
         if self.code:
-            return  # a trailer: its bytes count, but nobody asked for it
+            return
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """The headers of an answer, interim or final, are complete."""
+        """Check the headers of an interim or final answer."""
         code = self._parser.get_status_code()
         self._check_head(code)
         if code < 200:
@@ -206,13 +202,12 @@ class ResponseReader:
         self.version = version
         self.code = code
         needed = self._needed
-        if code in REDIRECTS and b"location" in needed:
-            self.location = needed[b"location"][0]
         self._frame(code, needed)
         if self._bodyless:
             self.complete = True
             raise _ENOUGH
-        if self._follow and self.location is not None:
+        if code in REDIRECTS and b"location" in needed and not self._limits.redirect_body:
+            self._skip = True
             return
         if b"content-encoding" in needed:
             try:
@@ -224,8 +219,8 @@ class ResponseReader:
             raise self._fail(self._body_too_large())
 
     def on_body(self, data: bytes) -> None:
-        """Part of the body."""
-        if self._follow and self.location is not None:
+        """Read a part of the body."""
+        if self._skip:
             return
         room = self._limits.body - self._size
         if self._decoder is not None:
@@ -242,10 +237,10 @@ class ResponseReader:
         self._take(data)
 
     def on_message_complete(self) -> None:
-        """The answer, interim or final, is complete."""
+        """End an interim or final answer."""
         if not self.code:
             return  # an interim answer
-        # Asked here, as the parser forgets the answer's headers right after.
+        # The parser forgets the answer's headers right after this.
         self.reusable = self._parser.should_keep_alive()
         self.closing = not self.reusable
         try:
@@ -253,7 +248,7 @@ class ResponseReader:
         except ExchangeFailed as error:
             raise self._fail(error) from None
 
-    # What they share
+    # Helpers
 
     def _take(self, data: bytes) -> None:
         self._size += len(data)
@@ -265,7 +260,7 @@ class ResponseReader:
         self.complete = True
 
     def _frame(self, code: int, needed: dict[bytes, list[bytes]]) -> None:
-        """Find out where the body will end; the parser has already refused what contradicts itself."""
+        """Find out where the body ends; the parser has already refused contradictions."""
         if code in _BODYLESS:
             return
         transfer = needed.get(b"transfer-encoding")
@@ -279,9 +274,9 @@ class ResponseReader:
             self._until_close = True
 
     def _check_head(self, code: int) -> None:
-        """Count, and pick out what is needed; all at once, as a call for each header would cost more."""
+        """Check the limits and pick out the headers that are needed, in one pass because that costs less."""
         limits, headers = self._limits, self.headers
-        # What has come in all may be less than the headers alone may be, as it nearly always is.
+        # Nearly always the whole answer is smaller than its headers may be.
         if self.received > limits.head or code < 200:
             self._head += len(self.phrase) + sum([len(name) + len(value) + 4 for name, value in headers])
             if self._head > limits.head:
@@ -307,7 +302,7 @@ class ResponseReader:
         self._needed = {}
 
     def _fail(self, failure: ExchangeFailed) -> ExchangeFailed:
-        # The parser swallows what its callbacks raise, so it is kept for `feed`.
+        # The parser hides what its callbacks raise; `feed` raises it again.
         self._failure = failure
         return failure
 

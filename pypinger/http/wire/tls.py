@@ -1,8 +1,8 @@
 """
 TLS: one context per trust setting, sessions resumed, names and addresses verified with service-identity.
 
-A private CA is added to the system's trust, never put in its place, and verification cannot be turned off. Contexts
-are made once and again only when one of their files has changed, so that a renewed client certificate is taken up.
+A private CA is added to the system's trust and never replaces it, and verification cannot be turned off. A context is
+made once, and again when one of its files has changed, so that a renewed client certificate is noticed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from pypinger.domain.model import Fault, Seconds
-from pypinger.http.certificates import ServiceId, refusal, service_id
-from pypinger.http.errors import ExchangeFailed
-from pypinger.http.prompt import prompt
+from pypinger.http.wire.certificates import ServiceId, refusal, service_id
+from pypinger.http.wire.errors import ExchangeFailed
 
-#: Seconds for which a session is resumed: a resumed session shows no certificate, so none may last for long.
+#: Seconds for which a session is resumed. A resumed session shows no certificate, so it must not last for long.
 SESSION_FOR: Seconds = 600.0
 
 _Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 
-# What OpenSSL says when the other side speaks something else.
+# OpenSSL's words when the other side does not speak TLS, or only old versions of it.
 _NO_TLS = ("wrong version number", "packet length too long", "http request", "unknown protocol", "record layer failure")
 _OLD_TLS = ("unsupported protocol", "protocol version", "no protocols available")
 _WANTS_CERTIFICATE = ("certificate required", "handshake failure", "bad certificate")
@@ -36,9 +35,9 @@ _WANTS_CERTIFICATE = ("certificate required", "handshake failure", "bad certific
 
 class TrustSetting(msgspec.Struct, frozen=True):
     """
-    Whom to trust and what to show, as paths of PEM files (the contract, section 6).
+    Whom to trust and which certificate to show, as paths of PEM files (contract, section 6).
 
-    :ivar ca_file: a private CA, added to the system's.
+    :ivar ca_file: a private CA, added to the system's trust.
     :ivar client_key: the key of `client_cert`, if it is not in the same file.
     """
 
@@ -48,8 +47,12 @@ class TrustSetting(msgspec.Struct, frozen=True):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files it stands on."""
+        """The files that are set."""
         return tuple(path for path in (self.ca_file, self.client_cert, self.client_key) if path)
+
+
+#: The system's trust alone.
+NO_FILES = TrustSetting()
 
 
 def _tls(words: str) -> ExchangeFailed:
@@ -57,14 +60,14 @@ def _tls(words: str) -> ExchangeFailed:
 
 
 class Contexts:
-    """The contexts of all trust settings."""
+    """One context for each trust setting."""
 
     def __init__(self) -> None:
         self._known: dict[TrustSetting, tuple[_Stamp, SSL.Context]] = {}
 
     def get(self, setting: TrustSetting) -> SSL.Context:
         """
-        The context of a setting.
+        Return the context of a setting.
 
         :raises ExchangeFailed: one of its files cannot be used; the words name it.
         """
@@ -111,7 +114,7 @@ def _context(setting: TrustSetting) -> SSL.Context:
 
 
 def _check_descriptors() -> None:
-    """OpenSSL takes files that it cannot open for empty; a context without the system's trust would blame everybody."""
+    """Check that files can be opened: OpenSSL would take the system's trust for empty, and every task would fail."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
@@ -127,7 +130,7 @@ class Verified(Protocol):
     A connection whose other side is verified.
 
     :ivar service: what its certificate must be for.
-    :ivar refusal: what is wrong with it, once something is.
+    :ivar refusal: what is wrong with the certificate.
     """
 
     service: ServiceId
@@ -135,21 +138,13 @@ class Verified(Protocol):
 
 
 def _verify(connection: SSL.Connection, certificate: X509, error: int, depth: int, ok: int) -> bool:
-    # OpenSSL asks this for each certificate of the chain. One function serves all connections, as each context, and
-    # not each connection, has to carry it; Twisted's TLS protocol is what leads from one to the other.
+    # OpenSSL calls this for each certificate of the chain. Contexts are shared, so the connection is found through the
+    # TLS protocol that is its app data.
     verified: Verified = connection.get_app_data().wrappedProtocol
     problem = refusal(certificate, error, depth, bool(ok), verified.service)
     if problem is not None and verified.refusal is None:
         verified.refusal = problem
     return problem is None
-
-
-class _PromptTls(TLSMemoryBIOProtocol):
-    """TLS that sends at once; the factory's own protocol even holds small writes back for a turn of the reactor."""
-
-    def makeConnection(self, transport: ITransport) -> None:
-        """TCP is connected."""
-        super().makeConnection(prompt(transport))  # type: ignore[no-untyped-call]
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -158,7 +153,7 @@ class TlsClient:
     TLS for the connections of one route: to one host, with one trust setting.
 
     :param host: the name or IP address that certificates must be for.
-    :ivar service: the same, as service-identity has it.
+    :ivar service: `host` for service-identity.
     """
 
     __slots__ = (
@@ -182,13 +177,13 @@ class TlsClient:
         self._context: SSL.Context | None = None
         self._session: tuple[Seconds, SSL.Session] | None = None
         self.service = service_id(host, is_ip=is_ip)
-        # Addresses are not sent as names (RFC 6066).
+        # Addresses are not sent as server names (RFC 6066).
         self._name = None if is_ip else host.encode("ascii")
         self._factory = TLSMemoryBIOFactory(self, True, ClientFactory())
 
     def load(self) -> None:
         """
-        Make sure that the context is there; to be called before each connection.
+        Make the context, or a new one if its files have changed; to be called before each connection.
 
         :raises ExchangeFailed: it cannot be made.
         """
@@ -198,12 +193,13 @@ class TlsClient:
             self._session = None
 
     def wrap(self, connection: IProtocol) -> IProtocol:
-        """TLS between a transport and `connection`."""
-        wrapped: IProtocol = _PromptTls(self._factory, connection)  # type: ignore[no-untyped-call]
+        """Return the protocol that speaks TLS between a transport and `connection`."""
+        # The factory's own protocol holds small writes back for a turn of the reactor.
+        wrapped: IProtocol = TLSMemoryBIOProtocol(self._factory, connection)
         return wrapped
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """Twisted asks for the OpenSSL side of a connection."""
+        """Return the OpenSSL side of a connection, for Twisted."""
         assert self._context is not None, "load() comes first"
         connection = SSL.Connection(self._context, None)
         connection.set_app_data(tlsProtocol)
@@ -219,7 +215,7 @@ class TlsClient:
         return connection
 
     def remember(self, transport: ITransport) -> None:
-        """An answer has come over this transport, and with TLS 1.3 the session before it: keep it for the next."""
+        """Keep the session of a transport for the next one; with TLS 1.3 it comes before the first answer."""
         handle: Any = transport.getHandle()  # type: ignore[attr-defined]
         if handle is None:
             return
@@ -230,7 +226,7 @@ class TlsClient:
 
 
 def handshake_failed(refusal: str | None, error: BaseException | None) -> ExchangeFailed:
-    """Class and words for a connection that was lost before its TLS handshake was complete."""
+    """Explain a connection that was lost in the TLS handshake."""
     if refusal is not None:
         return _tls(refusal)
     if isinstance(error, SSL.Error):
@@ -239,7 +235,7 @@ def handshake_failed(refusal: str | None, error: BaseException | None) -> Exchan
 
 
 def tls_failed(error: SSL.Error) -> ExchangeFailed:
-    """Class and words for an error of TLS after the handshake; with TLS 1.3 a refused client shows only then."""
+    """Explain an error of TLS after the handshake, where TLS 1.3 also refuses client certificates."""
     return _tls(f"TLS failed: {_words(error)}")
 
 

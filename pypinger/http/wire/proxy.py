@@ -1,7 +1,7 @@
 """
-Proxies: which one a request goes through, and the tunnel that a ``CONNECT`` makes for https.
+Proxies: which one a request goes through, and the tunnel that ``CONNECT`` opens for https.
 
-Credentials for a proxy come from its URL's userinfo; they go to the proxy, and nowhere else.
+A proxy's credentials come from the userinfo of its URL; they are sent to the proxy and to no other host.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pypinger.domain.model import Fault
-from pypinger.http.errors import ExchangeFailed
-from pypinger.http.prompt import prompt
-from pypinger.http.request import basic
-from pypinger.http.url import Url, parse
+from pypinger.domain.url import Url, UrlError, parse
+from pypinger.http.wire.errors import ExchangeFailed
+from pypinger.http.wire.headers import basic
 
 #: The setting that means the usual environment variables.
 ENVIRONMENT = "env"
@@ -32,6 +31,7 @@ class Proxy(msgspec.Struct, frozen=True):
     """
     A proxy for plain HTTP and for ``CONNECT``.
 
+    :ivar peer: ``host:port``.
     :ivar authorization: the header line with its credentials, or nothing; secret.
     """
 
@@ -42,11 +42,15 @@ class Proxy(msgspec.Struct, frozen=True):
     authorization: bytes
 
 
+class NoUpstream(ExchangeFailed):
+    """The proxy answered that it does not reach the host (contract, section 3: this counts as silence)."""
+
+
 def proxy_for(setting: str | None, url: Url) -> Proxy | None:
     """
-    The proxy for a URL.
+    Return the proxy for a URL.
 
-    :param setting: a proxy's URL, ``env``, or nothing.
+    :param setting: a proxy's URL, ``env``, ``direct``, or nothing.
     :raises ExchangeFailed: the setting cannot be used.
     """
     if not setting:
@@ -58,16 +62,17 @@ def proxy_for(setting: str | None, url: Url) -> Proxy | None:
         setting = found
     try:
         address = parse(setting if "://" in setting else f"http://{setting}")
-    except ExchangeFailed:
+    except UrlError:
         raise ExchangeFailed(Fault.URL, "the proxy's URL is not of the form http://host:port") from None
     if address.scheme != "http":
         raise ExchangeFailed(Fault.URL, "the proxy's URL must begin with http://")
+    credentials = address.credentials
     return Proxy(
         host=address.host,
         port=address.port,
         is_ip=address.is_ip,
         peer=address.peer,
-        authorization=basic(b"Proxy-Authorization", address.userinfo) if address.userinfo else b"",
+        authorization=b"Proxy-Authorization: %s\r\n" % basic(credentials) if credentials else b"",
     )
 
 
@@ -83,40 +88,48 @@ class Tunnel:
     """
     Asks a proxy for a tunnel, then passes everything on.
 
-    :param inner: what speaks through the tunnel once it stands.
-    :param failed: told why it never will.
+    :param inner: speaks through the tunnel once it is open.
+    :param failed: called if it cannot be opened.
+    :param lost: called when the connection to the proxy is closed.
     """
 
-    __slots__ = ("_buffer", "_failed", "_inner", "_open", "_proxy", "_request", "transport")
+    __slots__ = ("_buffer", "_failed", "_inner", "_lost", "_open", "_proxy", "_request", "transport")
 
     def __init__(
-        self, proxy: Proxy, authority: str, inner: IProtocol, failed: Callable[[ExchangeFailed], None]
+        self,
+        proxy: Proxy,
+        authority: str,
+        inner: IProtocol,
+        failed: Callable[[ExchangeFailed], None],
+        lost: Callable[[Tunnel], None],
     ) -> None:
         self.transport: ITCPTransport | None = None
         self._proxy = proxy
         self._inner = inner
         self._failed = failed
+        self._lost = lost
         self._open = False
         self._buffer = b""
         host = authority.encode("ascii")
         self._request = b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (host, host, proxy.authorization)
 
-    def abort(self) -> None:
-        """Close it now."""
+    def abort(self, failure: ExchangeFailed | None = None) -> None:
+        """Close the connection at once; if the tunnel is not open, fail with `failure`."""
         if self.transport is not None:
             self.transport.abortConnection()
+        if failure is not None and not self._open:
+            self._failed(failure)
 
     def makeConnection(self, transport: ITransport) -> None:
-        """The proxy is connected."""
-        # At once: whatever the proxy answers, what speaks through the tunnel must not overtake the request for it.
-        self.transport = prompt(transport)
-        self.transport.write(self._request)
+        """Ask for the tunnel."""
+        self.transport = transport  # type: ignore[assignment]
+        transport.write(self._request)
 
     def connectionMade(self) -> None:
         """Twisted's transports call `makeConnection`."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Part of the proxy's answer, or what comes through the tunnel."""
+        """Read the proxy's answer, then pass on what comes through the tunnel."""
         if self._open:
             self._inner.dataReceived(data)
             return
@@ -124,11 +137,11 @@ class Tunnel:
         try:
             self._read()
         except ExchangeFailed as failure:
-            self._failed(failure)
-            self.abort()
+            self.abort(failure)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The proxy is gone."""
+        """Fail if the tunnel is not open."""
+        self._lost(self)
         self.transport = None
         if self._open:
             self._inner.connectionLost(reason)
@@ -141,9 +154,8 @@ class Tunnel:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             if len(self._buffer) > _HEAD_LIMIT:
-                raise ExchangeFailed(
-                    Fault.TOO_LARGE, f"the proxy {peer} sent headers larger than {_HEAD_LIMIT:,} bytes"
-                )
+                words = f"the proxy {peer} sent headers larger than {_HEAD_LIMIT:,} bytes"
+                raise ExchangeFailed(Fault.TOO_LARGE, words)
             return
         status = _STATUS.match(self._buffer.partition(b"\r\n")[0])
         rest = self._buffer[end + 4 :]
@@ -156,12 +168,18 @@ class Tunnel:
                 self._read()
             return
         if code == 407:
-            raise ExchangeFailed(Fault.CONNECT, f"the proxy {peer} does not accept our credentials (407)")
+            raise refused_by_proxy(self._proxy)
         if not 200 <= code < 300:
-            raise ExchangeFailed(Fault.CONNECT, f"the proxy {peer} refused to open a tunnel ({code})")
+            kind = NoUpstream if code in (502, 503, 504) else ExchangeFailed
+            raise kind(Fault.CONNECT, f"the proxy {peer} refused to open a tunnel ({code})")
         if rest:
             raise ExchangeFailed(Fault.BROKEN, f"the proxy {peer} sent something before the tunnel was used")
         self._buffer = b""
         self._open = True
         assert self.transport is not None
         self._inner.makeConnection(self.transport)
+
+
+def refused_by_proxy(proxy: Proxy) -> ExchangeFailed:
+    """Return the failure of a request that a proxy answered with 407."""
+    return ExchangeFailed(Fault.CONNECT, f"the proxy {proxy.peer} does not accept our credentials (407)")

@@ -1,7 +1,7 @@
 """
-Content encodings, undone piece by piece and never further than the limit: a decompression bomb costs nothing.
+Content encodings, decoded piece by piece and never beyond the limit, so that a decompression bomb costs nothing.
 
-Knows gzip (with several members, as RFC 1952 has it) and deflate (with or without zlib's wrapper, as servers have it).
+Supported are gzip (with several members, as RFC 1952 allows) and deflate (with zlib's wrapper or without).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import zlib
 from collections.abc import Sequence
 
 from pypinger.domain.model import Fault
-from pypinger.http.errors import ExchangeFailed, excerpt
+from pypinger.http.wire.errors import ExchangeFailed, excerpt
 
-#: What the client says it can decode.
+#: The value of ``Accept-Encoding``.
 ACCEPTED = b"gzip, deflate"
 
-# More than any server sends; each costs a decompressor, though it may hold no byte.
-_MOST_MEMBERS = 16
+# More than any server sends. Each member costs a decompressor, even an empty one.
+_MAX_MEMBERS = 16
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -27,9 +27,9 @@ def _broken(words: str) -> ExchangeFailed:
 
 def decoder(codings: Sequence[bytes]) -> Decoder | None:
     """
-    What undoes these values of ``Content-Encoding``; None if there is nothing to undo.
+    Return a decoder for these values of ``Content-Encoding``; None if the body is not encoded.
 
-    :raises ExchangeFailed: they are not known, or nested.
+    :raises ExchangeFailed: an encoding is unknown, or there are several.
     """
     names = [name.strip().lower() for value in codings for name in value.split(b",")]
     names = [name for name in names if name not in (b"", b"identity")]
@@ -41,7 +41,7 @@ def decoder(codings: Sequence[bytes]) -> Decoder | None:
 
 
 class Decoder:
-    """Undoes one gzip or deflate encoding."""
+    """Decodes gzip or deflate."""
 
     __slots__ = ("_gzip", "_members", "_seen", "_stream")
 
@@ -53,10 +53,10 @@ class Decoder:
 
     def feed(self, data: bytes, room: int) -> bytes:
         """
-        Decode some more.
+        Decode another piece.
 
-        :param room: how many bytes may come out; if there are more, ``room + 1`` come out and the rest is dropped.
-        :raises ExchangeFailed: this is not what it should be.
+        :param room: how many bytes to return; if there are more, ``room + 1`` are returned and the rest is dropped.
+        :raises ExchangeFailed: the data is broken.
         """
         try:
             return self._feed_gzip(data, room) if self._gzip else self._feed_deflate(data, room)
@@ -65,9 +65,9 @@ class Decoder:
 
     def finish(self) -> None:
         """
-        There is no more.
+        End the body.
 
-        :raises ExchangeFailed: there should be.
+        :raises ExchangeFailed: the data is incomplete.
         """
         if self._stream is not None and not self._stream.eof and self._begun:
             raise _broken(f"the body's {self._name} data breaks off")
@@ -85,7 +85,7 @@ class Decoder:
         while data and len(out) <= room:
             if self._stream is None or self._stream.eof:
                 self._members += 1
-                if self._members > _MOST_MEMBERS:
+                if self._members > _MAX_MEMBERS:
                     raise _broken("the body's gzip data has too many members")
                 self._stream = zlib.decompressobj(_GZIP)
             out += self._stream.decompress(data, room + 1 - len(out))

@@ -1,9 +1,9 @@
 """
-Names to addresses, so that a slow resolver stalls nobody but those who need its answer.
+Names to addresses, without holding up anything else.
 
-Look-ups run in threads of their own: daemon threads that live only while there is something to look up, so that
-neither the reactor's pool nor a stop ever waits for them. Checks of one host share one look-up and, for a short time,
-its answer; failures are not kept.
+Look-ups run in daemon threads of their own, which live only while there are names to look up: neither the reactor's
+thread pool nor a stop of the process waits for them. Exchanges with one host share a look-up and, for a short time, its
+result. Failures are not kept.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from collections.abc import Callable, Sequence
 from threading import Thread
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from pypinger.domain.model import Fault, Seconds
-from pypinger.http.deadline import Deadline
-from pypinger.http.errors import ExchangeFailed, lookup_failed
-from pypinger.http.reactor import IPollingReactor
+from pypinger.domain.model import Contact, Fault, Seconds
+from pypinger.http.wire.errors import ExchangeCancelled, ExchangeFailed, lookup_failed
+from pypinger.http.wire.reactor import IPollingReactor
 
-#: Seconds for which an answer is used.
+#: Seconds for which the addresses of a name are used.
 KEPT_FOR: Seconds = 30.0
 
-#: How many names are looked up at once. A name that no server answers for occupies a thread for up to a minute.
-MOST_THREADS = 64
+#: Look-ups at once. A name that no server answers for occupies a thread for up to a minute.
+MAX_THREADS = 64
 
-#: How many addresses of a name are tried.
-MOST_ADDRESSES = 8
+#: Addresses tried for a name.
+MAX_ADDRESSES = 8
 
 
 def look_up(host: str) -> list[str]:
@@ -43,14 +42,14 @@ def look_up(host: str) -> list[str]:
     for family, _, _, _, address in found:
         if family in (socket.AF_INET, socket.AF_INET6):
             addresses[str(address[0])] = None
-    return list(addresses)[:MOST_ADDRESSES]
+    return list(addresses)[:MAX_ADDRESSES]
 
 
 class Names:
     """
     Looks names up.
 
-    :param look_up: the blocking question, asked in a thread.
+    :param look_up: blocks until it has the addresses; called in a thread.
     :param start: starts a daemon thread.
     """
 
@@ -69,35 +68,39 @@ class Names:
         self._queue: deque[str] = deque()
         self._threads = 0
 
-    async def addresses(self, host: str, deadline: Deadline) -> Sequence[str]:
+    def addresses(self, host: str) -> Deferred[Sequence[str]]:
         """
-        The addresses of a host, at least one.
+        Find the addresses of a host.
 
-        :raises ExchangeFailed: there are none.
+        :returns: a Deferred of at least one address, or of :class:`ExchangeFailed`.
         """
         known = self._known.get(host)
         if known is not None:
             until, addresses = known
             if self._reactor.seconds() < until:
-                return addresses
+                return succeed(addresses)
             del self._known[host]
-        deadline.stage = f"looking up {host}"
-        waiter: Deferred[Sequence[str]] = Deferred(self._give_up)
-        deadline.waiting = waiter
+
+        def give_up(waiter: Deferred[Sequence[str]]) -> None:
+            # The look-up cannot be stopped, and its result can serve the next exchange.
+            self._waiting[host].remove(waiter)
+            waiter.errback(ExchangeCancelled(f"looking up {host}", Contact(host, silent=True)))
+
+        waiter: Deferred[Sequence[str]] = Deferred(give_up)
         if host in self._waiting:
             self._waiting[host].append(waiter)
         else:
             self._waiting[host] = [waiter]
             self._ask(host)
-        return await waiter
+        return waiter
 
     def forget(self, host: str) -> None:
-        """Its addresses do not answer: ask again next time."""
+        """Look the name up again next time: its addresses do not answer."""
         self._known.pop(host, None)
 
     def _ask(self, host: str) -> None:
         self._queue.append(host)
-        if self._threads >= MOST_THREADS:
+        if self._threads >= MAX_THREADS:
             return
         self._threads += 1
         try:
@@ -109,7 +112,7 @@ class Names:
                 self._settle(self._queue.pop(), Failure(ExchangeFailed(Fault.OWN, words)))
 
     def _run(self) -> None:
-        """What a thread does: look up names until there are no more. Deques may be used from any thread."""
+        """Look names up until there are no more; runs in a thread. Deques are safe to use from any thread."""
         call = self._reactor.callFromThread
         while True:
             try:
@@ -135,10 +138,10 @@ class Names:
             if result:
                 self._remember(host, result)
             else:
-                result = Failure(ExchangeFailed(Fault.DNS, f"cannot look up {host}: it has no address"))
+                words = f"cannot look up {host}: it has no address"
+                result = Failure(ExchangeFailed(Fault.DNS, words, Contact(host)))
         for waiter in self._waiting.pop(host, ()):
-            if not waiter.called:
-                waiter.callback(result)
+            waiter.callback(result)
 
     def _remember(self, host: str, addresses: Sequence[str]) -> None:
         now = self._reactor.seconds()
@@ -150,13 +153,6 @@ class Names:
             del self._known[oldest]
         self._known.pop(host, None)
         self._known[host] = (now + KEPT_FOR, addresses)
-
-    def _give_up(self, waiter: Deferred[Sequence[str]]) -> None:
-        # The look-up goes on: it cannot be stopped, and its answer may serve the next check.
-        for waiters in self._waiting.values():
-            if waiter in waiters:
-                waiters.remove(waiter)
-                return
 
 
 def _start(run: Callable[[], None]) -> None:

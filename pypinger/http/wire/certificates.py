@@ -1,4 +1,4 @@
-"""Why a server's certificate is refused, in words that tell the operator what to renew or to configure."""
+"""Why a server's certificate is refused, in words that say what to renew or configure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service_identity.pyopenssl import extract_patterns
 from twisted.logger import Logger
 
 from pypinger.domain.model import Fault
-from pypinger.http.errors import ExchangeFailed, excerpt
+from pypinger.http.wire.errors import ExchangeFailed, excerpt
 
 #: What a certificate must be for.
 ServiceId: TypeAlias = DNS_ID | IPAddress_ID
@@ -43,7 +43,7 @@ _OTHERS = {
 
 def service_id(host: str, *, is_ip: bool) -> ServiceId:
     """
-    What a certificate for this host must name.
+    Return what a certificate for this host must name.
 
     :raises ExchangeFailed: no certificate can name it.
     """
@@ -55,12 +55,12 @@ def service_id(host: str, *, is_ip: bool) -> ServiceId:
 
 def refusal(certificate: X509, error: int, depth: int, ok: bool, service: ServiceId) -> str | None:
     """
-    Judge one certificate of a chain.
+    Check one certificate of a chain. It never raises: OpenSSL calls it from C.
 
-    :param error: OpenSSL's number for what it found.
+    :param error: OpenSSL's error number.
     :param depth: 0 for the server's own certificate, more for those above it.
-    :param ok: whether OpenSSL is content.
-    :returns: what is wrong with it, None if nothing is. It never raises: OpenSSL calls it from C.
+    :param ok: whether OpenSSL accepts it.
+    :returns: what is wrong with it, None if nothing is.
     """
     try:
         if not ok:
@@ -68,7 +68,7 @@ def refusal(certificate: X509, error: int, depth: int, ok: bool, service: Servic
         if depth == 0:
             return _for_another(certificate, service)
     except Exception:
-        _log.failure("a certificate that cannot be read")
+        _log.failure("unexpected error while checking a certificate")
         return "the server's certificate cannot be read"
     return None
 

@@ -1,7 +1,7 @@
 """
-What channels share about HTTP: one POST, and what an answer that is no success means.
+One POST to a channel's service, and what an answer other than success means.
 
-Which words of an answer are the service's own is left to each channel.
+Each channel decides which words of an answer are the service's own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from pypinger.domain.backoff import retry_after
-from pypinger.domain.model import Seconds
+from pypinger.domain.model import Instant, Seconds
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.texts import cut, one_line
 from pypinger.ports.clock import WallClock
@@ -22,16 +22,16 @@ from pypinger.ports.notifying import DeliveryError, HttpClient, Reply, RequestFa
 #: The most characters of a service's words that are kept.
 WORDS_LIMIT = 200
 
-#: Answers that the same request would get again, until someone changes the settings. Whatever is not known to be one
-#: of them is tried again: an alert sent late is better than an alert lost.
+#: Status codes that the same request would get again until someone changes the settings. All others are retried: an
+#: alert sent late is better than an alert lost.
 _REFUSALS = frozenset({301, 308, 400, 401, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422})
 
 
-class Wire:
+class Poster:
     """
-    A channel's way to its service.
+    Posts to one service.
 
-    :param secrets: what must never be seen in words, even if the service echoes it.
+    :param secrets: texts that are removed from words, even if the service echoes them.
     """
 
     def __init__(self, client: HttpClient, now: WallClock, secrets: Iterable[str]) -> None:
@@ -40,30 +40,32 @@ class Wire:
         self._secrets = Secrets(secrets)
 
     def words(self, text: str) -> str:
-        """One short line without secrets."""
+        """Return one short line without secrets."""
         return cut(one_line(self._secrets.scrub(text)), WORDS_LIMIT)
 
-    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> Reply:
+    async def post(
+        self, url: str, *, headers: Mapping[str, str], json: object = None, data: bytes | None = None
+    ) -> Reply:
         """
-        POST once.
+        POST once, `json` or `data`.
 
         :raises DeliveryError: there was no answer; trying again may help.
         """
         try:
-            return await self._client.post(url, headers=headers, body=body)
+            return await self._client.post(url, headers=headers, json=json, data=data)
         except RequestFailed as failed:
-            # What the client says is not chained: it does not know that the whole URL of a webhook is a secret.
+            # Not chained: the client does not know that the whole URL of a webhook is a secret.
             raise DeliveryError(self.words(str(failed)) or "no answer") from None
 
     def refused(
         self, reply: Reply, words: str, *, permanent: bool | None = None, wait: Seconds | None = None
     ) -> DeliveryError:
         """
-        What an answer that is no success means.
+        Return what an answer other than success means.
 
         :param words: the service's own words, empty if it has none.
         :param permanent: what the channel knows; None to go by the status code.
-        :param wait: seconds that the service asks to be left alone, where it says so in a way of its own.
+        :param wait: seconds until the service accepts messages again, if it says so in a way of its own.
         """
         if permanent is None:
             permanent = reply.code in _REFUSALS
@@ -73,8 +75,8 @@ class Wire:
             self.words(words) or status_words(reply.code), permanent=permanent, retry_after=None if permanent else wait
         )
 
-    def until(self, instant: Seconds) -> Seconds:
-        """Seconds from now to an instant, 0 if it has passed."""
+    def until(self, instant: Instant) -> Seconds:
+        """Return the seconds from now to an instant, 0 if it has passed."""
         return max(0.0, instant - self._now())
 
 
@@ -84,7 +86,7 @@ def succeeded(reply: Reply) -> bool:
 
 
 def status_words(code: int) -> str:
-    """``HTTP 503 Service Unavailable``."""
+    """Return a status code in words: ``HTTP 503 Service Unavailable``."""
     try:
         return f"HTTP {code} {HTTPStatus(code).phrase}"
     except ValueError:
@@ -92,7 +94,7 @@ def status_words(code: int) -> str:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """A JSON object out of an answer; empty if it is none."""
+    """Return the JSON object in an answer; empty if there is none."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -101,8 +103,8 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def unfit_for_header(values: Mapping[str, str], option: str) -> Mapping[str, str]:
-    """What is wrong with a token that is to be sent in a header: option name → words, empty if all is well."""
-    token = values.get(option, "")
-    if token.isascii() and token.isprintable() and " " not in token:
+    """Return option -> words if the value of an option cannot be sent in a header, else nothing."""
+    value = values.get(option, "")
+    if value.isascii() and value.isprintable() and " " not in value:
         return {}
     return {option: "must consist of printable ASCII characters without spaces"}
