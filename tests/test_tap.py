@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class TapCase(TestCase):
         return path
 
     def options(self, text: str) -> Any:
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
         options: Any = tap.Options()
         options.parseOptions(["--config", self.write(text)])
         return options

@@ -44,7 +44,7 @@ def load(
         one is then a warning, and :attr:`~pypinger.config.settings.Settings.unresolved` names its section.
     :raises ConfigErrors: the file is invalid.
     """
-    context = LoadContext(path, environ, os.getcwd() if cwd is None else cwd, credentials=credentials)
+    context = LoadContext(path, environ, os.path.abspath("" if cwd is None else cwd), credentials=credentials)
     sections = ini.parse(_text(context, path), context.problem, context.warn)
     settings = _settings(context, path, sections, channels)
     if context.problems:
