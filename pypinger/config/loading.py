@@ -41,7 +41,7 @@ def load(
     :param environ: the environment variables.
     :param cwd: the directory that relative paths start from; None for the process's own.
     :param credentials: False for commands that can do without the service's credentials: outside the service a missing
-        one is then a warning, and :attr:`~pypinger.config.settings.Settings.unresolved` names its section.
+        one is then a warning; see :meth:`~pypinger.config.settings.Settings.lacks_credential`.
     :raises ConfigErrors: the file is invalid.
     """
     context = LoadContext(path, environ, os.path.abspath("" if cwd is None else cwd), credentials=credentials)
@@ -117,7 +117,6 @@ def _settings(
         web=pages,
         secrets=frozenset(context.secrets),
         warnings=tuple(str(warning) for warning in in_order(context.warnings)),
-        unresolved=frozenset(context.unresolved),
     )
 
 
