@@ -11,6 +11,7 @@ import atexit
 import io
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -143,11 +144,25 @@ def make_log(twistd: Mapping[str, Any], environ: Mapping[str, str] = os.environ)
         sys.exit("twistd pypinger: a daemon cannot log to standard output; use -n, or --logfile with a file")
     if name == "-" or (foreground and not name):
         return _standard_output(environ)
+    name = name or "twistd.log"
     try:
-        file = ReopenableFile(name or "twistd.log")
+        output = _pipe(name) or ReopenableFile(name)
     except OSError as error:
         sys.exit(f"twistd pypinger: --logfile {name}: it cannot be opened: {error.strerror}")
-    return CleanLog(_observer(file, formatEventAsClassicLogText), file)
+    return CleanLog(_observer(output, formatEventAsClassicLogText), output)
+
+
+def _pipe(name: str) -> LogStream | None:
+    """Return a stream if there is a FIFO, a terminal or another device at the path."""
+    try:
+        mode = os.stat(name).st_mode
+    except FileNotFoundError:
+        return None
+    if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        return None
+    stream = LogStream(os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "utf-8")
+    atexit.register(stream.drain, DRAIN)
+    return stream
 
 
 def _standard_output(environ: Mapping[str, str]) -> CleanLog:

@@ -102,6 +102,20 @@ class ObserverTests(SynchronousTestCase):
             "twistd pypinger: --logfile /no/such/file: it cannot be opened: No such file or directory",
         )
 
+    def test_fifo(self) -> None:
+        """It is written like standard output; without a reader it is one line."""
+        path = self.mktemp()
+        os.mkfifo(path)
+        with self.assertRaises(SystemExit) as caught:
+            logs.make_log({"logfile": path})
+        self.assertEqual(
+            str(caught.exception), f"twistd pypinger: --logfile {path}: it cannot be opened: No such device or address"
+        )
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        self.write(logfile=path)
+        self.assertIn(b"at info", os.read(reader, 4096))
+
     def test_reopened(self) -> None:
         """A file that was moved is written no more; if the new one cannot be opened, the old one stays in use."""
         directory = self.mktemp()
