@@ -304,7 +304,7 @@ async def main(count: int) -> None:
     pages = Pages(reactor, Sources(board, time.time, Past()))
     listening = reactor.listenTCP(0, pages.site, interface="127.0.0.1")
     port = listening.getHost().port
-    # As the daemon does it, see pypinger/settling.py.
+    # As the daemon does it, see pypinger/service.py.
     gc.freeze()
     print(f"Python {platform.python_version()}, {versions}; {count:,} tasks\n")
     print(f"CPU time of the server in ms, medians of {ROUNDS}; and the longest turn of its reactor\n")

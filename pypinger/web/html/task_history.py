@@ -11,7 +11,7 @@ from twisted.web.template import Tag, tags
 
 from pypinger.domain.model import Instant, Invalid, NoAnswer, Outcome, Reported
 from pypinger.domain.times import clock, span
-from pypinger.ports.history import Day, Gap, History, PastDelivery, PastIncident, Run, Told
+from pypinger.ports.history import Day, Gap, History, PastAlert, PastDelivery, PastIncident, Run
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import StoreError
 from pypinger.web.formatting import NAMES, count, every, shown
@@ -163,7 +163,9 @@ def _incident(incident: PastIncident, deliveries: Mapping[str, Sequence[PastDeli
     )
 
 
-def _alerts(name: str, alerts: Sequence[Told], deliveries: Mapping[str, Sequence[PastDelivery]], now: Instant) -> Tag:
+def _alerts(
+    name: str, alerts: Sequence[PastAlert], deliveries: Mapping[str, Sequence[PastDelivery]], now: Instant
+) -> Tag:
     rows = [
         tags.tr(
             tags.td(told.event.value),

@@ -159,7 +159,7 @@ def _naps(report: Report, start: Instant, end: Instant) -> list[tuple[Instant, I
     naps: list[tuple[Instant, Instant]] = []
     at = start
     while at < end:
-        nap = sleep.nap_at(at)
+        nap = sleep.period_at(at)
         if nap is not None and nap.end is not None:
             naps.append((at, nap.end))
             at = nap.end
