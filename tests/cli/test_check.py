@@ -79,6 +79,7 @@ class FileTests(SynchronousTestCase):
             code, out, _ = pypinger("check", self.write(body))
             self.assertEqual(code, 2)
             self.assertRegex(out, r"\ACRITICAL - invalid: [^|\n]+\n")
+            self.assertNotIn("HTTP", out)
 
     def test_too_large(self) -> None:
         code, out, _ = pypinger("check", self.write(b" " * 70_000))

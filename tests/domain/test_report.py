@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import example, given
@@ -474,6 +474,66 @@ class SecretTests(SynchronousTestCase):
     def test_nothing_else_is_touched(self) -> None:
         self.assertEqual(self.read(body()), Reported(200, Report(True, INSTANT)))
         self.assertEqual(self.read(b'{"lastrun": "now"}'), Invalid(200, "status is missing"))
+
+
+_texts = st.none() | st.text(st.characters(codec="utf-8"), max_size=600) | st.integers(-9999, 9999)
+_blank = st.sampled_from(["", " ", "\t", "\n", "\u00a0\r\n"])
+
+
+class ValidReportTests(Cases):
+    """A report reads back however it is spelled."""
+
+    @thorough
+    @given(
+        st.booleans(),
+        st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1)),
+        st.integers(1, 527_040),
+        st.lists(st.tuples(st.integers(0, 1439), st.integers(1, 1440)), max_size=3),
+        st.tuples(_texts, _texts, _texts),
+        st.data(),
+    )
+    def test_reads_back(
+        self,
+        ok: bool,
+        lastrun: datetime,
+        frequency: int,
+        windows: list[tuple[int, int]],
+        texts: tuple[str | int | None, ...],
+        data: st.DataObject,
+    ) -> None:
+        def spelled(text: str) -> str:
+            return data.draw(_blank) + text + data.draw(_blank)
+
+        def number(value: int) -> object:
+            return data.draw(st.sampled_from([value, float(value), spelled(str(value)), spelled(f"{value}.0")]))
+
+        status = "".join(data.draw(st.sampled_from([c, c.upper()])) for c in ("ok" if ok else "error"))
+        members: dict[str, object] = {
+            "status": spelled(status),
+            "lastrun": spelled(f"{lastrun.isoformat()}{data.draw(st.sampled_from(['', 'Z', ' UTC', '+0000']))}"),
+            "frequency": number(frequency),
+            "sleep": [
+                {"start": spelled(f"{start // 60:02}:{start % 60:02}"), "duration": number(duration)}
+                for start, duration in windows
+            ],
+            **dict(zip(("reason", "process", "server"), texts, strict=True)),
+        }
+        if frequency == 10 and data.draw(st.booleans()):
+            members["frequency"] = None
+        order = data.draw(st.permutations(list(members)))
+        body = json.dumps({name: members[name] for name in order}, ensure_ascii=data.draw(st.booleans())).encode()
+        kept = [None if text is None else str(text).strip()[:500] for text in texts]
+        self.assertEqual(
+            self.report(body),
+            Report(
+                ok,
+                lastrun.replace(tzinfo=UTC).timestamp(),
+                float(frequency),
+                kept[0],
+                tuple(Window(start * 60, duration * 60.0) for start, duration in windows),
+                *kept[1:],
+            ),
+        )
 
 
 class AnyBodyTests(SynchronousTestCase):

@@ -80,6 +80,16 @@ class SpanTests(SynchronousTestCase):
         ]:
             self.assertEqual(span(seconds), text)
 
+    @thorough
+    @given(st.integers(0, 10**9))
+    def test_is_truncated_to_two_units(self, seconds: int) -> None:
+        sizes = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+        words = span(float(seconds)).split()
+        units = words[1::2]
+        shown = sum(int(amount) * sizes[unit] for amount, unit in zip(words[::2], units, strict=True))
+        smallest = {"s": 1, "min": 60, "h": 60, "d": 3600}[units[0]]
+        self.assertTrue(0 <= seconds - shown < smallest, words)
+
 
 class LengthTests(SynchronousTestCase):
     def test_cases(self) -> None:
