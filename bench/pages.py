@@ -303,7 +303,7 @@ async def main(count: int) -> None:
     board = crowd(count)
     listening = reactor.listenTCP(0, site(board, time.time, history=Past(), reactor=reactor), interface="127.0.0.1")
     port = listening.getHost().port
-    # As the daemon does it, see pypinger/settling.py.
+    # As the daemon does it, see pypinger/service.py.
     gc.freeze()
     print(f"Python {platform.python_version()}, {versions}; {count:,} tasks\n")
     print(f"CPU time of the server in ms, medians of {ROUNDS}; and the longest turn of its reactor\n")

@@ -69,14 +69,12 @@ def makeService(options: Options) -> IService:
 
     from pypinger.runtime.clock import use_monotonic_time
     from pypinger.service import Pinger
-    from pypinger.settling import Settling
     from pypinger.supervision import obey_signals
 
     use_monotonic_time(reactor)
     sys.excepthook = _excepthook
     log = logs.make_log(options.parent or {})
     pinger = Pinger(reactor, options.settings, now=time.time, reread=options.read, log=log)
-    Settling(reactor).setServiceParent(pinger)
     reactor.callWhenRunning(obey_signals, reactor, pinger.reload)
     service: IService = pinger
     return service

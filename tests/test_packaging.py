@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import atexit
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 import venv
 import zipfile
 from functools import cache
@@ -23,6 +25,9 @@ from pypinger import __version__
 
 CHECKOUT = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "_trial_temp*", "pinger.ini")
+
+#: Import name -> name of the distribution, where they differ.
+DISTRIBUTIONS = {"OpenSSL": "pyopenssl", "zope": "zope.interface"}
 
 
 def run(*command: str | Path, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -147,7 +152,7 @@ class SourceTests(SynchronousTestCase):
     def test_sdist_has_what_a_build_and_its_tests_need(self) -> None:
         with tarfile.open(sdist()) as archive:
             names = {name.partition("/")[2] for name in archive.getnames()}
-        for name in ("Makefile", "README.md", "LICENSE", "pinger_template.ini", "tests/test_packaging.py"):
+        for name in ("Makefile", "README.md", "LICENSE", "pinger_template.ini", "pyproject.toml", ".ci/oldest.txt"):
             self.assertIn(name, names)
 
     def test_no_init_under_twisted(self) -> None:
@@ -162,9 +167,37 @@ class SourceTests(SynchronousTestCase):
         result = run(sys.executable, "-c", code, cwd=CHECKOUT, PYTHONPATH=str(CHECKOUT))
         self.assertEqual(result.stdout, "pypinger pypinger.tap\n", result.stderr)
 
-    def test_changelog_tells_of_this_version(self) -> None:
+    def test_changelog_begins_with_this_version(self) -> None:
         versions = re.findall(r"^## (\S+)", (CHECKOUT / "CHANGELOG.md").read_text(), re.MULTILINE)
         self.assertEqual(versions[0], __version__)
+
+
+class DependencyTests(SynchronousTestCase):
+    """What is imported is declared, and what is declared is tested at its lower bound."""
+
+    def declared(self) -> dict[str, str]:
+        """Distribution -> lower bound."""
+        project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+        return dict(requirement.split(">=") for requirement in project["dependencies"])
+
+    def test_imports_are_declared(self) -> None:
+        imported = set()
+        for path in (CHECKOUT / "pypinger").rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    imported.update(alias.name.partition(".")[0] for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    imported.add(node.module.partition(".")[0])
+        others = imported - sys.stdlib_module_names - {"pypinger"}
+        needed = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in others}
+        self.assertEqual(needed - self.declared().keys(), set())
+
+    def test_lower_bounds_are_pinned(self) -> None:
+        lines = (CHECKOUT / ".ci" / "oldest.txt").read_text().splitlines()
+        pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+        self.assertEqual(pinned.keys(), self.declared().keys())
+        for name, bound in self.declared().items():
+            self.assertIn(pinned[name], (bound, f"{bound}.0"), name)
 
 
 class UnitTests(SynchronousTestCase):

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import Alert, Event, Incident, Instant, Task
 from pypinger.domain.replay import FindingRun, Notice, Records
-from pypinger.ports.history import Change, PastIncident, Run
+from pypinger.ports.history import PastIncident, Run, VerdictChange
 from pypinger.ports.storing import StoreError
 from pypinger.store.accounting import millis
 from pypinger.store.database import APPLICATION_ID, scripts
@@ -105,7 +105,7 @@ def others(reader: Reader, known: Collection[str], since: Instant, until: Instan
 
 
 def _open(
-    task: Task, incident: PastIncident, at: Instant, changes: Sequence[Change], alerts: Sequence[Alert]
+    task: Task, incident: PastIncident, at: Instant, changes: Sequence[VerdictChange], alerts: Sequence[Alert]
 ) -> Incident:
     """Return an incident as it was right before a moment."""
     kind, reminded = incident.kinds[0], incident.opened
@@ -161,7 +161,7 @@ def _notice(alert: Alert) -> Notice:
     return Notice(alert.at, alert.event, alert.kind, alert.explanation)
 
 
-def _logged(incident: PastIncident, changes: Sequence[Change]) -> Iterator[Notice]:
+def _logged(incident: PastIncident, changes: Sequence[VerdictChange]) -> Iterator[Notice]:
     """Yield the logged alerts of an incident that was sent to no channel, without its reminders."""
     kind = incident.kinds[0]
     yield Notice(incident.opened, Event.PROBLEM, kind, incident.explanation)

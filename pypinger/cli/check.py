@@ -196,7 +196,7 @@ def _judged(task: Task, observation: Observation) -> Check:
 
     :raises NotChecked: the fault is on our side, so nothing is known of the task.
     """
-    if isinstance(observation, NoAnswer) and observation.fault is Fault.OWN:
+    if isinstance(observation, NoAnswer) and observation.fault in (Fault.OWN, Fault.NO_ROUTE):
         raise NotChecked(observation.words)
     now: Instant = time.time()
     finding = report.read(observation)

@@ -34,6 +34,9 @@ CHECK_LIMIT: Final = 10.0
 #: How many seconds SQLite waits for another program that has the database locked.
 BUSY: Final = 2.0
 
+#: The path of a database that is kept in memory only.
+MEMORY: Final = ":memory:"
+
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100
 
@@ -52,13 +55,16 @@ def connect(path: str, *, query: str = "") -> sqlite3.Connection:
     )
 
 
-def open_database(path: str, schema: Sequence[str]) -> tuple[sqlite3.Connection, Lock]:
+def open_database(path: str, schema: Sequence[str]) -> tuple[sqlite3.Connection, Lock | None]:
     """
     Open the database for writing and lock it; make or upgrade it first if need be.
 
     :param schema: see :func:`scripts`.
+    :returns: a connection, and the lock, which a database in memory does not have.
     :raises StoreError: it cannot be used; it has not been touched then.
     """
+    if path == MEMORY:
+        return _in_memory(schema), None
     # Before the lock too, so that none is left beside what is not ours.
     _version(path, len(schema))
     lock = Lock(path)
@@ -208,10 +214,15 @@ def _look_for_damage(path: str, schema: Sequence[str]) -> None:
 
 def _columns_of(schema: Sequence[str]) -> set[tuple[str, str]]:
     """Those of a database that these scripts make."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        for version, script in enumerate(schema, 1):
-            apply(connection, version, script)
+    with closing(_in_memory(schema)) as connection:
         return _columns(connection)
+
+
+def _in_memory(schema: Sequence[str]) -> sqlite3.Connection:
+    connection = sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=False)
+    for version, script in enumerate(schema, 1):
+        apply(connection, version, script)
+    return connection
 
 
 def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:

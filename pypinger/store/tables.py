@@ -54,7 +54,7 @@ class Tables:
     :ivar shapes: digest -> id and day of those known by heart; to be cleared after shapes have been deleted.
     """
 
-    def __init__(self, connection: sqlite3.Connection, lock: Lock) -> None:
+    def __init__(self, connection: sqlite3.Connection, lock: Lock | None) -> None:
         self.connection = connection
         self._lock = lock
         self.shapes: dict[bytes, tuple[int, int]] = {}
@@ -88,7 +88,8 @@ class Tables:
         try:
             self.connection.close()
         finally:
-            self._lock.release()
+            if self._lock is not None:
+                self._lock.release()
 
     def _write(self, pending: Pending) -> None:
         many = self.connection.executemany

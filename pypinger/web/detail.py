@@ -18,7 +18,7 @@ from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Instant, Invalid, NoAnswer, Outcome, Report, Reported, Seconds
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import clock, number, span
-from pypinger.ports.history import Day, Gap, History, PastDelivery, PastIncident, Run, Told
+from pypinger.ports.history import Day, Gap, History, PastAlert, PastDelivery, PastIncident, Run
 from pypinger.ports.showing import Entry, LastAnswer
 from pypinger.ports.storing import StoreError
 from pypinger.web.answered import last_answer
@@ -293,7 +293,9 @@ def _incident(incident: PastIncident, deliveries: Mapping[str, Sequence[PastDeli
     )
 
 
-def _alerts(name: str, alerts: Sequence[Told], deliveries: Mapping[str, Sequence[PastDelivery]], now: Instant) -> Tag:
+def _alerts(
+    name: str, alerts: Sequence[PastAlert], deliveries: Mapping[str, Sequence[PastDelivery]], now: Instant
+) -> Tag:
     rows = [
         tags.tr(
             tags.td(told.event.value),

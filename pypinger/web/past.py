@@ -15,7 +15,7 @@ from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import Event, Fault, Invalid, Outcome, Report, Reported, Window
 from pypinger.domain.times import iso
 from pypinger.domain.url import task_id
-from pypinger.ports.history import Change, Gap, PastDelivery, PastIncident, Run
+from pypinger.ports.history import Gap, PastDelivery, PastIncident, Run, VerdictChange
 from pypinger.web.api import Time, cut, sound
 
 
@@ -207,7 +207,7 @@ def report_object(report: Report) -> ReportObject:
 
 
 def history_object(
-    runs: Sequence[Run], changes: Sequence[Change], gaps: Sequence[Gap], uptime: Mapping[str, float | None]
+    runs: Sequence[Run], changes: Sequence[VerdictChange], gaps: Sequence[Gap], uptime: Mapping[str, float | None]
 ) -> HistoryObject:
     """A page of history, as JSON."""
     return HistoryObject(

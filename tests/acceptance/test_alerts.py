@@ -192,7 +192,7 @@ class RetryTests(TestCase):
         first, second, third = (request.at for request in slack.requests)
         self.assertGreaterEqual(second - first, 2)
         self.assertGreaterEqual(third - second, 0.9)
-        for words in ("slack did not take", "ratelimited", "HTTP 500"):
+        for words in ("slack did not accept", "ratelimited", "HTTP 500"):
             self.assertIn(words, daemon.log)
 
         # HipChat hangs at its first message all the while.
@@ -238,7 +238,7 @@ class RetryTests(TestCase):
         await until(
             lambda: slack.events() == hipchat.events() == ["started", "problem"] and sentry.events() == ["problem"]
         )
-        await until(lambda: daemon.log.count("for good") == 5)
+        await until(lambda: daemon.log.count("permanently") == 5)
         for words in ("no_service", "Invalid OAuth session", "bad sentry DSN public key"):
             self.assertIn(words, daemon.log)
         own = (await daemon.get()).json()["self"]

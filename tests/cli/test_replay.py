@@ -145,7 +145,7 @@ class SameSettingsTests(SynchronousTestCase):
             )
             life.live(HOUR)
             life.monitor.update([])
-            life.settle()
+            life.reactor.advance(0)
             life.live(HOUR)
             life.monitor.update(life.tasks)
             life.live(HOUR)

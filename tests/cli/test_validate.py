@@ -15,7 +15,7 @@ class ValidateTests(SynchronousTestCase):
         Path(self.path).write_text(text)
         return pypinger("validate", self.path)
 
-    def test_sound(self) -> None:
+    def test_valid(self) -> None:
         code, out, err = self.validate(
             "[urls]\nprod = http://a.example/?k=s3cret\n[slack]\nchannel = c\ntoken = s3cret\n"
             "[token_auth]\ntoken = s3cret\n[store]\npath = :memory:\n"
@@ -24,7 +24,7 @@ class ValidateTests(SynchronousTestCase):
         self.assertEqual(
             out.splitlines(),
             [
-                f"{self.path} is sound",
+                f"{self.path} is valid",
                 "tasks: 1, from [urls] prod and [task URL] sections",
                 "channels: slack",
                 "token for the tasks: yes",

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Fault, Invalid, NoAnswer, Outcome, Report, Reported, Window
-from pypinger.ports.history import Change, Gap, PastDelivery, PastIncident, Run, Told
+from pypinger.ports.history import Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
 from tests.web.fakes import NOW
 from tests.web.histories import FakeHistory
 
@@ -43,9 +43,9 @@ class PagedHistory(FakeHistory):
             lambda key: Run(key, NOW - 60 * key, NOW - 60 * key + 30, key, FINDINGS[key % len(FINDINGS)]), before, limit
         )
 
-    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
+    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
         return self._page(
-            lambda key: Change(2 * key, NOW - key, Kind.LATE, self.words), (before or 0) // 2 or None, limit
+            lambda key: VerdictChange(2 * key, NOW - key, Kind.LATE, self.words), (before or 0) // 2 or None, limit
         )
 
     async def incidents(
@@ -53,7 +53,7 @@ class PagedHistory(FakeHistory):
     ) -> Sequence[PastIncident]:
         def make(key: int) -> PastIncident:
             opened = NOW - 3600 * (self.count - key)
-            told = (Told(f"a{key}", Event.PROBLEM, opened, self.words),) if key % 2 else ()
+            told = (PastAlert(f"a{key}", Event.PROBLEM, opened, self.words),) if key % 2 else ()
             ended = None if key == self.count else opened + 600
             kinds = (Kind.LATE, Kind.FAILED)[: key % 3]
             return PastIncident(key, url or self.url, opened - 60, opened, ended, kinds, self.words, 2, told)

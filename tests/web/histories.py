@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Fault, Instant, Invalid, NoAnswer, Outcome, Report, Reported
-from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Span, Told
+from pypinger.ports.history import Day, Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
 from pypinger.ports.storing import StoreError
 
 DAY = 86_400.0
@@ -42,9 +42,9 @@ class FakeHistory:
             Run(1, at - 1800, at - 1000, 1, NoAnswer(Fault.REFUSED, f"connection refused {self.words}", 0.01)),
         ]
 
-    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
+    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
         self._check()
-        return [Change(1, self.now - 900, Kind.LATE, self.words)]
+        return [VerdictChange(1, self.now - 900, Kind.LATE, self.words)]
 
     async def incidents(
         self, url: str | None = None, before: int | None = None, limit: int = 50
@@ -52,9 +52,9 @@ class FakeHistory:
         self._check()
         at = self.now
         told = (
-            Told("a1", Event.PROBLEM, at - 900, self.words),
-            Told("a2", Event.CHANGED, at - 600, self.words),
-            Told("a3", Event.REMINDER, at - 300, self.words),
+            PastAlert("a1", Event.PROBLEM, at - 900, self.words),
+            PastAlert("a2", Event.CHANGED, at - 600, self.words),
+            PastAlert("a3", Event.REMINDER, at - 300, self.words),
         )
         return [
             PastIncident(2, url or "", at - 960, at - 900, None, (Kind.LATE, Kind.FAILED), self.words, 4, told),
@@ -110,11 +110,3 @@ class FakeHistory:
             at -= gap
         gaps[-1] = Gap(gaps[-1].lastrun, None)
         return gaps
-
-    async def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        self._check()
-        return await self.runs(url)
-
-    async def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        self._check()
-        return [Span(since, since + 60)]
