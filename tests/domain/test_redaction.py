@@ -78,14 +78,6 @@ class SecretsTests(SynchronousTestCase):
         secrets.change({"hunter4"})
         self.assertEqual(secrets.scrub("hunter2 hunter3 hunter4 tok/en"), "*** *** *** ***")
 
-    def test_edition(self) -> None:
-        secrets = Secrets({"hunter2"})
-        editions = [secrets.edition]
-        for change in (lambda: secrets.add("token"), lambda: secrets.change({"hunter3"})):
-            change()
-            self.assertNotIn(secrets.edition, editions)
-            editions.append(secrets.edition)
-
     def test_basic_of_what_was_encoded(self) -> None:
         sent = b64encode(b"user:p@ss").decode()
         self.assertEqual(Secrets({"user:p%40ss"}).scrub(f"Basic {sent}"), "Basic ***")
