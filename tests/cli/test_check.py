@@ -33,7 +33,7 @@ class FileTests(SynchronousTestCase):
         return path
 
     def check(self, *arguments: str, **members: object) -> tuple[int, list[str]]:
-        report = {"status": "ok", "lastrun": iso(time.time()), **members}
+        report = {"status": "ok", "lastrun": iso(time.time() - 5), **members}
         code, out, err = pypinger("check", self.write(json.dumps(report).encode()), *arguments)
         self.assertEqual(err, "")
         return code, out.splitlines()
