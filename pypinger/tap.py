@@ -72,13 +72,11 @@ def makeService(options: Options) -> IService:
 
     from pypinger.runtime.clock import use_monotonic_time
     from pypinger.service import Pinger
-    from pypinger.settling import Settling
 
     use_monotonic_time(reactor)
     sys.excepthook = _excepthook
     log = logs.make_log(options.parent or {})
     pinger = Pinger(reactor, options.settings, now=time.time, reread=options.read, log=log)
-    Settling(reactor).setServiceParent(pinger)
     reactor.callWhenRunning(log.use, reactor)
     reactor.callWhenRunning(options.signals.obey, reactor, pinger.reload, log.reopen)
     service: IService = pinger

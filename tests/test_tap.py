@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 from pypinger import __version__, tap
 from pypinger.ports.storing import StoreError
 from pypinger.service import Pinger, StartError
-from pypinger.store.memory import MemoryStore
+from tests.store.inline import InlineStore
 
 
 class TapCase(TestCase):
@@ -108,7 +108,7 @@ class StartTests(TapCase):
     async def test_store_that_cannot_be_opened(self) -> None:
         made = self.make()
 
-        class Broken(MemoryStore):
+        class Broken(InlineStore):
             def open(self) -> Any:
                 raise StoreError("x.sqlite: is damaged; move it away")
 

@@ -16,6 +16,9 @@ MOST_ADDED = 1000
 #: Replaces a secret in a text.
 MASK = "***"
 
+#: A shorter secret is not looked for, since that would mask half of every text.
+SHORTEST_SECRET = 4
+
 #: A value of a URL's query of this many characters is a secret; shorter ones are ordinary words and numbers.
 SHORTEST_VALUE = 8
 
@@ -45,7 +48,7 @@ def url_secrets(text: str) -> set[str]:
     """
     Return what must not be seen of a URL, even if the URL cannot be used: its userinfo, its password (or its user name,
     where there is no password), its query, and each value of the query that has 8 characters or more. Values are
-    given as written and percent-decoded.
+    given as written and percent-decoded. Parts of fewer than 4 characters are left out.
     """
     secrets: set[str] = set()
     if authority := _USERINFO.search(text):
@@ -60,7 +63,7 @@ def url_secrets(text: str) -> set[str]:
         written = value if equals else name
         if len(written) >= SHORTEST_VALUE:
             secrets |= {written, unquote(written), unquote_plus(written)}
-    return {secret for secret in secrets if secret}
+    return {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
 
 
 class Secrets:

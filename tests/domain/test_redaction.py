@@ -39,13 +39,14 @@ class UrlSecretsTests(SynchronousTestCase):
             ("http://h/path#fragment-that-is-long?x=12345678", set()),
             ("http://jane:pa%2Fss@h/", {"jane:pa%2Fss", "pa%2Fss"}),
             ("http://t0ken@h/", {"t0ken"}),
-            ("http://a@b:c@h/", {"a@b:c", "c"}),
+            ("http://a@b:c@h/", {"a@b:c"}),
             ("http://h/?a=1&b=1234567", {"a=1&b=1234567"}),
+            ("http://h/?a=1", set()),
             ("http://h/?a=12345678", {"a=12345678", "12345678"}),
             ("http://h/?12345678#x", {"12345678"}),
             ("?a=b%20c%20d%2B+e", {"a=b%20c%20d%2B+e", "b%20c%20d%2B+e", "b c d++e", "b c d+ e"}),
             ("http://h/?a=x;key=12345678", {"a=x;key=12345678", "x;key=12345678", "12345678"}),
-            ("ftp://:pw@\n/ ?token=12345678", {":pw", "pw", "token=12345678", "12345678"}),
+            ("ftp://:pw@\n/ ?token=12345678", {"token=12345678", "12345678"}),
             ("", set()),
         ]:
             self.assertEqual(url_secrets(text), secrets, text)
@@ -54,7 +55,7 @@ class UrlSecretsTests(SynchronousTestCase):
     @given(st.text(), st.text())
     def test_any_text(self, text: str, value: str) -> None:
         for each in (text, f"http://{text}", f"http://h/?{text}"):
-            self.assertNotIn("", url_secrets(each))
+            self.assertTrue(all(len(secret) >= 4 for secret in url_secrets(each)))
         for separator in ("&", ";"):
             secret = quote(f"12345678{value}", safe="")
             self.assertIn(secret, url_secrets(f"http://h/?a=1{separator}b={secret}&c=3"))
