@@ -35,7 +35,7 @@ from pypinger.runtime.queue import ATTEMPT_LIMIT
 from pypinger.runtime.runs import RunFeed
 from pypinger.store.sqlite import SqliteStore
 from pypinger.supervision import Supervision
-from pypinger.web.app import resource, site
+from pypinger.web.app import Pages, Sources
 
 
 class EndpointError(Exception):
@@ -179,21 +179,10 @@ class PageServer:
         settings: WebSettings,
     ) -> None:
         self._reactor = reactor
-        self._now = now
-        self._board = board
-        self._store = store
-        self._secrets = secrets
         self._parent = parent
         self._settings = settings
-        self._site = site(
-            board,
-            now,
-            history=store,
-            secrets=secrets,
-            hosts=settings.hosts,
-            public_url=settings.public_url,
-            reactor=reactor,
-        )
+        sources = Sources(board, now, store, secrets)
+        self._pages = Pages(reactor, sources, hosts=settings.hosts, public_url=settings.public_url)
         self._service = self._listen(settings.endpoint)
         self._service.setServiceParent(parent)
 
@@ -202,15 +191,7 @@ class PageServer:
         before, self._settings = self._settings, settings
         if settings == before:
             return
-        self._site.resource = resource(
-            self._board,
-            self._now,
-            history=self._store,
-            secrets=self._secrets,
-            hosts=settings.hosts,
-            public_url=settings.public_url,
-            reactor=self._reactor,
-        )
+        self._pages.configure(hosts=settings.hosts, public_url=settings.public_url)
         if settings.endpoint == before.endpoint:
             return
         try:
@@ -236,7 +217,7 @@ class PageServer:
 
     def _listen(self, endpoint: str) -> Service:
         try:
-            made: Service = endpoint_service(endpoint, self._site, self._reactor)
+            made: Service = endpoint_service(endpoint, self._pages.site, self._reactor)
         except (ValueError, LookupError) as error:
             # The configuration is valid, so this is a socket that systemd did not pass.
             raise EndpointError(f"[web] endpoint {endpoint}: no such socket was passed to us ({error})") from error

@@ -223,12 +223,12 @@ class UnitTests(SynchronousTestCase):
         unit.mkdir()
         unit /= self.unit.name
         # systemd-analyze checks that the program exists.
-        unit.write_text(self.unit.read_text().replace("/opt/py-pinger/bin/twistd", sys.executable))
+        unit.write_text(re.sub("/opt/py-pinger/bin/[a-z]+", sys.executable, self.unit.read_text()))
         result = self.analyze("verify", "--man=no", "--recursive-errors=no", unit.absolute())
         self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
 
     def test_exposure(self) -> None:
-        result = self.analyze("security", "--offline=true", "--no-pager", "--threshold=20", self.unit)
+        result = self.analyze("security", "--offline=true", "--no-pager", "--threshold=14", self.unit)
         self.assertEqual(result.returncode, 0, result.stdout[-200:] + result.stderr)
 
     def test_tls_is_not_broken(self) -> None:
@@ -238,3 +238,15 @@ class UnitTests(SynchronousTestCase):
         text = self.unit.read_text()
         self.assertIn("\nType=notify\n", text)
         self.assertIn("twistd -n --pidfile= pypinger --config /etc/py-pinger/pinger.ini\n", text)
+
+    def test_reload_validates_first(self) -> None:
+        reloads = re.findall("^ExecReload=(.*)$", self.unit.read_text(), re.MULTILINE)
+        self.assertEqual(
+            reloads,
+            ["/opt/py-pinger/bin/pypinger validate /etc/py-pinger/pinger.ini", "/bin/kill -HUP $MAINPID"],
+        )
+
+    def test_restarted_for_as_long_as_it_takes(self) -> None:
+        text = self.unit.read_text()
+        self.assertIn("\nRestart=on-failure\n", text)
+        self.assertIn("\nStartLimitIntervalSec=0\n", text)
