@@ -7,8 +7,8 @@ import sqlite3
 import msgspec
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Delivery, TaskState
-from pypinger.ports.storing import Kept
+from pypinger.domain.model import Alert, Delivery, Instant, TaskState
+from pypinger.ports.storing import Blind, HostSeen, Kept
 from pypinger.store.accounting import DAY, Hour, Millis
 from pypinger.store.recorder import BLIND_TIMES, Recorder
 from pypinger.store.rows import IncidentRow, OpenRun, TaskRecord, finding
@@ -65,10 +65,20 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
         )
     ]
     (dead,) = execute("SELECT count(*) FROM delivery WHERE outcome = 'dead'").fetchone()
-    life = execute("SELECT alive FROM life").fetchone()
-    states = {url: record.state for url, record in recorder.tasks.items()}
-    if life is None:
-        return Kept(states, deliveries, dead)
-    alive: Millis = life[0]
-    recorder.add_blind(alive / 1000, now / 1000)
-    return Kept(states, deliveries, dead, alive / 1000)
+    for name, address, at in execute("SELECT name, address, at FROM host WHERE at >= ?", ((now - DAY) / 1000,)):
+        recorder.hosts[name] = HostSeen(address, at)
+    for since, words in execute("SELECT since, words FROM blindness"):
+        recorder.blindness = Blind(since, words)
+    last_alive: Instant | None = None
+    for (alive,) in execute("SELECT alive FROM life"):
+        last_alive = alive / 1000
+        recorder.add_blind(last_alive, now / 1000)
+    execute("DELETE FROM host WHERE at < ?", ((now - DAY) / 1000,))
+    return Kept(
+        states={url: record.state for url, record in recorder.tasks.items()},
+        deliveries=deliveries,
+        dead=dead,
+        last_alive=last_alive,
+        hosts=dict(recorder.hosts),
+        blind=recorder.blindness,
+    )

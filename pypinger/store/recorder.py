@@ -20,10 +20,11 @@ counts as blind too. Time is accounted for once: after a step back nothing is, u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Check, Delivery, Incident, Instant, NoAnswer, Outcome, Task, TaskState
+from pypinger.ports.storing import Blind, HostSeen
 from pypinger.store.accounting import DAY, HOUR, Hour, Millis, hours, millis, stretches
 from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, Pending, Settlement, TaskRecord, text
 
@@ -47,6 +48,8 @@ class Recorder:
         self.pending = Pending()
         self.tasks: dict[str, TaskRecord] = {}
         self.blind: list[tuple[Millis, Millis]] = []
+        self.hosts: dict[str, HostSeen] = {}
+        self.blindness: Blind | None = None
         self.next_task = 1
         self.next_incident = 1
         self._sighted: Millis = 0
@@ -94,6 +97,16 @@ class Recorder:
         if span[0] < span[1]:
             self.pending.blind.append(span)
             self.remember_blind(span)
+
+    def see_hosts(self, seen: Mapping[str, HostSeen]) -> None:
+        """See :meth:`pypinger.ports.storing.Store.hosts`."""
+        self.hosts.update(seen)
+        self.pending.hosts.update(seen)
+
+    def set_blindness(self, state: Blind | None) -> None:
+        """See :meth:`pypinger.ports.storing.Store.blindness`."""
+        self.blindness = state
+        self.pending.blindness.append(state)
 
     def remember_blind(self, span: tuple[Millis, Millis]) -> None:
         """A blind time that is written already."""

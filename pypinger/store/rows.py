@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Finding, NoAnswer, Outcome, Reported, TaskState
+from pypinger.ports.storing import Blind, HostSeen
 from pypinger.store.accounting import Hour, Millis
 
 #: How many finished runs, and as many changes of verdicts, wait at most while the store cannot be written. Beyond
@@ -105,9 +106,12 @@ class Pending:
         self.deliveries: list[DeliveryRow] = []
         self.settlements: dict[tuple[str, str], Settlement] = {}
         self.blind: list[tuple[Millis, Millis]] = []
+        self.hosts: dict[str, HostSeen] = {}
+        # The latest counts.
+        self.blindness: list[Blind | None] = []
 
     def __bool__(self) -> bool:
-        return bool(self.tasks or self.deliveries or self.settlements or self.blind)
+        return bool(self.tasks or self.deliveries or self.settlements or self.blind or self.hosts or self.blindness)
 
     def settle(self, settlement: Settlement) -> None:
         """Of several settlements of one delivery the last counts, but what is over stays over."""
@@ -135,6 +139,8 @@ class Pending:
         self.deliveries.clear()
         self.settlements.clear()
         self.blind.clear()
+        self.hosts.clear()
+        self.blindness.clear()
 
 
 _FINDING = msgspec.json.Decoder(Finding)

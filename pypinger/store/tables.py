@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from pypinger.domain.model import Finding, Outcome
+from pypinger.ports.storing import Blind
 from pypinger.store.accounting import DAY, Millis
 from pypinger.store.lock import Lock
 from pypinger.store.rows import OpenRun, Pending, TaskRecord, encode, figure, shape, text
@@ -41,6 +42,8 @@ _SETTLE = """
 UPDATE delivery SET attempts = ?, not_before = ?, words = ?, outcome = ?, settled = ?
 WHERE alert = ? AND channel = ? AND outcome IS NULL
 """
+
+_HOST = "INSERT OR REPLACE INTO host (name, address, at) VALUES (?, ?, ?)"
 
 _NO_RUN = (None,) * 5
 _NO_HOUR = (None,) * 9
@@ -106,6 +109,10 @@ class Tables:
             many("INSERT INTO verdict (task, at, kind, explanation) VALUES (?, ?, ?, ?)", pending.verdicts)
         if pending.blind:
             many('INSERT INTO blind (start, "end") VALUES (?, ?)', pending.blind)
+        if pending.hosts:
+            many(_HOST, [(text(name), host.address, host.at) for name, host in pending.hosts.items()])
+        if pending.blindness:
+            self._blindness(pending.blindness[-1])
         if pending.incidents:
             many(
                 _INCIDENT,
@@ -156,6 +163,13 @@ class Tables:
                     )
                     for each in pending.settlements.values()
                 ],
+            )
+
+    def _blindness(self, state: Blind | None) -> None:
+        self.connection.execute("DELETE FROM blindness")
+        if state is not None:
+            self.connection.execute(
+                "INSERT INTO blindness (id, since, words) VALUES (1, ?, ?)", (state.since, text(state.words))
             )
 
     def _task(self, record: TaskRecord) -> tuple[object, ...]:
