@@ -38,8 +38,9 @@ from pypinger.domain.redaction import Secrets
 from pypinger.domain.url import parse
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.runtime.board import Board
-from pypinger.runtime.check import Checker, CheckSettings
+from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import use_monotonic_time
+from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
