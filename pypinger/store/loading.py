@@ -1,4 +1,4 @@
-"""What a database remembers, loaded into the recorder at the start."""
+"""Loads the present from a database into the recorder."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _KINDS = msgspec.json.Decoder(list[Kind])
 
 def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kept:
     """
-    Take up what was kept, and record the time since then as blind.
+    Load the present, and record the time since the previous process as blind.
 
-    :raises sqlite3.Error: it cannot be read.
-    :raises msgspec.DecodeError: what was read is not what was written.
+    :raises sqlite3.Error: the database cannot be read.
+    :raises ValueError: a row is damaged.
     """
     execute = connection.execute
     for row in execute(
@@ -58,7 +58,7 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     deliveries = [
         Delivery(_ALERT.decode(row[0]), *row[1:])
         for row in execute(
-            # Where the clock was set back since the latest attempt, no delivery rests for longer than it was to.
+            # If the clock was set back since the latest attempt, the pause is not longer than planned.
             "SELECT body, channel, attempts, not_before - max(0, coalesce(settled, 0) - ?) / 1000.0, words"
             " FROM delivery WHERE outcome IS NULL ORDER BY id",
             (now,),

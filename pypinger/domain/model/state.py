@@ -77,6 +77,7 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     :ivar latency: seconds of the latest check.
     :ivar row: error verdicts in a row; sleep neither counts in nor resets it.
     :ivar row_started: when that row began.
+    :ivar seen: time of the last answer, whatever it said; None before the first.
     """
 
     verdict: Verdict | None = None
