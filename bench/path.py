@@ -44,8 +44,9 @@ from pypinger.http.wire.headers import USER_AGENT
 from pypinger.http.wire.limits import Limits
 from pypinger.http.wire.network import Network
 from pypinger.runtime.board import Board
-from pypinger.runtime.check import Checker, CheckSettings
+from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import use_monotonic_time
+from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed

@@ -12,7 +12,8 @@ from pypinger.domain.model import Answer, Fault, Instant, NoAnswer, Observation,
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso
 from pypinger.runtime.board import Board
-from pypinger.runtime.check import Checker, CheckSettings
+from pypinger.runtime.check import Checker
+from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
