@@ -62,11 +62,12 @@ class Tables:
         self._lock = lock
         self.shapes: dict[bytes, tuple[int, int]] = {}
 
-    def write(self, pending: Pending, now: Millis, *, durable: bool) -> None:
+    def write(self, pending: Pending, now: Millis, *, durable: bool, token: str | None = None) -> None:
         """
         Write all rows or none, and record that the process is alive `now`.
 
         :param durable: whether the rows must survive a power cut; they survive a killed process in any case.
+        :param token: see :mod:`pypinger.store.watching`.
         :raises sqlite3.Error: nothing was written.
         """
         connection = self.connection
@@ -74,7 +75,7 @@ class Tables:
         connection.execute("BEGIN IMMEDIATE")
         try:
             self._write(pending)
-            connection.execute("INSERT OR REPLACE INTO life (id, alive) VALUES (1, ?)", (now,))
+            connection.execute("INSERT OR REPLACE INTO life (id, alive, token) VALUES (1, ?, ?)", (now, token))
             connection.execute("COMMIT")
         except BaseException:
             # The shapes that it added are gone.
