@@ -12,6 +12,7 @@ last line each is new, and so is a row of the history.
 
 from __future__ import annotations
 
+import gc
 import platform
 import sys
 import tempfile
@@ -37,11 +38,11 @@ from pypinger.domain.redaction import Secrets
 from pypinger.domain.url import parse
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.runtime.board import Board
+from pypinger.runtime.check import Checker, CheckSettings
 from pypinger.runtime.clock import use_monotonic_time
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
-from pypinger.settling import Settling
 from pypinger.store.sqlite import SqliteStore
 
 #: How many requests are under way at once.
@@ -103,33 +104,25 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
 
     async def run(seconds: float) -> float:
         # As in the daemon; the bare loop has the garbage collector as Python has it.
-        settling = Settling(reactor)  # type: ignore[arg-type]
-        settling.startService()
+        gc.collect()
+        gc.freeze()
         path = ":memory:" if database is None else str(database)
         store = SqliteStore(reactor, time.time, path, keep_days=90)  # type: ignore[arg-type]
         kept = store.open()
         board = Board(tasks, time.time)
         outbox = Outbox(reactor, time.time, store, board, [], 86_400.0, 5.0)  # type: ignore[arg-type]
         fetcher = TaskFetcher(reactor)  # type: ignore[arg-type]
-        monitor = Monitor(
-            reactor,  # type: ignore[arg-type]
-            time.time,
-            tasks,
-            fetcher,
-            store,
-            outbox,
-            board,
-            RunFeed(reactor, []),  # type: ignore[arg-type]
-            concurrency=256,
-            secrets=Secrets(["hunter2-and-more"]),
-        )
+        runs = RunFeed(reactor, [])  # type: ignore[arg-type]
+        settings = CheckSettings(fetcher, 256, Secrets(["hunter2-and-more"]))
+        checker = Checker(reactor, time.time, store, outbox, board, runs, settings)  # type: ignore[arg-type]
+        monitor = Monitor(reactor, time.time, tasks, checker, board)  # type: ignore[arg-type]
         monitor.resume(kept.states)
         monitor.start()
         rate = await measured(seconds, lambda: sum(entry.state.pings for entry in board.entries()))
         await monitor.stop()
         await store.close()
         await fetcher.close()
-        settling.stopService()
+        gc.unfreeze()
         assert all(entry.state.kind is Kind.OK for entry in board.entries())
         return rate
 

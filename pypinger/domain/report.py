@@ -1,13 +1,13 @@
 """
-Reading a task report (contract, section 1): from what the fetcher observed to a finding, whatever the body holds.
+Read a task report (contract, section 1): from the fetcher's observation to a finding, for any body.
 
-Two readers share the rules. The fast one takes a report whose members have their usual types, which is nearly every
-report there is. Whatever it does not take, the careful one reads again from the start: it accepts all that the contract
-allows, and of the rest it says which member is wrong. What a report means is left to :mod:`pypinger.domain.judge`.
+Two readers share the rules. The fast one reads reports whose members have their usual types, which are nearly all.
+Everything else goes to the careful one, which accepts all that the contract allows and otherwise names the member that
+is wrong.
 
-An endpoint may say our own secrets back to us. They are scrubbed out of each text that is kept or quoted, after its
-escapes are undone and before it is cut, so that no half of one is left; and out of nothing else, since a secret may
-well be a word such as ``status``, and must not turn a sound report into a false alarm.
+An endpoint may repeat our own secrets. They are removed from each text that is kept or quoted, after its escapes are
+decoded and before it is cut, so that no part of one remains. Nothing else is changed: a secret may be a word such as
+``status``, and must not make a valid report invalid.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_FREQUENCY: Final = 527_040.0
 #: The longest sleep window, in minutes.
 MAX_DURATION: Final = 1440.0
 
-#: Takes secrets out of a text; gives the very same object when there was none in it.
+#: Removes secrets from a text; returns the same object if it holds none.
 Scrub: TypeAlias = Callable[[str], str]
 
 # How many characters of a wrong value a problem quotes.
@@ -52,11 +52,11 @@ _DATE_TIME = re.compile(
 )
 
 
-class Problem(Exception):
+class ReportError(Exception):
     """
-    What is wrong with a report.
+    A report is invalid.
 
-    :param words: end with the place where `value` is to be quoted, if there is one.
+    :param words: what is wrong; `value`, if given, is quoted after it.
     """
 
     def __init__(self, words: str, *value: object) -> None:
@@ -64,8 +64,8 @@ class Problem(Exception):
         self._words = words
         self._value = value
 
-    def said(self, scrub: Scrub) -> str:
-        """The problem in one line, with the value as it may be quoted."""
+    def text(self, scrub: Scrub) -> str:
+        """Return the error in one line, with the value quoted."""
         return self._words + "".join(_shown(value, scrub) for value in self._value)
 
 
@@ -88,11 +88,11 @@ _decode_usual = msgspec.json.Decoder(_UsualReport).decode
 
 
 class _Number(str):
-    """A number as it is written in the JSON: converting it could lose digits, or take for ever to."""
+    """A number as written in the JSON: conversion could lose digits, or take very long."""
 
 
 class _Constant(str):
-    """``NaN`` or ``Infinity``, which Python's reader takes for JSON."""
+    """``NaN`` or ``Infinity``, which Python's reader accepts as JSON."""
 
 
 _decode_any: Callable[[str], object] = json.JSONDecoder(
@@ -105,7 +105,7 @@ def _as_it_is(text: str) -> str:
 
 
 def read(observation: Observation, scrub: Scrub = _as_it_is) -> Finding:
-    """What was found: a report, what is wrong with it, or the unchanged failure to get one."""
+    """Return a report, what is wrong with it, or the unchanged failure to get one."""
     if not isinstance(observation, Answer):
         return observation
     result = parse(observation.body, scrub)
@@ -118,7 +118,7 @@ def parse(body: bytes, scrub: Scrub = _as_it_is) -> Report | str:
     """
     Read a report's body.
 
-    :returns: the report, or in one line which member is wrong and how. It quotes at most 80 characters of the body.
+    :returns: the report, or one line that names the wrong member and quotes at most 80 characters of the body.
     """
     if body.startswith(_BOM):
         body = body[len(_BOM) :]
@@ -127,14 +127,14 @@ def parse(body: bytes, scrub: Scrub = _as_it_is) -> Report | str:
         return report
     try:
         return parse_carefully(body, scrub)
-    except Problem as problem:
-        return problem.said(scrub)
+    except ReportError as problem:
+        return problem.text(scrub)
 
 
 def parse_usual(body: bytes, scrub: Scrub = _as_it_is) -> Report | None:
-    """The fast reader; None if the careful one must look."""
+    """Read a usual report fast; return None if the careful reader must decide."""
     try:
-        # msgspec does not look into the members it skips.
+        # msgspec does not validate UTF-8 in members that it skips.
         if not body.isascii():
             body.decode("utf-8")
         usual = _decode_usual(body)
@@ -148,15 +148,15 @@ def parse_usual(body: bytes, scrub: Scrub = _as_it_is) -> Report | None:
             usual.server,
             scrub,
         )
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Problem):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ReportError):
         return None
 
 
 def parse_carefully(body: bytes, scrub: Scrub = _as_it_is) -> Report:
     """
-    The careful reader.
+    Read any report.
 
-    :raises Problem: what is wrong.
+    :raises ReportError: the report is invalid.
     """
     members = _object(_json(body))
     return _report(
@@ -196,25 +196,27 @@ def _json(body: bytes) -> object:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Problem(f"the body is not UTF-8 (byte {error.start})") from None
+        raise ReportError(f"the body is not UTF-8 (byte {error.start})") from None
     if not text.strip():
-        raise Problem("the body is empty")
+        raise ReportError("the body is empty")
     try:
         return _decode_any(text)
     except RecursionError:
-        raise Problem("the body is nested too deeply") from None
+        raise ReportError("the body is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise Problem(f"the body is not JSON: {error.msg} at character {error.pos}; it starts with ", text) from None
+        raise ReportError(
+            f"the body is not JSON: {error.msg} at character {error.pos}; it starts with ", text
+        ) from None
 
 
 def _object(value: object) -> Mapping[str, object]:
     if not isinstance(value, dict):
-        raise Problem("the body must be a JSON object, not ", value)
+        raise ReportError("the body must be a JSON object, not ", value)
     return value
 
 
 def _status(value: object) -> bool:
-    # lower() alone would let through "o\N{KELVIN SIGN}".
+    # lower() alone would accept "o\N{KELVIN SIGN}".
     if isinstance(value, str) and value.isascii():
         match value.lower():
             case "ok":
@@ -278,7 +280,7 @@ def _text(member: str, value: object, scrub: Scrub) -> str:
         # Half a surrogate pair is no text: no store and no page could take it.
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise Problem(f"{member} contains half a surrogate pair") from None
+        raise ReportError(f"{member} contains half a surrogate pair") from None
     scrubbed = scrub(value)
     # What moved up when a secret was taken out was not looked at.
     return text if scrubbed is value else scrubbed[:LIMIT].encode("utf-8", "replace").decode("utf-8")
@@ -293,7 +295,7 @@ def _sleep(value: object) -> tuple[Window, ...]:
     for index, each in enumerate(value):
         member = f"sleep[{index}]"
         if not isinstance(each, dict):
-            raise Problem(f"{member} must be an object with start and duration, not ", each)
+            raise ReportError(f"{member} must be an object with start and duration, not ", each)
         windows.append(_window(member, each.get("start"), each.get("duration")))
     return tuple(windows)
 
@@ -309,8 +311,8 @@ def _window(member: str, start: object, duration: object) -> Window:
     )
 
 
-def _wrong(member: str, rule: str, value: object) -> Problem:
-    return Problem(f"{member} is missing") if value is None else Problem(f"{member} {rule}, not ", value)
+def _wrong(member: str, rule: str, value: object) -> ReportError:
+    return ReportError(f"{member} is missing") if value is None else ReportError(f"{member} {rule}, not ", value)
 
 
 def _shown(value: object, scrub: Scrub) -> str:

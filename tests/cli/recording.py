@@ -12,6 +12,7 @@ from pypinger.domain.model import Answer, Fault, Instant, NoAnswer, Observation,
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso
 from pypinger.runtime.board import Board
+from pypinger.runtime.check import Checker, CheckSettings
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
@@ -98,18 +99,10 @@ class Life(World):
         board = Board(self.tasks, self.now)
         notifiers = [self.notifier] if self.channel else []
         self.outbox = Outbox(self.reactor, self.now, self.store, board, notifiers, 86_400, 0)
-        self.monitor = Monitor(
-            self.reactor,
-            self.now,
-            self.tasks,
-            self,
-            self.store,
-            self.outbox,
-            board,
-            RunFeed(self.reactor, []),
-            concurrency=256,
-            secrets=Secrets(),
-        )
+        runs = RunFeed(self.reactor, [])
+        settings = CheckSettings(self, 256, Secrets())
+        checker = Checker(self.reactor, self.now, self.store, self.outbox, board, runs, settings)
+        self.monitor = Monitor(self.reactor, self.now, self.tasks, checker, board)
         kept = self.store.open()
         self.outbox.resume(kept.deliveries, kept.dead)
         self.monitor.resume(kept.states)

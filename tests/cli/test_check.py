@@ -41,7 +41,7 @@ class FileTests(SynchronousTestCase):
     def test_ok(self) -> None:
         code, lines = self.check(process="import", server="app-1", frequency=5)
         self.assertEqual(code, 0)
-        self.assertRegex(lines[0], r"\AOK - last ran .+; runs every 5 min; .+ \| age=\d+s;300;360\Z")
+        self.assertRegex(lines[0], r"\AOK - last ran .+, runs every 5 min, due .+; grace 1 min \| age=\d+s;300;360\Z")
         self.assertIn("process: import", lines)
         self.assertIn("server: app-1", lines)
 
@@ -96,9 +96,9 @@ class FileTests(SynchronousTestCase):
             ("/nowhere/at/all",): "cannot read /nowhere/at/all: No such file or directory",
             (".",): "cannot read .: Is a directory",
             ("a\0b",): "cannot read a b: embedded null byte",
-            ("ftp://example.com/",): "the URL's scheme must be http or https",
-            ("http://:secret@/",): "the URL has no host",
-            (report, "--config", "/nowhere.ini"): "the ini file is not sound: /nowhere.ini: cannot read",
+            ("ftp://example.com/",): "ftp://example.com/: the URL's scheme must be http or https",
+            ("http://:secret@/",): "http://…: the URL has no host",
+            (report, "--config", "/nowhere.ini"): "the ini file is not valid: /nowhere.ini: cannot read",
             (report, "--header", "X-Auth-Token"): "--header must be like",
             (report, "--header", "X: a\nb"): "--header must be like",
             (report, "--ca-file", report): "--ca-file: ",

@@ -28,6 +28,7 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
+from pypinger.domain.wording import plain
 from tests.domain.strategies import thorough
 
 TASK = Task(
@@ -48,7 +49,7 @@ def check(kind: Kind, at: Instant, finding: Finding | None = None) -> Check:
 
 
 class Story:
-    """A task's life, and all that people were told of it."""
+    """A task's state over time, and the alerts it caused."""
 
     def __init__(self, task: Task = TASK) -> None:
         self.task = task
@@ -136,7 +137,7 @@ class IncidentTests(SynchronousTestCase):
         self.assertEqual((recovered.kind, recovered.started, recovered.at), (Kind.OK, 1000.0, 1120.0))
         self.assertNotIn(b"s3cret", msgspec.json.encode(story.alerts))
 
-    def test_ids_are_stable_and_unlike(self) -> None:
+    def test_ids_are_stable_and_unique(self) -> None:
         def told() -> list[str]:
             story = Story()
             for at, kind in enumerate([Kind.LATE, Kind.FAILED, Kind.OK, Kind.LATE, Kind.OK]):
@@ -168,11 +169,11 @@ class IncidentTests(SynchronousTestCase):
         story.step(Kind.LATE, 0.0)
         self.assertEqual(story.step(Kind.FAILED, 60.0), [Event.CHANGED])
         self.assertEqual((story.alerts[-1].kind, story.alerts[-1].explanation), (Kind.FAILED, "it is failed"))
-        # It does not put off the reminder.
+        # It does not postpone the reminder.
         self.assertEqual(story.reminder, 480.0)
         self.assertEqual(story.step(Kind.FAILED, 479.0), [])
         self.assertEqual(story.step(Kind.FAILED, 480.0), [Event.REMINDER])
-        # But where a reminder is due it stands for it.
+        # It replaces a reminder that is due.
         self.assertEqual(story.step(Kind.LATE, 960.0), [Event.CHANGED])
         self.assertEqual(story.reminder, 1440.0)
 
@@ -222,7 +223,7 @@ class ReminderTests(SynchronousTestCase):
         self.assertEqual(story.step(Kind.LATE, 6000.0), [Event.REMINDER])
         self.assertEqual(story.reminder, 6480.0)
 
-    def test_one_due_in_a_sleep_that_no_check_has_seen_waits_for_its_end(self) -> None:
+    def test_reminder_due_in_an_unseen_sleep_waits_for_its_end(self) -> None:
         asleep = Reported(200, replace(REPORT, sleep=(Window(300.0, 600.0),)))
         for kind in (Kind.LATE, Kind.FAILED, Kind.FUTURE):
             story = Story()
@@ -232,8 +233,7 @@ class ReminderTests(SynchronousTestCase):
             self.assertEqual(story.remind(900.0), [Event.REMINDER])
             self.assertEqual(story.reminder, 1380.0)
 
-    def test_one_that_was_due_before_such_a_sleep_waits_too(self) -> None:
-        """A check was under way, say, or the machine was suspended."""
+    def test_reminder_due_before_an_unseen_sleep_waits_too(self) -> None:
         story = Story()
         story.step(Kind.LATE, 0.0, Reported(200, replace(REPORT, sleep=(Window(500, 600.0),))))
         self.assertEqual(story.reminder, 480.0)
@@ -242,7 +242,7 @@ class ReminderTests(SynchronousTestCase):
         self.assertEqual(story.remind(1099.9), [])
         self.assertEqual(story.remind(1100.0), [Event.REMINDER])
 
-    def test_what_does_not_answer_is_not_known_to_sleep(self) -> None:
+    def test_reminder_of_an_unreachable_task_does_not_wait_for_its_sleep(self) -> None:
         story = Story()
         story.step(Kind.OK, 0.0, Reported(200, replace(REPORT, sleep=(Window(300.0, 600.0),))))
         story.step(Kind.UNREACHABLE, 1.0)
@@ -290,7 +290,7 @@ class AnyStoryTests(SynchronousTestCase):
     @thorough
     @given(_moments, st.integers(1, 4), st.sampled_from([0.0, 60.0, 480.0]))
     def test_as_the_model(self, moments: list[tuple[Kind | None, float]], failures: int, error_interval: float) -> None:
-        """The contract's words as a plain program; None is time passing without a check."""
+        """The contract's rules as a plain program; None is time passing without a check."""
         story = Story(replace(TASK, failures=failures, error_interval=error_interval))
         expected: list[tuple[Event, Instant]] = []
         now, row, opened, told = 0.0, 0, None, 0.0
@@ -331,38 +331,55 @@ class AnyStoryTests(SynchronousTestCase):
         checks = [kind for kind, _ in moments if kind is not None]
         self.assertEqual(story.state.pings, len(checks))
         self.assertEqual(story.state.errors, sum(status_of(kind) is Status.ERROR for kind in checks))
-        # What is kept can be read back.
+        # A stored state reads back.
         self.assertEqual(msgspec.json.decode(msgspec.json.encode(story.state), type=TaskState), story.state)
 
 
 class ReminderWordsTests(SynchronousTestCase):
-    """A reminder may come long after the check whose verdict it repeats."""
+    """A reminder may come long after the check whose verdict it repeats; its age is worked out when it is sent."""
 
-    def reminded(self, finding: Finding, at: Instant, later: Instant) -> str:
+    def reminded(self, finding: Finding, at: Instant, later: Instant) -> tuple[str, str]:
         verdict = judge(finding, TASK.grace, at)
         state, _ = step(TASK, TaskState(), Check(at, 0.1, finding, verdict))
         _, (alert,) = remind(TASK, state, later)
-        return alert.explanation
+        self.assertEqual(alert.explanation, verdict.explanation)
+        return alert.explanation, plain((alert,)).splitlines()[1].removeprefix(alert.explanation)
 
-    def test_lateness_is_told_as_of_now(self) -> None:
-        self.assertIn("grace ended 11 min ago", self.reminded(Reported(200, REPORT), 700.0, 1320.0))
+    def test_late(self) -> None:
+        explanation, age = self.reminded(Reported(200, REPORT), 700.0, 1320.0)
+        self.assertEqual(
+            explanation, "last ran 1970-01-01 00:00:00 UTC, runs every 10 min, was due 00:10:00 UTC; grace 1 min"
+        )
+        self.assertEqual(age, " (late by 12 min)")
 
-    def test_so_is_a_lastrun_ahead(self) -> None:
+    def test_future(self) -> None:
         ahead = Reported(200, replace(REPORT, lastrun=7200.0))
-        self.assertIn("1 h 40 min ahead", self.reminded(ahead, 0.0, 1200.0))
+        self.assertEqual(self.reminded(ahead, 0.0, 1200.0)[1], " (ahead by 1 h 40 min)")
 
-    def test_what_would_be_judged_otherwise_by_now_is_told_as_it_was(self) -> None:
-        soon = Reported(200, replace(REPORT, lastrun=1000.0))
-        self.assertIn("is 16 min ahead", self.reminded(soon, 0.0, 500.0))
-
-    def test_what_the_task_said_is_told_as_it_was(self) -> None:
+    def test_failed(self) -> None:
         failed = Reported(503, replace(REPORT, ok=False, reason="boom"))
-        self.assertIn("HTTP 503", self.reminded(failed, 10.0, 600.0))
+        explanation, age = self.reminded(failed, 10.0, 600.0)
+        self.assertIn("HTTP 503", explanation)
+        self.assertEqual(age, " (ran 10 min ago)")
+
+    def test_unreachable(self) -> None:
+        self.assertEqual(self.reminded(NoAnswer(Fault.DNS, "no such host", 0.1), 0.0, 600.0), ("no such host", ""))
 
 
-class BeforeTests(SynchronousTestCase):
-    def test_alerts_tell_what_was_before(self) -> None:
+class VerdictFieldTests(SynchronousTestCase):
+    def test_kind_before(self) -> None:
         story = Story()
         for at, kind in enumerate((Kind.LATE, Kind.FAILED, Kind.OK)):
             story.step(kind, 60.0 * at)
         self.assertEqual([alert.before for alert in story.alerts], [None, Kind.LATE, Kind.FAILED])
+
+    def test_run_and_due_time(self) -> None:
+        finding = Reported(200, REPORT)
+        late = Check(700.0, 0.1, finding, judge(finding, 60, 700.0))
+        state, (problem,) = step(TASK, TaskState(), late)
+        self.assertEqual((problem.lastrun, problem.due), (0.0, 600.0))
+        down = NoAnswer(Fault.DNS, "x", 0.1)
+        _, (changed,) = step(TASK, state, Check(760.0, 0.1, down, judge(down, 60, 760.0)))
+        self.assertEqual((changed.lastrun, changed.due), (0.0, None))
+        _, (closed,) = close(TASK, state, 800.0, "x")
+        self.assertEqual((closed.lastrun, closed.due), (None, None))

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Answer, Fault, Finding, Invalid, NoAnswer, Report, Reported, Window
 from pypinger.domain.redaction import Secrets
-from pypinger.domain.report import Problem, parse, parse_carefully, parse_usual, read
+from pypinger.domain.report import ReportError, parse, parse_carefully, parse_usual, read
 from tests.domain.strategies import thorough
 
 LASTRUN = "2026-11-03T21:55:00Z"
@@ -353,7 +353,7 @@ _reports = st.fixed_dictionaries(
 
 
 class SecretTests(SynchronousTestCase):
-    """An endpoint may say our own secrets back to us."""
+    """An endpoint may repeat our own secrets."""
 
     scrub = staticmethod(Secrets({"s3cret/word", "status"}).scrub)
 
@@ -406,8 +406,8 @@ class AnyBodyTests(SynchronousTestCase):
         usual = parse_usual(body.removeprefix(b"\xef\xbb\xbf"))
         try:
             careful: Report | str = parse_carefully(body.removeprefix(b"\xef\xbb\xbf"))
-        except Problem as problem:
-            careful = problem.said(str)
+        except ReportError as problem:
+            careful = problem.text(str)
         self.assertEqual(result, careful)
         if usual is not None:
             self.assertEqual(usual, careful)
