@@ -2,7 +2,7 @@
 The recorder turns calls of the store into rows.
 
 It holds the present of every task in memory (state, open run, open hour, open incident) and puts changed rows into
-:class:`~pypinger.store.rows.Pending`. It does no I/O and knows no SQL.
+:class:`~pypinger.store.rows.PendingRows`. It does no I/O and knows no SQL.
 
 Note [Present and past]
 ~~~~~~~~~~~~~~~~~~~~~~~
@@ -27,7 +27,7 @@ from pypinger.domain.kinds import Status
 from pypinger.domain.model import Check, Delivery, Incident, Instant, NoAnswer, Outcome, Task, TaskState
 from pypinger.ports.storing import Blind, HostSeen
 from pypinger.store.accounting import DAY, HOUR, Hour, Millis, hours, millis, stretches
-from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, Pending, Settlement, TaskRecord, text
+from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, PendingRows, Settlement, TaskRecord, text
 
 #: The maximum number of kinds in an incident's row.
 KINDS = 100
@@ -47,7 +47,7 @@ class Recorder:
     """
 
     def __init__(self) -> None:
-        self.pending = Pending()
+        self.pending = PendingRows()
         self.tasks: dict[str, TaskRecord] = {}
         self.blind: list[tuple[Millis, Millis]] = []
         self.hosts: dict[str, HostSeen] = {}

@@ -119,6 +119,10 @@ class SqliteStore:
             return f"the store cannot be written: {self._queue.trouble}"
         return None if self._queue.notice is None else f"the store: {self._queue.notice}"
 
+    async def backup(self, path: str) -> None:
+        """See :meth:`pypinger.ports.storing.Store.backup`."""
+        await self._read(Reader.backup, path)
+
     async def close(self) -> None:
         """See :meth:`pypinger.ports.storing.Store.close`; it takes at most :data:`CLOSING` seconds."""
         queue, self._queue = self._queue, None

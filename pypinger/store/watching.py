@@ -30,7 +30,7 @@ LOG_SIZE = 4_000_000
 _Identity: TypeAlias = tuple[int, int] | None
 
 
-class Finding(NamedTuple):
+class FileProblem(NamedTuple):
     """
     A problem with the file.
 
@@ -81,30 +81,32 @@ class FileWatch:
             self._log = {suffix: _identity(self._file + suffix) for suffix in ("-wal", "-shm")}
         self._content = _content(self._file)
 
-    def look(self) -> Finding | None:
+    def look(self) -> FileProblem | None:
         """Call before each transaction: a problem with the file."""
         identity = _identity(self._path)
         if identity is None:
-            return Finding("its file was deleted or moved", final=True)
+            return FileProblem("its file was deleted or moved", final=True)
         if identity != self._identity:
-            return Finding("its file was replaced", final=True)
+            return FileProblem("its file was replaced", final=True)
         for suffix, known in self._log.items():
             if _identity(self._file + suffix) != known:
-                return Finding(f"its file {os.path.basename(self._file)}{suffix} was deleted or replaced", final=True)
+                return FileProblem(
+                    f"its file {os.path.basename(self._file)}{suffix} was deleted or replaced", final=True
+                )
         content = _content(self._file)
         if self._content is None or content == self._content:
             return None
         if content != self._foreign:
             self._foreign = content
-            return Finding("another program is changing its file", final=False)
+            return FileProblem("another program is changing its file", final=False)
         if not self._fits():
-            return Finding("its file was overwritten", final=True)
+            return FileProblem("its file was overwritten", final=True)
         self._content = content
         return None
 
     def leave(self) -> None:
         """
-        Call before the connection is closed because of a final finding.
+        Call before the connection is closed because of a final problem.
 
         A file that was moved becomes complete without its log; one that was overwritten is not changed.
         """

@@ -26,7 +26,7 @@ from pypinger.ports.storing import StoreError
 from pypinger.store.accounting import millis
 from pypinger.store.loading import Opened, open_store
 from pypinger.store.retention import sweep
-from pypinger.store.watching import Finding
+from pypinger.store.watching import FileProblem
 
 #: A method of :class:`~pypinger.store.recorder.Recorder`, and its arguments.
 Call: TypeAlias = tuple[Callable[..., None], tuple[Any, ...]]
@@ -78,6 +78,7 @@ class Writer:
         # None from when its file was lost until another one is open.
         self._open: Opened | None = opened
         self._lost: str | None = None
+        self._recovered = clock - RETRY
         self._closed = False
         self._trouble: str | None = None
         self._tried = clock
@@ -99,13 +100,16 @@ class Writer:
                 failures.append((f"recording {call.__name__}", Failure()))
         before = self._trouble
         due = self._due(clock, urgent=urgent, last=last)
-        finding = self._look(last=last)
-        if finding is not None and not finding.final:
-            self._trouble = finding.words
+        problem = self._look(last=last)
+        if problem is not None and not problem.final:
+            self._trouble = problem.words
             return Turn(self._trouble, failures)
         if self._lost is not None:
             if not last:
-                return Turn(self._trouble, failures, lost=self._lost if self._open is not None or due else None)
+                if clock >= self._recovered + RETRY:
+                    return Turn(self._trouble, failures, lost=self._lost)
+                self._trouble = self._trouble or self._lost
+                return Turn(self._trouble, failures)
             self.recover(clock)
         if due and self._open is not None:
             self._tried = clock
@@ -121,7 +125,7 @@ class Writer:
 
     def recover(self, clock: Seconds) -> Turn:
         """Leave the lost file, and open what is at the path now: see Note [Lost files]."""
-        self._tried = clock
+        self._tried = self._recovered = clock
         if self._closed:
             return Turn(self._trouble, [])
         if self._open is not None:
@@ -147,16 +151,16 @@ class Writer:
                 self._open.watch.close()
             self._open.tables.close()
 
-    def _look(self, *, last: bool) -> Finding | None:
+    def _look(self, *, last: bool) -> FileProblem | None:
         """Whether the file is still ours."""
         if self._open is None or self._open.watch is None:
             return None
-        finding = self._open.watch.look()
-        if last and finding is not None and not finding.final:
-            finding = self._open.watch.look()
-        if finding is not None and finding.final:
-            self._lost = finding.words
-        return finding
+        problem = self._open.watch.look()
+        if last and problem is not None and not problem.final:
+            problem = self._open.watch.look()
+        if problem is not None and problem.final:
+            self._lost = problem.words
+        return problem
 
     def _leave(self, opened: Opened) -> None:
         """Close the lost file without changing it; this must not fail."""

@@ -282,6 +282,18 @@ class DirectoryTests(LostFileCase):
         self.assertEqual(sum(run.count for run in await store.runs(TASK.url)), 2)
         await self.all_kept(store)
 
+    async def test_a_file_that_is_lost_again_and_again(self) -> None:
+        self.patch(writer, "RETRY", 1000.0)
+        store = await self.begin()
+        os.unlink(self.path)
+        await self.noticed(store, "its file was deleted or moved")
+        with capturedLogs() as logs:
+            os.unlink(self.path)
+            await self.until(lambda: "cannot be written: its file was deleted" in (store.trouble() or ""))
+            await store.enqueue([])
+            await pause(0.2)
+        self.assertEqual(len(logs), 1)
+
     async def test_a_symbolic_link_that_leads_elsewhere(self) -> None:
         link = str(self.directory / "link")
         for name in ("one", "two"):
