@@ -12,6 +12,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from pypinger.domain.model import Fault
 from pypinger.http.wire import encoding
 from pypinger.http.wire.errors import ExchangeFailed, excerpt
+from pypinger.http.wire.lenient import Rewriter
 from pypinger.http.wire.limits import Limits
 
 #: The codes of redirects that can be followed.
@@ -57,10 +58,14 @@ class ResponseReader:
         "_head",
         "_interim",
         "_length",
+        "_lenient",
         "_limits",
         "_needed",
         "_parser",
         "_pieces",
+        "_raw",
+        "_refused",
+        "_rewriter",
         "_size",
         "_skip",
         "_until_close",
@@ -76,9 +81,7 @@ class ResponseReader:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._parser = HttpResponseParser(self)
-        # Scripts end header lines as their system does, and every client accepts that.
-        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        self._parser = self._new_parser()
         self.code = self.received = 0
 
     def begin(self, *, bodyless: bool = False) -> None:
@@ -87,6 +90,12 @@ class ResponseReader:
 
         :param bodyless: the answer has no body, although its headers may announce one (HEAD).
         """
+        self._raw: list[bytes] = []
+        self._rewriter: Rewriter | None = None
+        self.received = 0
+        self._reset(bodyless)
+
+    def _reset(self, bodyless: bool) -> None:
         self._bodyless = bodyless
         self._decoder: encoding.Decoder | None = None
         self._failure: ExchangeFailed | None = None
@@ -95,6 +104,8 @@ class ResponseReader:
         self._length: int | None = None
         self._needed: dict[bytes, list[bytes]] = {}
         self._pieces: list[bytes] = []
+        self._lenient = False
+        self._refused: ExchangeFailed | None = None
         self._size = 0
         self._skip = False
         self._until_close = False
@@ -103,7 +114,6 @@ class ResponseReader:
         self.complete = False
         self.headers: list[tuple[bytes, bytes]] = []
         self.phrase = b""
-        self.received = 0
         self.reusable = False
         self.version = (b"HTTP", 1, 1)
 
@@ -130,17 +140,17 @@ class ResponseReader:
         :raises ExchangeFailed: it is broken or breaks a limit; the connection cannot be used any more.
         """
         self.received += len(data)
-        try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            raise _broken("the server changed to another protocol unasked") from None
-        except HttpParserError as error:
-            if self._failure is not None:
-                raise self._failure from None
-            if not self.complete:
-                raise _broken(f"not a valid HTTP answer: {error}") from None
-            self.reusable = self.closing = False  # what follows the answer is not HTTP
+        if self._rewriter is None:
+            self._raw.append(data)
+        else:
+            data = self._rewriter.feed(data)
+        problem = self._parse(data)
+        if problem is not None and self._rewriter is None:
+            problem = self._parse_leniently()
+        if problem is not None:
+            raise problem
         if self.complete:
+            self._raw = []
             return True
         if self._skip:
             # The rest of a redirect is not needed; not to wait for it costs the connection.
@@ -151,6 +161,34 @@ class ResponseReader:
         if self.received > self._limits.raw:
             raise _too_large(f"the answer is larger than {self._limits.raw:,} bytes on the wire")
         return False
+
+    def _parse(self, data: bytes) -> ExchangeFailed | None:
+        """Give bytes to the parser; returns what is wrong with them."""
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            raise _broken("the server changed to another protocol unasked") from None
+        except HttpParserError as error:
+            if self._failure is not None:
+                raise self._failure from None
+            if not self.complete:
+                return self._refused or _broken(f"not a valid HTTP answer: {error}")
+            self.reusable = self.closing = False  # what follows the answer is not HTTP
+        return None
+
+    def _parse_leniently(self) -> ExchangeFailed | None:
+        """Read the answer again from its beginning as other clients do; returns what is wrong with it."""
+        raw, self._raw = b"".join(self._raw), []
+        self._rewriter = Rewriter()
+        self._parser = self._new_parser()
+        self._reset(self._bodyless)
+        return self._parse(self._rewriter.feed(raw))
+
+    def _new_parser(self) -> HttpResponseParser:
+        parser = HttpResponseParser(self)
+        # Scripts end header lines as their system does, and every client accepts that.
+        parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        return parser
 
     def finish(self) -> None:
         """
@@ -211,7 +249,7 @@ class ResponseReader:
             return
         if b"content-encoding" in needed:
             try:
-                self._decoder = encoding.decoder(needed[b"content-encoding"])
+                self._decoder, self._lenient = encoding.decoder(needed[b"content-encoding"])
             except ExchangeFailed as error:
                 raise self._fail(error) from None
         most = self._limits.body if self._decoder is None else self._limits.raw
@@ -241,12 +279,14 @@ class ResponseReader:
         if not self.code:
             return  # an interim answer
         # The parser forgets the answer's headers right after this.
-        self.reusable = self._parser.should_keep_alive()
-        self.closing = not self.reusable
+        reusable = self._parser.should_keep_alive()
         try:
             self._end()
         except ExchangeFailed as error:
             raise self._fail(error) from None
+        lenient = self._lenient or self._rewriter is not None or (self._decoder is not None and self._decoder.garbage)
+        self.reusable = reusable and not lenient
+        self.closing = not reusable
 
     # Helpers
 
@@ -267,7 +307,8 @@ class ResponseReader:
         if transfer is not None:
             if len(transfer) > 1 or transfer[0].strip().lower() != b"chunked":
                 words = f"transfer encoding {excerpt(b', '.join(transfer))!r} is not understood"
-                raise self._fail(_broken(words))
+                self._refused = _broken(words)
+                raise self._refused
         elif b"content-length" in needed:
             self._length = int(needed[b"content-length"][0])
         else:
