@@ -1,4 +1,4 @@
-# What people who work on Py Pinger type. PYTHON makes the virtual environment, VENV is where it lives.
+# Targets for users and contributors; CONTRIBUTING.md describes them. PYTHON creates the virtual environment in VENV.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,6 +8,8 @@ SHELL := bash
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= pinger.ini
+# How many processes run the tests at once.
+JOBS ?= 2
 KILLS ?= 500
 
 bin := $(VENV)/bin
@@ -15,11 +17,14 @@ made_from := setup.py pyproject.toml pypinger/__init__.py
 work := $(VENV)/test
 export COVERAGE_FILE = $(abspath $(work))/coverage
 
-.PHONY: run demo test lint format types trial coverage crash clean
+# Suites that lean most on Twisted, treq and Klein.
+oldest_suites := tests.http tests.web tests.notify tests.store tests.runtime tests.acceptance
+
+.PHONY: run demo test lint format types trial coverage crash oldest clean
 
 run: $(VENV)/.installed $(CONFIG)
-	@echo 'Py Pinger reads $(CONFIG); its pages are at http://localhost:3002/ unless [web] endpoint there says otherwise.'
-	@echo 'Ctrl-C stops it.'
+	@echo 'Py Pinger reads $(CONFIG). The pages are at http://localhost:3002/ unless [web] endpoint names another port.'
+	@echo 'Press Ctrl-C to stop.'
 	$(bin)/twistd -n --pidfile= pypinger --config $(CONFIG)
 
 demo: $(VENV)/.installed
@@ -36,26 +41,34 @@ format: $(VENV)/.tested
 types: $(VENV)/.tested
 	$(bin)/mypy --cache-dir $(work)/mypy
 
-# Trial is content when it has run no test at all; we are not.
+# Trial succeeds when it finds no test at all, so the log is checked.
+ran_tests = grep -Eq '^Ran [1-9][0-9]* tests?' $(1) || { echo 'No test ran.'; exit 1; }
+
+# All tests. coverage measures the processes that the tests start as well.
 trial: $(VENV)/.tested
 	rm -rf $(work)/coverage $(work)/coverage.*
 	mkdir -p $(work)
-	$(bin)/coverage run --rcfile=pyproject.toml -m twisted.trial --temp-directory=$(work)/trial tests 2>&1 | tee $(work)/trial.log
-	@grep -Eq '^Ran [1-9][0-9]* tests?' $(work)/trial.log || { echo 'No test ran.'; exit 1; }
+	$(bin)/coverage run --rcfile=pyproject.toml -m twisted.trial -j$(JOBS) --temp-directory=$(work)/trial tests 2>&1 | tee $(work)/trial.log
+	@$(call ran_tests,$(work)/trial.log)
 
-# The figures of the latest `make trial`, those of the processes that it started included.
+# The figures of the latest `make trial`.
 coverage: $(VENV)/.tested
 	$(bin)/coverage combine --quiet --rcfile=pyproject.toml
 	$(bin)/coverage report --rcfile=pyproject.toml --fail-under=95
 	$(bin)/coverage report --rcfile=pyproject.toml --fail-under=100 --include='pypinger/domain/*'
 
-# The delivery promise under so many kills, a second or so each; `make trial` makes do with a few dozen.
+# The delivery promise under KILLS kills, about a second each; `make trial` does a few dozen.
 crash: $(VENV)/.tested
 	mkdir -p $(work)
 	CRASH_KILLS=$(KILLS) $(bin)/python -m twisted.trial --temp-directory=$(work)/crash tests.crash.test_kills
 
+# Those suites with the oldest supported dependencies, in an environment of their own.
+oldest: $(VENV)-oldest/.tested
+	$(VENV)-oldest/bin/python -m twisted.trial -j$(JOBS) --temp-directory=$(VENV)-oldest/trial $(oldest_suites) 2>&1 | tee $(VENV)-oldest/trial.log
+	@$(call ran_tests,$(VENV)-oldest/trial.log)
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info _trial_temp* .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest build dist *.egg-info _trial_temp* .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .hypothesis
 	find pypinger tests bench twisted -name __pycache__ -prune -exec rm -rf {} +
 	rm -f twisted/plugins/dropin.cache
 
@@ -63,12 +76,21 @@ pinger.ini:
 	cp pinger_template.ini $@
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@echo 'Creating a virtual environment in $(VENV)'
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(made_from) | $(VENV)/bin/python
-	$(bin)/python -m pip install --quiet --editable .
-	touch $@
+	@echo 'Installing Py Pinger into $(VENV); this may take a minute'
+	@$(bin)/python -m pip install --quiet --editable .
+	@touch $@
 
 $(VENV)/.tested: $(made_from) | $(VENV)/bin/python
-	$(bin)/python -m pip install --quiet --editable '.[test]'
-	touch $@ $(VENV)/.installed
+	@echo 'Installing Py Pinger and what its tests need into $(VENV); this may take a few minutes'
+	@$(bin)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)-oldest/.tested: $(made_from) .ci/oldest.txt
+	@echo 'Installing the oldest supported dependencies into $(VENV)-oldest'
+	@$(PYTHON) -m venv $(VENV)-oldest
+	@$(VENV)-oldest/bin/python -m pip install --quiet --constraint .ci/oldest.txt --editable '.[test]'
+	@touch $@

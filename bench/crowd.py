@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Incident, Instant, Report, Task, TaskState, Verdict
 from pypinger.domain.url import label, task_id
-from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Span
+from pypinger.ports.history import Day, Gap, PastDelivery, PastIncident, Run, VerdictChange
 from pypinger.ports.showing import Entry
 from pypinger.runtime.board import Board
 
@@ -27,7 +27,7 @@ class Past:
         """See :meth:`pypinger.ports.history.History.runs`."""
         return ()
 
-    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
+    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
         """See :meth:`pypinger.ports.history.History.verdicts`."""
         return ()
 
@@ -55,14 +55,6 @@ class Past:
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""
         return [Gap(NOW - 600 * each, 590.0 + each) for each in range(limit)]
-
-    async def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.history.History.findings`."""
-        return ()
-
-    async def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        """See :meth:`pypinger.ports.history.History.blind_times`."""
-        return ()
 
 
 def a_task(number: int) -> Task:

@@ -1,10 +1,10 @@
 """
-What pages cost, and what waits for them: ``python bench/pages.py [TASKS]``, 5,000 tasks unless told otherwise.
+The cost of pages, and the delay they cause: ``python bench/pages.py [TASKS]``, by default 5,000 tasks.
 
 Four things are measured, and printed as the tables of ``docs/performance.md``:
 
-* CPU time of each page. A site is served over real sockets to clients in processes of their own, so that the time told
-  is the server's alone. Each page is asked for with nothing changed since the last time, with a hundredth of the tasks
+* CPU time of each page. A site is served over real sockets to clients in other processes, so that the time is the
+  server's alone. Each page is asked for with nothing changed since the last time, with a hundredth of the tasks
   changed (what a second or so brings), with all of them changed, and by a client that has it already (304).
 * The longest turn of that server's reactor while a client asks for the page without a pause: in CPU time, so that it
   is the page's alone however busy the machine is.
@@ -40,7 +40,7 @@ from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutput
 
 from pypinger.runtime.board import Board
-from pypinger.web.app import site
+from pypinger.web.app import Pages, Sources
 
 try:
     from playwright.sync_api import sync_playwright
@@ -301,9 +301,10 @@ async def main(count: int) -> None:
     """Measure and print."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("Twisted", "klein", "msgspec"))
     board = crowd(count)
-    listening = reactor.listenTCP(0, site(board, time.time, history=Past(), reactor=reactor), interface="127.0.0.1")
+    pages = Pages(reactor, Sources(board, time.time, Past()))
+    listening = reactor.listenTCP(0, pages.site, interface="127.0.0.1")
     port = listening.getHost().port
-    # As the daemon does it, see pypinger/settling.py.
+    # As the daemon does it, see pypinger/service.py.
     gc.freeze()
     print(f"Python {platform.python_version()}, {versions}; {count:,} tasks\n")
     print(f"CPU time of the server in ms, medians of {ROUNDS}; and the longest turn of its reactor\n")

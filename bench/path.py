@@ -12,6 +12,7 @@ line each report is new and writes a row of history.
 
 from __future__ import annotations
 
+import gc
 import platform
 import sys
 import tempfile
@@ -43,12 +44,12 @@ from pypinger.http.wire.headers import USER_AGENT
 from pypinger.http.wire.limits import Limits
 from pypinger.http.wire.network import Network
 from pypinger.runtime.board import Board
+from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import use_monotonic_time
+from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
-from pypinger.settling import Settling
-from pypinger.store.memory import MemoryStore
 from pypinger.store.sqlite import SqliteStore
 
 #: How many requests are under way at once.
@@ -129,7 +130,7 @@ def ours(origin: nginx.Origin, *, with_treq: bool) -> Run:
 
 
 def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
-    """Return Py Pinger without its pages; with the memory store if there is no `database`."""
+    """Py Pinger without its pages; with the store in memory if there is no `database`."""
     tasks = []
     for number in range(WORKERS):
         url = parse(f"{origin.url}/task/{number}")
@@ -146,35 +147,26 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
         )
 
     async def run(seconds: float) -> float:
-        # As in the daemon; the bare loop has Python's default garbage collector.
-        settling = Settling(reactor)  # type: ignore[arg-type]
-        settling.startService()
-        store: MemoryStore | SqliteStore = MemoryStore()
-        if database is not None:
-            store = SqliteStore(reactor, time.time, str(database), keep_days=90)  # type: ignore[arg-type]
+        # As in the daemon; the bare loop has the garbage collector as Python has it.
+        gc.collect()
+        gc.freeze()
+        path = ":memory:" if database is None else str(database)
+        store = SqliteStore(reactor, time.time, path, keep_days=90)  # type: ignore[arg-type]
         kept = store.open()
         board = Board(tasks, time.time)
         outbox = Outbox(reactor, time.time, store, board, [], 86_400.0, 5.0)  # type: ignore[arg-type]
         fetcher = TaskFetcher(reactor)  # type: ignore[arg-type]
-        monitor = Monitor(
-            reactor,  # type: ignore[arg-type]
-            time.time,
-            tasks,
-            fetcher,
-            store,
-            outbox,
-            board,
-            RunFeed(reactor, []),  # type: ignore[arg-type]
-            concurrency=256,
-            secrets=Secrets(["hunter2-and-more"]),
-        )
+        runs = RunFeed(reactor, [])  # type: ignore[arg-type]
+        settings = CheckSettings(fetcher, 256, Secrets(["hunter2-and-more"]))
+        checker = Checker(reactor, time.time, store, outbox, board, runs, settings)  # type: ignore[arg-type]
+        monitor = Monitor(reactor, time.time, tasks, checker, board)  # type: ignore[arg-type]
         monitor.resume(kept.states)
         monitor.start()
         rate = await measured(seconds, lambda: sum(entry.state.pings for entry in board.entries()))
         await monitor.stop()
         await store.close()
         await fetcher.close()
-        settling.stopService()
+        gc.unfreeze()
         assert all(entry.state.kind is Kind.OK for entry in board.entries())
         return rate
 

@@ -1,12 +1,12 @@
 """
-Thousands of tasks: ``python bench/scale.py [TASKS ...]``, by default 10,000 and 50,000, each checked every minute.
+Measure the daemon with thousands of tasks: ``python bench/scale.py [TASKS ...]``, by default 10,000 and 50,000.
 
-The daemon runs as it does in production (twistd, pages, SQLite) and is only looked at from outside: its CPU time and
-memory in ``/proc``, and when its checks began in nginx's access log. Number i of n tasks is due at i/n of the spread,
-and then every interval; all of that counts from the earliest check, relative to its task's place. How much later than
-that a request was answered is the lateness of its check.
+Each task is checked every minute. The daemon runs as in production (twistd, pages, SQLite) and is measured from
+outside: its CPU time and memory from ``/proc``, the times of its checks from nginx's access log. Task i of n is due at
+i/n of the spread, then every interval, counted from the earliest check. The lateness of a check is how much later than
+that its request was answered.
 
-Each size takes the time until all tasks have been checked, an interval to settle, and one and a half that are measured.
+Each size takes the time until all tasks have been checked, an interval to settle, and a measured one and a half.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ import twisted
 #: Seconds between two checks of a task.
 INTERVAL = 60.0
 
-#: How many origins the tasks are spread over.
+#: The number of origins that the tasks are spread over.
 ORIGINS = 5
 
-#: A daemon with so few tasks shows what it takes without any.
+#: The number of tasks of the run that measures the base.
 FEW = 10
 
 _INI = """[main]
@@ -48,24 +48,24 @@ prod =
 
 
 def spread(count: int) -> float:
-    """Over how many seconds the first checks are spread."""
+    """The time in seconds over which first checks are spread."""
     return min(INTERVAL, max(10.0, count / 100))
 
 
 def cpu(pid: int) -> float:
-    """Seconds of CPU time, of all threads."""
+    """CPU time of all threads in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(pid: int) -> int:
-    """Bytes of resident memory."""
+    """Resident memory in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 def connections(pid: int) -> int:
-    """Open sockets."""
+    """The number of open sockets."""
     return sum(os.readlink(each).startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir())
 
 
@@ -83,7 +83,7 @@ def wait_until_ready(pid: int, port: int) -> None:
 
 
 def latenesses(log: Path, count: int, begin: float, end: float) -> list[float]:
-    """Seconds by which the checks of a period of time were late, sorted."""
+    """The sorted lateness in seconds of the checks between `begin` and `end`."""
     checks = []
     for line in log.read_text().splitlines():
         at, path = line.split()
@@ -93,13 +93,13 @@ def latenesses(log: Path, count: int, begin: float, end: float) -> list[float]:
     late = []
     for at, number in checks:
         if begin <= at < end:
-            # nginx's times are milliseconds.
+            # nginx rounds to milliseconds.
             late.append((at - first - due[number] + 0.002) % INTERVAL - 0.002)
     return sorted(late)
 
 
 def measure(count: int, base: int | None) -> int:
-    """Run a daemon with so many tasks and print what it takes; returns its memory."""
+    """Run a daemon with `count` tasks and print the figures; returns its memory."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         place.chmod(0o755)

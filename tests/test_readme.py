@@ -1,4 +1,4 @@
-"""The README's snippets do what it says of them."""
+"""The recipes of the README work as written."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import shutil
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import trustme
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from pypinger.cli.demo import free_port
@@ -27,7 +27,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 
 
 def snippet(name: str) -> str:
-    """The block of code that follows the mark with this name."""
+    """The block of code that follows the mark ``<!-- test: name -->``."""
     found = re.search(rf"<!-- test: {name} -->\n```\w+\n(.*?)\n```", README, re.DOTALL)
     assert found is not None, name
     return found[1] + "\n"
@@ -43,7 +43,7 @@ class ReportTests(SynchronousTestCase):
         for name, value in members.items():
             self.assertEqual(getattr(finding.report, name), value)
 
-    def test_the_example(self) -> None:
+    def test_example(self) -> None:
         body = re.search(r"```json\n(.*?)```", README, re.DOTALL)
         assert body is not None
         finding = report.read(Answer(200, body[1].encode(), 0.0))
@@ -64,7 +64,7 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(code, 0)
         self.assert_report(body, ok=True, frequency=10.0, process="true", server=os.uname().nodename)
 
-    def test_cron_of_a_task_that_fails(self) -> None:
+    def test_cron_with_a_task_that_fails(self) -> None:
         code, body = self.cron("sh", "-c", "exit 7")
         self.assertEqual(code, 7)
         self.assert_report(body, ok=False, reason="exit code 7", process="sh")
@@ -84,7 +84,7 @@ class ReportTests(SynchronousTestCase):
         self.assert_report(names["app"].test_client().get("/tasks/import").data, ok=True)
 
     def test_django(self) -> None:
-        """With a stand-in for the three functions of Django that it uses."""
+        """With stand-ins for the parts of Django that it uses."""
         kept: dict[str, Any] = {}
 
         def keep(name: str, value: object, timeout: None) -> None:
@@ -95,7 +95,6 @@ class ReportTests(SynchronousTestCase):
             "django.core": {},
             "django.core.cache": {"cache": SimpleNamespace(get=kept.get, set=keep)},
             "django.http": {"JsonResponse": lambda value: json.dumps(value).encode()},
-            "django.utils": {"timezone": SimpleNamespace(now=lambda: datetime.now(UTC))},
         }
         for name, members in modules.items():
             module = ModuleType(name)
@@ -112,6 +111,12 @@ class ReportTests(SynchronousTestCase):
 
 
 class IniTests(SynchronousTestCase):
+    def test_minimal(self) -> None:
+        path = self.mktemp()
+        Path(path).write_text(snippet("minimal"))
+        settings = load(path, channels=channels(), environ={})
+        self.assertEqual([task.url for task in settings.tasks], ["http://app-2.example.com/tasks/import.json"])
+
     def load(self, name: str, environ: dict[str, str]) -> Settings:
         path = self.mktemp()
         Path(path).write_text(snippet(name))
@@ -142,8 +147,13 @@ class IniTests(SynchronousTestCase):
         temporary = "".join(
             f"{kind}_temp_path {directory}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
-        # Even nginx -t binds the port.
-        server = snippet("nginx").replace("listen 80", f"listen 127.0.0.1:{free_port()}")
+        certificate = trustme.CA().issue_cert("pinger.example.com")
+        certificate.cert_chain_pems[0].write_to_path(directory / "fullchain.pem")
+        certificate.private_key_pem.write_to_path(directory / "privkey.pem")
+        server = snippet("nginx").replace("/etc/letsencrypt/live/pinger.example.com", str(directory))
+        # Even nginx -t binds the ports.
+        for port in (80, 443):
+            server = server.replace(f"listen {port}", f"listen 127.0.0.1:{free_port()}")
         (directory / "nginx.conf").write_text(
             f"pid {directory}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{server}}}\n"
         )

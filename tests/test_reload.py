@@ -1,4 +1,4 @@
-"""A reload changes what differs and nothing else; an unsound file changes nothing (contract, section 8)."""
+"""A reload changes what differs and nothing else; an invalid file changes nothing (contract, section 8)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from pypinger import service
+from pypinger import reload
 from pypinger.config import load
-from pypinger.domain.kinds import Kind
+from pypinger.domain.kinds import Kind, Status
 from pypinger.logs import make_log
 from pypinger.notify import channels
+from pypinger.ports.notifying import Notifier
 from pypinger.runtime.monitor import Monitor
 from pypinger.service import Pinger
 from tests.runtime.fakes import NOON
@@ -57,12 +58,15 @@ class ServiceCase(TestCase):
         self.addCleanup(lambda: made.stopService() if made.running else None)
         return made
 
+    def notifiers(self, made: Pinger) -> dict[str, Notifier]:
+        return {each.name: each for each in made.channels.notifiers}
+
     async def until(self, condition: Any) -> None:
         for _ in range(500):
             if condition():
                 return
             await deferLater(reactor, 0.01)  # type: ignore[arg-type]
-        self.fail("it did not come about in time")
+        self.fail("it did not happen in time")
 
     def words(self, level: LogLevel) -> list[str]:
         from twisted.logger import formatEvent
@@ -83,7 +87,7 @@ class ReloadTests(ServiceCase):
         self.assertIsNone(made.board.by_url(f"{self.dead}/b"))
         self.assertIn("watching 2 tasks, 1 of them new, 1 removed", " ".join(self.words(LogLevel.info)))
 
-    async def test_an_unsound_file_changes_nothing_and_says_every_problem(self) -> None:
+    async def test_an_invalid_file_changes_nothing_and_every_problem_is_logged(self) -> None:
         self.write(f"{self.dead}/a")
         made = self.start()
         self.write("nonsense, htp://x", main="grace = soon")
@@ -95,6 +99,39 @@ class ReloadTests(ServiceCase):
         self.path.unlink()
         await made.reload()
         self.assertEqual(len(made.board.entries()), 1)
+
+    async def test_a_file_without_tasks_is_refused(self) -> None:
+        self.write(f"{self.dead}/a")
+        made = self.start()
+        for text in (self.path.read_text().replace(f"{self.dead}/a", ""), "", "[main]\ninterval = 60\n"):
+            self.path.write_text(text)
+            await made.reload()
+            self.assertEqual([entry.task.url for entry in made.board.entries()], [f"{self.dead}/a"])
+            self.assertIn("no tasks", " ".join(self.words(LogLevel.error)))
+
+    async def test_a_failed_reload_is_an_error_until_one_succeeds(self) -> None:
+        self.write(f"{self.dead}/a")
+        made = self.start()
+        self.assertIs(made.board.daemon().status, Status.OK)
+        for main in ("grace = soon", "grace = soon\ntimeout = never"):
+            self.write(f"{self.dead}/a", main=main)
+            await made.reload()
+            state = made.board.daemon()
+            self.assertIs(state.status, Status.ERROR)
+            self.assertIn("the latest reload failed", state.explanation)
+            self.assertIn("grace", state.explanation)
+        self.assertIn("and 1 more problem", state.explanation)
+        self.write(f"{self.dead}/a")
+        await made.reload()
+        self.assertIs(made.board.daemon().status, Status.OK)
+
+    async def test_an_unexpected_error_is_a_failed_reload(self) -> None:
+        self.write(f"{self.dead}/a")
+        made = self.start()
+        self.patch(made.outbox, "update", lambda *_: 1 / 0)
+        await made.reload()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertIn("the latest reload failed", made.board.daemon().explanation)
 
     async def test_two_in_a_row(self) -> None:
         self.write(f"{self.dead}/a")
@@ -134,22 +171,22 @@ class ReloadTests(ServiceCase):
         hipchat = f"[hipchat]\nroom = r\nurl = {self.dead}\nauth = "
         self.write(f"{self.dead}/a", rest=f"{slack}{hipchat}0ld-auth\n")
         made = self.start()
-        before = dict(made._notifiers)
+        before = self.notifiers(made)
         self.write(
             f"{self.dead}/a",
             main="debug = false\nconcurrency = 3\nmax_body = 100",
             rest=f"{slack}{hipchat}n3w-auth\n[token_auth]\ntoken = t0ken\n",
         )
         await made.reload()
-        self.assertIs(made._notifiers["slack"], before["slack"])
-        self.assertIsNot(made._notifiers["hipchat"], before["hipchat"])
+        self.assertIs(self.notifiers(made)["slack"], before["slack"])
+        self.assertIsNot(self.notifiers(made)["hipchat"], before["hipchat"])
         for secret in ("0ld-auth", "n3w-auth", "t0ken"):
-            self.assertEqual(made._secrets.scrub(f"x {secret} y"), "x *** y")
+            self.assertEqual(made.secrets.scrub(f"x {secret} y"), "x *** y")
         self.write(f"{self.dead}/a", main="only_log = true\nproxy = http://127.0.0.1:9/")
         await made.reload()
-        self.assertEqual(made._notifiers, {})
-        # What an endpoint answered long ago is still shown.
-        self.assertEqual(made._secrets.scrub("x 0ld-auth y"), "x *** y")
+        self.assertEqual(self.notifiers(made), {})
+        # Answers that hold old secrets are still shown.
+        self.assertEqual(made.secrets.scrub("x 0ld-auth y"), "x *** y")
 
     async def test_a_store_is_not_changed_while_running(self) -> None:
         self.write(f"{self.dead}/a")
@@ -169,7 +206,7 @@ class ReloadTests(ServiceCase):
 
 
 class StopTests(ServiceCase):
-    """A stop waits for nothing for long."""
+    """No part can delay a stop for long."""
 
     async def test_a_store_that_hangs(self) -> None:
         self.write(f"{self.dead}/a")
@@ -185,7 +222,7 @@ class StopTests(ServiceCase):
         self.assertEqual(len([words for words in self.words(LogLevel.warn) if "took longer" in words]), 2)
         await Monitor.stop(made.monitor)
 
-    async def test_what_breaks_is_logged_and_the_stop_goes_on(self) -> None:
+    async def test_an_error_is_logged_and_the_stop_continues(self) -> None:
         self.write(f"{self.dead}/a")
         made = self.start()
 
@@ -198,7 +235,7 @@ class StopTests(ServiceCase):
 
     async def test_no_more_checks_at_once_than_descriptors(self) -> None:
         self.write(f"{self.dead}/a", main="concurrency = 90000")
-        self.patch(service, "free_descriptors", lambda: 7)
+        self.patch(reload, "free_descriptors", lambda: 7)
         made = self.start()
-        self.assertEqual(made.monitor._places.limit, 7)
-        self.assertIn("room for 7 checks", " ".join(self.words(LogLevel.warn)))
+        self.assertEqual(made.checker.fetches.settings.concurrency, 6)
+        self.assertIn("room for 6 checks", " ".join(self.words(LogLevel.warn)))

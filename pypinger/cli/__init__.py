@@ -1,14 +1,13 @@
 """
-The ``pypinger`` command: what an operator asks by hand, and a demonstration.
+The ``pypinger`` command.
 
-This module reads the command line; each command is a module beside it with a ``run(arguments) -> exit code``. Nothing
-of Twisted is imported before a command needs it: ``--help`` stays quick, and importing this installs no reactor.
+This module parses the command line. Each command is a module of this package with a ``run(arguments) -> exit code``.
+Twisted is imported only by commands that need it: ``--help`` stays fast, and importing this module installs no reactor.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -17,28 +16,30 @@ from importlib import import_module
 from typing import NoReturn
 
 from pypinger import __version__
+from pypinger.cli._output import Output
+from pypinger.domain.durations import parse_duration
 
-#: The exit code of a plugin that could not make its check.
+#: The exit code of a monitoring plugin that could not make its check.
 UNKNOWN = 3
 
-#: The longest time taken, in seconds.
-YEAR = 366 * 86_400
+#: The exit code of an interrupted command, as in shells.
+INTERRUPTED = 130
 
-#: Units of lengths of time, in seconds.
-UNITS = {"d": 86_400, "h": 3600, "m": 60}
+#: The longest time accepted, in seconds.
+YEAR = 366 * 86_400
 
 
 class _Parser(argparse.ArgumentParser):
     """
     The parser of the command or of a subcommand.
 
-    :ivar plugin: whether a monitoring system runs it, which reads standard output and an exit code of its own.
+    :ivar plugin: whether it is a monitoring plugin, which reports errors on standard output with exit code 3.
     """
 
     plugin = False
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the arguments, and end."""
+        """Print the error and exit."""
         if not self.plugin:
             super().error(message)
         print(f"UNKNOWN - {message}")
@@ -52,42 +53,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: the arguments, by default those of the process.
     :returns: the exit code.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A monitoring system's locale may lack characters of a report; that must not end in a traceback.
-            stream.reconfigure(errors="backslashreplace")
-    arguments, unknown = _parser().parse_known_args(argv)
-    if unknown:
-        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    code: int = import_module(f"pypinger.cli.{arguments.module}").run(arguments)
-    return code
+    output = Output()
+    try:
+        arguments, unknown = _parser().parse_known_args(argv)
+        if unknown:
+            arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        code: int = import_module(f"pypinger.cli.{arguments.module}").run(arguments)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    return output.finish(code)
 
 
 def _parser() -> _Parser:
-    top = _Parser(prog="pypinger", description="Py Pinger by hand. The daemon itself is `twistd pypinger`.")
+    top = _Parser(prog="pypinger", description="Tools of Py Pinger. The daemon itself is `twistd pypinger`.")
     top.add_argument("--version", action="version", version=f"Py Pinger {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
 
     check = commands.add_parser(
         "check",
-        help="judge one task report",
-        description="Fetch or read one task report and judge it, once. Fit as a plugin for Nagios and Icinga.",
-        epilog="Exit code: 0 ok, 1 sleeping, 2 error, 3 unknown: the check could not be made.",
+        help="check one task",
+        description="Fetch or read one task report and judge it, as a plugin for Nagios and Icinga does.",
+        epilog="Exit code: 0 ok, 1 sleeping, 2 error, 3 unknown (the check could not be made). "
+        "A TIME is a number of seconds, or like 90s, 5m, 1h 30m.",
     )
     check.plugin = True
     check.set_defaults(module="check", parser=check)
     check.add_argument("target", metavar="URL|FILE", help="an http or https URL, a file, or - for standard input")
-    check.add_argument("--config", metavar="INI", help="take the task's settings, token and CA from this ini file")
-    check.add_argument("--timeout", type=_seconds, metavar="S", help="seconds that the exchange may take (default 20)")
-    check.add_argument("--grace", type=_seconds, metavar="S", help="seconds of grace after the due time (default 60)")
-    check.add_argument("--ca-file", metavar="PEM", help="a private CA to trust besides the system's")
-    check.add_argument("--header", metavar="'NAME: VALUE'", help="send this header, one with a token say")
+    check.add_argument("--config", metavar="INI", help="use the task's settings, token and CA of this ini file")
+    check.add_argument("--timeout", type=_seconds, metavar="TIME", help="limit of the whole exchange (default 20 s)")
+    check.add_argument("--grace", type=_seconds, metavar="TIME", help="grace after the due time (default 60 s)")
+    check.add_argument("--ca-file", metavar="PEM", help="a private CA to trust besides those of the system")
+    check.add_argument("--header", metavar="'NAME: VALUE'", help="send this header, for example one with a token")
 
     validate = commands.add_parser(
         "validate",
-        help="look for problems in an ini file",
-        description="Read an ini file as the daemon would, and say every problem in it.",
-        epilog="Exit code: 0 it is sound, 1 it is not.",
+        help="list the problems of an ini file",
+        description="Read an ini file as the daemon does, and list all problems with their lines.",
+        epilog="Exit code: 0 valid, 1 invalid.",
     )
     validate.set_defaults(module="validate", parser=validate)
     validate.add_argument("ini", metavar="INI")
@@ -95,38 +101,40 @@ def _parser() -> _Parser:
     notify_test = commands.add_parser(
         "notify-test",
         help="send a test alert through every channel",
-        description="Send one alert, marked as a test, through every channel of an ini file, and say how it went.",
-        epilog="Exit code: 0 every service accepted it, 1 one did not, 2 nothing could be sent.",
+        description="Send one alert, marked as a test, through every channel of an ini file, and print the answers.",
+        epilog="Exit code: 0 all services accepted it, 1 at least one did not, 2 nothing was sent.",
     )
     notify_test.set_defaults(module="notify_test", parser=notify_test)
     notify_test.add_argument("ini", metavar="INI")
 
     replay = commands.add_parser(
         "replay",
-        help="the alerts that other settings would have made",
-        description="Judge what the daemon recorded with the settings of an ini file, and list the alerts that would "
-        "have come (+), those that would not (-), and those that did and would (=). Nothing is sent or changed.",
-        epilog="Exit code: 0 the same alerts, 1 others, 2 a mistake in the arguments or the ini file, 3 the store "
-        "cannot be read. A TIME is 7d, 12h or 30m ago, or an ISO 8601 date and time, in UTC unless it says otherwise.",
+        help="compare past alerts with those of other settings",
+        description="Judge the recorded past with the settings of an ini file, and list the alerts that would be new "
+        "(+), gone (-) and the same (=). Nothing is sent or changed.",
+        epilog="Exit code: 0 the same alerts, 1 different alerts, 2 invalid arguments or ini file, 3 the store cannot "
+        "be read. A TIME is like 7d, 12h or 30m ago, or an ISO 8601 date and time, by default in UTC.",
     )
     replay.set_defaults(module="replay", parser=replay)
-    replay.add_argument("ini", metavar="INI", help="the settings to judge with; its [store] path has the history")
-    replay.add_argument("--since", type=_moment, metavar="TIME", default="7d", help="where to begin (default 7d)")
-    replay.add_argument("--until", type=_moment, metavar="TIME", help="where to end (default: now)")
+    replay.add_argument("ini", metavar="INI", help="the settings to judge with; [store] path names the recorded past")
+    replay.add_argument("--since", type=_moment, metavar="TIME", default="7d", help="start (default 7d)")
+    replay.add_argument("--until", type=_moment, metavar="TIME", help="end (default: now)")
     replay.add_argument("--task", metavar="URL", help="only the task with this URL or id")
-    replay.add_argument("--grace", type=_seconds, metavar="S", help="seconds of grace, for every task")
-    replay.add_argument("--failures", type=_failures, metavar="N", help="errors in a row that alert, for every task")
+    replay.add_argument("--grace", type=_seconds, metavar="TIME", help="grace of every task")
+    replay.add_argument(
+        "--failures", type=_failures, metavar="N", help="errors in a row before an alert, of every task"
+    )
     replay.add_argument("--json", action="store_true", help="print JSON")
 
     demo = commands.add_parser(
         "demo",
-        help="the daemon with tasks to look at",
-        description="Run it with sample tasks of its own on loopback: healthy, late, failing, asleep and worse. "
-        "Nothing is sent or kept. Ctrl-C ends it.",
+        help="run the daemon with sample tasks",
+        description="Run the daemon with sample tasks on loopback: on time, late, failing, sleeping and broken ones. "
+        "Nothing is sent or kept. Ctrl-C stops it.",
     )
     demo.set_defaults(module="demo", parser=demo)
     demo.add_argument(
-        "--port", type=_port, metavar="PORT", default=3002, help="port of the pages; 0 takes a free one (default 3002)"
+        "--port", type=_port, metavar="PORT", default=3002, help="port of the pages; 0 picks a free one (default 3002)"
     )
     demo.add_argument(
         "--fleet-port", type=_port, metavar="PORT", default=0, help="port of the sample tasks (default: a free one)"
@@ -135,25 +143,23 @@ def _parser() -> _Parser:
 
 
 def _seconds(text: str) -> float:
-    """A length of time on the command line."""
     try:
-        value = float(text)
+        value = parse_duration(text.strip())
     except ValueError:
         value = math.nan
     if not 0 <= value <= YEAR:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is no length of time, such as 90, 90s or 5m")
     return value
 
 
 def _moment(text: str) -> Callable[[float], float]:
-    """A moment on the command line: what it is, given the time."""
-    unit = UNITS.get(text[-1:])
+    """Return a function from the current time to the moment that `text` names."""
     try:
-        if unit is None:
+        if text[-1:] not in ("d", "h", "m", "s"):
             then = datetime.fromisoformat(text)
             instant = (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
             return lambda now: instant
-        ago = float(text[:-1]) * unit
+        ago = parse_duration(text)
     except (ValueError, OverflowError):
         ago = math.nan
     if not 0 <= ago <= 10 * YEAR:
@@ -162,14 +168,12 @@ def _moment(text: str) -> Callable[[float], float]:
 
 
 def _failures(text: str) -> int:
-    """A number of failures on the command line."""
     if not (text.isdecimal() and 1 <= int(text) <= 1000):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000")
     return int(text)
 
 
 def _port(text: str) -> int:
-    """A TCP port on the command line."""
     if not (text.isdecimal() and int(text) <= 65_535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port")
     return int(text)

@@ -1,4 +1,4 @@
-"""Running one coroutine in the reactor to its end: what the short-lived commands share."""
+"""Runs one coroutine in the reactor, for short-lived commands."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-#: The exit code of a command that was interrupted, as shells have it.
-INTERRUPTED = 130
+from pypinger.cli import INTERRUPTED
 
 
 def run_until_done(main: Callable[[Any], Coroutine[Any, Any, int]], broken: int) -> int:
     """
-    Run `main` with the reactor, and stop the reactor after it.
+    Run `main` in the reactor, and stop the reactor when it is done.
 
-    :param broken: the exit code if `main` raises, which is a bug of ours.
-    :returns: the exit code: what `main` returned.
+    :param broken: the exit code if `main` raises, which is a bug.
+    :returns: what `main` returned, or :data:`INTERRUPTED`.
     """
     from twisted.internet import reactor
     from twisted.internet.defer import CancelledError, Deferred
@@ -27,7 +26,7 @@ def run_until_done(main: Callable[[Any], Coroutine[Any, Any, int]], broken: int)
 
     running: Any = reactor
     use_monotonic_time(running)
-    # What libraries log is no answer to who asked at the prompt.
+    # The log of libraries is not part of the command's output.
     globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
     code = INTERRUPTED
 
@@ -38,14 +37,14 @@ def run_until_done(main: Callable[[Any], Coroutine[Any, Any, int]], broken: int)
         except CancelledError:
             pass
         except Exception as error:
-            print(f"unexpected {type(error).__name__}; please report this", file=sys.stderr)
+            print(f"unexpected error {type(error).__name__}; please report it", file=sys.stderr)
             code = broken
         with suppress(ReactorNotRunning):
             running.stop()
 
     def start() -> None:
         done = Deferred.fromCoroutine(until_done())
-        # What an interrupt does to open connections is no answer of theirs.
+        # An interrupt cancels the work before connections are closed, so that it is not taken for a failed request.
         running.addSystemEventTrigger("before", "shutdown", done.cancel)
 
     running.callWhenRunning(start)

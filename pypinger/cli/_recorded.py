@@ -1,7 +1,7 @@
 """
-What the store recorded of the past, in the form in which :mod:`pypinger.domain.replay` wants it.
+Read the store's records of a task for :mod:`pypinger.domain.replay`.
 
-It reads beside a daemon that is running, and writes nothing.
+It may read while the daemon is running, and writes nothing.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Protocol, TypeVar
 
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import Alert, Event, Incident, Instant, Task
-from pypinger.domain.replay import Found, Notice, Past
-from pypinger.ports.history import Change, PastIncident, Run
+from pypinger.domain.replay import FindingRun, Notice, Records
+from pypinger.ports.history import PastIncident, Run, VerdictChange
 from pypinger.ports.storing import StoreError
 from pypinger.store.accounting import millis
 from pypinger.store.database import APPLICATION_ID, scripts
 from pypinger.store.reading import Reader
 
-#: How much is read at once.
+#: How many entries one query reads.
 PAGE = 500
 
-#: Runs, verdicts and incidents are kept to the millisecond, alerts as they are.
+#: Runs, verdicts and incidents are stored in milliseconds, alerts exactly.
 MILLISECOND = 0.001
 
 
@@ -38,7 +38,7 @@ def open_history(path: str) -> Reader:
     """
     Open the store for reading.
 
-    :raises StoreError: there is nothing that this Py Pinger could read.
+    :raises StoreError: the file cannot be read, or is no database of this version.
     """
     if path == ":memory:":
         raise StoreError("[store] path is :memory:, which keeps nothing; name the file that has the history")
@@ -46,26 +46,26 @@ def open_history(path: str) -> Reader:
         with open(path, "rb") as file:
             header = file.read(100)
     except OSError as error:
-        raise StoreError(f"[store] path {path}: it cannot be read: {error.strerror}") from None
+        raise StoreError(f"[store] path {path}: cannot be read: {error.strerror}") from None
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise StoreError(f"[store] path {path}: it is no database of Py Pinger; change the path")
+        raise StoreError(f"[store] path {path}: not a database of Py Pinger; change the path")
     version, known = int.from_bytes(header[60:64], "big"), len(scripts())
     if version != known:
         raise StoreError(
-            f"[store] path {path}: another version of Py Pinger wrote it (schema {version}, this one knows {known});"
-            " use the pypinger command of that version"
+            f"[store] path {path}: written by another version of Py Pinger (schema {version}, this one reads"
+            f" {known}); use the pypinger command of that version"
         )
     return Reader(path)
 
 
-def remember(
+def records(
     reader: Reader, task: Task, since: Instant, until: Instant
-) -> tuple[Past, Sequence[tuple[Instant, Instant]]]:
+) -> tuple[Records, Sequence[tuple[Instant, Instant]]]:
     """
-    The past of a task, from what had begun at `since` to before `until`.
+    Read the records of a task, from the run or incident that was open at `since` to before `until`.
 
-    :returns: the past, and when the task had incidents that went to no channel: of these only the beginning, the
-        changes and the end are known.
+    :returns: the records, and the times of incidents that were sent to no channel: of these only the beginning, the
+        changes and the end are stored.
     """
     url = task.url
     before = reader.runs(url, millis(since), 1)
@@ -74,40 +74,40 @@ def remember(
     past_incidents = _incidents(reader, url, begin, until)
     row = min((each.started for each in past_incidents if each.started < begin <= each.opened), default=None)
     if row is not None:
-        # An incident opens here, but the row of errors that opened it began earlier.
+        # The row of errors that opened an incident of this period began earlier.
         runs = reader.findings(url, row, until)
         begin = runs[0].first
     earliest = min((each.opened for each in past_incidents), default=begin) - MILLISECOND
     changes = list(_back(lambda key: reader.verdicts(url, key, PAGE), lambda each: each.at >= earliest))[::-1]
     alerts = _alerts(reader, url, earliest)
     logged = [each for each in past_incidents if not each.told]
-    told = [_notice(alert) for alert in alerts] + [notice for each in logged for notice in _logged(each, changes)]
+    given = [_notice(alert) for alert in alerts] + [notice for each in logged for notice in _logged(each, changes)]
     recoveries = {each.at for each in changes if each.kind is Kind.OK}
-    past = Past(
-        found=_found(runs, alerts),
-        dark=[(span.start, span.end) for span in reader.blind_times(begin, until)],
-        told=sorted((each for each in told if begin - MILLISECOND <= each.at < until), key=lambda notice: notice.at),
+    read = Records(
+        runs=_runs(runs, alerts),
+        blind=[(span.start, span.end) for span in reader.blind_times(begin, until)],
+        given=sorted((each for each in given if begin - MILLISECOND <= each.at < until), key=lambda notice: notice.at),
         removed=[each.ended for each in past_incidents if each.ended is not None and each.ended not in recoveries],
         incident=next(
             (_open(task, each, begin, changes, alerts) for each in past_incidents if each.opened < begin), None
         ),
     )
-    return past, [(each.opened, inf if each.ended is None else each.ended) for each in logged]
+    return read, [(each.opened, inf if each.ended is None else each.ended) for each in logged]
 
 
 def others(reader: Reader, known: Collection[str], since: Instant, until: Instant) -> Mapping[str, Sequence[Notice]]:
-    """What people were told of tasks other than those that are known, by URL."""
-    told: dict[str, dict[str, Alert]] = {}
+    """Return the alerts of tasks that are not in `known`, by URL."""
+    given: dict[str, dict[str, Alert]] = {}
     for each in _back(lambda key: reader.deliveries(None, key, PAGE), lambda each: each.alert.at >= since):
         if each.url is not None and each.url not in known and each.alert.at < until:
-            told.setdefault(each.url, {})[each.alert.id] = each.alert
-    return {url: _in_order(alerts.values()) for url, alerts in told.items()}
+            given.setdefault(each.url, {})[each.alert.id] = each.alert
+    return {url: _in_order(alerts.values()) for url, alerts in given.items()}
 
 
 def _open(
-    task: Task, incident: PastIncident, at: Instant, changes: Sequence[Change], alerts: Sequence[Alert]
+    task: Task, incident: PastIncident, at: Instant, changes: Sequence[VerdictChange], alerts: Sequence[Alert]
 ) -> Incident:
-    """How an incident stood right before a moment."""
+    """Return an incident as it was right before a moment."""
     kind, reminded = incident.kinds[0], incident.opened
     for change in changes:
         if incident.opened < change.at < at and status_of(change.kind) is Status.ERROR:
@@ -115,7 +115,7 @@ def _open(
     for alert in alerts:
         if incident.opened - MILLISECOND <= alert.at < at - MILLISECOND and (
             alert.event in (Event.PROBLEM, Event.REMINDER)
-            # A change stands for a reminder that is due.
+            # A change replaces a reminder that is due.
             or (alert.event is Event.CHANGED and 0 < task.error_interval <= alert.at - reminded)
         ):
             reminded = alert.at
@@ -123,26 +123,26 @@ def _open(
 
 
 def _incidents(reader: Reader, url: str, since: Instant, until: Instant) -> list[PastIncident]:
-    """Those of a task that were open in this time, in order."""
+    """Return the incidents of a task that were open in a period, in order."""
     pages = _back(lambda key: reader.incidents(url, key, PAGE), lambda each: each.ended is None or each.ended >= since)
     return [each for each in pages if each.opened < until][::-1]
 
 
-def _found(runs: Iterable[Run], alerts: Iterable[Alert]) -> list[Found]:
-    """Runs; those that began with an alert at exactly its moment, so that nothing is due a little too early or late."""
+def _runs(runs: Iterable[Run], alerts: Iterable[Alert]) -> list[FindingRun]:
+    """Return runs; those that began with an alert begin at exactly its moment, so that deadlines are exact."""
     exact = {millis(alert.at): alert.at for alert in alerts}
     firsts = [(run, exact.get(millis(run.first), run.first)) for run in runs]
-    return [Found(first, max(first, run.last), run.count, run.finding) for run, first in firsts]
+    return [FindingRun(first, max(first, run.last), run.count, run.finding) for run, first in firsts]
 
 
 def _alerts(reader: Reader, url: str, since: Instant) -> list[Alert]:
-    """The alerts of a task that went to any channel, in order."""
+    """Return the alerts of a task that were sent to any channel, in order."""
     deliveries = _back(lambda key: reader.deliveries(url, key, PAGE), lambda each: each.alert.at >= since)
     return sorted({each.alert.id: each.alert for each in deliveries}.values(), key=lambda alert: alert.at)
 
 
 def _back(read: Callable[[int | None], Sequence[_Entry]], wanted: Callable[[_Entry], bool]) -> Iterator[_Entry]:
-    """Entries from the newest back to the first that is not wanted."""
+    """Yield entries from the newest back to the first that is not wanted."""
     before = None
     while page := read(before):
         for entry in page:
@@ -161,8 +161,8 @@ def _notice(alert: Alert) -> Notice:
     return Notice(alert.at, alert.event, alert.kind, alert.explanation)
 
 
-def _logged(incident: PastIncident, changes: Sequence[Change]) -> Iterator[Notice]:
-    """What was logged of an incident that went to no channel, but for its reminders."""
+def _logged(incident: PastIncident, changes: Sequence[VerdictChange]) -> Iterator[Notice]:
+    """Yield the logged alerts of an incident that was sent to no channel, without its reminders."""
     kind = incident.kinds[0]
     yield Notice(incident.opened, Event.PROBLEM, kind, incident.explanation)
     end = inf if incident.ended is None else incident.ended

@@ -1,7 +1,7 @@
 """
-``pypinger check``: one report, judged once, in the form of a plugin for Nagios and Icinga.
+``pypinger check``: judge one report once, as a plugin for Nagios and Icinga.
 
-Fetching, reading and judging are the daemon's own; this finds the task's settings and writes the verdict down.
+The daemon's own code fetches, reads and judges; this module finds the task's settings and prints the verdict.
 """
 
 from __future__ import annotations
@@ -17,19 +17,18 @@ import msgspec
 
 from pypinger.cli import UNKNOWN
 from pypinger.config import ConfigErrors, load, pem
-from pypinger.config.section import Reading, Section
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth
-from pypinger.domain import judge, report
+from pypinger.domain import judge, report, wording
 from pypinger.domain import url as urls
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Answer, Check, Fault, Instant, NoAnswer, Observation, Reported, Seconds, Task
-from pypinger.domain.redaction import Secrets
+from pypinger.domain.redaction import Secrets, url_secrets
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import iso
 from pypinger.notify import channels
 from pypinger.ports.fetching import Fetcher
 
-#: What a plugin says, and exits with, for each status.
+#: The word and the exit code of a plugin for each status.
 STATES: dict[Status, tuple[str, int]] = {
     Status.OK: ("OK", 0),
     Status.SLEEPING: ("WARNING", 1),
@@ -38,14 +37,14 @@ STATES: dict[Status, tuple[str, int]] = {
 
 
 class NotChecked(Exception):
-    """The check could not be made; ``str()`` of it says why."""
+    """The check could not be made; ``str()`` says why."""
 
 
 def run(arguments: argparse.Namespace) -> int:
     """
     Check and print.
 
-    :returns: the exit code (contract, the command's own: 0 ok, 1 sleeping, 2 error, 3 unknown).
+    :returns: the exit code: 0 ok, 1 sleeping, 2 error, 3 unknown.
     """
     try:
         settings = _settings(arguments)
@@ -54,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
             task = _overridden(msgspec.structs.replace(settings.usual, label=arguments.target), arguments)
             return _print(task, _judged(task, _read(arguments.target, settings.max_body)), secrets)
         task = _overridden(_task(arguments.target, settings), arguments)
+        if settings.lacks_credential(task):
+            raise NotChecked("the task needs a credential of the service; pypinger validate names it")
     except NotChecked as error:
         return _unknown(error)
 
@@ -87,12 +88,15 @@ async def examine(fetcher: Fetcher, task: Task, secrets: Secrets) -> int:
 
 
 def lines(task: Task, check: Check) -> Iterator[str]:
-    """What is printed of a check: the plugin line with its performance data, then the details."""
+    """Yield the output for a check: the plugin line with its performance data, then the details."""
     verdict, finding = check.verdict, check.finding
     word, _ = STATES[verdict.status]
     kind = "" if verdict.status is Status.OK else f"{verdict.kind.value}: "
     figures = " ".join(_figures(task, check))
-    yield f"{word} - {kind}{fit(verdict.explanation)}" + (f" | {figures}" if figures else "")
+    lastrun = finding.report.lastrun if isinstance(finding, Reported) else None
+    age = wording.age(verdict.kind, lastrun=lastrun, due=verdict.due, now=check.at)
+    explanation = f"{verdict.explanation} ({age})" if age else verdict.explanation
+    yield f"{word} - {kind}{fit(explanation)}" + (f" | {figures}" if figures else "")
     details: list[tuple[str, str | None]] = [("task", task.label), ("kind", verdict.kind.value)]
     if isinstance(finding, Reported):
         found = finding.report
@@ -105,12 +109,12 @@ def lines(task: Task, check: Check) -> Iterator[str]:
 
 
 def fit(text: str) -> str:
-    """`text` on one line and without ``|``, which would begin performance data."""
+    """Return `text` on one line and without ``|``, which would begin performance data."""
     return one_line(text).replace("|", "\N{BROKEN BAR}")
 
 
 def _figures(task: Task, check: Check) -> Iterator[str]:
-    """The performance data; the thresholds of the age are the due time and the end of the grace."""
+    """Yield the performance data; the thresholds of the age are the due time and the end of the grace."""
     if task.url:
         yield f"latency={check.latency:.3f}s;;;0;{task.timeout:g}"
     if isinstance(check.finding, Reported):
@@ -120,13 +124,13 @@ def _figures(task: Task, check: Check) -> Iterator[str]:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    """What the ini file says, the defaults without one; and a header of the command line instead of its token."""
+    """Return the settings of the ini file or the defaults, with the header of the command line in place of a token."""
     settings = Settings(path="", store=StoreSettings(path=":memory:"))
     if arguments.config is not None:
         try:
-            settings = load(arguments.config, channels=channels(), environ=os.environ)
+            settings = load(arguments.config, channels=channels(), environ=os.environ, credentials=False)
         except ConfigErrors as errors:
-            raise NotChecked(f"the ini file is not sound: {errors.problems[0]}") from None
+            raise NotChecked(f"the ini file is not valid: {errors.problems[0]}") from None
     if arguments.header is None:
         return settings
     name, colon, value = (part.strip() for part in arguments.header.partition(":"))
@@ -138,18 +142,16 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _secrets(target: str, settings: Settings) -> Secrets:
-    """What the endpoint may say back and must not be printed: of the ini file, and of the URL itself."""
-    reading = Reading("", os.environ, "")
-    Section(reading, "", None).url_secrets(target)
-    return Secrets(settings.secrets | reading.secrets)
+    """Return the secrets that an endpoint may repeat: those of the ini file, and of the URL itself."""
+    return Secrets(settings.secrets | url_secrets(target))
 
 
 def _task(text: str, settings: Settings) -> Task:
-    """The task that the ini file has for this URL, or one with all that ``[main]`` sets."""
+    """Return the task of the ini file with this URL, else one with the settings of ``[main]``."""
     try:
         url = urls.parse(text)
     except ValueError as error:
-        raise NotChecked(str(error)) from None
+        raise NotChecked(f"{urls.label(text)}: {error}") from None
     for task in settings.tasks:
         if task.url == url.text:
             return task
@@ -165,7 +167,7 @@ def _task(text: str, settings: Settings) -> Task:
 
 
 def _overridden(task: Task, arguments: argparse.Namespace) -> Task:
-    """The task with what the command line sets."""
+    """Return the task with the settings of the command line."""
     if arguments.ca_file is not None:
         ca_file = os.path.abspath(arguments.ca_file)
         if words := pem.check_ca(ca_file):
@@ -179,7 +181,7 @@ def _overridden(task: Task, arguments: argparse.Namespace) -> Task:
 
 
 def _read(path: str, max_body: int) -> Observation:
-    """A report from a file, under the limit that one from the network has."""
+    """Read a report from a file, with the same limit as one from the network."""
     try:
         if path == "-":
             body = sys.stdin.buffer.read(max_body + 1)
@@ -195,9 +197,9 @@ def _read(path: str, max_body: int) -> Observation:
 
 def _judged(task: Task, observation: Observation) -> Check:
     """
-    The check that this observation makes.
+    Judge an observation.
 
-    :raises NotChecked: nothing can be said of the task, for the fault is on this side.
+    :raises NotChecked: the fault is on our side, so nothing is known of the task.
     """
     if isinstance(observation, NoAnswer) and observation.fault in (Fault.OWN, Fault.NO_ROUTE):
         raise NotChecked(observation.words)

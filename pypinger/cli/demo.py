@@ -1,4 +1,4 @@
-"""``pypinger demo``: the daemon, just as ``twistd pypinger`` runs it, with a fleet of sample tasks on loopback."""
+"""``pypinger demo``: runs the daemon as ``twistd pypinger`` does, with sample tasks on loopback."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LOOPBACK = "127.0.0.1"
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Run until it is interrupted.
+    Run until interrupted.
 
-    :returns: the exit code: 0 after a clean stop, 1 if a port cannot be had.
+    :returns: the exit code: 0 after a clean stop, 1 if a port is not available.
     """
     from twisted.internet import reactor
     from twisted.internet.error import CannotListenError
@@ -40,13 +40,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def ini(port: int, fleet_port: int) -> str:
     """
-    The ini file of the demonstration.
+    Return the ini file of the demonstration.
 
-    :param port: the port of the pages.
-    :param fleet_port: the port of the sample tasks.
+    :param port: of the pages.
+    :param fleet_port: of the sample tasks.
     """
     tasks = [(f"http://{LOOPBACK}:{fleet_port}/{sample.path}", sample.name) for sample in SAMPLES]
-    tasks.append((f"http://{LOOPBACK}:1/", "Nobody listens there"))
+    tasks.append((f"http://{LOOPBACK}:1/", "Refuses connections"))
     listed = "\n".join(f"    {url}" for url, _ in tasks)
     named = "\n\n".join(f"[task {url}]\nname = {name}" for url, name in tasks)
     return f"""\
@@ -63,6 +63,7 @@ prod =
 
 [web]
 endpoint = tcp:{port}:interface={LOOPBACK}
+hosts = {LOOPBACK} localhost
 
 [store]
 path = :memory:
@@ -72,7 +73,7 @@ path = :memory:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that is free now."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as sock:
         sock.bind((LOOPBACK, 0))
         port: int = sock.getsockname()[1]
@@ -86,6 +87,7 @@ def _serve(reactor: Any, path: str, port: int, fleet_port: int) -> int:
     from pypinger.service import StartError
 
     options: Any = tap.Options()
+    options.parent = {"nodaemon": True}
     options.parseOptions(["--config", path])
     pinger: Any = tap.makeService(options)
     globalLogBeginner.beginLoggingTo([pinger.log], redirectStandardIO=False)
@@ -101,7 +103,7 @@ def _serve(reactor: Any, path: str, port: int, fleet_port: int) -> int:
 The pages:        http://{LOOPBACK}:{port}/
 The sample tasks: http://{LOOPBACK}:{fleet_port}/{SAMPLES[0].path} and {len(SAMPLES) - 1} more
 The ini file:     {path}
-Ctrl-C ends it all.
+Ctrl-C stops the demo.
 """,
         flush=True,
     )

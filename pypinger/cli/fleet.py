@@ -1,8 +1,8 @@
 """
-A fleet of sample task endpoints: one of every kind that Py Pinger tells apart, for a first look and for tests.
+Sample task endpoints for the demo and for tests: at least one for each kind of verdict.
 
-What an endpoint answers is a function of the time and of when the fleet was started, so that tests can ask for any
-moment. Listening, and the ini file that names the fleet's URLs, are left to :mod:`pypinger.cli.demo`.
+What an endpoint answers is a function of the current time and the start of the fleet, so tests can ask for any moment.
+:mod:`pypinger.cli.demo` listens and writes the ini file.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from pypinger.domain.times import DAY, MINUTE, iso
 from pypinger.ports.clock import WallClock
 
 
-class Sent(msgspec.Struct, frozen=True):
+class SampleAnswer(msgspec.Struct, frozen=True):
     """
     What an endpoint sends.
 
-    :ivar complete: False to leave the client waiting for the rest of the body.
+    :ivar complete: False to never send the rest of the body.
     """
 
     body: bytes
@@ -36,71 +36,71 @@ class Sent(msgspec.Struct, frozen=True):
     complete: bool = True
 
 
-#: What an endpoint sends at a moment: ``(started, now)``; None to send nothing at all, ever.
-Behaviour: TypeAlias = Callable[[Instant, Instant], Sent | None]
+#: Returns what an endpoint sends, given the start of the fleet and the current time; None to never answer.
+Behaviour: TypeAlias = Callable[[Instant, Instant], SampleAnswer | None]
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One sample task: its path, what people call it, and how it behaves."""
+    """A sample task: its path, its name and its behaviour."""
 
     path: str
     name: str
     behaviour: Behaviour
 
 
-def _report(code: int = 200, **members: Any) -> Sent:
-    return Sent(json.dumps(members).encode(), code)
+def _report(code: int = 200, **members: Any) -> SampleAnswer:
+    return SampleAnswer(json.dumps(members).encode(), code)
 
 
 def _every(period: float, now: Instant) -> str | None:
-    """The latest run of a task that runs every `period` seconds without fail."""
+    """Return the latest run of a task that runs every `period` seconds."""
     return iso(now // period * period)
 
 
-def _healthy(started: Instant, now: Instant) -> Sent:
+def _healthy(started: Instant, now: Instant) -> SampleAnswer:
     return _report(status="ok", lastrun=_every(60, now), frequency=1, process="billing", server="app-1")
 
 
-def _healthy_daily(started: Instant, now: Instant) -> Sent:
+def _healthy_daily(started: Instant, now: Instant) -> SampleAnswer:
     return _report(status="OK", lastrun=_every(DAY, now), frequency=1440, process="backup", server="db-1")
 
 
-def _late(started: Instant, now: Instant) -> Sent:
+def _late(started: Instant, now: Instant) -> SampleAnswer:
     return _report(status="ok", lastrun=iso(started - 45 * MINUTE), frequency=10, process="import", server="app-2")
 
 
-def _stalling(started: Instant, now: Instant) -> Sent:
-    """Runs every 15 s for two minutes, then not at all for two minutes."""
+def _stalling(started: Instant, now: Instant) -> SampleAnswer:
+    """Runs every 15 s for two minutes, then stops for two minutes."""
     rest = (now - started) % 240
     ran = now - (rest % 15 if rest < 120 else rest - 105)
     return _report(status="ok", lastrun=iso(ran), frequency=0.25, process="queue", server="app-2")
 
 
-def _failing(started: Instant, now: Instant) -> Sent:
+def _failing(started: Instant, now: Instant) -> SampleAnswer:
     reason = "pg_dump: error: connection to server at db-2 failed: No space left on device"
     return _report(
         status="error", lastrun=_every(300, now), frequency=5, reason=reason, process="backup", server="db-2"
     )
 
 
-def _failing_with_500(started: Instant, now: Instant) -> Sent:
+def _failing_with_500(started: Instant, now: Instant) -> SampleAnswer:
     return _report(
         500, status="error", lastrun=_every(300, now), frequency=5, reason="division by zero", server="app-1"
     )
 
 
-def _ok_with_503(started: Instant, now: Instant) -> Sent:
+def _ok_with_503(started: Instant, now: Instant) -> SampleAnswer:
     return _report(503, status="ok", lastrun=_every(300, now), frequency=5, process="search", server="app-3")
 
 
-def _sleeping(started: Instant, now: Instant) -> Sent:
+def _sleeping(started: Instant, now: Instant) -> SampleAnswer:
     start = time.strftime("%H:%M", time.gmtime(started - 60 * MINUTE))
     sleep = [{"start": start, "duration": 480}]
     return _report(status="ok", lastrun=iso(started - 65 * MINUTE), frequency=10, sleep=sleep, process="orders")
 
 
-def _flapping(started: Instant, now: Instant) -> Sent:
-    """Fine for 40 s, failing for 20 s."""
+def _flapping(started: Instant, now: Instant) -> SampleAnswer:
+    """Succeeds for 40 s, then fails for 20 s."""
     if (now - started) % 60 < 40:
         return _report(status="ok", lastrun=_every(10, now), frequency=1, process="feeds", server="app-3")
     return _report(
@@ -113,7 +113,7 @@ def _flapping(started: Instant, now: Instant) -> Sent:
     )
 
 
-def _future(started: Instant, now: Instant) -> Sent:
+def _future(started: Instant, now: Instant) -> SampleAnswer:
     return _report(status="ok", lastrun=iso(started + DAY), frequency=60, process="clock", server="app-4")
 
 
@@ -121,35 +121,35 @@ def _hanging(started: Instant, now: Instant) -> None:
     return None
 
 
-def _stopping_short(started: Instant, now: Instant) -> Sent:
-    return Sent(b'{"status": "ok", "lastr', complete=False)
+def _stopping_short(started: Instant, now: Instant) -> SampleAnswer:
+    return SampleAnswer(b'{"status": "ok", "lastr', complete=False)
 
 
-def _no_json(started: Instant, now: Instant) -> Sent:
-    return Sent(b"<!DOCTYPE html><title>Welcome to nginx!</title>")
+def _no_json(started: Instant, now: Instant) -> SampleAnswer:
+    return SampleAnswer(b"<!DOCTYPE html><title>Welcome to nginx!</title>")
 
 
-def _bad_sleep(started: Instant, now: Instant) -> Sent:
+def _bad_sleep(started: Instant, now: Instant) -> SampleAnswer:
     return _report(status="ok", lastrun=_every(60, now), sleep=[{"start": "25:00", "duration": 60}])
 
 
-def _server_error(started: Instant, now: Instant) -> Sent:
-    return Sent(b"<h1>Internal Server Error</h1>", 500)
+def _server_error(started: Instant, now: Instant) -> SampleAnswer:
+    return SampleAnswer(b"<h1>Internal Server Error</h1>", 500)
 
 
-def _redirecting(started: Instant, now: Instant) -> Sent:
-    return Sent(b"", 302, "/healthy")
+def _redirecting(started: Instant, now: Instant) -> SampleAnswer:
+    return SampleAnswer(b"", 302, "/healthy")
 
 
-def _going_round(started: Instant, now: Instant) -> Sent:
-    return Sent(b"", 302, "/going-round")
+def _going_round(started: Instant, now: Instant) -> SampleAnswer:
+    return SampleAnswer(b"", 302, "/going-round")
 
 
-def _huge(started: Instant, now: Instant) -> Sent:
-    return Sent(b" " * 1_000_000)
+def _huge(started: Instant, now: Instant) -> SampleAnswer:
+    return SampleAnswer(b" " * 1_000_000)
 
 
-def _hostile(started: Instant, now: Instant) -> Sent:
+def _hostile(started: Instant, now: Instant) -> SampleAnswer:
     script = "<script>alert('not escaped')</script> & <!channel>"
     return _report(status="error", lastrun=_every(60, now), frequency=1, reason=script, process=script, server=script)
 
@@ -158,30 +158,30 @@ SAMPLES = (
     Sample("healthy", "Invoices", _healthy),
     Sample("healthy-daily", "Nightly backup", _healthy_daily),
     Sample("late", "Price import", _late),
-    Sample("stalling", "Mail queue (stalls every few minutes)", _stalling),
+    Sample("stalling", "Mail queue (late every few minutes)", _stalling),
     Sample("failing", "Backup of db-2", _failing),
-    Sample("failing-with-500", "Report in an answer with code 500", _failing_with_500),
-    Sample("ok-with-503", "Search index (says ok, with code 503)", _ok_with_503),
-    Sample("sleeping", "Orders (asleep)", _sleeping),
+    Sample("failing-with-500", "Failure reported with code 500", _failing_with_500),
+    Sample("ok-with-503", "Search index (reports ok with code 503)", _ok_with_503),
+    Sample("sleeping", "Orders (sleeping)", _sleeping),
     Sample("flapping", "Partner feeds (flapping)", _flapping),
-    Sample("future", "A server with a wrong clock", _future),
-    Sample("hanging", "Hangs", _hanging),
-    Sample("stopping-short", "Stops in the middle of its report", _stopping_short),
+    Sample("future", "Server with a wrong clock", _future),
+    Sample("hanging", "Never answers", _hanging),
+    Sample("stopping-short", "Never completes its answer", _stopping_short),
     Sample("no-json", "Answers with a web page", _no_json),
-    Sample("bad-sleep", "Says nonsense about its sleep", _bad_sleep),
+    Sample("bad-sleep", "Reports an invalid sleep window", _bad_sleep),
     Sample("server-error", "Answers 500", _server_error),
     Sample("redirecting", "Redirects to Invoices", _redirecting),
     Sample("going-round", "Redirects to itself", _going_round),
-    Sample("huge", "Sends a megabyte", _huge),
-    Sample("hostile", "Tries to inject script", _hostile),
+    Sample("huge", "Answers with a megabyte", _huge),
+    Sample("hostile", "Reports a script", _hostile),
 )
 
 
 class Fleet(Resource):
     """
-    The samples as a web resource: each at ``/`` and its path.
+    A web resource with all samples.
 
-    :param now: the wall clock; its time at this moment is when the fleet was started.
+    :param now: the wall clock; the fleet starts now.
     """
 
     isLeaf = True
@@ -193,7 +193,7 @@ class Fleet(Resource):
         self._samples = {b"/" + sample.path.encode(): sample for sample in SAMPLES}
 
     def render(self, request: IRequest) -> bytes | int:
-        """Answer as the sample at the request's path does, 404 where there is none."""
+        """Answer as the sample at the path does, or with 404."""
         sample = self._samples.get(request.path)
         if sample is None:
             request.setResponseCode(404)
@@ -213,7 +213,7 @@ class Fleet(Resource):
 
 
 class FleetSite(Site):
-    """Serves the fleet without a word in the log."""
+    """Serves the fleet without an access log."""
 
     noisy = False
 
@@ -221,4 +221,4 @@ class FleetSite(Site):
         Site.__init__(self, Fleet(now))
 
     def log(self, request: Request) -> None:
-        """Leave the log to the daemon."""
+        """Log nothing."""

@@ -1,7 +1,7 @@
 """
-``pypinger notify-test``: one alert, marked as a test, through every channel at once, and what each service said.
+``pypinger notify-test``: sends one alert, marked as a test, through all channels, and prints what each service said.
 
-It is sent once: retrying is the daemon's, and would only hide what is to be found out.
+It is sent once; retries would hide what is wrong.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from pypinger.ports.notifying import DeliveryError, Notifier
 ACCEPTED, REFUSED, NOT_SENT = 0, 1, 2
 
 
-class Result(msgspec.Struct, frozen=True):
+class Attempt(msgspec.Struct, frozen=True):
     """
-    What came of one channel's attempt.
+    The result of one channel.
 
-    :ivar words: the service's own.
-    :ivar took: seconds.
+    :ivar words: what the service said.
+    :ivar took: how long the attempt took, in seconds.
     """
 
     channel: str
@@ -49,9 +49,9 @@ class Result(msgspec.Struct, frozen=True):
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Send, and print a line a channel.
+    Send the alert and print one line for each channel.
 
-    :returns: the exit code: 0 all accepted, 1 one was not, 2 nothing could be sent.
+    :returns: the exit code: 0 all accepted, 1 at least one did not, 2 nothing was sent.
     """
     registry = channels()
     try:
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{settings.path}: no channel is configured", file=sys.stderr)
         return NOT_SENT
     if settings.only_log:
-        print(f"{settings.path}: [main] only_log is true, so that nothing may leave this machine", file=sys.stderr)
+        print(f"{settings.path}: [main] only_log is true, so nothing is sent", file=sys.stderr)
         return NOT_SENT
 
     async def send(reactor: Any) -> int:
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         client = Messenger(reactor, ca_file=settings.ca_file, proxy=settings.proxy)
         notifiers = [registry[each.name].notifier(each.values, client, time.time) for each in settings.channels]
-        words = f"This is a test, nobody needs to act. It was sent by pypinger notify-test on {gethostname()}."
+        words = f"This is a test; no action is needed. It was sent by pypinger notify-test on {gethostname()}."
         results = await send_to_all(notifiers, daemon_alert(Event.TEST, words, time.time()), reactor.seconds)
         await client.close()
         secrets = Secrets(settings.secrets)
@@ -84,21 +84,21 @@ def run(arguments: argparse.Namespace) -> int:
     return run_until_done(send, NOT_SENT)
 
 
-async def send_to_all(notifiers: Sequence[Notifier], alert: Alert, seconds: Callable[[], Seconds]) -> list[Result]:
+async def send_to_all(notifiers: Sequence[Notifier], alert: Alert, seconds: Callable[[], Seconds]) -> list[Attempt]:
     """
     Send `alert` through all channels at once.
 
     :param seconds: a monotonic clock.
-    :returns: the results, in the order of the channels.
+    :returns: one result for each channel, in their order.
     """
 
-    async def attempt(notifier: Notifier) -> Result:
+    async def attempt(notifier: Notifier) -> Attempt:
         start = seconds()
         try:
             words = await notifier.send([alert])
         except DeliveryError as error:
-            return Result(notifier.name, False, error.words, seconds() - start)
-        return Result(notifier.name, True, words, seconds() - start)
+            return Attempt(notifier.name, False, error.words, seconds() - start)
+        return Attempt(notifier.name, True, words, seconds() - start)
 
     return await gatherResults(
         [Deferred.fromCoroutine(attempt(notifier)) for notifier in notifiers], consumeErrors=True

@@ -1,8 +1,7 @@
 """
-``pypinger replay``: the alerts that would have come with another configuration, against those that did.
+``pypinger replay``: compare the alerts that another configuration would have given with those that were given.
 
-It reads what the daemon recorded, beside a daemon that is running, and changes nothing. What would have been is worked
-out by :mod:`pypinger.domain.replay`.
+It reads the store, also while the daemon is running, and changes nothing. See :mod:`pypinger.domain.replay`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from contextlib import closing
 
 import msgspec
 
-from pypinger.cli._recorded import open_history, others, remember
+from pypinger.cli._recorded import open_history, others, records
 from pypinger.config import ConfigErrors, load
 from pypinger.config.settings import Settings
 from pypinger.domain.model import Event, Instant, Seconds, Task
@@ -30,19 +29,19 @@ from pypinger.ports.storing import StoreError
 from pypinger.store.reading import Reader
 
 #: Exit codes.
-SAME, DIFFERS, MISTAKEN, UNREADABLE = 0, 1, 2, 3
+SAME, DIFFERS, BAD_INPUT, UNREADABLE = 0, 1, 2, 3
 
-#: How long before the asked time a replay begins, so that what is going on by then is known.
+#: How long before the period a replay begins, to know the state at its start.
 LEAD: Seconds = DAY
 
 
 class Comparison(msgspec.Struct, frozen=True):
     """
-    What came of one task.
+    The result of one task.
 
     :ivar url: as it may be shown.
     :ivar monitored: whether it is in the ini file.
-    :ivar recorded: whether anything was found of it in this time.
+    :ivar recorded: whether the store holds findings of it in the period.
     """
 
     id: str
@@ -57,28 +56,28 @@ def run(arguments: argparse.Namespace) -> int:
     """
     Replay and print.
 
-    :returns: the exit code: 0 the same alerts, 1 others, 2 a mistake in the arguments or the ini file, 3 the store
-        cannot be read.
+    :returns: the exit code: 0 the alerts are the same, 1 they differ, 2 an error in the arguments or the ini file, 3
+        the store cannot be read.
     """
     now = time.time()
     since, until = arguments.since(now), now if arguments.until is None else arguments.until(now)
     if since >= until:
         arguments.parser.error("--since must be earlier than --until")
     try:
-        settings = load(arguments.ini, channels=channels(), environ=os.environ)
+        settings = load(arguments.ini, channels=channels(), environ=os.environ, credentials=False)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
-        return MISTAKEN
+        return BAD_INPUT
     tasks = [_overridden(task, arguments) for task in settings.tasks if arguments.task in (None, task.url, task.id)]
     if arguments.task is not None and not tasks:
-        print(f"{settings.path}: there is no task {label(arguments.task)}", file=sys.stderr)
-        return MISTAKEN
+        print(f"{settings.path}: no task {label(arguments.task)}", file=sys.stderr)
+        return BAD_INPUT
     secrets = Secrets(settings.secrets)
     try:
         with closing(open_history(settings.store.path)) as reader:
             compared = [_compared(reader, task, since, until) for task in tasks]
             if arguments.task is None:
-                compared += _gone(reader, settings, since, until)
+                compared += _unmonitored(reader, settings, since, until)
     except StoreError as error:
         print(secrets.scrub(str(error)), file=sys.stderr)
         return UNREADABLE
@@ -88,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def lines(compared: Sequence[Comparison], since: Instant, until: Instant) -> Iterator[str]:
-    """What is printed: the alerts of each task that had or would have some, and a summary."""
+    """Yield the lines of the output: the alerts of each task that has any, and a summary."""
     for each in compared:
         if each.alerts:
             yield f"{each.name} {each.url}" + ("" if each.monitored else " (not in this ini file)")
@@ -97,12 +96,12 @@ def lines(compared: Sequence[Comparison], since: Instant, until: Instant) -> Ite
                 at = _second(notice.at)
                 yield f"  {line.mark} {at}  {notice.event.value:9}  {notice.kind.value:11}  {notice.explanation}"
             yield ""
-    silent = sum(not each.recorded for each in compared)
+    unrecorded = sum(not each.recorded for each in compared)
     tasks = f"{len(compared)} task{'s' if len(compared) != 1 else ''}"
-    nothing = f", nothing recorded of {silent}" if silent else ""
+    nothing = f", {unrecorded} without records" if unrecorded else ""
     yield f"{_second(since)} to {_second(until)}, {tasks}{nothing}"
     same, new, gone = (_count(compared, mark) for mark in "=+-")
-    yield f"alerts: {same} the same (=), {new} would be new (+), {gone} would not come (-)"
+    yield f"alerts: {same} unchanged (=), {new} new (+), {gone} gone (-)"
 
 
 def _json(compared: Sequence[Comparison], since: Instant, until: Instant) -> str:
@@ -141,7 +140,7 @@ def _count(compared: Sequence[Comparison], mark: str) -> int:
 
 
 def _fit(compared: Comparison, secrets: Secrets) -> Comparison:
-    """The same, fit to be shown."""
+    """Return the comparison on single lines and without secrets."""
     alerts = [
         Line(
             line.mark,
@@ -153,28 +152,28 @@ def _fit(compared: Comparison, secrets: Secrets) -> Comparison:
 
 
 def _overridden(task: Task, arguments: argparse.Namespace) -> Task:
-    """The task with what the command line sets."""
+    """Return the task with the settings of the command line."""
     grace: Seconds = task.grace if arguments.grace is None else arguments.grace
     failures: int = task.failures if arguments.failures is None else arguments.failures
     return msgspec.structs.replace(task, grace=grace, failures=failures)
 
 
 def _compared(reader: Reader, task: Task, since: Instant, until: Instant) -> Comparison:
-    """One task that is in the ini file."""
-    past, logged = remember(reader, task, since - LEAD, until)
+    """Compare a task of the ini file."""
+    recorded, logged = records(reader, task, since - LEAD, until)
     replayed = [
         notice
-        for notice in replay(task, past)
-        # Of an incident that went to no channel nobody knows when people were reminded of it.
+        for notice in replay(task, recorded)
+        # Reminders of incidents that were sent to no channel are not stored.
         if notice.event is not Event.REMINDER or not any(start <= notice.at <= end for start, end in logged)
     ]
-    alerts = [line for line in compare(past.told, replayed) if since <= line.notice.at < until]
-    recorded = any(found.last >= since for found in past.found)
-    return Comparison(task.id, task.name, task.label, True, recorded, alerts)
+    alerts = [line for line in compare(recorded.given, replayed) if since <= line.notice.at < until]
+    seen = any(run.last >= since for run in recorded.runs)
+    return Comparison(task.id, task.name, task.label, True, seen, alerts)
 
 
-def _gone(reader: Reader, settings: Settings, since: Instant, until: Instant) -> Iterator[Comparison]:
-    """Those that people were told of and that are not in the ini file."""
+def _unmonitored(reader: Reader, settings: Settings, since: Instant, until: Instant) -> Iterator[Comparison]:
+    """Yield the tasks that had alerts and are not in the ini file."""
     monitored = {task.url for task in settings.tasks}
-    for url, told in others(reader, monitored, since, until).items():
-        yield Comparison(task_id(url), label(url), label(url), False, True, compare(told, ()))
+    for url, given in others(reader, monitored, since, until).items():
+        yield Comparison(task_id(url), label(url), label(url), False, True, compare(given, ()))

@@ -1,4 +1,4 @@
-"""``pypinger validate``: an ini file read as the daemon reads it, and everything that is wrong with it."""
+"""``pypinger validate``: reads an ini file as the daemon does, and lists its problems."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pypinger.notify import channels
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Print a summary of a sound file, or every problem on standard error.
+    Print a summary of a valid file, or all problems on standard error.
 
-    :returns: the exit code: 0 sound, 1 not.
+    :returns: the exit code: 0 valid, 1 invalid.
     """
     try:
-        settings = load(arguments.ini, channels=channels(), environ=os.environ)
+        settings = load(arguments.ini, channels=channels(), environ=os.environ, credentials=False)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return 1
@@ -30,8 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def summary(settings: Settings) -> Iterator[str]:
-    """What the file amounts to, in a few lines without any secret."""
-    yield f"{settings.path} is sound"
+    """Yield a few lines about the settings, without secrets."""
+    yield f"{settings.path} is valid"
     yield f"tasks: {len(settings.tasks)}, from [urls] {'dev' if settings.debug else 'prod'} and [task URL] sections"
     names = ", ".join(channel.name for channel in settings.channels) or "none"
     yield f"channels: {names}" + (" (only_log is true: nothing is sent)" if settings.only_log else "")

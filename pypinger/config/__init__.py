@@ -1,6 +1,6 @@
-"""Configuration: the ini file, from text to settings or to the list of everything that is wrong with it."""
+"""Configuration: reads the ini file and returns settings, or lists every problem in it."""
 
 from pypinger.config.loading import load
-from pypinger.config.problems import ConfigErrors, Problem
+from pypinger.config.problems import ConfigErrors, ConfigProblem
 
-__all__ = ["ConfigErrors", "Problem", "load"]
+__all__ = ["ConfigErrors", "ConfigProblem", "load"]

@@ -1,10 +1,10 @@
 """
-The ini dialect of the standard library's configparser, without interpolation, and with the place of everything.
+A parser of ini files that keeps line numbers.
 
-The original Py Pinger read its file with configparser, so this accepts what configparser accepts and understands it
-alike: ``=`` and ``:``, ``#`` and ``;`` comment lines, values that go on in indented lines, blank lines inside values.
-It differs in what an operator needs: it knows the line of every section, option and line of a value, it goes on after
-an error, and ``[DEFAULT]`` is a section like any other. What the sections mean is for others to say.
+It reads the dialect of the standard library's configparser, with which the original Py Pinger read its file: ``=`` and
+``:``, ``#`` and ``;`` comment lines, values continued on indented lines, blank lines inside values; no interpolation.
+Unlike configparser it records the line of every section, option and value line, continues after an error, and treats
+``[DEFAULT]`` like any other section.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import TypeAlias
 
 import msgspec
 
-#: Takes a line number, a section's name, an option's name and words.
-Report: TypeAlias = Callable[[int, str, str, str], None]
+#: Called with a line number, a section's name, an option's name and words.
+Say: TypeAlias = Callable[[int, str, str, str], None]
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _DELIMITER = re.compile("[=:]")
 
 
-class Option(msgspec.Struct, frozen=True):
+class IniOption(msgspec.Struct, frozen=True):
     """
     An option of a section.
 
     :ivar name: in lower case.
-    :ivar line: where its name stands.
-    :ivar lines: its value, line by line, each with its line number and without surrounding white space.
+    :ivar line: the line of its name.
+    :ivar lines: the lines of its value, each with its line number and without surrounding white space.
     """
 
     name: str
@@ -37,34 +37,35 @@ class Option(msgspec.Struct, frozen=True):
 
     @property
     def value(self) -> str:
-        """The value as configparser gives it."""
+        """The value as configparser returns it."""
         return "\n".join(text for _, text in self.lines).rstrip()
 
 
-class Section(msgspec.Struct, frozen=True):
+class IniSection(msgspec.Struct, frozen=True):
     """
-    A section with its options, by name.
+    A section.
 
-    :ivar line: where its header stands.
+    :ivar line: the line of its header.
+    :ivar options: by name.
     """
 
     name: str
     line: int
-    options: dict[str, Option]
+    options: dict[str, IniOption]
 
 
-def parse(text: str, problem: Report, warn: Report) -> Mapping[str, Section]:
+def parse(text: str, problem: Say, warn: Say) -> Mapping[str, IniSection]:
     """
-    Read the sections of an ini file, in the order of the file.
+    Return the sections of an ini file, in the order of the file.
 
-    :param problem: called for each error; neither it nor `warn` is given any part of a value.
-    :param warn: called for what is odd but harmless.
+    :param problem: called for each error. Neither `problem` nor `warn` gets any part of a value.
+    :param warn: called for each harmless mistake.
     """
-    sections: dict[str, Section] = {}
-    section: Section | None = None
-    option: Option | None = None
+    sections: dict[str, IniSection] = {}
+    section: IniSection | None = None
+    option: IniOption | None = None
     indent = 0
-    homeless = False
+    outside = False
 
     for number, line in enumerate(_LINE_END.split(text), start=1):
         content = line.strip()
@@ -82,44 +83,44 @@ def parse(text: str, problem: Report, warn: Report) -> Mapping[str, Section]:
         if content.startswith("["):
             section, option = _section(content, number, sections, problem, warn), None
         elif section is None:
-            if not homeless:
-                problem(number, "", "", "stands before the first section; put a line such as [main] above it")
-            homeless = True
+            if not outside:
+                problem(number, "", "", "this line is outside any section; add a header such as [main] above it")
+            outside = True
         else:
             option = _option(content, number, section, problem) or option
     return sections
 
 
-def _section(content: str, number: int, sections: dict[str, Section], problem: Report, warn: Report) -> Section:
-    """Begin a section; one whose header is unsound is read on, but thrown away."""
+def _section(content: str, number: int, sections: dict[str, IniSection], problem: Say, warn: Say) -> IniSection:
+    """Start a section. The options below an invalid header are read and dropped."""
     end = content.rfind("]")
     name = content[1:end]
     if end < 2:
-        problem(number, "", "", "a section's header must be a name in [ and ]")
-        return Section(name="", line=number, options={})
+        problem(number, "", "", "a section header must be a name in square brackets")
+        return IniSection(name="", line=number, options={})
     rest = content[end + 1 :].strip()
     if rest and not rest.startswith(("#", ";")):
-        warn(number, name, "", "what follows the ] on this line is ignored")
+        warn(number, name, "", "the text after ] on this line is ignored")
     known = sections.get(name)
     if known is not None:
-        problem(number, name, "", f"this section was given before, in line {known.line}; join the two")
+        problem(number, name, "", f"duplicate section, first given in line {known.line}; merge the two")
         return known
-    return sections.setdefault(name, Section(name=name, line=number, options={}))
+    return sections.setdefault(name, IniSection(name=name, line=number, options={}))
 
 
-def _option(content: str, number: int, section: Section, problem: Report) -> Option | None:
-    """Begin an option; None if the line is none."""
+def _option(content: str, number: int, section: IniSection, problem: Say) -> IniOption | None:
+    """Start an option; None if the line is invalid."""
     delimiter = _DELIMITER.search(content)
     if delimiter is None:
-        words = "this line is no option, since it has no =; a line that goes on with a value must be indented"
+        words = "the line has no =; indent it if it continues the value above"
         problem(number, section.name, "", words)
         return None
     name = content[: delimiter.start()].rstrip().lower()
     if not name:
-        problem(number, section.name, "", f"there is no option's name before the {delimiter.group()}")
+        problem(number, section.name, "", f"the option has no name before {delimiter.group()}")
         return None
-    option = Option(name=name, line=number, lines=[(number, content[delimiter.end() :].strip())])
+    option = IniOption(name=name, line=number, lines=[(number, content[delimiter.end() :].strip())])
     known = section.options.setdefault(name, option)
     if known is not option:
-        problem(number, section.name, name, f"this option was given before, in line {known.line}")
+        problem(number, section.name, name, f"duplicate option, first given in line {known.line}")
     return option

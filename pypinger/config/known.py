@@ -1,11 +1,11 @@
-"""Every section and option that Py Pinger itself knows (contract, section 6); channels bring their own."""
+"""The sections and options of Py Pinger itself (contract, section 6); channels declare their own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-#: What a task section may set; all but the last two are options of ``[main]`` too.
+#: The options of a task section; all but the last two are options of ``[main]`` too.
 TASK_OPTIONS = (
     "interval",
     "error_interval",
@@ -49,6 +49,6 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The known name that `name` most likely stands for; empty if none is near."""
+    """Return the known name that is nearest to `name`; empty if none is near."""
     close = get_close_matches(name.strip().lower(), list(known), n=1)
     return close[0] if close else ""

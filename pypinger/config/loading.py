@@ -1,9 +1,10 @@
-"""From the ini file to :class:`~pypinger.config.settings.Settings`, or to everything that is wrong with it."""
+"""Loads the ini file: its :class:`~pypinger.config.settings.Settings`, or every problem in it."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 
 import msgspec
@@ -12,7 +13,7 @@ from pypinger.config import channels as channel_sections
 from pypinger.config import ini, tasks, web
 from pypinger.config.known import OPTIONS, suggestion
 from pypinger.config.problems import ConfigErrors, in_order
-from pypinger.config.section import Reading, Section, is_task
+from pypinger.config.section import LoadContext, SectionReader, is_task
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth
 from pypinger.config.substitution import Unreadable, read_bytes
 from pypinger.domain.model import Task
@@ -21,63 +22,75 @@ from pypinger.ports.notifying import Channel
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?\Z")
 
+# The first bytes of a database.
+_SQLITE = b"SQLite format 3\0"
+
 _BYTES_MAX = 1_073_741_824
 _CONCURRENCY_MAX = 100_000
 
 
-def load(path: str, *, channels: Mapping[str, Channel], environ: Mapping[str, str], cwd: str | None = None) -> Settings:
+def load(
+    path: str,
+    *,
+    channels: Mapping[str, Channel],
+    environ: Mapping[str, str],
+    cwd: str | None = None,
+    credentials: bool = True,
+) -> Settings:
     """
     Read the ini file at `path` (contract, section 6).
 
-    :param channels: section name -> channel.
+    :param channels: the channels by section name.
     :param environ: the environment variables.
-    :param cwd: the directory that relative paths start from; the process's own if None.
-    :raises ConfigErrors: the file is not sound; it has every problem.
+    :param cwd: the directory that relative paths start from; None for the process's own.
+    :param credentials: False for commands that can do without the service's credentials: outside the service a missing
+        one is then a warning; see :meth:`~pypinger.config.settings.Settings.lacks_credential`.
+    :raises ConfigErrors: the file is invalid.
     """
-    reading = Reading(path, environ, os.getcwd() if cwd is None else cwd)
-    sections = ini.parse(_text(reading, path), reading.problem, reading.warn)
-    settings = _settings(reading, path, sections, channels)
-    if reading.problems:
-        raise ConfigErrors(reading.problems)
+    context = LoadContext(path, environ, os.path.abspath("" if cwd is None else cwd), credentials=credentials)
+    sections = ini.parse(_text(context, path), context.problem, context.warn)
+    settings = _settings(context, path, sections, channels)
+    if context.problems:
+        raise ConfigErrors(context.problems)
     return settings
 
 
-def _text(reading: Reading, path: str) -> str:
-    """The file's text; where it is not UTF-8, that is noted and reading goes on, to find every other problem."""
+def _text(context: LoadContext, path: str) -> str:
+    """Return the file's text. If it is not UTF-8, record that and continue, to find the other problems."""
     try:
-        content = read_bytes(os.path.join(reading.cwd, path))
+        content = read_bytes(os.path.join(context.cwd, path))
     except Unreadable as error:
-        advice = "copy pinger_template.ini to begin with, or name another file with --config"
-        reading.problem(0, "", "", f"cannot read the ini file: {error}; {advice}")
-        raise ConfigErrors(reading.problems) from None
+        advice = "copy pinger_template.ini to start with, or name another file with --config"
+        context.problem(0, "", "", f"cannot read the ini file: {error}; {advice}")
+        raise ConfigErrors(context.problems) from None
     if b"\0" in content:
         line = content[: content.index(b"\0")].count(b"\n") + 1
-        reading.problem(line, "", "", "there is a NUL byte; the file must be plain UTF-8 text")
-        raise ConfigErrors(reading.problems)
+        context.problem(line, "", "", "the file contains a NUL byte; save it as plain UTF-8 text")
+        raise ConfigErrors(context.problems)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        reading.problem(line, "", "", f"byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8")
+        context.problem(line, "", "", f"byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8")
         return content.decode("utf-8-sig", errors="replace")
 
 
 def _settings(
-    reading: Reading, path: str, sections: Mapping[str, ini.Section], channels: Mapping[str, Channel]
+    context: LoadContext, path: str, sections: Mapping[str, ini.IniSection], channels: Mapping[str, Channel]
 ) -> Settings:
     options = OPTIONS | {name: tuple(spec.name for spec in channel.options) for name, channel in channels.items()}
     for name, source in sections.items():
         if not is_task(name) and name not in options:
-            _unknown(reading, source, [*options, "task"])
+            _unknown(context, source, [*options, "task"])
 
-    found = {name: Section(reading, name, sections.get(name)) for name in options}
+    found = {name: SectionReader(context, name, sections.get(name)) for name in options}
     for name, section in found.items():
-        section.expect(options[name])
+        section.expect(options[name], legacy=("auth_token",) if name == "urls" else ())
     main = found["main"]
     debug = main.flag("debug", False)
     inherited = tasks.overridable(main, tasks.Overridable())
     pages = web.read(found["web"])
-    own = [Section(reading, name, source) for name, source in sections.items() if is_task(name)]
+    own = [SectionReader(context, name, source) for name, source in sections.items() if is_task(name)]
     active = "dev" if debug else "prod"
     monitored = tasks.read(found["urls"], active, own, inherited, pages.public_url)
     if not monitored:
@@ -98,64 +111,107 @@ def _settings(
         group_wait=main.seconds("group_wait", 5.0, zero=True),
         ca_file=inherited.ca_file,
         proxy=inherited.proxy,
-        token_auth=_token_auth(found["token_auth"]),
+        token_auth=_token_auth(found["token_auth"], found["urls"]),
         channels=tuple(
             settings
             for name, channel in channels.items()
             if (settings := channel_sections.read(found[name], channel)) is not None
         ),
         web=pages,
-        secrets=frozenset(reading.secrets),
-        warnings=tuple(str(warning) for warning in in_order(reading.warnings)),
+        secrets=frozenset(context.secrets),
+        warnings=tuple(str(warning) for warning in in_order(context.warnings)),
     )
 
 
-def _unknown(reading: Reading, source: ini.Section, known: list[str]) -> None:
+def _unknown(context: LoadContext, source: ini.IniSection, known: list[str]) -> None:
     name = source.name
     close = suggestion(name, known)
     if name == "DEFAULT":
-        words = "unknown section; nothing is shared between sections, so give each option in its own"
+        words = "unknown section; sections inherit nothing from it, so set each option in its own section"
     elif "://" in name:
-        words = "unknown section; a task's section begins with the word task, as in [task https://example.com/report]"
+        words = "unknown section; a task section starts with the word task, as in [task https://example.com/report]"
     elif close:
         words = f"unknown section; did you mean [{close}]?"
     else:
-        words = f"unknown section; there are {', '.join(f'[{other}]' for other in known[:-1])} and [task URL]"
-    reading.problem(source.line, name, "", words)
+        words = f"unknown section; known are {', '.join(f'[{other}]' for other in known[:-1])} and [task URL]"
+    context.problem(source.line, name, "", words)
 
 
-def _store(section: Section) -> StoreSettings:
+def _store(section: SectionReader) -> StoreSettings:
     path = section.text("path", "pypinger.sqlite")
     if path != ":memory:":
         # systemd separates several directories by colons.
-        directory = section.reading.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-        path = section.reading.absolute(os.path.join(directory, path))
+        directory = section.context.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+        path = section.context.absolute(os.path.join(directory, path))
+        words = "" if "path" in section.unresolved else _store_problem(path)
+        if words:
+            section.problem("path", words)
     return StoreSettings(path=path, keep_days=section.days("keep_days", 90.0))
 
 
-def _token_auth(section: Section) -> TokenAuth | None:
-    before = len(section.reading.problems)
+def _store_problem(path: str) -> str:
+    """
+    Return why no store can be at `path`; empty if one can.
+
+    A directory that only the service may enter counts as valid: other processes cannot look into it.
+    """
+    directory = os.path.dirname(path)
+    try:
+        if not stat.S_ISDIR(os.stat(directory).st_mode):
+            return f"{directory} is not a directory"
+    except PermissionError:
+        return ""
+    except (OSError, ValueError) as error:
+        return f"the directory {directory} cannot be used: {_reason(error)}"
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            return f"{path} is a directory; name a file"
+        if not stat.S_ISREG(mode):
+            return f"{path} is not a regular file"
+        with open(path, "rb") as file:
+            header = file.read(len(_SQLITE))
+    except (FileNotFoundError, PermissionError):
+        return ""
+    except OSError as error:
+        return f"{path} cannot be used: {_reason(error)}"
+    return f"{path} is not an SQLite database" if header and header != _SQLITE else ""
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or "not a valid path").lower()
+
+
+def _token_auth(section: SectionReader, urls: SectionReader) -> TokenAuth | None:
+    before = len(section.context.problems)
     header = section.text("header", TokenAuth().header)
     if not _HEADER_NAME.match(header):
         section.problem("header", "must be the name of an HTTP header, such as X-Auth-Token")
-    token = section.text("token", secret=True)
+    token, owner, option = section.text("token", secret=True), section, "token"
+    legacy = urls.text("auth_token", secret=True)
+    if legacy and token:
+        urls.warn("auth_token", "ignored, because [token_auth] token is set; delete this line")
+    elif legacy:
+        urls.warn("auth_token", "taken as [token_auth] token; move it there")
+        token, owner, option = legacy, urls, "auth_token"
     url = section.url("url")
     username = section.text("username", strip=False)
     password = section.text("password", secret=True, strip=False)
     login = {"url": url, "username": username, "password": password}
     if token:
-        if not _HEADER_VALUE.match(token):
-            section.problem("token", "must be printable ASCII without spaces at its ends, to be sent in a header")
-        # The word before it (Bearer, say) is none of the secret.
-        section.reading.secret(token.rpartition(" ")[2])
+        if option not in owner.unresolved:
+            if not _HEADER_VALUE.match(token):
+                owner.problem(option, "must be printable ASCII without spaces at its ends, to be sent in a header")
+            # A word before it, such as Bearer, is not secret.
+            section.context.secret(token.rpartition(" ")[2])
         if all(login.values()):
-            section.warn("token", "is used as it stands; url, username and password are not used while it is set")
+            owner.warn(option, "is sent as it stands; url, username and password are not used while it is set")
         return TokenAuth(header=header, token=token)
-    # What is wrong by itself is not missing, and does not hide what is.
-    wrong = {problem.option for problem in section.reading.problems[before:]}
+    # An option that is wrong by itself is not reported as missing too.
+    wrong = {problem.option for problem in section.context.problems[before:]}
     missing = [name for name, value in login.items() if not value and name not in wrong]
     if len(missing) == len(login):
         return None
     for name in missing:
         section.problem(name, "missing; a login needs url, username and password")
-    return TokenAuth(header=header, **login) if len(section.reading.problems) == before else None
+    return TokenAuth(header=header, **login) if len(section.context.problems) == before else None

@@ -1,41 +1,42 @@
-"""Whether PEM files can be used, so that a bad one is reported at the start and not by every check."""
+"""Checks of PEM files, so that an unusable one is reported at the start and not by every check."""
 
 from __future__ import annotations
 
 import ssl
 
+from pypinger.config.substitution import Unreadable, read_bytes
+
 
 def check_ca(path: str) -> str:
-    """What is wrong with a file of CA certificates; empty if nothing."""
+    """Return what is wrong with a file of CA certificates; empty if nothing."""
     return _readable(path) or _loads(path)
 
 
 def check_pair(certificate: str, key: str | None) -> tuple[str, str]:
-    """What is wrong with a client certificate, and with its key (in the same file if None)."""
+    """Return what is wrong with a client certificate, and with its key (in the same file if None)."""
     unreadable = _readable(certificate), _readable(key) if key else ""
     if any(unreadable):
         return unreadable
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        # Without a password function OpenSSL would ask for one at the terminal.
+        # Without a password function OpenSSL would prompt for a passphrase.
         context.load_cert_chain(certificate, key, password=lambda: "")
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or ""
         if "MISMATCH" in reason:
-            return "", f"the private key does not belong to the certificate in {certificate}"
+            return "", f"the private key does not match the certificate in {certificate}"
         if _loads(certificate):
-            return f"{certificate} holds no PEM certificate", ""
-        words = f"{key or certificate} holds no private key in PEM without a passphrase"
+            return f"{certificate} contains no PEM certificate", ""
+        words = f"{key or certificate} contains no PEM private key without a passphrase"
         return ("", words) if key else (words, "")
     return "", ""
 
 
 def _readable(path: str) -> str:
     try:
-        with open(path, "rb") as file:
-            file.read(1)
-    except OSError as error:
-        return f"cannot read {path}: {(error.strerror or type(error).__name__).lower()}"
+        read_bytes(path)
+    except Unreadable as error:
+        return f"cannot read {path}: {error}"
     return ""
 
 
@@ -43,5 +44,5 @@ def _loads(path: str) -> str:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (OSError, ValueError):
-        return f"{path} holds no PEM certificate"
+        return f"{path} contains no PEM certificate"
     return ""

@@ -1,8 +1,4 @@
-"""
-What is wrong, or odd, in an ini file: one :class:`Problem` each, with its place, and all of them in one error.
-
-A problem's words never hold a value that may be secret; who writes them sees to that.
-"""
+"""Problems and warnings of an ini file, each with its place. Their words never contain a value that may be secret."""
 
 from __future__ import annotations
 
@@ -11,14 +7,14 @@ from collections.abc import Iterable
 import msgspec
 
 
-class Problem(msgspec.Struct, frozen=True):
+class ConfigProblem(msgspec.Struct, frozen=True):
     """
-    One thing that is wrong or odd (contract, section 6).
+    A problem or a warning (contract, section 6).
 
-    :ivar file: the ini file, as it was given.
-    :ivar line: counted from 1; 0 where the whole file is meant.
-    :ivar section: the section's name, fit to be shown; empty outside of any.
-    :ivar option: the option's name; empty where the whole section is meant.
+    :ivar file: the ini file, as given.
+    :ivar line: counted from 1; 0 for the whole file.
+    :ivar section: the section's name, without secrets; empty outside sections.
+    :ivar option: the option's name; empty for the whole section.
     :ivar words: what is wrong and, where that helps, what to do.
     """
 
@@ -38,21 +34,21 @@ class Problem(msgspec.Struct, frozen=True):
 
 class ConfigErrors(Exception):
     """
-    The file is not sound; ``str()`` of it is one line a problem.
+    The ini file is invalid; ``str()`` has one line for each problem.
 
-    :ivar problems: every problem, in the order of the lines.
+    :ivar problems: all problems, sorted by line.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems: tuple[Problem, ...] = in_order(problems)
+    def __init__(self, problems: Iterable[ConfigProblem]) -> None:
+        self.problems: tuple[ConfigProblem, ...] = in_order(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Each problem once, sorted by line; those of one line keep their order."""
+def in_order(problems: Iterable[ConfigProblem]) -> tuple[ConfigProblem, ...]:
+    """Sort by line and drop duplicates; problems of one line keep their order."""
     return tuple(sorted(dict.fromkeys(problems), key=lambda problem: problem.line))
 
 
 def one_line(text: str) -> str:
-    """`text` without anything that could end a line or steer a terminal."""
+    """Replace the characters that could end a line or control a terminal."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -1,8 +1,8 @@
 """
-Reading one file: typed values out of a section's options, and a note of everything that is wrong on the way.
+Typed values of a section's options, and the list of problems found while reading them.
 
-A value is shown in a problem only as it stands in the file, before substitution, and only if its option holds no
-secret. A getter that finds a problem notes it and gives the default, so that reading goes on.
+A problem quotes a value as it stands in the file, before substitution, and only if its option is no secret. A getter
+that finds a problem records it and returns the default, so that the other options are checked too.
 """
 
 from __future__ import annotations
@@ -15,99 +15,109 @@ from functools import partial
 
 from pypinger.config import ini
 from pypinger.config.known import suggestion
-from pypinger.config.problems import Problem
-from pypinger.config.query import secret_values
+from pypinger.config.problems import ConfigProblem
 from pypinger.config.substitution import Substitution
 from pypinger.domain import url as urls
+from pypinger.domain.durations import parse_duration
 from pypinger.domain.model import Seconds
-from pypinger.domain.redaction import secret_parts
+from pypinger.domain.redaction import secret_parts, url_secrets
+from pypinger.domain.times import DAY
 
-#: The longest time an option may say, and the shortest that is not 0; in seconds.
-LONGEST: Seconds = 31_622_400.0
+#: The longest time an option accepts, and the shortest other than 0.
+LONGEST: Seconds = 366 * DAY
 SHORTEST: Seconds = 0.001
 
-#: A secret shorter than this is not looked for in texts, since that would mask half of each.
+#: The longest time that history is kept.
+LONGEST_KEPT: Seconds = 36_525 * DAY
+
+#: Shorter secrets are not masked, since that would mask parts of many ordinary words.
 SHORTEST_SECRET = 4
 
 _FLAGS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\Z")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}\Z")
 _NAME = re.compile(r"[a-z_-]{1,24}[0-9]{0,2}\Z")
-_AUTHORITY = re.compile(r"://([^/?#]+)@")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_WITHOUT_SCHEME = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}(?::[0-9]{1,5})?(?:/[a-z0-9_./-]{0,60})?\Z")
 
 
-class Reading:
+class LoadContext:
     """
-    One reading of one file: where its values come from, and what was found.
+    What the sections of one file share while it is loaded.
 
     :param path: the file, as given.
     :param environ: the environment variables.
     :param cwd: the directory that relative paths start from.
-    :ivar secrets: every secret value seen, sound or not.
+    :param credentials: whether a credential that is missing outside the service is a problem, or only a warning.
+    :ivar secrets: every secret value found, of valid options or not.
     """
 
-    def __init__(self, path: str, environ: Mapping[str, str], cwd: str) -> None:
+    def __init__(self, path: str, environ: Mapping[str, str], cwd: str, *, credentials: bool = True) -> None:
         self.environ = environ
         self.cwd = cwd
-        self.substitution = Substitution(environ, cwd)
-        self.problems: list[Problem] = []
-        self.warnings: list[Problem] = []
+        self.substitution = Substitution(environ, cwd, credentials=credentials)
+        self.problems: list[ConfigProblem] = []
+        self.warnings: list[ConfigProblem] = []
         self.secrets: set[str] = set()
         self._path = path
 
     def problem(self, line: int, section: str, option: str, words: str) -> None:
-        """Note something that is wrong."""
-        self.problems.append(Problem(self._path, line, shown_section(section), shown_name(option), words))
+        """Record a problem."""
+        self.problems.append(ConfigProblem(self._path, line, shown_section(section), shown_name(option), words))
 
     def warn(self, line: int, section: str, option: str, words: str) -> None:
-        """Note something that is odd."""
-        self.warnings.append(Problem(self._path, line, shown_section(section), shown_name(option), words))
+        """Record a warning."""
+        self.warnings.append(ConfigProblem(self._path, line, shown_section(section), shown_name(option), words))
 
     def secret(self, *values: str) -> None:
-        """Note secret values; very short ones are left out."""
+        """Record secret values, except very short ones."""
         self.secrets.update(value for value in values if len(value) >= SHORTEST_SECRET)
 
     def absolute(self, path: str) -> str:
-        """`path`, from the working directory if it is relative."""
+        """Resolve a relative path from the working directory."""
         return os.path.normpath(os.path.join(self.cwd, path))
 
 
-class Section:
+class SectionReader:
     """
-    One section being read.
+    Reads the options of one section.
 
-    :param name: the section's name, needed when the file does not have it.
-    :param source: the section of the file, None if there is none.
+    :param name: the section's name, also where the file does not have it.
+    :param source: the section of the file, or None.
+    :ivar unresolved: options whose credential is missing. They are set, but their values cannot be checked.
     """
 
-    def __init__(self, reading: Reading, name: str, source: ini.Section | None) -> None:
-        self.reading = reading
+    def __init__(self, context: LoadContext, name: str, source: ini.IniSection | None) -> None:
+        self.context = context
         self.name = name
         self.line = source.line if source else 0
+        self.unresolved: set[str] = set()
         self._options = source.options if source else {}
 
     def problem(self, option: str, words: str, *, line: int = 0) -> None:
-        """Note what is wrong with an option, or with the section if `option` is empty."""
-        self.reading.problem(line or self.line_of(option), self.name, option, words)
+        """Record a problem of an option, or of the section if `option` is empty."""
+        self.context.problem(line or self.line_of(option), self.name, option, words)
 
     def warn(self, option: str, words: str, *, line: int = 0) -> None:
-        """Note what is odd."""
-        self.reading.warn(line or self.line_of(option), self.name, option, words)
+        """Record a warning."""
+        self.context.warn(line or self.line_of(option), self.name, option, words)
 
     def line_of(self, option: str) -> int:
-        """Where an option stands; the section's header if it is not there."""
+        """Return an option's line, or that of the section's header if the option is absent."""
         known = self._options.get(option)
         return known.line if known else self.line
 
-    def expect(self, known: tuple[str, ...]) -> None:
-        """Note a problem for each option that is not among the `known`."""
+    def expect(self, known: tuple[str, ...], *, legacy: tuple[str, ...] = ()) -> None:
+        """
+        Record a problem for each unknown option.
+
+        :param legacy: options that are accepted, but not suggested.
+        """
         for option in self._options.values():
-            if option.name in known:
+            if option.name in known or option.name in legacy:
                 continue
             close = suggestion(option.name, known)
             if self.name == "urls" and option.name in ("http", "https"):
-                words = "unknown option; a URL on a line of its own must be indented"
+                words = "unknown option; indent a URL that stands on its own line"
             elif close:
                 words = f'unknown option; did you mean "{close}"?'
             else:
@@ -115,126 +125,162 @@ class Section:
             self.problem(option.name, words)
 
     def lines(self, name: str) -> Iterator[tuple[int, str]]:
-        """The lines of a value that are not empty, with everything put in, each with its line number."""
+        """Yield the non-empty lines of a value, after substitution, with their line numbers."""
         option = self._options.get(name)
         for number, text in option.lines if option else ():
             problem, warn = partial(self.problem, name, line=number), partial(self.warn, name, line=number)
-            value = self.reading.substitution.apply(text, problem, warn)
-            for line in (value or "").splitlines():
+            value = self.context.substitution.apply(text, problem, warn)
+            if value is None:
+                continue
+            if not value.complete:
+                self.unresolved.add(name)
+            for line in value.text.splitlines():
                 if line.strip():
                     yield number, line
 
     def text(self, name: str, default: str = "", *, secret: bool = False, strip: bool = True) -> str:
-        """A value of one line."""
+        """Return a value of one line."""
         lines = [line for _, line in self.lines(name)]
         if len(lines) > 1:
             if secret:
-                self.reading.secret(*(line.strip() for line in lines))
+                self.context.secret(*(line.strip() for line in lines))
             self.problem(name, "must be on one line; indented lines below an option belong to its value")
             return default
         value = "".join(lines)
         value = value.strip() if strip else value
-        if secret:
-            self.reading.secret(value)
+        if secret and name not in self.unresolved:
+            self.context.secret(value)
         if _CONTROL.search(value):
-            self.problem(name, "holds a control character")
+            self.problem(name, "contains a control character")
             return default
         return value or default
 
     def flag(self, name: str, default: bool, *, lenient: bool = False) -> bool:
-        """A yes or no, as configparser reads it; any other text is a yes if `lenient`."""
-        value = self.text(name)
+        """
+        Return a boolean, in the words that configparser accepts.
+
+        :param lenient: whether any other text counts as true, with a warning.
+        """
+        value = self._checkable(name)
         known = _FLAGS.get(value.lower(), default if not value else None)
         if known is not None:
             return known
         if lenient:
-            self.warn(name, f"taken as true, though it is neither true nor false, but {self._quoted(name)}")
+            self.warn(name, f"should be true or false; {self.quoted(name)} counts as true")
             return True
-        self.problem(name, f"must be true or false, not {self._quoted(name)}")
+        self.problem(name, f"must be true or false, not {self.quoted(name)}")
         return default
 
     def seconds(self, name: str, default: Seconds, *, zero: bool = False) -> Seconds:
-        """A length of time, greater than 0 unless `zero` is allowed."""
-        least = "0 or greater" if zero else "greater than 0"
-        value = self._number(name, default, f"must be a number of seconds {least}", zero=zero)
+        """
+        Return a length of time in seconds; a number without a unit is seconds.
+
+        :param zero: whether 0 is allowed.
+        """
+        example = "90, 90s, 5m, 1h 30m"
+        value = self._duration(name, default, 1.0, example, zero=zero)
         if value and not SHORTEST <= value <= LONGEST:
-            self.problem(name, f"must be from {SHORTEST} to {LONGEST:.0f} seconds, not {self._quoted(name)}")
+            self.problem(name, f"must be between 0.001 seconds and 366 days, not {self.quoted(name)}")
             return default
         return value
 
     def days(self, name: str, default: float) -> float:
-        """A number of days, greater than 0 and at most a hundred years."""
-        value = self._number(name, default, "must be a number of days greater than 0", zero=False)
-        if not SHORTEST <= value <= 36_525:
-            self.problem(name, f"must be from {SHORTEST} to 36525 days, not {self._quoted(name)}")
+        """Return a length of time in days, at most a hundred years; a number without a unit is days."""
+        value = self._duration(name, default * DAY, DAY, "90, 90d, 36h", zero=False)
+        if not SHORTEST <= value <= LONGEST_KEPT:
+            self.problem(name, f"must be between 0.001 seconds and 36525 days, not {self.quoted(name)}")
             return default
-        return value
+        return value / DAY
 
     def whole(self, name: str, default: int, most: int) -> int:
-        """A whole number from 1 to `most`."""
-        value = self.text(name)
+        """Return a whole number from 1 to `most`."""
+        value = self._checkable(name)
         if not value:
             return default
         if not _WHOLE.match(value) or not 1 <= int(value) <= most:
-            self.problem(name, f"must be a whole number from 1 to {most}, not {self._quoted(name)}")
+            self.problem(name, f"must be a whole number from 1 to {most}, not {self.quoted(name)}")
             return default
         return int(value)
 
     def url(self, name: str, default: str = "", *, secret: bool = False) -> str:
-        """An http or https URL; its userinfo and query are secrets anyway, and of a secret one its path too."""
+        """
+        Return an http or https URL. Its userinfo and query are always secrets.
+
+        :param secret: whether its path is a secret too.
+        """
         value = self.text(name, secret=secret)
         if not value or value == default:
-            self.reading.secrets.discard(value)
+            self.context.secrets.discard(value)
             return default
+        if name in self.unresolved:
+            return value
         self.url_secrets(value)
         if secret:
-            self.reading.secret(*secret_parts(value))
+            self.context.secret(*secret_parts(value))
         try:
             urls.parse(value)
         except urls.UrlError as error:
-            self.problem(name, str(error))
+            self.problem(name, str(error) if secret else about_url(value, str(error)))
             return default
         return value
 
     def url_secrets(self, text: str) -> None:
-        """Note the userinfo and the query of a URL as secrets, even if the URL cannot be used."""
-        authority = _AUTHORITY.search(text)
-        if authority:
-            userinfo = authority.group(1)
-            user, _, password = userinfo.partition(":")
-            self.reading.secret(userinfo, password or user)
-        query = text.partition("#")[0].partition("?")[2]
-        # A server may repeat a token alone; any other value of a query may be an ordinary word of reports.
-        self.reading.secret(query, *secret_values(query))
+        """Record the secrets of a URL, valid or not."""
+        self.context.secret(*url_secrets(text))
 
-    def _number(self, name: str, default: float, words: str, *, zero: bool) -> float:
+    def path(self, name: str) -> str | None:
+        """Return an absolute path; None if the option is empty, or its credential is missing."""
+        value = self._checkable(name)
+        return self.context.absolute(value) if value else None
+
+    def _checkable(self, name: str) -> str:
+        """Return a value of one line; empty if its credential is missing."""
         value = self.text(name)
+        return "" if name in self.unresolved else value
+
+    def _duration(self, name: str, default: Seconds, unit: Seconds, example: str, *, zero: bool) -> Seconds:
+        value = self._checkable(name)
         if not value:
             return default
-        number = float(value) if _NUMBER.match(value) else -1.0
-        if number < 0 or (number == 0 and not zero):
-            self.problem(name, f"{words}, not {self._quoted(name)}")
+        try:
+            duration = parse_duration(value, unit)
+        except ValueError:
+            duration = -1.0
+        if duration < 0 or (duration == 0 and not zero):
+            least = "of 0 or more" if zero else "greater than 0"
+            self.problem(name, f"must be a length of time {least} ({example}), not {self.quoted(name)}")
             return default
-        return number
+        return duration
 
-    def _quoted(self, name: str) -> str:
-        """A value as it stands in the file, fit to be shown."""
+    def quoted(self, name: str) -> str:
+        """Quote a value as it stands in the file, at most 60 characters of it."""
         value = self._options[name].value.strip()
         return json.dumps(value if len(value) <= 60 else f"{value[:60]}…", ensure_ascii=False)
 
 
 def is_task(name: str) -> bool:
-    """Whether a section's name is that of a task section, sound or not."""
+    """Whether a section's name is that of a task section, valid or not."""
     return name.split(None, 1)[:1] == ["task"]
 
 
 def shown_section(name: str) -> str:
-    """A section's name as it may be shown: a URL in it only as its label."""
+    """Return a section's name without secrets: of a URL only its label."""
     if is_task(name):
         return " ".join(["task", *map(urls.label, name.split(None, 1)[1:])])
     return name if len(name) <= 40 and "://" not in name and "@" not in name else "…"
 
 
 def shown_name(option: str) -> str:
-    """An option's name, unless it looks like none: before a = may stand a secret that was not indented."""
+    """Return an option's name, or ``…`` if it may be part of a secret that was not indented."""
     return option if not option or _NAME.match(option) else "…"
+
+
+def about_url(text: str, words: str) -> str:
+    """
+    Put the URL without its secrets before `words`.
+
+    A text without a scheme is shown only if it looks like host and path: it may be part of a secret that a comma cut.
+    """
+    if "://" in text:
+        return f"{urls.label(text)}: {words}"
+    return f"{text}: {words}" if _WITHOUT_SCHEME.match(text) else words

@@ -1,4 +1,4 @@
-"""What a sound ini file says (contract, section 6): frozen values with every default filled in."""
+"""The settings of a valid ini file (contract, section 6): frozen values with all defaults filled in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Mapping
 import msgspec
 
 from pypinger.domain.model import Seconds, Task
+
+#: In values, what stands for a credential that is missing outside the service; its name follows.
+MISSING_CREDENTIAL = "missing-credential-"
 
 
 class TokenAuth(msgspec.Struct, frozen=True):
@@ -28,7 +31,7 @@ class ChannelSettings(msgspec.Struct, frozen=True):
     A channel that is on.
 
     :ivar name: its section.
-    :ivar values: every option of the section, defaults filled in, flags as ``true`` or ``false``.
+    :ivar values: all options of the section, with defaults; flags as ``true`` or ``false``.
     """
 
     name: str
@@ -41,7 +44,7 @@ class WebSettings(msgspec.Struct, frozen=True):
 
     :ivar endpoint: a Twisted server endpoint string.
     :ivar hosts: the ``Host`` names served, in lower case; empty for any.
-    :ivar public_url: where people reach the pages, without a slash at its end; empty if unknown.
+    :ivar public_url: the URL under which people reach the pages, without a final slash; empty if unknown.
     """
 
     endpoint: str = "tcp:3002:interface=127.0.0.1"
@@ -54,7 +57,7 @@ class StoreSettings(msgspec.Struct, frozen=True):
     The ``[store]`` section.
 
     :ivar path: an absolute path, or ``:memory:``.
-    :ivar keep_days: for how many days history is kept.
+    :ivar keep_days: how long history is kept, in days.
     """
 
     path: str
@@ -63,17 +66,19 @@ class StoreSettings(msgspec.Struct, frozen=True):
 
 class Settings(msgspec.Struct, frozen=True):
     """
-    A sound configuration.
+    A valid configuration.
 
     :ivar path: the ini file, as given.
     :ivar tasks: the tasks to check, in the order of the file, with their overrides.
-    :ivar usual: a task without a URL that has what ``[main]`` sets for all.
+    :ivar usual: a task without a URL, with what ``[main]`` sets for all tasks.
+    :ivar concurrency: how many checks may run at once.
+    :ivar max_body: the largest decoded report, in bytes.
     :ivar token_auth: None when off.
-    :ivar channels: those that are on.
-    :ivar ca_file: a private CA for everything that is fetched, or None.
-    :ivar proxy: the proxy for everything that is fetched or sent: a URL, ``env``, or None for none.
-    :ivar secrets: every secret value of the file, to be kept out of whatever is written or shown.
-    :ivar warnings: what is odd but no reason not to start, each with file and line.
+    :ivar channels: the channels that are on.
+    :ivar ca_file: a private CA to trust for every request, or None.
+    :ivar proxy: the proxy of every request: a URL, ``env``, or None.
+    :ivar secrets: all secret values of the file, to be masked in everything that is written or shown.
+    :ivar warnings: harmless mistakes, with file and line.
     """
 
     path: str
@@ -95,3 +100,11 @@ class Settings(msgspec.Struct, frozen=True):
     web: WebSettings = WebSettings()
     secrets: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
+
+    def lacks_credential(self, task: Task) -> bool:
+        """Whether a check of `task` needs a credential that is missing outside the service."""
+        used = [task.url, task.credentials, task.proxy]
+        if task.token_auth and self.token_auth is not None:
+            token = self.token_auth
+            used += [token.token, token.url, token.username, token.password]
+        return any(MISSING_CREDENTIAL in text for text in used if text)

@@ -1,25 +1,28 @@
 """
-Values from elsewhere: ``${env:NAME}``, ``${env:NAME:-default}``, ``${file:/path}`` and ``${credential:NAME}``.
+Values from other places: ``${env:NAME}``, ``${env:NAME:-default}``, ``${file:/path}`` and ``${credential:NAME}``.
 
-Only these three sources are substitutions; any other ``$`` stands for itself, since a password may hold one. What
-was put in is not looked at again. Nothing said here holds a value: neither a default nor what a source gave.
+Any other ``$`` is literal, since a password may contain one. Substituted text is not substituted again. No message
+contains a value: neither a default nor what a source returned.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TypeAlias
 
-from pypinger.config.problems import one_line
+import msgspec
 
-#: Takes words.
+from pypinger.config.problems import one_line
+from pypinger.config.settings import MISSING_CREDENTIAL
+
+#: Called with words.
 Say: TypeAlias = Callable[[str], None]
 
-#: No ini file, and no value from a file, is as large as this many bytes.
-MAX_FILE = 33_554_432
+#: The largest ini file, and the largest file of a value, in bytes.
+MAX_FILE = 16_777_216
 
 _START = re.compile(r"\$\{(env|file|credential):")
 _OTHER = re.compile(r"\$\{(?!env:|file:|credential:)[A-Za-z]+:")
@@ -28,41 +31,67 @@ _CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*\Z")
 
 
 class Unreadable(Exception):
-    """A file cannot be had as text; ``str()`` of it says why, in a few words."""
+    """A file cannot be read as text; ``str()`` says why in a few words."""
+
+
+class Substituted(msgspec.Struct, frozen=True):
+    """
+    A value after substitution.
+
+    :ivar complete: False if a credential is missing; `text` has a placeholder instead.
+    """
+
+    text: str
+    complete: bool = True
+
+
+class NoCredentials(ValueError):
+    """There are no credentials: the process is not the service."""
 
 
 class Substitution:
     """
-    Replaces the substitutions of one file's values.
+    Replaces the substitutions in values.
 
     :param environ: the environment variables.
     :param cwd: the directory that relative paths start from.
+    :param credentials: whether a credential that is missing outside the service is a problem, or only a warning.
     """
 
-    def __init__(self, environ: Mapping[str, str], cwd: str) -> None:
+    def __init__(self, environ: Mapping[str, str], cwd: str, *, credentials: bool = True) -> None:
         self._environ = environ
         self._cwd = cwd
+        self._credentials = credentials
 
-    def apply(self, text: str, problem: Say, warn: Say) -> str | None:
-        """`text` with everything put in; None if there was a problem, each of which was said."""
+    def apply(self, text: str, problem: Say, warn: Say) -> Substituted | None:
+        """Substitute; return None after a problem. Every problem in `text` is reported."""
         if _OTHER.search(text):
-            warn("has a ${...} whose source is none of env, file and credential; it is taken as it stands")
+            warn("contains a ${...} with a source other than env, file and credential; it is taken literally")
         parts: list[str] = []
-        position, sound = 0, True
+        position, valid, complete = 0, True, True
         while start := _START.search(text, position):
             parts.append(text[position : start.start()])
             source = start.group(1)
             end = text.find("}", start.end())
             if end < 0:
-                problem(f"${{{source}: is not closed by a }}")
+                problem(f"${{{source}: has no closing }}")
                 return None
+            inner = text[start.end() : end]
             try:
-                parts.append(getattr(self, f"_{source}")(text[start.end() : end]))
+                parts.append(getattr(self, f"_{source}")(inner))
+            except NoCredentials as error:
+                if self._credentials:
+                    problem(str(error))
+                    valid = False
+                else:
+                    warn(str(error))
+                    parts.append(MISSING_CREDENTIAL + inner.replace("@", "-"))
+                    complete = False
             except ValueError as error:
                 problem(str(error))
-                sound = False
+                valid = False
             position = end + 1
-        return "".join([*parts, text[position:]]) if sound else None
+        return Substituted("".join([*parts, text[position:]]), complete) if valid else None
 
     def _env(self, inner: str) -> str:
         name, with_default, default = inner.partition(":-")
@@ -72,7 +101,7 @@ class Substitution:
         if with_default:
             value = value or default
         elif name not in self._environ:
-            raise ValueError(f"environment variable {name} is not set; ${{env:{name}:-...}} would give a default")
+            raise ValueError(f"environment variable {name} is not set; ${{env:{name}:-...}} sets a default")
         if not value.isascii() and not _is_text(value):
             raise ValueError(f"environment variable {name} is not UTF-8")
         return value
@@ -91,9 +120,9 @@ class Substitution:
             raise ValueError("${credential:NAME} needs the name of a credential, without a /")
         directory = self._environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
-            raise ValueError(
-                f"credential {inner} cannot be had: $CREDENTIALS_DIRECTORY is not set;"
-                " systemd sets it for a unit with LoadCredential="
+            raise NoCredentials(
+                f"credential {inner} is missing: $CREDENTIALS_DIRECTORY is not set;"
+                " systemd sets it for services with LoadCredential="
             )
         try:
             return _read_text(os.path.join(directory, inner))
@@ -103,17 +132,25 @@ class Substitution:
 
 def read_bytes(path: str) -> bytes:
     """
-    What a file holds.
+    Return the content of a regular file.
 
-    :raises Unreadable: it cannot be had.
+    :raises Unreadable: it cannot be read.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_FILE + 1)
+        # Opening a FIFO would otherwise wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                raise Unreadable("it is a directory" if stat.S_ISDIR(mode) else "it is not a regular file")
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read(MAX_FILE + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise Unreadable((error.strerror or type(error).__name__).lower()) from None
     except ValueError:
-        raise Unreadable("that is no path") from None
+        raise Unreadable("not a valid path") from None
     if len(content) > MAX_FILE:
         raise Unreadable(f"it is larger than {MAX_FILE:,} bytes")
     return content
@@ -125,12 +162,12 @@ def _read_text(path: str) -> str:
     except UnicodeDecodeError:
         raise Unreadable("it is not UTF-8 text") from None
     if "\0" in text:
-        raise Unreadable("it has a NUL byte, so it is no text")
+        raise Unreadable("it contains a NUL byte")
     return text.rstrip("\r\n")
 
 
 def _is_text(value: str) -> bool:
-    """Whether `value` came from UTF-8, so that it holds no lone surrogates."""
+    """Whether `value` has no lone surrogates, so that it was decoded from UTF-8."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The tasks: the URLs of ``[urls]``, and what the ``[task URL]`` sections override or add."""
+"""The tasks: the URLs of ``[urls]``, and the ``[task URL]`` sections that override or add tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import msgspec
 
 from pypinger.config import pem
 from pypinger.config.known import TASK_OPTIONS
-from pypinger.config.section import Section
+from pypinger.config.nearby import NearbyUrls
+from pypinger.config.section import SectionReader, about_url
 from pypinger.domain import url as urls
 from pypinger.domain.model import Task
 from pypinger.domain.url import Url
@@ -18,7 +19,7 @@ _PROXY = re.compile(r"http://[^/?#]+/?\Z", re.IGNORECASE)
 
 
 class Overridable(msgspec.Struct, frozen=True):
-    """What ``[main]`` sets for every task and a task section may set anew; see :class:`~pypinger.domain.model.Task`."""
+    """The options that ``[main]`` sets and a task section may override; see :class:`~pypinger.domain.model.Task`."""
 
     interval: float = 60.0
     error_interval: float = 480.0
@@ -31,8 +32,8 @@ class Overridable(msgspec.Struct, frozen=True):
     proxy: str | None = None
 
 
-def overridable(section: Section, inherited: Overridable) -> Overridable:
-    """What the section sets, and what it inherits where it sets nothing."""
+def overridable(section: SectionReader, inherited: Overridable) -> Overridable:
+    """Return the values of a section, inherited where it has none."""
     certificate, key = _pair(section)
     if certificate is None:
         certificate, key = inherited.client_cert, inherited.client_key
@@ -49,40 +50,56 @@ def overridable(section: Section, inherited: Overridable) -> Overridable:
     )
 
 
-def read(listed: Section, active: str, sections: Sequence[Section], main: Overridable, public_url: str) -> list[Task]:
+def read(
+    listed: SectionReader, active: str, sections: Sequence[SectionReader], main: Overridable, public_url: str
+) -> list[Task]:
     """
-    The tasks to check, in the order of the file: those listed, then those that only have a section.
+    Return the tasks to check: those of the active list, then those that only have a section, in the order of the file.
 
-    A section for a URL that is only in the list not used now is checked for problems, and otherwise ignored.
+    A section for a URL that is only in the inactive list is checked for problems and otherwise ignored.
 
     :param listed: ``[urls]``.
-    :param active: which of its lists is used, ``prod`` or ``dev``.
+    :param active: the list in use, ``prod`` or ``dev``.
     :param sections: the ``[task URL]`` sections.
     """
     lists = {name: _list(listed, name) for name in ("prod", "dev")}
-    places: dict[str, int] = {}
+    first: dict[str, SectionReader] = {}
     overrides: dict[str, Task] = {}
     for section in sections:
         section.expect(TASK_OPTIONS)
         task = _override(section, main)
         if task is None:
             continue
-        if task.url in places:
-            section.problem("", f"this task has a section already, in line {places[task.url]}")
-        places[task.url] = section.line
+        if task.url in first:
+            section.problem("", f"duplicate section of this task, first given in line {first[task.url].line}")
+            continue
+        first[task.url] = section
         overrides[task.url] = task
 
     tasks: list[Task] = []
     for url in lists[active].values():
         task = overrides.pop(url.text, None) or _task(url, main)
         tasks.append(msgspec.structs.replace(task, credentials=task.credentials or url.credentials))
-    tasks.extend(task for task in overrides.values() if not any(task.url in known for known in lists.values()))
+    own = [task for task in overrides.values() if not any(task.url in known for known in lists.values())]
+    _warn_of_typos([first[task.url] for task in own], own, [*lists["prod"], *lists["dev"]])
+    tasks.extend(own)
     if public_url:
         tasks = [msgspec.structs.replace(task, page=f"{public_url}/task/{task.id}") for task in tasks]
     return tasks
 
 
-def _list(section: Section, name: str) -> dict[str, Url]:
+def _warn_of_typos(sections: Sequence[SectionReader], own: Sequence[Task], listed: Sequence[str]) -> None:
+    """Warn of sections that add a task although a listed URL is nearly the same."""
+    if not own or not listed:
+        return
+    nearby = NearbyUrls(listed)
+    for section, task in zip(sections, own, strict=True):
+        near = nearby.find(task.url)
+        if near:
+            section.warn("", f"adds a task of its own; did you mean {urls.label(near)}, which is in [urls]?")
+
+
+def _list(section: SectionReader, name: str) -> dict[str, Url]:
     found: dict[str, Url] = {}
     places: dict[str, int] = {}
     for line, text in section.lines(name):
@@ -91,27 +108,28 @@ def _list(section: Section, name: str) -> dict[str, Url]:
             try:
                 url = urls.parse(item)
             except urls.UrlError as error:
-                section.problem(name, str(error), line=line)
+                if name not in section.unresolved:
+                    section.problem(name, about_url(item, str(error)), line=line)
                 continue
             if url.text in found:
-                section.warn(name, f"{url.label} is given twice, first in line {places[url.text]}", line=line)
+                section.warn(name, f"{url.label} is a duplicate, first given in line {places[url.text]}", line=line)
                 continue
             found[url.text], places[url.text] = url, line
     return found
 
 
-def _url(section: Section) -> Url | None:
+def _url(section: SectionReader) -> Url | None:
     text = "".join(section.name.split(None, 1)[1:]).strip()
     section.url_secrets(text)
     try:
         return urls.parse(text)
     except urls.UrlError as error:
-        section.problem("", f"{error}; the section must be like [task https://example.com/report]")
+        section.problem("", f"{error}; a task section looks like [task https://example.com/report]")
         return None
 
 
-def _override(section: Section, main: Overridable) -> Task | None:
-    """Read all of a task section, even if its URL is none, so that every problem is found."""
+def _override(section: SectionReader, main: Overridable) -> Task | None:
+    """Read a whole task section, even if its URL is invalid, to find every problem."""
     url = _url(section)
     values = overridable(section, main)
     name = section.text("name")
@@ -123,11 +141,10 @@ def _override(section: Section, main: Overridable) -> Task | None:
 
 
 def _task(url: Url, values: Overridable) -> Task:
-    name = url.label.partition("://")[2]
     return Task(
         url=url.text,
         id=url.id,
-        name=name,
+        name=url.label.partition("://")[2],
         label=url.label,
         origin=url.origin,
         credentials=url.credentials,
@@ -135,22 +152,22 @@ def _task(url: Url, values: Overridable) -> Task:
     )
 
 
-def _ca_file(section: Section) -> str | None:
-    path = _path(section, "ca_file")
+def _ca_file(section: SectionReader) -> str | None:
+    path = section.path("ca_file")
     words = pem.check_ca(path) if path else ""
     if words:
         section.problem("ca_file", words)
     return path
 
 
-def _pair(section: Section) -> tuple[str | None, str | None]:
-    """The client certificate and its key; they belong together, so a task inherits both or none."""
-    before = len(section.reading.problems)
-    certificate, key = _path(section, "client_cert"), _path(section, "client_key")
-    if len(section.reading.problems) > before:
+def _pair(section: SectionReader) -> tuple[str | None, str | None]:
+    """Return the client certificate and its key. They belong together, so a task inherits both or neither."""
+    before = len(section.context.problems)
+    certificate, key = section.path("client_cert"), section.path("client_key")
+    if len(section.context.problems) > before or {"client_cert", "client_key"} & section.unresolved:
         return None, None
     if key and not certificate:
-        section.problem("client_key", "is of no use without client_cert")
+        section.problem("client_key", "needs client_cert")
     if certificate:
         for option, words in zip(("client_cert", "client_key"), pem.check_pair(certificate, key), strict=True):
             if words:
@@ -158,29 +175,24 @@ def _pair(section: Section) -> tuple[str | None, str | None]:
     return certificate, key
 
 
-def _path(section: Section, option: str) -> str | None:
-    value = section.text(option)
-    return section.reading.absolute(value) if value else None
-
-
-def _proxy(section: Section, inherited: str | None) -> str | None:
+def _proxy(section: SectionReader, inherited: str | None) -> str | None:
     value = section.text("proxy")
     if not value:
         return inherited
+    if "proxy" in section.unresolved:
+        return value
     if value.lower() == "env":
         return "env"
     if value.lower() == "direct":
         return None
     section.url_secrets(value)
-    if not _PROXY.match(value) or not _is_url(value):
-        section.problem("proxy", "must be env, direct, or a URL such as http://proxy.example.com:3128")
+    try:
+        url, valid = urls.parse(value), bool(_PROXY.match(value))
+        shown = url.origin if url.target == b"/" else f"{url.origin}/…"
+    except urls.UrlError:
+        shown, valid = urls.label(value), False
+    if not valid:
+        example = "http://proxy.example.com:3128"
+        section.problem("proxy", f"must be env, direct, or a URL without a path such as {example}, not {shown}")
         return inherited
     return value
-
-
-def _is_url(text: str) -> bool:
-    try:
-        urls.parse(text)
-    except urls.UrlError:
-        return False
-    return True

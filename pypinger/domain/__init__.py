@@ -1,1 +1,1 @@
-"""The pure core: what a report means, when a task is late, whom to tell. No clock, no I/O, no Twisted."""
+"""The pure core: reports, due times, verdicts, incidents and the text of alerts. No clock, no I/O, no Twisted."""

@@ -1,8 +1,7 @@
 """
-Which alerts of a storm go out together (contract, section 4).
+Which alerts of a storm share a message (contract, section 4).
 
-This says into which message an alert goes. Holding it until then, and sending, is left to the runtime: see Note
-[Storms] in :mod:`pypinger.runtime.waitlist`.
+This decides which message an alert joins. The runtime holds the alert until then, and sends.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from pypinger.domain.model import Alert, Event, Seconds
 _GROUPED = frozenset({Event.PROBLEM, Event.RECOVERED})
 
 
-class Group(msgspec.Struct, frozen=True):
+class AlertGroup(msgspec.Struct, frozen=True):
     """
-    One message to be, and the window in which alerts may join it.
+    A message that alerts may still join.
 
-    :ivar event: what its alerts have in common: ``problem`` or ``recovered``,
-    :ivar place: and where: ``("origin", …)`` or ``("server", …)``.
-    :ivar closes: when it takes no more and is sent, in seconds on a clock that never goes back.
+    :ivar event: of all its alerts: ``problem`` or ``recovered``.
+    :ivar place: where its tasks are: ``("origin", …)`` or ``("server", …)``.
+    :ivar closes: when it is sent, in seconds on a monotonic clock.
     """
 
     event: Event
@@ -33,27 +32,27 @@ class Group(msgspec.Struct, frozen=True):
 
 class Grouping:
     """
-    The windows that are open.
+    The groups that are open.
 
-    It changes in place, for a storm may open tens of thousands of windows within seconds; what it answers depends on
-    what it was asked before and on nothing else.
+    It is mutable, since a storm may open tens of thousands of groups within seconds. Its answers depend on earlier
+    calls only.
 
-    :param wait: for how many seconds a window is open; 0 groups nothing.
+    :param wait: how many seconds a group is open; 0 groups nothing.
     """
 
     def __init__(self, wait: Seconds) -> None:
         self._wait = wait
-        self._open: dict[tuple[Event, tuple[str, str]], Group] = {}
-        # In the order in which they close, since all are open equally long. Servers are named by reports: windows that
-        # were never forgotten could fill the memory.
-        self._closing: deque[Group] = deque()
+        self._open: dict[tuple[Event, tuple[str, str]], AlertGroup] = {}
+        # In the order in which they close, since all are open equally long. Closed groups are removed: reports name the
+        # servers, so their number has no limit.
+        self._closing: deque[AlertGroup] = deque()
 
-    def place(self, alert: Alert, now: Seconds) -> Group | None:
+    def place(self, alert: Alert, now: Seconds) -> AlertGroup | None:
         """
-        Find the group that an alert joins.
+        Return the group that an alert joins.
 
-        :param now: never earlier than the time before, on the clock of :attr:`Group.closes`.
-        :returns: None if the alert goes out at once, by itself. If it may have followers, its windows open now.
+        :param now: on the clock of :attr:`AlertGroup.closes`; never decreases.
+        :returns: None if the alert is sent at once. If others may follow it, its groups open now.
         """
         if self._wait <= 0 or alert.event not in _GROUPED:
             return None
@@ -65,13 +64,13 @@ class Grouping:
             if (group := self._open.get((alert.event, place))) is not None:
                 return group
         for place in places:
-            group = self._open[alert.event, place] = Group(alert.event, place, now + self._wait)
+            group = self._open[alert.event, place] = AlertGroup(alert.event, place, now + self._wait)
             self._closing.append(group)
         return None
 
 
 def _places(alert: Alert) -> Iterator[tuple[str, str]]:
-    """Where followers may be; the first that fits counts."""
+    """Yield the places where other alerts may join; the first with an open group counts."""
     if alert.origin:
         yield "origin", alert.origin
     if alert.server:

@@ -1,4 +1,4 @@
-"""The kinds of verdicts (contract, section 2): one table that says everything about each."""
+"""The kinds of verdicts (contract, section 2), and all that depends on the kind alone, in one table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Kind(StrEnum):
-    """What a verdict says, in the order in which the judge tries them."""
+    """The kind of a verdict, in the order in which they are tried."""
 
     NEW = "new"
     UNREACHABLE = "unreachable"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
 
 class Status(StrEnum):
-    """The coarse state that people, and the status codes of the pages, go by."""
+    """What is shown as a task's status and decides the status code of its page."""
 
     NEW = ""
     ERROR = "error"
@@ -30,11 +30,11 @@ class Status(StrEnum):
 
 class Facts(NamedTuple):
     """
-    What is true of every verdict of one kind.
+    What holds for every verdict of one kind.
 
-    :ivar label: the adjective for people: "is late".
+    :ivar label: follows "is": "is late".
     :ivar reported: whether the verdict rests on a valid report.
-    :ivar timed: whether the passing of time alone can begin or end it.
+    :ivar timed: whether it follows from comparing the report's times with our clock.
     """
 
     status: Status
@@ -56,5 +56,4 @@ KINDS: dict[Kind, Facts] = {
 
 
 def status_of(kind: Kind) -> Status:
-    """The status shown for a kind."""
     return KINDS[kind].status

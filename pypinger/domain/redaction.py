@@ -10,34 +10,60 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, unquote, unquote_plus
 
-#: How many of the secrets that turn up while we run are kept in mind: nobody takes any more what was replaced so often.
+#: How many secrets added while running (fetched tokens) are remembered; older ones have expired.
 MOST_ADDED = 1000
 
-#: How many secrets that are configured no more are kept in mind: more than any file has.
-MOST_FORMER = 100_000
-
-#: What stands in a text where a secret stood.
+#: Replaces a secret in a text.
 MASK = "***"
 
+#: A shorter secret is not looked for, since that would mask half of every text.
+SHORTEST_SECRET = 4
+
+#: A value of a URL's query of this many characters is a secret; shorter ones are ordinary words and numbers.
+SHORTEST_VALUE = 8
+
+_USERINFO = re.compile(r"//([^/?#]*)@")
 _AFTER_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
-# What looks the same however it is encoded.
+# Text that no encoding below changes.
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]*")
-# The characters, besides letters, digits and "_.-~", that percent-encoding leaves alone: Python's, with and without
-# the slash; Java's; .NET's; JavaScript's of a part of a URL, and of a whole one.
-_LEFT_ALONE = ("/", "", "*", "!()*", "!'()*", "!'()*;,/?:@&=+$#")
+# The characters, besides letters, digits and "_.-~", that percent-encoding keeps: in Python with and without the slash,
+# in Java, in .NET, and in JavaScript's encodeURIComponent and encodeURI.
+_KEPT = ("/", "", "*", "!()*", "!'()*", "!'()*;,/?:@&=+$#")
 
 
 def secret_parts(text: str) -> tuple[str, ...]:
     """
-    What gives away a URL that is a secret as a whole, such as a webhook's: itself, its path with and without the query,
-    and the last part of the path. A server that refuses a request may repeat any of them.
+    Return the parts of a URL that is secret as a whole, such as a webhook's: the URL, its path with and without the
+    query, and the last segment of the path. A server that refuses a request may repeat any of them.
 
-    Parts that are short are left out: they are ordinary words, which would be masked in every text.
+    Short parts are left out, since they are ordinary words that would be masked in every text.
     """
     path, _, query = _AFTER_HOST.sub("", text).partition("#")[0].partition("?")
     parts = {path: 8, f"{path}?{query}" if query else "": 8, path.rstrip("/").rpartition("/")[2]: 16}
     return (text, *(part for part, least in parts.items() if len(part) >= least))
+
+
+def url_secrets(text: str) -> set[str]:
+    """
+    Return what must not be seen of a URL, even if the URL cannot be used: its userinfo, its password (or its user name,
+    where there is no password), its query, and each value of the query that has 8 characters or more. Values are
+    given as written and percent-decoded. Parts of fewer than 4 characters are left out.
+    """
+    secrets: set[str] = set()
+    if authority := _USERINFO.search(text):
+        userinfo = authority.group(1)
+        user, _, password = userinfo.partition(":")
+        secrets |= {userinfo, password or user}
+    query = text.partition("#")[0].partition("?")[2]
+    secrets.add(query)
+    # Some servers separate parameters by semicolons too; for others a semicolon is part of the value.
+    for pair in (*query.split("&"), *re.split("[&;]", query)):
+        name, equals, value = pair.partition("=")
+        written = value if equals else name
+        if len(written) >= SHORTEST_VALUE:
+            secrets |= {written, unquote(written), unquote_plus(written)}
+    return {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
 
 
 class Secrets:
@@ -45,53 +71,48 @@ class Secrets:
     Replaces secrets in texts by ``***``.
 
     A secret is also found percent-encoded (as Python, JavaScript, Java, PHP and .NET do it), percent-decoded, escaped
-    as in JSON, and, if it is ``user:password``, in Base64 as HTTP Basic sends it. Secrets that overlap in a text are
-    replaced as one. Those that turn up while we run (a token that was fetched) are added to it.
+    as in JSON and, if it is ``user:password``, in Base64 as HTTP Basic sends it. Secrets that overlap in a text are
+    replaced as one.
 
-    :param secrets: whole values; empty ones are ignored. A secret of a character or two would mask half of every
-        text, which is what was asked for.
-    :ivar edition: another object whenever something else is looked for.
+    :param secrets: whole values; empty ones are ignored. Callers leave out very short ones, which would mask half of
+        every text.
     """
 
-    __slots__ = ("_added", "_configured", "_finders", "edition")
+    __slots__ = ("_added", "_configured", "_finders")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._configured: dict[str, None] = {}
+        self._configured: set[str] = set()
         self._added: deque[set[str]] = deque(maxlen=MOST_ADDED)
         self._finders: dict[str, _Finder] = {}
         self.change(secrets)
 
     def change(self, secrets: Iterable[str]) -> None:
         """
-        From now on look for these, too. What is under way, or was kept, may still say those of before, of which the
-        oldest are forgotten if they are too many.
+        Look for the secrets of a new configuration. Former ones stay hidden: running checks and stored texts may still
+        hold them.
         """
-        new = dict.fromkeys(filter(None, secrets))
-        former = [secret for secret in self._configured if secret not in new]
-        self._configured = {**dict.fromkeys(former[-MOST_FORMER:]), **new}
+        self._configured.update(filter(None, secrets))
         self._look_for("configured", map(_forms, self._configured))
 
     def add(self, secret: str) -> None:
-        """Look for `secret` too; the oldest of too many that were added is forgotten."""
+        """Look for a secret that was learned while running, say a fetched token."""
         self._added.append(_forms(secret))
         self._look_for("added", self._added)
 
     def _look_for(self, which: str, forms: Iterable[set[str]]) -> None:
-        # Apart, since tens of thousands may be configured: they are not sorted anew for each token.
-        self.edition = object()
+        # Two finders, so that a new token does not sort tens of thousands of configured secrets again.
         if found := set[str]().union(*forms):
             self._finders[which] = _Finder(found)
 
     def scrub(self, text: str) -> str:
-        """`text` without any secret; the very same object when there was none in it."""
-        places = [place for finder in self._finders.values() for place in finder.found(text)]
-        return masked(text, sorted(places)) if places else text
+        """Return `text` without secrets; the same object if it holds none."""
+        return masked(text, self.places(text))
 
     def places(self, text: str, *, cut: bool = False) -> list[tuple[int, int]]:
         """
-        Where secrets are in `text`: start and end of each, by start.
+        Return the start and end of each secret in `text`, sorted by start.
 
-        :param cut: whether more followed, so that what stands at the end may be the beginning of a secret, and counts.
+        :param cut: whether `text` was cut off, so that its end may be the beginning of a secret, and counts as one.
         """
         places = [place for finder in self._finders.values() for place in finder.found(text)]
         if cut:
@@ -102,9 +123,9 @@ class Secrets:
 
 class _Finder:
     """
-    Finds strings in texts, at a cost that hardly depends on how many there are.
+    Finds strings in texts, at a cost that hardly depends on their number.
 
-    :param forms: one at least, none of them empty.
+    :param forms: at least one; none is empty.
     """
 
     __slots__ = ("_candidates", "_forms", "_lengths", "_longest", "_size", "_sorted")
@@ -114,31 +135,31 @@ class _Finder:
         self._sorted = sorted(forms)
         by_length = sorted(forms, key=len, reverse=True)
         self._longest, self._size = len(by_length[0]), (size := len(by_length[-1]))
-        # For each prefix how long the forms are that begin with it, the longest first: thousands may begin alike.
+        # For each prefix the lengths of the forms that begin with it, longest first: thousands may share a prefix.
         self._lengths: dict[str, list[int]] = {}
         for form in by_length:
             lengths = self._lengths.setdefault(form[:size], [])
             if not lengths or lengths[-1] != len(form):
                 lengths.append(len(form))
-        # One class of characters per place of the prefix: the regular expression engine skips nearly all of a text
-        # with it, and unlike an alternation it costs the same for one secret and for thousands.
+        # One character class per position of the prefix: the regular expression engine skips nearly all of a text with
+        # it and, unlike an alternation, costs the same for one secret and for thousands.
         columns = ("".join(sorted({prefix[place] for prefix in self._lengths})) for place in range(size))
         self._candidates = re.compile("(?=" + "".join(f"[{re.escape(column)}]" for column in columns) + ")")
 
     def found(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where they are, by start; of those with the same start the longest."""
+        """Yield start and end of each match, by start; of matches with the same start the longest."""
         all_lengths, size, forms = self._lengths, self._size, self._forms
         for match in self._candidates.finditer(text):
             start = match.start()
             for length in all_lengths.get(text[start : start + size], ()):
                 found = text[start : start + length]
                 if found in forms:
-                    # Not `length`: the text may end before.
+                    # Not `length`: the text may end earlier.
                     yield start, start + len(found)
                     break
 
     def unfinished(self, text: str) -> int:
-        """Where the longest end of `text` starts that one of them begins with; its length if there is none."""
+        """Return where the longest suffix of `text` starts that begins a form; the text's length if there is none."""
         size, forms = self._size, self._sorted
         for start in range(max(0, len(text) - self._longest + 1), len(text)):
             if start + size <= len(text) and text[start : start + size] not in self._lengths:
@@ -152,9 +173,9 @@ class _Finder:
 
 def masked(text: str, places: Iterable[tuple[int, int]]) -> str:
     """
-    `text` with :data:`MASK` in these places; the very same object when there are none.
+    Return `text` with :data:`MASK` in these places; the same object if there are none.
 
-    :param places: start and end of each, by start. Those that overlap are masked as one.
+    :param places: start and end of each, sorted by start. Places that overlap are masked as one.
     """
     pieces: list[str] = []
     end = 0
@@ -169,12 +190,12 @@ def masked(text: str, places: Iterable[tuple[int, int]]) -> str:
 
 
 def _forms(secret: str) -> set[str]:
-    """The guises in which a secret may turn up in a text."""
+    """Return the forms in which a secret may appear in a text."""
     if _PLAIN.fullmatch(secret):
         return {secret}
     forms = {secret, unquote(secret), unquote_plus(secret)}
     forms |= {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
-    encoded = {quote(secret, safe, errors="replace") for safe in _LEFT_ALONE}
+    encoded = {quote(secret, safe, errors="replace") for safe in _KEPT}
     encoded |= {escaped.replace("%20", "+") for escaped in encoded}
     encoded |= {escaped.replace("~", "%7E") for escaped in encoded}
     forms |= encoded | {re.sub("%[0-9A-F]{2}", lambda escape: escape.group().lower(), form) for form in encoded}

@@ -1,13 +1,13 @@
 """
-Reading a task report (contract, section 1): from what the fetcher observed to a finding, whatever the body holds.
+Read a task report (contract, section 1): from the fetcher's observation to a finding, for any body.
 
-Two readers share the rules. The fast one takes a report whose members have their usual types, which is nearly every
-report there is. Whatever it does not take, the careful one reads again from the start: it accepts all that the contract
-allows, and of the rest it says which member is wrong. What a report means is left to :mod:`pypinger.domain.judge`.
+Two readers share the rules. The fast one reads reports whose members have their usual types, which are nearly all.
+Everything else goes to the careful one, which accepts all that the contract allows and otherwise names the member that
+is wrong.
 
-An endpoint may say our own secrets back to us. They are scrubbed out of each text that is kept or quoted, after its
-escapes are undone and before it is cut, so that no half of one is left; and out of nothing else, since a secret may
-well be a word such as ``status``, and must not turn a sound report into a false alarm.
+An endpoint may repeat our own secrets. They are removed from each text that is kept or quoted, after its escapes are
+decoded and before it is cut, so that no part of one remains. Nothing else is changed: a secret may be a word such as
+``status``, and must not make a valid report invalid.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from pypinger.domain.dates import parse_date_time
 from pypinger.domain.model import Answer, Finding, Instant, Invalid, Observation, Report, Reported, Window
-from pypinger.domain.texts import LIMIT, cut, one_line
+from pypinger.domain.texts import LIMIT, cut, visible
 
 #: The longest frequency, in minutes: 366 days.
 MAX_FREQUENCY: Final = 527_040.0
@@ -29,34 +29,23 @@ MAX_FREQUENCY: Final = 527_040.0
 #: The longest sleep window, in minutes.
 MAX_DURATION: Final = 1440.0
 
-#: Takes secrets out of a text; gives the very same object when there was none in it.
+#: Removes secrets from a text; returns the same object if it holds none.
 Scrub: TypeAlias = Callable[[str], str]
 
 # How many characters of a wrong value a problem quotes.
 _QUOTED = 80
 
 _BOM = b"\xef\xbb\xbf"
-_NUMERIC = re.compile(r"[ \t]*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t]*")
+_NUMERIC = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
-# What fromisoformat takes as it stands, in every version of Python.
-_USUAL_DATE_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
-    r"(?:Z|[+-][0-9]{2}:[0-9]{2})?"
-)
-# ISO 8601: calendar and week dates, extended and basic format, hours alone; and a space for the T, as RFC 3339 allows.
-_DATE_TIME = re.compile(
-    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}|[0-9]{4}-W[0-9]{2}-[1-7]|[0-9]{4}W[0-9]{2}[1-7])[Tt ]"
-    r"(?P<hour>[0-9]{2})"
-    r"(?:(?P<colon>:?)(?P<minute>[0-9]{2})(?:(?P=colon)(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?)?"
-    r"(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?"
-)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class Problem(Exception):
+class ReportError(Exception):
     """
-    What is wrong with a report.
+    A report is invalid.
 
-    :param words: end with the place where `value` is to be quoted, if there is one.
+    :param words: what is wrong; `value`, if given, is quoted after it.
     """
 
     def __init__(self, words: str, *value: object) -> None:
@@ -64,9 +53,33 @@ class Problem(Exception):
         self._words = words
         self._value = value
 
-    def said(self, scrub: Scrub) -> str:
-        """The problem in one line, with the value as it may be quoted."""
-        return self._words + "".join(_shown(value, scrub) for value in self._value)
+    def text(self, scrub: Scrub) -> str:
+        """Return the error in one line, with the value quoted."""
+        return self._words + "".join(
+            value.shown(scrub) if isinstance(value, _SyntaxError) else _shown(value, scrub) for value in self._value
+        )
+
+
+class _SyntaxError(NamedTuple):
+    """
+    A body that is not JSON.
+
+    :ivar position: of the wrong character, from 0.
+    """
+
+    message: str
+    body: str
+    position: int
+
+    def shown(self, scrub: Scrub) -> str:
+        """Return what is wrong and where, with the text at that place, or the start of the body if it holds secrets."""
+        # Python's messages end with "at" where a place follows.
+        message = self.message.removesuffix(" at").rstrip(": ")
+        words = f"{message[:1].lower()}{message[1:]} at character {self.position + 1:,}"
+        place = self.body[self.position :]
+        if not self.body[: self.position].strip() or scrub(self.body) is not self.body:
+            return f"{words}; it starts with {_shown(self.body.lstrip(), scrub)}"
+        return f"{words}: {_shown(place, scrub)}" if place else f"{words}, where it ends"
 
 
 class _UsualWindow(msgspec.Struct):
@@ -88,11 +101,11 @@ _decode_usual = msgspec.json.Decoder(_UsualReport).decode
 
 
 class _Number(str):
-    """A number as it is written in the JSON: converting it could lose digits, or take for ever to."""
+    """A number as written in the JSON: conversion could lose digits, or take very long."""
 
 
 class _Constant(str):
-    """``NaN`` or ``Infinity``, which Python's reader takes for JSON."""
+    """``NaN`` or ``Infinity``, which Python's reader accepts as JSON."""
 
 
 _decode_any: Callable[[str], object] = json.JSONDecoder(
@@ -105,7 +118,7 @@ def _as_it_is(text: str) -> str:
 
 
 def read(observation: Observation, scrub: Scrub = _as_it_is) -> Finding:
-    """What was found: a report, what is wrong with it, or the unchanged failure to get one."""
+    """Return a report, what is wrong with it, or the unchanged failure to get one."""
     if not isinstance(observation, Answer):
         return observation
     result = parse(observation.body, scrub)
@@ -118,7 +131,7 @@ def parse(body: bytes, scrub: Scrub = _as_it_is) -> Report | str:
     """
     Read a report's body.
 
-    :returns: the report, or in one line which member is wrong and how. It quotes at most 80 characters of the body.
+    :returns: the report, or one line that names the wrong member and quotes at most 80 characters of the body.
     """
     if body.startswith(_BOM):
         body = body[len(_BOM) :]
@@ -127,14 +140,14 @@ def parse(body: bytes, scrub: Scrub = _as_it_is) -> Report | str:
         return report
     try:
         return parse_carefully(body, scrub)
-    except Problem as problem:
-        return problem.said(scrub)
+    except ReportError as problem:
+        return problem.text(scrub)
 
 
 def parse_usual(body: bytes, scrub: Scrub = _as_it_is) -> Report | None:
-    """The fast reader; None if the careful one must look."""
+    """Read a usual report fast; return None if the careful reader must decide."""
     try:
-        # msgspec does not look into the members it skips.
+        # msgspec does not validate UTF-8 in members that it skips.
         if not body.isascii():
             body.decode("utf-8")
         usual = _decode_usual(body)
@@ -148,15 +161,15 @@ def parse_usual(body: bytes, scrub: Scrub = _as_it_is) -> Report | None:
             usual.server,
             scrub,
         )
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Problem):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ReportError):
         return None
 
 
 def parse_carefully(body: bytes, scrub: Scrub = _as_it_is) -> Report:
     """
-    The careful reader.
+    Read any report.
 
-    :raises Problem: what is wrong.
+    :raises ReportError: the report is invalid.
     """
     members = _object(_json(body))
     return _report(
@@ -196,72 +209,47 @@ def _json(body: bytes) -> object:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Problem(f"the body is not UTF-8 (byte {error.start})") from None
+        raise ReportError(f"the body is not UTF-8 (byte {error.start + 1})") from None
     if not text.strip():
-        raise Problem("the body is empty")
+        raise ReportError("the body is empty")
     try:
         return _decode_any(text)
     except RecursionError:
-        raise Problem("the body is nested too deeply") from None
+        raise ReportError("the body is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise Problem(f"the body is not JSON: {error.msg} at character {error.pos}; it starts with ", text) from None
+        raise ReportError("the body is not JSON: ", _SyntaxError(error.msg, text, error.pos)) from None
 
 
 def _object(value: object) -> Mapping[str, object]:
     if not isinstance(value, dict):
-        raise Problem("the body must be a JSON object, not ", value)
+        raise ReportError("the body must be a JSON object, not ", value)
     return value
 
 
 def _status(value: object) -> bool:
-    # lower() alone would let through "o\N{KELVIN SIGN}".
-    if isinstance(value, str) and value.isascii():
-        match value.lower():
-            case "ok":
-                return True
-            case "error":
-                return False
+    if isinstance(value, str):
+        text = value.strip()
+        # lower() alone would accept "o\N{KELVIN SIGN}".
+        if text.isascii():
+            match text.lower():
+                case "ok":
+                    return True
+                case "error":
+                    return False
     raise _wrong("status", "must be ok or error", value)
 
 
 def _instant(value: object) -> Instant:
-    if type(value) is str:
-        try:
-            if _USUAL_DATE_TIME.fullmatch(value):
-                return _utc(value)
-            if match := _DATE_TIME.fullmatch(value):
-                return _unusual_instant(match)
-        except ValueError:
-            pass
+    if type(value) is str and (instant := parse_date_time(value)) is not None:
+        return instant
     raise _wrong("lastrun", "must be an ISO 8601 date-time", value)
 
 
-def _unusual_instant(match: re.Match[str]) -> Instant:
-    """
-    A date-time that is right, but which not every version of fromisoformat takes.
-
-    :raises ValueError: there is no such day or time.
-    """
-    date, hour, _, minute, second, fraction, zone = match.groups("")
-    minute, second, fraction = minute or "00", second or "00", fraction[:6] or "0"
-    later = 0.0
-    if hour == "24" and int(minute) == int(second) == int(fraction) == 0:
-        hour, later = "00", 86_400.0  # ISO 8601's way to write the end of a day.
-    elif second == "60":
-        second, later = "59", 1.0  # A leap second; in a count of seconds it is the first of the next minute.
-    return _utc(f"{date}T{hour}:{minute}:{second}.{fraction}{zone.upper()}") + later
-
-
-def _utc(text: str) -> Instant:
-    when = datetime.fromisoformat(text)
-    # Subtracting aware datetimes, as timestamp() does, cannot overflow where converting to UTC would.
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-
-
 def _minutes(member: str, value: object, most: float) -> float:
-    """A number of minutes, written as a number or as a numeric string."""
+    """Return a number of minutes, written as a number or as a numeric string."""
     if type(value) is str:
-        minutes = float(value) if _NUMERIC.fullmatch(value) else -1.0
+        text = value.strip()
+        minutes = float(text) if _NUMERIC.fullmatch(text) else -1.0
     else:
         minutes = float(value) if isinstance(value, float | _Number) else -1.0
     if not 0 < minutes <= most:
@@ -270,18 +258,12 @@ def _minutes(member: str, value: object, most: float) -> float:
 
 
 def _text(member: str, value: object, scrub: Scrub) -> str:
-    """A string, or a number as its text, scrubbed and cut."""
+    """Return a string, or a number as its text, without secrets and cut."""
     if not isinstance(value, str) or isinstance(value, _Constant):
         raise _wrong(member, "must be a string or a number", value)
-    text = value[:LIMIT]
-    try:
-        # Half a surrogate pair is no text: no store and no page could take it.
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise Problem(f"{member} contains half a surrogate pair") from None
-    scrubbed = scrub(value)
-    # What moved up when a secret was taken out was not looked at.
-    return text if scrubbed is value else scrubbed[:LIMIT].encode("utf-8", "replace").decode("utf-8")
+    text = scrub(value).strip()[:LIMIT]
+    # No store and no page can hold half a surrogate pair.
+    return text if text.isascii() else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _sleep(value: object) -> tuple[Window, ...]:
@@ -293,13 +275,13 @@ def _sleep(value: object) -> tuple[Window, ...]:
     for index, each in enumerate(value):
         member = f"sleep[{index}]"
         if not isinstance(each, dict):
-            raise Problem(f"{member} must be an object with start and duration, not ", each)
+            raise ReportError(f"{member} must be an object with start and duration, not ", each)
         windows.append(_window(member, each.get("start"), each.get("duration")))
     return tuple(windows)
 
 
 def _window(member: str, start: object, duration: object) -> Window:
-    match = _TIME_OF_DAY.fullmatch(start) if type(start) is str else None
+    match = _TIME_OF_DAY.fullmatch(start.strip()) if type(start) is str else None
     if match is None:
         raise _wrong(f"{member}.start", "must be HH:MM or HH:MM:SS", start)
     hour, minute, second = match.groups("0")
@@ -309,17 +291,17 @@ def _window(member: str, start: object, duration: object) -> Window:
     )
 
 
-def _wrong(member: str, rule: str, value: object) -> Problem:
-    return Problem(f"{member} is missing") if value is None else Problem(f"{member} {rule}, not ", value)
+def _wrong(member: str, rule: str, value: object) -> ReportError:
+    return ReportError(f"{member} is missing") if value is None else ReportError(f"{member} {rule}, not ", value)
 
 
 def _shown(value: object, scrub: Scrub) -> str:
-    """A value as it may be quoted in a problem: on one line, and never much of it."""
+    """Return a value as an error quotes it: short, on one line, with escapes for what cannot be seen."""
     match value:
         case _Number() | _Constant():
             return cut(scrub(value), _QUOTED)
         case str():
-            return f'"{cut(one_line(scrub(value)[: _QUOTED + 1]), _QUOTED)}"'
+            return f'"{cut(visible(scrub(value)[: _QUOTED + 1]), _QUOTED)}"'
         case None:
             return "null"
         case bool():

@@ -1,7 +1,7 @@
 """
-Instants and lengths of time, as ISO 8601 and as words.
+Instants and lengths of time as text: ISO 8601, and words.
 
-Texts are in UTC; showing the reader's own zone is left to the pages. Nothing here raises, whatever the number.
+All texts are in UTC; pages convert to the reader's zone. No function here raises, whatever the number.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pypinger.domain.model import Instant, Seconds
 MINUTE: Seconds = 60.0
 HOUR: Seconds = 3600.0
 DAY: Seconds = 86_400.0
+WEEK: Seconds = 604_800.0
 
 _EPOCH = datetime(1970, 1, 1)
 # The first and the last millisecond that a datetime can hold.
@@ -23,41 +24,43 @@ _LAST: Instant = 253_402_300_799.999
 _LONGEST: Seconds = _LAST - _FIRST
 _SECONDS = tuple(f":{second:02}" for second in range(60))
 _MILLIS = tuple(f".{milli:03}Z" for milli in range(1000))
+_NAMED = {1.0: "second", MINUTE: "minute", HOUR: "hour", DAY: "day", WEEK: "week"}
+_UNITS = (("day", "days", 86_400), ("h", "h", 3600), ("min", "min", 60), ("s", "s", 1))
 
 
 def iso(instant: Instant | None) -> str | None:
     """
-    ISO 8601 in UTC with milliseconds and ``Z``; None for None and for what is not a number.
+    Return ISO 8601 in UTC with milliseconds and ``Z``; None for None and NaN.
 
     Instants outside the years 1 to 9999 are shown as the nearest one inside.
     """
     if instant is None or isnan(instant):
         return None
-    # An overview of thousands of tasks asks for tens of thousands of times, most of them in the same few minutes.
+    # An overview of thousands of tasks needs tens of thousands of times, most of them in the same few minutes.
     millis = _millis(instant)
     seconds = millis // 1000
     return _minute(seconds // 60) + _SECONDS[seconds % 60] + _MILLIS[millis % 1000]
 
 
-def clock(instant: Instant, now: Instant) -> str:
-    """``21:55:00 UTC``, with the date before it unless it is the UTC day of `now`; seconds are cut, not rounded."""
-    seconds, today = _millis(instant) // 1000, _millis(now) // 86_400_000
+def clock(instant: Instant, before: Instant | None = None) -> str:
+    """
+    Return ``2026-03-01 21:55:00 UTC``, or ``21:55:00 UTC`` if `before` is of the same UTC day. Seconds are truncated.
+
+    :param before: the moment that the reader knows: one named earlier in the same text, or now.
+    """
+    seconds = _millis(instant) // 1000
     day, second = divmod(seconds, 86_400)
-    if day == today:
-        return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02} UTC"
-    return f"{_EPOCH + timedelta(seconds=seconds)} UTC"
-
-
-def same_day(instant: Instant, other: Instant) -> bool:
-    """Whether :func:`clock` holds two moments to be of the same UTC day."""
-    return _millis(instant) // 86_400_000 == _millis(other) // 86_400_000
+    time = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02} UTC"
+    if before is not None and day == _millis(before) // 86_400_000:
+        return time
+    return f"{_date(day)} {time}"
 
 
 def span(seconds: Seconds) -> str:
     """
-    A length of time in its one or two largest units: ``45 s``, ``34 min``, ``1 h 12 min``, ``3 d 4 h``.
+    Return a duration in its one or two largest units: ``45 s``, ``34 min``, ``1 h 12 min``, ``3 d 4 h``.
 
-    What is smaller is cut, not rounded.
+    Smaller units are truncated. For durations that count to the second see :func:`length`.
     """
     if isnan(seconds):
         return "an unknown time"
@@ -65,7 +68,7 @@ def span(seconds: Seconds) -> str:
         return f"-{span(-seconds)}"
     if seconds > _LONGEST:
         return "over 9999 years"
-    # Sums of floats miss whole seconds by a hair.
+    # Sums of floats miss whole seconds by a tiny amount.
     whole = int(round(seconds, 3))
     if whole < 60:
         return "less than 1 s" if whole == 0 and seconds > 0 else f"{whole} s"
@@ -76,8 +79,33 @@ def span(seconds: Seconds) -> str:
     return _two(whole // 86_400, "d", whole % 86_400 // 3600, "h")
 
 
+@lru_cache(maxsize=1024)
+def length(seconds: Seconds) -> str:
+    """Return a length of time that people chose, in full: ``30 s``, ``10 min``, ``1 h 30 min``, ``7 days``."""
+    if isnan(seconds) or abs(seconds) > _LONGEST:
+        return span(seconds)
+    if seconds < 0:
+        return f"-{length(-seconds)}"
+    whole, millis = divmod(round(seconds * 1000), 1000)
+    if whole < 60 and (millis or not whole):
+        return f"{number(seconds)} s"
+    parts = []
+    for one, many, size in _UNITS:
+        amount, whole = divmod(whole, size)
+        if size == 1 and millis:
+            parts.append(f"{number(amount + millis / 1000)} s")
+        elif amount:
+            parts.append(f"{amount} {one if amount == 1 else many}")
+    return " ".join(parts)
+
+
+def every(seconds: Seconds) -> str:
+    """Return how often something happens: ``every 30 s``, ``every minute``, ``every 10 min``, ``every day``."""
+    return f"every {_NAMED.get(round(seconds, 3)) or length(seconds)}"
+
+
 def number(value: float) -> str:
-    """A number as people write it: ``10``, ``0.5``; at most three decimals unless it is tiny."""
+    """Return a number as people write it: ``10``, ``0.5``; at most three decimals unless it is tiny."""
     if 0.001 <= abs(value) < 1e15:
         return f"{value:.3f}".rstrip("0").rstrip(".")
     return f"{value:.3g}"
@@ -89,12 +117,18 @@ def _two(many: int, unit: str, few: int, smaller: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _minute(minutes: int) -> str:
-    """A minute since the epoch, up to its colon."""
+    """Return a minute since the epoch, up to its colon."""
     return (_EPOCH + timedelta(minutes=minutes)).isoformat(timespec="minutes")
 
 
+@lru_cache(maxsize=1024)
+def _date(day: int) -> str:
+    """Return a day since the epoch as ``2026-03-01``."""
+    return (_EPOCH + timedelta(days=day)).date().isoformat()
+
+
 def _millis(instant: Instant) -> int:
-    """Whole milliseconds, of the nearest moment that a datetime can hold; 0 for what is not a number."""
+    """Return whole milliseconds of the nearest moment that a datetime can hold; 0 for NaN."""
     if _FIRST <= instant <= _LAST:
         return round(instant * 1000)
     return 0 if isnan(instant) else round((_FIRST if instant < _FIRST else _LAST) * 1000)

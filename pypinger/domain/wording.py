@@ -1,7 +1,7 @@
 """
-What an alert says, in plain text and the same in every channel (contract, section 4).
+The text of alerts (contract, section 4): plain, and the same in every channel.
 
-Markup, escaping, limits of length and the alerts' ids are left to the channels.
+Channels add markup, escaping, limits of length and the alert's id.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
-from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Event
+from pypinger.domain.kinds import KINDS, Kind, Status
+from pypinger.domain.model import Alert, Event, Instant
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import span
 
-#: How many tasks of a storm are named; the rest is counted.
+#: How many tasks of a storm are named; the others are counted.
 NAMED = 20
 
 
 class Severity(StrEnum):
-    """How much a message matters; channels have a colour for each."""
+    """How serious a message is, worst first; channels have a colour for each."""
 
     PROBLEM = "problem"
     WARNING = "warning"
@@ -39,24 +39,15 @@ _SEVERITY_OF: dict[Event, Severity] = {
     Event.TEST: Severity.NEUTRAL,
 }
 
-# What a task is, by the kind of its verdict.
-_IS: dict[Kind, str] = {
-    Kind.UNREACHABLE: "unreachable",
-    Kind.INVALID: "without a valid report",
-    Kind.FAILED: "failing",
-    Kind.FUTURE: "ahead of time",
-    Kind.LATE: "late",
-}
-
 
 def severity(alerts: Sequence[Alert]) -> Severity:
-    """The severity of a message with these alerts: that of the gravest."""
+    """Return the severity of a message with these alerts: that of the worst."""
     found = {_SEVERITY_OF[alert.event] for alert in alerts}
     return next(each for each in Severity if each in found)
 
 
 def headline(alerts: Sequence[Alert]) -> str:
-    """One line for one alert, or for a storm of them."""
+    """Return one line for one alert, or for a storm of them."""
     if len(alerts) == 1:
         return _headline(alerts[0])
     first = alerts[0]
@@ -71,19 +62,35 @@ def headline(alerts: Sequence[Alert]) -> str:
     return f"{len(alerts)} tasks{place} are {' or '.join(sorted(outcomes))}"
 
 
-def plain(alerts: Sequence[Alert]) -> str:
+def plain(alerts: Sequence[Alert], now: Instant | None = None) -> str:
     """
-    The whole text, several lines: what happened, the explanation, the tags, the URL and the link to the task's page.
+    Return the whole text, several lines: the headline, the explanation, the tags, the URL and the link to the task's
+    page. For a storm it names the first 20 tasks and counts the others.
 
-    Of a storm it names the first 20 tasks and counts the rest.
+    :param now: when the message is sent, for ages such as "late by 23 min"; None for when the alert was made.
     """
-    lines = _lines(alerts[0]) if len(alerts) == 1 else _storm_lines(alerts)
+    lines = _lines(alerts[0], now) if len(alerts) == 1 else _storm_lines(alerts)
     return "\n".join(lines)
 
 
+def age(kind: Kind, *, lastrun: Instant | None, due: Instant | None, now: Instant) -> str:
+    """
+    Return the age that explains a verdict, as of `now`: ``late by 33 min``, ``ahead by 2 h`` or ``ran 34 min ago``.
+
+    It is empty where the verdict does not rest on a report, or the run lies in the future.
+    """
+    if not KINDS[kind].reported or lastrun is None:
+        return ""
+    if kind is Kind.FUTURE:
+        return f"ahead by {span(lastrun - now)}" if lastrun > now else ""
+    if kind is Kind.LATE and due is not None and due < now:
+        return f"late by {span(now - due)}"
+    return f"ran {span(now - lastrun)} ago" if lastrun <= now else ""
+
+
 def lasted(alert: Alert) -> str:
-    """How long the alert's incident had lasted when the alert was made: ``34 min``."""
-    # It is no negative time when the clock was set back.
+    """Return how long the alert's incident had lasted when the alert was made: ``34 min``."""
+    # The wall clock may have been set back.
     return span(max(0.0, alert.at - (alert.at if alert.started is None else alert.started)))
 
 
@@ -111,17 +118,19 @@ def _headline(alert: Alert) -> str:
 
 
 def _state(kind: Kind | None) -> str:
-    return _IS.get(kind or Kind.NEW, "in trouble")
+    if kind is None or KINDS[kind].status is not Status.ERROR:
+        return "in trouble"
+    return KINDS[kind].label
 
 
-def _lines(alert: Alert) -> Iterator[str]:
+def _lines(alert: Alert, now: Instant | None) -> Iterator[str]:
     yield _headline(alert)
     if alert.event is Event.RECOVERED:
-        last = "" if alert.before is None else f"; last it was {_state(alert.before)}"
+        last = "" if alert.before is None else f", most recently {_state(alert.before)}"
         yield f"It was not OK for {lasted(alert)}{last}."
     if alert.event is Event.CHANGED and alert.before is not None:
         yield f"It was {_state(alert.before)} before, and has not been OK for {lasted(alert)}."
-    yield alert.explanation
+    yield f"{alert.explanation}{_age(alert, alert.at if now is None else now)}"
     tags = [f"{tag}: {one_line(text)}" for tag, text in (("process", alert.process), ("server", alert.server)) if text]
     if tags:
         yield ", ".join(tags)
@@ -129,6 +138,13 @@ def _lines(alert: Alert) -> Iterator[str]:
         yield alert.label
     if alert.page:
         yield alert.page
+
+
+def _age(alert: Alert, now: Instant) -> str:
+    if alert.kind is None or (alert.event is Event.RECOVERED and alert.kind is not Kind.OK):
+        return ""
+    text = age(alert.kind, lastrun=alert.lastrun, due=alert.due, now=now)
+    return f" ({text})" if text else ""
 
 
 def _storm_lines(alerts: Sequence[Alert]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """
-The past, as a store tells it to the pages and the tools: the port :class:`History`, and the records that cross it.
+Reading history: the port :class:`History`, and the records that pages and tools get through it.
 
-It belongs to :mod:`pypinger.ports`, which offers these names too; ``tests/contracts/history.py`` is its suite.
+``tests/contracts/history.py`` is its suite.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pypinger.domain.model import Alert, Event, Finding, Instant, Outcome, Secon
 
 class Run(msgspec.Struct, frozen=True):
     """
-    One finding, for as long as every check found the same.
+    Consecutive checks with the same finding.
 
-    A check that was committed always begins a new one, so that the moment of whatever people were told is `first`.
+    A committed check always begins a new run, so that an alert's time is the `first` of a run.
 
-    :ivar key: for the next page.
-    :ivar first: when it was first seen, to the millisecond; `last`: when last.
-    :ivar count: how many checks found it.
-    :ivar finding: its latency, if it has one, is that of the first check.
+    :ivar key: the cursor for the next page.
+    :ivar first: time of the first check, to the millisecond; `last`: of the last.
+    :ivar count: the number of checks.
+    :ivar finding: with the latency of the first check.
     """
 
     key: int
@@ -34,8 +34,8 @@ class Run(msgspec.Struct, frozen=True):
     finding: Finding
 
 
-class Change(msgspec.Struct, frozen=True):
-    """The verdict's kind changed."""
+class VerdictChange(msgspec.Struct, frozen=True):
+    """A change of the verdict's kind."""
 
     key: int
     at: Instant
@@ -43,8 +43,8 @@ class Change(msgspec.Struct, frozen=True):
     explanation: str
 
 
-class Told(msgspec.Struct, frozen=True):
-    """An alert of an incident, whatever channels it went to."""
+class PastAlert(msgspec.Struct, frozen=True):
+    """An alert of an incident, addressed to one channel or several."""
 
     id: str
     event: Event
@@ -54,15 +54,15 @@ class Told(msgspec.Struct, frozen=True):
 
 class PastIncident(msgspec.Struct, frozen=True):
     """
-    An incident, open or over.
+    An incident, open or closed.
 
-    :ivar started: the first error verdict of the row that opened it.
-    :ivar opened: when that row was long enough.
+    :ivar started: time of the first error verdict of the row that opened it.
+    :ivar opened: time at which that row was long enough.
     :ivar ended: None while it is open.
-    :ivar kinds: the kinds it went through, in order, at most 100 of them.
+    :ivar kinds: its kinds in order, at most 100.
     :ivar explanation: of the verdict that opened it.
-    :ivar alerts: how many alerts it caused.
-    :ivar told: the latest 20 of them that were addressed to a channel, oldest first.
+    :ivar alerts: the number of alerts that it caused.
+    :ivar told: the latest 20 alerts that were addressed to a channel, oldest first.
     """
 
     key: int
@@ -73,7 +73,7 @@ class PastIncident(msgspec.Struct, frozen=True):
     kinds: tuple[Kind, ...]
     explanation: str
     alerts: int
-    told: tuple[Told, ...]
+    told: tuple[PastAlert, ...]
 
 
 class PastDelivery(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ class PastDelivery(msgspec.Struct, frozen=True):
 
     :ivar url: the task's URL; None for an alert of the daemon itself.
     :ivar outcome: None while it is pending.
-    :ivar settled: when its latest attempt was settled, None before the first.
+    :ivar settled: time of the latest attempt; None before the first.
     """
 
     key: int
@@ -97,30 +97,22 @@ class PastDelivery(msgspec.Struct, frozen=True):
 
 class Gap(msgspec.Struct, frozen=True):
     """
-    A run of the task itself, as it reported it.
+    The time between two runs of the task, as it reported them.
 
-    :ivar lastrun: when it ran.
-    :ivar gap: seconds since the run before it that was seen; None for the oldest one kept.
+    :ivar lastrun: time of the later run.
+    :ivar gap: seconds since the run before it; None for the oldest run kept.
     """
 
     lastrun: Instant
     gap: Seconds | None
 
 
-class Span(msgspec.Struct, frozen=True):
-    """A stretch of time; `end` is excluded."""
-
-    start: Instant
-    end: Instant
-
-
 class Day(msgspec.Struct, frozen=True):
     """
-    One UTC day of a task, as far as it was seen.
+    One UTC day of a task.
 
     :ivar start: midnight.
-    :ivar up: seconds in which it was on time, as `down` (in trouble) and `asleep` are seconds; what is missing to the
-        day was not seen.
+    :ivar up: seconds in which it was on time; `down`: in error; `asleep`: asleep. The rest of the day was not seen.
     """
 
     start: Instant
@@ -131,18 +123,19 @@ class Day(msgspec.Struct, frozen=True):
 
 class History(Protocol):
     """
-    What a store remembers beside the present state; it may lag behind by the second that `Store.note` takes.
+    Reads history. It may lag behind the present by the second that ``Store.note`` takes.
 
-    Pages are newest first and have at most `limit` entries; `before` is the `key` of the last entry of the page before
-    this one. A task that is not known has an empty history. Every method raises
-    :class:`pypinger.ports.storing.StoreError` if the store cannot be read.
+    Pages are newest first and have at most `limit` entries; `before` is the `key` of the last entry of the previous
+    page. An unknown task has an empty history.
+
+    Every method raises :class:`pypinger.ports.storing.StoreError` if the store cannot be read.
     """
 
     async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
-        """What the checks of a task found."""
+        """Findings of a task's checks."""
 
-    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
-        """How the verdict of a task changed."""
+    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
+        """Changes of a task's verdict."""
 
     async def incidents(
         self, url: str | None = None, before: int | None = None, limit: int = 50
@@ -158,18 +151,12 @@ class History(Protocol):
         """
         The fraction of the last ``24h``, ``7d``, ``30d`` and ``90d`` in which the task was on time.
 
-        Sleep and blind time are left out; None where nothing else is known. It rests on hours: of the hour in which
-        such a period begins, the part that belongs to it counts.
+        Sleep and blind time are left out; None if nothing else is known. The figures rest on whole hours; the hour in
+        which a period begins counts in proportion.
         """
 
     async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
-        """The last `count` UTC days, today included, oldest first; without those in which nothing was seen."""
+        """The last `count` UTC days, today included, oldest first, without the days in which nothing was seen."""
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
-        """The last runs of the task itself and the gaps between them, newest first."""
-
-    async def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        """All that was found from `since` to before `until`, oldest first; the first may have begun earlier."""
-
-    async def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        """When nothing was seen, from `since` to before `until`, oldest first."""
+        """The latest runs of the task and the gaps between them, newest first."""

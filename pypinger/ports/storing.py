@@ -1,4 +1,4 @@
-"""Keeping state, deliveries and history."""
+"""Storing state, deliveries and history: the port :class:`Store`; ``tests/contracts/store.py`` is its suite."""
 
 from __future__ import annotations
 
@@ -10,68 +10,114 @@ import msgspec
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Task, TaskState
 
 
+class HostSeen(msgspec.Struct, frozen=True, gc=False):
+    """
+    The latest answer of a host (contract, section 3, "Whose fault").
+
+    :ivar address: the IP address that answered; None if it is unknown.
+    :ivar at: time of the answer.
+    """
+
+    address: str | None
+    at: Instant
+
+
+class Blind(msgspec.Struct, frozen=True, gc=False):
+    """
+    Blindness that lasts.
+
+    :ivar since: when it began.
+    :ivar words: its cause, as alerts and pages give it.
+    """
+
+    since: Instant
+    words: str
+
+
 class Kept(msgspec.Struct, frozen=True):
     """
-    What a store remembers from before.
+    What a store holds when it is opened.
 
-    :ivar states: task URL -> its state.
-    :ivar deliveries: those still to be made, oldest first.
-    :ivar dead: how many were given up and are kept to be shown.
-    :ivar last_alive: when the process before this one was last known to run; None if there was none. The store itself
-        records the time since then as blind.
+    :ivar states: task URL -> state.
+    :ivar deliveries: pending deliveries, oldest first.
+    :ivar dead: the number of dead deliveries.
+    :ivar last_alive: when the previous process was last known to run; None if there was none. The store records the
+        time since then as blind.
+    :ivar hosts: host name -> its latest answer, if that came within the last 24 h.
+    :ivar blind: the blindness that the previous process ended in, if any.
     """
 
     states: Mapping[str, TaskState]
     deliveries: Sequence[Delivery]
     dead: int
     last_alive: Instant | None = None
+    hosts: Mapping[str, HostSeen] = {}
+    blind: Blind | None = None
 
 
 class Store(Protocol):
     """
-    Keeps states, the outbox, and the history that both come from.
+    Keeps states, deliveries and history (contract, section 8).
 
-    What `commit`, `enqueue` and `settle` were given is kept once their Deferred has fired; what `note` was given is
-    kept within a second. A store that cannot write for a while (a full disk, an I/O error) never raises for it: it
-    says so through `trouble`, goes on from memory, and catches up by itself in the order of the calls.
+    `commit`, `enqueue` and `settle` are durable once their coroutine returns; `note` within a second. A store that
+    cannot be written for a while (full disk, I/O error) does not raise: `trouble` says why, calls return at once, and
+    the store catches up in the order of the calls.
     """
 
     def open(self) -> Kept:
         """
-        Open it and say what it kept; called once, before the reactor runs, so it may block.
+        Open the store and load what it holds. Called once, before the reactor runs; it may block.
 
         :raises StoreError: it cannot be used.
         """
 
     def note(self, task: Task, state: TaskState, check: Check) -> None:
-        """A check changed nothing that anyone is told of; keep it some time within the next second."""
+        """Record a check that causes no alert."""
 
     async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> None:
         """
-        Keep a change of a task's state together with one delivery per alert and channel, all or nothing.
+        Record a change of a task's state together with its deliveries, in one transaction.
 
-        :param check: the check that made the change; None when only time did (a reminder) or the configuration.
+        :param check: the check that made the change; None if time (a reminder) or the configuration did.
+        :param deliveries: one for each alert and channel.
         """
 
     async def enqueue(self, deliveries: Sequence[Delivery]) -> None:
-        """Keep deliveries of alerts of the daemon itself."""
+        """Record deliveries of alerts of the daemon itself."""
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Keep how a delivery stands: its attempts, words and time of the next attempt are in `delivery`."""
+        """Record the outcome of an attempt, with the attempts, words and next time that `delivery` holds."""
 
     def blind(self, start: Instant, end: Instant) -> None:
         """
-        From `start` to `end` nothing was seen of any task, so that this time is neither up nor down.
+        Record a time in which no task was seen, so that it counts neither as up nor as down.
 
-        To be called before the first check after it is noted or committed.
+        Call it before recording the first check that follows.
+        """
+
+    def hosts(self, seen: Mapping[str, HostSeen]) -> None:
+        """Record answers of hosts; like `note`. Hosts that are not in `seen` are kept as they are."""
+
+    def blindness(self, state: Blind | None) -> None:
+        """
+        Record that Py Pinger is blind, or no longer is; like `note`.
+
+        It is in the same transaction as what is committed or enqueued in the same turn of the reactor.
         """
 
     def trouble(self) -> str | None:
-        """Say in words why it cannot write at present, or None while it can."""
+        """Why the store cannot be written at present; None if it can."""
+
+    async def backup(self, path: str) -> None:
+        """
+        Copy the live store to a new file.
+
+        :raises StoreError: it cannot be copied.
+        """
 
     async def close(self) -> None:
-        """Write what is still to be written, and close."""
+        """Write what is pending, and close."""
 
 
 class StoreError(Exception):
-    """The store cannot be used; ``str()`` of it is one line that says which, why and what to do."""
+    """The store cannot be used; ``str()`` is one line with the path, the reason and what to do."""

@@ -1,1 +1,1 @@
-"""The runtime: when things happen. Loops, the outbox and where everything stands."""
+"""The runtime: loops, checks, the outbox and the board."""

@@ -1,8 +1,8 @@
 """
-Where everything stands: the tasks' states as last committed, and Py Pinger's own state. The pages read it.
+The state of every task as it was last committed, and Py Pinger's own state, for the pages.
 
-It computes nothing about tasks; the monitor shows it their states. Parts that can be in trouble (the monitor, the
-outbox, the store) each give it a *source*: a function that says in words what is wrong, or None.
+The board computes nothing about tasks. Parts that can be in trouble (monitor, outbox, store, reload) add a *source*: a
+function that returns one line about what is wrong, or None.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from pypinger.domain.kinds import Status
-from pypinger.domain.model import Instant, Task, TaskState
+from pypinger.domain.model import Answer, Instant, Task, TaskState
 from pypinger.domain.times import span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
-from pypinger.runtime.watch import KEPT, Reading
 
-#: Says what is wrong with a part of Py Pinger, or None while all is well.
+#: Returns what is wrong with a part of Py Pinger, or None.
 Source: TypeAlias = Callable[[], str | None]
+
+#: How many bytes of a task's latest answer are kept for its page.
+SHOWN = 4096
 
 
 class Board:
@@ -26,29 +28,46 @@ class Board:
     Implements :class:`pypinger.ports.showing.Board`.
 
     :param now: the wall clock.
-    :ivar undelivered: alerts still to be delivered, counted per channel; kept by the outbox.
-    :ivar dead: alerts that were given up; kept by the outbox.
-    :ivar blind: since when Py Pinger has been blind, else None; kept by the monitor.
     """
 
     def __init__(self, tasks: Sequence[Task], now: WallClock) -> None:
         self._now = now
-        self.started: Instant = now()
-        self.undelivered = 0
-        self.dead = 0
-        self.blind: Instant | None = None
+        self._started: Instant = now()
+        self._undelivered = 0
+        self._dead = 0
+        self._blind: Instant | None = None
         self._entries: dict[str, Entry] = {}
         self._ids: dict[str, str] = {}
         self._answers: dict[str, LastAnswer] = {}
         self._unchecked: set[str] = set()
-        self._lastrun = self.started
+        self._lastrun = self._started
         self._frequency = 1.0
         self._sources: list[Source] = []
         self._watchers: dict[object, Callable[[Entry], None]] = {}
         self.update(tasks)
 
+    @property
+    def started(self) -> Instant:
+        """When this process started."""
+        return self._started
+
+    @property
+    def undelivered(self) -> int:
+        """Pending deliveries of all channels."""
+        return self._undelivered
+
+    @property
+    def dead(self) -> int:
+        """Deliveries that were given up."""
+        return self._dead
+
+    @property
+    def blind(self) -> Instant | None:
+        """Since when Py Pinger has been blind; None while it sees."""
+        return self._blind
+
     def update(self, tasks: Sequence[Task]) -> None:
-        """Show these tasks from now on; those that were shown before keep their states."""
+        """Show these tasks; those that were shown before keep their states."""
         before = self._entries
         self._entries = {}
         for task in tasks:
@@ -64,27 +83,43 @@ class Board:
         self._frequency = 1.0 if shortest is None else max(1.0, (2 * shortest.interval + shortest.timeout) / 60)
 
     def add_source(self, source: Source) -> None:
-        """Ask `source` too whether something is wrong."""
+        """Include what `source` returns in Py Pinger's own state."""
         self._sources.append(source)
 
     def show(self, task: Task, state: TaskState) -> None:
-        """Show a state that has been committed."""
+        """Show a committed state."""
         entry = self._entries[task.id] = Entry(task, state)
         for changed in tuple(self._watchers.values()):
             changed(entry)
 
-    def checked(self, task: Task, at: Instant, answer: Reading | None) -> None:
+    def checked(self, task: Task, at: Instant, answer: Answer | None) -> None:
         """
-        A check of `task` was completed.
+        Record that a check of `task` was completed.
 
-        :param answer: None if there was none, and then the latest answer stays.
+        :param answer: None if there was none; the latest answer then stays.
         """
         self._unchecked.discard(task.id)
         self._lastrun = at
-        # A task may have been removed while its check was being recorded; then nobody would ever forget this.
+        # A task that was removed while its check was being recorded must leave nothing behind.
         if answer is not None and task.id in self._entries:
             body = answer.body
-            self._answers[task.id] = LastAnswer(at, answer.code, body[:KEPT], len(body) > KEPT)
+            self._answers[task.id] = LastAnswer(at, answer.code, body[:SHOWN], len(body) > SHOWN)
+
+    def missed(self, task: Task) -> None:
+        """Record that a check of `task` was not judged, because Py Pinger is blind."""
+        self._unchecked.discard(task.id)
+
+    def show_blind(self, since: Instant | None) -> None:
+        """Show since when Py Pinger has been blind, or that it sees."""
+        self._blind = since
+
+    def count_undelivered(self, change: int) -> None:
+        """Change the number of pending deliveries."""
+        self._undelivered += change
+
+    def count_dead(self, change: int) -> None:
+        """Change the number of dead deliveries."""
+        self._dead += change
 
     def entries(self) -> Sequence[Entry]:
         """See :meth:`pypinger.ports.showing.Board.entries`."""
@@ -107,25 +142,24 @@ class Board:
         """See :meth:`pypinger.ports.showing.Board.daemon`."""
         now = self._now()
         troubles = [words for source in self._sources if (words := source()) is not None]
-        if troubles:
-            explanation = "; ".join(troubles)
-        else:
-            count = len(self._entries)
-            tasks = "1 task" if count == 1 else f"{count} tasks"
-            waiting = f", {len(self._unchecked)} still to be checked" if self._unchecked else ""
-            explanation = f"watching {tasks}{waiting}; running for {span(now - self.started)}"
         return DaemonState(
             status=Status.ERROR if troubles else Status.OK,
-            explanation=explanation,
-            started=self.started,
-            blind=self.blind,
-            undelivered=self.undelivered,
-            dead=self.dead,
+            explanation="; ".join(troubles) or self._summary(now),
+            started=self._started,
+            blind=self._blind,
+            undelivered=self._undelivered,
+            dead=self._dead,
             ready=not self._unchecked,
-            # Without a task there is nothing to be late with.
+            # Without tasks no check can be overdue.
             lastrun=self._lastrun if self._entries else now,
             frequency=self._frequency,
         )
+
+    def _summary(self, now: Instant) -> str:
+        count = len(self._entries)
+        tasks = "1 task" if count == 1 else f"{count} tasks"
+        waiting = f", {len(self._unchecked)} still to be checked" if self._unchecked else ""
+        return f"watching {tasks}{waiting}; running for {span(now - self._started)}"
 
     def watch(self, changed: Callable[[Entry], None]) -> Callable[[], None]:
         """See :meth:`pypinger.ports.showing.Board.watch`."""

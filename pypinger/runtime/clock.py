@@ -1,15 +1,15 @@
 """
-The two clocks.
+The wall clock and the reactor's clock.
 
 Note [Two clocks]
 ~~~~~~~~~~~~~~~~~
-Verdicts are about wall-clock time (a report says *when* its task ran), schedules are about the passing of time. They
-part when somebody steps the wall clock: Twisted's ``reactor.seconds()`` is the wall clock, so that a step back of an
-hour would freeze every timeout and loop for that hour. Hence :func:`use_monotonic_time` puts the reactor on the
-monotonic clock, and only :data:`pypinger.ports.clock.WallClock` says what time it is.
+Verdicts are about wall-clock time (a report says *when* its task ran), schedules about elapsed time. The two diverge
+when the wall clock is stepped. Twisted's ``reactor.seconds()`` is the wall clock, so a step back of an hour would
+freeze every timeout and loop for an hour. Therefore :func:`use_monotonic_time` puts the reactor on the monotonic clock,
+and :data:`pypinger.ports.clock.WallClock` is the only source of the time of day.
 
-What is scheduled for a wall-clock moment (the end of a sleep, the end of a grace) is a delay on the monotonic clock,
-and such delays are wrong after a step. :class:`StepWatch` sees a step within a second and has them made anew.
+A timer for a wall-clock moment (the end of a sleep, the end of a grace) is a delay on the monotonic clock, and wrong
+after a step. :class:`StepWatch` detects a step within a second and has such timers set again.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from twisted.logger import Logger
 from pypinger.domain.model import Seconds
 from pypinger.ports.clock import WallClock
 
-#: How far the clocks may drift apart, in seconds, before what was scheduled for a wall-clock moment is made anew.
+#: Drift in seconds between the clocks from which timers for wall-clock moments are set again.
 TOLERANCE: Seconds = 0.2
 
 
 def use_monotonic_time(reactor: object) -> None:
-    """Put `reactor` on the monotonic clock; to be called before anything is scheduled on it."""
+    """Put `reactor` on the monotonic clock; call this before anything is scheduled on it."""
     reactor.seconds = time.monotonic  # type: ignore[attr-defined]
 
 
 class StepWatch:
     """
-    Sees steps (and slow drift) of the wall clock.
+    Detects steps (and slow drift) of the wall clock.
 
-    :param stepped: called after the wall clock has moved by more than :data:`TOLERANCE` against the reactor's.
+    :param stepped: called when the wall clock has moved by more than :data:`TOLERANCE` against the reactor's clock.
     """
 
     _log = Logger()
@@ -51,12 +51,12 @@ class StepWatch:
         self._offset = 0.0
 
     def start(self) -> None:
-        """Look once a second from now on."""
+        """Compare the clocks once a second."""
         self._offset = self._now() - self._reactor.seconds()
         self._loop.start(1.0, now=False)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop comparing."""
         if self._loop.running:
             self._loop.stop()
 
@@ -71,4 +71,4 @@ class StepWatch:
         try:
             self._stepped()
         except Exception:
-            self._log.failure("after a step of the wall clock")
+            self._log.failure("setting timers after a step of the wall clock")

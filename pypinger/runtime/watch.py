@@ -1,139 +1,170 @@
 """
-A task under watch: what is known of it, when it is checked first, and when it is due without its loop.
+A task under watch: its state, the phase of its check, and its timers' due times.
 
-What happens then is the monitor's business.
+:mod:`~pypinger.runtime.monitor` decides when a check begins, :mod:`~pypinger.runtime.check` what it does.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from enum import Enum
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
-from pypinger.domain import report
 from pypinger.domain.incidents import next_reminder
-from pypinger.domain.model import Answer, Finding, Instant, Seconds, Task, TaskState
-from pypinger.domain.redaction import Secrets
+from pypinger.domain.model import Instant, Seconds, Task, TaskState
 
-#: Before the first check.
+#: The start of a check that was never made.
 NEVER: Seconds = float("-inf")
 
-#: How long after a wall-clock moment its timer rings, in seconds, so that it never rings before it.
+#: Seconds after a wall-clock moment at which its timer fires, so that it never fires early.
 MARGIN: Seconds = 0.005
 
-#: So many tasks begin in slots, of which there are this many in a second.
+#: A task gets at most TURNS checks at ``next_change`` within TURNS_WITHIN seconds (contract, section 2).
+TURNS = 6
+TURNS_WITHIN: Seconds = 60.0
+
+#: With at least this many tasks, first checks begin in slots, SLOTS a second.
 MANY = 2000
 SLOTS = 20
 
-#: How many bytes of a task's latest answer are kept to be shown, and the most that an answer may have to be kept with
-#: what it says. It is one number so that both keep the very same bytes: a body is in memory once.
-KEPT = 4096
 
-
-class Reading(msgspec.Struct, frozen=True, gc=False):
+class Phase(Enum):
     """
-    What an answer says. It is kept because the same answer comes again and again: a report changes when its task runs.
+    What is under way for a task. All but ``RECORDING`` may be cancelled.
 
-    :ivar edition: that of the secrets that were scrubbed.
+    ``ASKING`` is the time in which other hosts are asked whose fault it is that there was no answer.
     """
 
-    code: int
-    body: bytes
-    finding: Finding
-    edition: object
-
-    @property
-    def small(self) -> bool:
-        """Whether it may be kept."""
-        return len(self.body) <= KEPT
-
-    def fits(self, answer: Answer, edition: object) -> bool:
-        """Whether this is what `answer` says."""
-        return self.body == answer.body and self.code == answer.code and self.edition is edition
+    IDLE = "idle"
+    QUEUED = "queued"
+    FETCHING = "fetching"
+    ASKING = "asking"
+    RECORDING = "recording"
 
 
 class Watch:
     """
-    A task under watch.
+    A task under watch. Times are in seconds on the reactor's clock.
 
-    :ivar busy: whether a check or a reminder is under way; `running` fires when it is over.
-    :ivar fetching: whether it is in the half that may be cancelled.
-    :ivar reading: what the state's verdict rests on, if it is an answer that may be remembered.
-    :ivar queued: whether it waits for a place.
-    :ivar began: when the latest check began, in seconds on the reactor's clock; :data:`NEVER` before the first.
-    :ivar gone: whether it was removed from the configuration.
-    :ivar rest: until when the timer must not check it again, in seconds on the reactor's clock.
+    The monitor owns it; the check under way moves its phase and commits its state.
+
+    :ivar running: fires when the work under way is over; None while idle.
+    :ivar began: when the latest check began; :data:`NEVER` before the first.
+    :ivar gone: whether the task was removed from the configuration.
+    :ivar rest: the earliest time for a check at ``next_change``.
+    :ivar first: the timer of the first check, then None.
+    :ivar timer: the timer of ``next_change`` or the next reminder.
+    :ivar turns: when the latest checks at ``next_change`` began; None before the first.
     """
 
-    __slots__ = (
-        "began",
-        "busy",
-        "fetching",
-        "first",
-        "gone",
-        "loop",
-        "origin",
-        "queued",
-        "reading",
-        "rest",
-        "running",
-        "state",
-        "task",
-        "timer",
-    )
+    __slots__ = ("began", "first", "gone", "loop", "phase", "rest", "running", "state", "task", "timer", "turns")
 
     def __init__(self, task: Task, state: TaskState) -> None:
         self.task = task
-        self.origin = task.origin
         self.state = state
         self.loop: LoopingCall | None = None
         self.first: IDelayedCall | None = None
         self.timer: IDelayedCall | None = None
-        self.busy = False
+        self.phase = Phase.IDLE
         self.running: Deferred[None] | None = None
-        self.reading: Reading | None = None
-        self.fetching = False
-        self.queued = False
         self.began: Seconds = NEVER
         self.rest: Seconds = 0.0
         self.gone = False
+        self.turns: deque[Seconds] | None = None
 
-    def read(self, answer: Answer, secrets: Secrets) -> Reading:
+    @property
+    def busy(self) -> bool:
+        """Whether a check or a reminder is under way."""
+        return self.phase is not Phase.IDLE
+
+    def enter(self, phase: Phase) -> None:
+        """Begin the next phase of the work under way."""
+        self.phase = phase
+
+    def begin(self, now: Seconds) -> None:
         """
-        What an answer says, which is not worked out again for as long as the same answer comes.
+        Begin a check now.
 
-        :param secrets: never to be shown.
+        A check that reaches no verdict must not be repeated at once, so the task rests for an interval unless
+        :meth:`finish` or :meth:`miss` says otherwise.
         """
-        known, edition = self.reading, secrets.edition
-        if known is not None and known.fits(answer, edition):
-            return known
-        return Reading(answer.code, answer.body, report.read(answer, secrets.scrub), edition)
+        self.began = now
+        self.rest = now + self.task.interval
 
-    def until_due(self, now: Instant, seconds: Seconds) -> Seconds | None:
+    def take_turn(self, now: Seconds) -> None:
+        """Count a check at ``next_change`` that begins now."""
+        if self.turns is None:
+            self.turns = deque(maxlen=TURNS)
+        self.turns.append(now)
+
+    def fetch(self, now: Seconds) -> None:
+        """Begin to fetch, after waiting for a permit."""
+        self.began = now
+        self.phase = Phase.FETCHING
+
+    def finish(self, state: TaskState, rest: Seconds) -> None:
+        """Adopt the committed state of a completed check; the next check at ``next_change`` is not before `rest`."""
+        self.state = state
+        self.rest = rest
+
+    def miss(self, now: Instant, rest: Seconds) -> None:
         """
-        How many seconds to wait until a check or a reminder is due that the loop does not know of.
+        End a check that is not judged.
 
-        :param now: by the wall clock.
-        :param seconds: now, by the reactor's clock.
-        :returns: None if there is none before the loop's next check, at whose end it is asked again. So a healthy task
-            has no timer most of the time.
+        :param now: the wall-clock time.
+        :param rest: when the check at ``next_change`` may be made, if that is still to come; one that has passed waits
+            for the loop, or for the end of blindness.
+        """
+        verdict = self.state.verdict
+        if verdict is not None and verdict.next_change is not None and verdict.next_change > now:
+            self.rest = rest
+
+    def let(self, rest: Seconds) -> None:
+        """Allow a check at ``next_change`` from `rest` on."""
+        self.rest = rest
+
+    def adopt(self, state: TaskState) -> None:
+        """Adopt a state that was committed without a check."""
+        self.state = state
+
+    def rested(self) -> Seconds:
+        """The earliest time for a check at ``next_change``."""
+        if self.turns is not None and len(self.turns) == TURNS:
+            return max(self.rest, self.turns[0] + TURNS_WITHIN)
+        return self.rest
+
+    def overdue(self, now: Instant) -> bool:
+        """Whether ``next_change`` has passed, by the wall-clock time `now`."""
+        verdict = self.state.verdict
+        return verdict is not None and verdict.next_change is not None and verdict.next_change <= now
+
+    def until_due(self, now: Instant, seconds: Seconds, *, blind: bool) -> Seconds | None:
+        """
+        Return the delay until the next check or reminder that the loop does not make.
+
+        :param now: the wall-clock time.
+        :param seconds: the time on the reactor's clock.
+        :param blind: whether Py Pinger is blind, so that there are no reminders.
+        :returns: None if nothing is due before the loop's next check, which asks again. A healthy task therefore has
+            no timer most of the time.
         """
         state = self.state
         verdict = state.verdict
         if verdict is None:
             return None
         due = float("inf")
-        # What fell due before the start is left to the first check: thousands must not be checked at once, nor anybody
-        # reminded of what may be over.
+        # What fell due before the start is left to the first check: thousands of tasks must not be checked at once,
+        # and a reminder may be out of date.
         earliest = 0.0 if self.began == NEVER else NEVER
         if verdict.next_change is not None:
-            change = max(verdict.next_change + MARGIN - now, self.rest - seconds)
+            change = max(verdict.next_change + MARGIN - now, self.rested() - seconds)
             if change > earliest:
                 due = change
-        if state.incident is not None:
+        if state.incident is not None and not blind:
             reminder = next_reminder(self.task, state, now)
             if reminder is not None and reminder + MARGIN - now > earliest:
                 due = min(due, reminder + MARGIN - now)
@@ -142,10 +173,10 @@ class Watch:
 
 def offsets(tasks: Sequence[Task]) -> list[Seconds]:
     """
-    When each task is checked first, in seconds after the start (contract, section 3).
+    Return when each task is checked first, in seconds after the start (contract, section 3).
 
-    The checks of thousands of tasks begin together in slots: what begins alone wakes the process, and the other side,
-    for itself alone, and so costs twice as much.
+    The checks of thousands of tasks begin together in slots: each separate wake-up costs the process, and the server,
+    about as much as a check.
     """
     count = len(tasks)
     exact = [index / count * min(task.interval, max(10.0, count / 100)) for index, task in enumerate(tasks)]

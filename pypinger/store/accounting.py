@@ -1,17 +1,17 @@
 """
-Accounting of time: how long a task was up, down, asleep, or not seen at all, hour by hour.
+Accounts of time: how long a task was up, down, asleep or not seen, hour by hour, and its uptime.
 
-Pure arithmetic on whole milliseconds, so that what is added up over months stays exact. Which status a stretch of time
-had is the :mod:`~pypinger.store.recorder`'s business.
+Pure arithmetic on whole milliseconds, so that sums over months stay exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Instant
+from pypinger.ports.history import Day
 
 #: Milliseconds, or a moment in milliseconds since the epoch.
 Millis: TypeAlias = int
@@ -19,19 +19,22 @@ Millis: TypeAlias = int
 HOUR: Millis = 3_600_000
 DAY: Millis = 24 * HOUR
 
+#: Hours of each period of uptime.
+PERIODS = {"24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
+
 
 def millis(instant: Instant) -> Millis:
-    """Round a moment or a length of time in seconds to whole milliseconds."""
+    """A moment or a length of time in seconds, rounded to milliseconds."""
     return round(instant * 1000)
 
 
 class Hour:
     """
-    What is known of one task in one hour.
+    The account of one task in one hour.
 
     :ivar hour: whole hours since the epoch.
     :ivar up: milliseconds, as are `down`, `asleep` and `blind`.
-    :ivar latency: the sum over all checks, in microseconds; `slowest`: the greatest.
+    :ivar latency: the sum over all checks, in microseconds; `slowest`: the maximum.
     """
 
     __slots__ = ("asleep", "blind", "checks", "down", "errors", "hour", "latency", "slowest", "up")
@@ -59,7 +62,7 @@ class Hour:
         self.slowest = slowest
 
     def row(self) -> tuple[int, ...]:
-        """All figures, in the order of the constructor."""
+        """All fields, in the order of the constructor."""
         return (
             self.hour,
             self.checks,
@@ -84,7 +87,7 @@ class Hour:
         self.slowest = max(self.slowest, other.slowest)
 
     def spend(self, kind: Kind | None, length: Millis) -> None:
-        """Account for some time in which the verdict was of this kind; None: in which nothing was seen."""
+        """Add a length of time with a verdict of this kind; None if the task was not seen."""
         if kind is Kind.OK:
             self.up += length
         elif kind is Kind.SLEEPING:
@@ -99,12 +102,12 @@ def stretches(
     start: Millis, end: Millis, blind: Sequence[tuple[Millis, Millis]], limit: Millis
 ) -> Iterator[tuple[Millis, Millis, bool]]:
     """
-    Cut the time between two checks into what was seen and what was not.
+    Divide the time between two checks into seen and unseen stretches.
 
     :param blind: known blind times; they may overlap.
-    :param limit: for how long what the first check found may be taken to last; the seen time beyond it counts as not
-        seen (the machine was suspended, or the clock was stepped forward).
-    :returns: start, end and whether it was seen, in order, without a hole.
+    :param limit: for how long the finding of the first check may be taken to last; the rest is unseen (the machine was
+        suspended, or its clock was set forward).
+    :returns: (start, end, whether it was seen), in order and without gaps.
     """
     spans = sorted(span for span in blind if span[0] < end and span[1] > start)
     at = start
@@ -123,13 +126,52 @@ def stretches(
 
 
 def hours(start: Millis, end: Millis, seen: bool) -> Iterator[tuple[int, Millis]]:
-    """Cut a stretch at the full hours: (hour, milliseconds), without the hours that were wholly unseen."""
+    """Divide a stretch into (hour, milliseconds), without the hours that are unseen as a whole."""
     while start < end:
         hour = start // HOUR
         stop = min(end, (hour + 1) * HOUR)
         if not seen and stop - start == HOUR:
-            # Whole hours leave no trace, however many: go on with the last, which is none perhaps.
+            # Skip all whole hours at once.
             start = end // HOUR * HOUR
             continue
         yield hour, stop - start
         start = stop
+
+
+def first_hour(now: Instant) -> int:
+    """The hour in which the longest period begins."""
+    return millis(now) // HOUR - max(PERIODS.values())
+
+
+def uptime(hours: Iterable[tuple[int, Millis, Millis]], now: Instant) -> Mapping[str, float | None]:
+    """
+    See :meth:`pypinger.ports.history.History.uptime`.
+
+    :param hours: (hour, up, down), in any order.
+    """
+    hour, part = divmod(millis(now), HOUR)
+    up = dict.fromkeys(PERIODS, 0.0)
+    down = dict.fromkeys(PERIODS, 0.0)
+    for number, well, ill in hours:
+        for name, length in PERIODS.items():
+            age = hour - number
+            if 0 <= age <= length:
+                share = 1 - part / HOUR if age == length else 1.0
+                up[name] += well * share
+                down[name] += ill * share
+    return {name: up[name] / (up[name] + down[name]) if up[name] + down[name] else None for name in PERIODS}
+
+
+def days(hours: Iterable[tuple[int, Millis, Millis, Millis]], now: Instant, count: int) -> Sequence[Day]:
+    """
+    See :meth:`pypinger.ports.history.History.days`.
+
+    :param hours: (hour, up, down, asleep), in any order.
+    """
+    today = millis(now) // DAY
+    sums: dict[int, list[Millis]] = {}
+    for hour, *figures in hours:
+        day = hour * HOUR // DAY
+        if any(figures) and today - count < day <= today:
+            sums[day] = [each + more for each, more in zip(sums.get(day, (0, 0, 0)), figures, strict=True)]
+    return [Day(day * DAY / 1000, *(length / 1000 for length in sums[day])) for day in sorted(sums)]

@@ -1,33 +1,35 @@
 """
-The history in the database, read through a connection of its own.
+Reads history from the database.
 
-:class:`Reader` blocks; the store calls it in a thread, and a command that has no reactor calls it as it is.
+:class:`Reader` blocks: the store calls it in a thread, and commands without a reactor call it directly.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import msgspec
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Instant, Outcome
-from pypinger.ports.history import Change, Day, Gap, PastDelivery, PastIncident, Run, Span, Told
-from pypinger.store import figures
+from pypinger.domain.model import Alert, Instant, Outcome, Reported
+from pypinger.ports.history import Day, Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
+from pypinger.ports.storing import StoreError
+from pypinger.store import accounting
 from pypinger.store.accounting import DAY, HOUR, millis
-from pypinger.store.database import connect, unusable
+from pypinger.store.database import connect, copy, unusable
 from pypinger.store.rows import finding, text
 
-#: How many runs are looked through at most for a page of gaps, and at a time.
+#: How many runs are searched at most for a page of gaps, and at a time.
 LOOK = 5000
 CHUNK = 500
 
-#: How many alerts an incident is shown with.
+#: The maximum number of alerts in a `PastIncident`.
 TOLD = 20
 
-#: How many runs that began earlier may reach into a period: more than one only after a step of the clock.
+#: How many earlier runs may reach into a period; more than one only after a step of the clock.
 _EARLIER = 10
 
 _NEWEST = 1 << 62
@@ -46,28 +48,36 @@ _ALERT = msgspec.json.Decoder(Alert)
 _KINDS = msgspec.json.Decoder(tuple[Kind, ...])
 
 
+class BlindTime(NamedTuple):
+    """A time in which no task was seen; `end` is excluded."""
+
+    start: Instant
+    end: Instant
+
+
 class Reader:
     """
-    Reads a database, whether or not a Py Pinger is writing it.
+    Reads a database, whether or not a daemon writes it.
 
-    Its methods are those of :class:`pypinger.ports.history.History`, but for blocking.
+    Its methods are those of :class:`pypinger.ports.history.History`, but they block; replay needs two more.
 
+    :param connection: of the database; None to open another one.
     :raises StoreError: it cannot be read.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, connection: sqlite3.Connection | None = None) -> None:
         self._path = path
         try:
-            self._connection = connect(path, query="?mode=ro")
+            self._connection = connect(path, query="?mode=ro") if connection is None else connection
         except sqlite3.Error as error:
             raise unusable(path, error) from error
 
     def close(self) -> None:
-        """Close the connection; only between two calls."""
+        """Close the connection, between two calls."""
         self._connection.close()
 
     def interrupt(self) -> None:
-        """Make a call that is under way in another thread fail soon."""
+        """Make a call that runs in another thread fail soon."""
         self._connection.interrupt()
 
     def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
@@ -75,10 +85,10 @@ class Reader:
         task = self._task(url)
         return [] if task is None else self._runs(task, _NEWEST if before is None else before, limit)
 
-    def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Change]:
+    def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
         """See :meth:`pypinger.ports.history.History.verdicts`."""
         return [
-            Change(key, at / 1000, Kind(kind), explanation)
+            VerdictChange(key, at / 1000, Kind(kind), explanation)
             for key, at, kind, explanation in self._all(
                 "SELECT id, at, kind, explanation FROM verdict WHERE task = ? AND id < ? ORDER BY id DESC LIMIT ?",
                 self._task(url),
@@ -105,7 +115,7 @@ class Reader:
                 _KINDS.decode(kinds),
                 explanation,
                 alerts,
-                self._told(key),
+                self._past_alerts(key),
             )
             for key, name, started, opened, ended, kinds, explanation, alerts in rows
         ]
@@ -139,9 +149,9 @@ class Reader:
             "SELECT hour, up, down FROM hour WHERE task = ?1 AND hour >= ?2"
             " UNION ALL SELECT hour, up, down FROM task WHERE id = ?1 AND hour >= ?2",
             task,
-            figures.first_hour(now),
+            accounting.first_hour(now),
         )
-        return figures.uptime(hours, now)
+        return accounting.uptime(hours, now)
 
     def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
         """See :meth:`pypinger.ports.history.History.days`."""
@@ -151,15 +161,15 @@ class Reader:
             self._task(url),
             (millis(now) // DAY - count) * (DAY // HOUR),
         )
-        return figures.days(hours, now, count)
+        return accounting.days(hours, now, count)
 
     def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""
         task = self._task(url)
-        return [] if task is None else figures.gaps(self._latest(task), limit)
+        return [] if task is None else _gaps(self._latest(task), limit)
 
     def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.history.History.findings`."""
+        """All that was found from `since` to before `until`, oldest first; the first may have begun earlier."""
         task, start, end = self._task(url), millis(since), millis(until)
         if task is None:
             return []
@@ -173,20 +183,32 @@ class Reader:
         )
         runs = [run for run in earlier if run.last >= since]
         runs += [_run(*row) for row in within]
-        # Those that began earlier hold the open run too, if it is one of them.
+        # If the open run began earlier, it is in `earlier` already.
         runs += [run for run in self._open(task) if start <= run.key < end]
         return sorted(runs, key=lambda run: run.key)
 
-    def blind_times(self, since: Instant, until: Instant) -> Sequence[Span]:
-        """See :meth:`pypinger.ports.history.History.blind_times`."""
+    def blind_times(self, since: Instant, until: Instant) -> Sequence[BlindTime]:
+        """When no task was seen, from `since` to before `until`, oldest first."""
         return [
-            Span(start / 1000, end / 1000)
+            BlindTime(start / 1000, end / 1000)
             for start, end in self._all(
                 'SELECT start, "end" FROM blind WHERE "end" > ? AND start < ? ORDER BY start, id',
                 millis(since),
                 millis(until),
             )
         ]
+
+    def backup(self, path: str) -> None:
+        """
+        Copy the database to another file; the daemon continues to write meanwhile.
+
+        :raises StoreError: it cannot be copied.
+        """
+        try:
+            copy(self._connection, path)
+        except (sqlite3.Error, OSError) as error:
+            words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise StoreError(f"the backup {path} cannot be written: {words}") from error
 
     def _all(self, query: str, *values: object) -> list[Any]:
         try:
@@ -199,7 +221,7 @@ class Reader:
         return rows[0][0] if rows else None
 
     def _open(self, task: int) -> list[Run]:
-        """The run that the latest check belongs to."""
+        """The run of the latest check."""
         return [
             _run(*row)
             for row in self._all(
@@ -222,7 +244,7 @@ class Reader:
         return sorted(runs, key=lambda run: -run.key)[:limit]
 
     def _latest(self, task: int) -> Iterator[Run]:
-        """The latest runs, fetched as they are needed."""
+        """The latest runs, fetched as needed."""
         before = _NEWEST
         for _ in range(LOOK // CHUNK):
             page = self._runs(task, before, CHUNK)
@@ -231,19 +253,30 @@ class Reader:
                 return
             before = page[-1].key
 
-    def _told(self, incident: int) -> tuple[Told, ...]:
+    def _past_alerts(self, incident: int) -> tuple[PastAlert, ...]:
         rows = self._all(
             "SELECT body, min(id) FROM delivery WHERE incident = ? GROUP BY alert ORDER BY min(id) DESC LIMIT ?",
             incident,
             TOLD,
         )
-        return tuple(told(_ALERT.decode(body)) for body, _ in reversed(rows))
+        return tuple(past_alert(_ALERT.decode(body)) for body, _ in reversed(rows))
 
 
-def told(alert: Alert) -> Told:
-    """What is shown of an alert in its incident."""
-    return Told(alert.id, alert.event, alert.at, alert.explanation)
+def past_alert(alert: Alert) -> PastAlert:
+    """The record of an alert in its incident."""
+    return PastAlert(alert.id, alert.event, alert.at, alert.explanation)
 
 
 def _run(first: int, length: int, count: int, words: str, figure: float | None) -> Run:
     return Run(first, first / 1000, (first + length) / 1000, count, finding(words, figure))
+
+
+def _gaps(runs: Iterable[Run], limit: int) -> Sequence[Gap]:
+    """The gaps between the task's runs; `runs` are newest first."""
+    found: list[Instant] = []
+    for run in runs:
+        if isinstance(run.finding, Reported) and (not found or found[-1] != run.finding.report.lastrun):
+            found.append(run.finding.report.lastrun)
+            if len(found) > limit:
+                break
+    return [Gap(at, None if before is None else at - before) for at, before in zip_longest(found, found[1:])][:limit]

@@ -1,4 +1,4 @@
-"""What the store asks of a reactor, and a thread for calls that may block."""
+"""Threads for calls that may block, and what the store needs of a reactor."""
 
 from __future__ import annotations
 
@@ -28,8 +28,18 @@ class Reactor(Protocol):
         """See :meth:`twisted.internet.interfaces.IReactorFromThreads.callFromThread`."""
 
 
-class Worker:
-    """Makes calls in a thread, one after the other."""
+class Worker(Protocol):
+    """Makes calls one after the other, in the order in which they were given."""
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Call `function`; its result or failure comes back in the reactor's thread."""
+
+    def stop(self) -> None:
+        """End after the calls given so far."""
+
+
+class ThreadWorker:
+    """A :class:`Worker` with a thread of its own."""
 
     def __init__(self, reactor: Reactor, name: str) -> None:
         self._reactor = reactor
@@ -39,14 +49,14 @@ class Worker:
         self._thread.start()
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        """Call `function` in the thread; the result comes back in the reactor's."""
+        """See :meth:`Worker.run`."""
         done: Deferred[T] = Deferred()
 
         def call() -> None:
             result: T | Failure
             try:
                 result = function(*args, **kwargs)
-            except Exception:
+            except BaseException:
                 result = Failure()
             self._reactor.callFromThread(done.callback, result)
 
@@ -54,7 +64,7 @@ class Worker:
         return done
 
     def stop(self) -> None:
-        """End after the calls made so far."""
+        """See :meth:`Worker.stop`."""
         self._calls.put(None)
 
     def _run(self) -> None:

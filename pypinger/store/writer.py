@@ -1,175 +1,206 @@
 """
-The writer: the one thread that writes the database.
+The writer records calls and writes what they change, in one transaction a turn. It runs in a worker's thread.
 
-Note [One writer]
+Note [Failed writes]
+~~~~~~~~~~~~~~~~~~~~
+While the store cannot be written, checks and alerts continue from memory. The rows stay pending, coalesced, and are
+tried again every :data:`RETRY` seconds; the first transaction that succeeds holds all of them.
+
+Note [Lost files]
 ~~~~~~~~~~~~~~~~~
-The reactor's thread only puts calls into a queue. The writer takes all there are, lets the recorder make rows of them,
-and writes these in one transaction: at once if somebody waits for it, else within a second. So a storm of failures
-becomes a handful of transactions, and a check that tells nothing new costs the reactor next to nothing.
-
-Note [When it cannot be written]
-~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
-Nobody waits for a store that cannot write: checks and alerts go on from memory. The rows stay pending, coalesced, and
-are tried again every few seconds; the first transaction that succeeds holds all of them.
+If the path no longer leads to the open file, what is written there is lost when the process is killed. The writer then
+leaves that file, opens what is at the path now as at a start (a new database if there is none), and carries the present
+over: see :mod:`pypinger.store.carrying`.
 """
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from threading import Event, Thread
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeAlias
 
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pypinger.domain.model import Seconds
 from pypinger.ports.clock import WallClock
+from pypinger.ports.storing import StoreError
 from pypinger.store.accounting import millis
-from pypinger.store.recorder import Recorder
+from pypinger.store.loading import Opened, open_store
 from pypinger.store.retention import sweep
-from pypinger.store.tables import Tables
-from pypinger.store.threads import Reactor
+from pypinger.store.watching import FileProblem
 
-#: How long what nobody waits for may lie about, in seconds.
-BATCH: Seconds = 0.8
+#: A method of :class:`~pypinger.store.recorder.Recorder`, and its arguments.
+Call: TypeAlias = tuple[Callable[..., None], tuple[Any, ...]]
 
-#: How often writing is tried again while it cannot be done, in seconds.
+#: Seconds between two attempts to write while writing fails.
 RETRY: Seconds = 3.0
 
-#: How long after the start old history is deleted first, and how often then, in seconds.
+#: Seconds that rows wait at least after a transaction, unless a caller waits for them.
+BATCH: Seconds = 0.4
+
+#: Seconds between two records of the time at which the process was alive.
+PULSE: Seconds = 10.0
+
+#: Seconds from the start to the first deletion of old history, and between two of them.
 FIRST_SWEEP: Seconds = 60.0
 SWEEP: Seconds = 3600.0
 
-#: How long the writer does nothing between two steps of that, in seconds.
-BREATH: Seconds = 0.02
 
-#: How often it is written down that the process lives, in seconds.
-PULSE: Seconds = 10.0
+class Turn(NamedTuple):
+    """
+    The result of one turn of the writer.
+
+    :ivar trouble: why the store cannot be written; None if it can.
+    :ivar failures: unexpected errors, each with what was being done.
+    :ivar more: whether old history remains to be deleted.
+    :ivar lost: what happened to the open file, if :meth:`Writer.recover` must be called.
+    """
+
+    trouble: str | None
+    failures: list[tuple[str, Failure]]
+    more: bool = False
+    lost: str | None = None
 
 
 class Writer:
     """
-    Records and writes what it is given, until it is stopped.
+    Writes one database.
 
-    :param report: called in the reactor's thread after each attempt to write that matters to anybody: why it failed, or
-        None, and those who waited for it.
-    :param ended: called in the reactor's thread at the very end.
+    :param path: of the database.
+    :param opened: that database.
+    :param clock: the present time of the monotonic clock that :meth:`turn` is given.
     """
 
-    _log = Logger()
-
-    def __init__(
-        self,
-        reactor: Reactor,
-        now: WallClock,
-        recorder: Recorder,
-        tables: Tables,
-        keep_days: float,
-        report: Callable[[str | None, list[Deferred[None]]], None],
-        ended: Callable[[], None],
-    ) -> None:
-        self._reactor = reactor
+    def __init__(self, path: str, now: WallClock, opened: Opened, keep_days: float, clock: Seconds) -> None:
+        self._path = path
         self._now = now
-        self._recorder = recorder
-        self._tables = tables
         self._keep_days = keep_days
-        self._report = report
-        self._ended = ended
-        self._calls: deque[tuple[Callable[..., None], tuple[Any, ...], Deferred[None] | None]] = deque()
-        self._wake = Event()
-        self._stopping = False
-        self._failing: str | None = None
-        self._tried: Seconds = 0.0
+        self._recorder = opened.recorder
+        # None from when its file was lost until another one is open.
+        self._open: Opened | None = opened
+        self._lost: str | None = None
+        self._recovered = clock - RETRY
+        self._closed = False
+        self._trouble: str | None = None
+        self._tried = clock
         self._sweep: Iterator[None] | None = None
-        self._sweeps = time.monotonic() + FIRST_SWEEP
-        # A daemon thread: a disk that does not answer must not keep the process alive.
-        self._thread = Thread(target=self._run, name="pypinger-writer", daemon=True)
-        self._thread.start()
+        self._sweeps = clock + FIRST_SWEEP
 
-    def __len__(self) -> int:
-        """How many calls wait to be recorded."""
-        return len(self._calls)
+    def turn(self, calls: Iterable[Call], clock: Seconds, *, urgent: bool = False, last: bool = False) -> Turn:
+        """
+        Record the calls, and write what is pending.
 
-    def put(self, call: Callable[..., None], args: tuple[Any, ...], waiter: Deferred[None] | None = None) -> None:
-        """Record something; `waiter` goes to ``report`` once it is written, or cannot be."""
-        self._calls.append((call, args, waiter))
-        if waiter is not None:
-            self._wake.set()
-
-    def stop(self) -> None:
-        """Write the rest, try once if it cannot be written, and end."""
-        self._stopping = True
-        self._wake.set()
-
-    def _run(self) -> None:
-        try:
-            while True:
-                self._wake.wait(BATCH if self._sweep is None else BREATH)
-                self._wake.clear()
-                # In this order: what was put before the stop is still taken.
-                stopping = self._stopping
-                self._turn(self._record(), stopping)
-                if stopping:
-                    return
-                self._clean()
-        except BaseException:
-            self._reactor.callFromThread(self._report, "its writer has died; Py Pinger's log says how", [])
-            self._reactor.callFromThread(self._log.failure, "the store's writer", Failure())
-        finally:
-            self._tables.close()
-            self._reactor.callFromThread(self._ended)
-
-    def _record(self) -> list[Deferred[None]]:
-        """Take what is in the queue; returns those who wait for it."""
-        waiters = []
-        for _ in range(len(self._calls)):
-            call, args, waiter = self._calls.popleft()
+        :param urgent: whether a caller waits until the calls are on the disk.
+        :param last: whether the store closes after this turn.
+        """
+        failures = []
+        for call, args in calls:
             try:
-                call(*args)
+                call(self._recorder, *args)
             except Exception:
-                self._reactor.callFromThread(self._log.failure, "recording {call}", Failure(), call=call.__name__)
-            if waiter is not None:
-                waiters.append(waiter)
-        return waiters
-
-    def _turn(self, waiters: list[Deferred[None]], stopping: bool) -> None:
-        """Write if it is time to."""
-        clock, before = time.monotonic(), self._failing
-        urgent = bool(waiters) or stopping
-        if before is not None:
-            due = stopping or clock >= self._tried + RETRY
-        else:
-            due = urgent or clock >= self._tried + (BATCH if self._recorder.pending else PULSE)
-        if due:
+                failures.append((f"recording {call.__name__}", Failure()))
+        before = self._trouble
+        due = self._due(clock, urgent=urgent, last=last)
+        problem = self._look(last=last)
+        if problem is not None and not problem.final:
+            self._trouble = problem.words
+            return Turn(self._trouble, failures)
+        if self._lost is not None:
+            if not last:
+                if clock >= self._recovered + RETRY:
+                    return Turn(self._trouble, failures, lost=self._lost)
+                self._trouble = self._trouble or self._lost
+                return Turn(self._trouble, failures)
+            self.recover(clock)
+        if due and self._open is not None:
             self._tried = clock
-            self._failing = self._write(durable=urgent or before is not None)
-        if waiters or self._failing != before:
-            self._reactor.callFromThread(self._report, self._failing, waiters)
+            self._trouble = self._write(self._open, durable=urgent or last or before is not None)
+        more = False
+        if self._trouble is None and not urgent and not last:
+            try:
+                more = self._delete(clock)
+            except Exception:
+                self._sweep = None
+                failures.append(("deleting old history", Failure()))
+        return Turn(self._trouble, failures, more)
 
-    def _write(self, *, durable: bool) -> str | None:
-        """Write what is pending; returns why that failed."""
-        pending = self._recorder.pending
+    def recover(self, clock: Seconds) -> Turn:
+        """Leave the lost file, and open what is at the path now: see Note [Lost files]."""
+        self._tried = self._recovered = clock
+        if self._closed:
+            return Turn(self._trouble, [])
+        if self._open is not None:
+            self._leave(self._open)
         try:
-            self._tables.write(pending, millis(self._now()), durable=durable)
+            self._open = open_store(self._path, millis(self._now()), self._recorder)
+        except StoreError as error:
+            self._trouble = f"{self._lost}; {str(error).removeprefix(f'[store] path {self._path}: ')}"
+        except Exception:
+            self._trouble = f"{self._lost}; unexpected error, see the log"
+            return Turn(self._trouble, [("opening the store again", Failure())])
+        else:
+            self._recorder = self._open.recorder
+            self._lost = self._trouble = None
+        return Turn(self._trouble, [])
+
+    def close(self) -> None:
+        """Close the database."""
+        self._closed = True
+        if self._open is not None:
+            if self._open.watch is not None:
+                # The last connection to close writes the log into the file, and must be able to write.
+                self._open.watch.close()
+            self._open.tables.close()
+
+    def _look(self, *, last: bool) -> FileProblem | None:
+        """Whether the file is still ours."""
+        if self._open is None or self._open.watch is None:
+            return None
+        problem = self._open.watch.look()
+        if last and problem is not None and not problem.final:
+            problem = self._open.watch.look()
+        if problem is not None and problem.final:
+            self._lost = problem.words
+        return problem
+
+    def _leave(self, opened: Opened) -> None:
+        """Close the lost file without changing it; this must not fail."""
+        self._open = self._sweep = None
+        assert opened.watch is not None
+        opened.watch.leave()
+        opened.tables.close()
+        opened.watch.close()
+        opened.watch.clean()
+
+    def _due(self, clock: Seconds, *, urgent: bool, last: bool) -> bool:
+        if last:
+            return True
+        if self._trouble is not None:
+            return clock >= self._tried + RETRY
+        return urgent or clock >= self._tried + (BATCH if self._recorder.pending else PULSE)
+
+    def _write(self, opened: Opened, *, durable: bool) -> str | None:
+        tables, watch, pending = opened.tables, opened.watch, self._recorder.pending
+        try:
+            if watch is not None:
+                watch.before_write()
+            token = None if watch is None else watch.token
+            tables.write(pending, millis(self._now()), durable=durable, token=token)
         except Exception as error:
             return str(error) or type(error).__name__
         pending.clear()
+        if watch is not None:
+            watch.after_write()
         return None
 
-    def _clean(self) -> None:
-        """Go on deleting what is too old, or begin, if it is time to and the disk is well."""
-        clock = time.monotonic()
-        if self._failing is not None or (self._sweep is None and clock < self._sweeps):
-            return
-        try:
-            if self._sweep is None:
-                self._sweeps = clock + SWEEP
-                self._sweep = sweep(self._tables, self._recorder, self._keep_days, millis(self._now()))
-            if next(self._sweep, self) is self:
-                self._sweep = None
-        except Exception:
+    def _delete(self, clock: Seconds) -> bool:
+        """Delete some of the old history if it is time; returns whether some is left."""
+        if self._open is None:
+            return False
+        if self._sweep is None:
+            if clock < self._sweeps:
+                return False
+            self._sweeps = clock + SWEEP
+            self._sweep = sweep(self._open.tables, self._recorder, self._keep_days, millis(self._now()))
+        if next(self._sweep, self) is self:
             self._sweep = None
-            self._reactor.callFromThread(self._log.failure, "deleting old history", Failure())
+        return self._sweep is not None

@@ -1,4 +1,4 @@
-"""Running the command as a process of its own, with the reactor of the test beside it."""
+"""Runs the command as a process."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CODE = "import sys; from pypinger.cli import main; sys.exit(main())"
 
 class Process(ProcessProtocol):
     """
-    A ``pypinger`` process; it is killed when the test ends.
+    A ``pypinger`` process; it is killed at the end of the test.
 
-    :ivar ended: fires with the exit code, None if a signal ended it.
+    :ivar ended: fires with the exit code, or with None if a signal killed it.
     """
 
     def __init__(self, test: TestCase, *arguments: str, code: str = CODE) -> None:
@@ -53,7 +53,7 @@ class Process(ProcessProtocol):
         self.err += data
 
     def said(self, words: bytes) -> Deferred[None]:
-        """Fires when `words` have been printed; fails if the process ends without."""
+        """Fires when `words` have been printed; fails if the process ends before."""
         done: Deferred[None] = Deferred()
         self._waiting = (words, done)
         self.outReceived(b"")

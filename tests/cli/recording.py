@@ -1,9 +1,9 @@
-"""Days of a daemon's life in a moment: the real monitor and the real store, scripted endpoints, a fake clock."""
+"""Record days of checks at once: the real monitor and the real store, scripted endpoints, a fake clock."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from collections.abc import Sequence
+from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -12,26 +12,15 @@ from pypinger.domain.model import Answer, Fault, Instant, NoAnswer, Observation,
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso
 from pypinger.runtime.board import Board
+from pypinger.runtime.check import Checker
+from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
 from pypinger.store.sqlite import SqliteStore
+from pypinger.store.threads import Reactor
 from tests.runtime.fakes import NOON, FakeNotifier, World
-
-
-class Reactor(Clock):
-    """A clock that threads can call, when it is asked to listen."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.called: SimpleQueue[Callable[[], object]] = SimpleQueue()
-
-    def callFromThread(self, callable: Callable[..., object], *args: object, **kwargs: object) -> None:
-        self.called.put(lambda: callable(*args, **kwargs))
-
-    def listen(self) -> None:
-        self.called.get(timeout=20)()
-
+from tests.store.inline import InlineWorker
 
 #: What an endpoint can do.
 MODES = ("ok", "stuck", "failed", "invalid", "error", "refused", "timeout", "own", "ahead", "flap", "sleepy")
@@ -39,9 +28,9 @@ MODES = ("ok", "stuck", "failed", "invalid", "error", "refused", "timeout", "own
 
 class Endpoint:
     """
-    A task that does what a script says.
+    A task that follows a script.
 
-    :ivar script: (for how many seconds, in which mode, how slow it answers), over and over.
+    :ivar script: parts of (seconds, mode, latency), repeated.
     :ivar minutes: how often its job runs.
     """
 
@@ -51,7 +40,7 @@ class Endpoint:
         self.length = sum(length for length, _, _ in script)
 
     def phase(self, now: Instant) -> tuple[Instant, str, Seconds]:
-        """When the present part of the script began, its mode, and how slow it is."""
+        """Return when the present part of the script began, its mode, and its latency."""
         start = NOON + (now - NOON) // self.length * self.length
         for length, mode, slow in self.script:
             if now < start + length:
@@ -96,7 +85,7 @@ class Life(World):
 
     def __init__(self, path: str, tasks: Sequence[tuple[Task, Endpoint]], *, channel: bool = True) -> None:
         super().__init__()
-        self.clock = self.reactor = Reactor()
+        self.reactor = self.clock
         self.path = path
         self.tasks = [task for task, _ in tasks]
         self.endpoints = {task.url: endpoint for task, endpoint in tasks}
@@ -106,27 +95,20 @@ class Life(World):
 
     def begin(self) -> None:
         """As the service does."""
-        self.store = SqliteStore(self.reactor, self.now, self.path, keep_days=90)
+        # Its clock stands still: what is noted is written with the next commit, or by `write`.
+        self.store = SqliteStore(cast(Reactor, Clock()), self.now, self.path, keep_days=90, worker=InlineWorker)
         board = Board(self.tasks, self.now)
         notifiers = [self.notifier] if self.channel else []
         self.outbox = Outbox(self.reactor, self.now, self.store, board, notifiers, 86_400, 0)
-        self.monitor = Monitor(
-            self.reactor,
-            self.now,
-            self.tasks,
-            self,
-            self.store,
-            self.outbox,
-            board,
-            RunFeed(self.reactor, []),
-            concurrency=256,
-            secrets=Secrets(),
-        )
+        runs = RunFeed(self.reactor, [])
+        settings = CheckSettings(self, 256, Secrets())
+        checker = Checker(self.reactor, self.now, self.store, self.outbox, board, runs, settings)
+        self.monitor = Monitor(self.reactor, self.now, self.tasks, checker, board)
         kept = self.store.open()
         self.outbox.resume(kept.deliveries, kept.dead)
         self.monitor.resume(kept.states)
         self.monitor.start()
-        self.settle()
+        self.reactor.advance(0)
 
     async def fetch(self, task: Task) -> Observation:
         endpoint = self.endpoints[task.url]
@@ -137,18 +119,9 @@ class Life(World):
             await waiting
         return endpoint.answer(self.now())
 
-    def settle(self) -> None:
-        """Let everything that waits for the store go on."""
-        self.reactor.advance(0)
-        while self.store._waiting or self.store._ready:
-            if self.store._waiting:
-                self.reactor.listen()
-            self.reactor.advance(0)
-
     def write(self) -> None:
         """Let everything that was noted be written, so that others can read it."""
         Deferred.fromCoroutine(self.store.enqueue([]))
-        self.settle()
 
     def live(self, seconds: Seconds) -> None:
         """Let time pass, from one moment at which something happens to the next."""
@@ -158,18 +131,14 @@ class Life(World):
             if following > end:
                 break
             self.reactor.advance(following - self.reactor.seconds())
-            self.settle()
         self.reactor.advance(end - self.reactor.seconds())
 
     def end(self, *, killed: bool = False) -> None:
         """Stop cleanly, or leave what was not yet recorded behind."""
         if not killed:
             Deferred.fromCoroutine(self.monitor.stop())
-            self.settle()
-        over: list[None] = []
-        Deferred.fromCoroutine(self.store.close()).addCallback(over.append)
-        while not over:
-            self.reactor.listen()
+            self.reactor.advance(0)
+        Deferred.fromCoroutine(self.store.close())
         for watch in self.monitor._watches.values():
             # A check that was under way ends when the garbage collector finds it, and must arm nothing then.
             watch.gone, watch.timer = True, None

@@ -1,4 +1,4 @@
-"""``pypinger demo``: the daemon, its pages and every kind of verdict, in a process of its own."""
+"""``pypinger demo`` as a process: the daemon, its pages and every kind of verdict."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pypinger.config import load
 from pypinger.notify import channels
 from tests.cli.processes import Process
 
-#: What the first check makes of each sample; those that change by themselves are left out.
+#: The kind of each sample's first verdict, except those that change by themselves.
 KINDS = {
     "healthy": "ok",
     "healthy-daily": "ok",
@@ -44,7 +44,7 @@ KINDS = {
 
 
 class IniTests(SynchronousTestCase):
-    def test_sound(self) -> None:
+    def test_valid(self) -> None:
         path = self.mktemp()
         Path(path).write_text(ini(3002, 3003))
         settings = load(path, channels=channels(), environ={})
@@ -65,7 +65,7 @@ class DemoTests(TestCase):
 
     async def test_every_kind(self) -> None:
         process = Process(self, "demo", "--port", "0")
-        await process.said(b"Ctrl-C ends it all.")
+        await process.said(b"Ctrl-C stops the demo.")
         found = re.search(r"pages: +(http://127\.0\.0\.1:\d+/)\n.*tasks: (http://[^/]+)/", process.out.decode())
         assert found is not None
         pages, fleet = found.groups()

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.test.requesthelper import DummyRequest
 
-from pypinger.cli.fleet import SAMPLES, Fleet, Sent
+from pypinger.cli.fleet import SAMPLES, Fleet, SampleAnswer
 from pypinger.domain import judge, report
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Answer
@@ -110,4 +110,4 @@ class FleetTests(SynchronousTestCase):
             self.assertTrue(sample.name.isprintable() and sample.path.isascii())
 
     def test_sent_defaults(self) -> None:
-        self.assertEqual(Sent(b""), Sent(b"", 200, "", True))
+        self.assertEqual(SampleAnswer(b""), SampleAnswer(b"", 200, "", True))

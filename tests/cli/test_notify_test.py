@@ -1,4 +1,4 @@
-"""``pypinger notify-test``: through fake services on loopback."""
+"""``pypinger notify-test`` with fake services on loopback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from pypinger.cli.notify_test import Result, send_to_all
+from pypinger.cli.notify_test import Attempt, send_to_all
 from pypinger.domain.incidents import daemon_alert
 from pypinger.domain.model import Alert, Event
 from pypinger.ports.notifying import DeliveryError
@@ -48,7 +48,9 @@ class SendTests(SynchronousTestCase):
         clock.advance(0.5)
         slow.answer.callback("ok")
         results = self.successResultOf(sending)
-        self.assertEqual(results, [Result("slow", True, "ok", 0.75), Result("quick", False, "channel_not_found", 0.25)])
+        self.assertEqual(
+            results, [Attempt("slow", True, "ok", 0.75), Attempt("quick", False, "channel_not_found", 0.25)]
+        )
         self.assertEqual(str(results[0]), "slow: accepted after 0.75 s: ok")
         self.assertEqual(str(results[1]), "quick: NOT ACCEPTED after 0.25 s: channel_not_found")
 
@@ -59,7 +61,7 @@ class RefusalTests(SynchronousTestCase):
         Path(path).write_text(text)
         return pypinger("notify-test", path)
 
-    def test_unsound(self) -> None:
+    def test_invalid(self) -> None:
         code, out, err = self.notify_test("[slack]\nchannel = c\n")
         self.assertEqual((code, out), (2, ""))
         self.assertIn("[slack] token", err)
@@ -69,14 +71,14 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual((code, out), (2, ""))
         self.assertIn("no channel is configured", err)
 
-    def test_nothing_may_leave_the_machine(self) -> None:
+    def test_only_log(self) -> None:
         code, out, err = self.notify_test("[main]\nonly_log = yes\n[slack]\nchannel = c\ntoken = t0ken\n")
         self.assertEqual((code, out), (2, ""))
         self.assertIn("only_log is true", err)
 
 
 class Service(Resource):
-    """Takes what is POSTed, and answers it."""
+    """Records POST requests and answers them."""
 
     isLeaf = True
 
@@ -120,7 +122,7 @@ class ServiceTests(TestCase):
         self.assertNotIn("marked-secret", "".join(lines))
         self.assertEqual((len(slack.got), len(hipchat.got)), (1, 1))
         self.assertIn("TEST", slack.got[0][1]["text"])
-        self.assertIn("nobody needs to act", hipchat.got[0][1]["message"])
+        self.assertIn("no action is needed", hipchat.got[0][1]["message"])
 
     async def test_refused(self) -> None:
         _, slack_url = self.serve(200, b'{"ok": false, "error": "channel_not_found"}')

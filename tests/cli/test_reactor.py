@@ -1,4 +1,4 @@
-"""Running a coroutine to its end, in a process of its own: there is one reactor a process."""
+"""Running one coroutine in the reactor; each test runs a process, since there is one reactor per process."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class RunTests(TestCase):
         process = Process(self, code=MAIN.format("return 7"))
         self.assertEqual((await process.ended, process.out, process.err), (7, b"", b""))
 
-    async def test_a_bug_is_no_traceback(self) -> None:
+    async def test_unexpected_error_is_one_line(self) -> None:
         process = Process(self, code=MAIN.format("raise KeyError('marked')"))
         self.assertEqual(await process.ended, 3)
-        self.assertEqual((process.out, process.err), (b"", b"unexpected KeyError; please report this\n"))
+        self.assertEqual((process.out, process.err), (b"", b"unexpected error KeyError; please report it\n"))
 
-    async def test_what_libraries_log_is_not_shown(self) -> None:
+    async def test_log_is_not_shown(self) -> None:
         body = "from twisted.logger import Logger; Logger().critical('oh'); print('done'); return 0"
         process = Process(self, code=MAIN.format(body))
         self.assertEqual((await process.ended, process.out, process.err), (0, b"done\n", b""))

@@ -1,4 +1,4 @@
-"""``pypinger replay``: the same settings reproduce what people were told, others say what would have been."""
+"""``pypinger replay``: the same settings reproduce the alerts, other settings give others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.cli import replay as command
-from pypinger.cli._recorded import open_history, remember
+from pypinger.cli._recorded import open_history, records
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Event, Task
 from pypinger.domain.replay import compare, replay
@@ -63,20 +63,20 @@ _lives = st.lists(
 
 class SameSettingsTests(SynchronousTestCase):
     def reproduce(self, life: Life, *edges: float) -> int:
-        """Replay with the settings that it was recorded with, from each edge; returns how much was told in all."""
-        told = 0
+        """Replay with the recorded settings, from each edge; return the number of alerts."""
+        alerts = 0
         reader = open_history(life.path)
         try:
             for task in life.tasks:
                 for edge in (0.0, *edges):
-                    past, _ = remember(reader, task, NOON + edge, life.now() + 1)
-                    lines = compare(past.told, replay(task, past))
+                    recorded, _ = records(reader, task, NOON + edge, life.now() + 1)
+                    lines = compare(recorded.given, replay(task, recorded))
                     wrong = [line for line in lines if line.mark != "="]
                     self.assertEqual(wrong, [], f"{task} from {edge}")
-                    told += len(lines)
+                    alerts += len(lines)
         finally:
             reader.close()
-        return told
+        return alerts
 
     def test_days(self) -> None:
         tasks = [
@@ -91,17 +91,17 @@ class SameSettingsTests(SynchronousTestCase):
         life.begin()
         life.live(0.6 * DAY)
         life.end()
-        told = {(alert.event, alert.kind) for alert in life.notifier.sent if alert.task}
+        alerts = {(alert.event, alert.kind) for alert in life.notifier.sent if alert.task}
         for event in (Event.PROBLEM, Event.CHANGED, Event.REMINDER, Event.RECOVERED):
-            self.assertIn(event, {each for each, _ in told})
+            self.assertIn(event, {each for each, _ in alerts})
         for kind in Kind:
             if kind not in (Kind.NEW, Kind.SLEEPING):
-                self.assertIn(kind, {each for _, each in told})
+                self.assertIn(kind, {each for _, each in alerts})
         self.assertGreater(self.reproduce(life, 0.3 * DAY, 0.61 * DAY, DAY), 500)
 
     @settings(deadline=None, max_examples=10)
     @given(_tasks, _lives, st.lists(st.floats(0, 6 * HOUR), max_size=2))
-    def test_whatever_happens(
+    def test_any_life(
         self, task: tuple[Task, Endpoint], lives: list[tuple[float, bool, float]], edges: list[float]
     ) -> None:
         life = Life(self.mktemp(), [task])
@@ -124,11 +124,11 @@ class SameSettingsTests(SynchronousTestCase):
         self.assertEqual(life.notifier.sent, [])
         reader = open_history(life.path)
         self.addCleanup(reader.close)
-        past, logged = remember(reader, life.tasks[0], NOON, life.now())
-        self.assertGreater(len(past.told), 4)
-        replayed = replay(replace(life.tasks[0], error_interval=0.0), past)
-        self.assertEqual({line.mark for line in compare(past.told, replayed)}, {"="})
-        self.assertEqual(len(logged), sum(each.event is Event.PROBLEM for each in past.told))
+        recorded, logged = records(reader, life.tasks[0], NOON, life.now())
+        self.assertGreater(len(recorded.given), 4)
+        replayed = replay(replace(life.tasks[0], error_interval=0.0), recorded)
+        self.assertEqual({line.mark for line in compare(recorded.given, replayed)}, {"="})
+        self.assertEqual(len(logged), sum(each.event is Event.PROBLEM for each in recorded.given))
 
     def test_a_row_that_began_before(self) -> None:
         task = make_task(failures=3)
@@ -145,7 +145,7 @@ class SameSettingsTests(SynchronousTestCase):
             )
             life.live(HOUR)
             life.monitor.update([])
-            life.settle()
+            life.reactor.advance(0)
             life.live(HOUR)
             life.monitor.update(life.tasks)
             life.live(HOUR)
@@ -154,7 +154,7 @@ class SameSettingsTests(SynchronousTestCase):
 
 
 class CommandTests(SynchronousTestCase):
-    """Beside a daemon that is running; an hour and a half ago the task was late, and then unreachable."""
+    """While a daemon is running, whose task was late and then unreachable an hour and a half ago."""
 
     url = "https://host.example/job?key=s3cretkey"
 
@@ -165,7 +165,7 @@ class CommandTests(SynchronousTestCase):
         self.ini = directory / "pinger.ini"
         script = [(1800.0, "ok", 0.1), (1000.0, "stuck", 0.1), (800.0, "refused", 0.1), (9e9, "ok", 0.1)]
         parsed = parse(self.url)
-        task = replace(make_task("job"), url=parsed.url, id=parsed.id, label=parsed.label, name=parsed.label)
+        task = replace(make_task("job"), url=parsed.text, id=parsed.id, label=parsed.label, name=parsed.label)
         self.life = Life(self.store, [(task, Endpoint(script))])
         self.addCleanup(self.life.end)
         self.life.live(2.5 * HOUR)
@@ -191,11 +191,13 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual((code, err), (0, ""))
         lines = out.splitlines()
         self.assertEqual(lines[0], "host.example/job?… https://host.example/job?…")
-        self.assertRegex(lines[1], r"\A  = 2026-\d\d-\d\d \d\d:\d\d:\d\dZ  problem    late         last ran .+ ago")
+        self.assertRegex(
+            lines[1], r"\A  = 2026-\d\d-\d\d \d\d:\d\d:\d\dZ  problem    late         last ran .+, was due .+"
+        )
         self.assertRegex(lines[2], r"\A  = .+Z  changed    unreachable  connection refused\Z")
         self.assertEqual([line[2] for line in lines[1:6]], ["="] * 5)
         self.assertRegex(lines[-2], r"\A2026-.+Z to 2026-.+Z, 1 task\Z")
-        self.assertEqual(lines[-1], "alerts: 5 the same (=), 0 would be new (+), 0 would not come (-)")
+        self.assertEqual(lines[-1], "alerts: 5 unchanged (=), 0 new (+), 0 gone (-)")
 
     def test_another_configuration(self) -> None:
         same = [("=", "changed", "unreachable"), ("=", "reminder", "unreachable"), ("=", "recovered", "ok")]
@@ -245,12 +247,12 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(self.marks("--since", "2026-01-01")[0], 0)
         self.assertEqual(self.marks("--since", "0.1h"), (0, []))
 
-    def test_nothing_to_tell(self) -> None:
+    def test_no_alerts(self) -> None:
         self.write_ini(f"[urls]\nprod = {self.url}, http://new.example/\n")
         code, out, _ = self.replay("--since", "10m")
         self.assertEqual(code, 0)
         self.assertEqual(len(out.splitlines()), 2)
-        self.assertIn(", 2 tasks, nothing recorded of 1\n", out)
+        self.assertIn(", 2 tasks, 1 without records\n", out)
 
     def test_one_task(self) -> None:
         self.write_ini(f"[urls]\nprod = {self.url}, http://new.example/\n")
@@ -258,14 +260,14 @@ class CommandTests(SynchronousTestCase):
             self.assertEqual(len(self.marks("--task", name)[1]), 5)
         code, out, err = self.replay("--task", "http://other.example/?key=s3cretkey")
         self.assertEqual((code, out), (2, ""))
-        self.assertIn("there is no task http://other.example/?…", err)
+        self.assertIn("no task http://other.example/?…", err)
 
-    def test_a_task_that_is_in_the_ini_file_no_more(self) -> None:
+    def test_a_task_that_left_the_ini_file(self) -> None:
         self.write_ini("[urls]\nprod = http://new.example/\n")
         code, out, _ = self.replay()
         self.assertEqual(code, 1)
         self.assertIn("https://host.example/job?… https://host.example/job?… (not in this ini file)\n  - 2026", out)
-        self.assertIn("alerts: 0 the same (=), 0 would be new (+), 5 would not come (-)", out)
+        self.assertIn("alerts: 0 unchanged (=), 0 new (+), 5 gone (-)", out)
         self.assertEqual(self.replay("--until", "2.4h")[0], 0)
 
     def test_mistakes(self) -> None:
@@ -299,7 +301,7 @@ class CommandTests(SynchronousTestCase):
         self.unreadable(":memory:", "keeps nothing")
         self.unreadable(f"{directory}/none.sqlite", "No such file")
         self.unreadable(directory, "Is a directory")
-        self.unreadable(str(self.ini.absolute()), "no database of Py Pinger")
+        self.unreadable(str(self.ini.absolute()), "not a database of Py Pinger")
         for name, at, content in (("newer", 60, b"\0\0\0\x63"), ("damaged", 100, b"\xff" * 4000)):
             path = os.path.abspath(f"{directory}/{name}.sqlite")
             with sqlite3.connect(self.store) as connection:
@@ -308,7 +310,7 @@ class CommandTests(SynchronousTestCase):
             with open(path, "r+b") as file:
                 file.seek(at)
                 file.write(content)
-            self.unreadable(path, {"newer": r"\(schema 99, this one knows \d+\)", "damaged": "damaged"}[name])
+            self.unreadable(path, {"newer": r"\(schema 99, this one reads \d+\)", "damaged": "damaged"}[name])
 
     def test_it_writes_nothing(self) -> None:
         self.life.end()

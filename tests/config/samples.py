@@ -1,4 +1,4 @@
-"""Loading an ini text in a test, fake channels to load it with, and files of the kinds that operators have."""
+"""A test case that loads ini texts, with fake channels, an ini file of the original Py Pinger and PEM files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.config import ConfigErrors, load
 from pypinger.config.settings import Settings
+from pypinger.config.web import ANY_HOST
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Channel, HttpClient, OptionSpec
 
 SLACK_API = "https://slack.com/api/chat.postMessage"
 
-#: An ini file of the original Py Pinger, with every option it had, some of them empty.
+#: An ini file of the original Py Pinger with all its options, some of them empty.
 ORIGINAL = """\
 [main]
 debug = false
@@ -61,7 +62,7 @@ dev =
 
 
 class FakeChannel:
-    """A channel as the contract's tables describe it; `bad` is what its check says."""
+    """A channel of the contract's table; its check returns `bad`."""
 
     def __init__(self, name: str, options: tuple[OptionSpec, ...], *essential: str) -> None:
         self.name = name
@@ -78,11 +79,11 @@ class FakeChannel:
         return {name: words.format(**values) for name, words in self.bad.items()}
 
     def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> NoReturn:
-        raise AssertionError("loading makes no notifier")
+        raise AssertionError("loading must not make a notifier")
 
 
 def fake_channels() -> dict[str, Channel]:
-    """Slack, HipChat and Sentry as in section 5 of the contract."""
+    """Slack, HipChat and Sentry (contract, section 5)."""
     option = OptionSpec
     text = [option("channel"), option("token", secret=True), option("user"), option("emoji")]
     url = option("url", form="url", default=SLACK_API, secret=True)
@@ -105,7 +106,7 @@ def fake_channels() -> dict[str, Channel]:
 
 
 class LoadingTestCase(SynchronousTestCase):
-    """Loads texts as the file ``pinger.ini`` of an empty directory."""
+    """Loads texts as ``pinger.ini`` in an empty directory."""
 
     def setUp(self) -> None:
         self.cwd = os.path.realpath(self.mktemp())
@@ -127,20 +128,22 @@ class LoadingTestCase(SynchronousTestCase):
         return self.assertRaises(ConfigErrors, self.load, content)
 
     def problems(self, content: str | bytes) -> list[str]:
-        """Every problem, as text without the file's name."""
+        """All problems as texts without the file's name."""
         return [str(problem).removeprefix("pinger.ini:") for problem in self.errors(content).problems]
 
     def problem(self, content: str | bytes) -> str:
-        """The only problem, as text without the file's name."""
+        """The only problem as text without the file's name."""
         (problem,) = self.problems(content)
         return problem
 
     def warnings_of(self, content: str) -> list[str]:
-        return [warning.removeprefix("pinger.ini:") for warning in self.load(content).warnings]
+        """All warnings as texts without the file's name, but for that of ``[web] hosts``."""
+        warnings = [warning.removeprefix("pinger.ini:") for warning in self.load(content).warnings]
+        return [warning for warning in warnings if not warning.endswith(ANY_HOST)]
 
 
 def pem_files(directory: str) -> dict[str, str]:
-    """A CA, a client certificate with its key, both in one file, and the key of another: name -> path."""
+    """Paths of a CA, a client certificate, its key, both in one file, and a key that does not match."""
     ca = trustme.CA()
     mine, other = ca.issue_cert("pinger.example.com"), ca.issue_cert("other.example.com")
     certificate = mine.cert_chain_pems[0].bytes()
@@ -159,5 +162,5 @@ def pem_files(directory: str) -> dict[str, str]:
 
 
 def new_directory() -> str:
-    """A directory for the examples of one property."""
+    """A directory for one example of a property test."""
     return tempfile.mkdtemp(dir=os.getcwd())

@@ -1,4 +1,4 @@
-"""The sections of channels."""
+"""Channel sections."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class ChannelTests(LoadingTestCase):
         return [channel.name for channel in self.load(text).channels]
 
     def test_off(self) -> None:
-        """A section with nothing essential in it is off."""
+        """A section without any essential value is off."""
         self.assertEqual(self.names("[slack]\nuser = me\nemoji = :x:\n[hipchat]\nroom =\nauth =\n[sentry]\n"), [])
 
     def test_on(self) -> None:
-        """Every option is there, with its default where none is given."""
+        """All options have values, defaults where none is given."""
         settings = self.load("[sentry]\nurl = https://key@h/1\nCrons = Yes\n[slack]\nchannel = #x\ntoken = xoxb-1\n")
         slack = {"url": SLACK_API, "channel": "#x", "token": "xoxb-1", "user": "", "emoji": ""}
         sentry = {"url": "https://key@h/1", "environment": "", "crons": "true"}
@@ -30,12 +30,12 @@ class ChannelTests(LoadingTestCase):
         self.assertEqual(settings.secrets, {"https://public@h/1", "public"})
 
     def test_webhook(self) -> None:
-        """What is essential depends on the values; a webhook's URL is a secret, the default is none."""
+        """Essential options may depend on values; a webhook's URL is a secret, the default URL is not."""
         self.assertEqual(self.load("[slack]\nurl = https://hooks/x\n").secrets, {"https://hooks/x"})
         self.assertEqual(self.load(f"[slack]\nurl = {SLACK_API}\n").secrets, frozenset())
 
     def test_incomplete(self) -> None:
-        """Each missing option is a problem that names it, where it stands or where the section begins."""
+        """Each missing option is a problem at its own line, or at that of the section."""
         self.assertEqual(
             self.problems("[slack]\ntoken = S3CRET\n[hipchat]\nroom = 5\nauth =\n"),
             [
@@ -50,12 +50,12 @@ class ChannelTests(LoadingTestCase):
             [
                 "2: [sentry] url: the URL must start with http:// or https://",
                 '3: [sentry] crons: must be true or false, not "x"',
-                "5: [hipchat] url: the URL's scheme must be http or https",
+                "5: [hipchat] url: ftp://h/: the URL's scheme must be http or https",
             ],
         )
 
-    def test_all_that_is_wrong(self) -> None:
-        """One bad option does not hide another, nor is what is bad called missing."""
+    def test_several_problems(self) -> None:
+        """A bad option neither hides another nor is reported as missing."""
         cast(FakeChannel, self.channels["sentry"]).bad = {"url": "is no DSN", "crons": "never said"}
         self.assertEqual(
             self.problems(
@@ -66,14 +66,14 @@ class ChannelTests(LoadingTestCase):
                 "2: [sentry] url: is no DSN",
                 '3: [sentry] crons: must be true or false, not "x"',
                 "4: [hipchat] room: missing; [hipchat] needs room and auth",
-                "5: [hipchat] auth: environment variable NOBODY is not set; ${env:NOBODY:-...} would give a default",
-                "7: [slack] token: environment variable NO is not set; ${env:NO:-...} would give a default",
-                "8: [slack] channel: environment variable NO is not set; ${env:NO:-...} would give a default",
+                "5: [hipchat] auth: environment variable NOBODY is not set; ${env:NOBODY:-...} sets a default",
+                "7: [slack] token: environment variable NO is not set; ${env:NO:-...} sets a default",
+                "8: [slack] channel: environment variable NO is not set; ${env:NO:-...} sets a default",
             ],
         )
 
     def test_check(self) -> None:
-        """What the channel itself finds wrong is a problem, without the secrets it may have quoted."""
+        """Problems that the channel finds are reported, with quoted secrets masked."""
         cast(FakeChannel, self.channels["hipchat"]).bad = {"auth": "{auth} is bad", "room": "no such room"}
         self.assertEqual(
             self.problems("[hipchat]\nauth = S3CRET\nroom = 5\n"),
@@ -81,7 +81,7 @@ class ChannelTests(LoadingTestCase):
         )
 
     def test_real_channels(self) -> None:
-        """The channels that there are can be read as the contract's tables have them."""
+        """The channels of the package accept the options of the contract's table."""
         from pypinger.notify import channels
 
         self.channels = dict(channels())

@@ -1,4 +1,4 @@
-"""Whatever a file holds, there are settings or problems, and never another error."""
+"""Any file gives settings or problems, and no other error."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ VALUES = st.lists(st.sampled_from(PIECES), max_size=5).map("".join) | st.text(ma
 
 @st.composite
 def likely_texts(draw: st.DrawFn) -> str:
-    """Known sections, each with some of its options, whose values are nearly right."""
+    """Known sections with some of their options and nearly valid values."""
     lines: list[str] = []
     for section in draw(st.lists(st.sampled_from(sorted(OPTIONS_OF)), max_size=5, unique=True)):
         lines.append(f"[{section}]")
@@ -92,5 +92,5 @@ class FuzzTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=250)
     @given(likely_texts())
     def test_likely_texts(self, text: str) -> None:
-        """What an operator may write."""
+        """Texts like those that operators write."""
         self.check(text.encode("utf-8", "replace"))

@@ -1,84 +1,114 @@
-"""The file itself, the sections and the forms of their values."""
+"""The ini file, its sections and the forms of their values."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
+from msgspec.structs import replace
+
 import pypinger
-from pypinger.config import ConfigErrors, Problem, load
+from pypinger.config import ConfigErrors, ConfigProblem, load
+from pypinger.config.endpoint import endpoint_problem
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth, WebSettings
-from pypinger.config.web import endpoint_problem
+from pypinger.config.web import ANY_HOST
 from tests.config.samples import ORIGINAL, LoadingTestCase
 
 
 class FileTests(LoadingTestCase):
     def test_missing(self) -> None:
-        """A missing file is a problem that says what to do."""
+        """A missing file is a problem with advice."""
         errors = self.assertRaises(ConfigErrors, load, "no.ini", channels={}, environ={}, cwd=self.cwd)
         self.assertEqual(
             str(errors),
-            "no.ini: cannot read the ini file: no such file or directory; copy pinger_template.ini to begin with, "
+            "no.ini: cannot read the ini file: no such file or directory; copy pinger_template.ini to start with, "
             "or name another file with --config",
         )
         self.assertEqual(len(errors.problems), 1)
 
-    def test_no_file(self) -> None:
-        """A directory, a path that is none and a path of odd characters are problems of one line."""
+    def test_unusable_paths(self) -> None:
+        """Directories and impossible paths are problems of one printable line."""
         for path in (self.cwd, "a\0b", "a\nb", "x" * 5000, "\udce9"):
             errors = self.assertRaises(ConfigErrors, load, path, channels={}, environ={}, cwd=self.cwd)
             self.assertIn(": cannot read the ini file: ", str(errors))
             self.assertTrue(str(errors).isprintable())
 
     def test_working_directory(self) -> None:
-        """Without `cwd` it is the process's own."""
+        """`cwd` defaults to the process's working directory."""
         self.write("pinger.ini", "")
         settings = load(os.path.join(self.cwd, "pinger.ini"), channels={}, environ={})
         self.assertEqual(settings.store.path, os.path.join(os.getcwd(), "pypinger.sqlite"))
 
     def test_empty(self) -> None:
-        """An empty file is sound: every option has its default, and a warning says that there is nothing to do."""
+        """An empty file is valid: all options have their defaults, and a warning says that there is no task."""
         path = os.path.join(self.cwd, "pypinger.sqlite")
-        warning = "pinger.ini: [urls] prod: there is no task to check"
-        expected = Settings(path="pinger.ini", store=StoreSettings(path=path), warnings=(warning,))
+        warnings = ("pinger.ini: [urls] prod: there is no task to check", f"pinger.ini: [web] hosts: {ANY_HOST}")
+        expected = Settings(
+            path="pinger.ini", store=StoreSettings(path=path), warnings=tuple(sorted(warnings, reverse=True))
+        )
         self.assertEqual(self.load(""), expected)
         self.assertEqual(self.load(b"\xef\xbb\xbf# only a comment\r\n"), expected)
 
     def test_not_utf8(self) -> None:
-        """A byte that is no UTF-8 is a problem beside the others."""
+        """A byte that is not UTF-8 is reported together with the other problems."""
         self.assertEqual(
             self.problems(b"[main]\n# caf\xe9\ninterval = x\n"),
             [
                 "2: byte 0xe9 is not UTF-8; save the file as UTF-8",
-                '3: [main] interval: must be a number of seconds greater than 0, not "x"',
+                '3: [main] interval: must be a length of time greater than 0 (90, 90s, 5m, 1h 30m), not "x"',
             ],
         )
 
     def test_nul(self) -> None:
-        """A file with NUL bytes, as UTF-16 has, is no text."""
-        words = "there is a NUL byte; the file must be plain UTF-8 text"
+        """A file with NUL bytes, such as UTF-16, is refused."""
+        words = "the file contains a NUL byte; save it as plain UTF-8 text"
         self.assertEqual(self.problem(b"[main]\na = \0"), f"2: {words}")
         self.assertEqual(self.problem("[main]\n".encode("utf-16")), f"1: {words}")
 
     def test_too_large(self) -> None:
-        """A device that never ends is given up."""
-        errors = self.assertRaises(ConfigErrors, load, "/dev/zero", channels={}, environ={}, cwd=self.cwd)
-        self.assertIn("it is larger than 33,554,432 bytes", str(errors))
+        """A file of more than 16 MiB is a problem of one line."""
+        path = os.path.join(self.cwd, "pinger.ini")
+        with open(path, "wb") as file:
+            file.truncate(16_777_217)
+        errors = self.assertRaises(ConfigErrors, load, path, channels={}, environ={}, cwd=self.cwd)
+        self.assertIn("it is larger than 16,777,216 bytes", str(errors))
+
+    def test_not_regular(self) -> None:
+        """A FIFO without a writer and a device are refused at once, also as the file of a value."""
+        fifo = os.path.join(self.cwd, "fifo")
+        os.mkfifo(fifo)
+        for path in (fifo, "/dev/zero"):
+            errors = self.assertRaises(ConfigErrors, load, path, channels={}, environ={}, cwd=self.cwd)
+            self.assertIn("cannot read the ini file: it is not a regular file", str(errors))
+        self.assertEqual(
+            self.problems("[main]\ngreeting = ${file:fifo}\nca_file = fifo\n"),
+            [
+                "2: [main] greeting: cannot read the file fifo: it is not a regular file",
+                f"3: [main] ca_file: cannot read {fifo}: it is not a regular file",
+            ],
+        )
 
     def test_every_problem_at_once(self) -> None:
-        """Problems of syntax, sections, options and values come together, by line."""
+        """Problems of syntax, sections, options and values are listed together, by line."""
         text = "[web]\nendpoint = x\n[main]\ninterval = abc\njunk\nintervall = 1\n[Urls]\n[main]\ngrace = -1\n"
         errors = self.errors(text)
         self.assertEqual([problem.line for problem in errors.problems], [2, 4, 5, 6, 7, 8, 9])
         self.assertEqual(str(errors).split("\n"), [str(problem) for problem in errors.problems])
         self.assertEqual(
             errors.problems[1],
-            Problem("pinger.ini", 4, "main", "interval", 'must be a number of seconds greater than 0, not "abc"'),
+            ConfigProblem(
+                "pinger.ini",
+                4,
+                "main",
+                "interval",
+                'must be a length of time greater than 0 (90, 90s, 5m, 1h 30m), not "abc"',
+            ),
         )
 
     def test_no_reactor(self) -> None:
-        """Reading a file, its endpoint included, leaves the choice of the reactor to others."""
+        """Checking a file, its endpoint included, installs no reactor."""
         script = (
             "import sys, pypinger.config.web as web\n"
             "for text in 'tcp:1', 'tcp6:1', 'unix:x', 'systemd:domain=INET:name=x', 'haproxy:tcp:1', 'x': "
@@ -92,7 +122,7 @@ class FileTests(LoadingTestCase):
 
 class UnknownTests(LoadingTestCase):
     def test_option(self) -> None:
-        """The nearest known name is suggested, or all are listed."""
+        """The nearest known name is suggested; if none is near, all are listed."""
         self.assertEqual(
             self.problem("[main]\nintervall = 1\n"), '2: [main] intervall: unknown option; did you mean "interval"?'
         )
@@ -110,16 +140,16 @@ class UnknownTests(LoadingTestCase):
     def test_url_not_indented(self) -> None:
         self.assertEqual(
             self.problem("[urls]\nprod =\nhttp://u:S3CRET@h/\n"),
-            "3: [urls] http: unknown option; a URL on a line of its own must be indented",
+            "3: [urls] http: unknown option; indent a URL that stands on its own line",
         )
 
     def test_letter_case(self) -> None:
-        """Options may be in any letter case, sections may not."""
+        """Letter case matters in section names, not in option names."""
         self.assertEqual(self.load("[main]\nInterval = 5\n").usual.interval, 5)
         self.assertEqual(self.problem("[Main]\nx = 5\n"), "1: [Main]: unknown section; did you mean [main]?")
         self.assertEqual(
             self.problem("[Task http://h/]\n"),
-            "1: […]: unknown section; a task's section begins with the word task, as in "
+            "1: […]: unknown section; a task section starts with the word task, as in "
             "[task https://example.com/report]",
         )
 
@@ -127,14 +157,14 @@ class UnknownTests(LoadingTestCase):
         self.assertEqual(self.problem("[slakc]\n"), "1: [slakc]: unknown section; did you mean [slack]?")
         self.assertEqual(
             self.problem("[xyz]\n"),
-            "1: [xyz]: unknown section; there are [main], [urls], [token_auth], [web], [store], [slack], [hipchat], "
+            "1: [xyz]: unknown section; known are [main], [urls], [token_auth], [web], [store], [slack], [hipchat], "
             "[sentry] and [task URL]",
         )
 
     def test_default_section(self) -> None:
         self.assertEqual(
             self.problem("[DEFAULT]\ninterval = 5\n"),
-            "1: [DEFAULT]: unknown section; nothing is shared between sections, so give each option in its own",
+            "1: [DEFAULT]: unknown section; sections inherit nothing from it, so set each option in its own section",
         )
 
 
@@ -153,20 +183,33 @@ class ValueTests(LoadingTestCase):
         for option in ("interval", "timeout", "retry_for"):
             for value, seconds in (("5", 5.0), ("0.25", 0.25), ("1e3", 1000.0), ("+7.", 7.0), (".5", 0.5)):
                 self.assertEqual(self.main(option, value), seconds)
-            for value in ("abc", "0", "-1", "nan", "inf", "1_0", "60s", "٣", "5,5"):
+            for value, seconds in (
+                ("90s", 90.0),
+                ("5m", 300.0),
+                ("1h 30m", 5400.0),
+                ("2d", 172_800.0),
+                ("5 min", 300.0),
+            ):
+                self.assertEqual(self.main(option, value), seconds)
+            for value in ("abc", "0", "0s", "-1", "nan", "inf", "1_0", "60x", "5m 5m", "٣", "5,5"):
                 self.assertEqual(
-                    self.words(option, value), f'must be a number of seconds greater than 0, not "{value}"'
+                    self.words(option, value),
+                    f'must be a length of time greater than 0 (90, 90s, 5m, 1h 30m), not "{value}"',
                 )
 
     def test_seconds_or_none(self) -> None:
         for option in ("error_interval", "grace", "group_wait"):
             self.assertEqual(self.main(option, "0"), 0)
             self.assertEqual(self.main(option, "1.5"), 1.5)
-            self.assertEqual(self.words(option, "-1"), 'must be a number of seconds 0 or greater, not "-1"')
+            self.assertEqual(
+                self.words(option, "-1"), 'must be a length of time of 0 or more (90, 90s, 5m, 1h 30m), not "-1"'
+            )
 
     def test_seconds_out_of_range(self) -> None:
-        for value in ("1e-9", "31622401", "1e999"):
-            self.assertEqual(self.words("interval", value), f'must be from 0.001 to 31622400 seconds, not "{value}"')
+        for value in ("1e-9", "31622401", "367d", "1e999"):
+            self.assertEqual(
+                self.words("interval", value), f'must be between 0.001 seconds and 366 days, not "{value}"'
+            )
 
     def test_whole(self) -> None:
         for option, most in (
@@ -187,24 +230,25 @@ class ValueTests(LoadingTestCase):
             self.assertEqual(self.words(option, "maybe"), 'must be true or false, not "maybe"')
 
     def test_debug_now_is_lenient(self) -> None:
-        """Whatever a file of the original has there is taken."""
+        """Any value that the original Py Pinger accepted is accepted, with a warning."""
         self.assertIs(self.main("debug_now", "true"), True)
         self.assertIs(self.main("debug_now", ""), False)
         text = "[main]\ndebug_now = 2017-01-01\n"
         self.assertIs(self.load(text).debug_now, True)
         self.assertEqual(
             self.warnings_of(text)[-1],
-            '2: [main] debug_now: taken as true, though it is neither true nor false, but "2017-01-01"',
+            '2: [main] debug_now: should be true or false; "2017-01-01" counts as true',
         )
 
     def test_empty_is_default(self) -> None:
         text = "[main]\n" + "".join(
             f"{name} =\n" for name in ("interval", "grace", "failures", "only_log", "greeting", "proxy", "ca_file")
         )
-        self.assertEqual(self.load(text + "[web]\nendpoint =\n[store]\npath=\nkeep_days =\n"), self.load(""))
+        text += "[web]\nendpoint =\nhosts =\n[store]\npath=\nkeep_days =\n"
+        self.assertEqual(replace(self.load(text), warnings=()), replace(self.load(""), warnings=()))
 
-    def test_more_lines(self) -> None:
-        """An option indented by mistake goes into the value above it; that is said, and not shown."""
+    def test_several_lines(self) -> None:
+        """An option indented by mistake belongs to the value above it: a problem that does not quote it."""
         self.assertEqual(
             self.problem("[main]\ninterval = 60\n  token = S3CRET\n"),
             "2: [main] interval: must be on one line; indented lines below an option belong to its value",
@@ -213,12 +257,13 @@ class ValueTests(LoadingTestCase):
         self.assertEqual(self.load("[main]\ninterval =\n  60\n").usual.interval, 60)
 
     def test_control_character(self) -> None:
-        self.assertEqual(self.words("proxy", "http://\x1b[31m/"), "holds a control character")
+        self.assertEqual(self.words("proxy", "http://\x1b[31m/"), "contains a control character")
 
     def test_long_value(self) -> None:
-        """A long value is cut where it is shown."""
+        """A quoted value is cut at 60 characters."""
         self.assertEqual(
-            self.words("interval", "x" * 99), f'must be a number of seconds greater than 0, not "{"x" * 60}…"'
+            self.words("interval", "x" * 99),
+            f'must be a length of time greater than 0 (90, 90s, 5m, 1h 30m), not "{"x" * 60}…"',
         )
 
 
@@ -232,7 +277,7 @@ class TokenAuthTests(LoadingTestCase):
         self.assertEqual(settings.secrets, {"Bearer abcdef", "abcdef"})
 
     def test_login(self) -> None:
-        """A password's own spaces are kept."""
+        """Spaces at the ends of a password are kept."""
         self.environ = {"P": " pass word "}
         settings = self.load(
             "[token_auth]\nurl = https://h/login?k=query\nusername = me\npassword = ${env:P}\nheader = X-T\n"
@@ -244,12 +289,12 @@ class TokenAuthTests(LoadingTestCase):
         self.assertEqual(settings.secrets, {" pass word ", "k=query"})
 
     def test_both(self) -> None:
-        """A static token wins, with a warning."""
+        """A static token is used instead of the login, with a warning."""
         text = "[token_auth]\ntoken = abc\nurl = https://h/\nusername = me\npassword = secret\n"
         self.assertEqual(self.load(text).token_auth, TokenAuth(token="abc"))
         self.assertEqual(
             self.warnings_of(text)[-1],
-            "2: [token_auth] token: is used as it stands; url, username and password are not used while it is set",
+            "2: [token_auth] token: is sent as it stands; url, username and password are not used while it is set",
         )
 
     def test_incomplete(self) -> None:
@@ -264,8 +309,28 @@ class TokenAuthTests(LoadingTestCase):
     def test_incomplete_and_wrong(self) -> None:
         self.assertEqual(len(self.problems("[token_auth]\nheader = X T\nurl = http://h/\n")), 3)
 
-    def test_no_problem_of_a_problem(self) -> None:
-        """A value that cannot be had is not missing as well."""
+    def test_in_urls(self) -> None:
+        """``[urls] auth_token`` of the original's first template is the token, unless there is one already."""
+        text = "[urls]\nauth_token = S3CRET-1\nprod = http://h/\n"
+        settings = self.load(text)
+        self.assertEqual(settings.token_auth, TokenAuth(token="S3CRET-1"))
+        self.assertEqual(self.warnings_of(text), ["2: [urls] auth_token: taken as [token_auth] token; move it there"])
+        self.assertEqual(settings.secrets, {"S3CRET-1"})
+        text += "[token_auth]\ntoken = S3CRET-2\n"
+        self.assertEqual(self.load(text).token_auth, TokenAuth(token="S3CRET-2"))
+        self.assertEqual(
+            self.warnings_of(text),
+            ["2: [urls] auth_token: ignored, because [token_auth] token is set; delete this line"],
+        )
+        self.assertIn("S3CRET-1", self.load(text).secrets)
+        self.assertEqual(self.load("[urls]\nauth_token =\n").token_auth, None)
+        self.assertEqual(
+            self.problem("[urls]\nauth_token = S3CRÉT\n"),
+            "2: [urls] auth_token: must be printable ASCII without spaces at its ends, to be sent in a header",
+        )
+
+    def test_unreadable_is_not_missing(self) -> None:
+        """An option whose value cannot be read is not reported as missing too."""
         self.assertEqual(len(self.problems("[token_auth]\nurl = http://h/\nusername = me\npassword = ${env:NO}\n")), 1)
         self.assertEqual(len(self.problems("[main]\nclient_cert = ${env:NO}\nclient_key = /no/key\n")), 1)
         self.assertEqual(len(self.problems("[slack]\nchannel = x\ntoken = ${env:NO}\n")), 1)
@@ -305,7 +370,11 @@ class WebTests(LoadingTestCase):
             "tcp:3002:interface=127.0.0.1",
             r"tcp:port=0:interface=\:\:1",
             "tcp6:65535",
-            "unix:/run/pypinger.sock:mode=660",
+            "unix:/tmp/pypinger.sock:mode=660",
+            "unix:address=pypinger.sock",
+            "tcp:0:127.0.0.1",
+            "tcp:interface=localhost:port=0",
+            "haproxy:tcp:0:interface=127.0.0.1",
             "systemd:domain=INET:name=http",
             "systemd:domain=INET6:index=0",
             "systemd:UNIX:name=http",
@@ -318,7 +387,15 @@ class WebTests(LoadingTestCase):
             "tcp:1:2:3:4:5:6",
             "tcp:70000",
             "tcp:port=99999999999999999999",
+            "tcp:-1",
+            "ssl:443",
             "ssl:443:privateKey=/no/such",
+            "unix:/nope/x.sock",
+            "unix:pinger.ini/x.sock",
+            f"unix:/tmp/{'x' * 108}",
+            "tcp:0:interface=192.0.2.1",
+            "tcp:0:interface=a b",
+            r"tcp6:0:interface=2001\:db8\:\:1",
             "systemd:domain=MOON:name=http",
             "systemd:name=http",
             "systemd:domain=INET",
@@ -327,25 +404,37 @@ class WebTests(LoadingTestCase):
             "\\",
         ):
             words = endpoint_problem(endpoint)
-            self.assertTrue(words.startswith(("must be a Twisted server endpoint", "the port must be")), endpoint)
-            self.assertTrue(self.problem(f"[web]\nendpoint = {endpoint}").startswith("2: [web] endpoint: "))
+            self.assertTrue(words.startswith(("must be a Twisted server endpoint", "must have a")), endpoint)
+            shown = json.dumps(endpoint if len(endpoint) <= 60 else f"{endpoint[:60]}…", ensure_ascii=False)
+            self.assertTrue(
+                self.problem(f"[web]\nendpoint = {endpoint}").startswith(f"2: [web] endpoint: {shown} must")
+            )
+
+    def test_any_host_on_the_loopback(self) -> None:
+        """A warning, unless ``hosts`` or ``public_url`` is set or other machines reach the pages anyway."""
+        for web in ("", "endpoint = tcp:80:interface=127.0.0.1", r"endpoint = tcp6:80:interface=\:\:1"):
+            self.assertIn(
+                "[web] hosts: empty, so pages on the loopback", "".join(self.load(f"[web]\n{web}\n").warnings)
+            )
+        for web in ("hosts = localhost", "public_url = https://h/", "endpoint = tcp:80", "endpoint = unix:/run/x"):
+            self.assertNotIn("hosts", "".join(self.load(f"[web]\n{web}\n").warnings))
 
     def test_hosts(self) -> None:
-        words = "must be names of hosts, such as status.example.com, without scheme, port or path"
+        words = "must be a host name, such as status.example.com, without scheme, port or path"
         self.assertEqual(
             self.problems("[web]\nhosts = http://h/\n  fine, h:80\n"),
-            [f"2: [web] hosts: {words}", f"3: [web] hosts: {words}"],
+            [f"2: [web] hosts: http://h/ {words}", f"3: [web] hosts: h:80 {words}"],
         )
 
     def test_public_url(self) -> None:
-        for url in ("https://u:p@h/", "https://h/?a=b", "https://h/#a"):
+        for url, shown in (("https://u:p@h/", ""), ("https://h/?a=b", "?…"), ("https://h/#a", "")):
             self.assertEqual(
                 self.problem(f"[web]\npublic_url = {url}\n"),
-                "2: [web] public_url: must be a URL without user name, query and fragment",
+                f"2: [web] public_url: https://h/{shown}: the URL must have no user name, query or fragment",
             )
         self.assertEqual(
             self.problem("[web]\npublic_url = ftp://h/\n"),
-            "2: [web] public_url: the URL's scheme must be http or https",
+            "2: [web] public_url: ftp://h/: the URL's scheme must be http or https",
         )
 
 
@@ -355,35 +444,52 @@ class StoreTests(LoadingTestCase):
 
     def test_path(self) -> None:
         self.assertEqual(self.path(":memory:"), ":memory:")
-        self.assertEqual(self.path("/x/y.db"), "/x/y.db")
+        self.assertEqual(self.path("/tmp/y.db"), "/tmp/y.db")
         self.assertEqual(self.path(""), f"{self.cwd}/pypinger.sqlite")
+        os.mkdir(os.path.join(self.cwd, "a"))
         self.assertEqual(self.path("a/y.db"), f"{self.cwd}/a/y.db")
 
+    def test_unusable_path(self) -> None:
+        """What would stop the daemon is a problem: no directory, something else there, a directory as the file."""
+        self.write("file", "no database")
+        for path, words in (
+            ("/nope/x.sqlite", "the directory /nope cannot be used: no such file or directory"),
+            ("file/x.sqlite", f"{self.cwd}/file is not a directory"),
+            (self.cwd, f"{self.cwd} is a directory; name a file"),
+            ("file/", f"{self.cwd}/file is not an SQLite database"),
+            ("/dev/null", "/dev/null is not a regular file"),
+            ("x" * 300, f"{self.cwd}/{'x' * 300} cannot be used: file name too long"),
+        ):
+            self.assertEqual(self.problem(f"[store]\npath = {path}\n"), f"2: [store] path: {words}")
+
     def test_state_directory(self) -> None:
-        """Of several directories the first is taken."""
-        self.environ = {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}
-        self.assertEqual(self.path(""), "/var/lib/a/pypinger.sqlite")
-        self.assertEqual(self.path("y.db"), "/var/lib/a/y.db")
-        self.assertEqual(self.path("/x/y.db"), "/x/y.db")
+        """The first of several directories is used."""
+        state = os.path.join(self.cwd, "a")
+        os.mkdir(state)
+        self.environ = {"STATE_DIRECTORY": f"{state}:/var/lib/b"}
+        self.assertEqual(self.path(""), f"{state}/pypinger.sqlite")
+        self.assertEqual(self.path("y.db"), f"{state}/y.db")
+        self.assertEqual(self.path("/tmp/y.db"), "/tmp/y.db")
         self.assertEqual(self.path(":memory:"), ":memory:")
 
     def test_keep_days(self) -> None:
-        self.assertEqual(self.load("[store]\nkeep_days = 0.5\n").store.keep_days, 0.5)
+        for value, days in (("0.5", 0.5), ("30", 30.0), ("30d", 30.0), ("36h", 1.5)):
+            self.assertEqual(self.load(f"[store]\nkeep_days = {value}\n").store.keep_days, days)
         self.assertEqual(
             self.problem("[store]\nkeep_days = 0\n"),
-            '2: [store] keep_days: must be a number of days greater than 0, not "0"',
+            '2: [store] keep_days: must be a length of time greater than 0 (90, 90d, 36h), not "0"',
         )
         self.assertEqual(
             self.problem("[store]\nkeep_days = 40000\n"),
-            '2: [store] keep_days: must be from 0.001 to 36525 days, not "40000"',
+            '2: [store] keep_days: must be between 0.001 seconds and 36525 days, not "40000"',
         )
 
 
 class OriginalTests(LoadingTestCase):
     def test_unchanged(self) -> None:
-        """An ini file of the original works, and nothing about it is odd."""
+        """An ini file of the original Py Pinger is valid, without warnings."""
         settings = self.load(ORIGINAL)
-        self.assertEqual(settings.warnings, ())
+        self.assertEqual(self.warnings_of(ORIGINAL), [])
         self.assertEqual(settings.greeting, "Py Pinger is up: 100% ready")
         self.assertEqual((settings.usual.interval, settings.tasks[0].error_interval), (60, 480))
         self.assertEqual(
@@ -412,7 +518,7 @@ class OriginalTests(LoadingTestCase):
         self.assertEqual([task.url for task in settings.tasks], ["http://localhost:8000/cron/a"])
 
     def test_everything_empty(self) -> None:
-        """A file with every option and no value is as good as none."""
+        """Empty options count as absent."""
         lines = (line if line.startswith("[") else f"{line.partition('=')[0]} =" for line in ORIGINAL.splitlines())
         text = "\n".join(line for line in lines if line.startswith("[") or (line[0].isalpha() and ":" not in line))
         settings = self.load(text)

@@ -1,4 +1,4 @@
-"""No problem and no warning shows a secret, wherever in a file it stands and however wrong the file is."""
+"""No problem and no warning shows a secret, wherever it stands and however wrong the file is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.config.samples import LoadingTestCase, fake_channels, new_directory
 
 MARK = "S3CRET"
 
-#: Lines that hold a secret, some of them sound.
+#: Lines with a secret, some of them valid.
 LINES = [
     f"token = {MARK}",
     f"token = Bearer {MARK}é",
@@ -22,6 +22,9 @@ LINES = [
     f"{MARK}==",
     MARK,
     f"tokn = {MARK}",
+    f"auth_token = {MARK}é",
+    f"prod = http://h/?a=b,{MARK}",
+    f"hosts = me:{MARK}@h",
     f"token = ${{env:{MARK}-x}}",
     f"token = ${{env:NONE:-{MARK}",
     "token = ${env:SECRET}\t",
@@ -61,7 +64,7 @@ class SecretTests(LoadingTestCase):
     @settings(deadline=None, max_examples=250)
     @given(st.lists(st.sampled_from(LINES), max_size=10).map("\n".join))
     def test_never_shown(self, text: str) -> None:
-        """Any mixture of such lines, in any section."""
+        """A random mixture of such lines, in any section."""
         directory = new_directory()
         with open(os.path.join(directory, "pinger.ini"), "w") as file:
             file.write(text)
@@ -75,7 +78,7 @@ class SecretTests(LoadingTestCase):
             self.assertNotIn(MARK.lower(), line.lower())
 
     def test_all_known(self) -> None:
-        """Whatever is secret in a sound file is among the secrets, so that others can mask it."""
+        """All secrets of a valid file are among its secrets, to be masked elsewhere."""
         self.environ = {"T": f"{MARK}-1"}
         loaded = self.load(
             f"[main]\nproxy = http://me:{MARK}-2@p:1\n"
@@ -92,54 +95,20 @@ class SecretTests(LoadingTestCase):
         self.assertEqual(secrets.scrub(f"http://h/{MARK}-d"), "***")
 
     def test_values_of_a_query(self) -> None:
-        """Those that a server may repeat alone, but no ordinary word of reports."""
+        """Each value of 8 characters or more is masked alone too, as written and percent-decoded."""
         for query, value in (
-            ("pwd=abcd", "abcd"),
-            ("id_JWT=abcd", "abcd"),
-            ("apiKey=abcd", "abcd"),
-            ("API-KEY=abcd", "abcd"),
-            ("myauthtoken=abcd", "abcd"),
-            ("dbPassword=abcd", "abcd"),
-            ("X-Amz-Signature=abcd", "abcd"),
-            ("oauth=abcd", "abcd"),
-            ("xAuthCode=abcd", "abcd"),
-            ("authtoken=abcd", "abcd"),
-            ("authorization=abcd", "abcd"),
-            ("mykey=abcd", "abcd"),
-            ("licensekeys=abcd", "abcd"),
-            ("userpass=abcd", "abcd"),
-            ("passcode=abcd", "abcd"),
-            ("sig=abcd", "abcd"),
-            ("token=abcd;task=backup", "abcd"),
-            ("token=abcd;efgh", "abcd;efgh"),
+            ("job=abcdefgh", "abcdefgh"),
+            ("token=abcdefgh;task=backup", "abcdefgh"),
+            ("token=abcdefgh;ijkl", "abcdefgh;ijkl"),
             ("a=1&code=AzureFunctionK3y==", "AzureFunctionK3y=="),
-            ("PHPSESSID=abcdefg8abcdefg8&b=1", "abcdefg8abcdefg8"),
-            ("sessionId=01234567-89ab-cdef-0123-456789abcdef", "01234567-89ab-cdef-0123-456789abcdef"),
-            ("hash=12345abc12345abc", "12345abc12345abc"),
-            ("sid=abcdefghijabcdefghij", "abcdefghijabcdefghij"),
+            ("token=abcd%2Fefgh", "abcd%2Fefgh"),
+            ("token=abcd%2Fefgh", "abcd/efgh"),
         ):
             self.assertEqual(self.scrubbed(query, value), "x *** y", query)
         for query, value in (
-            ("zipcode=12345678", "12345678"),
-            ("code=2026-11-22", "2026-11-22"),
-            ("session=nightly-run", "nightly-run"),
-            ("session=nightly-backup-2024", "nightly-backup-2024"),
-            ("sid=abc123", "abc123"),
-            ("sid=ORCLPROD1", "ORCLPROD1"),
-            ("token=abcd;task=backup", "backup"),
-            ("sort_key=lastrun", "lastrun"),
-            ("keyword=backup", "backup"),
-            ("author=alice", "alice"),
-            ("authority=north", "north"),
-            ("design=blue", "blue"),
-            ("signal=green", "green"),
-            ("passive=true", "true"),
-            ("compass=north", "north"),
-            ("monkey=bananas", "bananas"),
-            ("residency=eu-west-1", "eu-west-1"),
-            ("server_side=backend01", "backend01"),
-            ("decode=base64url0123456", "base64url0123456"),
-            ("page=abc12345", "abc12345"),
+            ("token=abcdefg", "abcdefg"),
+            ("zipcode=1234567", "1234567"),
+            ("a=b&page=backup", "backup"),
         ):
             self.assertEqual(self.scrubbed(query, value), f"x {value} y", query)
 

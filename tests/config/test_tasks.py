@@ -1,6 +1,8 @@
-"""The lists of URLs and the sections of single tasks."""
+"""``[urls]`` and the task sections."""
 
 from __future__ import annotations
+
+import time
 
 from pypinger.domain.model import Task
 from pypinger.domain.url import task_id
@@ -12,29 +14,29 @@ class ListTests(LoadingTestCase):
         return [task.url for task in self.load(text).tasks]
 
     def test_separators(self) -> None:
-        """Commas and newlines separate, spaces and empty places are nothing; ``%2C`` stays in the URL."""
+        """Commas and newlines separate URLs; spaces and empty entries are ignored; ``%2C`` stays in the URL."""
         self.assertEqual(
             self.urls("[urls]\nprod = http://a/ ,, http://b/?x=1%2C2\n   ,http://c/,\n\n  http://d/\n"),
             ["http://a/", "http://b/?x=1%2C2", "http://c/", "http://d/"],
         )
 
-    def test_each_bad_url(self) -> None:
-        """Every bad URL of both lists is a problem of its own, at its own line."""
+    def test_invalid_urls(self) -> None:
+        """Each invalid URL of both lists is a problem with its own line."""
         self.assertEqual(
             self.problems("[urls]\nprod = ftp://a/, http://b/\n  http://c:x/\n\n  d\ndev = http://\n"),
             [
-                "2: [urls] prod: the URL's scheme must be http or https",
-                "3: [urls] prod: the URL's port must be a number from 1 to 65535",
+                "2: [urls] prod: ftp://a/: the URL's scheme must be http or https",
+                "3: [urls] prod: http://c:x/: the URL's port must be a number from 1 to 65535",
                 "5: [urls] prod: the URL must start with http:// or https://",
-                "6: [urls] dev: the URL has no host",
+                "6: [urls] dev: http://: the URL has no host",
             ],
         )
 
     def test_duplicates(self) -> None:
-        """Of the same URL, userinfo apart, the first is kept; a warning shows the label of the other."""
+        """The first of URLs that differ only in userinfo is kept; a warning names the other."""
         text = "[urls]\nprod = http://h/?k=S3CRET\n  http://me:S3CRET@h/?k=S3CRET\n"
         self.assertEqual(self.urls(text), ["http://h/?k=S3CRET"])
-        self.assertEqual(self.warnings_of(text), ["3: [urls] prod: http://h/?… is given twice, first in line 2"])
+        self.assertEqual(self.warnings_of(text), ["3: [urls] prod: http://h/?… is a duplicate, first given in line 2"])
 
     def test_active_list(self) -> None:
         text = "[urls]\nprod = http://p/\ndev = http://d/\n[main]\ndebug = "
@@ -47,7 +49,7 @@ class ListTests(LoadingTestCase):
         )
 
     def test_task(self) -> None:
-        """A task has what its URL says and what [main] sets."""
+        """A task gets its identity from its URL and its settings from [main]."""
         settings = self.load(
             "[main]\ninterval = 1\nerror_interval = 2\ntimeout = 3\ngrace = 4\nfailures = 5\nproxy = env\n"
             "[urls]\nprod = https://me:pass%40word@h/x?k=query\n"
@@ -74,7 +76,7 @@ class ListTests(LoadingTestCase):
         self.assertEqual(settings.secrets, {"me:pass%40word", "pass%40word", "k=query"})
 
     def test_short_secrets(self) -> None:
-        """A secret of three characters would mask half of every text; a lone user name is a token."""
+        """Secrets of three characters are not masked; a user name without a password is a secret."""
         self.assertEqual(
             self.load("[urls]\nprod = http://me:abc@h/?a=b, http://token@h/x").secrets, {"me:abc", "token"}
         )
@@ -82,7 +84,7 @@ class ListTests(LoadingTestCase):
 
 class SectionTests(LoadingTestCase):
     def test_override(self) -> None:
-        """A section changes what it names, for its task only, and not the order."""
+        """A section overrides its options for its own task, and does not change the order."""
         settings = self.load(
             "[main]\ngrace = 9\n[task http://b/]\ninterval = 1\nerror_interval = 0\ntimeout = 3\nfailures = 5\n"
             "proxy = http://p:1/\nname = B\ntoken_auth = no\n[urls]\nprod = http://a/, http://me:pw@b/\n"
@@ -110,7 +112,7 @@ class SectionTests(LoadingTestCase):
         self.assertEqual(settings.usual.interval, 60)
 
     def test_own_tasks(self) -> None:
-        """A section for a URL of no list is a task, after the listed ones, in the order of the file."""
+        """A section for an unlisted URL adds a task after the listed ones, in the order of the file."""
         settings = self.load(
             "[task http://[::1]:8000/x?a=b%20:c,d]\ntimeout = 1\n[task\thttp://b/]\n"
             "[urls]\nprod = http://a/\n[task http://me:password@c/]\n"
@@ -123,34 +125,72 @@ class SectionTests(LoadingTestCase):
         self.assertEqual(settings.tasks[3].credentials, "me:password")
 
     def test_credentials_of_both(self) -> None:
-        """Userinfo of the section goes before that of the list."""
+        """The userinfo of the section overrides that of the list."""
         settings = self.load("[urls]\nprod = http://a:b@h/\n[task http://c:d@h/]\n")
         self.assertEqual(settings.tasks[0].credentials, "c:d")
 
     def test_inactive(self) -> None:
-        """A section for a URL of the other list does not make it a task, but is checked."""
+        """A section for a URL of the inactive list adds no task, but is checked for problems."""
         text = "[urls]\nprod = http://a/\ndev = http://b/\n[task http://b/]\ninterval = "
         self.assertEqual([task.url for task in self.load(f"{text}5").tasks], ["http://a/"])
         self.assertEqual(len(self.problems(f"{text}x")), 1)
 
-    def test_bad_url(self) -> None:
-        """A section without a usable URL is a problem, and so is what is wrong in it; secrets stay hidden."""
-        advice = "the section must be like [task https://example.com/report]"
+    def test_invalid_url(self) -> None:
+        """A section with an invalid URL is a problem, and so are its options; secrets are not shown."""
+        advice = "a task section looks like [task https://example.com/report]"
         self.assertEqual(
             self.problems("[task]\n[task ftp://me:S3CRET@h/?S3CRET]\ninterval = x\n"),
             [
                 f"1: [task]: the URL is empty; {advice}",
                 f"2: [task ftp://…]: the URL's scheme must be http or https; {advice}",
-                '3: [task ftp://…] interval: must be a number of seconds greater than 0, not "x"',
+                '3: [task ftp://…] interval: must be a length of time greater than 0 (90, 90s, 5m, 1h 30m), not "x"',
             ],
         )
 
     def test_twice(self) -> None:
-        """Two sections for one task are a problem, though their headers differ."""
+        """Two sections for one task are a problem, even if their userinfo differs."""
         self.assertEqual(
             self.problem("[task http://h/?S3CRET]\n[task http://me:S3CRET@h/?S3CRET]\n"),
-            "2: [task http://h/?…]: this task has a section already, in line 1",
+            "2: [task http://h/?…]: duplicate section of this task, first given in line 1",
         )
+
+    def test_typos(self) -> None:
+        """A section that adds a task is a warning if a listed URL is nearly the same."""
+        listed = "https://h.example/cron/orders?region=eu"
+        for url in (
+            "https://h.example/cron/ordres?region=eu",
+            "http://h.example/cron/orders?region=eu",
+            "https://H.example/cron/orders?region=eu",
+            "https://h.exmaple/cron/orders?region=eu",
+            "https://h.example/cron/orders?regoin=eu",
+            "https://h.example/cron/orders?region=eu/",
+        ):
+            self.assertEqual(
+                self.warnings_of(f"[urls]\nprod = {listed}\n[task {url}]\n"),
+                [
+                    f"3: [task {url.partition('?')[0]}?…]: adds a task of its own; did you mean "
+                    "https://h.example/cron/orders?…, which is in [urls]?"
+                ],
+            )
+
+    def test_different_tasks_are_no_typos(self) -> None:
+        """Short or numbered parts tell tasks apart."""
+        for listed, url in (
+            ("https://h/cron/a", "https://h/cron/b"),
+            ("https://h/shop/1001", "https://h/shop/1002"),
+            ("https://h/cron/orders", "https://h/cron/mails"),
+            ("https://h/cron?job=orders", "https://h/cron?job=mails"),
+            ("https://h/a/orders", "https://h/orders"),
+        ):
+            self.assertEqual(self.warnings_of(f"[urls]\nprod = {listed}\n[task {url}]\n"), [])
+
+    def test_typos_among_many(self) -> None:
+        """Looking for typos in thousands of sections takes no more than seconds."""
+        urls = [f"https://h/tasks/{hash((n, 'x')) & 0xFFFFFFFF:x}" for n in range(4000)]
+        text = "[urls]\nprod = " + ",".join(urls[:2000]) + "\n" + "".join(f"[task {url}]\n" for url in urls[2000:])
+        before = time.monotonic()
+        self.assertEqual(len(self.load(text).tasks), 4000)
+        self.assertLess(time.monotonic() - before, 15)
 
 
 class ProxyTests(LoadingTestCase):
@@ -172,19 +212,20 @@ class ProxyTests(LoadingTestCase):
         self.assertEqual(settings.proxy, "http://me:password@p:1")
         self.assertEqual(settings.secrets, {"me:password", "password"})
 
-    def test_bad(self) -> None:
-        for proxy in (
-            "none",
-            "https://p/",
-            "http://p/x",
-            "http://p/?S3CRET",
-            "p:3128",
-            "http://me:S3CRET@:1",
-            "http://p:x",
+    def test_invalid(self) -> None:
+        for proxy, shown in (
+            ("none", "none"),
+            ("https://p/", "https://p:443"),
+            ("http://p/x", "http://p:80/…"),
+            ("http://p/?S3CRET", "http://p:80/…"),
+            ("p:3128", "p:3128"),
+            ("http://me:S3CRET@:1", "http://…"),
+            ("http://p:x", "http://p:x"),
         ):
             self.assertEqual(
                 self.problem(f"[main]\nproxy = {proxy}\n"),
-                "2: [main] proxy: must be env, direct, or a URL such as http://proxy.example.com:3128",
+                "2: [main] proxy: must be env, direct, or a URL without a path such as http://proxy.example.com:3128, "
+                f"not {shown}",
             )
 
 
@@ -196,7 +237,7 @@ class PemTests(LoadingTestCase):
     def main(self, **options: str) -> str:
         return "[main]\n" + "".join(f"{name} = {value}\n" for name, value in options.items())
 
-    def test_sound(self) -> None:
+    def test_valid(self) -> None:
         settings = self.load(
             self.main(ca_file="ca.pem", client_cert=self.pem["client.pem"], client_key="client.key")
             + "[urls]\nprod = http://a/, http://b/\n[task http://b/]\nclient_cert = both.pem\nca_file = both.pem\n"
@@ -221,26 +262,26 @@ class PemTests(LoadingTestCase):
 
     def test_not_pem(self) -> None:
         junk = self.write("junk.pem", "junk")
-        self.assertEqual(self.problem(self.main(ca_file=junk)), f"2: [main] ca_file: {junk} holds no PEM certificate")
         self.assertEqual(
-            self.problem(self.main(client_cert=junk)), f"2: [main] client_cert: {junk} holds no PEM certificate"
+            self.problem(self.main(ca_file=junk)), f"2: [main] ca_file: {junk} contains no PEM certificate"
+        )
+        self.assertEqual(
+            self.problem(self.main(client_cert=junk)), f"2: [main] client_cert: {junk} contains no PEM certificate"
         )
         self.assertEqual(
             self.problem(self.main(client_cert="client.pem", client_key=junk)),
-            f"3: [main] client_key: {junk} holds no private key in PEM without a passphrase",
+            f"3: [main] client_key: {junk} contains no PEM private key without a passphrase",
         )
         self.assertEqual(
             self.problem(self.main(client_cert="client.pem")),
-            f"2: [main] client_cert: {self.pem['client.pem']} holds no private key in PEM without a passphrase",
+            f"2: [main] client_cert: {self.pem['client.pem']} contains no PEM private key without a passphrase",
         )
 
-    def test_key_of_another(self) -> None:
+    def test_key_of_another_certificate(self) -> None:
         self.assertEqual(
             self.problem(self.main(client_cert="client.pem", client_key="other.key")),
-            f"3: [main] client_key: the private key does not belong to the certificate in {self.pem['client.pem']}",
+            f"3: [main] client_key: the private key does not match the certificate in {self.pem['client.pem']}",
         )
 
     def test_key_alone(self) -> None:
-        self.assertEqual(
-            self.problem(self.main(client_key="client.key")), "2: [main] client_key: is of no use without client_cert"
-        )
+        self.assertEqual(self.problem(self.main(client_key="client.key")), "2: [main] client_key: needs client_cert")

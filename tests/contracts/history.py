@@ -25,7 +25,7 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
-from pypinger.ports.history import Gap, Span, Told
+from pypinger.ports.history import Gap, PastAlert
 from tests.contracts.store import OTHER, TASK, alert
 
 #: On the hour.
@@ -87,8 +87,6 @@ class HistoryContract:
             self.assertEqual(list(await page(TASK.url)), [])
         self.assertEqual(list(await store.incidents()), [])
         self.assertEqual(list(await store.deliveries()), [])
-        self.assertEqual(list(await store.findings(TASK.url, 0.0, NOW)), [])
-        self.assertEqual(list(await store.blind_times(0.0, NOW)), [])
         self.assertEqual(await store.uptime(TASK.url, NOW), {"24h": None, "7d": None, "30d": None, "90d": None})
 
     async def test_findings_come_back_as_they_were(self: Any) -> None:
@@ -98,11 +96,10 @@ class HistoryContract:
             await story.check(NOW + 60 * number, finding=finding)
             await story.check(NOW + 60 * number + 30.5, finding=finding)
         await self.written(store)
-        runs = await store.findings(TASK.url, NOW, NOW + 1000)
+        runs = list(reversed(await store.runs(TASK.url)))
         self.assertEqual([run.finding for run in runs], list(FINDINGS))
         self.assertEqual([run.first for run in runs], [NOW + 60 * number for number in range(4)])
         self.assertEqual([(run.last - run.first, run.count) for run in runs], [(30.5, 2)] * 4)
-        self.assertEqual(list(await store.runs(TASK.url)), list(reversed(runs)))
 
     async def test_a_failure_that_takes_longer_is_the_same_failure(self: Any) -> None:
         store = self.make()
@@ -123,25 +120,8 @@ class HistoryContract:
         await story.check(NOW + 120, Kind.LATE)
         await story.check(NOW + 180, Kind.LATE)
         await self.written(store)
-        runs = await store.findings(TASK.url, 0.0, NOW + 1000)
+        runs = list(reversed(await store.runs(TASK.url)))
         self.assertEqual([(run.first - NOW, run.last - NOW, run.count) for run in runs], [(0, 60, 2), (120, 180, 2)])
-
-    async def test_findings_of_a_period(self: Any) -> None:
-        store = self.make()
-        story = Story(store)
-        for number in range(5):
-            await story.check(NOW + 100 * number, finding=reported(NOW + number))
-            await story.check(NOW + 100 * number + 50, finding=reported(NOW + number))
-        await self.written(store)
-
-        async def found(since: float, until: float) -> list[float]:
-            return [run.first - NOW for run in await store.findings(TASK.url, NOW + since, NOW + until)]
-
-        self.assertEqual(await found(0, 500), [0, 100, 200, 300, 400])
-        self.assertEqual(await found(120, 300), [100, 200])
-        self.assertEqual(await found(151, 201), [200])
-        self.assertEqual(await found(420, 421), [400])
-        self.assertEqual(await found(451, 999), [])
 
     async def test_pages_of_runs(self: Any) -> None:
         store = self.make()
@@ -194,7 +174,7 @@ class HistoryContract:
         self.assertEqual(incident.alerts, 3)
         self.assertEqual(incident.explanation, "late it is")
         events = (Event.PROBLEM, Event.CHANGED, Event.RECOVERED)
-        told = tuple(Told(f"{n:016x}", event, float(n), "why") for n, event in enumerate(events, 1))
+        told = tuple(PastAlert(f"{n:016x}", event, float(n), "why") for n, event in enumerate(events, 1))
         self.assertEqual(incident.told, told)
         self.assertEqual(list(await store.incidents(OTHER.url)), [])
 
@@ -327,13 +307,3 @@ class HistoryContract:
         expected = [Gap(NOW + 1230, 630.0), Gap(NOW + 600, 600.0), Gap(NOW, None)]
         self.assertEqual(list(await store.gaps(TASK.url)), expected)
         self.assertEqual(list(await store.gaps(TASK.url, 1)), expected[:1])
-
-    async def test_blind_times(self: Any) -> None:
-        store = self.make()
-        store.blind(NOW, NOW + 10)
-        store.blind(NOW + 20, NOW + 30)
-        store.blind(NOW + 40, NOW + 40)
-        await self.written(store)
-        self.assertEqual(list(await store.blind_times(NOW + 10, NOW + 99)), [Span(NOW + 20, NOW + 30)])
-        both = [Span(NOW, NOW + 10), Span(NOW + 20, NOW + 30)]
-        self.assertEqual(list(await store.blind_times(NOW + 9, NOW + 21)), both)

@@ -72,19 +72,19 @@ def hurry() -> None:
     """Wait hundredths of the seconds that a service which is in trouble is otherwise left alone for."""
     from pypinger.domain import backoff
     from pypinger.notify.slack import Slack
-    from pypinger.runtime import lane
+    from pypinger.runtime import queue
 
     backoff.SHORTEST, backoff.LONGEST, backoff.LONGEST_ASKED = 0.01, 0.03, 0.03
     Slack.spacing = 0.01
-    lane.ATTEMPT_LIMIT = 10.0
+    queue.ATTEMPT_LIMIT = 10.0
 
 
 def place(reach: Callable[[str], None]) -> None:
     """Have `reach` called at each point."""
     from pypinger.http.messenger import Messenger
-    from pypinger.runtime.lane import Lane
-    from pypinger.runtime.monitor import Monitor
+    from pypinger.runtime.check import Checker
     from pypinger.runtime.outbox import Outbox
+    from pypinger.runtime.queue import DeliveryQueue
     from pypinger.store import database
     from pypinger.store.sqlite import SqliteStore
     from pypinger.store.tables import Tables
@@ -113,11 +113,11 @@ def place(reach: Callable[[str], None]) -> None:
 
         setattr(owner, name, wrapped)
 
-    around(Monitor, "_commit", "verdict")
+    around(Checker, "_commit", "verdict")
     awaiting(SqliteStore, "commit", "commit", "committed")
     awaiting(SqliteStore, "enqueue", "commit", "committed")
     around(Outbox, "accept", after="accepted")
-    around(Lane, "_attempt", "claim")
+    around(DeliveryQueue, "_attempt", "claim")
     awaiting(Messenger, "post", "send", "answer")
     awaiting(SqliteStore, "settle", "settle", "settled")
     around(SqliteStore, "open", "open", "opened")

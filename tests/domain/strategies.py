@@ -1,4 +1,4 @@
-"""What the property tests of the core draw from, and the brute-force model of sleep that they compare with."""
+"""Strategies of the property tests, and the brute-force model of sleep that they compare with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pypinger.domain.model import Instant, Report, Window
 
-#: Time on a loaded machine says nothing about the core.
+#: No deadlines: the machine may be loaded.
 quick = settings(deadline=None, max_examples=60)
 thorough = settings(deadline=None, max_examples=200)
 
@@ -16,7 +16,7 @@ LEAP = 1_835_222_400.0
 
 DAY_MINUTES = 1440
 
-#: Instants on whole minutes, around a leap day, New Year 1970 (negative ones too) and 2100, which is no leap year.
+#: Instants on whole minutes around a leap day, 1970 (negative ones too) and 2100, which is no leap year.
 minutes = st.builds(
     lambda base, minute: base + minute * 60.0,
     st.sampled_from([LEAP, 0.0, 4_107_542_400.0]),
@@ -45,7 +45,7 @@ frequencies = st.one_of(st.integers(1, 120), st.sampled_from([360, 720, 1380, 14
 
 
 class Night:
-    """The model: for each minute of a day, whether the task sleeps in it."""
+    """The model: whether the task sleeps, for each minute of a day."""
 
     def __init__(self, windows: tuple[Window, ...]) -> None:
         self.asleep = [False] * DAY_MINUTES
@@ -57,19 +57,19 @@ class Night:
         return self.asleep[int(instant // 60) % DAY_MINUTES]
 
     def wake(self, instant: Instant) -> Instant:
-        """The first minute from `instant` on that is awake."""
+        """Return the first minute from `instant` on that is awake."""
         while self.at(instant):
             instant += 60
         return instant
 
     def since(self, instant: Instant) -> Instant:
-        """The first minute of the sleep that a whole minute lies in."""
+        """Return the first minute of the sleep that a whole minute lies in."""
         while self.at(instant - 60):
             instant -= 60
         return instant
 
     def due(self, report: Report) -> Instant | None:
-        """Section 2 of the contract, word for word."""
+        """Return the due time: section 2 of the contract, word for word."""
         if all(self.asleep):
             return None
         first = due = report.lastrun + report.frequency * 60

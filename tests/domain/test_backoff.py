@@ -29,7 +29,7 @@ class DelayTests(SynchronousTestCase):
         almost = 1 - 2**-53
         self.assertEqual([round(self.wait(n, chance=almost) or 0) for n in (1, 2, 8, 9, 10**9)], [2, 4, 256, 300, 300])
 
-    def test_retry_after_stands_for_the_backoff(self) -> None:
+    def test_retry_after_replaces_the_backoff(self) -> None:
         self.assertEqual(self.wait(9, asked=30.0), 30)
         self.assertEqual(self.wait(1, asked=0.0), 1)
         self.assertEqual(self.wait(1, asked=1e9), 3600)

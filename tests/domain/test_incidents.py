@@ -28,7 +28,8 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
-from tests.domain.strategies import thorough
+from pypinger.domain.wording import plain
+from tests.domain.strategies import Night, minute_windows, minutes, thorough
 
 TASK = Task(
     url="https://example.com/import?token=s3cret",
@@ -48,15 +49,17 @@ def check(kind: Kind, at: Instant, finding: Finding | None = None) -> Check:
 
 
 class Story:
-    """A task's life, and all that people were told of it."""
+    """A task's state over time, and the alerts it caused."""
 
     def __init__(self, task: Task = TASK) -> None:
         self.task = task
         self.state = TaskState()
         self.alerts: list[Alert] = []
 
-    def step(self, kind: Kind, at: Instant, finding: Finding | None = None) -> list[Event]:
-        self.state, alerts = step(self.task, self.state, check(kind, at, finding))
+    def step(
+        self, kind: Kind, at: Instant, finding: Finding | None = None, *, clock_wrong: bool = False
+    ) -> list[Event]:
+        self.state, alerts = step(self.task, self.state, check(kind, at, finding), clock_wrong=clock_wrong)
         self.alerts += alerts
         return [alert.event for alert in alerts]
 
@@ -136,7 +139,7 @@ class IncidentTests(SynchronousTestCase):
         self.assertEqual((recovered.kind, recovered.started, recovered.at), (Kind.OK, 1000.0, 1120.0))
         self.assertNotIn(b"s3cret", msgspec.json.encode(story.alerts))
 
-    def test_ids_are_stable_and_unlike(self) -> None:
+    def test_ids_are_stable_and_unique(self) -> None:
         def told() -> list[str]:
             story = Story()
             for at, kind in enumerate([Kind.LATE, Kind.FAILED, Kind.OK, Kind.LATE, Kind.OK]):
@@ -168,11 +171,11 @@ class IncidentTests(SynchronousTestCase):
         story.step(Kind.LATE, 0.0)
         self.assertEqual(story.step(Kind.FAILED, 60.0), [Event.CHANGED])
         self.assertEqual((story.alerts[-1].kind, story.alerts[-1].explanation), (Kind.FAILED, "it is failed"))
-        # It does not put off the reminder.
+        # It does not postpone the reminder.
         self.assertEqual(story.reminder, 480.0)
         self.assertEqual(story.step(Kind.FAILED, 479.0), [])
         self.assertEqual(story.step(Kind.FAILED, 480.0), [Event.REMINDER])
-        # But where a reminder is due it stands for it.
+        # It replaces a reminder that is due.
         self.assertEqual(story.step(Kind.LATE, 960.0), [Event.CHANGED])
         self.assertEqual(story.reminder, 1440.0)
 
@@ -222,7 +225,7 @@ class ReminderTests(SynchronousTestCase):
         self.assertEqual(story.step(Kind.LATE, 6000.0), [Event.REMINDER])
         self.assertEqual(story.reminder, 6480.0)
 
-    def test_one_due_in_a_sleep_that_no_check_has_seen_waits_for_its_end(self) -> None:
+    def test_reminder_due_in_an_unseen_sleep_waits_for_its_end(self) -> None:
         asleep = Reported(200, replace(REPORT, sleep=(Window(300.0, 600.0),)))
         for kind in (Kind.LATE, Kind.FAILED, Kind.FUTURE):
             story = Story()
@@ -232,8 +235,7 @@ class ReminderTests(SynchronousTestCase):
             self.assertEqual(story.remind(900.0), [Event.REMINDER])
             self.assertEqual(story.reminder, 1380.0)
 
-    def test_one_that_was_due_before_such_a_sleep_waits_too(self) -> None:
-        """A check was under way, say, or the machine was suspended."""
+    def test_reminder_due_before_an_unseen_sleep_waits_too(self) -> None:
         story = Story()
         story.step(Kind.LATE, 0.0, Reported(200, replace(REPORT, sleep=(Window(500, 600.0),))))
         self.assertEqual(story.reminder, 480.0)
@@ -242,7 +244,7 @@ class ReminderTests(SynchronousTestCase):
         self.assertEqual(story.remind(1099.9), [])
         self.assertEqual(story.remind(1100.0), [Event.REMINDER])
 
-    def test_what_does_not_answer_is_not_known_to_sleep(self) -> None:
+    def test_reminder_of_an_unreachable_task_does_not_wait_for_its_sleep(self) -> None:
         story = Story()
         story.step(Kind.OK, 0.0, Reported(200, replace(REPORT, sleep=(Window(300.0, 600.0),))))
         story.step(Kind.UNREACHABLE, 1.0)
@@ -253,6 +255,37 @@ class ReminderTests(SynchronousTestCase):
         story.step(Kind.LATE, 10_000.0)
         self.assertEqual(story.step(Kind.LATE, 6400.0), [])
         self.assertEqual(story.reminder, 6880.0)
+
+
+class ClockTests(SynchronousTestCase):
+    """While our clock is wrong, late and future open no incident; everything else is as always."""
+
+    def test_no_incident_opens(self) -> None:
+        story = Story()
+        for at, kind in enumerate([Kind.LATE, Kind.FUTURE, Kind.LATE]):
+            self.assertEqual(story.step(kind, float(at), clock_wrong=True), [])
+        self.assertEqual((story.state.kind, story.state.status), (Kind.LATE, Status.ERROR))
+        self.assertEqual((story.state.errors, story.state.row, story.state.incident), (3, 0, None))
+        self.assertEqual(story.step(Kind.LATE, 3.0), [Event.PROBLEM])
+        self.assertEqual(story.alerts[-1].started, 3.0)
+
+    def test_others_open_one(self) -> None:
+        for kind in (Kind.UNREACHABLE, Kind.INVALID, Kind.FAILED):
+            self.assertEqual(Story().step(kind, 0.0, clock_wrong=True), [Event.PROBLEM])
+
+    def test_the_row(self) -> None:
+        story = Story(replace(TASK, failures=2))
+        story.step(Kind.FAILED, 0.0, clock_wrong=True)
+        self.assertEqual(story.step(Kind.LATE, 1.0, clock_wrong=True), [])
+        self.assertEqual(story.step(Kind.FAILED, 2.0, clock_wrong=True), [Event.PROBLEM])
+        self.assertEqual(story.alerts[-1].started, 0.0)
+
+    def test_an_open_incident_continues(self) -> None:
+        story = Story()
+        story.step(Kind.FAILED, 0.0)
+        self.assertEqual(story.step(Kind.LATE, 1.0, clock_wrong=True), [Event.CHANGED])
+        self.assertEqual(story.step(Kind.LATE, 480.0, clock_wrong=True), [Event.REMINDER])
+        self.assertEqual(story.step(Kind.OK, 481.0, clock_wrong=True), [Event.RECOVERED])
 
 
 class CloseTests(SynchronousTestCase):
@@ -281,7 +314,11 @@ class DaemonAlertTests(SynchronousTestCase):
 
 
 _moments = st.lists(
-    st.tuples(st.sampled_from([Kind.OK, Kind.SLEEPING, *ERRORS, None]), st.sampled_from([1.0, 60.0, 300.0, 1000.0])),
+    st.tuples(
+        st.sampled_from([Kind.OK, Kind.SLEEPING, *ERRORS, None]),
+        st.sampled_from([1.0, 60.0, 300.0, 1000.0]),
+        st.sampled_from([False, False, True]),
+    ),
     max_size=40,
 )
 
@@ -289,18 +326,20 @@ _moments = st.lists(
 class AnyStoryTests(SynchronousTestCase):
     @thorough
     @given(_moments, st.integers(1, 4), st.sampled_from([0.0, 60.0, 480.0]))
-    def test_as_the_model(self, moments: list[tuple[Kind | None, float]], failures: int, error_interval: float) -> None:
-        """The contract's words as a plain program; None is time passing without a check."""
+    def test_as_the_model(
+        self, moments: list[tuple[Kind | None, float, bool]], failures: int, error_interval: float
+    ) -> None:
+        """The contract's rules as a plain program; None is time passing without a check."""
         story = Story(replace(TASK, failures=failures, error_interval=error_interval))
         expected: list[tuple[Event, Instant]] = []
         now, row, opened, told = 0.0, 0, None, 0.0
         latest: Kind | None = None
-        for kind, wait in moments:
+        for kind, wait, clock_wrong in moments:
             now += wait
             if kind is None:
                 story.remind(now)
             else:
-                story.step(kind, now)
+                story.step(kind, now, clock_wrong=clock_wrong)
             error = (kind or latest) in ERRORS
             due = error and opened is not None and 0 < error_interval <= now - told
             if kind is None:
@@ -310,8 +349,9 @@ class AnyStoryTests(SynchronousTestCase):
                 continue
             latest = kind
             if error:
-                row += 1
-                if opened is None and row >= failures:
+                doubtful = clock_wrong and kind in (Kind.LATE, Kind.FUTURE)
+                row += not doubtful
+                if opened is None and row >= failures and not doubtful:
                     opened, told = kind, now
                     expected.append((Event.PROBLEM, now))
                 elif opened is not None:
@@ -328,41 +368,93 @@ class AnyStoryTests(SynchronousTestCase):
         self.assertEqual(len({alert.id for alert in story.alerts}), len(story.alerts))
         ends = [a.event for a in story.alerts if a.event in (Event.PROBLEM, Event.RECOVERED)]
         self.assertEqual(ends, [Event.PROBLEM, Event.RECOVERED] * (len(ends) // 2) + [Event.PROBLEM] * (len(ends) % 2))
-        checks = [kind for kind, _ in moments if kind is not None]
+        checks = [kind for kind, _, _ in moments if kind is not None]
         self.assertEqual(story.state.pings, len(checks))
         self.assertEqual(story.state.errors, sum(status_of(kind) is Status.ERROR for kind in checks))
-        # What is kept can be read back.
+        # A stored state reads back.
         self.assertEqual(msgspec.json.decode(msgspec.json.encode(story.state), type=TaskState), story.state)
 
 
-class ReminderWordsTests(SynchronousTestCase):
-    """A reminder may come long after the check whose verdict it repeats."""
+_KINDS = {Kind.FAILED, Kind.FUTURE, Kind.LATE}
 
-    def reminded(self, finding: Finding, at: Instant, later: Instant) -> str:
+
+class NextReminderTests(SynchronousTestCase):
+    """When reminders are due, against a search of every minute."""
+
+    @thorough
+    @given(
+        minute_windows, minutes, st.sampled_from(ERRORS), st.integers(0, 600), st.integers(0, 3000), st.integers(0, 99)
+    )
+    def test_as_the_model(
+        self, windows: tuple[Window, ...], opened: Instant, kind: Kind, interval: int, later: int, at: int
+    ) -> None:
+        task = replace(TASK, error_interval=interval * 60.0)
+        finding = Reported(200, replace(REPORT, lastrun=opened, sleep=windows))
+        state, _ = step(task, TaskState(), check(kind, opened, finding))
+        now = opened + later * 60.0
+        reminder = next_reminder(task, state, now)
+        night = Night(windows)
+        if not interval or (kind in _KINDS and all(night.asleep)):
+            self.assertIsNone(reminder)
+        else:
+            first = opened + interval * 60.0
+            expected = night.wake(max(first, now)) if kind in _KINDS and night.at(max(first, now)) else first
+            self.assertEqual(reminder, expected)
+        asked = now + at * 60.0
+        due = next_reminder(task, state, asked)
+        after, alerts = remind(task, state, asked)
+        self.assertEqual(len(alerts), due is not None and asked >= due)
+        if alerts:
+            self.assertEqual((alerts[0].event, alerts[0].at), (Event.REMINDER, asked))
+            assert after.incident is not None
+            self.assertEqual(remind(task, after, asked), (after, ()))
+
+
+class ReminderWordsTests(SynchronousTestCase):
+    """A reminder may come long after the check whose verdict it repeats; its age is worked out when it is sent."""
+
+    def reminded(self, finding: Finding, at: Instant, later: Instant) -> tuple[str, str]:
         verdict = judge(finding, TASK.grace, at)
         state, _ = step(TASK, TaskState(), Check(at, 0.1, finding, verdict))
         _, (alert,) = remind(TASK, state, later)
-        return alert.explanation
+        self.assertEqual(alert.explanation, verdict.explanation)
+        return alert.explanation, plain((alert,)).splitlines()[1].removeprefix(alert.explanation)
 
-    def test_lateness_is_told_as_of_now(self) -> None:
-        self.assertIn("grace ended 11 min ago", self.reminded(Reported(200, REPORT), 700.0, 1320.0))
+    def test_late(self) -> None:
+        explanation, age = self.reminded(Reported(200, REPORT), 700.0, 1320.0)
+        self.assertEqual(
+            explanation, "last ran 1970-01-01 00:00:00 UTC, runs every 10 min, was due 00:10:00 UTC; grace 1 min"
+        )
+        self.assertEqual(age, " (late by 12 min)")
 
-    def test_so_is_a_lastrun_ahead(self) -> None:
+    def test_future(self) -> None:
         ahead = Reported(200, replace(REPORT, lastrun=7200.0))
-        self.assertIn("1 h 40 min ahead", self.reminded(ahead, 0.0, 1200.0))
+        self.assertEqual(self.reminded(ahead, 0.0, 1200.0)[1], " (ahead by 1 h 40 min)")
 
-    def test_what_would_be_judged_otherwise_by_now_is_told_as_it_was(self) -> None:
-        soon = Reported(200, replace(REPORT, lastrun=1000.0))
-        self.assertIn("is 16 min ahead", self.reminded(soon, 0.0, 500.0))
-
-    def test_what_the_task_said_is_told_as_it_was(self) -> None:
+    def test_failed(self) -> None:
         failed = Reported(503, replace(REPORT, ok=False, reason="boom"))
-        self.assertIn("HTTP 503", self.reminded(failed, 10.0, 600.0))
+        explanation, age = self.reminded(failed, 10.0, 600.0)
+        self.assertIn("HTTP 503", explanation)
+        self.assertEqual(age, " (ran 10 min ago)")
+
+    def test_unreachable(self) -> None:
+        self.assertEqual(self.reminded(NoAnswer(Fault.DNS, "no such host", 0.1), 0.0, 600.0), ("no such host", ""))
 
 
-class BeforeTests(SynchronousTestCase):
-    def test_alerts_tell_what_was_before(self) -> None:
+class VerdictFieldTests(SynchronousTestCase):
+    def test_kind_before(self) -> None:
         story = Story()
         for at, kind in enumerate((Kind.LATE, Kind.FAILED, Kind.OK)):
             story.step(kind, 60.0 * at)
         self.assertEqual([alert.before for alert in story.alerts], [None, Kind.LATE, Kind.FAILED])
+
+    def test_run_and_due_time(self) -> None:
+        finding = Reported(200, REPORT)
+        late = Check(700.0, 0.1, finding, judge(finding, 60, 700.0))
+        state, (problem,) = step(TASK, TaskState(), late)
+        self.assertEqual((problem.lastrun, problem.due), (0.0, 600.0))
+        down = NoAnswer(Fault.DNS, "x", 0.1)
+        _, (changed,) = step(TASK, state, Check(760.0, 0.1, down, judge(down, 60, 760.0)))
+        self.assertEqual((changed.lastrun, changed.due), (0.0, None))
+        _, (closed,) = close(TASK, state, 800.0, "x")
+        self.assertEqual((closed.lastrun, closed.due), (None, None))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode, urlsafe_b64encode
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus, unquote
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain import redaction
-from pypinger.domain.redaction import MASK, MOST_ADDED, Secrets, secret_parts
+from pypinger.domain.redaction import MASK, MOST_ADDED, Secrets, secret_parts, url_secrets
 from tests.domain.strategies import thorough
 
 
@@ -28,13 +27,42 @@ class SecretPartsTests(SynchronousTestCase):
             ),
         )
 
-    def test_ordinary_words_are_none(self) -> None:
+    def test_short_parts_are_left_out(self) -> None:
         self.assertEqual(secret_parts("https://h/hook"), ("https://h/hook",))
         self.assertEqual(secret_parts("https://h/a/webhook/"), ("https://h/a/webhook/", "/a/webhook/"))
 
 
+class UrlSecretsTests(SynchronousTestCase):
+    def test_cases(self) -> None:
+        for text, secrets in [
+            ("http://h/path", set()),
+            ("http://h/path#fragment-that-is-long?x=12345678", set()),
+            ("http://jane:pa%2Fss@h/", {"jane:pa%2Fss", "pa%2Fss"}),
+            ("http://t0ken@h/", {"t0ken"}),
+            ("http://a@b:c@h/", {"a@b:c"}),
+            ("http://h/?a=1&b=1234567", {"a=1&b=1234567"}),
+            ("http://h/?a=1", set()),
+            ("http://h/?a=12345678", {"a=12345678", "12345678"}),
+            ("http://h/?12345678#x", {"12345678"}),
+            ("?a=b%20c%20d%2B+e", {"a=b%20c%20d%2B+e", "b%20c%20d%2B+e", "b c d++e", "b c d+ e"}),
+            ("http://h/?a=x;key=12345678", {"a=x;key=12345678", "x;key=12345678", "12345678"}),
+            ("ftp://:pw@\n/ ?token=12345678", {"token=12345678", "12345678"}),
+            ("", set()),
+        ]:
+            self.assertEqual(url_secrets(text), secrets, text)
+
+    @thorough
+    @given(st.text(), st.text())
+    def test_any_text(self, text: str, value: str) -> None:
+        for each in (text, f"http://{text}", f"http://h/?{text}"):
+            self.assertTrue(all(len(secret) >= 4 for secret in url_secrets(each)))
+        for separator in ("&", ";"):
+            secret = quote(f"12345678{value}", safe="")
+            self.assertIn(secret, url_secrets(f"http://h/?a=1{separator}b={secret}&c=3"))
+
+
 class SecretsTests(SynchronousTestCase):
-    def test_added(self) -> None:
+    def test_secrets_learned_while_running(self) -> None:
         secrets = Secrets({"hunter2"})
         secrets.add("tok/en")
         self.assertEqual(secrets.scrub("hunter2 tok%2Fen token"), "*** *** token")
@@ -42,7 +70,7 @@ class SecretsTests(SynchronousTestCase):
             secrets.add(f"another-{number}")
         self.assertEqual(secrets.scrub("hunter2 tok/en another-0"), "*** tok/en ***")
 
-    def test_changed(self) -> None:
+    def test_former_secrets_stay_hidden(self) -> None:
         secrets = Secrets({"hunter2"})
         secrets.add("tok/en")
         secrets.change({"hunter3"})
@@ -50,28 +78,11 @@ class SecretsTests(SynchronousTestCase):
         secrets.change({"hunter4"})
         self.assertEqual(secrets.scrub("hunter2 hunter3 hunter4 tok/en"), "*** *** *** ***")
 
-    def test_only_so_many_former_ones(self) -> None:
-        self.patch(redaction, "MOST_FORMER", 2)
-        secrets = Secrets({"hunter0"})
-        for number in (1, 2, 3, 1):
-            secrets.change({f"hunter{number}", "always"})
-        self.assertEqual(secrets.scrub("hunter0 hunter1 hunter2 hunter3 always"), "hunter0 *** *** *** ***")
-        secrets.change({"x" * 9, "y" * 9, "z" * 9})
-        self.assertEqual(secrets.scrub("xxxxxxxxx yyyyyyyyy zzzzzzzzz hunter3"), "*** *** *** hunter3")
-
-    def test_edition(self) -> None:
-        secrets = Secrets({"hunter2"})
-        editions = [secrets.edition]
-        for change in (lambda: secrets.add("token"), lambda: secrets.change({"hunter3"})):
-            change()
-            self.assertNotIn(secrets.edition, editions)
-            editions.append(secrets.edition)
-
     def test_basic_of_what_was_encoded(self) -> None:
         sent = b64encode(b"user:p@ss").decode()
         self.assertEqual(Secrets({"user:p%40ss"}).scrub(f"Basic {sent}"), "Basic ***")
 
-    def test_nothing_to_do(self) -> None:
+    def test_text_without_secrets_is_unchanged(self) -> None:
         text = "last ran 21:55:00 UTC"
         self.assertIs(Secrets().scrub(text), text)
         self.assertIs(Secrets([""]).scrub(text), text)
@@ -80,7 +91,7 @@ class SecretsTests(SynchronousTestCase):
     def test_every_occurrence(self) -> None:
         self.assertEqual(Secrets({"hunter2"}).scrub("hunter2, hunter2hunter2."), "***, ******.")
 
-    def test_guises(self) -> None:
+    def test_encoded_forms(self) -> None:
         secret = 'jane:p/s "wörd"\'!(*)~?>é'
         for form in [
             secret,
@@ -130,6 +141,23 @@ class SecretsTests(SynchronousTestCase):
     def test_characters_with_a_meaning_in_regular_expressions(self) -> None:
         for secret in ["^]-[a", "a-z", "\\d+", "||&&~~", "[[", "]", "^"]:
             self.assertEqual(Secrets({secret}).scrub(f"x {secret} x"), "x *** x")
+
+    @thorough
+    @given(st.text(st.characters(codec="utf-8"), min_size=4, max_size=12), st.text(st.characters(codec="utf-8")))
+    def test_any_secret_in_every_form(self, secret: str, around: str) -> None:
+        scrub = Secrets({secret}).scrub
+        for form in (
+            quote(secret),
+            quote(secret, safe=""),
+            quote(secret, safe="").lower() if secret.isascii() and secret.islower() else quote(secret),
+            quote_plus(secret),
+            unquote(secret),
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+            *((b64encode(secret.encode()).decode(),) if ":" in secret else ()),
+        ):
+            self.assertIn(MASK, scrub(f"{around}{form}{around}"))
+            self.assertEqual(scrub(form).replace(MASK, ""), "")
 
     @thorough
     @given(

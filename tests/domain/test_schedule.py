@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Instant, Report, Window
-from pypinger.domain.schedule import Nap, Sleep, merge
+from pypinger.domain.schedule import Sleep, SleepPeriod, merge
 from tests.domain.strategies import LEAP, Night, any_windows, frequencies, minute_windows, minutes, quick, thorough
 
 HOUR = 3600.0
@@ -19,20 +19,20 @@ def window(start: str, duration: float) -> Window:
     return Window(int(hour) * 3600 + int(minute) * 60, duration * 60)
 
 
-class NapTests(SynchronousTestCase):
+class PeriodTests(SynchronousTestCase):
     def test_awake(self) -> None:
         sleep = merge(())
         self.assertFalse(sleep.always)
-        self.assertIsNone(sleep.nap_at(LEAP))
+        self.assertIsNone(sleep.period_at(LEAP))
         self.assertIsNone(sleep.next_start(LEAP))
 
     def test_start_included_end_excluded(self) -> None:
         sleep = merge((window("01:00", 60),))
-        nap = Nap(LEAP + HOUR, LEAP + 2 * HOUR)
-        self.assertIsNone(sleep.nap_at(LEAP + HOUR - 0.001))
-        self.assertEqual(sleep.nap_at(LEAP + HOUR), nap)
-        self.assertEqual(sleep.nap_at(LEAP + 2 * HOUR - 0.001), nap)
-        self.assertIsNone(sleep.nap_at(LEAP + 2 * HOUR))
+        period = SleepPeriod(LEAP + HOUR, LEAP + 2 * HOUR)
+        self.assertIsNone(sleep.period_at(LEAP + HOUR - 0.001))
+        self.assertEqual(sleep.period_at(LEAP + HOUR), period)
+        self.assertEqual(sleep.period_at(LEAP + 2 * HOUR - 0.001), period)
+        self.assertIsNone(sleep.period_at(LEAP + 2 * HOUR))
 
     def test_next_start(self) -> None:
         sleep = merge((window("01:00", 60), window("22:00", 60)))
@@ -42,9 +42,9 @@ class NapTests(SynchronousTestCase):
 
     def test_over_midnight(self) -> None:
         sleep = merge((window("22:00", 480),))
-        nap = Nap(LEAP - 2 * HOUR, LEAP + 6 * HOUR)
+        period = SleepPeriod(LEAP - 2 * HOUR, LEAP + 6 * HOUR)
         for hour in (-2, 0, 5):
-            self.assertEqual(sleep.nap_at(LEAP + hour * HOUR), nap)
+            self.assertEqual(sleep.period_at(LEAP + hour * HOUR), period)
 
     def test_windows_that_overlap_or_touch_are_one(self) -> None:
         for windows in [
@@ -53,12 +53,12 @@ class NapTests(SynchronousTestCase):
             (window("00:00", 360), window("22:00", 121), window("23:00", 10)),
             (window("22:00", 480), window("23:00", 60), window("01:00", 60)),
         ]:
-            self.assertEqual(merge(windows).nap_at(LEAP), Nap(LEAP - 2 * HOUR, LEAP + 6 * HOUR))
+            self.assertEqual(merge(windows).period_at(LEAP), SleepPeriod(LEAP - 2 * HOUR, LEAP + 6 * HOUR))
 
     def test_touching_in_spite_of_floating_point(self) -> None:
         self.assertLess(2.05 * 60, 123.0)
         sleep = merge((Window(0, 2.05 * 60), Window(123, 60.0)))
-        self.assertEqual(sleep.nap_at(LEAP), Nap(LEAP, LEAP + 183))
+        self.assertEqual(sleep.period_at(LEAP), SleepPeriod(LEAP, LEAP + 183))
 
     def test_all_day(self) -> None:
         for windows in [
@@ -73,14 +73,14 @@ class NapTests(SynchronousTestCase):
             self.assertTrue(sleep.always)
             self.assertIsNone(sleep.next_start(LEAP))
             self.assertIsNone(sleep.due(LEAP, 600))
-            nap = sleep.nap_at(LEAP)
-            assert nap is not None
-            self.assertIsNone(nap.end)
-            self.assertTrue(LEAP - DAY < nap.start <= LEAP)
+            period = sleep.period_at(LEAP)
+            assert period is not None
+            self.assertIsNone(period.end)
+            self.assertTrue(LEAP - DAY < period.start <= LEAP)
 
     def test_too_short_to_matter(self) -> None:
         sleep = merge((Window(3600, 0.0001),))
-        self.assertIsNone(sleep.nap_at(LEAP + HOUR))
+        self.assertIsNone(sleep.period_at(LEAP + HOUR))
         self.assertIsNone(sleep.next_start(LEAP))
 
     @thorough
@@ -88,11 +88,11 @@ class NapTests(SynchronousTestCase):
     @example((window("00:00", 1440),), LEAP, 0.0)
     def test_as_the_model(self, windows: tuple[Window, ...], minute: Instant, later: float) -> None:
         sleep, night = Sleep(windows), Night(windows)
-        nap = sleep.nap_at(minute + later)
+        period = sleep.period_at(minute + later)
         self.assertEqual(sleep.always, all(night.asleep))
-        self.assertEqual(nap is not None, night.at(minute))
-        if nap is not None and not sleep.always:
-            self.assertEqual(nap, Nap(night.since(minute), night.wake(minute)))
+        self.assertEqual(period is not None, night.at(minute))
+        if period is not None and not sleep.always:
+            self.assertEqual(period, SleepPeriod(night.since(minute), night.wake(minute)))
         start = sleep.next_start(minute + later)
         if sleep.always or not windows:
             self.assertIsNone(start)
@@ -104,20 +104,20 @@ class NapTests(SynchronousTestCase):
 
     @thorough
     @given(any_windows, minutes, st.floats(0, DAY))
-    def test_naps_have_sharp_ends(self, windows: tuple[Window, ...], minute: Instant, later: float) -> None:
+    def test_periods_have_sharp_ends(self, windows: tuple[Window, ...], minute: Instant, later: float) -> None:
         sleep = Sleep(windows)
         now = minute + later
-        nap = sleep.nap_at(now)
+        period = sleep.period_at(now)
         start = sleep.next_start(now)
-        if nap is not None and nap.end is not None:
-            self.assertTrue(nap.start <= now < nap.end)
-            self.assertIsNone(sleep.nap_at(nap.end))
-            self.assertIsNone(sleep.nap_at(nap.start - 0.0005))
-            self.assertEqual(sleep.nap_at(nap.start), nap)
+        if period is not None and period.end is not None:
+            self.assertTrue(period.start <= now < period.end)
+            self.assertIsNone(sleep.period_at(period.end))
+            self.assertIsNone(sleep.period_at(period.start - 0.0005))
+            self.assertEqual(sleep.period_at(period.start), period)
         elif start is not None:
             self.assertGreater(start, now)
-            self.assertIsNotNone(sleep.nap_at(start))
-            self.assertIsNone(sleep.nap_at(start - 0.0005))
+            self.assertIsNotNone(sleep.period_at(start))
+            self.assertIsNone(sleep.period_at(start - 0.0005))
 
 
 class DueTests(SynchronousTestCase):
@@ -163,14 +163,14 @@ class DueTests(SynchronousTestCase):
         if due is None:
             self.assertTrue(sleep.always)
         elif due != lastrun + frequency * 60:
-            self.assertIsNone(sleep.nap_at(due))
+            self.assertIsNone(sleep.period_at(due))
 
     def test_thousands_of_windows_are_few_steps(self) -> None:
         windows = tuple(Window(second, 10.0) for second in range(0, 86_400, 20))
         asked = []
 
         class Counting(Sleep):
-            def _find(self, instant: Instant) -> tuple[int, Nap] | None:
+            def _find(self, instant: Instant) -> tuple[int, SleepPeriod] | None:
                 asked.append(instant)
                 return super()._find(instant)
 

@@ -6,12 +6,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.url import join, label, origin, parse, task_id
+from pypinger.domain.url import MAX_HOST, UrlError, join, label, origin, parse, task_id
 from tests.domain.strategies import quick, thorough
 
 
 class ParseTests(SynchronousTestCase):
-    """What a task's URL may be."""
+    """URLs that are accepted, and those that are refused."""
 
     def test_plain(self) -> None:
         url = parse("http://example.com/report.json")
@@ -21,7 +21,7 @@ class ParseTests(SynchronousTestCase):
         self.assertIsNone(url.credentials)
         self.assertEqual(url.id, task_id(url.text))
 
-    def test_kept_as_configured_less_userinfo_and_fragment(self) -> None:
+    def test_kept_as_configured_without_userinfo_and_fragment(self) -> None:
         url = parse("HTTPS://Jane:p%40ss:w%C3%B6rd@Example.COM/%7Ea/../b?token=s3cret#top")
         self.assertEqual(url.text, "HTTPS://Example.COM/%7Ea/../b?token=s3cret")
         self.assertEqual(url.credentials, "Jane:p@ss:wörd")
@@ -55,7 +55,7 @@ class ParseTests(SynchronousTestCase):
     def test_empty_query_is_not_hidden(self) -> None:
         self.assertEqual(parse("http://h/x?").label, "http://h/x?")
 
-    def test_unusable(self) -> None:
+    def test_refused(self) -> None:
         for text, words in [
             ("", "empty"),
             ("http://h/" + "x" * 8192, "longer than 8,192"),
@@ -85,6 +85,7 @@ class ParseTests(SynchronousTestCase):
             ("http://" + "a." * 128 + "/", "host name is not valid"),
             ("http://b\u00fccher..example/", "host name is not valid"),
             ("http://ü_x/", "internationalised"),
+            ("http://" + "a" * 63 + ".a" * 95 + "a/", "host name is not valid"),
             ("http://[%3A%3A1]/", "IPv6"),
             ("http://" + "a." * 126 + "aa/", "host name is not valid"),
             ("http://\u2603.\u00ad\u2028/", "invisible"),
@@ -102,7 +103,7 @@ class ParseTests(SynchronousTestCase):
     @thorough
     @given(st.text())
     @example("http://u:p@[::1%25\x00]/")
-    def test_any_text_is_taken_or_refused(self, text: str) -> None:
+    def test_any_text_is_accepted_or_refused(self, text: str) -> None:
         for candidate in (text, f"http://{text}", f"http://h/{text}", f"http://[{text}]/"):
             try:
                 url = parse(candidate)
@@ -117,7 +118,7 @@ class ParseTests(SynchronousTestCase):
 
 
 class WireTests(SynchronousTestCase):
-    """How a URL goes over the wire."""
+    """What is accepted can be sent."""
 
     def test_plain(self) -> None:
         for text, peer, header, target in [
@@ -133,21 +134,46 @@ class WireTests(SynchronousTestCase):
             url = parse(text)
             self.assertEqual((url.peer, url.host_header, url.target), (peer, header, target), text)
 
-    @quick
-    @given(st.text(max_size=60), st.binary(max_size=60))
-    def test_one_line_of_printable_ascii(self, tail: str, location: bytes) -> None:
-        base = parse("http://a.example/x")
-        for attempt in (lambda: parse("http://" + tail), lambda: parse(tail), lambda: join(base, location)):
+    @thorough
+    @given(
+        st.text(st.sampled_from("aZ9-_.~ü。ß\u00ad\u0301x:[]%@"), max_size=12),
+        st.sampled_from(["", ":", ":8080", ":65536"]),
+        st.text(st.characters(codec="utf-8"), max_size=12),
+    )
+    @example("a" * 63 + ".a" * 96, "", "")
+    @example("[fe80::1%25eth0]", ":1", "?")
+    def test_any_host_and_path(self, host: str, port: str, rest: str) -> None:
+        try:
+            url = parse(f"http://{host}{port}/{rest}")
+        except UrlError:
+            return
+        self.assertTrue(url.host.isascii() and 0 < len(url.host) <= MAX_HOST, url)
+        if not url.is_ip:
+            self.assertEqual(url.host, url.host.lower())
+            self.assertTrue(all(0 < len(each) <= 63 for each in url.host.split(".")), url)
+        self.assertRegex(url.target, rb"\A/[!-~]*\Z")
+        self.assertTrue(0 < url.port < 65_536)
+        if "%" not in url.host:
+            sent = parse(url.absolute.decode("ascii"))
+            self.assertEqual((sent.origin, sent.target), (url.origin, url.target))
+
+    @thorough
+    @given(st.binary(max_size=30))
+    def test_any_location(self, location: bytes) -> None:
+        base = parse("https://jane:pw@h:8443/a/b?c")
+        for value in (location, b"//" + location, b"http://" + location, b"/" + location):
             try:
-                url = attempt()
-            except ValueError:
-                continue
-            self.assertTrue(all(0x21 <= byte <= 0x7E for byte in url.target + url.host_header), url)
+                target = join(base, value)
+            except UrlError as error:
+                self.assertTrue(str(error).isascii())
+            else:
+                self.assertIsNone(target.credentials)
+                self.assertRegex(target.target, rb"\A/[!-~]*\Z")
 
 
 class IdTests(SynchronousTestCase):
-    def test_is_for_ever(self) -> None:
-        # Links in old messages and rows in old stores hold it.
+    def test_never_changes(self) -> None:
+        # Links in old messages and rows in old stores contain it.
         self.assertEqual(task_id("http://a"), "3d769033dbd9")
 
     @quick

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
+from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Event
-from pypinger.domain.wording import Severity, headline, plain, severity
+from pypinger.domain.model import Alert, Event, Instant, Report, Reported, Window
+from pypinger.domain.wording import Severity, age, headline, plain, severity
+from tests.domain.strategies import any_windows, frequencies, minutes, thorough
 
 PROBLEM = Alert(
     id="0123456789abcdef",
@@ -109,6 +114,57 @@ class PlainTests(SynchronousTestCase):
         )
 
 
+class AgeTests(SynchronousTestCase):
+    """Ages are worked out when they are shown."""
+
+    def test_cases(self) -> None:
+        for kind, lastrun, due, text in [
+            (Kind.LATE, 0.0, 600.0, "late by 33 min"),
+            (Kind.LATE, 0.0, None, "ran 43 min ago"),
+            (Kind.LATE, 0.0, 2600.0, "ran 43 min ago"),
+            (Kind.FAILED, 540.0, 600.0, "ran 34 min ago"),
+            (Kind.OK, 2580.0, 3180.0, "ran 0 s ago"),
+            (Kind.OK, 2600.0, 3200.0, ""),
+            (Kind.SLEEPING, 540.0, None, "ran 34 min ago"),
+            (Kind.FUTURE, 9780.0, 10_380.0, "ahead by 2 h"),
+            (Kind.FUTURE, 0.0, 600.0, ""),
+            (Kind.UNREACHABLE, 540.0, None, ""),
+            (Kind.INVALID, 540.0, None, ""),
+            (Kind.NEW, None, None, ""),
+            (Kind.LATE, None, None, ""),
+        ]:
+            self.assertEqual(age(kind, lastrun=lastrun, due=due, now=2580.0), text, kind)
+
+    def test_in_an_alert(self) -> None:
+        late = replace(PROBLEM, lastrun=1020.0, due=1620.0)
+        self.assertEqual(plain([late]).splitlines()[1], "was due 22:05:00 UTC (late by 23 min)")
+        self.assertEqual(plain([late], 4200.0).splitlines()[1], "was due 22:05:00 UTC (late by 43 min)")
+        ok = replace(RECOVERED, lastrun=2940.0, due=3540.0)
+        self.assertEqual(plain([ok], 3000.0).splitlines()[2], "next due 23:05:00 UTC (ran 1 min ago)")
+
+    @thorough
+    @given(any_windows, minutes, st.floats(-100_000, 100_000), frequencies, st.booleans())
+    def test_fits_the_verdict(
+        self, windows: tuple[Window, ...], lastrun: Instant, later: float, frequency: int, ok: bool
+    ) -> None:
+        report = Report(ok, lastrun, float(frequency), sleep=windows)
+        now = lastrun + later
+        verdict = judge(Reported(200, report), 60.0, now)
+        text = age(verdict.kind, lastrun=lastrun, due=verdict.due, now=now)
+        start = {Kind.LATE: "late by ", Kind.FUTURE: "ahead by "}.get(verdict.kind, "ran " if lastrun <= now else "")
+        self.assertTrue(text.startswith(start) if start else text == "", (verdict, text))
+        self.assertNotIn("-", text)
+
+    def test_not_where_the_explanation_is_no_verdict(self) -> None:
+        removed = replace(RECOVERED, kind=Kind.LATE, explanation="no longer monitored", lastrun=0.0, due=600.0)
+        self.assertEqual(plain([removed]).splitlines()[2], "no longer monitored")
+        self.assertEqual(plain([STARTED], 100.0), plain([STARTED]))
+
+    def test_alert_of_an_earlier_release(self) -> None:
+        stored = msgspec.json.encode({"id": "0", "event": "problem", "at": 1.0, "explanation": "x", "kind": "late"})
+        self.assertEqual(plain([msgspec.json.decode(stored, type=Alert)], 100.0).splitlines()[1], "x")
+
+
 class SeverityTests(SynchronousTestCase):
     def test_events(self) -> None:
         for event, expected in [
@@ -124,12 +180,12 @@ class SeverityTests(SynchronousTestCase):
         ]:
             self.assertIs(severity([replace(PROBLEM, event=event)]), expected)
 
-    def test_gravest_of_a_storm(self) -> None:
+    def test_worst_of_a_storm(self) -> None:
         self.assertIs(severity([RECOVERED, PROBLEM]), Severity.PROBLEM)
 
 
 class BeforeTests(SynchronousTestCase):
-    """What it was before is told where it is no longer so."""
+    """A changed or recovered alert names the kind before it."""
 
     def test_changed(self) -> None:
         alert = replace(PROBLEM, event=Event.CHANGED, kind=Kind.FAILED, before=Kind.LATE, at=PROBLEM.at + 2040.0)
@@ -137,4 +193,4 @@ class BeforeTests(SynchronousTestCase):
 
     def test_recovered(self) -> None:
         alert = replace(PROBLEM, event=Event.RECOVERED, kind=Kind.OK, before=Kind.FAILED)
-        self.assertTrue(plain((alert,)).splitlines()[1].endswith("; last it was failing."))
+        self.assertTrue(plain((alert,)).splitlines()[1].endswith(", most recently failing."))

@@ -22,14 +22,14 @@ from pypinger.domain.model import (
 )
 from pypinger.domain.times import iso
 from pypinger.domain.url import origin
-from pypinger.store.memory import MemoryStore
+from tests.store.inline import InlineStore
 
 #: A Monday at noon, UTC.
 NOON = 1_793_620_800.0
 
 
 class World:
-    """A reactor's clock and a wall clock that go together until the wall clock is stepped."""
+    """A reactor's clock and a wall clock; change `offset` to step the wall clock."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -39,7 +39,7 @@ class World:
         return self.offset + self.clock.seconds()
 
     def pass_time(self, seconds: float, step: float = 0.05) -> None:
-        """Let `seconds` pass in small steps, so that what is scheduled on the way happens in its order."""
+        """Let `seconds` pass in small steps, so that timers fire in order."""
         self.clock.advance(0)
         end = self.clock.seconds() + seconds
         while self.clock.seconds() < end - 1e-9:
@@ -56,7 +56,11 @@ def make_task(name: str = "a", **settings: object) -> Task:
 
 
 class FakeFetcher:
-    """Answers with what `answer` says, at once or with a Deferred; remembers when it was asked."""
+    """
+    Answers with the result of `answer`, which may be a Deferred.
+
+    :ivar asked: the name and the time of each fetch.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -76,9 +80,9 @@ class FakeFetcher:
 
 class FakeNotifier:
     """
-    A channel that does to a message as `respond` does to its first alert, and remembers.
+    A channel that responds to a message with the result of `respond` for its first alert.
 
-    :ivar messages: those sent, each as the numbers of its alerts.
+    :ivar messages: the messages sent, each as the numbers of its alerts.
     """
 
     def __init__(self, name: str = "slack", spacing: float = 0.0, groups: bool = False) -> None:
@@ -104,7 +108,7 @@ class FakeNotifier:
 
 
 class FakeObserver(FakeNotifier):
-    """A channel that hears of runs too."""
+    """A channel that observes runs."""
 
     def __init__(self) -> None:
         super().__init__("sentry")
@@ -118,8 +122,8 @@ class FakeObserver(FakeNotifier):
         self.runs.append(report.lastrun)
 
 
-class SlowStore(MemoryStore):
-    """A store whose commits take until `release`, or fail."""
+class SlowStore(InlineStore):
+    """A store whose commits wait while `slow` is set, and whose settling fails while `broken` is set."""
 
     def __init__(self) -> None:
         super().__init__()

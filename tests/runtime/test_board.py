@@ -1,19 +1,18 @@
-"""Where everything stands, and Py Pinger's own state."""
+"""The board: task states, latest answers, and Py Pinger's own state."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Status
-from pypinger.domain.model import Invalid, TaskState
+from pypinger.domain.model import Answer, TaskState
 from pypinger.ports.showing import LastAnswer
-from pypinger.runtime.board import Board
-from pypinger.runtime.watch import KEPT, Reading
+from pypinger.runtime.board import SHOWN, Board
 from tests.runtime.fakes import NOON, World, make_task
 
 
-def reading(body: bytes, code: int = 200) -> Reading:
-    return Reading(code, body, Invalid(code, "no JSON"), object())
+def answer(body: bytes, code: int = 200) -> Answer:
+    return Answer(code, body, 0.1)
 
 
 class BoardTests(SynchronousTestCase):
@@ -22,7 +21,7 @@ class BoardTests(SynchronousTestCase):
         self.tasks = [make_task("a", interval=60.0, timeout=20.0), make_task("b", interval=300.0)]
         self.board = Board(self.tasks, self.world.now)
 
-    def test_entries_in_order_and_found(self) -> None:
+    def test_entries_keep_their_order_and_are_found(self) -> None:
         self.assertEqual([entry.task for entry in self.board.entries()], self.tasks)
         self.assertEqual(self.board.entries()[0].state, TaskState())
         state = TaskState(pings=7)
@@ -34,7 +33,7 @@ class BoardTests(SynchronousTestCase):
         self.assertIsNone(self.board.by_id("c"))
         self.assertIsNone(self.board.by_url("http://host/c"))
 
-    def test_ready_once_every_task_was_checked(self) -> None:
+    def test_ready_when_every_task_was_checked(self) -> None:
         self.assertFalse(self.board.daemon().ready)
         self.board.checked(self.tasks[0], NOON + 1, None)
         self.assertFalse(self.board.daemon().ready)
@@ -45,36 +44,28 @@ class BoardTests(SynchronousTestCase):
     def test_latest_answer(self) -> None:
         task, other = self.tasks
         self.assertIsNone(self.board.last_answer("a"))
-        self.board.checked(task, NOON + 1, reading(b"{}"))
-        self.board.checked(other, NOON + 1, reading(b"x" * KEPT, 502))
-        # A check without an answer, a state and a reload leave it as it is.
+        self.board.checked(task, NOON + 1, answer(b"{}"))
+        self.board.checked(other, NOON + 1, answer(b"x" * SHOWN, 502))
+        # A check without an answer, a new state and a reload keep the latest answer.
         self.board.checked(task, NOON + 2, None)
         self.board.show(task, TaskState())
         self.board.update(self.tasks)
         self.assertEqual(self.board.last_answer("a"), LastAnswer(NOON + 1, 200, b"{}", False))
-        self.assertEqual(self.board.last_answer("b"), LastAnswer(NOON + 1, 502, b"x" * KEPT, False))
-        self.board.checked(task, NOON + 3, reading(b"y" * (KEPT + 1)))
-        self.assertEqual(self.board.last_answer("a"), LastAnswer(NOON + 3, 200, b"y" * KEPT, True))
+        self.assertEqual(self.board.last_answer("b"), LastAnswer(NOON + 1, 502, b"x" * SHOWN, False))
+        self.board.checked(task, NOON + 3, answer(b"y" * (SHOWN + 1)))
+        self.assertEqual(self.board.last_answer("a"), LastAnswer(NOON + 3, 200, b"y" * SHOWN, True))
 
-    def test_an_answer_that_may_be_remembered_is_in_memory_once(self) -> None:
-        for size in (1, KEPT, KEPT + 1):
-            read = reading(b"x" * size)
-            self.board.checked(self.tasks[0], NOON + 1, read)
-            kept = self.board.last_answer("a")
-            assert kept is not None
-            self.assertEqual(kept.body is read.body, read.small)
-
-    def test_answers_of_tasks_that_are_gone_are_forgotten(self) -> None:
+    def test_answers_of_removed_tasks_are_dropped(self) -> None:
         for task in self.tasks:
-            self.board.checked(task, NOON + 1, reading(b"{}"))
+            self.board.checked(task, NOON + 1, answer(b"{}"))
         self.board.update(self.tasks[1:])
         self.assertIsNotNone(self.board.last_answer("b"))
-        # It was still being recorded.
-        self.board.checked(self.tasks[0], NOON + 2, reading(b"{}"))
+        # Its check was still being recorded.
+        self.board.checked(self.tasks[0], NOON + 2, answer(b"{}"))
         self.board.update(self.tasks)
         self.assertIsNone(self.board.last_answer("a"))
 
-    def test_its_own_report(self) -> None:
+    def test_own_report(self) -> None:
         daemon = self.board.daemon()
         self.assertEqual((daemon.started, daemon.lastrun, daemon.status), (NOON, NOON, Status.OK))
         self.assertAlmostEqual(daemon.frequency, 140 / 60)
@@ -86,21 +77,21 @@ class BoardTests(SynchronousTestCase):
         self.assertEqual(Board([], self.world.now).daemon().frequency, 1.0)
         self.assertTrue(Board([], self.world.now).daemon().ready)
 
-    def test_troubles_are_told_together(self) -> None:
+    def test_troubles_are_joined(self) -> None:
         self.board.add_source(lambda: "one")
         self.board.add_source(lambda: None)
         self.board.add_source(lambda: "two")
         daemon = self.board.daemon()
         self.assertEqual((daemon.status, daemon.explanation), (Status.ERROR, "one; two"))
 
-    def test_words(self) -> None:
+    def test_summary(self) -> None:
         self.world.clock.advance(120)
         board = Board([make_task()], self.world.now)
         self.world.clock.advance(120)
         board.checked(make_task(), NOON, None)
         self.assertEqual(board.daemon().explanation, "watching 1 task; running for 2 min")
 
-    def test_watchers_are_told_until_they_stop(self) -> None:
+    def test_watchers_are_called_until_they_stop(self) -> None:
         told: list[int] = []
         stop = self.board.watch(lambda entry: told.append(entry.state.pings))
         self.board.show(self.tasks[0], TaskState(pings=1))
@@ -109,7 +100,7 @@ class BoardTests(SynchronousTestCase):
         self.board.show(self.tasks[0], TaskState(pings=2))
         self.assertEqual(told, [1])
 
-    def test_without_tasks_it_is_never_late(self) -> None:
+    def test_without_tasks_lastrun_is_now(self) -> None:
         board = Board([], self.world.now)
         self.world.clock.advance(1000)
         self.assertEqual(board.daemon().lastrun, NOON + 1000)

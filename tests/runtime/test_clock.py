@@ -1,4 +1,4 @@
-"""The reactor's clock is monotonic, and steps of the wall clock are seen."""
+"""The reactor's clock is monotonic, and steps of the wall clock are detected."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class StepWatchTests(SynchronousTestCase):
     def stepped(self) -> None:
         self.steps += 1
 
-    def test_quiet_while_the_clocks_agree(self) -> None:
+    def test_nothing_is_reported_while_the_clocks_agree(self) -> None:
         self.world.pass_time(100, step=1)
         self.assertEqual(self.steps, 0)
 
-    def test_a_step_is_seen_within_a_second_and_once(self) -> None:
+    def test_a_step_is_reported_once_within_a_second(self) -> None:
         for step in (3600, -3600, 0.5):
             before = self.steps
             self.world.offset += step
@@ -41,13 +41,13 @@ class StepWatchTests(SynchronousTestCase):
             self.world.pass_time(10)
             self.assertEqual(self.steps, before + 1)
 
-    def test_slow_drift_is_seen_too(self) -> None:
+    def test_slow_drift_is_reported(self) -> None:
         for _ in range(1000):
             self.world.offset += 0.0005
             self.world.pass_time(1, step=1)
         self.assertEqual(self.steps, 2)
 
-    def test_what_it_calls_may_fail(self) -> None:
+    def test_an_error_in_the_callback_is_logged(self) -> None:
         watch = StepWatch(self.world.clock, self.world.now, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
         watch.start()
         for _ in range(2):

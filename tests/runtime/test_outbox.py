@@ -1,4 +1,4 @@
-"""From committed alerts to settled deliveries, and what the board and the store hear of it."""
+"""From committed alerts to settled deliveries, and what the board and the store record."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class DeliveringTests(OutboxCase):
         self.assertEqual(len(self.hipchat.sent), 2)
         self.assertEqual(self.board.undelivered, 2)
 
-    def test_dead_ones_are_counted(self) -> None:
+    def test_dead_deliveries_are_counted(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("invalid_auth", permanent=True))
         self.alert(make_alert(1))
         self.assertEqual((self.board.undelivered, self.board.dead), (0, 1))
@@ -67,7 +67,7 @@ class DeliveringTests(OutboxCase):
         self.assertEqual([delivery.alert for delivery in self.store.open().deliveries], [second])
         self.assertEqual(self.board.undelivered, 1)
 
-    def test_replacing_survives_a_broken_store(self) -> None:
+    def test_replacing_a_reminder_with_a_broken_store(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
         self.store.broken = OSError("disk full")
         self.alert(make_alert(1, Event.REMINDER))
@@ -96,7 +96,7 @@ class DeliveringTests(OutboxCase):
 
 
 class ResumingTests(OutboxCase):
-    def test_pending_ones_go_on_where_they_were(self) -> None:
+    def test_pending_deliveries_continue_after_a_restart(self) -> None:
         pending = [
             Delivery(make_alert(1, at=NOON - 60), "slack", attempts=4, not_before=NOON + 10),
             Delivery(make_alert(2, at=NOON - 60), "hipchat"),
@@ -107,12 +107,12 @@ class ResumingTests(OutboxCase):
         self.world.pass_time(11)
         self.assertEqual(len(self.slack.sent), 1)
 
-    def test_the_pace_is_kept_with_the_process_before(self) -> None:
+    def test_spacing_is_kept_across_a_restart(self) -> None:
         for notifier in (self.slack, self.hipchat):
             notifier.spacing = 1.0
         self.outbox.resume([Delivery(make_alert(1), "slack")], 0)
         self.alert(make_alert(2, task="b"))
-        # Nothing of the process before waited for the other.
+        # The previous process left no delivery to hipchat.
         self.assertEqual((len(self.slack.tried), len(self.hipchat.sent)), (0, 1))
         self.world.pass_time(0.9)
         self.assertEqual(len(self.slack.tried), 0)
@@ -121,7 +121,7 @@ class ResumingTests(OutboxCase):
         self.world.pass_time(1)
         self.assertEqual(self.slack.sent, [make_alert(1), make_alert(2, task="b")])
 
-    def test_a_channel_that_is_off_keeps_its_own_in_the_store(self) -> None:
+    def test_deliveries_to_a_channel_that_is_off_wait(self) -> None:
         self.outbox.resume([Delivery(make_alert(1), "sentry")], 0)
         self.assertEqual(self.board.undelivered, 1)
         sentry = FakeNotifier("sentry")
@@ -142,7 +142,7 @@ class UpdateTests(OutboxCase):
         self.assertEqual([alert.id for alert in fresh.sent], [make_alert(2).id])
         self.assertEqual(self.board.undelivered, 0)
 
-    def test_a_channel_that_goes_and_comes_back(self) -> None:
+    def test_a_channel_that_is_off_for_a_while(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
         self.alert(make_alert(1), make_alert(2, task="b"))
         self.outbox.update([self.hipchat], 86_400, 0)
@@ -156,7 +156,7 @@ class UpdateTests(OutboxCase):
         self.assertEqual(sorted(alert.id for alert in fresh.sent), [make_alert(1).id, make_alert(2).id])
         self.assertEqual((self.board.undelivered, list(self.store.open().deliveries)), (0, []))
 
-    def test_the_message_under_way_of_a_channel_that_goes_ends_as_it_ends(self) -> None:
+    def test_the_message_under_way_of_a_removed_channel_is_settled(self) -> None:
         for end in ("ok", DeliveryError("down")):
             gate: Deferred[str] = Deferred()
             slack = FakeNotifier("slack")
@@ -177,7 +177,7 @@ class UpdateTests(OutboxCase):
             self.assertEqual(self.board.undelivered, 0)
             self.store = SlowStore()
 
-    def test_the_message_under_way_of_a_channel_that_goes_stays_the_first_of_its_task(self) -> None:
+    def test_the_message_under_way_of_a_removed_channel_keeps_its_order(self) -> None:
         gate: Deferred[str] = Deferred()
         self.slack.respond = lambda alert: gate
         self.alert(make_alert(1))
@@ -189,7 +189,7 @@ class UpdateTests(OutboxCase):
         self.world.pass_time(3)
         self.assertEqual([alert.id for alert in fresh.sent], [make_alert(1).id, make_alert(2).id])
 
-    def test_the_message_under_way_of_a_channel_that_came_back_meanwhile(self) -> None:
+    def test_the_message_under_way_of_a_channel_that_came_back(self) -> None:
         gate: Deferred[str] = Deferred()
         self.slack.respond = lambda alert: gate
         self.alert(make_alert(1))
@@ -203,7 +203,7 @@ class UpdateTests(OutboxCase):
         self.assertEqual([alert.id for alert in fresh.sent], [make_alert(1).id, make_alert(2).id])
         self.assertEqual(self.board.undelivered, 0)
 
-    def test_what_waits_for_a_channel_that_stays_off_is_given_up(self) -> None:
+    def test_deliveries_to_a_channel_that_stays_off_expire(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
         self.outbox.resume([Delivery(make_alert(9), "sentry")], 0)
         self.alert(make_alert(1))
@@ -213,9 +213,9 @@ class UpdateTests(OutboxCase):
         self.world.pass_time(80, step=1)
         self.assertEqual((self.board.undelivered, self.board.dead), (0, 2))
         self.assertEqual(list(self.store.open().deliveries), [])
-        self.assertEqual(sum("off for too long" in str(event.get("log_format")) for event in self.logged), 2)
+        self.assertEqual(sum("off too long" in str(event.get("log_format")) for event in self.logged), 2)
 
-    def test_what_was_committed_for_a_channel_that_has_gone_waits_in_the_store(self) -> None:
+    def test_deliveries_committed_for_a_removed_channel_wait(self) -> None:
         alert = make_alert(1)
         deliveries = self.outbox.address((alert,))
         self.outbox.update([self.slack], 86_400, 0)
@@ -224,7 +224,7 @@ class UpdateTests(OutboxCase):
 
 
 class TroubleTests(OutboxCase):
-    def test_a_delivery_that_waits_long_is_a_trouble(self) -> None:
+    def test_a_delivery_pending_for_5_minutes_is_an_error(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
         self.alert(make_alert(1))
         self.world.pass_time(OVERDUE - 1, step=1)
@@ -249,7 +249,7 @@ class StoppingTests(OutboxCase):
         self.successResultOf(stopping)
         self.assertEqual(list(self.store.open().deliveries), [])
 
-    def test_but_not_longer_than_its_limit(self) -> None:
+    def test_waits_no_longer_than_its_limit(self) -> None:
         self.slack.respond = lambda alert: Deferred()
         self.alert(make_alert(1))
         stopping = Deferred.fromCoroutine(self.outbox.stop(5))
@@ -259,7 +259,7 @@ class StoppingTests(OutboxCase):
         self.successResultOf(stopping)
         self.assertEqual([delivery.channel for delivery in self.store.open().deliveries], ["slack"])
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
-        # What was given up is no error that anyone forgot.
+        # Abandoned deliveries leave no unhandled error.
         del stopping, self.outbox, self.board, self.logged[:]
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])

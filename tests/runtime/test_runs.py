@@ -1,4 +1,4 @@
-"""Runs are told to the channels that want to know, one at a time and as well as it goes."""
+"""Runs are reported to the channels that observe them, one at a time, best effort."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RunFeedTests(SynchronousTestCase):
         gates[2].callback(None)
         self.assertEqual(self.observer.runs, [1, 2, 3])
 
-    def test_refusals_slowness_and_bugs_are_forgotten(self) -> None:
+    def test_refusals_timeouts_and_errors_are_logged_and_dropped(self) -> None:
         self.observer.hear = lambda: fail(DeliveryError("no"))
         self.see(1)
         self.observer.hear = lambda: fail(ZeroDivisionError())
@@ -50,7 +50,7 @@ class RunFeedTests(SynchronousTestCase):
         self.assertEqual(self.observer.runs, [4])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_nobody_listens(self) -> None:
+    def test_without_observers(self) -> None:
         self.feed = RunFeed(self.world.clock, [])
         self.see(1)
         self.feed.stop()

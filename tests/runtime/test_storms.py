@@ -1,4 +1,4 @@
-"""Storms (contract, section 4), from accepted alerts to the messages that a channel is given."""
+"""Storms (contract, section 4), from accepted alerts to the messages sent through a channel."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.grouping import Group, Grouping
+from pypinger.domain.grouping import AlertGroup, Grouping
 from pypinger.domain.model import Alert, Delivery, Event, Outcome
 from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.board import Board
-from pypinger.runtime.lane import Lane
 from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.queue import DeliveryQueue
 from tests.runtime.fakes import NOON, FakeNotifier, SlowStore, World, make_alert
 
 HOST = "http://host:80"
@@ -33,20 +33,20 @@ class StormCase(SynchronousTestCase):
         self.world = World()
         self.notifier = FakeNotifier(groups=True)
         self.settled: list[tuple[int, Outcome, Delivery]] = []
-        self.lane = self.make()
+        self.queue = self.make()
         self.logged: list[dict[str, object]] = []
         globalLogPublisher.addObserver(self.logged.append)
         self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
 
-    def make(self, retry_for: float = 86_400, group_wait: float = 5.0) -> Lane:
+    def make(self, retry_for: float = 86_400, group_wait: float = 5.0) -> DeliveryQueue:
         async def settle(delivery: Delivery, outcome: Outcome) -> None:
             self.settled.append((int(delivery.alert.id, 16), outcome, delivery))
 
-        return Lane(self.world.clock, self.world.now, self.notifier, retry_for, group_wait, settle)
+        return DeliveryQueue(self.world.clock, self.world.now, self.notifier, retry_for, group_wait, settle)
 
     def accept(self, *alerts: Alert) -> None:
         for alert in alerts:
-            self.lane.accept(Delivery(alert, "slack"))
+            self.queue.accept(Delivery(alert, "slack"))
 
     def outcomes(self) -> dict[int, Outcome]:
         return {number: outcome for number, outcome, _ in self.settled}
@@ -56,20 +56,20 @@ class StormCase(SynchronousTestCase):
 
 
 class GatheringTests(StormCase):
-    def test_one_at_once_and_the_others_in_one_message(self) -> None:
+    def test_the_first_at_once_and_the_others_in_one_message(self) -> None:
         self.accept(*storm(30))
         self.assertEqual(self.notifier.messages, [(0,)])
-        self.assertEqual(len(self.lane), 29)
+        self.assertEqual(len(self.queue), 29)
         self.world.pass_time(4.9)
         self.assertEqual(len(self.notifier.messages), 1)
-        self.assertAlmostEqual(self.lane.oldest(), 4.9)
+        self.assertAlmostEqual(self.queue.oldest(), 4.9)
         self.world.pass_time(0.2)
         self.assertEqual(self.notifier.messages, [(0,), tuple(range(1, 30))])
         self.assertEqual(self.outcomes(), dict.fromkeys(range(30), Outcome.SENT))
         self.assertEqual({delivery.attempts for *_, delivery in self.settled}, {1})
-        self.assertEqual((len(self.lane), self.lane.oldest()), (0, 0))
+        self.assertEqual((len(self.queue), self.queue.oldest()), (0, 0))
 
-    def test_the_window_is_not_prolonged(self) -> None:
+    def test_followers_do_not_extend_the_window(self) -> None:
         alerts = storm(4)
         for alert in alerts:
             self.accept(alert)
@@ -107,18 +107,18 @@ class GatheringTests(StormCase):
             self.accept(make_alert(number, event, str(number), origin=HOST, server="db1"))
         self.assertEqual(len(self.notifier.messages), 12)
 
-    def test_off(self) -> None:
-        self.lane = self.make(group_wait=0)
+    def test_grouping_turned_off(self) -> None:
+        self.queue = self.make(group_wait=0)
         self.accept(*storm(10))
         self.assertEqual(len(self.notifier.messages), 10)
 
-    def test_a_channel_that_cannot(self) -> None:
+    def test_a_channel_that_does_not_group(self) -> None:
         self.notifier.groups = False
-        self.lane = self.make()
+        self.queue = self.make()
         self.accept(*storm(10))
         self.assertEqual(len(self.notifier.messages), 10)
 
-    def test_a_step_of_the_wall_clock_changes_nothing(self) -> None:
+    def test_a_step_of_the_wall_clock_does_not_change_the_window(self) -> None:
         for step in (-3600, 3600):
             self.notifier.messages.clear()
             self.accept(*storm(5))
@@ -138,15 +138,15 @@ class GatheringTests(StormCase):
         self.world.pass_time(1.1)
         self.assertEqual(self.notifier.messages[2:], [(1, 2)])
 
-    def test_fifty_thousand(self) -> None:
+    def test_fifty_thousand_alerts(self) -> None:
         self.accept(*storm(50_000))
         self.world.pass_time(5, step=5)
         self.assertEqual([len(message) for message in self.notifier.messages], [1, 49_999])
-        self.assertEqual(len(self.lane), 0)
+        self.assertEqual(len(self.queue), 0)
 
 
 class OrderTests(StormCase):
-    def test_what_follows_a_held_alert_waits_for_it(self) -> None:
+    def test_later_alerts_of_a_task_wait_for_a_held_one(self) -> None:
         self.accept(*storm(3))
         self.accept(make_alert(10, Event.CHANGED, "1"), make_alert(11, Event.RECOVERED, "2", origin=HOST))
         self.world.pass_time(4.9)
@@ -154,7 +154,7 @@ class OrderTests(StormCase):
         self.world.pass_time(0.2)
         self.assertEqual(self.notifier.messages, [(0,), (1, 2), (10,), (11,)])
 
-    def test_a_held_recovery_waits_for_its_own_window_too(self) -> None:
+    def test_a_held_recovery_waits_for_its_own_window(self) -> None:
         self.accept(*storm(3))
         self.world.pass_time(3)
         self.accept(*storm(3, Event.RECOVERED, 10))
@@ -164,20 +164,20 @@ class OrderTests(StormCase):
         self.world.pass_time(3)
         self.assertEqual(self.notifier.messages[3:], [(11, 12)])
 
-    def test_a_message_has_one_alert_of_a_task(self) -> None:
+    def test_a_message_has_one_alert_per_task(self) -> None:
         self.accept(*storm(2))
         self.accept(make_alert(2, Event.RECOVERED, "1", origin=HOST), make_alert(3, Event.PROBLEM, "1", origin=HOST))
         self.world.pass_time(5.1)
         self.assertEqual(self.notifier.messages, [(0,), (1,), (2,), (3,)])
 
-    def test_news_does_not_wait_for_a_crowd_of_reminders(self) -> None:
+    def test_news_is_sent_before_reminders(self) -> None:
         self.notifier.spacing = 1.0
         self.accept(*(make_alert(number, Event.REMINDER, str(number)) for number in range(6)))
         self.accept(make_alert(20, Event.PROBLEM, "new"), make_alert(21, Event.RECOVERED, "4"))
         self.world.pass_time(20)
         self.assertEqual(self.notifier.messages, [(0,), (4,), (20,), (21,), (1,), (2,), (3,), (5,)])
 
-    def test_news_behind_a_reminder_that_is_due_takes_it_along(self) -> None:
+    def test_news_makes_a_due_reminder_of_its_task_urgent(self) -> None:
         self.notifier.spacing = 1.0
         self.accept(*(make_alert(number, Event.REMINDER, str(number)) for number in range(6)))
         self.world.pass_time(1.5)
@@ -185,11 +185,11 @@ class OrderTests(StormCase):
         self.world.pass_time(20)
         self.assertEqual(self.notifier.messages, [(0,), (1,), (4,), (21,), (2,), (3,), (5,)])
 
-    def test_a_waiting_reminder_of_a_held_task_is_replaced(self) -> None:
+    def test_a_pending_reminder_of_a_held_task_is_replaced(self) -> None:
         self.accept(*storm(2))
         first, second = make_alert(7, Event.REMINDER, "1"), make_alert(8, Event.REMINDER, "1")
         self.accept(first)
-        self.assertEqual(self.lane.accept(Delivery(second, "slack")), Delivery(first, "slack"))
+        self.assertEqual(self.queue.accept(Delivery(second, "slack")), Delivery(first, "slack"))
         self.world.pass_time(5.1)
         self.assertEqual(self.notifier.messages, [(0,), (1,), (8,)])
 
@@ -199,12 +199,12 @@ class OrderTests(StormCase):
         self.notifier.respond = lambda alert: gate
         self.world.pass_time(5.1)
         self.accept(make_alert(7, Event.REMINDER, "1"))
-        self.assertIsNotNone(self.lane.accept(Delivery(make_alert(8, Event.REMINDER, "1"), "slack")))
+        self.assertIsNotNone(self.queue.accept(Delivery(make_alert(8, Event.REMINDER, "1"), "slack")))
         self.notifier.respond = lambda alert: "ok"
         gate.callback("ok")
         self.assertEqual(self.notifier.messages, [(0,), (1, 2), (8,)])
 
-    def test_recoveries_that_waited_for_their_problems_go_together(self) -> None:
+    def test_recoveries_that_waited_for_their_problems_are_grouped(self) -> None:
         self.notifier.respond = lambda alert: fail(DeliveryError("down"))
         self.accept(*storm(5))
         self.world.pass_time(10)
@@ -213,7 +213,7 @@ class OrderTests(StormCase):
         self.notifier.respond = lambda alert: "ok"
         self.world.pass_time(60)
         self.assertEqual(sorted(self.notifier.messages), [(0,), (1, 2, 3, 4), (10,), (11, 12, 13, 14)])
-        self.assertEqual(len(self.lane), 0)
+        self.assertEqual(len(self.queue), 0)
 
 
 class FailingTests(StormCase):
@@ -230,7 +230,7 @@ class FailingTests(StormCase):
         self.notifier.respond = lambda alert: "ok"
         self.world.pass_time(60)
         self.assertEqual(self.notifier.messages, [(0,), tuple(range(1, 20))])
-        self.assertEqual(len(self.lane), 0)
+        self.assertEqual(len(self.queue), 0)
 
     def test_retry_after(self) -> None:
         self.accept(*storm(5))
@@ -243,8 +243,8 @@ class FailingTests(StormCase):
         self.world.pass_time(0.4)
         self.assertEqual(sorted(self.notifier.messages), [(0,), (1, 2, 3, 4), (9,)])
 
-    def test_each_is_given_up_by_itself(self) -> None:
-        self.lane = self.make(retry_for=60)
+    def test_members_are_given_up_separately(self) -> None:
+        self.queue = self.make(retry_for=60)
         alerts = storm(4)
         self.accept(*alerts[:3], msgspec.structs.replace(alerts[3], at=NOON - 54.5))
         self.notifier.respond = lambda alert: fail(DeliveryError("down"))
@@ -254,7 +254,7 @@ class FailingTests(StormCase):
         self.world.pass_time(5.1)
         self.assertEqual(self.notifier.messages, [(0,), (1, 2)])
 
-    def test_refused_for_good(self) -> None:
+    def test_refused_permanently(self) -> None:
         self.accept(*storm(5))
         self.accept(make_alert(9, Event.CHANGED, "1"))
         self.notifier.respond = lambda alert: fail(DeliveryError("channel_not_found", permanent=True))
@@ -264,7 +264,7 @@ class FailingTests(StormCase):
         self.assertEqual([int(str(line["id"]), 16) for line in self.lines(LogLevel.error)], [1, 2, 3, 4, 9])
         self.assertEqual({line["words"] for line in self.lines(LogLevel.error)}, {"channel_not_found"})
 
-    def test_a_group_that_the_service_cannot_stomach_counts_as_one_message(self) -> None:
+    def test_a_rejected_group_counts_as_one_message(self) -> None:
         self.accept(*storm(5))
         self.notifier.respond = lambda alert: "ok" if alert.task == "x" else fail(DeliveryError("HTTP 500"))
         self.world.pass_time(300, step=0.5)
@@ -272,18 +272,18 @@ class FailingTests(StormCase):
         self.world.pass_time(1.5)
         self.assertEqual(self.notifier.messages, [(0,), (9,)])
 
-    def test_settling_one_fails(self) -> None:
+    def test_an_error_while_settling_one_member(self) -> None:
         async def settle(delivery: Delivery, outcome: Outcome) -> None:
             if delivery.alert.task == "2":
                 raise OSError("disk full")
             self.settled.append((int(delivery.alert.id, 16), outcome, delivery))
 
-        self.lane = Lane(self.world.clock, self.world.now, self.notifier, 60, 5.0, settle)
+        self.queue = DeliveryQueue(self.world.clock, self.world.now, self.notifier, 60, 5.0, settle)
         self.accept(*storm(5))
         self.world.pass_time(5.1)
         self.assertEqual(list(self.outcomes()), [0, 1, 3, 4])
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
-        self.assertEqual(len(self.lane), 0)
+        self.assertEqual(len(self.queue), 0)
 
     def test_the_next_message_waits_until_all_are_settled(self) -> None:
         gates: list[Deferred[None]] = []
@@ -292,7 +292,7 @@ class FailingTests(StormCase):
             gates.append(Deferred())
             await gates[-1]
 
-        self.lane = Lane(self.world.clock, self.world.now, self.notifier, 60, 5.0, settle)
+        self.queue = DeliveryQueue(self.world.clock, self.world.now, self.notifier, 60, 5.0, settle)
         self.accept(*storm(3))
         gates.pop().callback(None)
         self.world.pass_time(5.1)
@@ -305,79 +305,78 @@ class FailingTests(StormCase):
 
 
 class StoppingTests(StormCase):
-    def test_what_is_held_is_sent(self) -> None:
+    def test_drain_sends_held_alerts(self) -> None:
         self.accept(*storm(5))
         self.accept(make_alert(9, Event.RECOVERED, "1", origin=HOST))
-        self.successResultOf(self.lane.drain(5))
+        self.successResultOf(self.queue.drain(5))
         self.assertEqual(self.notifier.messages, [(0,), (1, 2, 3, 4), (9,)])
 
-    def test_what_comes_later_is_not_held(self) -> None:
+    def test_drain_holds_no_new_alerts(self) -> None:
         self.accept(*storm(1))
-        self.successResultOf(self.lane.drain(5))
+        self.successResultOf(self.queue.drain(5))
         self.accept(*storm(3, first=10)[1:])
         self.assertEqual(self.notifier.messages, [(0,), (11,), (12,)])
 
-    def test_a_pause_after_a_failure_stays(self) -> None:
-        self.lane.accept(Delivery(storm(1)[0], "slack"))
+    def test_drain_respects_pauses_after_failures(self) -> None:
+        self.queue.accept(Delivery(storm(1)[0], "slack"))
         for alert in storm(3, first=10)[1:]:
-            self.lane.accept(Delivery(alert, "slack", attempts=5, not_before=NOON + 60))
-        self.successResultOf(self.lane.drain(5))
+            self.queue.accept(Delivery(alert, "slack", attempts=5, not_before=NOON + 60))
+        self.successResultOf(self.queue.drain(5))
         self.assertEqual(self.notifier.messages, [(0,)])
-        self.assertEqual(len(self.lane), 2)
+        self.assertEqual(len(self.queue), 2)
 
-    def test_a_reminder_takes_over_the_pause_of_the_one_it_replaces(self) -> None:
-        self.lane.accept(Delivery(make_alert(1, Event.REMINDER), "slack", attempts=9, not_before=NOON + 60))
+    def test_a_reminder_keeps_the_pause_of_the_replaced_one(self) -> None:
+        self.queue.accept(Delivery(make_alert(1, Event.REMINDER), "slack", attempts=9, not_before=NOON + 60))
         self.accept(make_alert(2, Event.REMINDER))
-        self.successResultOf(self.lane.drain(5))
+        self.successResultOf(self.queue.drain(5))
         self.assertEqual(self.notifier.messages, [])
 
-    def test_a_group_that_is_abandoned_stays_pending(self) -> None:
+    def test_an_abandoned_group_stays_pending(self) -> None:
         self.accept(*storm(5))
         self.settled.clear()
         self.notifier.respond = lambda alert: Deferred()
         self.world.pass_time(5.1)
-        self.lane.close()
+        self.queue.close()
         self.assertEqual(self.settled, [])
-        self.assertEqual(len(self.lane), 4)
+        self.assertEqual(len(self.queue), 4)
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
-    def test_a_lane_that_pauses_sends_but_the_message_under_way(self) -> None:
+    def test_a_paused_queue_finishes_the_message_under_way(self) -> None:
         self.accept(*storm(4))
         self.accept(make_alert(7, Event.RECOVERED, "1", origin=HOST), make_alert(8, Event.PROBLEM, "1", origin=HOST))
         gate: Deferred[str] = Deferred()
         self.notifier.respond = lambda alert: gate
         self.world.pass_time(5.1)
-        self.lane.pause()
+        self.queue.pause()
         gate.callback("ok")
         self.notifier.respond = lambda alert: "ok"
         self.world.pass_time(60)
         self.assertEqual(self.notifier.messages, [(0,), (1, 2, 3)])
-        self.assertEqual(len(self.lane), 2)
-        self.lane.go_on()
+        self.assertEqual(len(self.queue), 2)
+        self.queue.resume()
         self.world.pass_time(10)
         self.assertEqual(self.notifier.messages[2:], [(7,), (8,)])
 
-    def test_a_paused_lane_is_drained_at_once(self) -> None:
-        self.lane.pause()
+    def test_a_paused_queue_is_drained_at_once(self) -> None:
+        self.queue.pause()
         self.accept(make_alert(1))
-        self.successResultOf(self.lane.drain(5))
+        self.successResultOf(self.queue.drain(5))
 
-    def test_a_paused_lane_gives_up_what_is_too_old(self) -> None:
+    def test_a_paused_queue_gives_up_expired_deliveries(self) -> None:
         self.accept(make_alert(1))
         self.notifier.respond = lambda alert: Deferred()
         self.accept(make_alert(2))
-        self.assertEqual(self.lane.expire(), [])
-        self.lane.pause()
-        self.assertEqual(self.lane.expire(), [])
+        self.assertEqual(self.queue.expire(86_400), [])
+        self.queue.pause()
+        self.assertEqual(self.queue.expire(86_400), [])
         self.world.pass_time(30)
         self.accept(make_alert(3, task="b", at=NOON + 29))
-        self.lane.retry_for = 20
-        self.assertEqual([delivery.alert.id[-1] for delivery in self.lane.expire()], ["2"])
-        self.assertEqual(len(self.lane), 1)
+        self.assertEqual([delivery.alert.id[-1] for delivery in self.queue.expire(20)], ["2"])
+        self.assertEqual(len(self.queue), 1)
 
 
 class OutboxTests(StormCase):
-    def test_one_store_two_starts_three_channels(self) -> None:
+    def test_a_storm_across_a_restart_with_three_channels(self) -> None:
         store = SlowStore()
 
         def outbox() -> tuple[Outbox, Board, dict[str, FakeNotifier]]:
@@ -428,10 +427,10 @@ class PropertyTests(SynchronousTestCase):
         spacing=st.sampled_from([0.0, 1.0]),
         stop=st.booleans(),
     )
-    def test_the_promises_hold(
+    def test_each_alert_is_settled_once_in_order_with_spacing(
         self, alerts: list[tuple[Event, int, float]], faults: list[str], spacing: float, stop: bool
     ) -> None:
-        """Each alert ends once and in its task's order, whatever the service does; messages keep their distance."""
+        """Holds for every behaviour of the service."""
         world, notifier = World(), FakeNotifier(spacing=spacing, groups=True)
         ends: list[tuple[int, Outcome]] = []
         script = iter(faults)
@@ -476,17 +475,17 @@ class PropertyTests(SynchronousTestCase):
                 ends.append((int(delivery.alert.id, 16), outcome))
 
         notifier = Channel(spacing=spacing, groups=True)
-        lane = Lane(world.clock, world.now, notifier, 1e9, 5.0, settle)
+        queue = DeliveryQueue(world.clock, world.now, notifier, 1e9, 5.0, settle)
         for number, (event, task, gap) in enumerate(alerts):
             alert = make_alert(number, event, str(task), world.now(), ORIGINS[task % 2], SERVERS[task % 3])
-            replaced = lane.accept(Delivery(alert, "slack"))
+            replaced = queue.accept(Delivery(alert, "slack"))
             if replaced is not None:
                 ends.append((int(replaced.alert.id, 16), Outcome.REPLACED))
             world.pass_time(gap, step=0.5)
         if stop:
-            lane.drain(world.clock.seconds() + 5)
+            queue.drain(world.clock.seconds() + 5)
         world.pass_time(40 * 300, step=5)
-        self.assertEqual(len(lane), 0)
+        self.assertEqual(len(queue), 0)
         self.assertEqual(Counter(number for number, _ in ends), Counter(range(len(alerts))))
         for task in range(8):
             order = [
@@ -502,9 +501,7 @@ class PropertyTests(SynchronousTestCase):
             max_size=30,
         )
     )
-    def test_a_sound_service_gets_each_group_when_its_window_closes(
-        self, alerts: list[tuple[Event, str, str | None, int]]
-    ) -> None:
+    def test_groups_are_sent_when_their_window_closes(self, alerts: list[tuple[Event, str, str | None, int]]) -> None:
         world = World()
         sent: list[tuple[float, tuple[int, ...]]] = []
 
@@ -516,10 +513,10 @@ class PropertyTests(SynchronousTestCase):
         async def settle(delivery: Delivery, outcome: Outcome) -> None:
             pass
 
-        lane = Lane(world.clock, world.now, Channel(groups=True), 60, 5.0, settle)
+        queue = DeliveryQueue(world.clock, world.now, Channel(groups=True), 60, 5.0, settle)
         rule = Grouping(5.0)
         expected: list[tuple[float, tuple[int, ...]]] = []
-        groups: dict[Group, list[int]] = {}
+        groups: dict[AlertGroup, list[int]] = {}
         for number, (event, origin, server, gap) in enumerate(alerts):
             alert = make_alert(number, event, str(number), origin=origin, server=server)
             group = rule.place(alert, world.clock.seconds())
@@ -527,7 +524,7 @@ class PropertyTests(SynchronousTestCase):
                 expected.append((world.clock.seconds(), (number,)))
             else:
                 groups.setdefault(group, []).append(number)
-            lane.accept(Delivery(alert, "slack"))
+            queue.accept(Delivery(alert, "slack"))
             world.pass_time(gap, step=1)
         world.pass_time(6, step=1)
         expected += [(group.closes, tuple(numbers)) for group, numbers in groups.items()]

@@ -5,22 +5,25 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Check, Delivery, Incident, Outcome, Report, Reported, TaskState, Verdict
-from pypinger.store import retention, writer
+from pypinger.store import queue, retention, writer
 from pypinger.store.accounting import DAY, HOUR, millis
 from pypinger.store.database import open_database, scripts
 from pypinger.store.recorder import Recorder
 from pypinger.store.sqlite import SqliteStore
 from pypinger.store.tables import Tables
+from pypinger.store.threads import Reactor
 from tests.contracts.history import NOW
 from tests.contracts.store import OTHER, TASK, alert
-from tests.store.pump import Pump
+from tests.store.inline import InlineWorker
 
 
 def check(at: float, reason: str | None = None, kind: Kind = Kind.OK) -> Check:
@@ -110,14 +113,14 @@ class RetentionTests(SynchronousTestCase):
 
 
 class SweepingTests(SynchronousTestCase):
+    """The writer deletes old history by itself."""
+
     def setUp(self) -> None:
-        self.patch(writer, "FIRST_SWEEP", 0.0)
-        self.patch(writer, "BATCH", 0.02)
-        self.patch(writer, "BREATH", 0.001)
         self.path = self.mktemp()
-        self.pump = Pump()
-        self.store = SqliteStore(self.pump, time.time, self.path, keep_days=1)
-        self.addCleanup(lambda: self.pump.wait(self.store.close()))
+        self.clock = Clock()
+        reactor = cast(Reactor, self.clock)
+        self.store = SqliteStore(reactor, time.time, self.path, keep_days=1, worker=InlineWorker)
+        self.addCleanup(lambda: self.successResultOf(Deferred.fromCoroutine(self.store.close())))
 
     def count(self) -> int:
         with closing(sqlite3.connect(self.path)) as connection:
@@ -125,26 +128,33 @@ class SweepingTests(SynchronousTestCase):
             assert isinstance(count, int)
             return count
 
-    def test_the_writer_does_it(self) -> None:
+    def test_in_small_steps(self) -> None:
         self.patch(retention, "ROWS", 5)
         self.patch(retention, "STEP", 0.0)
-        self.patch(writer, "SWEEP", 0.05)
         self.store.open()
         for number in range(100):
-            self.store.note(TASK, TaskState(), check(NOW + number))
-        self.pump.wait(self.store.enqueue([]))
-        self.pump.until(lambda: not self.count())
-        sweeping = self.store._writer
-        assert sweeping is not None
-        self.pump.until(lambda: sweeping._sweep is None)
+            self.store.note(TASK, TaskState(), check(NOW + number, str(number)))
+        self.clock.advance(queue.TICK)
+        self.assertEqual(self.count(), 99)
+        counts = []
+        self.clock.advance(writer.FIRST_SWEEP)
+        for _ in range(100):
+            self.clock.advance(queue.TICK if not counts else queue.DELETE_TICK)
+            counts.append(self.count())
+        self.assertEqual(counts[-1], 0)
+        self.assertGreater(len(set(counts)), 15)
 
     def test_what_fails_is_tried_again_an_hour_later(self) -> None:
+        tries = []
+
         def broken(*_: object) -> Any:
+            tries.append(self.clock.seconds())
             raise sqlite3.OperationalError("disk I/O error")
             yield
 
         self.patch(writer, "sweep", broken)
         self.store.open()
-        self.pump.until(lambda: self.flushLoggedErrors(sqlite3.OperationalError))
-        self.pump.wait(self.store.enqueue([]))
+        self.clock.pump([1.0] * int(writer.FIRST_SWEEP + writer.SWEEP + 2))
+        self.assertEqual([round(tries[0]), round(tries[1] - tries[0])], [writer.FIRST_SWEEP, writer.SWEEP])
+        self.assertEqual(len(self.flushLoggedErrors(sqlite3.OperationalError)), 2)
         self.assertIsNone(self.store.trouble())

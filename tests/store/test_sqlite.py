@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs
-from twisted.python.runtime import platform
-from twisted.trial.unittest import SkipTest, TestCase
+from twisted.trial.unittest import TestCase
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Delivery, Incident, Outcome, Report, Reported, Task, TaskState, Verdict, Window
-from pypinger.ports.history import Span
 from pypinger.ports.storing import Store, StoreError
-from pypinger.store import reading, recorder, sqlite, tables, writer
-from pypinger.store.reading import Reader
+from pypinger.store import queue, recorder, sqlite, tables, writer
+from pypinger.store.reading import BlindTime, Reader
 from pypinger.store.sqlite import SqliteStore
 from pypinger.store.tables import Tables
 from tests.contracts.history import NOW, HistoryContract, Story, reported
 from tests.contracts.store import CHECK, STATE, TASK, StoreContract, alert
+from tests.store.disks import small_disk
 from tests.store.pump import Pump
 from tests.store.test_database import python
 
@@ -69,6 +65,12 @@ class SqliteTestCase(TestCase):
         self.addCleanup(store.close)
         return store
 
+    def reader(self) -> Reader:
+        """A connection beside the store's own."""
+        reader = Reader(self.path)
+        self.addCleanup(reader.close)
+        return reader
+
     async def until(self, condition: Callable[[], Any]) -> None:
         for _ in range(3000):
             if condition():
@@ -77,8 +79,8 @@ class SqliteTestCase(TestCase):
         raise AssertionError("it never came")
 
     def connection(self, store: SqliteStore) -> sqlite3.Connection:
-        assert store._writer is not None
-        return store._writer._tables.connection
+        assert store._queue is not None
+        return store._queue._writer._open.tables.connection
 
     def rows(self, query: str) -> list[Any]:
         with closing(sqlite3.connect(self.path)) as connection:
@@ -196,7 +198,7 @@ class WritingTests(SqliteTestCase):
         for each in waiting:
             await each
         self.assertEqual(order, list(range(200)))
-        self.assertLessEqual(max(turns.count(each) for each in turns), 2 * sqlite.TURN)
+        self.assertLessEqual(max(turns.count(each) for each in turns), 2 * queue.RESUMED)
 
     async def test_a_hundred_that_wait_for_nobody_at_closing(self) -> None:
         store = self.store()
@@ -220,7 +222,7 @@ class RestartTests(SqliteTestCase):
         clock[0] = NOW + 3700
         again = self.store(now=lambda: clock[0])
         self.assertEqual(again.open().last_alive, NOW + 100)
-        self.assertEqual(list(await again.blind_times(0.0, NOW * 2)), [Span(NOW + 100, NOW + 3700)])
+        self.assertEqual(list(self.reader().blind_times(0.0, NOW * 2)), [BlindTime(NOW + 100, NOW + 3700)])
         story.store = again
         await story.check(NOW + 3720, Kind.LATE)
         await story.check(NOW + 3840)
@@ -233,11 +235,11 @@ class RestartTests(SqliteTestCase):
         await store.close()
         again = self.store(now=lambda: NOW - 3600)
         self.assertEqual(again.open().last_alive, NOW)
-        self.assertEqual(list(await again.blind_times(0.0, NOW * 2)), [])
+        self.assertEqual(list(self.reader().blind_times(0.0, NOW * 2)), [])
 
     async def test_the_pulse(self) -> None:
         self.patch(writer, "PULSE", 0.0)
-        self.patch(writer, "BATCH", 0.01)
+        self.patch(queue, "TICK", 0.01)
         clock = [NOW]
         store = self.store(now=lambda: clock[0])
         store.open()
@@ -281,7 +283,8 @@ class TroubleTests(SqliteTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.patch(writer, "RETRY", 0.05)
-        self.patch(writer, "BATCH", 0.02)
+        self.patch(writer, "BATCH", 0.01)
+        self.patch(queue, "TICK", 0.02)
 
     async def goes_on(self, store: SqliteStore, fill: Callable[[], None], empty: Callable[[], None]) -> str:
         """Everything goes on while the disk is full, and is caught up with; returns the words."""
@@ -327,19 +330,8 @@ class TroubleTests(SqliteTestCase):
         words = await self.goes_on(store, fill, empty)
         self.assertEqual(words, "the store cannot be written: database or disk is full")
 
-    def small_disk(self) -> Path:
-        if not platform.isLinux() or os.getuid():
-            raise SkipTest("only root can mount a small disk")
-        directory = Path(tempfile.mkdtemp(prefix="pypinger-disk-"))
-        self.addCleanup(directory.rmdir)
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", directory], check=False)
-        if mounted.returncode:
-            raise SkipTest("a small disk cannot be mounted here")
-        self.addCleanup(subprocess.run, ["umount", directory], check=True)
-        return directory
-
     async def test_a_full_disk(self) -> None:
-        directory = self.small_disk()
+        directory = small_disk(self)
         store = self.store(str(directory / "pypinger.sqlite"))
         store.open()
         ballast = directory / "ballast"
@@ -382,15 +374,13 @@ class TroubleTests(SqliteTestCase):
 
         self.patch(Tables, "write", slow)
         early = Deferred.fromCoroutine(store.enqueue([]))
-        assert store._writer is not None
-        pump.until(lambda: not len(store._writer or ()))
-        pump.advance(sqlite.PATIENCE / 2)
+        pump.advance(queue.ANSWER_LIMIT / 2)
         late = Deferred.fromCoroutine(store.enqueue([]))
         turns.release()
         pump.until(lambda: early.called)
-        pump.advance(sqlite.PATIENCE / 2)
+        pump.advance(queue.ANSWER_LIMIT / 2)
         self.assertEqual((store.trouble(), late.called), (None, False))
-        pump.advance(sqlite.PATIENCE / 2)
+        pump.advance(queue.ANSWER_LIMIT / 2)
         self.assertIn("has not answered", store.trouble() or "")
         self.assertTrue(late.called)
 
@@ -411,10 +401,11 @@ class TroubleTests(SqliteTestCase):
         await store.commit(TASK, STATE, CHECK, [])
         with capturedLogs() as logs:
             await store.close()
-        self.assertIn("could not be written to the end", str([each["log_format"] for each in logs]))
+        self.assertIn("could not be written to the store", str([each["log_format"] for each in logs]))
 
     async def test_a_disk_that_does_not_answer(self) -> None:
-        self.patch(sqlite, "PATIENCE", 0.2)
+        self.patch(queue, "ANSWER_LIMIT", 0.2)
+        self.patch(queue, "TICK", 0.05)
         store = self.store()
         store.open()
         answers = threading.Event()
@@ -470,56 +461,62 @@ class TroubleTests(SqliteTestCase):
         await self.until(lambda: not any(each.name == "pypinger-reader" for each in threading.enumerate()))
         self.assertEqual(self.store().open().states, {TASK.url: STATE})
 
-    async def test_the_writer_dies(self) -> None:
+    async def test_an_unexpected_error_in_the_writer(self) -> None:
+        self.patch(queue, "TICK", 0.02)
         store = self.store()
         store.open()
 
-        def die(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise SystemExit
 
-        store._recorder.add_blind = die  # type: ignore[method-assign]
-        store.blind(1.0, 2.0)
-        await self.until(store.trouble)
-        self.assertIn("its writer has died", store.trouble() or "")
-        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+        broken = self.patch(writer.Writer, "turn", fail)
         await store.commit(TASK, STATE, CHECK, [])
+        self.assertIn("unexpected error; see the log", store.trouble() or "")
+        self.assertGreaterEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+        broken.restore()
+        await self.until(lambda: store.trouble() is None)
+        self.flushLoggedErrors(SystemExit)
 
 
-class ReaderTests(SqliteTestCase):
-    def test_no_database(self) -> None:
-        with self.assertRaises(StoreError):
-            Reader(self.path)
+class MemoryTests(SqliteTestCase):
+    """``:memory:`` keeps nothing over a restart, and little of the past."""
 
-    async def test_what_cannot_be_read(self) -> None:
-        store = self.store()
+    def make(self) -> SqliteStore:
+        store = self.store(":memory:")
         store.open()
-        self.connection(store).execute("DROP TABLE verdict")
-        with self.assertRaises(StoreError):
-            await store.verdicts(TASK.url)
+        return store
 
-    async def test_gaps_of_long_ago(self) -> None:
-        self.patch(reading, "CHUNK", 4)
-        self.patch(reading, "LOOK", 16)
-        store = self.store()
+    async def test_a_restart_begins_anew(self) -> None:
+        store = self.make()
+        await store.commit(TASK, STATE, CHECK, [Delivery(alert(1), "slack")])
+        await store.close()
+        kept = self.store(":memory:").open()
+        self.assertEqual((dict(kept.states), list(kept.deliveries), kept.last_alive), ({}, [], None))
+        self.assertFalse(os.path.exists(":memory:"))
+
+    async def test_two_stores_share_nothing(self) -> None:
+        one, two = self.make(), self.make()
+        await one.commit(TASK, STATE, CHECK, [Delivery(alert(1), "slack")])
+        self.assertEqual(len(await one.deliveries()), 1)
+        self.assertEqual(list(await two.deliveries()), [])
+
+    async def test_history_of_two_days(self) -> None:
+        self.patch(writer, "FIRST_SWEEP", 0.0)
+        self.patch(writer, "SWEEP", 0.0)
+        self.patch(queue, "TICK", 0.02)
+        clock = [NOW]
+        store = self.store(":memory:", now=lambda: clock[0])
         store.open()
         story = Story(store)
-        for number in range(30):
-            await story.check(NOW + number, finding=reported(NOW + number))
-        await store.enqueue([])
-        self.assertEqual(len(await store.gaps(TASK.url, 10)), 10)
-        self.assertEqual(len(await store.gaps(TASK.url, 100)), 16)
+        for number in range(5):
+            clock[0] = NOW + 86_400 * number
+            await story.check(clock[0], finding=reported(clock[0]))
+        await self.until(lambda: len(self.connection(store).execute("SELECT * FROM run").fetchall()) == 2)
+        self.assertEqual([run.first for run in await store.runs(TASK.url)], [NOW + 86_400 * n for n in (4, 3, 2)])
 
-    async def test_beside_a_store(self) -> None:
-        store = self.store()
+
+class MemoryHistoryTests(HistoryContract, SqliteTestCase):
+    def make(self) -> SqliteStore:
+        store = self.store(":memory:")
         store.open()
-        await Story(store).check(NOW)
-        reader = Reader(self.path)
-        self.addCleanup(reader.close)
-        self.assertEqual(len(reader.runs(TASK.url)), 1)
-
-    async def test_a_database_that_is_not_ours(self) -> None:
-        sqlite3.connect(self.path).close()
-        reader = Reader(self.path)
-        self.addCleanup(reader.close)
-        with self.assertRaises(StoreError):
-            reader.runs(TASK.url)
+        return store

@@ -1,0 +1,91 @@
+"""Alerts, and their deliveries to channels."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model.units import Instant
+
+
+class Event(StrEnum):
+    """
+    Why an alert is sent (contract, section 4).
+
+    ``BLIND`` and ``SIGHTED`` are about Py Pinger itself (section 3); ``TEST`` is the alert of ``pypinger notify-test``.
+    """
+
+    PROBLEM = "problem"
+    CHANGED = "changed"
+    REMINDER = "reminder"
+    RECOVERED = "recovered"
+    STARTED = "started"
+    STOPPED = "stopped"
+    BLIND = "blind"
+    SIGHTED = "sighted"
+    TEST = "test"
+
+
+class Alert(msgspec.Struct, frozen=True, gc=False):
+    """
+    A message to people (contract, section 4). It holds no secret and all that a channel needs.
+
+    :ivar id: stable over retries and restarts; every message carries it.
+    :ivar at: when its cause was recorded.
+    :ivar task: the task's id; empty for an alert of the daemon itself.
+    :ivar name: the task's name, or ``Py Pinger``.
+    :ivar label: the task's URL as it may be shown; empty for the daemon.
+    :ivar origin: ``scheme://host:port`` of the task; empty for the daemon.
+    :ivar page: the link to the task's page, if people can reach one.
+    :ivar kind: the verdict's kind, None for the daemon.
+    :ivar before: the kind that the incident had before, in ``changed`` and ``recovered``.
+    :ivar explanation: the verdict's explanation, or the daemon's own line.
+    :ivar started: when the incident started, None for the daemon.
+    :ivar lastrun: when the task last ran by its last valid report, for ages.
+    :ivar due: the verdict's due time.
+    """
+
+    id: str
+    event: Event
+    at: Instant
+    explanation: str
+    task: str = ""
+    name: str = "Py Pinger"
+    label: str = ""
+    origin: str = ""
+    page: str | None = None
+    kind: Kind | None = None
+    process: str | None = None
+    server: str | None = None
+    started: Instant | None = None
+    before: Kind | None = None
+    lastrun: Instant | None = None
+    due: Instant | None = None
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """
+    One alert for one channel: a row of the outbox.
+
+    :ivar channel: the channel's name, ``slack`` say.
+    :ivar attempts: how often it has been tried.
+    :ivar not_before: the earliest moment for the next attempt.
+    :ivar words: the service's latest answer; empty before the first attempt.
+    """
+
+    alert: Alert
+    channel: str
+    attempts: int = 0
+    not_before: Instant = 0.0
+    words: str = ""
+
+
+class Outcome(StrEnum):
+    """The state of a delivery after an attempt, or without one."""
+
+    SENT = "sent"
+    RETRY = "retry"
+    DEAD = "dead"
+    REPLACED = "replaced"

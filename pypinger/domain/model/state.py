@@ -1,0 +1,101 @@
+"""Verdicts, and what is remembered of a task between two checks."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pypinger.domain.kinds import Kind, Status, status_of
+from pypinger.domain.model.observation import Finding
+from pypinger.domain.model.task import Report
+from pypinger.domain.model.units import Instant, Seconds
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """
+    The judgement of one finding at one moment (contract, section 2).
+
+    :ivar explanation: one line with the figures it rests on, in absolute times; true until ``next_change``.
+    :ivar due: when the task is due; None if that is unknown or it sleeps all day.
+    :ivar next_change: the next moment at which the verdict would change by itself; None if there is none.
+    :ivar sleep_start: start of the sleep that the judged moment lies in, else None.
+    :ivar sleep_end: its end (excluded), else None; also None for a task that sleeps all day.
+    """
+
+    kind: Kind
+    explanation: str
+    due: Instant | None = None
+    next_change: Instant | None = None
+    sleep_start: Instant | None = None
+    sleep_end: Instant | None = None
+
+    @property
+    def status(self) -> Status:
+        return status_of(self.kind)
+
+
+class Check(msgspec.Struct, frozen=True, gc=False):
+    """
+    One finished check.
+
+    :ivar at: when it was judged.
+    :ivar latency: seconds that the exchange took.
+    """
+
+    at: Instant
+    latency: Seconds
+    finding: Finding
+    verdict: Verdict
+
+
+class Incident(msgspec.Struct, frozen=True, gc=False):
+    """
+    An open incident (contract, section 4).
+
+    :ivar started: the first error verdict of the row that opened it.
+    :ivar kind: the kind of its latest error verdict.
+    :ivar reminded: when the problem alert or the latest reminder was given.
+    :ivar alerts: how many alerts it has caused; numbers them, so that their ids are stable.
+    """
+
+    started: Instant
+    kind: Kind
+    reminded: Instant
+    alerts: int
+
+
+class TaskState(msgspec.Struct, frozen=True, gc=False):
+    """
+    Everything that is remembered of a task between two checks; ``TaskState()`` before the first.
+
+    :ivar verdict: the latest verdict, None before the first check.
+    :ivar report: the latest valid report, kept while the task is unreachable.
+    :ivar pings: checks made.
+    :ivar errors: checks with an error verdict.
+    :ivar checked: when the latest check was judged.
+    :ivar seen: when the latest answer of any kind came, None before the first.
+    :ivar since: since when the task has had its present status.
+    :ivar latency: seconds of the latest check.
+    :ivar row: error verdicts in a row; sleep neither counts in nor resets it.
+    :ivar row_started: when that row began.
+    :ivar seen: time of the last answer, whatever it said; None before the first.
+    """
+
+    verdict: Verdict | None = None
+    report: Report | None = None
+    pings: int = 0
+    errors: int = 0
+    checked: Instant | None = None
+    since: Instant | None = None
+    latency: Seconds | None = None
+    row: int = 0
+    row_started: Instant | None = None
+    incident: Incident | None = None
+    seen: Instant | None = None
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.NEW if self.verdict is None else self.verdict.kind
+
+    @property
+    def status(self) -> Status:
+        return status_of(self.kind)

@@ -1,0 +1,128 @@
+"""
+One check, from fetch to commit.
+
+fetch -> report.read -> judge -> incidents.step -> store.commit in one transaction -> outbox -> board.
+
+:mod:`~pypinger.runtime.monitor` decides when a check begins, and that a task has one check at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from pypinger.domain import incidents, report
+from pypinger.domain.blindness import Sign, sign_of
+from pypinger.domain.judge import judge
+from pypinger.domain.model import Alert, Check, Event, Finding, NoAnswer, Seconds, Task, TaskState
+from pypinger.domain.times import iso
+from pypinger.ports.clock import WallClock
+from pypinger.ports.storing import Store
+from pypinger.runtime.blindness import Blindness
+from pypinger.runtime.board import Board
+from pypinger.runtime.fetches import CheckSettings
+from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.runs import RunFeed
+from pypinger.runtime.watch import Phase, Watch
+
+#: Seconds between a check and the next one at ``next_change``, so that no report can cause checks without pause. It is
+#: less than the second within which such a check is promised (contract, section 2).
+PAUSE: Seconds = 0.75
+
+
+class Checker:
+    """
+    Makes checks, and the other changes of a task's state: reminders, and the end of a removed task.
+
+    :ivar fetches: makes the fetches.
+    :ivar blindness: finds out whose fault it is if there is no answer.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        now: WallClock,
+        store: Store,
+        outbox: Outbox,
+        board: Board,
+        runs: RunFeed,
+        settings: CheckSettings,
+    ) -> None:
+        self._reactor = reactor
+        self._now = now
+        self._store = store
+        self._outbox = outbox
+        self._board = board
+        self._runs = runs
+        self.blindness = Blindness(reactor, now, store, outbox, board, settings)
+        self.fetches = self.blindness.fetches
+
+    async def check(self, watch: Watch) -> None:
+        """Make one check. It may be cancelled until it is judged, not while it is recorded."""
+        task, settings = watch.task, self.fetches.settings
+        fetched = await self.fetches.regular(watch)
+        watch.enter(Phase.ASKING)
+        observation = await self.blindness.attribute(task, watch.began, fetched)
+        if observation is None:
+            watch.miss(self._now(), self._reactor.seconds() + PAUSE)
+            self._board.missed(task)
+            return
+        watch.enter(Phase.RECORDING)
+        reached = sign_of(observation) is Sign.ANSWERED
+        answer = None
+        if isinstance(observation, NoAnswer):
+            finding: Finding = replace(observation, contact=None)
+        else:
+            answer = observation
+            finding = report.read(answer, settings.secrets.scrub)
+        now, before = self._now(), watch.state
+        verdict = judge(finding, task.grace, now)
+        if settings.log_judged:
+            self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=verdict.kind.value)
+        check = Check(now, observation.latency, finding, verdict)
+        state, alerts = incidents.step(task, before, check)
+        state = replace(state, seen=now if reached else before.seen)
+        if alerts and alerts[0].event is Event.REMINDER and self.blindness.blind:
+            state, alerts = replace(state, incident=before.incident), ()
+        rest = self._reactor.seconds() + PAUSE
+        if alerts or state.kind is not before.kind or state.incident != before.incident:
+            await self._commit(task, state, check, alerts)
+        else:
+            self._store.note(task, state, check)
+        watch.finish(state, rest)
+        self._show(watch)
+        self._board.checked(task, now, answer)
+        ran = state.report
+        if ran is not None and (before.report is None or before.report.lastrun != ran.lastrun):
+            self._runs.seen(task, ran, now)
+
+    async def remind(self, watch: Watch) -> None:
+        """Send the reminder that is due, if any."""
+        watch.enter(Phase.RECORDING)
+        state, alerts = incidents.remind(watch.task, watch.state, self._now())
+        if alerts:
+            await self._commit(watch.task, state, None, alerts)
+            watch.adopt(state)
+            self._show(watch)
+
+    async def close(self, task: Task, state: TaskState) -> None:
+        """Close the incident of a task that is no longer configured, if it has one."""
+        state, alerts = incidents.close(task, state, self._now(), "it was removed from the configuration")
+        if alerts:
+            await self._commit(task, state, None, alerts)
+
+    async def _commit(self, task: Task, state: TaskState, check: Check | None, alerts: Sequence[Alert]) -> None:
+        """Store a state and its alerts in one transaction, then send them (contract, section 4)."""
+        deliveries = self._outbox.address(alerts)
+        await self._store.commit(task, state, check, deliveries)
+        self._outbox.accept(alerts, deliveries)
+
+    def _show(self, watch: Watch) -> None:
+        """Show a committed state, with the settings that a reload may have changed meanwhile."""
+        if not watch.gone:
+            self._board.show(watch.task, watch.state)
