@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from pypinger.domain.model import Fault
 from pypinger.http.wire.errors import ExchangeFailed, excerpt
+from pypinger.http.wire.limits import Limits
 
 #: The value of ``Accept-Encoding``.
 ACCEPTED = b"gzip, deflate"
@@ -134,3 +135,79 @@ class Decoder:
         if self._stream.unused_data:
             self.garbage = True
         return out
+
+
+class Body:
+    """
+    The decoded body of one answer, within the limit.
+
+    :ivar size: its bytes so far.
+    :ivar cut: whether the limit has cut it.
+    """
+
+    __slots__ = ("_decoder", "_lenient", "_limits", "_pieces", "cut", "size")
+
+    def __init__(self, limits: Limits) -> None:
+        self.size = 0
+        self.cut = False
+        self._limits = limits
+        self._decoder: Decoder | None = None
+        self._lenient = False
+        self._pieces: list[bytes] = []
+
+    @property
+    def content(self) -> bytes:
+        """The bytes so far."""
+        return b"".join(self._pieces)
+
+    @property
+    def lenient(self) -> bool:
+        """Whether something was ignored that a strict client would refuse."""
+        return self._lenient or (self._decoder is not None and self._decoder.garbage)
+
+    def decode(self, codings: Sequence[bytes]) -> None:
+        """
+        Decode what follows, by the values of ``Content-Encoding``.
+
+        :raises ExchangeFailed: as :func:`decoder`.
+        """
+        self._decoder, self._lenient = decoder(codings)
+
+    def announce(self, length: int) -> None:
+        """
+        Check an announced length.
+
+        :raises ExchangeFailed: such a body is too large.
+        """
+        most = self._limits.body if self._decoder is None else self._limits.raw
+        if length > most and not self._limits.cut:
+            raise self._too_large()
+
+    def feed(self, data: bytes) -> None:
+        """
+        Read a piece.
+
+        :raises ExchangeFailed: the body is broken or too large.
+        """
+        room = self._limits.body - self.size
+        if self._decoder is not None:
+            data = self._decoder.feed(data, room)
+        if len(data) > room:
+            if not self._limits.cut:
+                raise self._too_large()
+            self.cut = True
+            data = data[:room]
+        self.size += len(data)
+        self._pieces.append(data)
+
+    def finish(self) -> None:
+        """
+        End the body.
+
+        :raises ExchangeFailed: the data is incomplete.
+        """
+        if self._decoder is not None:
+            self._decoder.finish()
+
+    def _too_large(self) -> ExchangeFailed:
+        return ExchangeFailed(Fault.TOO_LARGE, f"body is larger than {self._limits.body:,} bytes")

@@ -7,10 +7,12 @@ serves one connection, answer after answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from pypinger.domain.model import Fault
-from pypinger.http.wire import encoding
+from pypinger.http.wire.encoding import Body
 from pypinger.http.wire.errors import ExchangeFailed, excerpt
 from pypinger.http.wire.lenient import Rewriter
 from pypinger.http.wire.limits import Limits
@@ -31,12 +33,8 @@ class _Enough(Exception):
 _ENOUGH = _Enough()
 
 
-def _broken(words: str) -> ExchangeFailed:
-    return ExchangeFailed(Fault.BROKEN, words)
-
-
-def _too_large(words: str) -> ExchangeFailed:
-    return ExchangeFailed(Fault.TOO_LARGE, words)
+class _NotStrict(ExchangeFailed):
+    """The strict parser refuses the answer; other clients may read it."""
 
 
 class ResponseReader:
@@ -52,21 +50,18 @@ class ResponseReader:
     """
 
     __slots__ = (
+        "_body",
         "_bodyless",
-        "_decoder",
         "_failure",
         "_head",
         "_interim",
         "_length",
-        "_lenient",
         "_limits",
         "_needed",
         "_parser",
-        "_pieces",
         "_raw",
         "_refused",
         "_rewriter",
-        "_size",
         "_skip",
         "_until_close",
         "closing",
@@ -97,16 +92,13 @@ class ResponseReader:
 
     def _reset(self, bodyless: bool) -> None:
         self._bodyless = bodyless
-        self._decoder: encoding.Decoder | None = None
+        self._body = Body(self._limits)
         self._failure: ExchangeFailed | None = None
         self._head = 0
         self._interim = 0
         self._length: int | None = None
         self._needed: dict[bytes, list[bytes]] = {}
-        self._pieces: list[bytes] = []
-        self._lenient = False
-        self._refused: ExchangeFailed | None = None
-        self._size = 0
+        self._refused = ""
         self._skip = False
         self._until_close = False
         self.closing = False
@@ -120,14 +112,13 @@ class ResponseReader:
     @property
     def body(self) -> bytes:
         """The decoded body."""
-        pieces = self._pieces
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self._body.content
 
     @property
     def stage(self) -> str:
         """What the exchange waits for, in words that follow "while"."""
         if self.code:
-            return f"reading the body ({self._size:,} bytes so far)"
+            return f"reading the body ({self._body.size:,} bytes so far)"
         if self.received:
             return f"waiting for the end of the headers ({self.received:,} bytes so far)"
         return "waiting for the headers"
@@ -144,11 +135,12 @@ class ResponseReader:
             self._raw.append(data)
         else:
             data = self._rewriter.feed(data)
-        problem = self._parse(data)
-        if problem is not None and self._rewriter is None:
-            problem = self._parse_leniently()
-        if problem is not None:
-            raise problem
+        try:
+            self._parse(data)
+        except _NotStrict:
+            if self._rewriter is not None:
+                raise
+            self._parse_leniently()
         if self.complete:
             self._raw = []
             return True
@@ -162,8 +154,7 @@ class ResponseReader:
             raise _too_large(f"the answer is larger than {self._limits.raw:,} bytes on the wire")
         return False
 
-    def _parse(self, data: bytes) -> ExchangeFailed | None:
-        """Give bytes to the parser; returns what is wrong with them."""
+    def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
@@ -172,17 +163,16 @@ class ResponseReader:
             if self._failure is not None:
                 raise self._failure from None
             if not self.complete:
-                return self._refused or _broken(f"not a valid HTTP answer: {error}")
+                raise _NotStrict(Fault.BROKEN, self._refused or f"not a valid HTTP answer: {error}") from None
             self.reusable = self.closing = False  # what follows the answer is not HTTP
-        return None
 
-    def _parse_leniently(self) -> ExchangeFailed | None:
-        """Read the answer again from its beginning as other clients do; returns what is wrong with it."""
+    def _parse_leniently(self) -> None:
+        """Read the answer again from its beginning, as other clients do."""
         raw, self._raw = b"".join(self._raw), []
         self._rewriter = Rewriter()
         self._parser = self._new_parser()
         self._reset(self._bodyless)
-        return self._parse(self._rewriter.feed(raw))
+        self._parse(self._rewriter.feed(raw))
 
     def _new_parser(self) -> HttpResponseParser:
         parser = HttpResponseParser(self)
@@ -199,11 +189,14 @@ class ResponseReader:
         if not self.code:
             raise _broken(f"the connection was closed in the headers, after {self.received:,} bytes")
         if self._until_close:
-            self._end()
+            self._body.finish()
+            self.complete = True
         elif self._length is not None:
-            raise _broken(f"the connection was closed in the body, after {self._size:,} of {self._length:,} bytes")
+            raise _broken(f"the connection was closed in the body, after {self._body.size:,} of {self._length:,} bytes")
         else:
-            raise _broken(f"the connection was closed in the body, before its last chunk ({self._size:,} bytes so far)")
+            raise _broken(
+                f"the connection was closed in the body, before its last chunk ({self._body.size:,} bytes so far)"
+            )
 
     def close(self) -> None:
         """Break the cycle between the reader and its parser."""
@@ -248,31 +241,18 @@ class ResponseReader:
             self._skip = True
             return
         if b"content-encoding" in needed:
-            try:
-                self._decoder, self._lenient = encoding.decoder(needed[b"content-encoding"])
-            except ExchangeFailed as error:
-                raise self._fail(error) from None
-        most = self._limits.body if self._decoder is None else self._limits.raw
-        if self._length is not None and self._length > most and not self._limits.cut:
-            raise self._fail(self._body_too_large())
+            self._guard(self._body.decode, needed[b"content-encoding"])
+        if self._length is not None:
+            self._guard(self._body.announce, self._length)
 
     def on_body(self, data: bytes) -> None:
         """Read a part of the body."""
         if self._skip:
             return
-        room = self._limits.body - self._size
-        if self._decoder is not None:
-            try:
-                data = self._decoder.feed(data, room)
-            except ExchangeFailed as error:
-                raise self._fail(error) from None
-        if len(data) > room:
-            if not self._limits.cut:
-                raise self._fail(self._body_too_large())
-            self._take(data[:room])
+        self._guard(self._body.feed, data)
+        if self._body.cut:
             self.complete = True
             raise _ENOUGH
-        self._take(data)
 
     def on_message_complete(self) -> None:
         """End an interim or final answer."""
@@ -280,24 +260,19 @@ class ResponseReader:
             return  # an interim answer
         # The parser forgets the answer's headers right after this.
         reusable = self._parser.should_keep_alive()
-        try:
-            self._end()
-        except ExchangeFailed as error:
-            raise self._fail(error) from None
-        lenient = self._lenient or self._rewriter is not None or (self._decoder is not None and self._decoder.garbage)
-        self.reusable = reusable and not lenient
+        self._guard(self._body.finish)
+        self.complete = True
+        self.reusable = reusable and self._rewriter is None and not self._body.lenient
         self.closing = not reusable
 
     # Helpers
 
-    def _take(self, data: bytes) -> None:
-        self._size += len(data)
-        self._pieces.append(data)
-
-    def _end(self) -> None:
-        if self._decoder is not None:
-            self._decoder.finish()
-        self.complete = True
+    def _guard(self, function: Callable[..., None], *args: object) -> None:
+        try:
+            function(*args)
+        except ExchangeFailed as error:
+            self._failure = error
+            raise
 
     def _frame(self, code: int, needed: dict[bytes, list[bytes]]) -> None:
         """Find out where the body ends; the parser has already refused contradictions."""
@@ -306,9 +281,8 @@ class ResponseReader:
         transfer = needed.get(b"transfer-encoding")
         if transfer is not None:
             if len(transfer) > 1 or transfer[0].strip().lower() != b"chunked":
-                words = f"transfer encoding {excerpt(b', '.join(transfer))!r} is not understood"
-                self._refused = _broken(words)
-                raise self._refused
+                self._refused = f"transfer encoding {excerpt(b', '.join(transfer))!r} is not understood"
+                raise _ENOUGH
         elif b"content-length" in needed:
             self._length = int(needed[b"content-length"][0])
         else:
@@ -350,5 +324,10 @@ class ResponseReader:
     def _head_too_large(self) -> ExchangeFailed:
         return _too_large(f"headers are larger than {self._limits.head:,} bytes")
 
-    def _body_too_large(self) -> ExchangeFailed:
-        return _too_large(f"body is larger than {self._limits.body:,} bytes")
+
+def _broken(words: str) -> ExchangeFailed:
+    return ExchangeFailed(Fault.BROKEN, words)
+
+
+def _too_large(words: str) -> ExchangeFailed:
+    return ExchangeFailed(Fault.TOO_LARGE, words)
