@@ -112,7 +112,7 @@ class RotationTests(TestCase):
         daemon.signal("HUP")
         os.kill(daemon.pid, signal.SIGUSR1)
         await daemon.becomes(url, kind="ok")
-        await until(lambda: "pinger.ini again" in daemon.log, "the reload")
+        await until(lambda: "reloaded pinger.ini" in daemon.log, "the reload")
         await daemon.stop()
 
 
