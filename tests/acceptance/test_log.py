@@ -61,14 +61,16 @@ class StreamTests(TestCase):
         self.assertEqual(await daemon.end(), 0)
         os.close(read)
 
-    async def test_full_disk(self) -> None:
-        tasks = Endpoints(self)
-        url = tasks.url("/task", report())
-        port = free_port()
-        command = ("sh", "-c", 'exec "$0" "$@" >/dev/full', *TWISTD)
-        daemon = Daemon(self, ini(port, [url], "only_log = true"), port, command=command)
-        await daemon.becomes(url, kind="ok")
-        await daemon.stop()
+    async def test_nowhere_to_write(self) -> None:
+        """A full disk and a closed standard output stop nothing."""
+        for output in (">/dev/full", ">&-"):
+            tasks = Endpoints(self)
+            url = tasks.url("/task", report())
+            port = free_port()
+            command = ("sh", "-c", f'exec "$0" "$@" {output}', *TWISTD)
+            daemon = Daemon(self, ini(port, [url], "only_log = true"), port, command=command)
+            await daemon.becomes(url, kind="ok")
+            await daemon.stop()
 
 
 class RotationTests(TestCase):
