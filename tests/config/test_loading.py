@@ -451,12 +451,11 @@ class StoreTests(LoadingTestCase):
 
     def test_unusable_path(self) -> None:
         """What would stop the daemon is a problem: no directory, something else there, a directory as the file."""
-        self.write("file", "no database")
+        self.write("file", "")
         for path, words in (
             ("/nope/x.sqlite", "the directory /nope cannot be used: no such file or directory"),
             ("file/x.sqlite", f"{self.cwd}/file is not a directory"),
             (self.cwd, f"{self.cwd} is a directory; name a file"),
-            ("file/", f"{self.cwd}/file is not an SQLite database"),
             ("/dev/null", "/dev/null is not a regular file"),
             ("x" * 300, f"{self.cwd}/{'x' * 300} cannot be used: file name too long"),
         ):

@@ -181,8 +181,16 @@ class SectionTests(LoadingTestCase):
             ("https://h/cron/orders", "https://h/cron/mails"),
             ("https://h/cron?job=orders", "https://h/cron?job=mails"),
             ("https://h/a/orders", "https://h/orders"),
+            ("https://h/cron/order-import", "https://h/cron/order-export"),
+            ("https://h/cron/mails-eu", "https://h/cron/mails-us"),
         ):
             self.assertEqual(self.warnings_of(f"[urls]\nprod = {listed}\n[task {url}]\n"), [])
+
+    def test_listed_url_with_a_section(self) -> None:
+        """It is not the one that was mistyped."""
+        text = "[urls]\nprod = https://h/orders\n[task https://h/order]\n"
+        self.assertEqual(len(self.warnings_of(text)), 1)
+        self.assertEqual(self.warnings_of(f"{text}[task https://h/orders]\n"), [])
 
     def test_typos_among_many(self) -> None:
         """Looking for typos in thousands of sections takes no more than seconds."""
