@@ -97,7 +97,7 @@ def _settings(
         path=path,
         store=_store(found["store"]),
         tasks=tuple(monitored),
-        usual=Task(url="", id="", name="", label="", **msgspec.structs.asdict(inherited)),
+        task_defaults=Task(url="", id="", name="", label="", **msgspec.structs.asdict(inherited)),
         debug=debug,
         debug_now=main.flag("debug_now", False, lenient=True),
         only_log=main.flag("only_log", False),

@@ -109,7 +109,7 @@ class SectionTests(LoadingTestCase):
                 token_auth=False,
             ),
         )
-        self.assertEqual(settings.usual.interval, 60)
+        self.assertEqual(settings.task_defaults.interval, 60)
 
     def test_own_tasks(self) -> None:
         """A section for an unlisted URL adds a task after the listed ones, in the order of the file."""
