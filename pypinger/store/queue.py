@@ -83,6 +83,8 @@ class WriteQueue:
         self._waiting: dict[Deferred[None], Seconds] = {}
         self._ready: deque[Deferred[None]] = deque()
         self._busy = False
+        # Whether the store can be written again, and calls are left of those who did not wait.
+        self._catching_up = False
         self._tick_delay = TICK
         self._timer: IDelayedCall = reactor.callLater(TICK, self._tick)
         self._resumption: IDelayedCall | None = None
@@ -102,7 +104,7 @@ class WriteQueue:
     async def write(self, call: Callable[..., None], *args: Any) -> None:
         """Have a method of the recorder called, and wait until the result is written, unless nothing can be."""
         self._calls.append((call, args))
-        if self.trouble is not None:
+        if self.trouble is not None and not self._catching_up:
             return
         waiter: Deferred[None] = Deferred()
         self._waiting[waiter] = self._reactor.seconds()
@@ -166,6 +168,13 @@ class WriteQueue:
             Deferred.fromCoroutine(self._recover(turn.lost)).addBoth(self._turned, waiters)
             return
         self._busy = False
+        recovered = self.trouble is not None and turn.trouble is None
+        if recovered and not self._catching_up and self._calls and not self._closing:
+            self._catching_up = True
+            self._release(waiters)
+            self._turn(urgent=True)
+            return
+        self._catching_up = False
         self._tick_delay = DELETE_TICK if turn.more else TICK
         self._report(turn.trouble, waiters)
         if self._waiters:
