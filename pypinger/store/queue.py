@@ -45,6 +45,9 @@ DELETE_TICK: Seconds = 0.02
 #: Seconds that a caller waits for the writer.
 ANSWER_LIMIT: Seconds = 10.0
 
+#: The maximum number of turns after trouble in which the rest is written before the trouble is reported as over.
+CATCH_UP = 20
+
 #: Seconds for which a notice stands.
 NOTICE: Seconds = 600.0
 
@@ -83,8 +86,8 @@ class WriteQueue:
         self._waiting: dict[Deferred[None], Seconds] = {}
         self._ready: deque[Deferred[None]] = deque()
         self._busy = False
-        # Whether the store can be written again, and calls are left of those who did not wait.
-        self._catching_up = False
+        # How many turns have been made since the store can be written again, while calls were left in the queue.
+        self._catching_up = 0
         self._tick_delay = TICK
         self._timer: IDelayedCall = reactor.callLater(TICK, self._tick)
         self._resumption: IDelayedCall | None = None
@@ -169,12 +172,12 @@ class WriteQueue:
             return
         self._busy = False
         recovered = self.trouble is not None and turn.trouble is None
-        if recovered and not self._catching_up and self._calls and not self._closing:
-            self._catching_up = True
+        if recovered and self._calls and self._catching_up < CATCH_UP and not self._closing:
+            self._catching_up += 1
             self._release(waiters)
             self._turn(urgent=True)
             return
-        self._catching_up = False
+        self._catching_up = 0
         self._tick_delay = DELETE_TICK if turn.more else TICK
         self._report(turn.trouble, waiters)
         if self._waiters:
