@@ -16,7 +16,7 @@ from pypinger.domain.model import Alert, Event, Seconds
 _GROUPED = frozenset({Event.PROBLEM, Event.RECOVERED})
 
 
-class Group(msgspec.Struct, frozen=True):
+class AlertGroup(msgspec.Struct, frozen=True):
     """
     A message that alerts may still join.
 
@@ -42,16 +42,16 @@ class Grouping:
 
     def __init__(self, wait: Seconds) -> None:
         self._wait = wait
-        self._open: dict[tuple[Event, tuple[str, str]], Group] = {}
+        self._open: dict[tuple[Event, tuple[str, str]], AlertGroup] = {}
         # In the order in which they close, since all are open equally long. Closed groups are removed: reports name the
         # servers, so their number has no limit.
-        self._closing: deque[Group] = deque()
+        self._closing: deque[AlertGroup] = deque()
 
-    def place(self, alert: Alert, now: Seconds) -> Group | None:
+    def place(self, alert: Alert, now: Seconds) -> AlertGroup | None:
         """
         Return the group that an alert joins.
 
-        :param now: on the clock of :attr:`Group.closes`; never decreases.
+        :param now: on the clock of :attr:`AlertGroup.closes`; never decreases.
         :returns: None if the alert is sent at once. If others may follow it, its groups open now.
         """
         if self._wait <= 0 or alert.event not in _GROUPED:
@@ -64,7 +64,7 @@ class Grouping:
             if (group := self._open.get((alert.event, place))) is not None:
                 return group
         for place in places:
-            group = self._open[alert.event, place] = Group(alert.event, place, now + self._wait)
+            group = self._open[alert.event, place] = AlertGroup(alert.event, place, now + self._wait)
             self._closing.append(group)
         return None
 

@@ -17,10 +17,18 @@ from pypinger.domain.model import Alert, Check, Event, Incident, Instant, Report
 from pypinger.domain.schedule import merge
 
 
-def step(task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[Alert, ...]]:
-    """Apply a check: return the new state and the alerts it causes (at most one)."""
+def step(
+    task: Task, state: TaskState, check: Check, *, clock_wrong: bool = False
+) -> tuple[TaskState, tuple[Alert, ...]]:
+    """
+    Apply a check: return the new state and the alerts it causes (at most one).
+
+    :param clock_wrong: whether our wall clock is wrong (contract, section 3, "Whose clock"). Then ``late`` and
+        ``future`` neither open an incident nor count in the row; an open incident continues as always.
+    """
     verdict, now = check.verdict, check.at
     status = verdict.status
+    doubtful = clock_wrong and KINDS[verdict.kind].timed
     report = state.report
     if isinstance(check.finding, Reported) and check.finding.report != report:
         # An equal report keeps its object: thousands of tasks hold one report each, not one per check.
@@ -28,12 +36,13 @@ def step(task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[A
     row, row_started, incident = state.row, state.row_started, state.incident
     event = None
     if status is Status.ERROR:
-        row += 1
-        if row_started is None:
-            row_started = now
+        if not doubtful:
+            row += 1
+            row_started = now if row_started is None else row_started
         if incident is not None:
             event, incident = _continue(task, incident, verdict.kind, now)
-        elif row >= task.failures:
+        elif row >= task.failures and not doubtful:
+            assert row_started is not None
             event, incident = Event.PROBLEM, Incident(row_started, verdict.kind, reminded=now, alerts=1)
     elif status is Status.OK:
         row, row_started = 0, None

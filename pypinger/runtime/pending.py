@@ -24,11 +24,11 @@ from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
-from pypinger.domain.grouping import Group, Grouping
+from pypinger.domain.grouping import AlertGroup, Grouping
 from pypinger.domain.model import Delivery, Event, Seconds
 
 #: What one message holds: a group, or the first alert of the task with this id.
-Message: TypeAlias = Group | str
+Message: TypeAlias = AlertGroup | str
 
 
 class Waiting:
@@ -43,7 +43,9 @@ class Waiting:
 
     __slots__ = ("accepted", "age", "delivery", "group", "rest")
 
-    def __init__(self, delivery: Delivery, accepted: Seconds, age: Seconds, rest: Seconds, group: Group | None) -> None:
+    def __init__(
+        self, delivery: Delivery, accepted: Seconds, age: Seconds, rest: Seconds, group: AlertGroup | None
+    ) -> None:
         self.delivery = delivery
         self.accepted = accepted
         self.age = age

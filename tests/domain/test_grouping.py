@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.grouping import Group, Grouping
+from pypinger.domain.grouping import AlertGroup, Grouping
 from pypinger.domain.model import Alert, Event
 
 ORIGIN = ("origin", "http://a:80")
@@ -29,23 +29,23 @@ class RuleTests(SynchronousTestCase):
 
     def test_the_first_is_sent_at_once_and_the_others_together(self) -> None:
         self.assertIsNone(self.grouping.place(problem(), 10))
-        expected = Group(Event.PROBLEM, ORIGIN, 15)
+        expected = AlertGroup(Event.PROBLEM, ORIGIN, 15)
         self.assertEqual([self.grouping.place(problem(), now) for now in (10, 12, 14.999)], [expected] * 3)
 
     def test_a_group_is_not_extended(self) -> None:
         self.grouping.place(problem(), 10)
         self.grouping.place(problem(), 14)
         self.assertIsNone(self.grouping.place(problem(), 15))
-        self.assertEqual(self.grouping.place(problem(), 16), Group(Event.PROBLEM, ORIGIN, 20))
+        self.assertEqual(self.grouping.place(problem(), 16), AlertGroup(Event.PROBLEM, ORIGIN, 20))
 
     def test_by_server_too(self) -> None:
         self.grouping.place(problem("http://b:80", "db1"), 0)
-        self.assertEqual(self.grouping.place(problem("http://a:80", "db1"), 1), Group(Event.PROBLEM, SERVER, 5))
+        self.assertEqual(self.grouping.place(problem("http://a:80", "db1"), 1), AlertGroup(Event.PROBLEM, SERVER, 5))
 
     def test_the_origin_comes_before_the_server(self) -> None:
         self.grouping.place(problem("http://b:80", "db1"), 0)
         self.grouping.place(problem("http://a:80", "db2"), 1)
-        self.assertEqual(self.grouping.place(problem("http://a:80", "db1"), 2), Group(Event.PROBLEM, ORIGIN, 6))
+        self.assertEqual(self.grouping.place(problem("http://a:80", "db1"), 2), AlertGroup(Event.PROBLEM, ORIGIN, 6))
 
     def test_only_alerts_sent_at_once_open_groups(self) -> None:
         self.grouping.place(problem("http://a:80", "db1"), 0)
@@ -56,8 +56,8 @@ class RuleTests(SynchronousTestCase):
         recovered = alert(Event.RECOVERED, "http://a:80")
         self.grouping.place(problem(), 0)
         self.assertIsNone(self.grouping.place(recovered, 1))
-        self.assertEqual(self.grouping.place(recovered, 2), Group(Event.RECOVERED, ORIGIN, 6))
-        self.assertEqual(self.grouping.place(problem(), 2), Group(Event.PROBLEM, ORIGIN, 5))
+        self.assertEqual(self.grouping.place(recovered, 2), AlertGroup(Event.RECOVERED, ORIGIN, 6))
+        self.assertEqual(self.grouping.place(problem(), 2), AlertGroup(Event.PROBLEM, ORIGIN, 5))
 
     def test_an_origin_does_not_match_a_server(self) -> None:
         self.grouping.place(problem("db1"), 0)
@@ -109,7 +109,7 @@ class ModelTests(SynchronousTestCase):
                 mine = getattr(each, name)
                 for sent, other in single:
                     if mine and each.event is other.event and mine == getattr(other, name) and now < sent + wait:
-                        expected = Group(each.event, (name, mine), sent + wait)
+                        expected = AlertGroup(each.event, (name, mine), sent + wait)
             if expected is None and each.event in (Event.PROBLEM, Event.RECOVERED):
                 single.append((now, each))
             self.assertEqual(grouping.place(each, now), expected)

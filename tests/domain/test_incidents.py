@@ -29,7 +29,7 @@ from pypinger.domain.model import (
     Window,
 )
 from pypinger.domain.wording import plain
-from tests.domain.strategies import thorough
+from tests.domain.strategies import Night, minute_windows, minutes, thorough
 
 TASK = Task(
     url="https://example.com/import?token=s3cret",
@@ -56,8 +56,10 @@ class Story:
         self.state = TaskState()
         self.alerts: list[Alert] = []
 
-    def step(self, kind: Kind, at: Instant, finding: Finding | None = None) -> list[Event]:
-        self.state, alerts = step(self.task, self.state, check(kind, at, finding))
+    def step(
+        self, kind: Kind, at: Instant, finding: Finding | None = None, *, clock_wrong: bool = False
+    ) -> list[Event]:
+        self.state, alerts = step(self.task, self.state, check(kind, at, finding), clock_wrong=clock_wrong)
         self.alerts += alerts
         return [alert.event for alert in alerts]
 
@@ -255,6 +257,37 @@ class ReminderTests(SynchronousTestCase):
         self.assertEqual(story.reminder, 6880.0)
 
 
+class ClockTests(SynchronousTestCase):
+    """While our clock is wrong, late and future open no incident; everything else is as always."""
+
+    def test_no_incident_opens(self) -> None:
+        story = Story()
+        for at, kind in enumerate([Kind.LATE, Kind.FUTURE, Kind.LATE]):
+            self.assertEqual(story.step(kind, float(at), clock_wrong=True), [])
+        self.assertEqual((story.state.kind, story.state.status), (Kind.LATE, Status.ERROR))
+        self.assertEqual((story.state.errors, story.state.row, story.state.incident), (3, 0, None))
+        self.assertEqual(story.step(Kind.LATE, 3.0), [Event.PROBLEM])
+        self.assertEqual(story.alerts[-1].started, 3.0)
+
+    def test_others_open_one(self) -> None:
+        for kind in (Kind.UNREACHABLE, Kind.INVALID, Kind.FAILED):
+            self.assertEqual(Story().step(kind, 0.0, clock_wrong=True), [Event.PROBLEM])
+
+    def test_the_row(self) -> None:
+        story = Story(replace(TASK, failures=2))
+        story.step(Kind.FAILED, 0.0, clock_wrong=True)
+        self.assertEqual(story.step(Kind.LATE, 1.0, clock_wrong=True), [])
+        self.assertEqual(story.step(Kind.FAILED, 2.0, clock_wrong=True), [Event.PROBLEM])
+        self.assertEqual(story.alerts[-1].started, 0.0)
+
+    def test_an_open_incident_continues(self) -> None:
+        story = Story()
+        story.step(Kind.FAILED, 0.0)
+        self.assertEqual(story.step(Kind.LATE, 1.0, clock_wrong=True), [Event.CHANGED])
+        self.assertEqual(story.step(Kind.LATE, 480.0, clock_wrong=True), [Event.REMINDER])
+        self.assertEqual(story.step(Kind.OK, 481.0, clock_wrong=True), [Event.RECOVERED])
+
+
 class CloseTests(SynchronousTestCase):
     def test_nothing_to_close(self) -> None:
         state = TaskState(row=1, row_started=5.0)
@@ -281,7 +314,11 @@ class DaemonAlertTests(SynchronousTestCase):
 
 
 _moments = st.lists(
-    st.tuples(st.sampled_from([Kind.OK, Kind.SLEEPING, *ERRORS, None]), st.sampled_from([1.0, 60.0, 300.0, 1000.0])),
+    st.tuples(
+        st.sampled_from([Kind.OK, Kind.SLEEPING, *ERRORS, None]),
+        st.sampled_from([1.0, 60.0, 300.0, 1000.0]),
+        st.sampled_from([False, False, True]),
+    ),
     max_size=40,
 )
 
@@ -289,18 +326,20 @@ _moments = st.lists(
 class AnyStoryTests(SynchronousTestCase):
     @thorough
     @given(_moments, st.integers(1, 4), st.sampled_from([0.0, 60.0, 480.0]))
-    def test_as_the_model(self, moments: list[tuple[Kind | None, float]], failures: int, error_interval: float) -> None:
+    def test_as_the_model(
+        self, moments: list[tuple[Kind | None, float, bool]], failures: int, error_interval: float
+    ) -> None:
         """The contract's rules as a plain program; None is time passing without a check."""
         story = Story(replace(TASK, failures=failures, error_interval=error_interval))
         expected: list[tuple[Event, Instant]] = []
         now, row, opened, told = 0.0, 0, None, 0.0
         latest: Kind | None = None
-        for kind, wait in moments:
+        for kind, wait, clock_wrong in moments:
             now += wait
             if kind is None:
                 story.remind(now)
             else:
-                story.step(kind, now)
+                story.step(kind, now, clock_wrong=clock_wrong)
             error = (kind or latest) in ERRORS
             due = error and opened is not None and 0 < error_interval <= now - told
             if kind is None:
@@ -310,8 +349,9 @@ class AnyStoryTests(SynchronousTestCase):
                 continue
             latest = kind
             if error:
-                row += 1
-                if opened is None and row >= failures:
+                doubtful = clock_wrong and kind in (Kind.LATE, Kind.FUTURE)
+                row += not doubtful
+                if opened is None and row >= failures and not doubtful:
                     opened, told = kind, now
                     expected.append((Event.PROBLEM, now))
                 elif opened is not None:
@@ -328,11 +368,46 @@ class AnyStoryTests(SynchronousTestCase):
         self.assertEqual(len({alert.id for alert in story.alerts}), len(story.alerts))
         ends = [a.event for a in story.alerts if a.event in (Event.PROBLEM, Event.RECOVERED)]
         self.assertEqual(ends, [Event.PROBLEM, Event.RECOVERED] * (len(ends) // 2) + [Event.PROBLEM] * (len(ends) % 2))
-        checks = [kind for kind, _ in moments if kind is not None]
+        checks = [kind for kind, _, _ in moments if kind is not None]
         self.assertEqual(story.state.pings, len(checks))
         self.assertEqual(story.state.errors, sum(status_of(kind) is Status.ERROR for kind in checks))
         # A stored state reads back.
         self.assertEqual(msgspec.json.decode(msgspec.json.encode(story.state), type=TaskState), story.state)
+
+
+_KINDS = {Kind.FAILED, Kind.FUTURE, Kind.LATE}
+
+
+class NextReminderTests(SynchronousTestCase):
+    """When reminders are due, against a search of every minute."""
+
+    @thorough
+    @given(
+        minute_windows, minutes, st.sampled_from(ERRORS), st.integers(0, 600), st.integers(0, 3000), st.integers(0, 99)
+    )
+    def test_as_the_model(
+        self, windows: tuple[Window, ...], opened: Instant, kind: Kind, interval: int, later: int, at: int
+    ) -> None:
+        task = replace(TASK, error_interval=interval * 60.0)
+        finding = Reported(200, replace(REPORT, lastrun=opened, sleep=windows))
+        state, _ = step(task, TaskState(), check(kind, opened, finding))
+        now = opened + later * 60.0
+        reminder = next_reminder(task, state, now)
+        night = Night(windows)
+        if not interval or (kind in _KINDS and all(night.asleep)):
+            self.assertIsNone(reminder)
+        else:
+            first = opened + interval * 60.0
+            expected = night.wake(max(first, now)) if kind in _KINDS and night.at(max(first, now)) else first
+            self.assertEqual(reminder, expected)
+        asked = now + at * 60.0
+        due = next_reminder(task, state, asked)
+        after, alerts = remind(task, state, asked)
+        self.assertEqual(len(alerts), due is not None and asked >= due)
+        if alerts:
+            self.assertEqual((alerts[0].event, alerts[0].at), (Event.REMINDER, asked))
+            assert after.incident is not None
+            self.assertEqual(remind(task, after, asked), (after, ()))
 
 
 class ReminderWordsTests(SynchronousTestCase):

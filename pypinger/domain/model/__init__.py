@@ -21,6 +21,7 @@ from pypinger.domain.model.observation import (
     NoAnswer,
     Observation,
     Reported,
+    Skew,
 )
 from pypinger.domain.model.state import Check, Incident, TaskState, Verdict
 from pypinger.domain.model.task import Report, Task, Window
@@ -44,6 +45,7 @@ __all__ = [
     "Report",
     "Reported",
     "Seconds",
+    "Skew",
     "Task",
     "TaskState",
     "Verdict",
