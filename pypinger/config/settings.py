@@ -45,11 +45,13 @@ class WebSettings(msgspec.Struct, frozen=True):
     :ivar endpoint: a Twisted server endpoint string.
     :ivar hosts: the ``Host`` names served, in lower case; empty for any.
     :ivar public_url: the URL under which people reach the pages, without a final slash; empty if unknown.
+    :ivar loopback: whether the endpoint is on the loopback interface.
     """
 
     endpoint: str = "tcp:3002:interface=127.0.0.1"
     hosts: tuple[str, ...] = ()
     public_url: str = ""
+    loopback: bool = True
 
 
 class StoreSettings(msgspec.Struct, frozen=True):

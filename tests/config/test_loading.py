@@ -360,7 +360,7 @@ class WebTests(LoadingTestCase):
         )
         self.assertEqual(
             settings.web,
-            WebSettings("tcp:0", ("status.example.com", "a_b", "[::1]", "localhost"), "https://h/pinger"),
+            WebSettings("tcp:0", ("status.example.com", "a_b", "[::1]", "localhost"), "https://h/pinger", False),
         )
         (task,) = settings.tasks
         self.assertEqual(task.page, f"https://h/pinger/task/{task.id}")
@@ -416,6 +416,13 @@ class WebTests(LoadingTestCase):
             self.assertIn(
                 "[web] hosts: empty, so pages on the loopback", "".join(self.load(f"[web]\n{web}\n").warnings)
             )
+        for web, loopback in (
+            ("", True),
+            (r"endpoint = tcp6:80:interface=\:\:1", True),
+            ("endpoint = tcp:80", False),
+            ("endpoint = unix:/run/x", False),
+        ):
+            self.assertIs(self.load(f"[web]\n{web}\n").web.loopback, loopback, web)
         for web in ("hosts = localhost", "public_url = https://h/", "endpoint = tcp:80", "endpoint = unix:/run/x"):
             self.assertNotIn("hosts", "".join(self.load(f"[web]\n{web}\n").warnings))
 
