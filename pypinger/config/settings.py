@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     :ivar path: the ini file, as given.
     :ivar tasks: the tasks to check, in the order of the file, with their overrides.
-    :ivar usual: a task without a URL, with what ``[main]`` sets for all tasks.
+    :ivar task_defaults: a task without a URL, with what ``[main]`` sets for all tasks.
     :ivar concurrency: how many checks may run at once.
     :ivar max_body: the largest decoded report, in bytes.
     :ivar token_auth: None when off.
@@ -86,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True):
     path: str
     store: StoreSettings
     tasks: tuple[Task, ...] = ()
-    usual: Task = Task(url="", id="", name="", label="")
+    task_defaults: Task = Task(url="", id="", name="", label="")
     debug: bool = False
     debug_now: bool = False
     only_log: bool = False
