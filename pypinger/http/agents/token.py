@@ -81,8 +81,9 @@ class _NoTokenYet(ExchangeCancelled):
         return _no_token(f"the login did not answer within {seconds:g} s")
 
 
-def _no_token(words: str, fault: Fault = Fault.TOKEN) -> ExchangeFailed:
-    return ExchangeFailed(fault, f"no token: {words}")
+def _no_token(words: str, response: IResponse | None = None) -> ExchangeFailed:
+    contact = None if response is None else response.request.contact()
+    return ExchangeFailed(Fault.TOKEN, f"no token: {words}", contact)
 
 
 class TokenSource:
@@ -211,13 +212,13 @@ class TokenSource:
             ),
         )
         if not 200 <= response.code < 300:
-            raise _no_token(f"the login at {url.peer} answered with status {response.code}")
+            raise _no_token(f"the login at {url.peer} answered with status {response.code}", response)
         try:
             token = (await json_content(response))["auth_token"]
             if not isinstance(token, str):
                 raise TypeError
         except (ValueError, LookupError, TypeError, RecursionError):
-            raise _no_token(f"the login at {url.peer} answered without a usable auth_token") from None
+            raise _no_token(f"the login at {url.peer} answered without a usable auth_token", response) from None
         value = self._checked(token)
         self._learned(token)
         return value
