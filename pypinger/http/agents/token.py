@@ -189,7 +189,9 @@ class TokenSource:
         if failure.fault is not Fault.TOKEN:
             ours = failure.fault in (Fault.OWN, Fault.NO_ROUTE)
             words = f"no token: the login failed: {failure.words}"
-            failure = ExchangeFailed(failure.fault if ours else Fault.TOKEN, words, failure.contact)
+            # A name that cannot be looked up shows nothing about the host.
+            contact = None if failure.fault is Fault.DNS else failure.contact
+            failure = ExchangeFailed(failure.fault if ours else Fault.TOKEN, words, contact)
         self._failure = failure
         self._failed_until = self._reactor.seconds() + QUIET_AFTER_FAILURE
         return Failure(failure)
