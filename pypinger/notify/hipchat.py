@@ -27,7 +27,7 @@ _COLORS: Mapping[Severity, str] = {
     Severity.NEUTRAL: "gray",
 }
 
-# Events that notify nobody in the room.
+# Events without a notification in the room.
 _QUIET = frozenset({Event.STARTED, Event.STOPPED})
 
 # HipChat finds mentions in texts too; a report must not notify everyone with "@all".

@@ -169,7 +169,7 @@ class InMemory(SynchronousTestCase):
             self.bench.reactor.advance(1)
             self.bench.reactor.advance(0)
 
-    def test_nobody_asked(self) -> None:
+    def test_no_host_asked(self) -> None:
         for asked in (task("127.0.0.1:70000"), task(proxy="socks5://x"), task(ca_file="/nowhere")):
             if asked.ca_file:
                 asked = Task(url="https://10.0.0.1/", id="", name="", label="", ca_file="/nowhere")

@@ -51,5 +51,5 @@ class Reserve(TestCase):
             sys.executable, ["-c", CLIENT, str(stalling.port), str(answering.port)], env=None
         )
         self.assertEqual((b"True True 256\n", 0), (output, code), errors.decode())
-        self.assertEqual(128, stalling.connections)
+        self.assertLessEqual(stalling.connections, 128)
         await stalling.all_closed()

@@ -3,7 +3,7 @@ Every limit of the client.
 
 :mod:`~pypinger.http.wire.reader` enforces those on bytes, headers and interim answers,
 :mod:`~pypinger.http.wire.pool` those on connections, :mod:`~pypinger.http.agents.redirects` that on redirects. A time
-limit belongs to an exchange: whoever begins it cancels it.
+limit belongs to an exchange, and cancels its Deferred.
 """
 
 from __future__ import annotations
