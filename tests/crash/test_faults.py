@@ -88,8 +88,10 @@ class FaultTests(TestCase):
         self.assertEqual((await ask(world.port, "/healthz")).code, 200)
         await world.goes_on(4, 10)
         self.fill_disk(process, False)
-        # A message that is under way when the process is killed may come again.
-        await world.becomes(lambda daemon: daemon["status"] == "ok" and daemon["undelivered"] == 0)
+        # A message that is under way when the process is killed may come again, so wait until there is none.
+        for script in world.scripts.values():
+            script.ending = "ok"
+        await world.becomes(lambda daemon: world.is_over and daemon["undelivered"] == 0 and daemon["status"] == "ok")
         await world.kill()
         await world.finish()
         self.assertEqual(self.holds(world).repeats, 0)
