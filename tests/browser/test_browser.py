@@ -122,6 +122,22 @@ class StateTests(BrowserTestCase):
 
         await self.browse(visit, **WIDE)
 
+    async def test_age_of_a_verdict(self) -> None:
+        """The script keeps it up to date in the server's words."""
+        late = judged("Invoices", report(self.started, 3600 + 4 * 60), self.started)
+        home = self.serve([late])
+
+        def visit(page: Page) -> None:
+            page.clock.install(time=self.started)
+            for address in (home, f"{home}task/{late.task.id}"):
+                page.goto(address)
+                expect(page.locator(".age")).to_have_text("late by 54 min")
+                page.evaluate("document.querySelector('.age').dateTime = '2026-01-01T00:00:00Z'")
+                page.clock.run_for(1100)
+                expect(page.locator(".age")).to_have_text(re.compile(r"^late by \d+ d"))
+
+        await self.browse(visit, **WIDE)
+
     async def test_local_time_zone(self) -> None:
         home = self.serve([judged("One", report(self.started, 125), self.started)])
 
