@@ -119,9 +119,8 @@ class Fetching:
 
     def for_checks(self) -> CheckSettings:
         """The settings of checks."""
-        settings = self._settings
-        free = free_descriptors()
-        # Fetches that find out whose fault a silence is are made beside these, and need descriptors too.
+        settings, free = self._settings, free_descriptors()
+        # Extra fetches are made beside these, and need descriptors too.
         extra = min(EXTRA, max(1, free // 4))
         free -= extra
         if settings.concurrency > free:
@@ -208,7 +207,7 @@ class PageServer:
             self._settings = msgspec.structs.replace(settings, endpoint=before.endpoint)
 
     def refused(self, error: Exception) -> EndpointError:
-        """Explain why the endpoint cannot be bound."""
+        """Explain why the configured endpoint cannot be bound."""
         return self._busy(self._settings.endpoint, error)
 
     async def _move(self, endpoint: str) -> None:
