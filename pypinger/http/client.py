@@ -43,8 +43,9 @@ class _NoCookies(CookieJar):
         pass
 
 
-#: To be given to every request; treq would make a jar otherwise.
-NO_COOKIES = _NoCookies()
+#: To be given to every request; treq would make a jar otherwise. Newer treqs ask for a class of their own, which treq
+#: 25.5 lacks, but use only what every jar has.
+NO_COOKIES: Any = _NoCookies()
 
 
 class WireUrl(EncodedURL):
