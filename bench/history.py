@@ -172,7 +172,7 @@ def measure(path: str, tasks: int) -> None:
     tables = Tables(connection, lock)
     recorder = Recorder()
     for (name,) in connection.execute("SELECT url FROM task ORDER BY id").fetchall():
-        recorder._record(name)
+        recorder.present(name)
     began, longest, steps = time.perf_counter(), 0.0, 0
     last = began
     for _ in retention.sweep(tables, recorder, 89.0, NOW * 1000):
