@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Delivery, Incident, Outcome, Report, Reported, Task, TaskState, Verdict, Window
-from pypinger.ports.storing import Store, StoreError
+from pypinger.ports.storing import Blind, Store, StoreError
 from pypinger.store import queue, recorder, sqlite, tables, writer
 from pypinger.store.reading import BlindTime, Reader
 from pypinger.store.sqlite import SqliteStore
@@ -359,6 +359,21 @@ class TroubleTests(SqliteTestCase):
         await self.until(lambda: store.trouble() is None)
         self.assertEqual(len(await store.runs(TASK.url)), 1)
         self.assertEqual([len(each.told) for each in await store.incidents()], [1])
+
+    async def test_blindness_and_its_alert_are_one_transaction(self) -> None:
+        store = self.store()
+        store.open()
+        write = Tables._write
+        writes: list[tuple[int, int]] = []
+
+        def count(tables: Tables, pending: Any) -> None:
+            writes.append((len(pending.blindness), len(pending.deliveries)))
+            write(tables, pending)
+
+        self.patch(Tables, "_write", count)
+        store.blindness(Blind(1.25, "no host answers"))
+        await store.enqueue([Delivery(alert(1), "slack")])
+        self.assertEqual(writes, [(1, 1)])
 
     def test_each_caller_has_its_own_time_limit(self) -> None:
         pump, turns = Pump(), threading.Semaphore(0)
