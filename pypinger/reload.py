@@ -71,7 +71,6 @@ class Channels:
         return [each for each in self._notifiers.values() if isinstance(each, RunObserver)]
 
     def change(self, settings: Settings) -> None:
-        """Use other settings."""
         before, self._settings = self._settings, settings
         known = {channel.name: channel for channel in before.channels}
         if (settings.ca_file, settings.proxy) != (before.ca_file, before.proxy):
@@ -82,7 +81,6 @@ class Channels:
         self._choose(settings, known)
 
     async def close(self) -> None:
-        """Close all connections."""
         leaving, self._leaving = self._leaving, {}
         for call in leaving.values():
             call.cancel()
