@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
+from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
 from pypinger.domain.kinds import KINDS, Kind, Status
 from pypinger.domain.model import Alert, Event, Instant
 from pypinger.domain.texts import one_line
@@ -107,6 +108,10 @@ def _headline(alert: Alert) -> str:
             return f"{name} is no longer monitored; it was {_state(alert.kind)}"
         case Event.RECOVERED:
             return f"{name} is OK again after {lasted(alert)}"
+        case Event.BLIND if alert.explanation.startswith(IS_WRONG):
+            return "Py Pinger's CLOCK is WRONG"
+        case Event.SIGHTED if alert.explanation.startswith(WAS_WRONG):
+            return "Py Pinger's clock is right again"
         case Event.BLIND:
             return "Py Pinger is BLIND: no task can be checked"
         case Event.SIGHTED:
