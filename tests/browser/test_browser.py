@@ -128,13 +128,14 @@ class StateTests(BrowserTestCase):
         home = self.serve([late])
 
         def visit(page: Page) -> None:
-            page.clock.install(time=self.started)
             for address in (home, f"{home}task/{late.task.id}"):
+                page.clock.install(time=self.started)
                 page.goto(address)
+                page.route("**/*", lambda route: route.abort())
                 expect(page.locator(".age")).to_have_text("late by 54 min")
-                page.evaluate("document.querySelector('.age').dateTime = '2026-01-01T00:00:00Z'")
-                page.clock.run_for(1100)
-                expect(page.locator(".age")).to_have_text(re.compile(r"^late by \d+ d"))
+                page.clock.run_for(120_000)
+                expect(page.locator(".age")).to_have_text("late by 56 min")
+                page.unroute("**/*")
 
         await self.browse(visit, **WIDE)
 
