@@ -12,7 +12,7 @@ from pypinger.domain.model import Incident, Instant, Report, Task, TaskState, Ve
 from pypinger.domain.url import label, task_id
 from pypinger.ports.history import Day, Gap, PastDelivery, PastIncident, Run, VerdictChange
 from pypinger.ports.showing import Entry
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 
 NOW = time.time()
 DAY = 86_400.0
@@ -79,7 +79,7 @@ def a_state(number: int) -> TaskState:
     )
 
 
-def change(board: Board, entry: Entry) -> None:
+def change(board: LiveBoard, entry: Entry) -> None:
     """Have a task checked, with a new explanation."""
     state = entry.state
     assert state.verdict is not None
@@ -87,7 +87,7 @@ def change(board: Board, entry: Entry) -> None:
     board.show(entry.task, replace(state, pings=state.pings + 1, verdict=verdict))
 
 
-def change_some(board: Board) -> None:
+def change_some(board: LiveBoard) -> None:
     """Have a hundredth of the tasks checked, each time others."""
     entries = board.entries()
     start = int(time.monotonic() * 100) % 100
@@ -95,9 +95,9 @@ def change_some(board: Board) -> None:
         change(board, entry)
 
 
-def crowd(count: int) -> Board:
+def crowd(count: int) -> LiveBoard:
     """A board with so many tasks."""
-    board = Board([a_task(number) for number in range(count)], time.time)
+    board = LiveBoard([a_task(number) for number in range(count)], time.time)
     # For how long it has been running is told to the second only in the first minute.
     board.started = NOW - 7200
     for number, entry in enumerate(board.entries()):

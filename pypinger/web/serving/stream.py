@@ -34,7 +34,7 @@ from pypinger.ports.showing import Board, DaemonState, Entry
 from pypinger.web.json import objects
 from pypinger.web.serving.guard import NO_STORE
 from pypinger.web.serving.responses import problem
-from pypinger.web.serving.site import Channel
+from pypinger.web.serving.site import HttpChannel
 
 #: Readers at once; others get 503 and poll instead.
 READERS = 200
@@ -133,7 +133,7 @@ class EventStream:
         if request.method == b"HEAD":
             return b""
         # Tests serve the stream without our channel, too.
-        if isinstance(request.channel, Channel):
+        if isinstance(request.channel, HttpChannel):
             request.channel.begin_stream()
         if not self._readers:
             self._begin()
