@@ -117,9 +117,8 @@ class Fetching:
 
     def for_checks(self) -> CheckSettings:
         """The settings of checks."""
-        settings = self._settings
-        free = free_descriptors()
-        # Fetches that find out whose fault a silence is are made beside these, and need descriptors too.
+        settings, free = self._settings, free_descriptors()
+        # Extra fetches are made beside these, and need descriptors too.
         extra = min(EXTRA, max(1, free // 4))
         free -= extra
         if settings.concurrency > free:
@@ -184,9 +183,8 @@ class PageServer:
         self._parent = parent
         self._settings = settings
         sources = Sources(board, now, store, secrets)
-        self._pages = Pages(
-            reactor, sources, hosts=settings.hosts, public_url=settings.public_url, loopback=settings.loopback
-        )
+        self._pages = Pages(reactor, sources)
+        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
         self._service = self._listen(settings.endpoint)
         self._service.setServiceParent(parent)
 
@@ -195,7 +193,7 @@ class PageServer:
         before, self._settings = self._settings, settings
         if settings == before:
             return
-        self._pages.configure(hosts=settings.hosts, public_url=settings.public_url, loopback=settings.loopback)
+        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
         if settings.endpoint == before.endpoint:
             return
         try:
@@ -206,7 +204,7 @@ class PageServer:
             self._settings = msgspec.structs.replace(settings, endpoint=before.endpoint)
 
     def refused(self, error: Exception) -> EndpointError:
-        """Explain why the endpoint cannot be bound."""
+        """Explain why the configured endpoint cannot be bound."""
         return self._busy(self._settings.endpoint, error)
 
     async def _move(self, endpoint: str) -> None:

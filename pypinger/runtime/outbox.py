@@ -65,6 +65,8 @@ class Outbox:
         # Channels that are off: their queues, or a list of deliveries if they have not been on since the start.
         self._off: dict[str, DeliveryQueue] = {}
         self._parked: dict[str, list[Delivery]] = {}
+        # The channels whose latest delivery is dead.
+        self._refused: set[str] = set()
         self._expiring = LoopingCall(self._expire)
         self._expiring.clock = reactor
         self.update(notifiers, retry_for, group_wait)
@@ -176,10 +178,13 @@ class Outbox:
             self._board.count_undelivered(-1)
         if outcome is Outcome.DEAD:
             self._board.count_dead(1)
+            self._refused.add(delivery.channel)
+        elif outcome is Outcome.SENT:
+            self._refused.discard(delivery.channel)
         await self._store.settle(delivery, outcome)
 
     def _trouble(self) -> str | None:
         late = {name: age for name, queue in self._queues.items() if (age := queue.oldest()) > OVERDUE}
-        if not late:
-            return None
-        return "; ".join(f"an alert has been pending for {name} for {span(age)}" for name, age in late.items())
+        troubles = [f"an alert has been pending for {name} for {span(age)}" for name, age in late.items()]
+        troubles += [f"{name} did not accept the latest alert" for name in self._queues if name in self._refused]
+        return "; ".join(troubles) or None

@@ -236,6 +236,24 @@ class TroubleTests(OutboxCase):
         self.world.pass_time(301, step=1)
         self.assertEqual(self.board.daemon().status, Status.OK)
 
+    def test_a_channel_whose_latest_delivery_is_dead(self) -> None:
+        self.slack.respond = lambda alert: fail(DeliveryError("invalid_auth", permanent=True))
+        self.alert(make_alert(1))
+        self.assertEqual(self.board.daemon().status, Status.ERROR)
+        self.assertIn("slack did not accept the latest alert", self.board.daemon().explanation)
+        self.slack.respond = lambda alert: fail(DeliveryError("down"))
+        self.alert(make_alert(2))
+        self.assertEqual(self.board.daemon().status, Status.ERROR)
+        self.slack.respond = lambda alert: "ok"
+        self.world.pass_time(5)
+        self.assertEqual(self.board.daemon().status, Status.OK)
+
+    def test_a_dead_channel_that_is_off(self) -> None:
+        self.slack.respond = lambda alert: fail(DeliveryError("invalid_auth", permanent=True))
+        self.alert(make_alert(1))
+        self.outbox.update([self.hipchat], 86_400, 0)
+        self.assertEqual(self.board.daemon().status, Status.OK)
+
 
 class StoppingTests(OutboxCase):
     def test_waits_for_what_is_under_way(self) -> None:

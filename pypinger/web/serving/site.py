@@ -1,8 +1,8 @@
 """
 The HTTP channel, request and site: what of a request is read before a resource sees it.
 
-Request bodies are refused as soon as they are announced, or begin: Twisted would read and parse them first, which takes
-seconds for a form of some megabytes.
+Bodies are refused as soon as they are announced, or begin: Twisted would read and parse them first, which takes seconds
+for a form of some megabytes.
 """
 
 # Twisted's HTTP server has no annotations.

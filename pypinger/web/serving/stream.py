@@ -30,7 +30,7 @@ from twisted.web.server import Request
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Instant, Seconds, TaskState
 from pypinger.domain.times import iso
-from pypinger.ports.showing import Board, DaemonState, Entry
+from pypinger.ports.showing import DaemonState, Entry, TaskBoard
 from pypinger.web.json import objects
 from pypinger.web.serving.guard import NO_STORE
 from pypinger.web.serving.responses import problem
@@ -102,7 +102,7 @@ class EventStream:
 
     _log = Logger()
 
-    def __init__(self, board: Board, clock: IReactorTime) -> None:
+    def __init__(self, board: TaskBoard, clock: IReactorTime) -> None:
         self._board = board
         self._clock = clock
         self._readers: dict[Request, Deferred[None]] = {}
