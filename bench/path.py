@@ -43,7 +43,7 @@ from pypinger.http.fetcher import TaskFetcher
 from pypinger.http.wire.headers import USER_AGENT
 from pypinger.http.wire.limits import Limits
 from pypinger.http.wire.network import Network
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import use_monotonic_time
 from pypinger.runtime.fetches import CheckSettings
@@ -179,7 +179,7 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
         path = ":memory:" if database is None else str(database)
         store = SqliteStore(reactor, time.time, path, keep_days=90)  # type: ignore[arg-type]
         kept = store.open()
-        board = Board(tasks, time.time)
+        board = LiveBoard(tasks, time.time)
         outbox = Outbox(reactor, time.time, store, board, [], 86_400.0, 5.0)  # type: ignore[arg-type]
         fetcher = TaskFetcher(reactor)  # type: ignore[arg-type]
         runs = RunFeed(reactor, [])  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ from pypinger.logs import CleanLog
 from pypinger.ports.clock import WallClock
 from pypinger.ports.storing import StoreError
 from pypinger.reload import Channels, EndpointError, Fetching, PageServer, Parts, Reloader
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
@@ -91,7 +91,7 @@ class Pinger(MultiService):
         self.secrets = Secrets(settings.secrets)
         log.configure(self.secrets, debug=settings.debug)
         self.store = SqliteStore(reactor, now, settings.store.path, keep_days=settings.store.keep_days)
-        self.board = Board(settings.tasks, now)
+        self.board = LiveBoard(settings.tasks, now)
         self.board.add_source(self.store.trouble)
         self.channels = Channels(reactor, now, settings)
         self.outbox = Outbox(

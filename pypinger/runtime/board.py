@@ -23,7 +23,7 @@ Source: TypeAlias = Callable[[], str | None]
 SHOWN = 4096
 
 
-class Board:
+class LiveBoard:
     """
     Implements :class:`pypinger.ports.showing.TaskBoard`.
 

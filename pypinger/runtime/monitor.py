@@ -28,7 +28,7 @@ from pypinger.domain.model import Seconds, Task, TaskState
 from pypinger.domain.times import span
 from pypinger.domain.url import label, task_id
 from pypinger.ports.clock import WallClock
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import StepWatch
 from pypinger.runtime.fetches import CheckSettings
@@ -54,7 +54,7 @@ class Monitor:
     _log = Logger()
 
     def __init__(
-        self, reactor: IReactorTime, now: WallClock, tasks: Sequence[Task], checker: Checker, board: Board
+        self, reactor: IReactorTime, now: WallClock, tasks: Sequence[Task], checker: Checker, board: LiveBoard
     ) -> None:
         self._reactor = reactor
         self._now = now

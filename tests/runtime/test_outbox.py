@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Alert, Delivery, Event, Outcome, TaskState
 from pypinger.ports.notifying import DeliveryError
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.outbox import OVERDUE, Outbox
 from tests.runtime.fakes import NOON, FakeNotifier, SlowStore, World, make_alert, make_task
 
@@ -21,7 +21,7 @@ class OutboxCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World()
         self.store = SlowStore()
-        self.board = Board([make_task()], self.world.now)
+        self.board = LiveBoard([make_task()], self.world.now)
         self.slack, self.hipchat = FakeNotifier("slack"), FakeNotifier("hipchat")
         self.outbox = self.make([self.slack, self.hipchat])
         self.logged: list[dict[str, object]] = []
