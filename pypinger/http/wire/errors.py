@@ -17,8 +17,10 @@ from twisted.internet.error import ConnectError
 
 from pypinger.domain.model import Contact, Fault, Seconds
 
-#: Error numbers of our own side, whatever the address (contract, section 3).
-OWN_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENETDOWN, errno.EADDRNOTAVAIL})
+#: Error numbers of our own side, whatever the address, and those that are only where no other host answers (contract,
+#: section 3): local ports run out for one destination, and one interface of several may be down.
+OWN_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+NO_ROUTE_ERRNOS = frozenset({errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.ENETUNREACH})
 
 # A machine without IPv6 answers these for every IPv6 address, so they say nothing about its network.
 _NO_IPV6 = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -102,7 +104,7 @@ def connect_failed(error: BaseException | None, address: str, host: str, peer: s
     silent = Contact(host, silent=True)
     if number in _NO_IPV6 and ":" in address:
         return NoIPv6(Fault.CONNECT, f"cannot connect to {at}: this machine does not reach it over IPv6", silent)
-    if number == errno.ENETUNREACH:
+    if number in NO_ROUTE_ERRNOS:
         return ExchangeFailed(Fault.NO_ROUTE, own_words(number), Contact(host))
     if number in OWN_ERRNOS:
         return ExchangeFailed(Fault.OWN, own_words(number), Contact(host))
