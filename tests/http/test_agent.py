@@ -221,7 +221,7 @@ class TimeLimitTests(Base):
         stopped: list[bool] = []
         posted = self.agent.request(b"POST", self.url.encode(), None, Never())  # type: ignore[arg-type]
         failure = await within(SHORT, reactor, posted).addErrback(lambda failure: failure.value)
-        self.assertIn("while collecting the request's body", failure.words)
+        self.assertIn("still collecting the request's body", failure.words)
         self.assertEqual([True], stopped)
 
 
