@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
-from pypinger.domain.model import Answer, Fault, Instant, NoAnswer, Observation, Seconds, Task
+from pypinger.domain.model import Answer, Contact, Fault, Instant, NoAnswer, Observation, Seconds, Task
 from pypinger.domain.url import UrlError, parse
 from pypinger.http.agents.polling import PollingAgent
 from pypinger.http.agents.redirects import Redirects
@@ -29,6 +29,7 @@ from pypinger.http.wire.errors import ExchangeFailed
 from pypinger.http.wire.headers import USER_AGENT, basic
 from pypinger.http.wire.limits import Limits, free_descriptors
 from pypinger.http.wire.network import Network
+from pypinger.http.wire.proxy import proxy_for
 from pypinger.http.wire.reactor import IPollingReactor
 from pypinger.http.wire.tls import TrustSetting
 
@@ -128,6 +129,23 @@ class TaskFetcher:
             self._log.failure("unexpected error while fetching {label}", label=task.label)
             return NoAnswer(Fault.BROKEN, "the check failed in Py Pinger itself, see the log", seconds() - started)
         return _answer(task, response, body, seconds() - started)
+
+    async def look_up(self, task: Task) -> Contact | None:
+        """See :meth:`pypinger.ports.fetching.Fetcher.look_up`."""
+        trust = TrustSetting(task.ca_file, task.client_cert, task.client_key)
+        try:
+            url = parse(task.url)
+            route = self.network.route(url, trust, proxy_for(task.proxy, url))
+            looked_up = self.network.look_up(route)
+            if looked_up is None:
+                return None
+            await within(task.timeout, self._reactor, looked_up)
+        except ExchangeFailed as failure:
+            failure.with_traceback(None)
+            return failure.contact
+        except UrlError:
+            return None
+        return Contact(route.first_hop.host, resolved=True)
 
     async def close(self) -> None:
         """Close every connection, idle or in use, and wait until they are gone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pypinger.domain.model import Observation, Task
+from pypinger.domain.model import Contact, Observation, Task
 
 
 class Fetcher(Protocol):
@@ -22,4 +22,14 @@ class Fetcher(Protocol):
         came back on a kept connection, or if a proxy refused the connection or answered ``CONNECT`` with 502, 503 or
         504. It is None if no host was asked: the URL, the proxy setting or a certificate file cannot be used, or the
         limit of connections is reached.
+        """
+
+    async def look_up(self, task: Task) -> Contact | None:
+        """
+        Look up the name of the first host that a task's request goes to, even if its addresses are known.
+
+        It takes at most ``task.timeout`` seconds, and does not raise.
+
+        :returns: the host, with `resolved` set unless the look-up failed for a reason of our own; None if there is no
+            name to look up.
         """

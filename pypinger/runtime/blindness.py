@@ -8,23 +8,21 @@ answered.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from sys import intern
 from typing import Any
-from urllib.parse import urlsplit
 
-from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pypinger.domain.blindness import ASKED, Attribution, Cause, Decision, Question, Sign, sign_of
+from pypinger.domain.blindness import ASKED, SLACK, Attribution, Cause, Decision, Question, Sign, sign_of
 from pypinger.domain.model import Contact, NoAnswer, Observation, Seconds, Task
 from pypinger.ports.clock import WallClock
 from pypinger.ports.storing import HostSeen, Store
 from pypinger.runtime.condition import Condition
 from pypinger.runtime.fetches import CheckSettings, Fetches
+from pypinger.runtime.hosts import Hosts
 
 #: Interval in seconds at which the hosts that answered are stored.
 REMEMBERING: Seconds = 30.0
@@ -57,50 +55,6 @@ class _Held:
         self.decided: Deferred[Observation | None] = Deferred()
 
 
-class _Hosts:
-    """Which task to ask to reach a host, and which host a task reaches."""
-
-    def __init__(self) -> None:
-        self._tasks: dict[str, Task] = {}
-        self._own: dict[str, str] = {}
-        self._by_host: dict[str, str] = {}
-        # Where the host that was reached is not that of the URL: behind a proxy or a redirect.
-        self._reached: dict[str, str] = {}
-        self._through: dict[str, str] = {}
-
-    def update(self, tasks: Sequence[Task]) -> None:
-        self._tasks = {task.id: task for task in tasks}
-        self._own = {task.id: intern(urlsplit(task.url).hostname or "") for task in tasks}
-        self._by_host = {host: task_id for task_id, host in self._own.items()}
-        self._reached = {task_id: host for task_id, host in self._reached.items() if task_id in self._tasks}
-        self._through = {host: task_id for host, task_id in self._through.items() if task_id in self._tasks}
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
-    def contact(self, task: Task, observation: Observation) -> Contact:
-        """What the exchange shows about its host; without a contact, that of the URL."""
-        contact = observation.contact or Contact(self.of(task))
-        if contact.host != self._own.get(task.id):
-            self._reached[task.id] = contact.host
-            self._through[contact.host] = task.id
-        elif self._reached:
-            self._reached.pop(task.id, None)
-        return contact
-
-    def of(self, task: Task) -> str:
-        """The host that a task reached last, else that of its URL."""
-        return self._reached.get(task.id) or self._own.get(task.id, "")
-
-    def task(self, names: Iterable[str]) -> Task | None:
-        """A task that reaches the host with one of these names."""
-        for name in names:
-            task_id = self._through.get(name) or self._by_host.get(name)
-            if task_id is not None:
-                return self._tasks[task_id]
-        return None
-
-
 class Blindness:
     """
     Decides which observations are judged.
@@ -124,7 +78,7 @@ class Blindness:
         self._condition = condition
         self.fetches = Fetches(reactor, settings, self._is_silent)
         self._attribution = Attribution()
-        self._hosts = _Hosts()
+        self._hosts = Hosts()
         self._seen_again: Callable[[], None] = lambda: None
         self._blamed: set[str] = set()
         self._held: dict[Question, _Held] = {}
@@ -167,12 +121,15 @@ class Blindness:
 
     async def attribute(self, task: Task, began: Seconds, observation: Observation) -> Observation | None:
         """
-        Find out whose fault it is if a check got no answer, which takes at most the task's timeout and 5 s.
+        Find out whose fault it is if a check got no answer.
+
+        This takes at most 5 s more than the longest timeout of the task and of those whose hosts are asked.
 
         :param began: when the request began, on the reactor's clock.
         :returns: the observation to judge, which may be that of a second request; None if Py Pinger is blind.
         """
         sign, contact = sign_of(observation), self._hosts.contact(task, observation)
+        self._look_up_noted(contact, began)
         if sign is Sign.ANSWERED:
             self._answered(task, contact, began)
             return observation
@@ -197,18 +154,23 @@ class Blindness:
     async def _hold(self, question: Question, held: _Held, others: Sequence[Task]) -> Observation | None:
         """Ask the task once more, and other hosts, until the question is decided."""
         self._held[question] = held
-        delay = question.deadline - self._reactor.seconds()
-        deadline = self._reactor.callLater(delay, self._expire, question)
+        now, longest = self._reactor.seconds(), max((task.timeout for task in others), default=0.0)
+        last = max(question.deadline, now + longest + SLACK)
+        deadlines = [self._reactor.callLater(last - now, self._expire, question)]
+        if question.deadline < last:
+            early = self._reactor.callLater(question.deadline - now, self._expire, question, waiting=True)
+            deadlines.append(early)
         again = self._run(self._ask_again(question, held))
-        self._ask(question, others, held.task.timeout)
+        self._ask(question, others)
         try:
             return await held.decided
         finally:
             self._held.pop(question, None)
             self._attribution.withdraw(question)
             again.cancel()
-            if deadline.active():
-                deadline.cancel()
+            for deadline in deadlines:
+                if deadline.active():
+                    deadline.cancel()
 
     async def _ask_again(self, question: Question, held: _Held) -> None:
         observation, began = await self.fetches.beside(held.task, lambda: question in self._held)
@@ -234,15 +196,28 @@ class Blindness:
                     break
         return found
 
-    def _ask(self, question: Question, others: Iterable[Task], timeout: Seconds) -> None:
+    def _ask(self, question: Question, others: Iterable[Task]) -> None:
         now = self._reactor.seconds()
         for task in others:
             if question not in self._held:
                 return
+            if question.sign is Sign.UNRESOLVED:
+                self._run(self._look_up(task, now))
+                continue
             # A request that is under way will do if it began after the silent one.
             if self._asking.get(task.id, question.began) <= question.began:
                 self._asking[task.id] = now
-                self._run(self._probe(replace(task, timeout=min(task.timeout, timeout)), now))
+                self._run(self._probe(task, now))
+
+    async def _look_up(self, task: Task, asked: Seconds) -> None:
+        """Look up the name of a task's host; ask a host without a name for a sign."""
+        contact = await self.fetches.look_up(task)
+        if contact is None:
+            await self._probe(task, asked)
+        elif contact.resolved:
+            self._look_up_noted(contact, asked)
+        elif contact.resolved is False:
+            self._attribution.unreached(Sign.UNRESOLVED, contact.host, self._reactor.seconds())
 
     async def _probe(self, task: Task, asked: Seconds) -> None:
         """Ask a task's host for a sign; the answer is not judged."""
@@ -256,6 +231,7 @@ class Blindness:
     def _note(self, task: Task, observation: Observation, began: Seconds) -> None:
         """Take note of what an extra fetch shows."""
         sign, contact = sign_of(observation), self._hosts.contact(task, observation)
+        self._look_up_noted(contact, began)
         if sign is Sign.ANSWERED:
             self._answered(task, contact, began)
         elif sign is Sign.OWN:
@@ -265,11 +241,17 @@ class Blindness:
 
     def _answered(self, task: Task, contact: Contact, began: Seconds) -> None:
         self._blamed.discard(task.id)
-        decided = self._attribution.answered(contact.host, contact.address, began, self._reactor.seconds())
+        self._decided(self._attribution.answered(contact.host, contact.address, began, self._reactor.seconds()))
+
+    def _look_up_noted(self, contact: Contact, began: Seconds) -> None:
+        if contact.resolved:
+            self._decided(self._attribution.resolved(contact.host, began, self._reactor.seconds()))
+
+    def _decided(self, questions: Iterable[Question]) -> None:
         if self._condition.blind and self._attribution.blind is None:
             self._condition.see_again()
             self._seen_again()
-        for question in decided:
+        for question in questions:
             self._blame(question)
 
     def _blame(self, question: Question) -> None:
@@ -278,10 +260,11 @@ class Blindness:
             self._blamed.add(held.task.id)
             self._decide(question, held.observation)
 
-    def _expire(self, question: Question) -> None:
-        if self._attribution.expire(question, self._reactor.seconds()) is Decision.THEIRS:
+    def _expire(self, question: Question, *, waiting: bool = False) -> None:
+        decision = self._attribution.expire(question, self._reactor.seconds(), waiting=waiting)
+        if decision is Decision.THEIRS:
             self._blame(question)
-        else:
+        elif decision is Decision.OURS:
             self._go_blind(self._held[question].observation)
 
     def _own_fault(self, observation: Observation) -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
-from pypinger.domain.model import NoAnswer, Observation, Seconds, Task
+from pypinger.domain.model import Contact, NoAnswer, Observation, Seconds, Task
 from pypinger.domain.redaction import Secrets
 from pypinger.ports.fetching import Fetcher
 from pypinger.runtime.concurrency import Semaphore
@@ -109,6 +109,10 @@ class Fetches:
             return await self._fetch(task), began
         finally:
             self._extra_permits.release()
+
+    async def look_up(self, task: Task) -> Contact | None:
+        """Look up the name of a task's host; see :meth:`pypinger.ports.fetching.Fetcher.look_up`."""
+        return await self._settings.fetcher.look_up(task)
 
     async def _permitted(self, watch: Watch) -> Observation:
         if not self._permits.try_acquire():

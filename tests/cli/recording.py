@@ -110,6 +110,9 @@ class Life(World):
         self.monitor.start()
         self.reactor.advance(0)
 
+    async def look_up(self, task: Task) -> None:
+        """There are no names to look up."""
+
     async def fetch(self, task: Task) -> Observation:
         endpoint = self.endpoints[task.url]
         _, _, slow = endpoint.phase(self.now())

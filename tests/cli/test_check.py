@@ -192,6 +192,9 @@ class LinesTests(SynchronousTestCase):
 
     def test_fault_of_our_own_is_unknown(self) -> None:
         class Fetcher:
+            async def look_up(self, task: Task) -> None:
+                raise AssertionError
+
             async def fetch(self, task: Task) -> Observation:
                 return NoAnswer(Fault.OWN, "no file descriptors are left", 0.1)
 

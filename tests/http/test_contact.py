@@ -6,6 +6,7 @@ import errno
 import socket
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectBindError, getConnectError
@@ -108,14 +109,67 @@ class InMemory(SynchronousTestCase):
         handshaking = self.bench.fetch(Task(url="https://10.0.0.3/", id="", name="", label="", timeout=20.0))
         self.bench.connect()
         self.bench.reactor.advance(20)
-        for running, host, address, silent in (
-            (looking_up, "a.example", None, True),
-            (connecting, "10.0.0.1", None, True),
-            (waiting, "10.0.0.2", "10.0.0.2", False),
-            (handshaking, "10.0.0.3", "10.0.0.3", False),
+        for running, contact in (
+            (looking_up, Contact("a.example", silent=True, resolved=False)),
+            (connecting, Contact("10.0.0.1", silent=True)),
+            (waiting, Contact("10.0.0.2", "10.0.0.2")),
+            (handshaking, Contact("10.0.0.3", "10.0.0.3")),
         ):
             found = self.successResultOf(running)
-            self.assertEqual((Fault.TIMEOUT, Contact(host, address, silent)), (found.fault, found.contact))
+            self.assertEqual((Fault.TIMEOUT, contact), (found.fault, found.contact))
+
+    def look_ups(self, found: list[str] | Exception) -> None:
+        """Let look-ups in the reactor's thread find these addresses."""
+
+        def look_up(host: str) -> list[str]:
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        names = self.bench.fetcher.network.names
+        self.bench.reactor.callFromThread = lambda call, *args: call(*args)
+        names._look_up, names._start = look_up, lambda run: run()
+
+    def test_look_ups_of_exchanges(self) -> None:
+        """Neither known addresses nor a kept connection show that the resolver works."""
+        self.look_ups(["10.0.0.1"])
+        looked_up = self.bench.fetch(task("a.example"))
+        known = self.bench.fetch(task("a.example"))
+        wires = [self.bench.connect(0), self.bench.connect(1)]
+        for wire in wires:
+            wire.arrives(answer())
+        kept = self.bench.fetch(task("a.example"))
+        wires[1].arrives(answer())
+        for running, resolved in ((looked_up, True), (known, None), (kept, None)):
+            self.assertEqual(Contact("a.example", "10.0.0.1", resolved=resolved), self.contact(running))
+        self.bench.reactor.advance(100)
+        self.bench.reactor.advance(0)
+        for error, silent in ((errno.ECONNREFUSED, False), (errno.EHOSTUNREACH, True)):
+            running = self.bench.fetch(task("a.example"))
+            self.bench.refuse(getConnectError((error, "x")))
+            self.assertEqual(Contact("a.example", silent=silent, resolved=True), self.contact(running))
+        self.look_ups(socket.gaierror(socket.EAI_NONAME, "x"))
+        self.assertEqual(Contact("a.example", resolved=False), self.contact(self.bench.fetch(task("a.example"))))
+
+    def test_look_ups_alone(self) -> None:
+        def look_up(host: str, **settings: Any) -> Contact | None:
+            asked = Task(url=f"http://{host}/", id="", name="", label="", timeout=20.0, **settings)
+            running = Deferred.fromCoroutine(self.bench.fetcher.look_up(asked))
+            self.bench.reactor.advance(20)
+            return self.successResultOf(running)
+
+        self.know("a.example", "10.0.0.1")
+        self.look_ups(["10.0.0.1"])
+        self.assertEqual(Contact("a.example", resolved=True), look_up("a.example"))
+        self.assertEqual(Contact("p.example", resolved=True), look_up("a.example", proxy="http://p.example"))
+        self.assertIsNone(look_up("10.0.0.1"))
+        self.assertIsNone(look_up("a.example", proxy=PROXY))
+        self.look_ups(socket.gaierror(socket.EAI_AGAIN, "x"))
+        self.assertEqual(Contact("a.example", resolved=False), look_up("a.example"))
+        self.look_ups(socket.gaierror(socket.EAI_MEMORY, "x"))
+        self.assertEqual(Contact("a.example"), look_up("a.example"))
+        self.bench.fetcher.network.names._start = lambda run: None
+        self.assertEqual(Contact("a.example", silent=True, resolved=False), look_up("a.example"))
 
     def test_kept_connection(self) -> None:
         """A kept connection on which nothing comes back is silent, one on which something does is not."""
@@ -252,7 +306,8 @@ class OverSockets(TestCase):
             scheme = "http" if context is None else "https"
             asked = Task(f"{scheme}://localhost:{server.port}/", id="", name="", label="", timeout=SHORT)
             found = await fetcher.fetch(asked)
-            self.assertEqual(Contact("localhost", "127.0.0.1"), found.contact, found)
+            assert found.contact is not None
+            self.assertEqual(Contact("localhost", "127.0.0.1"), replace(found.contact, resolved=None), found)
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             asked = Task(f"http://127.0.0.1:{unused.getsockname()[1]}/", id="", name="", label="")

@@ -69,6 +69,9 @@ class FakeFetcher:
             200, body(world.now()), 0.1
         )
 
+    async def look_up(self, task: Task) -> None:
+        """There are no names to look up."""
+
     async def fetch(self, task: Task) -> Observation:
         self.asked.append((task.name, self.world.clock.seconds()))
         answer = self.answer(task)

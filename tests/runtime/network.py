@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from pypinger.domain.model import Answer, Contact, Fault, Instant, NoAnswer, Observation, Seconds, Task, TaskState
 from pypinger.domain.redaction import Secrets
+from pypinger.domain.url import is_ip_address
 from pypinger.ports.storing import Kept
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
@@ -26,12 +27,17 @@ def task_of(host: str, path: str = "", port: int = 80, **settings: object) -> Ta
     return Task(url=url, id=name, name=name, label=url, origin=f"http://{host}:{port}", **settings)  # type: ignore[arg-type]
 
 
+def host_of(task: Task) -> str:
+    return task.url.split("/")[2].partition(":")[0]
+
+
 class Network:
     """
     Implements :class:`pypinger.ports.fetching.Fetcher`.
 
     :ivar modes: what the hosts, or single tasks by name, do: ``ok``, ``slow`` (answers after 3 s), ``silent``,
-        ``unreachable`` (silent, known at once), ``refused``, ``no name``, ``no route``, ``own`` (no descriptors).
+        ``unreachable`` (silent, known at once), ``refused``, ``no name``, ``no route``, ``own`` (no descriptors),
+        ``look-ups hang``, ``kept`` (it cannot be looked up, but answers over a kept connection).
     :ivar everywhere: what all of them do, if it is set.
     :ivar ahead: seconds that the hosts' clocks are ahead of the true time.
     :ivar asked: (task, time) of each request.
@@ -50,31 +56,53 @@ class Network:
     def times(self, name: str) -> list[Seconds]:
         return [at for asked, at in self.asked if asked == name]
 
+    def mode(self, task: Task) -> str:
+        return self.everywhere or self.modes.get(task.name) or self.modes.get(host_of(task), "ok")
+
+    async def wait(self, seconds: Seconds) -> None:
+        waited: Deferred[None] = Deferred(lambda _: call.cancel())
+        call = self.world.clock.callLater(seconds, waited.callback, None)
+        await waited
+
     async def fetch(self, task: Task) -> Observation:
         self.asked.append((task.name, self.world.clock.seconds()))
-        host = task.url.split("/")[2].partition(":")[0]
-        mode = self.everywhere or self.modes.get(task.name) or self.modes.get(host, "ok")
-        wait = {"ok": 0.02, "slow": 3.0, "silent": task.timeout}.get(mode, 0.001)
-        waited: Deferred[None] = Deferred(lambda _: call.cancel())
-        call = self.world.clock.callLater(min(wait, task.timeout), waited.callback, None)
-        await waited
+        host, mode = host_of(task), self.mode(task)
+        wait = {"ok": 0.02, "kept": 0.02, "slow": 3.0, "silent": task.timeout, "look-ups hang": task.timeout}.get(
+            mode, 0.001
+        )
+        await self.wait(min(wait, task.timeout))
         mute = Contact(host, None, silent=True)
+        resolved = None if is_ip_address(host) or mode == "kept" else True
         match mode:
             case "silent":
                 return NoAnswer(Fault.TIMEOUT, f"no answer within {task.timeout:g} s", wait, mute)
             case "unreachable":
                 return NoAnswer(Fault.CONNECT, "no route to host", wait, mute)
             case "refused":
-                return NoAnswer(Fault.REFUSED, "connection refused", wait, Contact(host, self.addresses.get(host)))
+                contact = Contact(host, self.addresses.get(host), resolved=resolved)
+                return NoAnswer(Fault.REFUSED, "connection refused", wait, contact)
             case "no name":
-                return NoAnswer(Fault.DNS, f"no such host: {host}", wait, Contact(host))
+                return NoAnswer(Fault.DNS, f"no such host: {host}", wait, Contact(host, resolved=False))
+            case "look-ups hang":
+                mute = Contact(host, silent=True, resolved=False)
+                return NoAnswer(Fault.TIMEOUT, f"no answer within {task.timeout:g} s", wait, mute)
             case "no route":
                 return NoAnswer(Fault.NO_ROUTE, "network is unreachable", wait, Contact(host))
             case "own":
                 return NoAnswer(Fault.OWN, "all file descriptors are in use", wait, Contact(host))
         date = NOON + self.world.clock.seconds() + self.ahead.get(host, 0.0)
-        contact = Contact(host, self.addresses.get(host, f"address of {host}"), date=float(int(date)))
+        address = self.addresses.get(host, f"address of {host}")
+        contact = Contact(host, address, date=float(int(date)), resolved=resolved)
         return Answer(200, body(self.lastrun(task), status=self.status), wait, contact)
+
+    async def look_up(self, task: Task) -> Contact | None:
+        host = host_of(task)
+        if is_ip_address(host):
+            return None
+        self.asked.append((task.name, self.world.clock.seconds()))
+        mode = self.mode(task)
+        await self.wait(task.timeout if mode in ("look-ups hang", "silent") else 0.001)
+        return Contact(host, resolved=mode not in ("kept", "no name", "look-ups hang", "silent"))
 
 
 class Life:

@@ -371,6 +371,81 @@ class OwnFaultTests(NetworkCase):
         life.run(56)
         self.assertEqual(life.events(), ["problem"])
 
+    def test_a_resolver_that_fails_for_names_of_one_address(self) -> None:
+        self.network.addresses = {f"h{number}.example": "10.0.0.1" for number in range(5)}
+        life = self.live(*self.hosts(5))
+        life.run(300)
+        self.cut("no name")
+        life.run(200)
+        self.assertEqual(life.events(), ["blind"])
+        self.mend()
+        life.run(61)
+        self.assertEqual(life.events(), ["blind", "sighted"])
+
+    def test_names_that_are_gone_are_blamed(self) -> None:
+        self.network.addresses = {f"{name}.example": "10.0.0.1" for name in "abc"}
+        for others in ("ok", "slow"):
+            life = self.live(*[task_of(f"{name}.example") for name in "abcz"])
+            self.network.modes = {"b.example": others, "c.example": others}
+            life.run(130)
+            self.network.modes.update({"a.example": "no name", "z.example": "no name"})
+            life.run(400)
+            self.assertEqual(life.counted(), {"problem": 2}, others)
+            life.stop()
+            self.setUp()
+
+    def test_kept_connections_show_nothing_about_the_resolver(self) -> None:
+        life = self.live(*self.hosts(6), task_of("10.0.0.1"))
+        life.run(130)
+        self.network.modes = {f"h{number}.example": "no name" if number < 2 else "kept" for number in range(6)}
+        life.run(300)
+        self.assertEqual(life.events(), ["blind"])
+        self.network.modes["h0.example"] = "ok"
+        life.run(61)
+        self.assertEqual(life.counted(), {"blind": 1, "sighted": 1, "problem": 1})
+
+    def test_look_ups_that_hang(self) -> None:
+        life = self.live(*self.hosts(4), task_of("10.0.0.9"))
+        life.run(130)
+        for number in range(4):
+            self.network.modes[f"h{number}.example"] = "look-ups hang"
+        life.run(200)
+        self.assertEqual(life.events(), ["blind"])
+        self.assertIn("no host name can be resolved", life.notifier.sent[0].explanation)
+
+    def test_a_name_and_an_address_in_a_cut(self) -> None:
+        life = self.live(task_of("a.example"), task_of("10.0.0.9"))
+        life.run(130)
+        self.network.modes = {"a.example": "no name", "10.0.0.9": "silent"}
+        life.run(200)
+        self.assertEqual(life.events(), ["blind"])
+
+    def test_no_route_to_one_host_of_several(self) -> None:
+        life = self.live(*self.hosts(5))
+        life.run(130)
+        self.network.modes["h1.example"] = "no route"
+        life.run(400)
+        self.assertEqual(life.events(), ["problem"])
+
+
+class TimeoutTests(NetworkCase):
+    """Tasks have different time limits."""
+
+    def test_a_slow_host_is_not_silent_within_the_limit_of_another(self) -> None:
+        life = self.live(task_of("a.example", timeout=1.0), task_of("b.example"))
+        life.run(130)
+        self.network.modes = {"a.example": "silent", "b.example": "slow"}
+        life.run(400)
+        self.assertEqual(life.events(), ["problem"])
+        self.assertEqual(life.notifier.sent[0].name, "a.example")
+
+    def test_a_cut(self) -> None:
+        life = self.live(task_of("a.example", timeout=1.0), *self.hosts(2))
+        life.run(130)
+        self.cut("silent")
+        life.run(300)
+        self.assertEqual(life.events(), ["blind"])
+
 
 class WhileBlindTests(NetworkCase):
     def test_answers_are_judged_and_reminders_wait(self) -> None:

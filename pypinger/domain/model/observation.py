@@ -19,12 +19,15 @@ class Contact(msgspec.Struct, frozen=True, gc=False):
     :ivar address: the IP address that was reached there; None if none was.
     :ivar silent: whether nothing came back: no connection was made, or a kept one stayed mute.
     :ivar date: the ``Date`` of the answer; None without one, or with an ``Age``.
+    :ivar resolved: whether a look-up of `host` gave an address in time; None if none was made: `host` is an IP address,
+        its addresses were known, or a connection to it was kept.
     """
 
     host: str
     address: str | None = None
     silent: bool = False
     date: Instant | None = None
+    resolved: bool | None = None
 
 
 class Skew(msgspec.Struct, frozen=True, gc=False):

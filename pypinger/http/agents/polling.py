@@ -126,11 +126,14 @@ class PollingAgent:
         return self._exchange_anew(call, raw)
 
     def _exchange_anew(self, call: _Call, raw: bytes) -> Deferred[IResponse]:
-        return self._network.connect(call.route).addCallback(self._ask, call, raw)
+        resolved = self._network.looks_up(call.route)
+        return self._network.connect(call.route).addCallback(self._ask, call, raw, resolved)
 
-    def _ask(self, connection: Connection, call: _Call, raw: bytes) -> Deferred[IResponse]:
+    def _ask(
+        self, connection: Connection, call: _Call, raw: bytes, resolved: bool | None = None
+    ) -> Deferred[IResponse]:
         host = call.route.first_hop.host
-        request = Request(call.method, call.uri, call.headers, host, connection.address)
+        request = Request(call.method, call.uri, call.headers, host, connection.address, resolved=resolved)
         asked = connection.ask(request, raw)
         if call.route.proxy is not None:
             asked.addCallback(_check_proxy, call.route.proxy)

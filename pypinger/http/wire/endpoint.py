@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.error import NotConnectingError
 from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IProtocol
@@ -37,6 +38,7 @@ class Opening:
     """
     One connection being opened; also the factory that Twisted's ``connectTCP`` asks for a protocol.
 
+    :param resolved: whether the addresses were looked up for this connection; else None.
     :ivar result: fires with the connection; cancelling it leaves no socket behind.
     """
 
@@ -48,6 +50,7 @@ class Opening:
         "_pool",
         "_reached",
         "_reactor",
+        "_resolved",
         "_route",
         "_socket",
         "_stage",
@@ -57,11 +60,19 @@ class Opening:
 
     noisy = False
 
-    def __init__(self, reactor: IPollingReactor, pool: Pool, route: Route, addresses: Sequence[str]) -> None:
+    def __init__(
+        self,
+        reactor: IPollingReactor,
+        pool: Pool,
+        route: Route,
+        addresses: Sequence[str],
+        resolved: bool | None = None,
+    ) -> None:
         self._reactor = reactor
         self._pool = pool
         self._route = route
         self._addresses = addresses
+        self._resolved = resolved
         self._next = 0
         self._attempts: dict[IConnector, str] = {}
         self._failures: list[ExchangeFailed] = []
@@ -99,6 +110,7 @@ class Opening:
         self._socket = None
         if not self.result.called:
             contact = failure.contact or self._contact(silent=isinstance(failure, NoUpstream))
+            contact = replace(contact, resolved=self._resolved)
             self.result.errback(ExchangeFailed(failure.fault, failure.words, contact))
 
     # The factory that connectTCP needs
@@ -151,7 +163,7 @@ class Opening:
         return self._route.peer if proxy is None else f"the proxy {proxy.peer}"
 
     def _contact(self, *, silent: bool = False) -> Contact:
-        return Contact(self._route.first_hop.host, self._reached, silent=silent)
+        return Contact(self._route.first_hop.host, self._reached, silent=silent, resolved=self._resolved)
 
     def _use(self, socket: Connection | Tunnel, protocol: IProtocol) -> IProtocol:
         self._socket = socket

@@ -124,7 +124,7 @@ def own_words(number: int) -> str:
 
 def lookup_failed(error: BaseException, host: str) -> ExchangeFailed:
     """Explain a failed name look-up."""
-    contact = Contact(host)
+    contact, failed = Contact(host), Contact(host, resolved=False)
     if isinstance(error, socket.gaierror):
         if error.errno in (socket.EAI_SYSTEM, socket.EAI_MEMORY):
             return ExchangeFailed(Fault.OWN, f"this machine cannot look up names: {error.strerror}", contact)
@@ -134,7 +134,7 @@ def lookup_failed(error: BaseException, host: str) -> ExchangeFailed:
             socket.EAI_NODATA: "there is no such name",
         }
         reason = reasons.get(error.errno or 0, error.strerror)
-        return ExchangeFailed(Fault.DNS, f"cannot look up {host}: {reason}", contact)
+        return ExchangeFailed(Fault.DNS, f"cannot look up {host}: {reason}", failed)
     if isinstance(error, OSError) and error.errno in OWN_ERRNOS:
         return ExchangeFailed(Fault.OWN, own_words(error.errno), contact)
-    return ExchangeFailed(Fault.DNS, f"cannot look up {host}", contact)
+    return ExchangeFailed(Fault.DNS, f"cannot look up {host}", failed)

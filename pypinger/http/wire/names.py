@@ -74,17 +74,13 @@ class Names:
 
         :returns: a Deferred of at least one address, or of :class:`ExchangeFailed`.
         """
-        known = self._known.get(host)
-        if known is not None:
-            until, addresses = known
-            if self._reactor.seconds() < until:
-                return succeed(addresses)
-            del self._known[host]
+        if self.knows(host):
+            return succeed(self._known[host][1])
 
         def give_up(waiter: Deferred[Sequence[str]]) -> None:
             # The look-up cannot be stopped, and its result can serve the next exchange.
             self._waiting[host].remove(waiter)
-            waiter.errback(ExchangeCancelled(f"looking up {host}", Contact(host, silent=True)))
+            waiter.errback(ExchangeCancelled(f"looking up {host}", Contact(host, silent=True, resolved=False)))
 
         waiter: Deferred[Sequence[str]] = Deferred(give_up)
         if host in self._waiting:
@@ -94,8 +90,18 @@ class Names:
             self._ask(host)
         return waiter
 
+    def knows(self, host: str) -> bool:
+        """Whether the addresses of a host are known without a look-up."""
+        known = self._known.get(host)
+        if known is None:
+            return False
+        if self._reactor.seconds() < known[0]:
+            return True
+        del self._known[host]
+        return False
+
     def forget(self, host: str) -> None:
-        """Look the name up again next time: its addresses do not answer."""
+        """Look the name up again next time."""
         self._known.pop(host, None)
 
     def _ask(self, host: str) -> None:
@@ -139,7 +145,7 @@ class Names:
                 self._remember(host, result)
             else:
                 words = f"cannot look up {host}: it has no address"
-                result = Failure(ExchangeFailed(Fault.DNS, words, Contact(host)))
+                result = Failure(ExchangeFailed(Fault.DNS, words, Contact(host, resolved=False)))
         for waiter in self._waiting.pop(host, ()):
             waiter.callback(result)
 

@@ -67,17 +67,30 @@ class Network:
                 route.tls.load()
             except ExchangeFailed:
                 return fail()
-        to = route.first_hop
+        to, resolved = route.first_hop, self.looks_up(route)
         found: Deferred[Sequence[str]] = succeed((to.host,)) if to.is_ip else self.names.addresses(to.host)
-        return found.addCallback(self._open, route)
+        return found.addCallback(self._open, route, resolved)
+
+    def looks_up(self, route: Route) -> bool | None:
+        """Return what contacts of a new connection hold as `resolved`: True if it takes a look-up, else None."""
+        to = route.first_hop
+        return None if to.is_ip or self.names.knows(to.host) else True
+
+    def look_up(self, route: Route) -> Deferred[Sequence[str]] | None:
+        """Look up the name of a route's first hop, known or not; None if it is an IP address."""
+        to = route.first_hop
+        if to.is_ip:
+            return None
+        self.names.forget(to.host)
+        return self.names.addresses(to.host)
 
     def close(self) -> Deferred[None]:
         """Abort every connection, idle or in use; fires when they are gone."""
         return self.pool.close()
 
-    def _open(self, addresses: Sequence[str], route: Route) -> Deferred[Connection]:
+    def _open(self, addresses: Sequence[str], route: Route, resolved: bool | None) -> Deferred[Connection]:
         self.pool.make_room()
-        opening = Opening(self._reactor, self.pool, route, addresses)
+        opening = Opening(self._reactor, self.pool, route, addresses, resolved)
         return opening.start().addErrback(self._forget, route.first_hop.host)
 
     def _forget(self, failure: Failure, host: str) -> Failure:

@@ -41,20 +41,24 @@ class Request:
 
     :ivar host: the host that it was sent to: that of the URL, or the proxy.
     :ivar address: the IP address of that host.
+    :ivar resolved: whether the address was looked up for this request; else None.
     """
 
-    __slots__ = ("absoluteURI", "address", "headers", "host", "method")
+    __slots__ = ("absoluteURI", "address", "headers", "host", "method", "resolved")
 
-    def __init__(self, method: bytes, uri: bytes, headers: Headers, host: str, address: str) -> None:
+    def __init__(
+        self, method: bytes, uri: bytes, headers: Headers, host: str, address: str, *, resolved: bool | None = None
+    ) -> None:
         self.method = method
         self.absoluteURI: bytes | None = uri
         self.headers = headers
         self.host = host
         self.address = address
+        self.resolved = resolved
 
     def contact(self, *, silent: bool = False, date: Instant | None = None) -> Contact:
         """Return what the exchange showed about the host."""
-        return Contact(self.host, self.address, silent=silent, date=date)
+        return Contact(self.host, self.address, silent=silent, date=date, resolved=self.resolved)
 
 
 @implementer(IResponse)
