@@ -87,14 +87,15 @@ class Url(msgspec.Struct, frozen=True, gc=False):
         return b"%s://%s%s" % (self.scheme.encode("ascii"), self.host_header, self.target)
 
 
-def parse(text: str) -> Url:
+def parse(text: str, *, longest: int | None = MAX_LENGTH) -> Url:
     """
     Parse a URL: ``http`` or ``https`` in any letter case, a host, the rest optional.
 
+    :param longest: how many characters it may have; None for what was parsed before, as percent-encoding lengthens it.
     :raises UrlError: it cannot be fetched.
     """
-    if len(text) > MAX_LENGTH:
-        raise UrlError(f"the URL is longer than {MAX_LENGTH:,} characters")
+    if longest is not None and len(text) > longest:
+        raise UrlError(f"the URL is longer than {longest:,} characters")
     if not text:
         raise UrlError("the URL is empty")
     if not text.isprintable() or " " in text:
@@ -129,6 +130,8 @@ def join(base: Url, location: bytes) -> Url:
     :raises UrlError: the result cannot be fetched.
     """
     relative = location.decode("utf-8", "surrogateescape").strip(" \t\r\n")
+    if len(relative) > MAX_LENGTH:
+        raise UrlError(f"the URL is longer than {MAX_LENGTH:,} characters")
     try:
         text = urljoin(base.absolute.decode("ascii"), relative)
     except ValueError:
@@ -138,7 +141,7 @@ def join(base: Url, location: bytes) -> Url:
         _, authority, path, query = match.groups("")
         target = _UNSAFE.sub(_percent, (path + query).encode("utf-8", "surrogateescape")).decode("ascii")
         text = f"{match['scheme']}://{authority.rpartition('@')[2]}{target}"
-    return parse(text)
+    return parse(text, longest=None)
 
 
 def task_id(url: str) -> str:

@@ -116,7 +116,7 @@ class TaskFetcher:
                     allow_redirects=False,
                 ),
             )
-            body = await content(response)
+            return _answer(task, response, await content(response), seconds() - started)
         except ExchangeFailed as failure:
             # The frames in its traceback hold it, a cycle that only the garbage collector would free.
             failure.with_traceback(None)
@@ -128,7 +128,6 @@ class TaskFetcher:
         except Exception:
             self._log.failure("unexpected error while fetching {label}", label=task.label)
             return NoAnswer(Fault.BROKEN, "the check failed in Py Pinger itself, see the log", seconds() - started)
-        return _answer(task, response, body, seconds() - started)
 
     async def look_up(self, task: Task) -> Contact | None:
         """See :meth:`pypinger.ports.fetching.Fetcher.look_up`."""
@@ -208,6 +207,6 @@ def _answer(task: Task, response: IResponse, body: bytes, latency: Seconds) -> A
     contact = request.contact(date=_date_of(response))
     if response.previousResponse is None or request.absoluteURI is None:
         return Answer(response.code, body, latency, contact)
-    url = parse(request.absoluteURI.decode("ascii"))
+    url = parse(request.absoluteURI.decode("ascii"), longest=None)
     foreign = url.origin != parse(task.url).origin
     return Answer(response.code, body, latency, contact, url.label, foreign)

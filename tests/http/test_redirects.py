@@ -98,6 +98,22 @@ class Chains(TestCase):
             self.assertEqual(code, getattr(found, "code", None), found)
             self.assertEqual(6, len(server.requests))
 
+    async def test_long_urls(self) -> None:
+        """A URL of full length is longer once it is percent-encoded, and so is the URL of a task."""
+        server = self.serve(
+            lambda asked: [
+                answer() if b"?a" in asked or b"/new" in asked else redirect(b"/new"),
+            ]
+        )
+        path = "\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 1500
+        found = await self.fetch(f"http://127.0.0.1:{server.port}/{path}")
+        self.assertEqual(200, getattr(found, "code", None), found)
+        location = b"http://127.0.0.1:%d?" % server.port
+        for length, code in ((8192, 200), (8193, None)):
+            full = self.serve([redirect(location.ljust(length, b"a"))])
+            found = await self.fetch(f"http://127.0.0.1:{full.port}/")
+            self.assertEqual(code, getattr(found, "code", None), found)
+
     async def test_cookie(self) -> None:
         """A loop that a cookie would end is explained."""
         server = self.serve([answer(b"", b"Location: /", b"Set-Cookie: a=hunter2", status=b"302 x")])

@@ -63,7 +63,7 @@ class Redirects:
     async def _follow(self, response: IResponse, method: bytes, uri: bytes, headers: Headers) -> IResponse:
         agent = self._home
         try:
-            url = parse(uri.decode("ascii"))
+            url = parse(uri.decode("ascii"), longest=None)
         except UrlError as error:
             raise _unusable(error, response) from None
         cookie = response.headers.hasHeader(b"set-cookie")
