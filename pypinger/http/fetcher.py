@@ -31,6 +31,7 @@ from pypinger.http.wire.limits import Limits, free_descriptors
 from pypinger.http.wire.network import Network
 from pypinger.http.wire.proxy import proxy_for
 from pypinger.http.wire.reactor import IPollingReactor
+from pypinger.http.wire.response import contact_of
 from pypinger.http.wire.tls import TrustSetting
 
 #: Trust, proxy setting, and whether the token is added.
@@ -204,7 +205,7 @@ def _date_of(response: IResponse) -> Instant | None:
 
 def _answer(task: Task, response: IResponse, body: bytes, latency: Seconds) -> Answer:
     request = response.request
-    contact = request.contact(date=_date_of(response))
+    contact = contact_of(response, _date_of(response))
     if response.previousResponse is None or request.absoluteURI is None:
         return Answer(response.code, body, latency, contact)
     url = parse(request.absoluteURI.decode("ascii"), longest=None)

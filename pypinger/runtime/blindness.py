@@ -129,7 +129,7 @@ class Blindness:
         :returns: the observation to judge, which may be that of a second request; None if Py Pinger is blind.
         """
         sign, contact = sign_of(observation), self._hosts.contact(task, observation)
-        self._look_up_noted(contact, began)
+        self._on_the_way(contact, began)
         if sign is Sign.ANSWERED:
             self._answered(task, contact, began)
             return observation
@@ -231,7 +231,7 @@ class Blindness:
     def _note(self, task: Task, observation: Observation, began: Seconds) -> None:
         """Take note of what an extra fetch shows."""
         sign, contact = sign_of(observation), self._hosts.contact(task, observation)
-        self._look_up_noted(contact, began)
+        self._on_the_way(contact, began)
         if sign is Sign.ANSWERED:
             self._answered(task, contact, began)
         elif sign is Sign.OWN:
@@ -242,6 +242,13 @@ class Blindness:
     def _answered(self, task: Task, contact: Contact, began: Seconds) -> None:
         self._blamed.discard(task.id)
         self._decided(self._attribution.answered(contact.host, contact.address, began, self._reactor.seconds()))
+
+    def _on_the_way(self, contact: Contact, began: Seconds) -> None:
+        """Take note of a look-up, and of the hosts that answered with redirects."""
+        for each in contact.before:
+            self._look_up_noted(each, began)
+            self._decided(self._attribution.answered(each.host, each.address, began, self._reactor.seconds()))
+        self._look_up_noted(contact, began)
 
     def _look_up_noted(self, contact: Contact, began: Seconds) -> None:
         if contact.resolved:

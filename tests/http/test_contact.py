@@ -238,12 +238,14 @@ class InMemory(SynchronousTestCase):
         self.bench.reactor.advance(0)
         self.bench.connect().arrives(answer())
         found = self.successResultOf(running)
-        self.assertEqual(Contact("10.0.0.2", "10.0.0.2"), found.contact)
+        home = Contact("10.0.0.1", "10.0.0.1")
+        self.assertEqual(Contact("10.0.0.2", "10.0.0.2", before=(home,)), found.contact)
         self.assertEqual(("http://10.0.0.2/x?…", True), (found.url, found.foreign))
         running = self.bench.fetch(task("10.0.0.3"))
         self.bench.connect().arrives(redirect(b"http://10.0.0.4/"))
         self.bench.reactor.advance(20)
-        self.assertEqual(Contact("10.0.0.4", silent=True), self.contact(running))
+        home = Contact("10.0.0.3", "10.0.0.3")
+        self.assertEqual(Contact("10.0.0.4", silent=True, before=(home,)), self.contact(running))
 
     def test_redirect_at_home(self) -> None:
         running = self.bench.fetch(task("10.0.0.1"))
@@ -258,7 +260,22 @@ class InMemory(SynchronousTestCase):
         self.assertEqual((None, False), (found.url, found.foreign))
 
     def test_redirects_that_fail(self) -> None:
-        """A host that redirects to nowhere, or without end, has answered."""
+        """A host that redirects has answered, be it to nowhere, or without end, or to a silent host."""
+        home, away = Contact("10.0.0.1", "10.0.0.1"), Contact("10.0.0.2", "10.0.0.2")
+        for fails in (False, True):
+            running = self.bench.fetch(task("10.0.0.1"))
+            self.bench.connect().arrives(redirect(b"http://10.0.0.2/"))
+            self.bench.connect().arrives(redirect(b"http://10.0.0.3/"))
+            if fails:
+                self.bench.refuse(getConnectError((errno.EHOSTUNREACH, "x")))
+            self.bench.reactor.advance(20)
+            self.assertEqual(Contact("10.0.0.3", silent=True, before=(home, away)), self.contact(running))
+            self.setUp()
+        running = self.bench.fetch(task("10.0.0.1"))
+        self.bench.connect().arrives(redirect(b"http://10.0.0.2/"))
+        self.bench.connect().arrives(answer())
+        self.assertEqual(replace(away, before=(home,)), self.contact(running))
+        self.setUp()
         running = self.bench.fetch(task("10.0.0.1"))
         self.bench.connect().arrives(redirect(b"ftp://10.0.0.2/"))
         self.assertEqual(Contact("10.0.0.1", "10.0.0.1"), self.contact(running))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from pypinger.domain.model import Answer, Contact, Fault, Instant, NoAnswer, Observation, Seconds, Task, TaskState
@@ -39,6 +40,7 @@ class Network:
         ``unreachable`` (silent, known at once), ``refused``, ``no name``, ``no route``, ``own`` (no descriptors),
         ``look-ups hang``, ``kept`` (it cannot be looked up, but answers over a kept connection).
     :ivar everywhere: what all of them do, if it is set.
+    :ivar redirects: hosts that tasks, by name, are redirected to.
     :ivar ahead: seconds that the hosts' clocks are ahead of the true time.
     :ivar asked: (task, time) of each request.
     """
@@ -49,6 +51,7 @@ class Network:
         self.everywhere: str | None = None
         self.addresses: dict[str, str] = {}
         self.ahead: dict[str, Seconds] = {}
+        self.redirects: dict[str, str] = {}
         self.asked: list[tuple[str, Seconds]] = []
         self.lastrun: Callable[[Task], Instant] = lambda task: world.now()
         self.status = "ok"
@@ -66,6 +69,16 @@ class Network:
 
     async def fetch(self, task: Task) -> Observation:
         self.asked.append((task.name, self.world.clock.seconds()))
+        found = await self.exchange(task)
+        target = self.redirects.get(task.name)
+        if target is None:
+            return found
+        assert found.contact is not None
+        there = await self.exchange(task_of(target, timeout=task.timeout))
+        assert there.contact is not None
+        return replace(there, contact=replace(there.contact, before=(found.contact,)))
+
+    async def exchange(self, task: Task) -> Observation:
         host, mode = host_of(task), self.mode(task)
         wait = {"ok": 0.02, "kept": 0.02, "slow": 3.0, "silent": task.timeout, "look-ups hang": task.timeout}.get(
             mode, 0.001

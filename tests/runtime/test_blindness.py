@@ -278,6 +278,14 @@ class FaultTests(NetworkCase):
         self.assertEqual(life.events(), ["blind", "sighted", "problem"])
         self.assertEqual(life.notifier.sent[-1].name, "h2.example")
 
+    def test_a_host_that_redirects_has_answered(self) -> None:
+        life = self.live(task_of("a.example", "1"), task_of("a.example", "2"))
+        self.network.redirects = {"a.example:80/1": "b1.example", "a.example:80/2": "b2.example"}
+        life.run(130)
+        self.network.modes = {"b1.example": "silent", "b2.example": "silent"}
+        life.run(300)
+        self.assertEqual(life.counted(), {"problem": 2})
+
     def test_asked_beside_concurrency(self) -> None:
         life = self.live(*self.hosts(3), *[task_of("slow.example", str(n)) for n in range(8)], concurrency=1)
         self.network.modes["slow.example"] = "slow"

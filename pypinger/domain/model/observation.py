@@ -21,6 +21,7 @@ class Contact(msgspec.Struct, frozen=True, gc=False):
     :ivar date: the ``Date`` of the answer; None without one, or with an ``Age``.
     :ivar resolved: whether a look-up of `host` gave an address in time; None if none was made: `host` is an IP address,
         its addresses were known, or a connection to it was kept.
+    :ivar before: the hosts that answered with a redirect on the way to this one.
     """
 
     host: str
@@ -28,6 +29,7 @@ class Contact(msgspec.Struct, frozen=True, gc=False):
     silent: bool = False
     date: Instant | None = None
     resolved: bool | None = None
+    before: tuple[Contact, ...] = ()
 
 
 class Skew(msgspec.Struct, frozen=True, gc=False):

@@ -8,15 +8,16 @@ left that origin, they are not sent again for the rest of the chain, and never f
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from pypinger.domain.model import Contact, Fault
 from pypinger.domain.url import UrlError, join, parse
-from pypinger.http.wire.errors import ExchangeFailed
+from pypinger.http.wire.errors import ExchangeCancelled, ExchangeFailed
 from pypinger.http.wire.reader import REDIRECTS
-from pypinger.http.wire.response import Request
+from pypinger.http.wire.response import after, contact_of
 from pypinger.http.wire.uri import uri_of
 
 _FOLLOWED = frozenset({b"GET", b"HEAD"})
@@ -76,7 +77,8 @@ class Redirects:
                 agent, headers = self._away, _without_credentials(headers)
             url = new
             previous = response
-            response = await agent.request(method, uri_of(url), headers, None)
+            asked = agent.request(method, uri_of(url), headers, None)
+            response = await asked.addErrback(_came_from, contact_of(response))
             response.setPreviousResponse(previous)
             if response.code not in REDIRECTS or not response.headers.hasHeader(b"location"):
                 return response
@@ -84,16 +86,22 @@ class Redirects:
         words = f"too many redirects (more than {self._limit})"
         if cookie:
             words += "; the server sets a cookie and may need it back, but Py Pinger keeps no cookies"
-        raise ExchangeFailed(Fault.REDIRECTS, words, _contact(response))
+        raise ExchangeFailed(Fault.REDIRECTS, words, contact_of(response))
 
 
 def _unusable(error: UrlError, response: IResponse) -> ExchangeFailed:
-    return ExchangeFailed(Fault.REDIRECTS, f"a redirect cannot be followed: {error}", _contact(response))
+    return ExchangeFailed(Fault.REDIRECTS, f"a redirect cannot be followed: {error}", contact_of(response))
 
 
-def _contact(response: IResponse) -> Contact | None:
-    request = response.request
-    return request.contact() if isinstance(request, Request) else None
+def _came_from(failure: Failure, last: Contact | None) -> Failure:
+    """Add the hosts that led to one that failed."""
+    error = failure.value
+    if last is None or not isinstance(error, (ExchangeFailed, ExchangeCancelled)) or error.contact is None:
+        return failure
+    contact = after(error.contact, last)
+    if isinstance(error, ExchangeCancelled):
+        return Failure(ExchangeCancelled(error.stage, contact))
+    return Failure(ExchangeFailed(error.fault, error.words, contact))
 
 
 def _without_credentials(headers: Headers) -> Headers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from msgspec.structs import replace
 from twisted.internet.interfaces import IProtocol, IPushProducer, ITransport
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -115,3 +116,17 @@ class Response:
     def setPreviousResponse(self, response: IResponse) -> None:
         """Remember the redirect that led here."""
         self.previousResponse = response
+
+
+def contact_of(response: IResponse, date: Instant | None = None) -> Contact | None:
+    """Return what an exchange showed about the host, and about those of the redirects that led there."""
+    request = response.request
+    if not isinstance(request, Request):
+        return None
+    previous = None if response.previousResponse is None else contact_of(response.previousResponse)
+    return after(request.contact(date=date), previous)
+
+
+def after(contact: Contact, previous: Contact | None) -> Contact:
+    """Return the contact of a host that `previous` redirected to."""
+    return contact if previous is None else replace(contact, before=(*previous.before, replace(previous, before=())))
