@@ -34,12 +34,22 @@ def _hosts(section: SectionReader) -> tuple[str, ...]:
     hosts: dict[str, None] = {}
     for line, text in section.lines("hosts"):
         for host in text.lower().replace(",", " ").split():
-            if _HOST.match(host):
-                hosts[host.rstrip(".")] = None
+            if _HOST.match(name := _ascii(host)):
+                hosts[name.rstrip(".")] = None
             else:
                 words = "must be a host name, such as status.example.com, without scheme, port or path"
                 section.problem("hosts", f"{urls.label(host)} {words}", line=line)
     return tuple(hosts)
+
+
+def _ascii(host: str) -> str:
+    """Return an internationalised name as browsers send it."""
+    if host.isascii() or any(mark in host for mark in ":/?#@"):
+        return host
+    try:
+        return urls.parse(f"http://{host}").host
+    except urls.UrlError:
+        return host
 
 
 def _public_url(section: SectionReader) -> str:

@@ -23,6 +23,7 @@ from werkzeug.exceptions import HTTPException
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.redaction import Secrets
+from pypinger.domain.url import parse
 from pypinger.ports.clock import WallClock
 from pypinger.ports.history import History
 from pypinger.ports.showing import Entry, TaskBoard
@@ -96,7 +97,8 @@ class Pages:
         :param loopback: whether the endpoint is on the loopback interface. Then `public_url` alone limits the names: to
             its own, ``localhost`` and IP addresses.
         """
-        self.resource.configure(hosts, urlsplit(public_url).hostname or "", loopback=loopback)
+        public_host = parse(public_url).host if public_url else ""
+        self.resource.configure(hosts, public_host, loopback=loopback)
         self._routes.configure(public_url)
 
 

@@ -432,6 +432,9 @@ class WebTests(LoadingTestCase):
             self.problems("[web]\nhosts = http://h/\n  fine, h:80\n"),
             [f"2: [web] hosts: http://h/ {words}", f"3: [web] hosts: h:80 {words}"],
         )
+        umlaut = "\N{LATIN SMALL LETTER U WITH DIAERESIS}"
+        self.assertEqual(self.load(f"[web]\nhosts = B{umlaut}cher.example.\n").web.hosts, ("xn--bcher-kva.example",))
+        self.assertEqual(len(self.problems(f"[web]\nhosts = {umlaut}:80 a/{umlaut} x@{umlaut}\n")), 3)
 
     def test_public_url(self) -> None:
         for url, shown in (("https://u:p@h/", ""), ("https://h/?a=b", "?…"), ("https://h/#a", "")):

@@ -51,6 +51,10 @@ class GuardTests(AppTestCase):
         for host, code in (("a.example", 200), ("pinger.example", 200), ("localhost", 421), ("127.0.0.1", 421)):
             self.assertEqual(self.ask("/", Host=host).code, code, host)
 
+    def test_an_internationalised_public_url(self) -> None:
+        self.serve(hosts=["a.example"], public_url="https://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example/pp")
+        self.assertEqual(self.ask("/", Host="xn--bcher-kva.example").code, 200)
+
     def test_public_url_on_the_loopback_interface(self) -> None:
         """It limits the hosts, since a page of another site could read these pages by DNS rebinding."""
         self.serve(public_url="https://pinger.example", loopback=True)
