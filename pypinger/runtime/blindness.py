@@ -16,8 +16,9 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pypinger.domain.blindness import ASKED, SLACK, Attribution, Cause, Decision, Question, Sign, sign_of
+from pypinger.domain.blindness import ASKED, SLACK, Attribution, Cause, Decision, Question
 from pypinger.domain.model import Contact, NoAnswer, Observation, Seconds, Task
+from pypinger.domain.signs import Sign, sign_of
 from pypinger.ports.clock import WallClock
 from pypinger.ports.storing import HostSeen, Store
 from pypinger.runtime.condition import Condition

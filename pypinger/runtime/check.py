@@ -15,7 +15,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain import incidents, report
-from pypinger.domain.blindness import Sign, sign_of
 from pypinger.domain.clocks import Clocks
 from pypinger.domain.judge import judge
 from pypinger.domain.model import (
@@ -31,6 +30,7 @@ from pypinger.domain.model import (
     Task,
     TaskState,
 )
+from pypinger.domain.signs import Sign, sign_of
 from pypinger.domain.times import iso
 from pypinger.ports.clock import WallClock
 from pypinger.ports.storing import Kept, Store

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.blindness import Attribution, Cause, Decision, Question, Sign, sign_of
+from pypinger.domain.blindness import Attribution, Cause, Decision, Question
 from pypinger.domain.model import Answer, Contact, Fault, NoAnswer, Seconds
+from pypinger.domain.signs import Sign, sign_of
 from pypinger.domain.times import DAY
 
 
