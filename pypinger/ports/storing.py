@@ -24,7 +24,7 @@ class HostSeen(msgspec.Struct, frozen=True, gc=False):
 
 class Blind(msgspec.Struct, frozen=True, gc=False):
     """
-    Blindness that lasts.
+    Blindness, or a wrong clock, that lasts.
 
     :ivar since: when it began.
     :ivar words: its cause, as alerts and pages give it.
@@ -45,6 +45,7 @@ class Kept(msgspec.Struct, frozen=True):
         time since then as blind.
     :ivar hosts: host name -> its latest answer, if that came within the last 24 h.
     :ivar blind: the blindness that the previous process ended in, if any.
+    :ivar clock: how wrong its clock was then, if it was.
     """
 
     states: Mapping[str, TaskState]
@@ -53,6 +54,7 @@ class Kept(msgspec.Struct, frozen=True):
     last_alive: Instant | None = None
     hosts: Mapping[str, HostSeen] = {}
     blind: Blind | None = None
+    clock: Blind | None = None
 
 
 class Store(Protocol):
@@ -98,11 +100,11 @@ class Store(Protocol):
     def hosts(self, seen: Mapping[str, HostSeen]) -> None:
         """Record answers of hosts; like `note`. Hosts that are not in `seen` are kept as they are."""
 
-    def blindness(self, state: Blind | None) -> None:
+    def blindness(self, blind: Blind | None, clock: Blind | None = None) -> None:
         """
-        Record that Py Pinger is blind, or no longer is; like `note`.
+        Record whether Py Pinger is blind, and whether its clock is wrong; like `note`.
 
-        Call it before enqueueing the alert about it: then both are in one transaction.
+        Call it before enqueueing the alert about it: then all are in one transaction.
         """
 
     def trouble(self) -> str | None:

@@ -44,17 +44,13 @@ class Condition:
         """Whether its clock is wrong."""
         return self._clock is not None
 
-    def resume(self, kept: Blind | None) -> None:
-        """Take up the condition that the previous process ended in."""
-        if kept is None:
-            return
-        if kept.words.startswith(IS_WRONG):
-            self._clock = kept
-            return
-        self._blind = kept
-        self._board.show_blind(kept.since)
-        # If that process was killed, nobody has recorded this time.
-        self._record(kept.since)
+    def resume(self, blind: Blind | None, clock: Blind | None) -> None:
+        """Take up the conditions that the previous process ended in."""
+        self._blind, self._clock = blind, clock
+        if blind is not None:
+            self._board.show_blind(blind.since)
+            # If that process was killed, nobody has recorded this time.
+            self._record(blind.since)
 
     def stop(self) -> None:
         """Record the blind time so far; the next process goes on from there."""
@@ -103,8 +99,8 @@ class Condition:
         return f"{span(max(0.0, now - condition.since))}, since {clock(condition.since, now)}"
 
     def _announce(self, event: Event, explanation: str) -> None:
-        """Store and send the alert, in one transaction with the condition that it is about."""
-        self._store.blindness(self._blind or self._clock)
+        """Store and send the alert, in one transaction with the conditions that last."""
+        self._store.blindness(self._blind, self._clock)
         announced = Deferred.fromCoroutine(self._outbox.announce(daemon_alert(event, explanation, self._now())))
         announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
 

@@ -111,8 +111,8 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     (dead,) = execute("SELECT count(*) FROM delivery WHERE outcome = 'dead'").fetchone()
     for name, address, at in execute("SELECT name, address, at FROM host WHERE at >= ?", ((now - DAY) / 1000,)):
         recorder.hosts[name] = HostSeen(address, at)
-    for since, words in execute("SELECT since, words FROM blindness"):
-        recorder.blindness = Blind(since, words)
+    lasting = {row: Blind(since, words) for row, since, words in execute("SELECT id, since, words FROM blindness")}
+    recorder.blindness = lasting.get(1), lasting.get(2)
     last_alive: Instant | None = None
     for (alive,) in execute("SELECT alive FROM life"):
         last_alive = alive / 1000
@@ -127,5 +127,6 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
         dead=dead,
         last_alive=last_alive,
         hosts=dict(recorder.hosts),
-        blind=recorder.blindness,
+        blind=recorder.blindness[0],
+        clock=recorder.blindness[1],
     )

@@ -25,9 +25,9 @@ from msgspec.structs import replace
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Check, Delivery, Incident, Instant, NoAnswer, Outcome, Task, TaskState
-from pypinger.ports.storing import Blind, HostSeen
+from pypinger.ports.storing import HostSeen
 from pypinger.store.accounting import DAY, HOUR, Hour, Millis, hours, millis, stretches
-from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, PendingRows, Settlement, TaskRecord, text
+from pypinger.store.rows import Blindness, DeliveryRow, IncidentRow, OpenRun, PendingRows, Settlement, TaskRecord, text
 
 #: The maximum number of kinds in an incident's row.
 KINDS = 100
@@ -51,7 +51,7 @@ class Recorder:
         self.tasks: dict[str, TaskRecord] = {}
         self.blind: list[tuple[Millis, Millis]] = []
         self.hosts: dict[str, HostSeen] = {}
-        self.blindness: Blind | None = None
+        self.blindness: Blindness = (None, None)
         self.outbox: dict[tuple[str, str], DeliveryRow] = {}
         self.next_task = 1
         self.next_incident = 1
@@ -105,7 +105,7 @@ class Recorder:
         self.hosts.update(seen)
         self.pending.hosts.update(seen)
 
-    def set_blindness(self, state: Blind | None) -> None:
+    def set_blindness(self, state: Blindness) -> None:
         """See :meth:`pypinger.ports.storing.Store.blindness`."""
         self.blindness = state
         self.pending.blindness.append(state)

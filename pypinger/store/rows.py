@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -13,6 +13,9 @@ from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Finding, NoAnswer, Outcome, Reported, TaskState
 from pypinger.ports.storing import Blind, HostSeen
 from pypinger.store.accounting import Hour, Millis
+
+#: The blindness that lasts, and the wrong clock.
+Blindness: TypeAlias = tuple[Blind | None, Blind | None]
 
 #: How many finished runs, and as many changes of verdicts, are held while the store cannot be written. Beyond that the
 #: oldest are dropped to save memory; states and deliveries never are.
@@ -108,7 +111,7 @@ class PendingRows:
         self.blind: list[tuple[Millis, Millis]] = []
         self.hosts: dict[str, HostSeen] = {}
         # The latest counts.
-        self.blindness: list[Blind | None] = []
+        self.blindness: list[Blindness] = []
 
     def __bool__(self) -> bool:
         return bool(self.tasks or self.deliveries or self.settlements or self.blind or self.hosts or self.blindness)

@@ -106,10 +106,10 @@ class SqliteStore:
         if self._queue is not None:
             self._queue.put(Recorder.see_hosts, dict(seen))
 
-    def blindness(self, state: Blind | None) -> None:
+    def blindness(self, blind: Blind | None, clock: Blind | None = None) -> None:
         """See :meth:`pypinger.ports.storing.Store.blindness`."""
         if self._queue is not None:
-            self._queue.put(Recorder.set_blindness, state)
+            self._queue.put(Recorder.set_blindness, (blind, clock))
 
     def trouble(self) -> str | None:
         """See :meth:`pypinger.ports.storing.Store.trouble`."""

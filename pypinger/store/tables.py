@@ -5,10 +5,9 @@ from __future__ import annotations
 import sqlite3
 
 from pypinger.domain.model import Finding, Outcome
-from pypinger.ports.storing import Blind
 from pypinger.store.accounting import DAY, Millis
 from pypinger.store.lock import Lock
-from pypinger.store.rows import OpenRun, PendingRows, TaskRecord, encode, figure, shape, text
+from pypinger.store.rows import Blindness, OpenRun, PendingRows, TaskRecord, encode, figure, shape, text
 
 #: The maximum number of cached shapes.
 SHAPES = 20_000
@@ -166,12 +165,10 @@ class Tables:
                 ],
             )
 
-    def _blindness(self, state: Blind | None) -> None:
+    def _blindness(self, state: Blindness) -> None:
         self.connection.execute("DELETE FROM blindness")
-        if state is not None:
-            self.connection.execute(
-                "INSERT INTO blindness (id, since, words) VALUES (1, ?, ?)", (state.since, text(state.words))
-            )
+        rows = [(row, each.since, text(each.words)) for row, each in enumerate(state, 1) if each is not None]
+        self.connection.executemany("INSERT INTO blindness (id, since, words) VALUES (?, ?, ?)", rows)
 
     def _task(self, record: TaskRecord) -> tuple[object, ...]:
         run, hour = record.run, record.hour

@@ -688,6 +688,22 @@ class ClockTests(NetworkCase):
         second.run(130)
         self.assertEqual(second.counted()["sighted"], 1)
 
+    def test_a_restart_while_it_is_wrong_and_no_host_answers(self) -> None:
+        first = self.start()
+        self.world.offset += 3600
+        first.run(70)
+        self.cut("silent")
+        first.run(150)
+        self.assertEqual(first.events(), ["blind", "blind"])
+        first.stop()
+        second = self.live(*self.hosts(5))
+        second.run(1)
+        self.assertTrue(second.checker.condition.blind and second.checker.condition.clock_wrong)
+        self.mend()
+        self.world.offset -= 3600
+        second.run(130)
+        self.assertEqual(second.events(), ["sighted", "sighted"])
+
     def test_kept_words(self) -> None:
         self.store.blindness(Blind(NOON - 60, "no host answers, for example: x"))
         life = self.live(*self.hosts(3))
