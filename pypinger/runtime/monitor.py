@@ -93,7 +93,8 @@ class Monitor:
         Watch these tasks from now on (contract, section 8: a reload).
 
         Unchanged tasks keep everything, tasks with changed settings keep their state, removed tasks have their check
-        cancelled and their incident closed, and new ones begin spread evenly.
+        cancelled and their incident closed. New ones, and those whose check a shorter interval makes overdue, begin
+        spread evenly.
         """
         before, self._watches = self._watches, {}
         begin, gone = [], dict(before)
@@ -101,8 +102,8 @@ class Monitor:
             watch = gone.pop(task.url, None)
             if watch is None:
                 begin.append(watch := Watch(task, TaskState()))
-            elif watch.task != task:
-                self._change(watch, task)
+            elif watch.task != task and self._change(watch, task):
+                begin.append(watch)
             self._watches[task.url] = watch
         self._checker.blindness.update(tasks)
         for watch in gone.values():
@@ -158,7 +159,8 @@ class Monitor:
         start = self._reactor.seconds()
         for watch, offset in zip(watches, offsets([watch.task for watch in watches]), strict=True):
             self._schedule(watch, max(0.0, start + offset - self._reactor.seconds()))
-            self._arm(watch)
+            if not watch.busy:
+                self._arm(watch)
 
     def _schedule(self, watch: Watch, delay: Seconds) -> None:
         watch.loop = LoopingCall(self._begin, watch)
@@ -170,14 +172,22 @@ class Monitor:
         assert watch.loop is not None
         watch.loop.start(watch.task.interval)
 
-    def _change(self, watch: Watch, task: Task) -> None:
-        """Use other settings; a new interval counts from the latest check."""
+    def _change(self, watch: Watch, task: Task) -> bool:
+        """
+        Use other settings; a new interval counts from the latest check.
+
+        :returns: whether the next check is overdue, so that it is still to be scheduled.
+        """
         before, watch.task = watch.task, task
         if before.interval != task.interval:
             self._quiet(watch, cancel=False)
-            self._schedule(watch, max(0.0, watch.began + task.interval - self._reactor.seconds()))
+            delay = watch.began + task.interval - self._reactor.seconds()
+            if delay <= 0:
+                return True
+            self._schedule(watch, delay)
         if not watch.busy:
             self._arm(watch)
+        return False
 
     def _end(self, watch: Watch) -> None:
         """Stop checking, and close the incident once the check under way is recorded."""

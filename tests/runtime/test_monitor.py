@@ -421,6 +421,18 @@ class UpdateTests(MonitorCase):
         self.assertEqual([round(at) for at in self.fetcher.times("b")], [25, 35])
         self.assertTrue(self.board.daemon().ready)
 
+    def test_checks_that_a_shorter_interval_makes_overdue_are_spread(self) -> None:
+        names = [str(number) for number in range(50)]
+        self.start(*[make_task(name, interval=60.0) for name in names])
+        self.world.pass_time(1)
+        self.fetcher.asked.clear()
+        self.monitor.update([make_task(name, interval=30.0) for name in names])
+        self.world.pass_time(20)
+        times = sorted(at for _, at in self.fetcher.asked)
+        # Six have been checked in the first second.
+        self.assertEqual(len(times), 44)
+        self.assertLess(max(times.count(at) for at in times), 3)
+
     def test_a_removed_task_ends_with_one_message(self) -> None:
         self.start(
             make_task("a", interval=10.0, error_interval=15.0),

@@ -20,7 +20,7 @@ that behaves closes first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from resource import RLIMIT_NOFILE, getrlimit
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from socket import SO_SNDBUF, SOL_SOCKET, socket
 from typing import Any
 
@@ -51,6 +51,14 @@ LINGER = 2.0
 
 #: Bytes of a stream that the kernel buffers for a client.
 KERNEL_BUFFER = 32_768
+
+#: Clients at once if the descriptors of the process are not limited.
+MOST_CLIENTS = 1_000_000
+
+
+def _half_of_the_descriptors() -> int:
+    soft = getrlimit(RLIMIT_NOFILE)[0]
+    return MOST_CLIENTS if soft == RLIM_INFINITY else soft // 2
 
 
 @implementer(IPushProducer)
@@ -250,7 +258,7 @@ class Connections(WrappingFactory):
         super().__init__(channels)
         self.clock = clock
         self.bad_request = bad_request
-        self.most = max(1, getrlimit(RLIMIT_NOFILE)[0] // 2 if most is None else most)
+        self.most = max(1, _half_of_the_descriptors() if most is None else most)
         self.backlog = Backlog()
         # Those that are not being dropped, in the order of their last use.
         self._kept: dict[ClientConnection, None] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 from pathlib import Path
-from resource import RLIMIT_NOFILE, getpagesize, getrlimit
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getpagesize, getrlimit
 
 import trustme
 from treq import content, get
@@ -23,6 +23,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from pypinger.domain.kinds import Kind
+from pypinger.web.serving import connections
 from pypinger.web.serving.connections import CLOSE_LIMIT, LINGER, REQUEST_LIMIT
 from pypinger.web.serving.outgoing import BACKLOG, PIECE
 from tests.web.fakes import NOW, FakeBoard, entry
@@ -320,6 +321,9 @@ class CapTests(MemoryTestCase):
         """Half of the file descriptors that the process may have."""
         self.connect()
         self.assertEqual(self.site.most, getrlimit(RLIMIT_NOFILE)[0] // 2)
+        self.patch(connections, "getrlimit", lambda _: (RLIM_INFINITY, RLIM_INFINITY))
+        self.connect()
+        self.assertEqual(self.site.most, connections.MOST_CLIENTS)
 
     def test_many(self) -> None:
         self.connect(most=50)
