@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import textwrap
 import unittest
@@ -13,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import pypinger.notify
 
-CONTRIBUTING = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def snippet(name: str) -> str:
@@ -24,6 +26,13 @@ def snippet(name: str) -> str:
 
 
 class ChannelTests(SynchronousTestCase):
+    def test_linted(self) -> None:
+        for name, path in (("channel", "pypinger/notify/gotify.py"), ("channel-test", "tests/notify/test_gotify.py")):
+            for check in (("check", "--no-cache"), ("format", "--diff", "--no-cache")):
+                command = [sys.executable, "-m", "ruff", *check, "--stdin-filename", path, "-"]
+                ran = subprocess.run(command, cwd=ROOT, input=snippet(name), capture_output=True, text=True)
+                self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+
     def test_example(self) -> None:
         directory = Path(self.mktemp()).absolute()
         directory.mkdir()

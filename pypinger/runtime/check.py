@@ -1,7 +1,8 @@
 """
 One check, from fetch to commit.
 
-fetch -> report.read -> judge -> incidents.step -> store.commit in one transaction -> outbox -> board.
+fetch -> blindness.attribute -> report.read -> judge -> incidents.step -> store.commit in one transaction -> outbox ->
+board.
 
 :mod:`~pypinger.runtime.monitor` decides when a check begins, and that a task has one check at a time.
 """
