@@ -20,7 +20,7 @@ from pypinger.config.substitution import Substitution
 from pypinger.domain import url as urls
 from pypinger.domain.durations import parse_duration
 from pypinger.domain.model import Seconds
-from pypinger.domain.redaction import secret_parts, url_secrets
+from pypinger.domain.redaction import SHORTEST_SECRET, secret_parts, url_secrets
 from pypinger.domain.times import DAY
 
 #: The longest time an option accepts, and the shortest other than 0.
@@ -29,9 +29,6 @@ SHORTEST: Seconds = 0.001
 
 #: The longest time that history is kept.
 LONGEST_KEPT: Seconds = 36_525 * DAY
-
-#: Shorter secrets are not masked, since that would mask parts of many ordinary words.
-SHORTEST_SECRET = 4
 
 _FLAGS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}\Z")

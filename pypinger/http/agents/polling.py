@@ -38,7 +38,7 @@ _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 # They announce that they have no body.
 _WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 
-#: URLs whose places are remembered: more than a daemon has tasks, and redirects cannot use up the memory.
+#: URLs whose places are remembered, so that redirects cannot use up the memory.
 REMEMBERED = 65_536
 
 _URI = re.compile(rb"(?P<origin>[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)(?P<target>[\x21\x22\x24-\x7e]*)(?:#.*)?", re.DOTALL)

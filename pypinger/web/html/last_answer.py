@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from twisted.web.template import Tag, tags
 
 from pypinger.domain.model import Instant, Report
-from pypinger.domain.redaction import Secrets, masked
+from pypinger.domain.redaction import SHORTEST_VALUE, Secrets, masked
 from pypinger.domain.times import MINUTE, iso
 from pypinger.ports.showing import LastAnswer
 from pypinger.web.formatting import shown, shown_lines
@@ -26,9 +26,6 @@ from pypinger.web.html.layout import card, moment, unknown
 
 #: JSON that is nested more deeply is shown as it came: indented, most of it would be spaces.
 DEEPEST = 32
-
-#: Characters of a query's value from which on it is masked; a shorter one may be an ordinary word.
-SHORTEST_VALUE = 8
 
 # An escape in JSON of a printable ASCII character, which needs none, or of a slash.
 _NEEDLESS_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\(?:u00([2-7][0-9a-fA-F])|(/))")
