@@ -28,7 +28,7 @@ from twisted.python.components import Componentized
 
 from pypinger import __version__
 from pypinger.config.settings import Settings
-from pypinger.domain.incidents import daemon_alert
+from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Event, Seconds
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import span

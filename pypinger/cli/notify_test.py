@@ -18,7 +18,7 @@ import msgspec
 from twisted.internet.defer import Deferred, gatherResults
 
 from pypinger.config import ConfigErrors, load
-from pypinger.domain.incidents import daemon_alert
+from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Alert, Event, Seconds
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.texts import one_line

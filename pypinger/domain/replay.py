@@ -35,7 +35,7 @@ from itertools import pairwise
 
 import msgspec
 
-from pypinger.domain import incidents
+from pypinger.domain import incidents, reminders
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import (
@@ -202,7 +202,7 @@ class _Replay:
 
     def _reminder(self, run: FindingRun, following: FindingRun | None) -> Instant | None:
         """Return when the next reminder is given, unless a check gives it."""
-        due = incidents.next_reminder(self._task, self._state, self._now)
+        due = reminders.next_reminder(self._task, self._state, self._now)
         if due is None:
             return None
         at = max(due, self._now)
@@ -226,7 +226,7 @@ class _Replay:
         self._keep(at, incidents.step(self._task, self._state, check))
 
     def _remind(self, at: Instant) -> None:
-        self._keep(at, incidents.remind(self._task, self._state, at))
+        self._keep(at, reminders.remind(self._task, self._state, at))
 
     def _remove(self, at: Instant) -> None:
         self._removed.popleft()

@@ -24,7 +24,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pypinger.domain.incidents import daemon_alert
+from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Event, Fault, NoAnswer, Seconds, Task
 from pypinger.domain.times import span
 from pypinger.ports.clock import WallClock

@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pypinger.domain import incidents, report
+from pypinger.domain import incidents, reminders, report
 from pypinger.domain.judge import judge
 from pypinger.domain.model import Alert, Check, Finding, NoAnswer, Observation, Seconds, Task, TaskState
 from pypinger.domain.redaction import Secrets
@@ -133,7 +133,7 @@ class Checker:
     async def remind(self, watch: Watch) -> None:
         """Send the reminder that is due, if any."""
         watch.enter(Phase.RECORDING)
-        state, alerts = incidents.remind(watch.task, watch.state, self._now())
+        state, alerts = reminders.remind(watch.task, watch.state, self._now())
         if alerts:
             await self._commit(watch.task, state, None, alerts)
             watch.adopt(state)

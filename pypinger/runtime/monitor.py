@@ -23,8 +23,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from pypinger.domain.incidents import next_reminder
 from pypinger.domain.model import Seconds, Task, TaskState
+from pypinger.domain.reminders import next_reminder
 from pypinger.domain.times import span
 from pypinger.domain.url import label, task_id
 from pypinger.ports.clock import WallClock

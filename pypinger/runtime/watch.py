@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
-from pypinger.domain.incidents import next_reminder
 from pypinger.domain.model import Instant, Seconds, Task, TaskState
+from pypinger.domain.reminders import next_reminder
 
 #: The start of a check that was never made.
 NEVER: Seconds = float("-inf")

@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from pypinger.cli.notify_test import Attempt, send_to_all
-from pypinger.domain.incidents import daemon_alert
+from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Alert, Event
 from pypinger.ports.notifying import DeliveryError
 from tests.cli.processes import Process
