@@ -50,41 +50,16 @@ def step(
 
     :param muted: whether a silence holds back the alerts of the task.
     :param clock_wrong: whether our clock is known to be wrong, so that ``late`` and ``future`` open nothing.
-    :returns: the new state, and the alerts it causes, at most one.
+    :returns: the new state, and the alerts it causes, at most one. The state's verdict has the ``next_change`` of the
+        contract's section 2: the earliest of what the verdict, the sleep, a hold and flapping bring.
     """
-    verdict, now = check.verdict, check.at
-    kind, status = verdict.kind, verdict.status
-    report = state.report
-    if isinstance(check.finding, Reported) and check.finding.report != report:
-        # While a report stays the same so does its object: thousands of tasks have one each, not one a check.
-        report = check.finding.report
-    expected = status is Status.ERROR and not _excused(kind, report, now) and not (clock_wrong and kind in _CLOCKED)
-    after = replace(
-        state,
-        verdict=verdict,
-        report=report,
-        pings=state.pings + 1,
-        errors=state.errors + (status is Status.ERROR),
-        checked=now,
-        since=state.since if status is state.status else now,
-        latency=check.latency,
-        hold=(state.hold if state.hold is not None else now) if expected and kind in _HELD else None,
-    )
-    if expected:
-        after = replace(after, row=state.row + 1, row_started=now if state.row_started is None else state.row_started)
-    elif status is Status.OK:
-        after = replace(after, row=0, row_started=None)
-    if state.incident is None:
-        if not expected or after.row < task.failures or now < (hold_end(task, after) or now):
-            return after, ()
-        return _open(task, after, now, muted)
-    if state.incident.flapping:
-        return _flap(task, state, after, now, muted)
-    if expected and kind is not state.incident.kind:
-        return _change(task, after, now, muted)
-    if status is Status.OK:
-        return _recover(task, after, now, muted)
-    return after, ()
+    after, alerts = _step(task, state, check, muted=muted, clock_wrong=clock_wrong)
+    assert after.verdict is not None
+    moments = (after.verdict.next_change, hold_end(task, after), steady_end(after), _next_sleep_change(after))
+    change = min((moment for moment in moments if moment is not None), default=None)
+    if change != after.verdict.next_change:
+        after = replace(after, verdict=replace(after.verdict, next_change=change))
+    return after, alerts
 
 
 def hold_end(task: Task, state: TaskState) -> Instant | None:
@@ -99,13 +74,6 @@ def steady_end(state: TaskState) -> Instant | None:
     if state.incident is None or not state.incident.flapping or state.checked is None:
         return None
     return None if state.status is Status.SLEEPING else state.checked + STEADY - state.incident.steady
-
-
-def next_change(task: Task, state: TaskState) -> Instant | None:
-    """The next moment at which the verdict, or what it leads to, changes by itself (contract, section 2)."""
-    of_verdict = None if state.verdict is None else state.verdict.next_change
-    moments = (of_verdict, hold_end(task, state), steady_end(state))
-    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def acknowledge(
@@ -161,11 +129,58 @@ def close(
     return replace(after, incident=None), alerts
 
 
+def _step(
+    task: Task, state: TaskState, check: Check, *, muted: bool, clock_wrong: bool
+) -> tuple[TaskState, tuple[Alert, ...]]:
+    verdict, now = check.verdict, check.at
+    kind, status = verdict.kind, verdict.status
+    report = state.report
+    if isinstance(check.finding, Reported) and check.finding.report != report:
+        # While a report stays the same so does its object: thousands of tasks have one each, not one a check.
+        report = check.finding.report
+    expected = status is Status.ERROR and not _excused(kind, report, now) and not (clock_wrong and kind in _CLOCKED)
+    after = replace(
+        state,
+        verdict=verdict,
+        report=report,
+        pings=state.pings + 1,
+        errors=state.errors + (status is Status.ERROR),
+        checked=now,
+        since=state.since if status is state.status else now,
+        latency=check.latency,
+        hold=(state.hold if state.hold is not None else now) if expected and kind in _HELD else None,
+    )
+    if expected:
+        after = replace(after, row=state.row + 1, row_started=now if state.row_started is None else state.row_started)
+    elif status is Status.OK:
+        after = replace(after, row=0, row_started=None)
+    if state.incident is None:
+        if not expected or after.row < task.failures or now < (hold_end(task, after) or now):
+            return after, ()
+        return _open(task, after, now, muted)
+    if state.incident.flapping:
+        return _flap(task, state, after, now, muted)
+    if expected and kind is not state.incident.kind:
+        return _change(task, after, now, muted)
+    if status is Status.OK:
+        return _recover(task, after, now, muted)
+    return after, ()
+
+
 def _excused(kind: Kind, report: Report | None, now: Instant) -> bool:
     """Whether nothing is expected of the task: its last valid report says that it sleeps."""
     if KINDS[kind].reported or report is None or not report.sleep:
         return False
     return merge(report.sleep).period_at(now) is not None
+
+
+def _next_sleep_change(state: TaskState) -> Instant | None:
+    """When the last valid report of a task that gives none now lets it fall asleep or wake."""
+    if KINDS[state.kind].reported or state.report is None or not state.report.sleep or state.checked is None:
+        return None
+    sleep = merge(state.report.sleep)
+    period = sleep.period_at(state.checked)
+    return sleep.next_start(state.checked) if period is None else period.end
 
 
 def _open(task: Task, state: TaskState, now: Instant, muted: bool) -> tuple[TaskState, tuple[Alert, ...]]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.alerting import daemon_alert
-from pypinger.domain.incidents import acknowledge, close, hold_end, next_change, steady_end, step, unmute
+from pypinger.domain.incidents import acknowledge, close, hold_end, steady_end, step, unmute
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import (
@@ -199,7 +199,8 @@ class HoldTests(SynchronousTestCase):
         story = Story(replace(TASK, unreachable_for=60.0))
         self.assertEqual(story.step(Kind.UNREACHABLE, 0.0), [])
         self.assertEqual(hold_end(story.task, story.state), 60.0)
-        self.assertEqual(next_change(story.task, story.state), 60.0)
+        assert story.state.verdict is not None
+        self.assertEqual(story.state.verdict.next_change, 60.0)
         self.assertEqual(story.step(Kind.INVALID, 30.0), [])
         self.assertEqual(story.step(Kind.UNREACHABLE, 60.0), [Event.PROBLEM])
         self.assertEqual(story.alerts[0].started, 0.0)
@@ -226,6 +227,8 @@ class SleepTests(SynchronousTestCase):
         self.assertEqual(story.step(Kind.UNREACHABLE, 400.0), [])
         self.assertEqual(story.step(Kind.INVALID, 500.0), [])
         self.assertEqual((story.state.errors, story.state.row, story.state.incident), (2, 0, None))
+        assert story.state.verdict is not None
+        self.assertEqual(story.state.verdict.next_change, 900.0)
         self.assertEqual(story.step(Kind.UNREACHABLE, 900.0), [Event.PROBLEM])
         self.assertEqual(story.alerts[-1].started, 900.0)
 
@@ -467,18 +470,18 @@ class Model:
                 self.untold = False
                 self.tell(Event.PROBLEM, at)
 
-    def reminder(self) -> tuple[Instant, int] | None:
+    def reminder(self, now: Instant) -> tuple[Instant, int] | None:
         if self.open is None or self.task.error_interval <= 0 or self.kind is Kind.SLEEPING:
             return None
         at, number = self.base, self.number
         while True:
             gap = min(self.task.error_interval * 2**number, max(self.task.error_interval, self.task.error_interval_max))
             at, number = at + gap, number + 1
-            if not 0 <= at - self.changed < self.task.error_interval / 2:
+            if not 0 <= max(at, now) - self.changed < self.task.error_interval / 2:
                 return at, number
 
     def remind(self, at: Instant) -> None:
-        due = self.reminder()
+        due = self.reminder(at)
         if due is not None and due[0] <= at and not self.muted:
             self.base, self.number = at, due[1]
             self.tell(Event.REMINDER, at)
