@@ -40,7 +40,7 @@ from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutput
 
 from pypinger.runtime.board import Board
-from pypinger.web.app import site
+from pypinger.web.app import Pages, Sources
 
 try:
     from playwright.sync_api import sync_playwright
@@ -301,7 +301,8 @@ async def main(count: int) -> None:
     """Measure and print."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("Twisted", "klein", "msgspec"))
     board = crowd(count)
-    listening = reactor.listenTCP(0, site(board, time.time, history=Past(), reactor=reactor), interface="127.0.0.1")
+    pages = Pages(reactor, Sources(board, time.time, Past()))
+    listening = reactor.listenTCP(0, pages.site, interface="127.0.0.1")
     port = listening.getHost().port
     # As the daemon does it, see pypinger/service.py.
     gc.freeze()

@@ -1,60 +1,117 @@
 """
-The log: one line an event, free of secrets and of characters that a terminal would obey.
+The log: one line per event, without secrets and without characters that control a terminal.
 
-What endpoints and services say reaches the log, so that every line is scrubbed here, last of all and whoever wrote it:
-known secrets become ``***``, control characters (line feeds outside tracebacks too) are written as escapes.
+Texts of endpoints and services reach the log, so each line is cleaned here, in the last step: known secrets become
+``***``, and control characters, except line feeds of tracebacks, are written as escapes.
 """
 
 from __future__ import annotations
 
+import atexit
+import io
+import os
 import re
+import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.logger import (
+    FileLogObserver,
     ILogObserver,
     LegacyLogObserverWrapper,
     LogEvent,
     LogLevel,
     eventAsText,
     formatEvent,
+    formatEventAsClassicLogText,
     textFileLogObserver,
 )
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
+from pypinger.domain.model import Seconds
 from pypinger.domain.redaction import Secrets
+from pypinger.streams import LogStream
+
+#: How long the end of the process waits for a reader of the log.
+DRAIN: Seconds = 1.0
+
+#: The priorities of syslog and the journal.
+PRIORITIES = {LogLevel.critical: 2, LogLevel.error: 3, LogLevel.warn: 4, LogLevel.info: 6, LogLevel.debug: 7}
 
 _KEPT = ("log_time", "log_level", "log_namespace", "log_system")
 _UNFIT = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _UNFIT_IN_TRACEBACKS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-def _escape(match: re.Match[str]) -> str:
-    return match.group().encode("unicode_escape", "surrogatepass").decode("ascii")
+class ReopenableFile:
+    """
+    A log file that follows an external rotation; without one it rotates itself at 1 MB, as twistd's does.
+
+    :param path: of the file.
+    """
+
+    def __init__(self, path: str) -> None:
+        # A daemon changes its working directory.
+        self._path = os.path.abspath(path)
+        self._file = LogFile.fromFullPath(self._path)
+
+    def write(self, text: str) -> None:
+        self._file.write(text)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def reopen(self) -> None:
+        """
+        Open the file at the path anew.
+
+        :raises OSError: it cannot be opened; the old one stays in use.
+        """
+        old, self._file = self._file, LogFile.fromFullPath(self._path)
+        old.close()
 
 
 @implementer(ILogObserver)
 class CleanLog:
     """
-    Hands on each event as a text that is fit to be written.
+    Passes on each event as one clean text.
 
     :param target: writes it.
+    :param output: the file or stream that `target` writes to, if there is one.
     """
 
-    def __init__(self, target: ILogObserver) -> None:
+    def __init__(self, target: ILogObserver, output: ReopenableFile | LogStream | None = None) -> None:
         self._target = target
+        self._output = output
         self._secrets = Secrets()
         self._debug = False
 
     def configure(self, secrets: Secrets, *, debug: bool) -> None:
-        """From now on keep these secrets out, and write events of level debug or not."""
+        """
+        Set what is masked and logged from now on.
+
+        :param debug: whether events of level debug are written.
+        """
         self._secrets = secrets
         self._debug = debug
 
+    def use(self, reactor: Any) -> None:
+        """Write what a stream's reader has not read yet with this reactor's timers."""
+        if isinstance(self._output, LogStream):
+            self._output.use(reactor)
+
+    def reopen(self) -> None:
+        """
+        Open the log file anew; do nothing without one.
+
+        :raises OSError: it cannot be opened; the old one stays in use.
+        """
+        if isinstance(self._output, ReopenableFile):
+            self._output.reopen()
+
     def __call__(self, event: LogEvent) -> None:
-        """Clean `event` and hand it on."""
         if event.get("log_level") is LogLevel.debug and not self._debug:
             return
         if "log_failure" in event:
@@ -68,19 +125,72 @@ class CleanLog:
         self._target({**kept, "log_format": "{log_text}", "log_text": text})
 
 
-def make_log(twistd: Mapping[str, Any]) -> CleanLog:
+def make_log(twistd: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> CleanLog:
     """
-    Make the log's observer, which writes where twistd's options want the log.
+    Make the log's observer, which writes where twistd's options say.
 
-    :param twistd: its options: ``logfile`` (by default standard output, or ``twistd.log`` as a daemon), ``nodaemon``,
+    :param twistd: its options: ``logfile`` (default: standard output, or ``twistd.log`` for a daemon), ``nodaemon``,
         ``syslog`` and ``prefix``.
+    :param environ: systemd sets ``JOURNAL_STREAM`` where standard output is the journal.
+    :raises SystemExit: the log cannot be written there; the message is one line.
     """
-    name = twistd.get("logfile")
+    name, foreground = twistd.get("logfile"), twistd.get("nodaemon")
     if twistd.get("syslog"):
         from twisted.python import syslog
 
         legacy = syslog.SyslogObserver(twistd.get("prefix") or "pypinger")
         return CleanLog(LegacyLogObserverWrapper(legacy.emit))  # type: ignore[arg-type]
-    if name == "-" or (twistd.get("nodaemon") and not name):
-        return CleanLog(textFileLogObserver(sys.stdout))
-    return CleanLog(textFileLogObserver(LogFile.fromFullPath(name or "twistd.log")))
+    if name == "-" and not foreground:
+        sys.exit("twistd pypinger: a daemon cannot log to standard output; use -n, or --logfile with a file")
+    if name == "-" or (foreground and not name):
+        return _standard_output(environ)
+    name = name or "twistd.log"
+    try:
+        output = _pipe(name) or ReopenableFile(name)
+    except OSError as error:
+        sys.exit(f"twistd pypinger: --logfile {name}: it cannot be opened: {error.strerror}")
+    return CleanLog(_observer(output, formatEventAsClassicLogText), output)
+
+
+def _pipe(name: str) -> LogStream | None:
+    """Return a stream if there is a FIFO, a terminal or another device at the path."""
+    try:
+        mode = os.stat(name).st_mode
+    except FileNotFoundError:
+        return None
+    if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        return None
+    stream = LogStream(os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "utf-8")
+    atexit.register(stream.drain, DRAIN)
+    return stream
+
+
+def _standard_output(environ: Mapping[str, str]) -> CleanLog:
+    try:
+        descriptor = sys.stdout.fileno()
+    except (AttributeError, io.UnsupportedOperation):
+        # It is closed, or a test's.
+        return CleanLog(textFileLogObserver(sys.stdout or io.StringIO()))
+    stream = LogStream(descriptor, sys.stdout.encoding)
+    atexit.register(stream.drain, DRAIN)
+    status = os.fstat(descriptor)
+    if environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}":
+        return CleanLog(_observer(stream, _journal_lines), stream)
+    return CleanLog(_observer(stream, formatEventAsClassicLogText), stream)
+
+
+def _observer(output: Any, lines: Callable[[LogEvent], str | None]) -> FileLogObserver:
+    return FileLogObserver(output, lines)
+
+
+def _journal_lines(event: LogEvent) -> str | None:
+    """Format an event with its priority before each line, as the journal reads it (``sd-daemon(3)``)."""
+    text = formatEventAsClassicLogText(event)
+    if text is None:
+        return None
+    prefix = f"<{PRIORITIES.get(event.get('log_level', LogLevel.info), 6)}>"
+    return "".join(f"{prefix}{line}\n" for line in text.splitlines())
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -20,9 +20,9 @@ from twisted.logger import Logger
 from pypinger.config import ConfigErrors
 from pypinger.config.settings import Settings, WebSettings
 from pypinger.domain.redaction import Secrets
-from pypinger.http.client import ChannelClient
 from pypinger.http.fetcher import TaskFetcher
-from pypinger.http.limits import free_descriptors
+from pypinger.http.messenger import Messenger
+from pypinger.http.wire.limits import free_descriptors
 from pypinger.logs import CleanLog
 from pypinger.notify import channels
 from pypinger.ports.clock import WallClock
@@ -35,7 +35,7 @@ from pypinger.runtime.queue import ATTEMPT_LIMIT
 from pypinger.runtime.runs import RunFeed
 from pypinger.store.sqlite import SqliteStore
 from pypinger.supervision import Supervision
-from pypinger.web.app import resource, site
+from pypinger.web.app import Pages, Sources
 
 
 class EndpointError(Exception):
@@ -57,7 +57,7 @@ class Channels:
         self._settings = settings
         self._client = self._make_client(settings)
         self._notifiers: dict[str, Notifier] = {}
-        self._leaving: dict[ChannelClient, IDelayedCall] = {}
+        self._leaving: dict[Messenger, IDelayedCall] = {}
         self._choose(settings, {})
 
     @property
@@ -89,8 +89,8 @@ class Channels:
         for client in (self._client, *leaving):
             await client.close()
 
-    def _make_client(self, settings: Settings) -> ChannelClient:
-        return ChannelClient(self._reactor, ca_file=settings.ca_file, proxy=settings.proxy)
+    def _make_client(self, settings: Settings) -> Messenger:
+        return Messenger(self._reactor, ca_file=settings.ca_file, proxy=settings.proxy)
 
     def _choose(self, settings: Settings, known: Mapping[str, object]) -> None:
         registry = channels()
@@ -101,7 +101,7 @@ class Channels:
             for channel in (() if settings.only_log else settings.channels)
         }
 
-    def _leave(self, client: ChannelClient) -> None:
+    def _leave(self, client: Messenger) -> None:
         del self._leaving[client]
         _close(client, self._log)
 
@@ -179,21 +179,10 @@ class PageServer:
         settings: WebSettings,
     ) -> None:
         self._reactor = reactor
-        self._now = now
-        self._board = board
-        self._store = store
-        self._secrets = secrets
         self._parent = parent
         self._settings = settings
-        self._site = site(
-            board,
-            now,
-            history=store,
-            secrets=secrets,
-            hosts=settings.hosts,
-            public_url=settings.public_url,
-            reactor=reactor,
-        )
+        sources = Sources(board, now, store, secrets)
+        self._pages = Pages(reactor, sources, hosts=settings.hosts, public_url=settings.public_url)
         self._service = self._listen(settings.endpoint)
         self._service.setServiceParent(parent)
 
@@ -202,15 +191,7 @@ class PageServer:
         before, self._settings = self._settings, settings
         if settings == before:
             return
-        self._site.resource = resource(
-            self._board,
-            self._now,
-            history=self._store,
-            secrets=self._secrets,
-            hosts=settings.hosts,
-            public_url=settings.public_url,
-            reactor=self._reactor,
-        )
+        self._pages.configure(hosts=settings.hosts, public_url=settings.public_url)
         if settings.endpoint == before.endpoint:
             return
         try:
@@ -236,7 +217,7 @@ class PageServer:
 
     def _listen(self, endpoint: str) -> Service:
         try:
-            made: Service = endpoint_service(endpoint, self._site, self._reactor)
+            made: Service = endpoint_service(endpoint, self._pages.site, self._reactor)
         except (ValueError, LookupError) as error:
             # The configuration is valid, so this is a socket that systemd did not pass.
             raise EndpointError(f"[web] endpoint {endpoint}: no such socket was passed to us ({error})") from error
@@ -359,6 +340,6 @@ class Reloader:
         )
 
 
-def _close(client: ChannelClient | TaskFetcher, log: Logger) -> None:
+def _close(client: Messenger | TaskFetcher, log: Logger) -> None:
     closing = Deferred.fromCoroutine(client.close())
     closing.addErrback(lambda failure: log.failure("closing connections", failure))

@@ -1,4 +1,4 @@
-"""What ``twistd pypinger`` needs: its options, and the service they make."""
+"""The options of ``twistd pypinger``, and the service that they make."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ from pypinger import __version__, logs
 from pypinger.config import ConfigErrors, load
 from pypinger.config.settings import Settings
 from pypinger.notify import channels
+from pypinger.signals import Signals
 
 
 class Options(usage.Options):
-    """``twistd pypinger``'s own options; twistd's stand before the word ``pypinger``."""
+    """Options after the word ``pypinger``; those of twistd come before it."""
 
     synopsis = "[--config pinger.ini]"
     longdesc = (
-        "Py Pinger fetches the reports of scheduled tasks, judges whether they run on time, tells people when that"
-        " changes, and shows where everything stands on a web page. Use 'twistd -n pypinger' to stay in the foreground"
-        " and log to standard output, and 'pypinger --help' for the tools beside the daemon."
+        "Py Pinger fetches the reports of scheduled tasks, decides whether they are on time, alerts people when that"
+        " changes, and shows the state of all tasks on web pages. Use 'twistd -n pypinger' to stay in the foreground"
+        " and log to standard output. 'pypinger --help' lists the tools that come with the daemon."
     )
     optParameters = [  # noqa: RUF012 - the interface of usage.Options
-        ["config", "c", "pinger.ini", "the ini file; pinger_template.ini documents every option"],
+        ["config", "c", "pinger.ini", "The ini file. pinger_template.ini documents every option."],
     ]
 
     settings: Settings
 
     def __init__(self) -> None:
         super().__init__()
-        # A daemon changes its directory, and still reads the same file again.
+        self.signals = Signals()
+        # A daemon changes its working directory, and must find the same file at a reload.
         self._directory = os.getcwd()
 
     def opt_version(self) -> None:
@@ -46,9 +48,10 @@ class Options(usage.Options):
         """
         Read the ini file.
 
-        :raises SystemExit: it is not sound; every problem is a line of the message, which goes to standard error.
-            (A ``UsageError`` would have twistd bury them under its own help.)
+        :raises SystemExit: it is invalid; the message has one line for each problem. (After a ``UsageError`` twistd
+            would print its help, too.)
         """
+        self.signals.hold()
         try:
             self.settings = self.read()
         except ConfigErrors as errors:
@@ -56,32 +59,32 @@ class Options(usage.Options):
 
     def read(self) -> Settings:
         """
-        Read the ini file as it is now.
+        Read the ini file again.
 
-        :raises ConfigErrors: it is not sound.
+        :raises ConfigErrors: it is invalid.
         """
         return load(self["config"], channels=channels(), environ=os.environ, cwd=self._directory)
 
 
 def makeService(options: Options) -> IService:
-    """Make the daemon from its options; nothing is opened yet."""
+    """Make the daemon; no file or port is opened yet but the log."""
     from twisted.internet import reactor
 
     from pypinger.runtime.clock import use_monotonic_time
     from pypinger.service import Pinger
-    from pypinger.supervision import obey_signals
 
     use_monotonic_time(reactor)
     sys.excepthook = _excepthook
     log = logs.make_log(options.parent or {})
     pinger = Pinger(reactor, options.settings, now=time.time, reread=options.read, log=log)
-    reactor.callWhenRunning(obey_signals, reactor, pinger.reload)
+    reactor.callWhenRunning(log.use, reactor)
+    reactor.callWhenRunning(options.signals.obey, reactor, pinger.reload, log.reopen)
     service: IService = pinger
     return service
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> Any:
-    """Let a start that was refused end in one line; it has been logged too."""
+    """Print a refused start as one line; it has been logged, too."""
     from pypinger.service import StartError
 
     if isinstance(error, StartError):

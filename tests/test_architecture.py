@@ -23,7 +23,7 @@ PACKAGE = ROOT / "pypinger"
 ROOMS = ("config", "http", "notify", "store", "runtime", "web")
 
 #: Modules beside the rooms. They import each other and what is below; the rooms do not import them.
-BESIDE = ("logs", "supervision", "systemd")
+BESIDE = ("logs", "signals", "streams", "supervision", "systemd")
 
 #: From the bottom to the top. A module imports from its own layer and from those below it.
 LAYERS = (
@@ -228,15 +228,26 @@ class WeightTests(SynchronousTestCase):
         }
         self.assertEqual(long, {})
 
+    def slots(self, node: ast.ClassDef) -> set[str]:
+        for statement in node.body:
+            if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__slots__":
+                return set(ast.literal_eval(statement.value))
+        return set()
+
     def test_constructor_arguments(self) -> None:
-        """Value structs (NamedTuple, msgspec.Struct, frozen dataclasses) have as many fields as they need."""
+        """
+        Value structs have as many fields as they need.
+
+        Those are NamedTuple, msgspec.Struct, frozen dataclasses, and classes whose slots are their arguments.
+        """
         long = {}
         for name, node in classes():
             for statement in node.body:
                 if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
                     arguments = statement.args
                     count = len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs) - 1
-                    if count > MOST_ARGUMENTS:
+                    names = {argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)} - {"self"}
+                    if count > MOST_ARGUMENTS and names != self.slots(node):
                         long[f"{name}.{node.name}"] = count
             decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
             if any(text.startswith("dataclass") and "frozen=True" not in text for text in decorators):

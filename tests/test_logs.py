@@ -37,7 +37,7 @@ class CleanLogTests(SynchronousTestCase):
         self.assertEqual(len(self.lines()), 1)
         self.assertIn("a\\nb\\r\\x1b[31m\\x00\\u2028\\x85\\ud800é", self.lines()[0])
 
-    def test_tracebacks_keep_their_lines_and_lose_secrets(self) -> None:
+    def test_traceback(self) -> None:
         try:
             raise ValueError("hunter22\x1b")
         except ValueError:
@@ -46,11 +46,11 @@ class CleanLogTests(SynchronousTestCase):
         self.assertNotIn("hunter22", self.file.getvalue())
         self.assertNotIn("\x1b", self.file.getvalue())
 
-    def test_nothing_to_say(self) -> None:
+    def test_empty_event(self) -> None:
         self.log.info("")
         self.assertEqual(self.lines(), [])
 
-    def test_a_broken_event_is_still_logged(self) -> None:
+    def test_event_without_its_value(self) -> None:
         self.log.info("{missing}")
         self.assertEqual(len(self.lines()), 1)
 
@@ -74,7 +74,7 @@ class ObserverTests(SynchronousTestCase):
         self.assertIn("at info", text)
 
     def test_standard_output(self) -> None:
-        for twistd in ({"logfile": "-"}, {"nodaemon": True, "logfile": None}):
+        for twistd in ({"nodaemon": True, "logfile": "-"}, {"nodaemon": True, "logfile": None}):
             out = io.StringIO()
             self.patch(sys, "stdout", out)
             self.write(**twistd)
@@ -88,6 +88,85 @@ class ObserverTests(SynchronousTestCase):
         self.addCleanup(os.chdir, before)
         self.write(nodaemon=False)
         self.assertEqual(os.listdir("."), ["twistd.log"])
+
+    def test_daemon_without_standard_output(self) -> None:
+        with self.assertRaises(SystemExit) as caught:
+            logs.make_log({"logfile": "-"})
+        self.assertIn("a daemon cannot log to standard output", str(caught.exception))
+
+    def test_file_that_cannot_be_opened(self) -> None:
+        with self.assertRaises(SystemExit) as caught:
+            logs.make_log({"logfile": "/no/such/file"})
+        self.assertEqual(
+            str(caught.exception),
+            "twistd pypinger: --logfile /no/such/file: it cannot be opened: No such file or directory",
+        )
+
+    def test_fifo(self) -> None:
+        """It is written like standard output; without a reader it is one line."""
+        path = self.mktemp()
+        os.mkfifo(path)
+        with self.assertRaises(SystemExit) as caught:
+            logs.make_log({"logfile": path})
+        self.assertEqual(
+            str(caught.exception), f"twistd pypinger: --logfile {path}: it cannot be opened: No such device or address"
+        )
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        self.write(logfile=path)
+        self.assertIn(b"at info", os.read(reader, 4096))
+
+    def test_reopened(self) -> None:
+        """A file that was moved is written no more; if the new one cannot be opened, the old one stays in use."""
+        directory = self.mktemp()
+        os.mkdir(directory)
+        path, moved = os.path.join(directory, "log"), os.path.join(directory, "log.1")
+        observer = logs.make_log({"logfile": path})
+        log = Logger(observer=LogPublisher(observer))
+        log.info("before")
+        os.rename(path, moved)
+        log.info("moved")
+        observer.reopen()
+        log.info("after")
+        with open(moved) as old, open(path) as new:
+            self.assertEqual([line.split()[-1] for line in old], ["before", "moved"])
+            self.assertEqual([line.split()[-1] for line in new], ["after"])
+        os.rename(directory, f"{directory}.away")
+        self.assertRaises(FileNotFoundError, observer.reopen)
+        log.info("still")
+        with open(os.path.join(f"{directory}.away", "log")) as new:
+            self.assertIn("still", new.read())
+
+    def test_nothing_to_reopen(self) -> None:
+        self.patch(sys, "stdout", io.StringIO())
+        logs.make_log({"nodaemon": True}).reopen()
+
+    def test_journal(self) -> None:
+        """Each line has its priority, but only where standard output is the journal."""
+        path = self.mktemp()
+        with open(path, "w") as file:
+            self.patch(sys, "stdout", file)
+            status = os.fstat(file.fileno())
+            for journal in (f"{status.st_dev}:{status.st_ino}", "8:1"):
+                observer = logs.make_log({"nodaemon": True}, {"JOURNAL_STREAM": journal})
+                observer.configure(Secrets(), debug=True)
+                log = Logger(observer=LogPublisher(observer))
+                log.critical("a")
+                log.error("b")
+                log.warn("c")
+                log.info("d")
+                log.debug("e")
+                try:
+                    raise ValueError
+                except ValueError:
+                    log.failure("f")
+        with open(path) as file:
+            lines = file.read().splitlines()
+        ours, plain = lines[: len(lines) // 2], lines[len(lines) // 2 :]
+        self.assertEqual([line[:3] for line in ours[:6]], ["<2>", "<3>", "<4>", "<6>", "<7>", "<2>"])
+        self.assertGreater(len(ours), 7)
+        self.assertEqual({line[:3] for line in ours[6:]}, {"<2>"})
+        self.assertFalse([line for line in plain if line.startswith("<")])
 
     def test_syslog(self) -> None:
         from twisted.python import syslog

@@ -1,9 +1,10 @@
-"""twistd's options, and starts that are refused."""
+"""The options of ``twistd pypinger``, and refused starts."""
 
 from __future__ import annotations
 
 import gc
 import io
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class TapCase(TestCase):
         return path
 
     def options(self, text: str) -> Any:
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
         options: Any = tap.Options()
         options.parseOptions(["--config", self.write(text)])
         return options
@@ -37,18 +40,18 @@ class TapCase(TestCase):
             self.patch(reactor, name, getattr(reactor, name))
         self.patch(reactor, "callWhenRunning", lambda *args: None)
         self.patch(sys, "excepthook", sys.excepthook)
-        # A daemon that starts freezes what there is.
+        # The daemon freezes objects at its start.
         self.addCleanup(gc.unfreeze)
         made: Any = tap.makeService(self.options(text))
         return made
 
 
 class OptionsTests(TapCase):
-    def test_a_sound_file(self) -> None:
+    def test_valid_file(self) -> None:
         options = self.options("[main]\ninterval = 30\n")
         self.assertEqual(options.settings.usual.interval, 30)
 
-    def test_every_problem_is_a_line(self) -> None:
+    def test_problems(self) -> None:
         path = self.write("[main]\ninterval = never\nbogus = 1\n")
         with self.assertRaises(SystemExit) as caught:
             tap.Options().parseOptions(["--config", path])
@@ -88,7 +91,7 @@ class StartTests(TapCase):
         self.assertTrue(made.board.daemon().ready)
         await made.stopService()
 
-    async def test_a_busy_port(self) -> None:
+    async def test_busy_port(self) -> None:
         taken: Any = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
         made = self.make(f"tcp:{taken.getHost().port}:interface=127.0.0.1")
         with self.assertRaises(StartError) as caught:
@@ -97,12 +100,12 @@ class StartTests(TapCase):
         self.assertIn(str(taken.getHost().port), str(caught.exception))
         await taken.stopListening()
 
-    def test_a_socket_that_systemd_did_not_pass(self) -> None:
+    def test_socket_that_systemd_did_not_pass(self) -> None:
         with self.assertRaises(StartError) as caught:
             self.make("systemd:domain=INET:name=http")
         self.assertIn("[web] endpoint", str(caught.exception))
 
-    async def test_a_store_that_cannot_be_opened(self) -> None:
+    async def test_store_that_cannot_be_opened(self) -> None:
         made = self.make()
 
         class Broken(InlineStore):
@@ -116,7 +119,7 @@ class StartTests(TapCase):
         self.assertEqual(str(caught.exception), "x.sqlite: is damaged; move it away")
         await made.stopService()
 
-    def test_a_refused_start_is_one_line(self) -> None:
+    def test_refused_start_is_one_line(self) -> None:
         err = io.StringIO()
         self.patch(sys, "__stderr__", err)
         tap._excepthook(StartError, StartError("cannot"), None)

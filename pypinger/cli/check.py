@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
             task = _overridden(msgspec.structs.replace(settings.usual, label=arguments.target), arguments)
             return _print(task, _judged(task, _read(arguments.target, settings.max_body)), secrets)
         task = _overridden(_task(arguments.target, settings), arguments)
+        if settings.lacks_credential(task):
+            raise NotChecked("the task needs a credential of the service; pypinger validate names it")
     except NotChecked as error:
         return _unknown(error)
 
@@ -123,7 +125,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     settings = Settings(path="", store=StoreSettings(path=":memory:"))
     if arguments.config is not None:
         try:
-            settings = load(arguments.config, channels=channels(), environ=os.environ)
+            settings = load(arguments.config, channels=channels(), environ=os.environ, credentials=False)
         except ConfigErrors as errors:
             raise NotChecked(f"the ini file is not valid: {errors.problems[0]}") from None
     if arguments.header is None:
@@ -196,7 +198,7 @@ def _judged(task: Task, observation: Observation) -> Check:
 
     :raises NotChecked: the fault is on our side, so nothing is known of the task.
     """
-    if isinstance(observation, NoAnswer) and observation.fault is Fault.OWN:
+    if isinstance(observation, NoAnswer) and observation.fault in (Fault.OWN, Fault.NO_ROUTE):
         raise NotChecked(observation.words)
     now: Instant = time.time()
     finding = report.read(observation)

@@ -63,6 +63,7 @@ prod =
 
 [web]
 endpoint = tcp:{port}:interface={LOOPBACK}
+hosts = {LOOPBACK} localhost
 
 [store]
 path = :memory:
@@ -86,6 +87,7 @@ def _serve(reactor: Any, path: str, port: int, fleet_port: int) -> int:
     from pypinger.service import StartError
 
     options: Any = tap.Options()
+    options.parent = {"nodaemon": True}
     options.parseOptions(["--config", path])
     pinger: Any = tap.makeService(options)
     globalLogBeginner.beginLoggingTo([pinger.log], redirectStandardIO=False)

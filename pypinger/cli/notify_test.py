@@ -67,9 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
         return NOT_SENT
 
     async def send(reactor: Any) -> int:
-        from pypinger.http.client import ChannelClient
+        from pypinger.http.messenger import Messenger
 
-        client = ChannelClient(reactor, ca_file=settings.ca_file, proxy=settings.proxy)
+        client = Messenger(reactor, ca_file=settings.ca_file, proxy=settings.proxy)
         notifiers = [registry[each.name].notifier(each.values, client, time.time) for each in settings.channels]
         words = f"This is a test; no action is needed. It was sent by pypinger notify-test on {gethostname()}."
         results = await send_to_all(notifiers, daemon_alert(Event.TEST, words, time.time()), reactor.seconds)

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if since >= until:
         arguments.parser.error("--since must be earlier than --until")
     try:
-        settings = load(arguments.ini, channels=channels(), environ=os.environ)
+        settings = load(arguments.ini, channels=channels(), environ=os.environ, credentials=False)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return BAD_INPUT

@@ -41,10 +41,10 @@ def load(
     :param environ: the environment variables.
     :param cwd: the directory that relative paths start from; None for the process's own.
     :param credentials: False for commands that can do without the service's credentials: outside the service a missing
-        one is then a warning, and :attr:`~pypinger.config.settings.Settings.unresolved` names its section.
+        one is then a warning; see :meth:`~pypinger.config.settings.Settings.lacks_credential`.
     :raises ConfigErrors: the file is invalid.
     """
-    context = LoadContext(path, environ, os.getcwd() if cwd is None else cwd, credentials=credentials)
+    context = LoadContext(path, environ, os.path.abspath("" if cwd is None else cwd), credentials=credentials)
     sections = ini.parse(_text(context, path), context.problem, context.warn)
     settings = _settings(context, path, sections, channels)
     if context.problems:
@@ -117,7 +117,6 @@ def _settings(
         web=pages,
         secrets=frozenset(context.secrets),
         warnings=tuple(str(warning) for warning in in_order(context.warnings)),
-        unresolved=frozenset(context.unresolved),
     )
 
 

@@ -49,7 +49,6 @@ class LoadContext:
     :param cwd: the directory that relative paths start from.
     :param credentials: whether a credential that is missing outside the service is a problem, or only a warning.
     :ivar secrets: every secret value found, of valid options or not.
-    :ivar unresolved: sections with an option whose credential is missing.
     """
 
     def __init__(self, path: str, environ: Mapping[str, str], cwd: str, *, credentials: bool = True) -> None:
@@ -59,7 +58,6 @@ class LoadContext:
         self.problems: list[ConfigProblem] = []
         self.warnings: list[ConfigProblem] = []
         self.secrets: set[str] = set()
-        self.unresolved: set[str] = set()
         self._path = path
 
     def problem(self, line: int, section: str, option: str, words: str) -> None:
@@ -136,7 +134,6 @@ class SectionReader:
                 continue
             if not value.complete:
                 self.unresolved.add(name)
-                self.context.unresolved.add(self.name)
             for line in value.text.splitlines():
                 if line.strip():
                     yield number, line

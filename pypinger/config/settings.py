@@ -8,6 +8,9 @@ import msgspec
 
 from pypinger.domain.model import Seconds, Task
 
+#: In values, what stands for a credential that is missing outside the service; its name follows.
+MISSING_CREDENTIAL = "missing-credential-"
+
 
 class TokenAuth(msgspec.Struct, frozen=True):
     """
@@ -76,8 +79,6 @@ class Settings(msgspec.Struct, frozen=True):
     :ivar proxy: the proxy of every request: a URL, ``env``, or None.
     :ivar secrets: all secret values of the file, to be masked in everything that is written or shown.
     :ivar warnings: harmless mistakes, with file and line.
-    :ivar unresolved: the sections with an option whose credential is missing outside the service. Their values are
-        incomplete; always empty for the daemon.
     """
 
     path: str
@@ -99,4 +100,11 @@ class Settings(msgspec.Struct, frozen=True):
     web: WebSettings = WebSettings()
     secrets: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
-    unresolved: frozenset[str] = frozenset()
+
+    def lacks_credential(self, task: Task) -> bool:
+        """Whether a check of `task` needs a credential that is missing outside the service."""
+        used = [task.url, task.credentials, task.proxy]
+        if task.token_auth and self.token_auth is not None:
+            token = self.token_auth
+            used += [token.token, token.url, token.username, token.password]
+        return any(MISSING_CREDENTIAL in text for text in used if text)

@@ -16,6 +16,7 @@ from typing import TypeAlias
 import msgspec
 
 from pypinger.config.problems import one_line
+from pypinger.config.settings import MISSING_CREDENTIAL
 
 #: Called with words.
 Say: TypeAlias = Callable[[str], None]
@@ -37,7 +38,7 @@ class Substituted(msgspec.Struct, frozen=True):
     """
     A value after substitution.
 
-    :ivar complete: False if a credential is missing; `text` has its name instead.
+    :ivar complete: False if a credential is missing; `text` has a placeholder instead.
     """
 
     text: str
@@ -84,7 +85,7 @@ class Substitution:
                     valid = False
                 else:
                     warn(str(error))
-                    parts.append(inner)
+                    parts.append(MISSING_CREDENTIAL + inner.replace("@", "-"))
                     complete = False
             except ValueError as error:
                 problem(str(error))

@@ -177,8 +177,10 @@ def _pair(section: SectionReader) -> tuple[str | None, str | None]:
 
 def _proxy(section: SectionReader, inherited: str | None) -> str | None:
     value = section.text("proxy")
-    if not value or "proxy" in section.unresolved:
+    if not value:
         return inherited
+    if "proxy" in section.unresolved:
+        return value
     if value.lower() == "env":
         return "env"
     if value.lower() == "direct":

@@ -10,6 +10,12 @@ from pypinger.config.section import SectionReader, about_url
 from pypinger.config.settings import WebSettings
 from pypinger.domain import url as urls
 
+#: The warning about pages on the loopback interface that any web site could read by DNS rebinding.
+ANY_HOST = (
+    "empty, so pages on the loopback interface answer to any host name; set it to localhost, 127.0.0.1, for example"
+)
+
+_LOOPBACK = re.compile(r":interface=(?:127\.[0-9.]+|localhost|\\:\\:1)(?::|\Z)")
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?\.?\Z|\[[0-9a-f:.]+\]\Z")
 _PORT = re.compile(r"(?:tcp6?|ssl|tls):(?:port=)?([0-9]+)(?::|\Z)")
 _SYSTEMD_DOMAIN = re.compile(r":(?:domain=)?(?:INET6?|UNIX)(?::|\Z)")
@@ -21,7 +27,10 @@ def read(section: SectionReader) -> WebSettings:
     words = endpoint_problem(endpoint)
     if words and "endpoint" not in section.unresolved:
         section.problem("endpoint", f"{section.quoted('endpoint')} {words}")
-    return WebSettings(endpoint=endpoint, hosts=_hosts(section), public_url=_public_url(section))
+    hosts, public_url = _hosts(section), _public_url(section)
+    if not hosts and not public_url and _LOOPBACK.search(endpoint):
+        section.warn("hosts", ANY_HOST)
+    return WebSettings(endpoint=endpoint, hosts=hosts, public_url=public_url)
 
 
 def endpoint_problem(text: str) -> str:
@@ -56,7 +65,7 @@ def _hosts(section: SectionReader) -> tuple[str, ...]:
 
 def _public_url(section: SectionReader) -> str:
     value = section.url("public_url")
-    if not value:
+    if not value or "public_url" in section.unresolved:
         return ""
     if "?" in value or "#" in value or urls.parse(value).credentials is not None:
         words = "the URL must have no user name, query or fragment"

@@ -1,7 +1,7 @@
 """
-The client: one ``IAgent`` made for polling, and the ports that stand on it.
+HTTP: treq over agents made for polling.
 
-:class:`~pypinger.http.fetcher.TaskFetcher` gets reports, :class:`~pypinger.http.client.ChannelClient` sends messages;
-both stand on :class:`~pypinger.http.agent.PollingAgent`, which speaks treq's API. Nothing here knows what a report or
-an alert is, and nothing here raises for what an endpoint does.
+:class:`~pypinger.http.fetcher.TaskFetcher` fetches reports and :class:`~pypinger.http.messenger.Messenger` posts
+messages, both with :class:`treq.client.HTTPClient`. Below treq, :mod:`~pypinger.http.agents` holds ``IAgent`` objects
+that wrap one another, and :mod:`~pypinger.http.wire` what the last of them works with: connections, TLS, names, limits.
 """

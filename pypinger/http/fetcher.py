@@ -1,56 +1,54 @@
 """
 Fetching reports: :class:`TaskFetcher` is the :class:`~pypinger.ports.fetching.Fetcher` that asks over the network.
 
-Everything that depends on a task alone is worked out once and kept in its plan, so that a check on a kept connection
-costs a write, a read and the parsing of the answer. Judging is left to others: an answer is an answer, whatever its
-status code.
+Agents and clients are made once for each combination of trust, proxy and token, and what depends on a task alone is
+prepared once. An answer is an answer, whatever its status code: judging is done elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
+from treq import content
+from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IResponse
 
-from pypinger.domain.model import Answer, Fault, NoAnswer, Observation, Task
-from pypinger.http import url as urls
-from pypinger.http.agent import PollingAgent
-from pypinger.http.deadline import Deadline, Deadlines
-from pypinger.http.encoding import ACCEPTED
-from pypinger.http.errors import ExchangeFailed
-from pypinger.http.limits import Limits, free_descriptors
-from pypinger.http.reactor import IPollingReactor
-from pypinger.http.redirects import Ask, follow
-from pypinger.http.request import USER_AGENT, basic, request_head
-from pypinger.http.response import Response
-from pypinger.http.route import Route
-from pypinger.http.tls import TrustSetting
-from pypinger.http.token import TokenSettings, TokenSource
+from pypinger.domain.model import Answer, Contact, Fault, NoAnswer, Observation, Seconds, Task
+from pypinger.domain.url import UrlError, parse
+from pypinger.http.agents.polling import PollingAgent
+from pypinger.http.agents.redirects import Redirects
+from pypinger.http.agents.token import Token, TokenSettings, TokenSource
+from pypinger.http.client import NO_COOKIES, WireUrl, client_over, within
+from pypinger.http.wire.errors import ExchangeFailed
+from pypinger.http.wire.headers import USER_AGENT, basic
+from pypinger.http.wire.limits import Limits, free_descriptors
+from pypinger.http.wire.network import Network
+from pypinger.http.wire.reactor import IPollingReactor
+from pypinger.http.wire.tls import TrustSetting
 
-_LINES = USER_AGENT + b"Accept: application/json\r\nAccept-Encoding: %s\r\n" % ACCEPTED
-_REFUSALS = frozenset({401, 403})
+#: Trust, proxy setting, and whether the token is added.
+_Setting: TypeAlias = tuple[TrustSetting, str | None, bool]
 
-# Plans of tasks that were configured once and are no more cost memory only; this many are too many.
-_MOST_PLANS = 200_000
+_HEADERS = Headers({b"User-Agent": [USER_AGENT], b"Accept": [b"application/json"]})
+
+# Preparations of tasks that have left the configuration cost memory only; all are dropped when there are this many.
+_MAX_PREPARED = 200_000
 
 
-class _Plan:
-    """
-    How a task is asked: everything that stays the same from check to check.
+class _Prepared:
+    """What stays the same from check to check of a task."""
 
-    :ivar head: the request but for the token and the empty line.
-    :ivar token: whether the token goes with it.
-    """
+    __slots__ = ("client", "headers", "task", "url")
 
-    __slots__ = ("ask", "head", "route", "task", "token")
-
-    def __init__(self, task: Task, ask: Ask, route: Route, *, token: bool) -> None:
+    def __init__(self, task: Task, client: HTTPClient, url: WireUrl, headers: Headers) -> None:
         self.task = task
-        self.ask = ask
-        self.route = route
-        self.head = request_head(b"GET", ask.url, route) + ask.lines + ask.secret
-        self.token = token
+        self.client = client
+        self.url = url
+        self.headers = headers
 
 
 class TaskFetcher:
@@ -62,7 +60,8 @@ class TaskFetcher:
     :param ca_file: the private CA of ``[main]``, for logins; tasks bring their own setting.
     :param proxy: the proxy of ``[main]``, for logins; tasks bring their own setting.
     :param limits: instead of the usual ones.
-    :param learned: told each token that a login gives, so that it can be kept out of whatever is shown.
+    :param learned: called with each token that a login gives, so that it can be kept out of logs and pages.
+    :ivar network: the connections to the endpoints.
     """
 
     _log = Logger()
@@ -79,102 +78,99 @@ class TaskFetcher:
         learned: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._reactor = reactor
-        self._deadlines = Deadlines(reactor)
-        self._agent = PollingAgent(reactor, limits or Limits(body=max_body, connections=free_descriptors()))
-        self._login_agent = PollingAgent(reactor, Limits(idle=0.0, connections=8))
-        self._plans: dict[str, _Plan] = {}
+        limits = limits or Limits(body=max_body, redirect_body=False, connections=free_descriptors())
+        self.network = Network(reactor, limits)
+        self._logins = Network(reactor, Limits(idle=0.0, connections=8))
+        self._prepared: dict[str, _Prepared] = {}
+        self._clients: dict[_Setting, HTTPClient] = {}
         self._tokens: TokenSource | None = None
+        self._token_header = "" if token is None else token.header
         if token is not None:
-            self._tokens = TokenSource(
-                reactor, token, self._login_agent, trust=TrustSetting(ca_file=ca_file), proxy=proxy, learned=learned
-            )
-        self._token_header = "" if token is None else token.header.lower()
+            agent = PollingAgent(self._logins, trust=TrustSetting(ca_file=ca_file), proxy=proxy)
+            self._tokens = TokenSource(reactor, token, client_over(agent), learned)
 
     async def fetch(self, task: Task) -> Observation:
         """
-        Make one exchange within ``task.timeout`` seconds (the contract, section 3).
+        Make one exchange within ``task.timeout`` seconds (contract, section 3).
 
-        It never raises for anything an endpoint, a resolver, a certificate or a setting does. Cancelling the Deferred
-        that runs it closes the socket.
+        It does not raise for anything that an endpoint, a resolver, a certificate or a setting does. Cancelling the
+        Deferred that runs it closes the socket. A task can be fetched several times at once.
         """
         seconds = self._reactor.seconds
         started = seconds()
-        deadline = self._deadlines.begin(task.timeout)
         try:
-            plan = self._plans.get(task.url)
-            if plan is None or (plan.task is not task and plan.task != task):
-                plan = self._make_plan(task)
-            if plan.token:
-                response = await self._get_with_token(plan, deadline)
-            else:
-                response = await self._agent.exchange(plan.route, b"%s\r\n" % plan.head, deadline, follow=True)
-                if response.location is not None:
-                    response, _ = await follow(self._agent, plan.ask, response, deadline)
+            prepared = self._prepared.get(task.url)
+            if prepared is None or (prepared.task is not task and prepared.task != task):
+                prepared = self._prepare(task)
+            response = await within(
+                task.timeout,
+                self._reactor,
+                prepared.client.get(
+                    prepared.url,
+                    headers=prepared.headers,
+                    cookies=NO_COOKIES,
+                    unbuffered=True,
+                    allow_redirects=False,
+                ),
+            )
+            body = await content(response)
         except ExchangeFailed as failure:
-            return NoAnswer(failure.fault, failure.words, seconds() - started)
+            # The frames in its traceback hold it, a cycle that only the garbage collector would free.
+            failure.with_traceback(None)
+            return NoAnswer(failure.fault, failure.words, seconds() - started, failure.contact)
+        except UrlError as error:
+            return NoAnswer(Fault.URL, str(error), seconds() - started)
         except CancelledError:
-            if not deadline.expired:
-                raise
-            late = deadline.failure()
-            return NoAnswer(late.fault, late.words, seconds() - started)
+            raise
         except Exception:
-            self._log.failure("a check of {label} failed for a reason that nobody thought of", label=task.label)
+            self._log.failure("unexpected error while fetching {label}", label=task.label)
             return NoAnswer(Fault.BROKEN, "the check failed in Py Pinger itself, see the log", seconds() - started)
-        finally:
-            deadline.clear()
-        return Answer(response.code, response.body, seconds() - started)
+        return _answer(task, response, body, seconds() - started)
 
     async def close(self) -> None:
-        """Close every connection, idle or in use; waits until they are gone."""
+        """Close every connection, idle or in use, and wait until they are gone."""
         if self._tokens is not None:
             self._tokens.close()
-        closing: list[Deferred[None]] = [self._agent.close(), self._login_agent.close()]
+        closing: list[Deferred[None]] = [self.network.close(), self._logins.close()]
         for closed in closing:
             await closed
 
-    async def _get_with_token(self, plan: _Plan, deadline: Deadline) -> Response:
-        tokens = self._tokens
-        assert tokens is not None
-        line = await tokens.get(deadline)
-        response, sent = await self._exchange(plan, line, deadline)
-        if response.code not in _REFUSALS or not sent:
-            return response
-        try:
-            renewed = await tokens.renew(line, deadline)
-        except ExchangeFailed as failure:
-            raise ExchangeFailed(failure.fault, f"answered {response.code} to the token; {failure.words}") from None
-        if renewed is None:
-            return response
-        response, sent = await self._exchange(plan, renewed, deadline)
-        if response.code in _REFUSALS and sent:
-            tokens.refused_again()
-        return response
-
-    async def _exchange(self, plan: _Plan, token: bytes, deadline: Deadline) -> tuple[Response, bool]:
-        """
-        Ask with a token, and follow redirects.
-
-        :returns: the answer, and whether whoever gave it saw the credentials.
-        """
-        agent = self._agent
-        response = await agent.exchange(plan.route, b"%s%s\r\n" % (plan.head, token), deadline, follow=True)
-        if response.location is None:
-            return response, True
-        ask = Ask(plan.ask.url, plan.ask.lines, plan.ask.secret + token, plan.ask.trust, plan.ask.proxy)
-        response, ask = await follow(agent, ask, response, deadline)
-        return response, bool(ask.secret)
-
-    def _make_plan(self, task: Task) -> _Plan:
-        url = urls.parse(task.url)
-        credentials = url.userinfo if task.credentials is None else task.credentials.encode("utf-8", "surrogateescape")
-        secret = basic(b"Authorization", credentials) if credentials else b""
+    def _prepare(self, task: Task) -> _Prepared:
+        url = parse(task.url)
+        credentials = url.credentials if task.credentials is None else task.credentials
+        headers = _HEADERS
+        if credentials:
+            headers = headers.copy()
+            headers.setRawHeaders(b"Authorization", [basic(credentials)])
+        # A task's own credentials win over the token where both use one header.
+        token = self._tokens is not None and task.token_auth
+        token = token and not (credentials and self._token_header.lower() == "authorization")
         trust = TrustSetting(task.ca_file, task.client_cert, task.client_key)
-        ask = Ask(url, _LINES, secret, trust, task.proxy)
-        # Of two credentials for the same header the task's own are meant.
-        token = task.token_auth and not (secret and self._token_header == "authorization")
-        token = token and self._tokens is not None
-        if len(self._plans) >= _MOST_PLANS:
-            self._plans.clear()
-        plan = _Plan(task, ask, self._agent.route(url, trust, task.proxy), token=token)
-        self._plans[task.url] = plan
-        return plan
+        prepared = _Prepared(task, self._client((trust, task.proxy, token)), WireUrl(url), headers)
+        if len(self._prepared) >= _MAX_PREPARED:
+            self._prepared.clear()
+        self._prepared[task.url] = prepared
+        return prepared
+
+    def _client(self, setting: _Setting) -> HTTPClient:
+        client = self._clients.get(setting)
+        if client is None:
+            trust, proxy, token = setting
+            network = self.network
+            home: IAgent = PollingAgent(network, trust=trust, proxy=proxy)
+            # A client certificate is a credential too.
+            away = PollingAgent(network, trust=TrustSetting(ca_file=trust.ca_file), proxy=proxy)
+            if token and self._tokens is not None:
+                home = Token(home, self._tokens, self._token_header)
+            client = self._clients[setting] = client_over(Redirects(home, away, network.limits.redirects))
+        return client
+
+
+def _answer(task: Task, response: IResponse, body: bytes, latency: Seconds) -> Answer:
+    request = response.request
+    contact = Contact(request.host, request.address)
+    if response.previousResponse is None or request.absoluteURI is None:
+        return Answer(response.code, body, latency, contact)
+    url = parse(request.absoluteURI.decode("ascii"))
+    foreign = url.origin != parse(task.url).origin
+    return Answer(response.code, body, latency, contact, url.label, foreign)

@@ -1,11 +1,11 @@
 """
-The channels: one module each, found by the name of its section in the ini file.
+Channels: one module each, found by the name of its section in the ini file.
 
-A module here offers ``CHANNEL``, an object that implements :class:`pypinger.ports.notifying.Channel`: its options, what
-is wrong with them, and how to make the notifier. A new channel is one new file. Modules whose name starts with an
-underscore are what channels share and are no channels themselves.
+A channel's module has ``CHANNEL``, an object that implements :class:`pypinger.ports.notifying.Channel`: its options,
+how to check them, and how to make the notifier. To add a channel, add a module. :mod:`~pypinger.notify.post` and
+:mod:`~pypinger.notify.text` hold what channels share.
 
-When to send, retrying and order are left to the outbox; connections and time limits to the HTTP client.
+The outbox decides when to send, retries and keeps the order; the HTTP client has connections and time limits.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["channels"]
 @cache
 def channels() -> Mapping[str, Channel]:
     """
-    Every channel there is.
+    Return every channel.
 
-    :returns: section name → channel, in the order of the modules' names.
+    :returns: section name -> channel, in the order of the names.
     """
-    names = [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
-    found: list[Channel] = [import_module(f"{__name__}.{name}").CHANNEL for name in names]
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    found: list[Channel] = [module.CHANNEL for module in modules if hasattr(module, "CHANNEL")]
     return MappingProxyType({channel.name: channel for channel in found})

@@ -1,11 +1,10 @@
 """
-The ``[hipchat]`` channel: room notifications of HipChat's v2 interface, which Data Center servers still speak
-(contract, section 5).
+The ``[hipchat]`` channel: room notifications of HipChat's v2 API, which Data Center servers still offer (contract,
+section 5).
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
@@ -14,8 +13,8 @@ from pypinger.domain import wording
 from pypinger.domain.model import Alert, Event, Seconds
 from pypinger.domain.texts import cut
 from pypinger.domain.wording import Severity
-from pypinger.notify._texts import lines, signature
-from pypinger.notify._wire import Wire, json_object, status_words, succeeded, unfit_for_header
+from pypinger.notify.post import Poster, json_object, status_words, succeeded, unfit_for_header
+from pypinger.notify.text import lines, signature
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import DeliveryError, HttpClient, OptionSpec, Reply
 
@@ -28,10 +27,10 @@ _COLORS: Mapping[Severity, str] = {
     Severity.NEUTRAL: "gray",
 }
 
-# Events that nobody needs to be disturbed for.
+# Events that notify nobody in the room.
 _QUIET = frozenset({Event.STARTED, Event.STOPPED})
 
-# HipChat reads mentions in texts too; a report must not call everyone with "@all".
+# HipChat finds mentions in texts too; a report must not notify everyone with "@all".
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 
 
@@ -47,15 +46,14 @@ class HipChat:
     groups = True
 
     def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
-        self._wire = Wire(client, now, [values["auth"]])
+        self._poster = Poster(client, now, [values["auth"]])
         self._url = f"{values['url'].rstrip('/')}/v2/room/{quote(values['room'], safe='')}/notification"
-        self._headers = {"Authorization": f"Bearer {values['auth']}", "Content-Type": "application/json"}
+        self._headers = {"Authorization": f"Bearer {values['auth']}"}
         emoji = values["emoji"].strip("():")
         self._prefix = f"({emoji}) " if emoji else ""
 
     async def send(self, alerts: Sequence[Alert]) -> str:
-        """See :meth:`pypinger.ports.notifying.Notifier.send`."""
-        reply = await self._wire.post(self._url, headers=self._headers, body=json.dumps(self._payload(alerts)).encode())
+        reply = await self._poster.post(self._url, headers=self._headers, json=self._payload(alerts))
         if succeeded(reply):
             return status_words(reply.code)
         raise self._refusal(reply)
@@ -76,8 +74,8 @@ class HipChat:
         wait = None
         reset = reply.headers.get("x-ratelimit-reset", "")
         if reply.code == 429 and "retry-after" not in reply.headers and reset.isascii() and reset.isdigit():
-            wait = self._wire.until(float(reset))
-        return self._wire.refused(reply, words if isinstance(words, str) else "", wait=wait)
+            wait = self._poster.until(float(reset))
+        return self._poster.refused(reply, words if isinstance(words, str) else "", wait=wait)
 
 
 class HipChatChannel:
@@ -92,15 +90,12 @@ class HipChatChannel:
     )
 
     def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
-        """See :meth:`pypinger.ports.notifying.Channel.essential`."""
         return ("room", "auth")
 
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
-        """See :meth:`pypinger.ports.notifying.Channel.check`."""
         return unfit_for_header(values, "auth")
 
     def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> HipChat:
-        """See :meth:`pypinger.ports.notifying.Channel.notifier`."""
         return HipChat(values, client, now)
 
 

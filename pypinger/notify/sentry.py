@@ -2,9 +2,9 @@
 The ``[sentry]`` channel: an event per alert of a task and, with ``crons``, a check-in per run seen (contract,
 section 5).
 
-sentry-sdk makes the events; its own ways to send them are left aside. They hide whether an event was accepted, and
-they bring threads. Here a client of its own, known to nothing global, hands each envelope to a transport that keeps it,
-and the envelope is then sent through our HTTP client, so that every attempt has its real answer.
+sentry-sdk makes the events, but does not send them: it would hide whether an event was accepted, and start threads. A
+client of our own, which nothing global knows, hands each envelope to a transport that keeps it. The envelope is then
+sent through our HTTP client, so that every attempt has its real answer.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from pypinger.domain import wording
 from pypinger.domain.model import Alert, Event, Instant, Report, Seconds, Task
 from pypinger.domain.texts import cut, one_line
 from pypinger.domain.times import MINUTE, iso
-from pypinger.notify._texts import lines
-from pypinger.notify._wire import Wire, json_object, succeeded
+from pypinger.notify.post import Poster, json_object, succeeded
+from pypinger.notify.text import lines
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import DeliveryError, HttpClient, OptionSpec, Reply
 
-#: What Sentry takes: characters of a message, of a tag's value and of a monitor's slug; minutes of a monitor's margin.
+#: Sentry's limits: characters of a message, of a tag's value and of a monitor's slug; minutes of a monitor's margin.
 MESSAGE_LIMIT = 8_192
 TAG_LIMIT = 200
 SLUG_LIMIT = 50
@@ -40,7 +40,7 @@ MARGIN_LIMIT = 40_320
 _AGENT = f"py-pinger/{__version__}"
 _IDS = UUID("5f0c9a5e-3a57-4d0f-8a36-1f6f5d0b7c11")
 
-# What is told of the daemon itself would be an issue that nobody can resolve (contract, section 5).
+# Alerts of the daemon itself would be issues that are never resolved (contract, section 5).
 _UNSENT = frozenset({Event.STARTED, Event.STOPPED, Event.BLIND, Event.SIGHTED})
 _INFO = frozenset({Event.RECOVERED, Event.TEST})
 
@@ -49,7 +49,7 @@ class Sentry:
     """
     A :class:`pypinger.ports.notifying.Notifier` for one Sentry project.
 
-    :param values: the section's options; the DSN is sound.
+    :param values: the section's options, with a valid DSN.
     """
 
     name = "sentry"
@@ -63,21 +63,20 @@ class Sentry:
         auth = dsn.to_auth(_AGENT)
         self._url = auth.get_api_url()
         self._headers = {"Content-Type": "application/x-sentry-envelope", "X-Sentry-Auth": auth.to_header()}
-        self._wire = Wire(client, now, [values["url"], dsn.public_key, dsn.secret_key or ""])
+        self._poster = Poster(client, now, [values["url"], dsn.public_key, dsn.secret_key or ""])
 
     async def send(self, alerts: Sequence[Alert]) -> str:
-        """See :meth:`pypinger.ports.notifying.Notifier.send`; `alerts` is a single one."""
         for alert in alerts:
             if alert.event not in _UNSENT:
                 await self._post(_event(alert), "error")
                 return f"accepted as event {_hex_id(alert.id)}"
-        return "not sent: what is told of the daemon itself is nothing for Sentry"
+        return "not sent: Sentry gets no alerts of the daemon itself"
 
     async def _post(self, event: dict[str, Any], category: str) -> None:
-        # No scope is given, so nothing that other code has put into the SDK's global ones gets into our events.
+        # Without a scope, nothing that other code has put into the SDK's global scopes gets into our events.
         self._sdk.capture_event(cast("SdkEvent", event))
         body = self._captured.envelopes.pop().serialize()
-        reply = await self._wire.post(self._url, headers=self._headers, body=body)
+        reply = await self._poster.post(self._url, headers=self._headers, data=body)
         if not succeeded(reply):
             raise self._refusal(reply, category)
 
@@ -87,19 +86,18 @@ class Sentry:
         said = [answer.get("detail"), *(causes if isinstance(causes, list) else [])]
         words = ": ".join(word for word in said if isinstance(word, str)) or reply.headers.get("x-sentry-error", "")
         wait = _rate_limit(reply.headers.get("x-sentry-rate-limits", ""), category) if reply.code == 429 else None
-        return self._wire.refused(reply, words, wait=wait)
+        return self._poster.refused(reply, words, wait=wait)
 
 
 class SentryWithCrons(Sentry):
-    """:class:`Sentry` that is a :class:`pypinger.ports.notifying.RunObserver` too: each task is a cron monitor."""
+    """:class:`Sentry` that is also a :class:`pypinger.ports.notifying.RunObserver`: each task is a cron monitor."""
 
     async def run_seen(self, task: Task, report: Report, at: Instant) -> None:
-        """See :meth:`pypinger.ports.notifying.RunObserver.run_seen`."""
         # The check-in comes when the run is seen, which may be a whole interval after it.
         margin = ceil((task.grace + task.interval) / MINUTE)
         check_in = {
             "type": "check_in",
-            # The same for the same run, so that a run that is seen again after a restart is no second one.
+            # The same id for the same run, so that a run seen again after a restart does not count twice.
             "check_in_id": _hex_id(f"{task.id} {report.lastrun}"),
             "monitor_slug": _slug(task),
             "status": "ok" if report.ok else "error",
@@ -123,22 +121,19 @@ class SentryChannel:
     )
 
     def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
-        """See :meth:`pypinger.ports.notifying.Channel.essential`."""
         return ("url",)
 
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
-        """See :meth:`pypinger.ports.notifying.Channel.check`."""
         dsn = values.get("url", "")
         try:
             if dsn:
                 Dsn(dsn)
-            sound = dsn.isascii() and dsn.isprintable() and " " not in dsn
+            valid = dsn.isascii() and dsn.isprintable() and " " not in dsn
         except ValueError:
-            sound = False
-        return {} if sound else {"url": "must be a DSN as Sentry shows it: https://KEY@HOST/PROJECT"}
+            valid = False
+        return {} if valid else {"url": "must be a DSN as Sentry shows it: https://KEY@HOST/PROJECT"}
 
     def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> Sentry:
-        """See :meth:`pypinger.ports.notifying.Channel.notifier`."""
         return (SentryWithCrons if values["crons"] == "true" else Sentry)(values, client, now)
 
 
@@ -153,15 +148,14 @@ class _Capture(Transport):
         self.envelopes: list[Envelope] = []
 
     def capture_envelope(self, envelope: Envelope) -> None:
-        """Keep one."""
         self.envelopes.append(envelope)
 
 
 def _sdk_client(values: Mapping[str, str], transport: Transport) -> Client:
     """
-    A client that patches nothing, starts no thread and sends nothing but to `transport`.
+    Return a client that patches nothing, starts no thread and sends to `transport` only.
 
-    Options that the SDK would otherwise take from the environment are all given.
+    All options that the SDK would otherwise take from the environment are given.
     """
     return Client(
         dsn=values["url"],
@@ -182,7 +176,7 @@ def _sdk_client(values: Mapping[str, str], transport: Transport) -> Client:
 
 
 def _without_own_host(event: SdkEvent, hint: dict[str, Any]) -> SdkEvent:
-    """Drop the name of the machine that we run on: people would take it for the task's."""
+    """Drop the name of this machine, which people would take for the task's."""
     event.pop("server_name", None)
     return event
 
@@ -211,7 +205,7 @@ def _event(alert: Alert) -> dict[str, Any]:
 
 
 def _hex_id(text: str) -> str:
-    """32 hex digits, the same for the same text for ever."""
+    """Return 32 hex digits, always the same for the same text."""
     return uuid5(_IDS, text).hex
 
 
@@ -222,9 +216,9 @@ def _slug(task: Task) -> str:
 
 def _rate_limit(header: str, category: str) -> Seconds | None:
     """
-    Read ``X-Sentry-Rate-Limits``: ``60:error;monitor:key, 2700::organization``; no category means all of them.
+    Read ``X-Sentry-Rate-Limits``: ``60:error;monitor:key, 2700::organization``; no category means all.
 
-    :returns: seconds until `category` is taken again, None if nothing is said of it.
+    :returns: seconds until `category` is accepted again, None without a limit on it.
     """
     waits = list(_waits(header, category))
     return max(waits, default=None)

@@ -1,33 +1,32 @@
 """
 The ``[slack]`` channel: the Web API's ``chat.postMessage``, or an incoming webhook (contract, section 5).
 
-How a message looks: the headline, linked to the task's page, and below it the rest beside a coloured bar. ``text`` says
-all of it again, for notifications and for services that know no blocks. Whatever comes from reports is escaped and
-stands in ``plain_text`` objects where that is possible, so that it can neither mention anyone nor forge a link.
+A message has the headline, linked to the task's page, and below it the rest beside a coloured bar. ``text`` repeats all
+of it, for notifications and for services without blocks. Texts from reports are escaped and put into ``plain_text``
+objects where possible, so that they can neither mention anyone nor forge a link.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from pypinger.domain import wording
 from pypinger.domain.model import Alert, Seconds
 from pypinger.domain.redaction import secret_parts
 from pypinger.domain.wording import Severity
-from pypinger.notify._texts import escape, signature
-from pypinger.notify._wire import Wire, json_object, status_words, succeeded, unfit_for_header
+from pypinger.notify.post import Poster, json_object, status_words, succeeded, unfit_for_header
+from pypinger.notify.text import escape, signature
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import HttpClient, OptionSpec, Reply
 
 WEB_API = "/api/chat.postMessage"
 DEFAULT_URL = f"https://slack.com{WEB_API}"
 
-#: Characters that Slack takes in ``text``, and in one text object of a block; the link of the headline counts too.
+#: Characters that Slack accepts in ``text``, and in one text object of a block, the headline's link included.
 TEXT_LIMIT = 4_000
 BLOCK_LIMIT = 3_000
 
-#: Characters in all blocks of a message. Slack says nothing of it but refuses for good what is a bit above 12,000, and
+#: Characters in all blocks of a message. Slack does not document this limit, but refuses a little more than 12,000, and
 #: the blocks themselves count too.
 MESSAGE_LIMIT = 10_000
 
@@ -45,8 +44,8 @@ _COLORS: Mapping[Severity, str] = {
     Severity.NEUTRAL: "#8a94a0",
 }
 
-# The Web API's errors that the same message would get again until someone changes the settings or the workspace. All
-# others, known and unknown, pass or are taken to: an alert sent late is better than an alert lost.
+# Errors of the Web API that the same message would get again until someone changes the settings or the workspace. After
+# all others, known and unknown, the message is retried: an alert sent late is better than an alert lost.
 _PERMANENT = frozenset(
     {
         "access_denied",
@@ -115,24 +114,21 @@ class Slack:
     def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
         self._url = _url(values)
         self._web_api = _is_web_api(values)
-        self._headers = {"Content-Type": "application/json; charset=utf-8"}
-        if self._web_api:
-            self._headers["Authorization"] = f"Bearer {values['token']}"
-        self._wire = Wire(client, now, [values["token"], *(() if self._web_api else secret_parts(self._url))])
+        self._headers = {"Authorization": f"Bearer {values['token']}"} if self._web_api else {}
+        self._poster = Poster(client, now, [values["token"], *(() if self._web_api else secret_parts(self._url))])
         emoji = values["emoji"].strip(":")
         looks = {"channel": values["channel"], "username": values["user"], "icon_emoji": emoji and f":{emoji}:"}
         self._looks = {key: value for key, value in looks.items() if value}
 
     async def send(self, alerts: Sequence[Alert]) -> str:
-        """See :meth:`pypinger.ports.notifying.Notifier.send`."""
-        reply = await self._wire.post(self._url, headers=self._headers, body=json.dumps(self._message(alerts)).encode())
+        reply = await self._poster.post(self._url, headers=self._headers, json=self._message(alerts))
         if self._web_api:
             return self._web_api_answer(reply)
         if succeeded(reply):
             return status_words(reply.code)
         words = reply.body.decode("utf-8", "replace")
-        # What stands between us and Slack answers with a page; only Slack answers with a word.
-        raise self._wire.refused(reply, "" if words.lstrip().startswith("<") else words)
+        # A middlebox answers with a page; Slack answers with a word.
+        raise self._poster.refused(reply, "" if words.lstrip().startswith("<") else words)
 
     def _message(self, alerts: Sequence[Alert]) -> dict[str, object]:
         ids = [alert.id for alert in alerts]
@@ -159,14 +155,14 @@ class Slack:
             return "ok"
         error = answer.get("error")
         if not isinstance(error, str):
-            words = "" if not succeeded(reply) else f"{status_words(reply.code)}, but the answer is none of Slack's"
-            raise self._wire.refused(reply, words)
+            words = "" if not succeeded(reply) else f"{status_words(reply.code)}, but the answer is not from Slack"
+            raise self._poster.refused(reply, words)
         permanent = None
         if error in _PERMANENT:
             permanent = True
         elif succeeded(reply):
             permanent = False
-        raise self._wire.refused(reply, error + _details(answer), permanent=permanent)
+        raise self._poster.refused(reply, error + _details(answer), permanent=permanent)
 
 
 class SlackChannel:
@@ -182,15 +178,12 @@ class SlackChannel:
     )
 
     def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
-        """See :meth:`pypinger.ports.notifying.Channel.essential`."""
         return ("channel", "token") if _is_web_api(values) else ("url",)
 
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
-        """See :meth:`pypinger.ports.notifying.Channel.check`."""
         return unfit_for_header(values, "token")
 
     def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> Slack:
-        """See :meth:`pypinger.ports.notifying.Channel.notifier`."""
         return Slack(values, client, now)
 
 
@@ -206,7 +199,7 @@ def _is_web_api(values: Mapping[str, str]) -> bool:
 
 
 def _details(answer: Mapping[str, object]) -> str:
-    """What Slack says beside an error's name: the scope that is missing, the part of the message it does not take."""
+    """Return what Slack adds to an error's name: the missing scope, or the part of the message that it refuses."""
     if isinstance(needed := answer.get("needed"), str):
         return f" (needed: {needed})"
     metadata = answer.get("response_metadata")
@@ -215,7 +208,7 @@ def _details(answer: Mapping[str, object]) -> str:
 
 
 def _payload(ids: Sequence[str]) -> dict[str, str]:
-    """The alert's id; for a storm the id of its first alert, and as many of all as surely fit, apart by spaces."""
+    """Return the alert's id; for a storm the id of its first alert, and as many of all ids as fit."""
     if len(ids) == 1:
         return {"alert_id": ids[0]}
     listed = " ".join(ids)
@@ -243,7 +236,7 @@ def _attachment(alerts: Sequence[Alert], text: str) -> dict[str, object]:
 
 
 def _single(alert: Alert, text: str) -> list[dict[str, object]]:
-    """What `text` says below the headline; the page is linked there."""
+    """Return what `text` says below the headline, which has the link to the page."""
     rest = text.partition("\n")[2]
     if alert.page:
         rest = rest.removesuffix(alert.page)
@@ -252,7 +245,7 @@ def _single(alert: Alert, text: str) -> list[dict[str, object]]:
 
 
 def _rows(alerts: Sequence[Alert]) -> list[str]:
-    """The same tasks that the text names, as many of them linked to their pages as there is room for."""
+    """Return the tasks that the text names, as many of them linked to their pages as there is room for."""
     named = alerts[: wording.NAMED]
     rows = [escape(wording.headline([alert]), _ROW_LIMIT) for alert in named]
     room = _ROWS_LIMIT - sum(map(len, rows))
@@ -266,7 +259,7 @@ def _rows(alerts: Sequence[Alert]) -> list[str]:
 
 
 def _filled(parts: Sequence[str], between: str) -> list[str]:
-    """The parts, joined, in as few texts as they fit into; no part is longer than a text may be."""
+    """Join the parts into as few texts as they fit into; no part is longer than a text may be."""
     texts = [parts[0]]
     for part in parts[1:]:
         if len(texts[-1]) + len(between) + len(part) <= BLOCK_LIMIT:
@@ -277,7 +270,7 @@ def _filled(parts: Sequence[str], between: str) -> list[str]:
 
 
 def _linked(page: str | None, words: str) -> dict[str, object]:
-    """A text object of escaped words, a link if the page is known. Verbatim: only our own link is read as one."""
+    """Return a text object of escaped words, a link if the page is known; ``verbatim`` allows no other link."""
     url = escape(page or "", _PAGE_LIMIT + 1).replace("|", "%7C")
     if not url or len(url) > _PAGE_LIMIT:
         return _plain_text(words)

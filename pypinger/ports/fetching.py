@@ -8,12 +8,12 @@ from pypinger.domain.model import Observation, Task
 
 
 class Fetcher(Protocol):
-    """Gets a task's report over the network."""
+    """Fetches reports over the network."""
 
     async def fetch(self, task: Task) -> Observation:
         """
         Make one exchange within ``task.timeout`` seconds.
 
-        It never raises for anything an endpoint, a resolver or a certificate does; only cancelling the Deferred that
-        runs it ends it early, and then its socket is closed too.
+        It does not raise for anything that an endpoint, a resolver or a certificate does. Cancelling the Deferred that
+        runs it ends it early and closes its socket. A task can be fetched several times at once.
         """

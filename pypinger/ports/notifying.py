@@ -1,4 +1,4 @@
-"""Sending alerts: what a channel is, and the HTTP client it sends with."""
+"""Channels that send alerts, and the HTTP client that they send with."""
 
 from __future__ import annotations
 
@@ -25,16 +25,26 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class RequestFailed(Exception):
-    """There was no answer; ``str()`` of it says why, in words that hold no secret."""
+    """There was no answer; ``str()`` says why and holds no secret."""
 
 
 class HttpClient(Protocol):
-    """What channels send their messages with."""
+    """Posts messages."""
 
-    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeout: Seconds = 20.0) -> Reply:
+    async def post(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        json: object = None,
+        data: bytes | None = None,
+        timeout: Seconds = 20.0,
+    ) -> Reply:
         """
-        POST `body`, following no redirect.
+        POST once, following no redirect.
 
+        :param json: sent as JSON, with its content type.
+        :param data: sent as it is; used if `json` is None.
         :param timeout: seconds for the whole exchange; when it passes, the socket is closed.
         :raises RequestFailed: there was no answer in time.
         """
@@ -44,9 +54,9 @@ class DeliveryError(Exception):
     """
     An attempt to send failed.
 
-    :ivar words: the service's own words, or why it could not be reached; no secret in them.
-    :ivar permanent: whether trying again is of no use (a bad token, an unknown channel).
-    :ivar retry_after: seconds that the service asked to be left alone, else None.
+    :ivar words: the service's own words, or why it could not be reached; they hold no secret.
+    :ivar permanent: whether a retry cannot succeed (a bad token, an unknown channel).
+    :ivar retry_after: seconds that the service asks to wait, else None.
     """
 
     def __init__(self, words: str, *, permanent: bool = False, retry_after: Seconds | None = None) -> None:
@@ -62,7 +72,7 @@ class Notifier(Protocol):
 
     :ivar name: its section in the ini file.
     :ivar spacing: the least number of seconds between the starts of two messages.
-    :ivar groups: whether it can gather several alerts in one message.
+    :ivar groups: whether one message can hold several alerts.
     """
 
     @property
@@ -79,19 +89,19 @@ class Notifier(Protocol):
         Send one message: for one alert, or for a storm of them where `groups` is true.
 
         :returns: the service's answer in a few words, for ``notify-test`` and the record of deliveries.
-        :raises DeliveryError: it was not accepted, or nobody knows whether it was.
+        :raises DeliveryError: the message was not accepted, or it is not known whether it was.
         """
 
 
 @runtime_checkable
 class RunObserver(Protocol):
-    """A channel that also wants to hear of every run of a task, as Sentry's cron monitors do. Best effort."""
+    """A channel that also receives every run of a task, like Sentry's cron monitors. Best effort."""
 
     async def run_seen(self, task: Task, report: Report, at: Instant) -> None:
         """
-        A report with a ``lastrun`` not seen before has come.
+        Send a run: a report with a ``lastrun`` not seen before.
 
-        :raises DeliveryError: it was not accepted; the caller logs it and goes on.
+        :raises DeliveryError: it was not accepted; the caller logs this and does not retry.
         """
 
 
@@ -112,7 +122,9 @@ class OptionSpec(msgspec.Struct, frozen=True):
 
 class Channel(Protocol):
     """
-    What a module of :mod:`pypinger.notify` offers as ``CHANNEL``: its section of the ini file and how to make it.
+    A kind of channel: its section of the ini file, and how to make its notifier.
+
+    Each channel's module in :mod:`pypinger.notify` has one as ``CHANNEL``.
 
     :ivar name: the section's name.
     """
@@ -124,10 +136,10 @@ class Channel(Protocol):
     def options(self) -> tuple[OptionSpec, ...]: ...
 
     def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
-        """The options that must all be set for the channel to be on; with all of them empty it is off."""
+        """Return the options that must be set for the channel to be on; with all of them empty it is off."""
 
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
-        """What is wrong with values that are well-formed each by itself: option name -> words; empty if all is well."""
+        """Check values that are valid each by itself; returns option -> what is wrong with it."""
 
     def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> Notifier:
-        """Make the channel; `values` has every option, defaults filled in, flags as ``true`` or ``false``."""
+        """Make the notifier; `values` has every option, defaults filled in, flags as ``true`` or ``false``."""

@@ -10,6 +10,30 @@ import msgspec
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Task, TaskState
 
 
+class HostSeen(msgspec.Struct, frozen=True, gc=False):
+    """
+    The latest answer of a host (contract, section 3, "Whose fault").
+
+    :ivar address: the IP address that answered; None if it is unknown.
+    :ivar at: time of the answer.
+    """
+
+    address: str | None
+    at: Instant
+
+
+class Blind(msgspec.Struct, frozen=True, gc=False):
+    """
+    Blindness that lasts.
+
+    :ivar since: when it began.
+    :ivar words: its cause, as alerts and pages give it.
+    """
+
+    since: Instant
+    words: str
+
+
 class Kept(msgspec.Struct, frozen=True):
     """
     What a store holds when it is opened.
@@ -19,12 +43,16 @@ class Kept(msgspec.Struct, frozen=True):
     :ivar dead: the number of dead deliveries.
     :ivar last_alive: when the previous process was last known to run; None if there was none. The store records the
         time since then as blind.
+    :ivar hosts: host name -> its latest answer, if that came within the last 24 h.
+    :ivar blind: the blindness that the previous process ended in, if any.
     """
 
     states: Mapping[str, TaskState]
     deliveries: Sequence[Delivery]
     dead: int
     last_alive: Instant | None = None
+    hosts: Mapping[str, HostSeen] = {}
+    blind: Blind | None = None
 
 
 class Store(Protocol):
@@ -65,6 +93,16 @@ class Store(Protocol):
         Record a time in which no task was seen, so that it counts neither as up nor as down.
 
         Call it before recording the first check that follows.
+        """
+
+    def hosts(self, seen: Mapping[str, HostSeen]) -> None:
+        """Record answers of hosts; like `note`. Hosts that are not in `seen` are kept as they are."""
+
+    def blindness(self, state: Blind | None) -> None:
+        """
+        Record that Py Pinger is blind, or no longer is; like `note`.
+
+        It is in the same transaction as what is committed or enqueued in the same turn of the reactor.
         """
 
     def trouble(self) -> str | None:

@@ -1,1 +1,1 @@
-"""The stores: what remembers states and undelivered alerts."""
+"""Stores for states, deliveries and history."""

@@ -1,12 +1,12 @@
 """
-The database file: whether it is ours and sound, how it comes to be, how it is upgraded.
+The database file: checked, created, upgraded and opened.
 
-Note [Looking before touching]
-~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
-SQLite recovers, checkpoints and rewrites headers as soon as it opens a file for writing, whoever's it is. So the first
-100 bytes are read by hand, and what they cannot tell is asked through a read-only connection; a file that is damaged,
-foreign or newer has not one byte changed. The header can be trusted, for it is only ever changed outside WAL mode: a
-new database is made under another name and renamed, an upgrade goes back to a rollback journal for its transaction.
+Note [No byte changed]
+~~~~~~~~~~~~~~~~~~~~~~
+SQLite recovers, checkpoints and rewrites headers as soon as it opens a file for writing. So the first 100 bytes are
+read directly, and the rest is checked through a read-only connection: a file that is damaged, foreign or newer is not
+changed. The header can be trusted because it only changes outside WAL mode: a new database is created under another
+name and renamed, and an upgrade uses a rollback journal for its transaction.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ from urllib.parse import quote
 from pypinger.ports.storing import StoreError
 from pypinger.store.lock import Lock
 
-#: "PyPi" in the header says whose database it is.
+#: "PyPi" in the header marks the database as ours.
 APPLICATION_ID: Final = 0x50795069
 
-#: For how many seconds the start may look for damage; larger databases are looked through as far as that goes, the
-#: present and the outbox first.
+#: Seconds that the check for damage may take; of larger databases a part is checked.
 CHECK_LIMIT: Final = 10.0
 
-#: How many seconds SQLite waits for another program that has the database locked.
+#: Seconds that SQLite waits for another program that has the database locked.
 BUSY: Final = 2.0
 
 #: The path of a database that is kept in memory only.
@@ -42,14 +41,14 @@ _HEADER = 100
 
 
 def scripts() -> Sequence[str]:
-    """The numbered files of the schema; version n of the database is what the first n of them make."""
+    """The numbered files of the schema; the first n of them make version n."""
     directory = files("pypinger.store") / "schema"
     names = sorted(each.name for each in directory.iterdir() if each.name.endswith(".sql"))
     return [(directory / name).read_text(encoding="utf-8") for name in names]
 
 
 def connect(path: str, *, query: str = "") -> sqlite3.Connection:
-    """A connection for any one thread, with transactions in our own hands."""
+    """A connection that any one thread can use, in autocommit mode."""
     return sqlite3.connect(
         f"file:{quote(path)}{query}", uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False
     )
@@ -57,58 +56,66 @@ def connect(path: str, *, query: str = "") -> sqlite3.Connection:
 
 def open_database(path: str, schema: Sequence[str]) -> tuple[sqlite3.Connection, Lock | None]:
     """
-    Open the database for writing and lock it; make or upgrade it first if need be.
+    Open the database for writing and lock it; create or upgrade it first if need be.
 
     :param schema: see :func:`scripts`.
     :returns: a connection, and the lock, which a database in memory does not have.
-    :raises StoreError: it cannot be used; it has not been touched then.
+    :raises StoreError: it cannot be used, and has not been changed.
     """
     if path == MEMORY:
         return _in_memory(schema), None
-    # Before the lock too, so that none is left beside what is not ours.
+    # Before the lock too, so that no lock file is left beside a foreign file.
     _version(path, len(schema))
-    lock = Lock(path)
+    lock = Lock(path, os.path.realpath(path))
     try:
-        return _open(path, schema), lock
-    except BaseException:
+        if _version(path, len(schema)) is None:
+            _create(path, schema)
+        lock.lock_database()
+        try:
+            return _open(path, schema), lock
+        except sqlite3.OperationalError as error:
+            if not _locked(error):
+                raise
+            # This may be our own lock: see Note [Two locks] in the lock's module.
+            lock.unlock_database()
+            return _open(path, schema), lock
+    except BaseException as error:
         lock.release()
+        if isinstance(error, sqlite3.Error):
+            raise unusable(path, error) from error
+        if isinstance(error, OSError):
+            raise StoreError(
+                f"[store] path {path}: {error.strerror}; let the user that runs Py Pinger write there, or change the"
+                " path"
+            ) from error
         raise
 
 
 def _open(path: str, schema: Sequence[str]) -> sqlite3.Connection:
+    version = _version(path, len(schema))
+    assert version is not None
+    _check(path, schema[:version])
+    connection = connect(path)
     try:
-        version = _version(path, len(schema))
-        if version is not None:
-            _look_for_damage(path, schema[:version])
-        else:
-            _make(path, schema)
-        connection = connect(path)
-        try:
-            if version is not None and version < len(schema):
-                _upgrade(path, connection, version, schema)
-            if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-                raise StoreError(f"[store] path {path}: its file system cannot hold a database in WAL mode; move it")
-            connection.execute("PRAGMA journal_size_limit = 67108864")
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
-        raise unusable(path, error) from error
-    except OSError as error:
-        raise StoreError(
-            f"[store] path {path}: {error.strerror}; let the user that runs Py Pinger write there, or change the path"
-        ) from error
+        if version < len(schema):
+            _upgrade(path, connection, version, schema)
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise StoreError(f"[store] path {path}: its file system does not support SQLite's WAL mode; move it")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 def unusable(path: str, error: sqlite3.Error) -> StoreError:
-    """What SQLite's words mean to the operator."""
+    """An error of SQLite, explained to the operator."""
     words = str(error)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if _locked(error):
         return StoreError(f"[store] path {path}: another program has it locked ({words}); end that program")
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-        return StoreError(f"[store] path {path}: it cannot be written ({words}); see to the disk")
+        return StoreError(f"[store] path {path}: it cannot be written ({words}); check the disk")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return StoreError(
             f"[store] path {path}: it cannot be opened or written ({words}); let the user that runs Py Pinger write to"
@@ -118,42 +125,69 @@ def unusable(path: str, error: sqlite3.Error) -> StoreError:
 
 
 def damaged(path: str, words: str) -> StoreError:
-    """Somebody must decide: Py Pinger neither mends nor removes it."""
+    """The operator decides what happens to a damaged database."""
     return StoreError(
         f"[store] path {path}: it is damaged ({' '.join(words.split())}); put a backup in its place, or move it away to"
-        " start anew"
+        " start with a new one"
     )
+
+
+def copy(connection: sqlite3.Connection, path: str) -> None:
+    """
+    Copy the database of a connection to a new file, which appears under its name once it is complete.
+
+    :raises sqlite3.Error, OSError: it could not be copied.
+    """
+    part = f"{path}.part"
+    with suppress(FileNotFoundError):
+        os.unlink(part)
+    try:
+        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640))
+        with closing(connect(part)) as target:
+            connection.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")
+        _settle(part, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(part)
+        raise
+
+
+def _locked(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _version(path: str, known: int) -> int | None:
     """
-    Read the header.
+    Read the schema's version from the header; None if there is no database yet.
 
     :param known: the newest version that this program knows.
-    :returns: the schema's version, None if there is no database yet.
-    :raises StoreError: there is something that is not ours, or nothing can be there.
+    :raises StoreError: the file is not ours, or no database can be created.
     """
-    directory = os.path.dirname(path) or "."
+    directory = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(directory):
-        raise StoreError(f"[store] path {path}: the directory {directory} does not exist; make it, or change the path")
+        raise StoreError(
+            f"[store] path {path}: the directory {directory} does not exist; create it, or change the path"
+        )
     if not _may(directory, os.W_OK | os.X_OK):
         raise StoreError(
-            f"[store] path {path}: the directory {directory} cannot be written; let the user that runs Py Pinger do so,"
-            " or change the path"
+            f"[store] path {path}: the directory {directory} cannot be written; let the user that runs Py Pinger write"
+            " there, or change the path"
         )
     try:
-        # No device or pipe must hold us up, nor be read.
+        # Opening a device or a pipe could block.
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         return None
     if stat.S_ISDIR(mode):
         raise StoreError(f"[store] path {path}: it is a directory; name a file in it")
     if not stat.S_ISREG(mode):
-        raise StoreError(f"[store] path {path}: it is no regular file; change the path")
+        raise StoreError(f"[store] path {path}: it is not a regular file; change the path")
     if not _may(path, os.R_OK | os.W_OK):
         raise StoreError(
-            f"[store] path {path}: it cannot be read and written; let the user that runs Py Pinger do so, or change the"
-            " path"
+            f"[store] path {path}: it cannot be read and written; let the user that runs Py Pinger do both, or change"
+            " the path"
         )
     with open(path, "rb") as file:
         header = file.read(_HEADER)
@@ -161,9 +195,10 @@ def _version(path: str, known: int) -> int | None:
         return None
     application = int.from_bytes(header[68:72], "big")
     if not header.startswith(_MAGIC) or len(header) < _HEADER or application != APPLICATION_ID:
-        what = "an SQLite database of another program" if header.startswith(_MAGIC) else "no SQLite database"
+        what = "an SQLite database of another program" if header.startswith(_MAGIC) else "not an SQLite database"
         raise StoreError(
-            f"[store] path {path}: it is {what}, or damaged; change the path, or move the file away to start anew"
+            f"[store] path {path}: it is {what}, or damaged; change the path, or move the file away to start with a new"
+            " one"
         )
     version = int.from_bytes(header[60:64], "big")
     if version > known:
@@ -177,22 +212,22 @@ def _version(path: str, known: int) -> int | None:
 
 
 def _may(path: str, mode: int) -> bool:
-    """Whether we may, as whoever we are since the privileges were given up."""
+    """Whether the effective user may, since twistd gives up its privileges."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _look_for_damage(path: str, schema: Sequence[str]) -> None:
+def _check(path: str, schema: Sequence[str]) -> None:
     """
-    Read all of it, within :data:`CHECK_LIMIT` seconds.
+    Look for damage, for at most :data:`CHECK_LIMIT` seconds.
 
-    :param schema: what made it.
-    :raises StoreError: something is wrong with it.
+    :param schema: what created it.
+    :raises StoreError: it is damaged.
     """
-    if os.path.exists(f"{path}-journal"):
-        # An upgrade was killed. Only a connection that may write can undo what it did, and the file is ours.
+    if os.path.exists(_beside(path, "-journal")):
+        # An upgrade was killed. Only a connection that can write can undo it, and the file is ours.
         with closing(connect(path)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    wal = os.path.exists(f"{path}-wal")
+    wal = os.path.exists(_beside(path, "-wal"))
     with closing(connect(path, query="?mode=ro" if wal else "?mode=ro&immutable=1")) as connection:
         found = _columns(connection)
         missing = min(_columns_of(schema) - found, default=None)
@@ -212,8 +247,13 @@ def _look_for_damage(path: str, schema: Sequence[str]) -> None:
         raise damaged(path, words)
 
 
+def _beside(path: str, suffix: str) -> str:
+    """A file beside the database, with its name and a suffix."""
+    return os.path.realpath(path) + suffix
+
+
 def _columns_of(schema: Sequence[str]) -> set[tuple[str, str]]:
-    """Those of a database that these scripts make."""
+    """The columns of a database that these scripts create."""
     with closing(_in_memory(schema)) as connection:
         return _columns(connection)
 
@@ -226,7 +266,7 @@ def _in_memory(schema: Sequence[str]) -> sqlite3.Connection:
 
 
 def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
-    """Each table with each of its columns."""
+    """All pairs of table and column."""
     return set(
         connection.execute(
             "SELECT t.name, c.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table'"
@@ -234,9 +274,9 @@ def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
     )
 
 
-def _make(path: str, schema: Sequence[str]) -> None:
-    """Make a new database under another name, so that there never is half of one under its own."""
-    new = f"{path}.new"
+def _create(path: str, schema: Sequence[str]) -> None:
+    """Create the database under another name, and rename it when it is complete."""
+    new = _beside(path, ".new")
     with suppress(FileNotFoundError):
         os.unlink(new)
     os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640))
@@ -245,10 +285,10 @@ def _make(path: str, schema: Sequence[str]) -> None:
             for version, script in enumerate(schema, 1):
                 apply(connection, version, script)
         for left in ("-wal", "-shm", "-journal"):
-            # Of a database that somebody removed: they would be taken for the new one's.
+            # Left by a removed database; SQLite would apply them to the new one.
             with suppress(FileNotFoundError):
-                os.unlink(f"{path}{left}")
-        _settle(new, path)
+                os.unlink(_beside(path, left))
+        _settle(new, os.path.realpath(path))
     except BaseException:
         with suppress(OSError):
             os.unlink(new)
@@ -256,21 +296,23 @@ def _make(path: str, schema: Sequence[str]) -> None:
 
 
 def _upgrade(path: str, connection: sqlite3.Connection, version: int, schema: Sequence[str]) -> None:
-    """Make a backup, then apply what is new."""
+    """Make a backup, then apply the new scripts."""
+    backup = _beside(path, f".before-{len(schema)}")
+    try:
+        copy(connection, backup)
+    except (sqlite3.Error, OSError) as error:
+        words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise StoreError(
+            f"[store] path {path}: {backup}, the backup before an upgrade, cannot be written ({words}); make room for"
+            " it, and start again"
+        ) from error
     connection.execute("PRAGMA journal_mode = DELETE")
-    backup, part = f"{path}.before-{len(schema)}", f"{path}.before-{len(schema)}.part"
-    with suppress(FileNotFoundError):
-        os.unlink(part)
-    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640))
-    with closing(connect(part)) as copy:
-        connection.backup(copy)
-    _settle(part, backup)
     for number, script in enumerate(schema[version:], version + 1):
         apply(connection, number, script)
 
 
 def apply(connection: sqlite3.Connection, version: int, script: str) -> None:
-    """Bring the schema from the version before to this one, all or nothing."""
+    """Bring the schema from the previous version to this one, in one transaction."""
     try:
         connection.executescript(
             f"BEGIN IMMEDIATE;\n{script}\n"
@@ -283,7 +325,7 @@ def apply(connection: sqlite3.Connection, version: int, script: str) -> None:
 
 
 def _settle(part: str, path: str) -> None:
-    """Give a finished file its name, for good."""
+    """Rename a complete file, durably."""
     for name in (part, os.path.dirname(path) or "."):
         file = os.open(name, os.O_RDONLY)
         try:

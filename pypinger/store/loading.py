@@ -1,4 +1,4 @@
-"""What a database remembers, loaded into the recorder at the start."""
+"""Loads the present from a database into the recorder."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sqlite3
 import msgspec
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Delivery, TaskState
-from pypinger.ports.storing import Kept
+from pypinger.domain.model import Alert, Delivery, Instant, TaskState
+from pypinger.ports.storing import Blind, HostSeen, Kept
 from pypinger.store.accounting import DAY, Hour, Millis
 from pypinger.store.recorder import BLIND_TIMES, Recorder
 from pypinger.store.rows import IncidentRow, OpenRun, TaskRecord, finding
@@ -20,10 +20,10 @@ _KINDS = msgspec.json.Decoder(list[Kind])
 
 def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kept:
     """
-    Take up what was kept, and record the time since then as blind.
+    Load the present, and record the time since the previous process as blind.
 
-    :raises sqlite3.Error: it cannot be read.
-    :raises msgspec.DecodeError: what was read is not what was written.
+    :raises sqlite3.Error: the database cannot be read.
+    :raises ValueError: a row is damaged.
     """
     execute = connection.execute
     for row in execute(
@@ -58,17 +58,27 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     deliveries = [
         Delivery(_ALERT.decode(row[0]), *row[1:])
         for row in execute(
-            # Where the clock was set back since the latest attempt, no delivery rests for longer than it was to.
+            # If the clock was set back since the latest attempt, the pause is not longer than planned.
             "SELECT body, channel, attempts, not_before - max(0, coalesce(settled, 0) - ?) / 1000.0, words"
             " FROM delivery WHERE outcome IS NULL ORDER BY id",
             (now,),
         )
     ]
     (dead,) = execute("SELECT count(*) FROM delivery WHERE outcome = 'dead'").fetchone()
-    life = execute("SELECT alive FROM life").fetchone()
-    states = {url: record.state for url, record in recorder.tasks.items()}
-    if life is None:
-        return Kept(states, deliveries, dead)
-    alive: Millis = life[0]
-    recorder.add_blind(alive / 1000, now / 1000)
-    return Kept(states, deliveries, dead, alive / 1000)
+    for name, address, at in execute("SELECT name, address, at FROM host WHERE at >= ?", ((now - DAY) / 1000,)):
+        recorder.hosts[name] = HostSeen(address, at)
+    for since, words in execute("SELECT since, words FROM blindness"):
+        recorder.blindness = Blind(since, words)
+    last_alive: Instant | None = None
+    for (alive,) in execute("SELECT alive FROM life"):
+        last_alive = alive / 1000
+        recorder.add_blind(last_alive, now / 1000)
+    execute("DELETE FROM host WHERE at < ?", ((now - DAY) / 1000,))
+    return Kept(
+        states={url: record.state for url, record in recorder.tasks.items()},
+        deliveries=deliveries,
+        dead=dead,
+        last_alive=last_alive,
+        hosts=dict(recorder.hosts),
+        blind=recorder.blindness,
+    )

@@ -1,7 +1,7 @@
 """
-The history in the database, read through a connection of its own.
+Reads history from the database.
 
-:class:`Reader` blocks; the store calls it in a thread, and a command that has no reactor calls it as it is.
+:class:`Reader` blocks: the store calls it in a thread, and commands without a reactor call it directly.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pypinger.store.accounting import DAY, HOUR, millis
 from pypinger.store.database import connect, unusable
 from pypinger.store.rows import finding, text
 
-#: How many runs are looked through at most for a page of gaps, and at a time.
+#: How many runs are searched at most for a page of gaps, and at a time.
 LOOK = 5000
 CHUNK = 500
 
-#: How many alerts an incident is shown with.
+#: The maximum number of alerts in a `PastIncident`.
 TOLD = 20
 
-#: How many runs that began earlier may reach into a period: more than one only after a step of the clock.
+#: How many earlier runs may reach into a period; more than one only after a step of the clock.
 _EARLIER = 10
 
 _NEWEST = 1 << 62
@@ -56,9 +56,9 @@ class BlindTime(NamedTuple):
 
 class Reader:
     """
-    Reads a database, whether or not a Py Pinger is writing it.
+    Reads a database, whether or not a daemon writes it.
 
-    Its methods are those of :class:`pypinger.ports.history.History`, but for blocking.
+    Its methods are those of :class:`pypinger.ports.history.History`, but they block; replay needs two more.
 
     :param connection: of the database; None to open another one.
     :raises StoreError: it cannot be read.
@@ -72,11 +72,11 @@ class Reader:
             raise unusable(path, error) from error
 
     def close(self) -> None:
-        """Close the connection; only between two calls."""
+        """Close the connection, between two calls."""
         self._connection.close()
 
     def interrupt(self) -> None:
-        """Make a call that is under way in another thread fail soon."""
+        """Make a call that runs in another thread fail soon."""
         self._connection.interrupt()
 
     def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
@@ -182,7 +182,7 @@ class Reader:
         )
         runs = [run for run in earlier if run.last >= since]
         runs += [_run(*row) for row in within]
-        # Those that began earlier hold the open run too, if it is one of them.
+        # If the open run began earlier, it is in `earlier` already.
         runs += [run for run in self._open(task) if start <= run.key < end]
         return sorted(runs, key=lambda run: run.key)
 
@@ -208,7 +208,7 @@ class Reader:
         return rows[0][0] if rows else None
 
     def _open(self, task: int) -> list[Run]:
-        """The run that the latest check belongs to."""
+        """The run of the latest check."""
         return [
             _run(*row)
             for row in self._all(
@@ -231,7 +231,7 @@ class Reader:
         return sorted(runs, key=lambda run: -run.key)[:limit]
 
     def _latest(self, task: int) -> Iterator[Run]:
-        """The latest runs, fetched as they are needed."""
+        """The latest runs, fetched as needed."""
         before = _NEWEST
         for _ in range(LOOK // CHUNK):
             page = self._runs(task, before, CHUNK)
@@ -250,7 +250,7 @@ class Reader:
 
 
 def past_alert(alert: Alert) -> PastAlert:
-    """What is shown of an alert in its incident."""
+    """The record of an alert in its incident."""
     return PastAlert(alert.id, alert.event, alert.at, alert.explanation)
 
 

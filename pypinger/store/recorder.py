@@ -1,52 +1,54 @@
 """
-The recorder: what a store is told, made into rows.
+The recorder turns calls of the store into rows.
 
-It holds the present of every task in memory (state, open run, open hour, open incident) and puts what is to be written
-into :class:`~pypinger.store.rows.Pending`. It does no I/O and knows no SQL; every store records through it, so that
-all of them remember the same.
+It holds the present of every task in memory (state, open run, open hour, open incident) and puts changed rows into
+:class:`~pypinger.store.rows.Pending`. It does no I/O and knows no SQL.
 
 Note [Present and past]
 ~~~~~~~~~~~~~~~~~~~~~~~
-A healthy task is checked each minute and finds nothing new in nine checks of ten. So the present, which every check
-changes, is one row a task that is written over and over, and only what is over (a run, an hour) becomes a row of its
-own. The hours of the past are added to, not replaced: when the wall clock is stepped back, an hour comes twice.
+Nine of ten checks of a healthy task find nothing new. The present, which every check changes, is one row a task that
+is updated in place; a run or an hour becomes a row of its own when it ends. Past hours are added to, not replaced: when
+the wall clock is set back, an hour occurs twice.
 
 Note [Time between two checks]
 ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
-It had the status that the first of them found, for a check is made at the very moment at which a verdict changes by
-itself. Known blind times are left out; and where two checks are further apart than a missed check can explain, the rest
-counts as blind too. Time is accounted for once: after a step back nothing is, until the clock has caught up.
+It has the status of the first check, because a check is made whenever a verdict changes by itself. Known blind times
+are left out. If two checks are further apart than one missed check explains, the rest counts as blind. Each moment is
+accounted for once: after a step back, accounting waits until the clock has caught up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Check, Delivery, Incident, Instant, NoAnswer, Outcome, Task, TaskState
+from pypinger.ports.storing import Blind, HostSeen
 from pypinger.store.accounting import DAY, HOUR, Hour, Millis, hours, millis, stretches
 from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, Pending, Settlement, TaskRecord, text
 
-#: How many kinds an incident's row names.
+#: The maximum number of kinds in an incident's row.
 KINDS = 100
 
-#: How many blind times are held in memory: those that checks still to come may overlap.
+#: How many blind times are held in memory: those that later checks may overlap.
 BLIND_TIMES = 1000
 
 
 class Recorder:
     """
-    Makes rows of what it is told.
+    Turns calls into rows.
 
     :ivar tasks: URL -> the task's present.
     :ivar blind: the latest blind times.
-    :ivar next_task: the id of the next task that is new; `next_incident` likewise.
+    :ivar next_task: the id for the next new task; `next_incident` likewise.
     """
 
     def __init__(self) -> None:
         self.pending = Pending()
         self.tasks: dict[str, TaskRecord] = {}
         self.blind: list[tuple[Millis, Millis]] = []
+        self.hosts: dict[str, HostSeen] = {}
+        self.blindness: Blind | None = None
         self.next_task = 1
         self.next_incident = 1
         self._sighted: Millis = 0
@@ -60,7 +62,7 @@ class Recorder:
     def commit(
         self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery], now: Instant
     ) -> None:
-        """See :meth:`pypinger.ports.storing.Store.commit`; `now` counts if there was no check."""
+        """See :meth:`pypinger.ports.storing.Store.commit`; `now` is used if there was no check."""
         record = self._record(task.url)
         incident = record.incident
         if check is not None:
@@ -95,8 +97,18 @@ class Recorder:
             self.pending.blind.append(span)
             self.remember_blind(span)
 
+    def see_hosts(self, seen: Mapping[str, HostSeen]) -> None:
+        """See :meth:`pypinger.ports.storing.Store.hosts`."""
+        self.hosts.update(seen)
+        self.pending.hosts.update(seen)
+
+    def set_blindness(self, state: Blind | None) -> None:
+        """See :meth:`pypinger.ports.storing.Store.blindness`."""
+        self.blindness = state
+        self.pending.blindness.append(state)
+
     def remember_blind(self, span: tuple[Millis, Millis]) -> None:
-        """A blind time that is written already."""
+        """Take account of a blind time that is already written."""
         self.blind.append(span)
         del self.blind[:-BLIND_TIMES]
         self._sighted = max(self._sighted, span[1])
@@ -119,7 +131,7 @@ class Recorder:
             )
 
     def _check(self, record: TaskRecord, task: Task, check: Check, *, event: bool) -> None:
-        """Count a check: in its hour, and in a run."""
+        """Count a check in its hour and in its run."""
         at = millis(check.at)
         hour = at // HOUR
         figures = record.hour
@@ -146,10 +158,10 @@ class Recorder:
         record.run = OpenRun(check.finding, at, at)
 
     def _account(self, record: TaskRecord, figures: Hour, task: Task, at: Millis) -> None:
-        """Account for the time since the check before: see Note [Time between two checks]."""
+        """Account for the time since the previous check: see Note [Time between two checks]."""
         since = record.accounted
         if since is None or at < since - DAY:
-            # A clock that was a day ahead was wrong altogether; who would wait until it comes true?
+            # The clock was more than a day ahead: start anew instead of waiting until it has caught up.
             record.accounted = at
             return
         if at < since:
@@ -170,7 +182,7 @@ class Recorder:
                     self.pending.account(record.id, past)
 
     def _change(self, record: TaskRecord, state: TaskState, check: Check | None, now: Instant) -> None:
-        """The task has a new state."""
+        """Record a new state: its verdict and its incident."""
         before, record.state = record.state, state
         if check is not None and check.verdict.kind is not before.kind:
             self.pending.verdicts.append(
@@ -184,7 +196,7 @@ class Recorder:
         if row is not None and (incident is None or millis(incident.started) != row.started):
             row.ended = now
             if incident is None:
-                # The state, which counts them, has no place any more for the alert that closes the incident.
+                # The state no longer counts the alert that closes the incident.
                 row.alerts += 1
             self.pending.incidents[row.id] = row
             row = record.incident = None
@@ -203,7 +215,7 @@ class Recorder:
 
 
 def _same(run: OpenRun, check: Check) -> bool:
-    """Whether a check found what those before it found; how long it took to fail makes no difference."""
+    """Whether a check has the same finding as a run; the latency of a failure does not matter."""
     known, found = run.finding, check.finding
     if isinstance(found, NoAnswer):
         return isinstance(known, NoAnswer) and known.words == found.words and known.fault is found.fault

@@ -1,8 +1,7 @@
 """
-Retention: history that is old enough is deleted, a little at a time.
+Deletes old history in small steps.
 
-It goes on between the writer's transactions and never takes it from its work for longer than a moment. Pages of the
-database that become free are used again; the file does not shrink.
+The steps run between the writer's transactions. Free pages of the database are used again; the file does not shrink.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from pypinger.store.accounting import DAY, HOUR, Millis
 from pypinger.store.recorder import Recorder
 from pypinger.store.tables import Tables
 
-#: For how many days the hours are kept; tasks that are checked no more, too.
+#: For how many days hours, and tasks that are no longer checked, are kept.
 HOURS_DAYS = 400
 
-#: After how many seconds of work the writer gets its turn.
+#: Seconds of work in one step.
 STEP: Seconds = 0.005
 
-#: How many rows one statement deletes at most.
+#: The maximum number of rows that one statement deletes.
 ROWS = 200
 
 _OF_TASK = (
@@ -37,7 +36,7 @@ _OF_ALL = (
     "DELETE FROM incident WHERE id IN (SELECT id FROM incident WHERE ended < :horizon LIMIT :rows)",
     "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery"
     " WHERE at < :horizon AND outcome IS NOT NULL AND settled < :horizon LIMIT :rows)",
-    # A day is how exact `seen` is; one more for good measure.
+    # `seen` is exact to a day; one more day is a margin.
     "DELETE FROM shape WHERE id IN (SELECT id FROM shape"
     " WHERE seen < :unseen AND id NOT IN (SELECT shape FROM task WHERE shape IS NOT NULL) LIMIT :rows)",
     'DELETE FROM blind WHERE id IN (SELECT id FROM blind WHERE "end" < :far LIMIT :rows)',
@@ -46,7 +45,7 @@ _OF_ALL = (
 
 def sweep(tables: Tables, recorder: Recorder, keep_days: float, now: Millis) -> Iterator[None]:
     """
-    Delete what is too old; each step takes little more than :data:`STEP` seconds.
+    Delete old history; each step takes little more than :data:`STEP` seconds.
 
     :raises sqlite3.Error: it cannot be deleted at present.
     """
@@ -56,10 +55,10 @@ def sweep(tables: Tables, recorder: Recorder, keep_days: float, now: Millis) -> 
     for _ in _steps(connection, recorder, now - round(keep_days * DAY), now - HOURS_DAYS * DAY):
         if time.monotonic() - began >= STEP:
             yield
-            # A transaction in between may have set it otherwise.
+            # A transaction in between may have changed it.
             connection.execute("PRAGMA synchronous = NORMAL")
             began = time.monotonic()
-    # Shapes may be gone that the writer still knows.
+    # Cached shapes may be gone.
     tables.shapes.clear()
 
 
@@ -71,7 +70,7 @@ def _steps(connection: sqlite3.Connection, recorder: Recorder, horizon: Millis, 
             while connection.execute(query, values).rowcount == ROWS:
                 yield
         if record.accounted is not None and record.accounted < far and not record.dirty:
-            # An incident that was never closed goes with it.
+            # With an incident that was never closed.
             connection.execute("DELETE FROM incident WHERE task = ?", (record.id,))
             connection.execute("DELETE FROM task WHERE id = ?", (record.id,))
             del recorder.tasks[record.url]

@@ -1,4 +1,4 @@
-"""What is on its way from the recorder to the tables: plain rows, coalesced, in the units of the schema."""
+"""Rows on their way from the recorder to the tables: coalesced, in the units of the schema."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from msgspec.structs import replace
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Finding, NoAnswer, Outcome, Reported, TaskState
+from pypinger.ports.storing import Blind, HostSeen
 from pypinger.store.accounting import Hour, Millis
 
-#: How many finished runs, and as many changes of verdicts, wait at most while the store cannot be written. Beyond
-#: that the oldest are dropped, for memory is not without end either; states and deliveries never are.
-PATIENCE = 200_000
+#: How many finished runs, and as many changes of verdicts, are held while the store cannot be written. Beyond that the
+#: oldest are dropped to save memory; states and deliveries never are.
+BACKLOG = 200_000
 
 
 class OpenRun:
     """
-    A finding for as long as it is found again.
+    The run that the latest check belongs to.
 
-    :ivar shape: the id of the finding's shape, None while it has none.
+    :ivar shape: the id of the finding's shape; None until it is written.
     """
 
     __slots__ = ("count", "finding", "first", "last", "shape")
@@ -61,7 +62,7 @@ class DeliveryRow(msgspec.Struct):
 
 
 class Settlement(msgspec.Struct):
-    """How a delivery stands after an attempt."""
+    """The result of an attempt to deliver."""
 
     alert: str
     channel: str
@@ -76,7 +77,7 @@ class TaskRecord:
     """
     The present of one task: a row of ``task``.
 
-    :ivar accounted: up to when its time has been accounted for; None before the first check.
+    :ivar accounted: the end of the time that is accounted for; None before the first check.
     """
 
     __slots__ = ("accounted", "dirty", "hour", "id", "incident", "run", "state", "url")
@@ -93,37 +94,40 @@ class TaskRecord:
 
 
 class Pending:
-    """All that is still to be written; it may be written as one transaction at any time."""
+    """All rows that are not written yet. They can be written in one transaction at any time."""
 
     def __init__(self) -> None:
         self.born: list[TaskRecord] = []
         self.tasks: list[TaskRecord] = []
-        self.runs: deque[tuple[int, OpenRun]] = deque(maxlen=PATIENCE)
+        self.runs: deque[tuple[int, OpenRun]] = deque(maxlen=BACKLOG)
         self.hours: dict[tuple[int, int], Hour] = {}
-        self.verdicts: deque[tuple[int, Millis, str, str]] = deque(maxlen=PATIENCE)
+        self.verdicts: deque[tuple[int, Millis, str, str]] = deque(maxlen=BACKLOG)
         self.incidents: dict[int, IncidentRow] = {}
         self.deliveries: list[DeliveryRow] = []
         self.settlements: dict[tuple[str, str], Settlement] = {}
         self.blind: list[tuple[Millis, Millis]] = []
+        self.hosts: dict[str, HostSeen] = {}
+        # The latest counts.
+        self.blindness: list[Blind | None] = []
 
     def __bool__(self) -> bool:
-        return bool(self.tasks or self.deliveries or self.settlements or self.blind)
+        return bool(self.tasks or self.deliveries or self.settlements or self.blind or self.hosts or self.blindness)
 
     def settle(self, settlement: Settlement) -> None:
-        """Of several settlements of one delivery the last counts, but what is over stays over."""
+        """Keep the last settlement of a delivery; one that is final stays."""
         key = settlement.alert, settlement.channel
         known = self.settlements.get(key)
         if known is None or known.outcome is Outcome.RETRY:
             self.settlements[key] = settlement
 
     def account(self, task: int, hour: Hour) -> None:
-        """Add to the account of an hour that is over."""
+        """Add to the account of a past hour."""
         known = self.hours.setdefault((task, hour.hour), hour)
         if known is not hour:
             known.add(hour)
 
     def clear(self) -> None:
-        """It has been written."""
+        """Forget everything, because it has been written."""
         for record in self.tasks:
             record.dirty = False
         self.born.clear()
@@ -135,13 +139,15 @@ class Pending:
         self.deliveries.clear()
         self.settlements.clear()
         self.blind.clear()
+        self.hosts.clear()
+        self.blindness.clear()
 
 
 _FINDING = msgspec.json.Decoder(Finding)
 
 
 def encode(value: object) -> str:
-    """JSON; a lone surrogate, which neither JSON nor SQLite can hold, becomes a question mark."""
+    """JSON; a lone surrogate, which neither JSON nor SQLite can hold, becomes ``?``."""
     try:
         return msgspec.json.encode(value).decode()
     except UnicodeEncodeError:
@@ -149,7 +155,7 @@ def encode(value: object) -> str:
 
 
 def text(words: str) -> str:
-    """`words` without lone surrogates."""
+    """`words` with ``?`` for each lone surrogate."""
     return words.encode("utf-8", "replace").decode()
 
 
@@ -164,7 +170,7 @@ def _fit(value: Any) -> Any:
 
 
 def figure(finding: Finding) -> float | None:
-    """The one number of a finding that varies from run to run: see the schema's ``shape``."""
+    """The number of a finding that varies from run to run: see ``shape`` in the schema."""
     if isinstance(finding, Reported):
         return finding.report.lastrun
     if isinstance(finding, NoAnswer):
@@ -173,7 +179,7 @@ def figure(finding: Finding) -> float | None:
 
 
 def shape(finding: Finding) -> tuple[bytes, str]:
-    """A finding without its figure, as digest and JSON."""
+    """A finding without its figure: digest and JSON."""
     if isinstance(finding, Reported):
         finding = Reported(finding.code, replace(finding.report, lastrun=0.0))
     elif isinstance(finding, NoAnswer):
@@ -184,9 +190,9 @@ def shape(finding: Finding) -> tuple[bytes, str]:
 
 def finding(words: str, number: float | None) -> Finding:
     """
-    What :func:`shape` and :func:`figure` were made from.
+    The finding that :func:`shape` and :func:`figure` were made from.
 
-    :raises ValueError: these are not what they made.
+    :raises ValueError: the row is damaged.
     """
     value: Finding = _FINDING.decode(words)
     if not isinstance(value, Reported | NoAnswer):

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Seconds, Task, TaskState
 from pypinger.ports.clock import WallClock
 from pypinger.ports.history import Day, Gap, PastDelivery, PastIncident, Run, VerdictChange
-from pypinger.ports.storing import Kept, StoreError
+from pypinger.ports.storing import Blind, HostSeen, Kept, StoreError
 from pypinger.store.accounting import millis
 from pypinger.store.database import MEMORY, damaged, open_database, scripts, unusable
 from pypinger.store.loading import load
@@ -117,6 +117,16 @@ class SqliteStore:
         """See :meth:`pypinger.ports.storing.Store.blind`."""
         if self._queue is not None:
             self._queue.put(Recorder.add_blind, start, end)
+
+    def hosts(self, seen: Mapping[str, HostSeen]) -> None:
+        """See :meth:`pypinger.ports.storing.Store.hosts`."""
+        if self._queue is not None:
+            self._queue.put(Recorder.see_hosts, dict(seen))
+
+    def blindness(self, state: Blind | None) -> None:
+        """See :meth:`pypinger.ports.storing.Store.blindness`."""
+        if self._queue is not None:
+            self._queue.put(Recorder.set_blindness, state)
 
     def trouble(self) -> str | None:
         """See :meth:`pypinger.ports.storing.Store.trouble`."""

@@ -1,15 +1,16 @@
-"""Rows into tables: all that is pending in one transaction. When, and what if it fails, is decided elsewhere."""
+"""Writes pending rows to the tables, in one transaction."""
 
 from __future__ import annotations
 
 import sqlite3
 
 from pypinger.domain.model import Finding, Outcome
+from pypinger.ports.storing import Blind
 from pypinger.store.accounting import DAY, Millis
 from pypinger.store.lock import Lock
 from pypinger.store.rows import OpenRun, Pending, TaskRecord, encode, figure, shape, text
 
-#: How many shapes are known by heart.
+#: The maximum number of cached shapes.
 SHAPES = 20_000
 
 _TASK = """
@@ -42,6 +43,8 @@ UPDATE delivery SET attempts = ?, not_before = ?, words = ?, outcome = ?, settle
 WHERE alert = ? AND channel = ? AND outcome IS NULL
 """
 
+_HOST = "INSERT OR REPLACE INTO host (name, address, at) VALUES (?, ?, ?)"
+
 _NO_RUN = (None,) * 5
 _NO_HOUR = (None,) * 9
 
@@ -50,8 +53,8 @@ class Tables:
     """
     Writes through one connection.
 
-    :param lock: to be released with the connection.
-    :ivar shapes: digest -> id and day of those known by heart; to be cleared after shapes have been deleted.
+    :param lock: is released when the connection is closed.
+    :ivar shapes: a cache: digest -> id and day; clear it when shapes have been deleted.
     """
 
     def __init__(self, connection: sqlite3.Connection, lock: Lock | None) -> None:
@@ -61,9 +64,9 @@ class Tables:
 
     def write(self, pending: Pending, now: Millis, *, durable: bool) -> None:
         """
-        Write all or nothing, and that the process lived `now`.
+        Write all rows or none, and record that the process is alive `now`.
 
-        :param durable: whether it must survive a power cut too; a killed process loses neither.
+        :param durable: whether the rows must survive a power cut; they survive a killed process in any case.
         :raises sqlite3.Error: nothing was written.
         """
         connection = self.connection
@@ -74,7 +77,7 @@ class Tables:
             connection.execute("INSERT OR REPLACE INTO life (id, alive) VALUES (1, ?)", (now,))
             connection.execute("COMMIT")
         except BaseException:
-            # The shapes it added are not there.
+            # The shapes that it added are gone.
             self.shapes.clear()
             for record in pending.tasks:
                 if record.run is not None:
@@ -84,7 +87,7 @@ class Tables:
             raise
 
     def close(self) -> None:
-        """Close the database, which makes it one file again, and let others have it."""
+        """Close the connection and release the lock. The last connection to close writes the log into the file."""
         try:
             self.connection.close()
         finally:
@@ -106,6 +109,10 @@ class Tables:
             many("INSERT INTO verdict (task, at, kind, explanation) VALUES (?, ?, ?, ?)", pending.verdicts)
         if pending.blind:
             many('INSERT INTO blind (start, "end") VALUES (?, ?)', pending.blind)
+        if pending.hosts:
+            many(_HOST, [(text(name), host.address, host.at) for name, host in pending.hosts.items()])
+        if pending.blindness:
+            self._blindness(pending.blindness[-1])
         if pending.incidents:
             many(
                 _INCIDENT,
@@ -158,6 +165,13 @@ class Tables:
                 ],
             )
 
+    def _blindness(self, state: Blind | None) -> None:
+        self.connection.execute("DELETE FROM blindness")
+        if state is not None:
+            self.connection.execute(
+                "INSERT INTO blindness (id, since, words) VALUES (1, ?, ?)", (state.since, text(state.words))
+            )
+
     def _task(self, record: TaskRecord) -> tuple[object, ...]:
         run, hour = record.run, record.hour
         state = encode(record.state)
@@ -179,7 +193,7 @@ class Tables:
         )
 
     def _run(self, task: int, run: OpenRun) -> None:
-        # The shape is looked up again, so that it counts as seen.
+        # Looking the shape up again marks it as seen.
         number = self._shape(run.finding, run.last)
         first = run.first
         while True:
@@ -190,11 +204,11 @@ class Tables:
             )
             if cursor.rowcount:
                 return
-            # After a step of the clock two runs may begin in the same millisecond; neither is lost.
+            # After a step of the clock two runs may begin in the same millisecond.
             first += 1
 
     def _shape(self, finding: Finding, seen: Millis) -> int:
-        """The id of a finding's shape, which is added if it is new."""
+        """The id of a finding's shape; a new shape is added."""
         digest, words = shape(finding)
         day = seen // DAY
         known = self.shapes.get(digest)

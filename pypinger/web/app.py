@@ -1,9 +1,8 @@
 """
-The routes of the web server (contract, section 7), and the site that serves them.
+The web server (contract, section 7): :class:`Pages` and its routes.
 
-Shapes are left to :mod:`~pypinger.web.api` and :mod:`~pypinger.web.pages`, what every request must pass to
-:mod:`~pypinger.web.door`. Importing Klein installs the reactor, so this module is imported no earlier than a service
-is made, and Klein by no other module.
+Importing Klein installs the reactor, so this module is only imported when a service is made, and it is the only module
+that imports Klein.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from http import HTTPStatus
 from itertools import islice
 from urllib.parse import urlsplit
 
+import msgspec
 from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -27,21 +27,24 @@ from pypinger.ports.clock import WallClock
 from pypinger.ports.history import History
 from pypinger.ports.showing import Board, Entry
 from pypinger.ports.storing import StoreError
-from pypinger.web import api, assets, badge, detail, feed, pages, view
-from pypinger.web.archive import Archive
-from pypinger.web.door import Door, refuse
-from pypinger.web.figures import FigureCache
-from pypinger.web.listing import Listing
-from pypinger.web.live import EventStream
+from pypinger.web.feeds import badge, feed
+from pypinger.web.feeds.metrics import Metrics
+from pypinger.web.html import overview, task_history, task_page, view
+from pypinger.web.html.figures import FigureCache
+from pypinger.web.html.rows import SLICE, row
+from pypinger.web.json import objects
+from pypinger.web.json.history_pages import PARTS, HistoryPages
+from pypinger.web.json.overview import JsonTasks
+from pypinger.web.json.query import BadQuery
+from pypinger.web.json.v1 import Api, NotFound
 from pypinger.web.lookup import TaskLookup
-from pypinger.web.metrics import Metrics
-from pypinger.web.negotiate import prefers_html
-from pypinger.web.query import BadQuery
-from pypinger.web.rendered import Rendered, Shared, in_slices, turns
-from pypinger.web.replies import HTML, JSON, answer, problem, renewable
-from pypinger.web.rows import SLICE, Pictures, row
-from pypinger.web.server import Site
-from pypinger.web.v1 import Api, NotFound
+from pypinger.web.serving import assets
+from pypinger.web.serving.guard import Guard, refuse
+from pypinger.web.serving.negotiation import prefers_html
+from pypinger.web.serving.responses import HTML, JSON, answer, cacheable, problem
+from pypinger.web.serving.site import serve
+from pypinger.web.serving.slicing import Shared, in_slices, make_cooperator
+from pypinger.web.serving.stream import EventStream
 
 _TASK = "/task/"
 _BADGE = "/badge/"
@@ -53,118 +56,150 @@ _BADGE_FORM = re.compile(r"(?P<task>.+)\.(?P<form>svg|json)(?:\?[^?]*)?")
 _log = Logger()
 
 
-class Routes:
+class Sources(msgspec.Struct, frozen=True):
     """
-    What each path answers.
+    What the pages read.
 
-    :param board: where everything stands.
-    :param history: what was kept of the past; without it the pages show the present alone.
-    :param secrets: what must not be shown of what endpoints answer.
-    :param root: the path of the overview as browsers see it, for links from paths of unknown depth; ends with a slash.
-    :param home: the overview's whole address where it is known, else its path; ends with a slash.
-    :param stream: tells of changes.
-    :param reactor: gets its turn while long pages are made.
+    :ivar history: None if no history is kept; the pages show the present alone then.
+    :ivar secrets: masked in the answers of tasks; it may change while the server runs.
     """
 
-    app = Klein()
-    # Otherwise "/task//x" is redirected to whatever host the request named.
-    app.url_map.merge_slashes = False
+    board: Board
+    now: WallClock
+    history: History | None = None
+    secrets: Secrets = msgspec.field(default_factory=Secrets)
+
+
+class Pages:
+    """
+    The web server.
+
+    :param clock: for time limits, and to share the reactor's time while long pages are made.
+    :param hosts: see :meth:`configure`, as `public_url`.
+    :param most: clients connected at once; by default half of the descriptors that the process may have.
+    :ivar site: the factory to give to an endpoint.
+    :ivar resource: what the site serves.
+    :ivar stream: the stream of changes.
+    """
 
     def __init__(
         self,
-        board: Board,
-        now: WallClock,
+        clock: IReactorTime,
+        sources: Sources,
         *,
-        history: History | None,
-        secrets: Secrets,
-        root: str,
-        home: str,
-        stream: EventStream,
-        reactor: IReactorTime,
+        hosts: Iterable[str] = (),
+        public_url: str = "",
+        most: int | None = None,
     ) -> None:
-        self._board = board
-        self._now = now
-        self._root = root
-        self._turns = turns(reactor)
-        self._pages: Shared[tuple[bytes, bytes]] = Shared(self._turns)
+        self.stream = EventStream(sources.board, clock)
+        self._routes = Routes(sources, self.stream, clock)
+        self.resource = Guard(self._routes.app.resource())
+        self.configure(hosts=hosts, public_url=public_url)
+        self.site = serve(self.resource, clock, self.stream.close, most)
+
+    def configure(self, *, hosts: Iterable[str], public_url: str) -> None:
+        """
+        Change the settings while the server runs.
+
+        :param hosts: the ``Host`` names served; empty for any.
+        :param public_url: where people reach the pages, for links; empty if that is not known.
+        """
+        self.resource.configure(hosts)
+        self._routes.configure(public_url)
+
+
+class Routes:
+    """What each path answers."""
+
+    app = Klein()
+    # Otherwise "/task//x" is redirected to the host that the request named.
+    app.url_map.merge_slashes = False
+
+    def __init__(self, sources: Sources, stream: EventStream, clock: IReactorTime) -> None:
+        self._board = board = sources.board
+        self._now = sources.now
+        self._history = sources.history
+        self._secrets = sources.secrets
+        self._stream = stream
+        self._cooperator = make_cooperator(clock)
+        self._pages: Shared[tuple[bytes, bytes]] = Shared(self._cooperator)
         self._lookup = TaskLookup(board)
         self._assets = assets.load()
         self._links = {name: asset.path for name, asset in self._assets.items()}
-        self._history = history
-        self._secrets = secrets
-        self._home = home
-        self._stream = stream
-        self._listing = Listing(board, self._turns)
-        self._archive = Archive(history, now)
-        self._metrics = Metrics(board, stream, self._turns)
-        self._api = Api(board, self._archive, self._listing.row, root)
-        self._searched = Rendered(view.haystack)
-        self._figures = FigureCache(history, now, reactor)
-        self._pictures = Pictures()
+        self._json = JsonTasks(board, self._cooperator)
+        self._history_pages = HistoryPages(sources.history, sources.now)
+        self._metrics = Metrics(board, stream, self._cooperator)
+        self._api = Api(board, self._history_pages, self._json.of)
+        self._figures = FigureCache(sources.history, sources.now, clock)
+        self.configure("")
+
+    def configure(self, public_url: str) -> None:
+        """Link to where people reach the pages; empty if that is not known."""
+        # The path of the overview as browsers see it, and its whole address where that is known.
+        self._root = urlsplit(public_url).path.rstrip("/") + "/"
+        self._home = f"{public_url.rstrip('/')}/"
 
     @app.route("/")
     async def overview(self, request: Request) -> bytes:
         """All tasks."""
         if not _wants_html(request):
-            return renewable(request, JSON, *await self._listing.overview())
+            return cacheable(request, JSON, *await self._json.overview())
         wanted = view.read(request.args)
-        return renewable(request, HTML, *await self._pages.get(wanted, lambda: self._overview(request, wanted)))
+        return cacheable(request, HTML, *await self._pages.get(wanted, lambda: self._overview(request, wanted)))
 
     async def _overview(self, request: Request, wanted: view.View) -> tuple[bytes, bytes]:
         entries = self._board.entries()
-        self._searched.keep_only(entries)
         self._figures.keep_only(entries)
+        found = entries
         if wanted.search:
-            await in_slices(self._searched.of, entries, self._turns)
-        selection = view.select(entries, wanted, self._searched.of)
-        complete = await self._figures.renew(selection.entries)
+            hits = await in_slices(wanted.finds, entries, self._cooperator)
+            found = [entry for entry, hit in zip(entries, hits, strict=True) if hit]
+        selection = view.select(found, wanted)
+        complete = await self._figures.refresh(selection.entries)
         now = self._now()
-        # Sliced across groups, for there may be many small ones.
+        # Sliced across groups, since there may be many small ones.
         made = iter(
             await in_slices(
-                lambda entry: row(entry, self._pictures.of(entry, self._figures.of(entry), now), now),
-                selection.entries,
-                self._turns,
-                SLICE,
+                lambda entry: row(entry, self._figures.of(entry), now), selection.entries, self._cooperator, SLICE
             )
         )
         rows = {group.key: list(islice(made, len(group.entries))) for group in selection.groups}
-        return await pages.overview(
-            request, entries, selection, rows, self._board.daemon(), now, self._links, complete=complete
-        )
+        daemon = self._board.daemon()
+        return await overview.page_of(request, entries, selection, rows, daemon, now, self._links, complete=complete)
 
     @app.route(f"{_TASK}<path:sent>")
     async def task(self, request: Request, sent: str) -> bytes:
-        """One task, by its id or its URL, or one of the parts of what is known of it."""
+        """One task, by its id or its URL, or a part of its history."""
         # The query belongs to the task's URL, so the request's whole target counts.
-        found = self._lookup.find_part(_after(_TASK, request), (*Archive.PARTS, _FEED))
+        found = self._lookup.find_part(_after(_TASK, request), (*PARTS, _FEED))
         if found is None:
-            return await self._not_found(request, "No task with this address is watched here.")
+            return await self._not_found(request, "No task with this address is monitored here.")
         entry = found.entry
         if found.part == _FEED:
             return await self._incidents_feed(request, entry)
         if found.part:
             link = "" if found.bare else f"{self._root}task/{entry.task.id}/{found.part}"
-            return renewable(request, JSON, await self._archive.part(found.part, entry.task.url, found.query, link))
+            body = await self._history_pages.part(found.part, entry.task.url, found.query, link)
+            return cacheable(request, JSON, body)
         if entry.state.status is Status.ERROR:
             request.setResponseCode(HTTPStatus.INTERNAL_SERVER_ERROR)
         if not _wants_html(request):
-            return renewable(request, JSON, api.one_task(self._listing.row(entry)))
+            return cacheable(request, JSON, objects.one_task(self._json.of(entry)))
         root = self._root_from(request)
-        # Whoever waits holds the entry, so no other has its id meanwhile.
+        # A client that waits holds the entry, so no other entry has its id meanwhile.
         made = self._pages.get((id(entry), root), lambda: self._task_page(request, entry, root))
-        return renewable(request, HTML, *await made)
+        return cacheable(request, HTML, *await made)
 
     async def _task_page(self, request: Request, entry: Entry, root: str) -> tuple[bytes, bytes]:
         now = self._now()
-        past = await detail.remembered(self._history, entry, now)
-        said = self._board.last_answer(entry.task.id)
-        return await detail.task_page(request, entry, said, past, now, root, self._links, self._secrets)
+        past = await task_history.read(self._history, entry, now)
+        last = self._board.last_answer(entry.task.id)
+        return await task_page.page_of(request, entry, last, past, now, root, self._links, self._secrets)
 
     @app.route("/healthz")
     def healthz(self, request: Request) -> bytes:
         """Whether the process serves, and what is wrong although it does."""
-        return answer(request, JSON, api.health(self._board.daemon()))
+        return answer(request, JSON, objects.health(self._board.daemon()))
 
     @app.route("/readyz")
     def readyz(self, request: Request) -> bytes:
@@ -177,12 +212,12 @@ class Routes:
     @app.route("/status")
     def status(self, request: Request) -> bytes:
         """Py Pinger's report on itself."""
-        return answer(request, JSON, api.own_report(self._board.daemon()))
+        return answer(request, JSON, objects.own_report(self._board.daemon()))
 
     @app.route(f"{_API}<path:target>")
-    async def interface(self, request: Request, target: str) -> bytes:
+    async def api(self, request: Request, target: str) -> bytes:
         """The API for programs."""
-        return renewable(request, JSON, await self._api.answer(_after(_API, request)))
+        return cacheable(request, JSON, await self._api.answer(_after(_API, request), self._root))
 
     @app.route("/events")
     async def events(self, request: Request) -> bytes:
@@ -199,8 +234,8 @@ class Routes:
         if entry is None:
             request.setResponseCode(HTTPStatus.NOT_FOUND)
         if match["form"] == "json":
-            return renewable(request, JSON, badge.shield(entry))
-        return renewable(request, b"image/svg+xml", badge.svg(entry))
+            return cacheable(request, JSON, badge.shield(entry))
+        return cacheable(request, b"image/svg+xml", badge.svg(entry))
 
     @app.route(f"/{_FEED}")
     async def feed(self, request: Request) -> bytes:
@@ -220,7 +255,7 @@ class Routes:
         asset = self._assets.get(name)
         if asset is None:
             return await self._not_found(request, "There is no such page.")
-        body = renewable(request, asset.media_type.encode("ascii"), asset.content)
+        body = cacheable(request, asset.media_type.encode("ascii"), asset.content)
         request.setHeader(b"Cache-Control", b"public, max-age=86400")
         return body
 
@@ -230,24 +265,24 @@ class Routes:
         return await self._not_found(request, "There is no such page.")
 
     @app.handle_errors(BadQuery)  # type: ignore[arg-type]
-    def unsound(self, request: Request, failure: Failure) -> bytes:
-        """The query of one of our own paths is not sound."""
+    def bad_query(self, request: Request, failure: Failure) -> bytes:
+        """The query is invalid."""
         return problem(request, HTTPStatus.BAD_REQUEST, str(failure.value))
 
     @app.handle_errors(NotFound)  # type: ignore[arg-type]
-    def missing(self, request: Request, failure: Failure) -> bytes:
-        """The API has no such thing."""
+    def api_not_found(self, request: Request, failure: Failure) -> bytes:
+        """The API has no such path or task."""
         return problem(request, HTTPStatus.NOT_FOUND, str(failure.value))
 
     @app.handle_errors(StoreError)  # type: ignore[arg-type]
-    def unread(self, request: Request, failure: Failure) -> bytes:
-        """The store cannot be read now."""
+    def unreadable(self, request: Request, failure: Failure) -> bytes:
+        """The store cannot be read."""
         return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, str(failure.value))
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]
     def failed(self, request: Request, failure: Failure) -> bytes:
-        """A route raised: a bug of ours. The client learns no more than that."""
-        _log.failure("A page could not be made", failure)
+        """A route raised, which is a bug; the client learns no more than that."""
+        _log.failure("making a page", failure)
         return refuse(request, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     async def _incidents_feed(self, request: Request, of: Entry | None) -> bytes:
@@ -256,84 +291,25 @@ class Routes:
         incidents = await self._history.incidents(None if of is None else of.task.url, limit=feed.ENTRIES)
         started, home = self._board.daemon().started, self._home
         if home.startswith("/"):
-            # Nobody told where people reach us: what is relative holds under any prefix that a proxy adds.
+            # Without public_url: relative links hold under any prefix that a proxy adds.
             home = {1: "./", 3: "../../"}.get(request.path.count(b"/"), home)
-        return renewable(request, feed.MEDIA_TYPE, feed.feed(incidents, self._board, started, home, of))
+        return cacheable(request, feed.MEDIA_TYPE, feed.feed(incidents, self._board, started, home, of))
 
     async def _not_found(self, request: Request, words: str) -> bytes:
         request.setResponseCode(HTTPStatus.NOT_FOUND)
         if not _wants_html(request):
-            return answer(request, JSON, api.NO_TASK)
-        page = await pages.not_found(request, words, self._now(), self._root_from(request), self._links)
-        return renewable(request, HTML, *page)
+            return answer(request, JSON, objects.NO_TASK)
+        page = await overview.not_found(request, words, self._now(), self._root_from(request), self._links)
+        return cacheable(request, HTML, *page)
 
     def _root_from(self, request: Request) -> str:
         """
-        What leads from the requested page to the overview.
+        The link from the requested page to the overview.
 
-        A relative path works under any prefix that a proxy may add. But a task's URL in the path may have lost or won
-        slashes on its way through a proxy, so from there only the absolute path is sure.
+        A relative path works under any prefix that a proxy may add. But a task's URL in the path may have lost or
+        gained slashes in a proxy, so from there only the absolute path is reliable.
         """
         return {1: "./", 2: "../"}.get(request.path.count(b"/"), self._root)
-
-
-def site(
-    board: Board,
-    now: WallClock,
-    *,
-    history: History | None = None,
-    secrets: Secrets | None = None,
-    hosts: Iterable[str] = (),
-    public_url: str = "",
-    reactor: IReactorTime,
-) -> Site:
-    """
-    The web server, to be given to an endpoint.
-
-    :param history: what was kept; None if nothing is.
-    :param secrets: what must not be shown of what endpoints answer; it may change while the server runs.
-    :param hosts: the ``Host`` names served; empty for any.
-    :param public_url: where people reach the pages; its path goes into links.
-    :param reactor: for limits of time, and to yield to while long pages are made.
-    """
-    stream = EventStream(board, reactor)
-    made = resource(
-        board,
-        now,
-        history=history,
-        secrets=secrets,
-        hosts=hosts,
-        public_url=public_url,
-        stream=stream,
-        reactor=reactor,
-    )
-    return Site(made, reactor, stream.close)
-
-
-def resource(
-    board: Board,
-    now: WallClock,
-    *,
-    history: History | None = None,
-    secrets: Secrets | None = None,
-    hosts: Iterable[str] = (),
-    public_url: str = "",
-    stream: EventStream | None = None,
-    reactor: IReactorTime,
-) -> Door:
-    """What the site serves, see :func:`site`."""
-    root = urlsplit(public_url).path.rstrip("/") + "/"
-    routes = Routes(
-        board,
-        now,
-        history=history,
-        secrets=secrets or Secrets(),
-        root=root,
-        home=f"{public_url.rstrip('/')}/",
-        stream=EventStream(board, reactor) if stream is None else stream,
-        reactor=reactor,
-    )
-    return Door(routes.app.resource(), hosts)
 
 
 def _wants_html(request: Request) -> bool:
@@ -347,5 +323,5 @@ def _accept(request: Request) -> str:
 
 
 def _after(prefix: str, request: Request) -> str:
-    """What followed our own part of the request's target, query included, exactly as it came."""
+    """What follows our own part of the request's target, query included, exactly as it was sent."""
     return request.uri.decode("ascii")[len(prefix) :]

@@ -1,9 +1,8 @@
 """
 Finding the task that a request for ``/task/…`` means (contract, section 7).
 
-A task's URL is its identity, and a URL inside a URL arrives in many spellings: percent-encoded whole, raw with its own
-query, with what the client could not send raw percent-encoded, or as nginx leaves it. Exact spellings are tried
-first; a looser one counts only if a single task has it.
+A URL inside a URL arrives in many spellings: percent-encoded whole, raw with its own query, partly percent-encoded, or
+as nginx leaves it. Exact spellings are tried first; a looser one counts only if a single task has it.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ _SQUEEZED = re.compile(r"https?(?::|%3a)(?:/|%2f)(?!/|%2f)", re.IGNORECASE)
 
 class Found(msgspec.Struct, frozen=True):
     """
-    A task, or a part of what is known of it.
+    A task, or a part of its history.
 
     :ivar part: the part's name, empty for the task itself.
-    :ivar query: what the client wants of the part.
+    :ivar query: the query of the part.
     :ivar bare: whether the task was named without a query of its own.
     """
 
@@ -51,13 +50,13 @@ class TaskLookup:
         """
         The task that a request means, or None.
 
-        :param sent: what followed ``/task/``, query included, exactly as it came.
+        :param sent: what follows ``/task/``, query included, exactly as it was sent.
         """
         path, mark, query = sent.partition("?")
         entry = self._board.by_id(path)
         if entry is not None:
             return entry
-        # The raw form goes first: a task may well be configured with escapes such as %2C in its URL.
+        # The raw form goes first: a task may be configured with escapes such as %2C in its URL.
         for url in dict.fromkeys((sent, _decode(path) + mark + query, _decode(sent))):
             entry = self._board.by_url(url)
             if entry is not None:
@@ -69,11 +68,11 @@ class TaskLookup:
         """
         The task, or the part of one, that a request means, or None.
 
-        A task's URL may itself end like the name of a part. If it is watched exactly as it was sent, it is the task
-        that is meant; only then comes the part of a task that was named exactly, and so on, from the strict to the
-        loose. The part of a task hidden so can be had by the task's id, or by its URL percent-encoded whole.
+        A task's URL may itself end like the name of a part. If there is a task with exactly the URL that was sent, it
+        is meant; next comes the part of a task that was named exactly, and so on, from strict to loose. The part of a
+        task hidden in this way is reached by the task's id, or by its URL percent-encoded whole.
 
-        :param sent: what followed ``/task/``, queries included, exactly as it came.
+        :param sent: what follows ``/task/``, queries included, exactly as it was sent.
         :param parts: the names of the parts.
         """
         entry = self._board.by_url(sent)
@@ -94,11 +93,11 @@ class TaskLookup:
 
     def _loosely(self, sent: str) -> str | None:
         """
-        The URL of the only task that `sent` can mean when both are spelled alike.
+        The URL of the only task that `sent` can mean, if there is only one.
 
-        nginx with a path in its ``proxy_pass`` decodes the path, makes one slash of several and encodes it anew, so
-        that ``http://h/a`` arrives as ``http:/h/a``. That is undone only where the scheme shows that it was done:
-        elsewhere ``//`` and ``/`` are two URLs.
+        nginx with a path in its ``proxy_pass`` decodes the path, merges slashes and encodes it anew, so that
+        ``http://h/a`` arrives as ``http:/h/a``. That is undone only where the scheme shows that it was done: elsewhere
+        ``//`` and ``/`` are two URLs.
         """
         self._index(self._board.entries())
         decoded = _decode(sent)
@@ -115,7 +114,7 @@ class TaskLookup:
         return None
 
     def _index(self, entries: Sequence[Entry]) -> None:
-        """Make the tables anew if the tasks are others than the last time (a reload), which is cheap to see."""
+        """Rebuild the tables if the tasks are not the same as last time (a reload)."""
         if len(entries) == len(self._tasks) and all(
             entry.task is task for entry, task in zip(entries, self._tasks, strict=True)
         ):
@@ -137,7 +136,7 @@ def _table(urls: Sequence[str], spell: Callable[[str], str]) -> dict[str, str | 
 
 
 def _decode(text: str) -> str:
-    # Escapes that are no UTF-8 stay apart from each other; the result is only compared, never shown.
+    # Escapes that are not UTF-8 stay distinct; the result is only compared, never shown.
     return unquote(text, errors="surrogateescape")
 
 

@@ -1,8 +1,8 @@
 """
-Slack, HipChat and Sentry as the daemon sees them, in the reactor of the test.
+Fake Slack, HipChat and Sentry servers in the reactor of the test.
 
-Each keeps what it was sent. It accepts by default; answers put into `next` are given first, one a request, and
-`always` to the rest.
+Each records its requests and accepts them by default. Answers in `next` are used first, one per request, then
+`always`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tests.acceptance.endpoints import Behaviour, Request, Server, body
 
 class Message(NamedTuple):
     """
-    What people see of one alert.
+    One alert as a channel received it.
 
-    :ivar id: the alert's.
-    :ivar event: ``problem``, ``changed``, ``reminder``, ``recovered``, ``started``, ``stopped``,
-        ``blind`` or ``sighted``, by the words.
+    :ivar id: the alert's id.
+    :ivar event: ``problem``, ``changed``, ``reminder``, ``recovered``, ``started``, ``stopped``, ``blind`` or
+        ``sighted``, read from the text.
     """
 
     id: str
@@ -52,10 +52,10 @@ def event_of(text: str) -> str:
 
 class Service(Server):
     """
-    A channel's service.
+    A channel's server.
 
     :ivar next: answers to the next requests.
-    :ivar always: the answer to all others; None for the service's usual one.
+    :ivar always: the answer to all others; None accepts them.
     """
 
     accepts: Behaviour
@@ -73,7 +73,7 @@ class Service(Server):
         raise NotImplementedError
 
     def messages(self, about: str = "") -> list[Message]:
-        """What was sent, whether it was accepted or not, as far as `about` is in its text."""
+        """The messages received, accepted or not, whose text contains `about`."""
         found = [message for request in self.requests if (message := self.read(request)) is not None]
         return [message for message in found if about in message.text]
 
@@ -142,7 +142,7 @@ class Sentry(Service):
 
 
 def items(request: Request) -> Iterable[tuple[str, dict[str, Any]]]:
-    """The items of an envelope: type and payload."""
+    """The items of an envelope, as type and payload."""
     content = request.body
     if request.headers.get("content-encoding") == "gzip":
         content = gzip.decompress(content)

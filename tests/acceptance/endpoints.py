@@ -1,7 +1,8 @@
 """
-Sample task endpoints in the reactor of the test: each path does what the test says, and may do something else later.
+Fake task endpoints in the reactor of the test.
 
-A behaviour is a function of a request, which it answers, or does not; :func:`report` and the others here make them.
+Each path has a behaviour, which a test may replace at any time. A behaviour is a function that answers a request, or
+does not; :func:`report` and the other functions here create them.
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ from twisted.trial.unittest import TestCase
 
 class Request:
     """
-    A request as it came.
+    A request as received.
 
     :ivar headers: names in lower case.
-    :ivar connection: to do to it whatever an endpoint may do.
     """
 
     def __init__(self, connection: Connection, head: bytes, body: bytes) -> None:
@@ -39,11 +39,11 @@ class Request:
 
     @property
     def dump(self) -> str:
-        """All that the client said about itself, as a debug page would show it."""
+        """The target and all headers, as a debug page would show them."""
         return "; ".join([self.target, *(f"{name}: {value}" for name, value in self.headers.items())])
 
     def answer(self, code: int, body: bytes | str = b"", **headers: str) -> None:
-        """Answer, and keep the connection; an underscore in a header's name stands for a hyphen."""
+        """Answer and keep the connection open. Underscores in header names stand for hyphens."""
         content = body if isinstance(body, bytes) else body.encode()
         lines = [f"HTTP/1.1 {code} Whatever", f"Content-Length: {len(content)}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
@@ -63,7 +63,7 @@ Behaviour: TypeAlias = Callable[[Request], object]
 
 
 class Connection(Protocol):
-    """Reads requests, one after the other."""
+    """Reads requests one after another."""
 
     factory: Server
 
@@ -92,10 +92,10 @@ class Connection(Protocol):
 
 class Server(Factory):
     """
-    An HTTP server on loopback, as raw as the tests need it; it is gone when the test ends.
+    A raw HTTP server on the loopback interface, stopped when the test ends.
 
-    :ivar requests: all that came.
-    :ivar connections: those that are open.
+    :ivar requests: all requests received.
+    :ivar connections: the open connections.
     """
 
     protocol = Connection
@@ -126,7 +126,7 @@ class Server(Factory):
         raise NotImplementedError
 
     async def die(self) -> None:
-        """Refuse connections, and drop those that are open."""
+        """Stop listening and drop the open connections."""
         await self._stop_listening()
         self._stop()
 
@@ -144,14 +144,14 @@ class Server(Factory):
 
 
 class Endpoints(Server):
-    """Task endpoints: path → what it does."""
+    """Task endpoints: path → behaviour."""
 
     def __init__(self, test: TestCase, tls: IOpenSSLContextFactory | None = None) -> None:
         super().__init__(test, tls)
         self.paths: dict[str, Behaviour] = {}
 
     def url(self, path: str, behaviour: Behaviour | None = None) -> str:
-        """The URL of a path; `behaviour` is what it does from now on."""
+        """The URL of a path. `behaviour` replaces the path's behaviour."""
         if behaviour is not None:
             self.paths[path.partition("?")[0]] = behaviour
         return f"{self.origin}{path}"
@@ -167,7 +167,7 @@ class Endpoints(Server):
         return b"\n".join(request.body for request in self.requests)
 
     def asked(self, path: str) -> list[Request]:
-        """The requests for a path so far."""
+        """The requests received for a path."""
         return [request for request in self.requests if request.path == path]
 
 
@@ -188,7 +188,7 @@ def members(*, ago: float = 60.0, status: str = "ok", **more: object) -> dict[st
 
 
 def asleep() -> list[dict[str, object]]:
-    """Sleep windows of a task that sleeps now."""
+    """Sleep windows that include now."""
     return [{"start": datetime.fromtimestamp(time.time() - 1800, UTC).strftime("%H:%M"), "duration": 60}]
 
 
@@ -196,7 +196,7 @@ def asleep() -> list[dict[str, object]]:
 
 
 def report(*, code: int = 200, ago: float = 60.0, status: str = "ok", **more: object) -> Behaviour:
-    """A report that is `ago` seconds old whenever one asks."""
+    """A report that is `ago` seconds old at each request."""
     return lambda request: request.answer(code, json.dumps(members(ago=ago, status=status, **more)))
 
 
@@ -209,7 +209,7 @@ def redirect(target: str, code: int = 302) -> Behaviour:
 
 
 def raw(*pieces: bytes, close: bool = True) -> Behaviour:
-    """Bytes that may or may not be HTTP."""
+    """Send these bytes, HTTP or not."""
 
     def behave(request: Request) -> None:
         for piece in pieces:
@@ -221,7 +221,7 @@ def raw(*pieces: bytes, close: bool = True) -> Behaviour:
 
 
 def hang(request: Request) -> None:
-    """Say nothing."""
+    """Send nothing and keep the connection open."""
 
 
 def reset(request: Request) -> None:

@@ -1,7 +1,7 @@
 """
-The fault server as a process of its own: each fault of the table at a port of its own, for a daemon to be pointed at.
+A process that serves every fault of the table, each on a port of its own.
 
-It may be as slow as its faults make it, without keeping those waiting that serve healthy tasks and measure.
+As a separate process it does not slow down the test, which serves the healthy tasks and measures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.acceptance.process import Process, until
 from tests.http.faults import BOMB, CASES, GZIP, LIMIT, REPORT, Case, answer, bare, chunk_of
 from tests.http.faultserver import AT_ONCE, CLOSE, STALL, FaultServer, Flood, Script
 
-#: What a task may be whose endpoint gives the table's report: that is not of today, whenever today is.
+#: The possible kinds of a task with the table's report, whose date is fixed.
 REPORTED = ("ok", "late", "future")
 
 COMMAND = (sys.executable, "-c", "from tests.acceptance.faultfleet import serve; serve()")
@@ -28,10 +28,10 @@ COMMAND = (sys.executable, "-c", "from tests.acceptance.faultfleet import serve;
 
 class Expected(NamedTuple):
     """
-    What is to be said of a fault.
+    The expected verdict on a fault.
 
-    :ivar kinds: of the verdict.
-    :ivar words: in its explanation.
+    :ivar kinds: the kinds that the verdict may have.
+    :ivar words: part of its explanation.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Expected(NamedTuple):
 
 
 def judged(case: Case) -> tuple[Sequence[str], str]:
-    """Kinds and words for a case of the table."""
+    """The expected kinds and words for a case of the table."""
     good = 200 <= case.code < 300
     if case.fault is not None:
         return ("unreachable",), case.words
@@ -57,8 +57,8 @@ def judged(case: Case) -> tuple[Sequence[str], str]:
 
 
 def serve() -> None:
-    """Listen, write a line of JSON that says where and what to expect, and go on until killed."""
-    # They make certificates, which only this process needs.
+    """Listen, write one line of JSON with the URLs and the expected verdicts, and serve until killed."""
+    # Importing these makes certificates, which only this process needs.
     from tests.http.test_tls import CA, DAY, GOOD, NOW, OTHER_CA, Server, self_signed
 
     def listen(name: str, kinds: Sequence[str], words: str, script: Script, tls: Any = None, scheme: str = "") -> None:
@@ -101,15 +101,15 @@ def serve() -> None:
     ):
         listen(name, ("unreachable",), words, [AT_ONCE, step], scheme="https")
     full = _full()
-    fleet.append(Expected("nobody accepts", f"http://127.0.0.1:{full}/", ("unreachable",), "still connecting to"))
-    fleet.append(Expected("nobody listens", "http://127.0.0.1:1/", ("unreachable",), "connection refused by 127.0"))
+    fleet.append(Expected("a full accept queue", f"http://127.0.0.1:{full}/", ("unreachable",), "still connecting to"))
+    fleet.append(Expected("a closed port", "http://127.0.0.1:1/", ("unreachable",), "connection refused by 127.0"))
     sys.stdout.write(json.dumps({"ca": CA.cert_pem.bytes().decode(), "fleet": fleet}) + "\n")
     sys.stdout.flush()
     reactor.run()
 
 
 async def start(process: Process) -> tuple[str, list[Expected]]:
-    """Wait for a process that serves; gives its CA as PEM, and the fleet."""
+    """Wait until the process serves. Returns its CA as PEM, and the fleet."""
     await until(lambda: b"\n" in process.out or process.ended is not None, "the fault server's start")
     assert process.ended is None, process.log
     said = json.loads(process.out)
@@ -117,7 +117,7 @@ async def start(process: Process) -> tuple[str, list[Expected]]:
 
 
 def _large() -> Iterator[tuple[str, Script]]:
-    """What must cost next to nothing, however much it is."""
+    """Answers that are huge and must cost little memory."""
     block = b"x" * LIMIT
     gigabyte = bare(GZIP, b"Transfer-Encoding: chunked") + chunk_of(BOMB) * 8
     yield "a gzip bomb of a gigabyte", [gigabyte]
@@ -129,7 +129,7 @@ _held: list[socket.socket] = []
 
 
 def _full() -> int:
-    """A port whose queue is full, so that no connection is made."""
+    """A port whose accept queue is full: connecting hangs."""
     full = socket.create_server(("127.0.0.1", 0), backlog=0)
     port: int = full.getsockname()[1]
     _held.append(full)

@@ -1,8 +1,8 @@
 """
-The daemon as a process of its own, as ``twistd`` runs it, and what the tests ask of it.
+Runs the daemon in a process of its own, under ``twistd``.
 
 The fake endpoints and channels live in the reactor of the test (:mod:`tests.acceptance.endpoints`,
-:mod:`tests.acceptance.channels`); the daemon knows of them by its ini file only.
+:mod:`tests.acceptance.channels`); the daemon knows them from its ini file only.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-#: Works from a checkout and from an install alike.
+#: Works in a checkout and in an installed environment.
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 CHECKOUT = str(Path(__file__).parent.parent.parent)
 
-#: Seconds that a slow machine may take for what should take one.
+#: Time limit in seconds for steps that should take one, on a slow machine.
 PATIENCE = 30.0
 
 
 class Answer(NamedTuple):
-    """What a page answered; names of headers are in lower case."""
+    """An HTTP answer. Header names are in lower case."""
 
     code: int
     headers: Mapping[str, str]
@@ -50,7 +50,7 @@ async def pause(seconds: float) -> None:
 
 
 async def until(happened: Callable[[], object], what: str = "it", patience: float = PATIENCE) -> None:
-    """Wait until `happened` gives something true."""
+    """Wait until `happened` returns a true value."""
     deadline = reactor.seconds() + patience
     while not happened():
         if reactor.seconds() > deadline:
@@ -59,7 +59,7 @@ async def until(happened: Callable[[], object], what: str = "it", patience: floa
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nothing listens."""
+    """A port of 127.0.0.1 that is not in use."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
@@ -91,7 +91,7 @@ async def ask(
     headers: Iterable[str] = ("Accept: application/json",),
     body: bytes = b"",
 ) -> Answer:
-    """Make one request with exactly this target."""
+    """Make one request; the target is sent as given."""
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Connection: close", *headers]
     if body:
         lines.append(f"Content-Length: {len(body)}")
@@ -109,10 +109,10 @@ async def ask(
 
 class Process(ProcessProtocol):
     """
-    A process with an empty directory of its own, outside the checkout; it is killed when the test ends.
+    A process in an empty directory outside the checkout, killed when the test ends.
 
-    :ivar directory: where it runs.
-    :ivar log: what it wrote to standard output and standard error.
+    :ivar directory: its working directory.
+    :ivar log: its standard output and standard error.
     :ivar ended: its exit code, or the negative number of the signal that ended it; None while it runs.
     """
 
@@ -159,7 +159,7 @@ class Process(ProcessProtocol):
         self._over.callback(None)
 
     async def end(self) -> int:
-        """Wait for its end; gives the exit code."""
+        """Wait until the process ends. Returns the exit code."""
         await until(lambda: self.ended is not None, f"the end of the process with {self.log}")
         assert self.ended is not None
         return self.ended
@@ -180,11 +180,11 @@ def new_directory(test: TestCase) -> str:
 
 def ini(port: int, urls: Iterable[str], main: str = "", more: str = "", web: str = "") -> str:
     """
-    An ini file.
+    The text of an ini file.
 
-    :param port: of the pages.
-    :param urls: of `prod` and `dev`.
-    :param main: lines of ``[main]``; of an option given twice nothing is said here.
+    :param port: the port of the pages.
+    :param urls: the tasks, for `prod` and `dev`.
+    :param main: lines of ``[main]``.
     :param more: further sections.
     :param web: further lines of ``[web]``.
     """
@@ -201,9 +201,9 @@ class Daemon(Process):
     """
     ``twistd -n pypinger`` with an ini file.
 
-    :param text: of the ini file, without which there is none.
-    :param command: what runs ``twistd``.
-    :ivar port: of its pages, None if it has no business with them.
+    :param text: the text of the ini file; None for no file.
+    :param command: the command that runs ``twistd``.
+    :ivar port: the port of its pages.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class Daemon(Process):
         return await ask(self.port, target, **arguments)
 
     async def serves(self) -> None:
-        """Wait until its pages can be had."""
+        """Wait until the pages are served."""
         await self._answers("/healthz")
 
     async def is_ready(self) -> None:
@@ -234,12 +234,12 @@ class Daemon(Process):
         await self._answers("/readyz")
 
     async def task(self, url: str) -> dict[str, Any]:
-        """What the JSON overview says of the task with this URL."""
+        """The task with this URL in the JSON overview."""
         tasks = (await self.get()).json()["data"]
         return next(task for task in tasks if task["url"] == url)
 
     async def becomes(self, url: str, **members: object) -> dict[str, Any]:
-        """Wait until the JSON of the task has these members."""
+        """Wait until the task has these members in JSON."""
         await self.serves()
         deadline = reactor.seconds() + PATIENCE
         while True:
@@ -251,10 +251,10 @@ class Daemon(Process):
             await pause(0.05)
 
     async def stop(self, signal: str = "TERM") -> None:
-        """Stop it as people do; it must end cleanly, and nothing must have surprised it."""
+        """Stop the daemon by a signal. It must exit cleanly, without an unexpected error in the log."""
         self.signal(signal)
         self.test.assertEqual(await self.end(), 0, self.log)
-        for surprise in ("Traceback", "Unhandled", "Error in Deferred", "nobody thought of", "unexpected error"):
+        for surprise in ("Traceback", "Unhandled", "Error in Deferred", "nexpected error", " broke"):
             self.test.assertNotIn(surprise, self.log)
 
     async def _answers(self, target: str) -> None:

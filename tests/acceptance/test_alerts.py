@@ -1,4 +1,4 @@
-"""What people are told, through every channel at once (contract, sections 4 and 5)."""
+"""Alerts through all channels at once (contract, sections 4 and 5)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FAST = "interval = 0.5\nerror_interval = 0\ngroup_wait = 0\n"
 
 
 class TransitionTests(TestCase):
-    """Two daemons, since there is one section for both of Slack's ways, watch the same endpoints."""
+    """Two daemons check the same endpoints: one posts to Slack's Web API, the other to a webhook."""
 
     timeout = 120
 
@@ -153,7 +153,7 @@ class TransitionTests(TestCase):
         tasks.paths["/task"] = behave
         await until(lambda: slack.events("/task") == ["problem"])
         task = await daemon.task(url)
-        # Seven scripted checks, and the one that made the row of three.
+        # Seven scripted checks, and the one that completed the row of three.
         self.assertEqual(sum(at <= slack.requests[-1].at for at in served), 8)
         self.assertEqual(task["incident"]["kind"], "future")
         await daemon.stop()
@@ -180,7 +180,7 @@ class RetryTests(TestCase):
     async def test_refusals(self) -> None:
         tasks, slack, hipchat, sentry = Endpoints(self), SlackWebApi(self), HipChat(self), Sentry(self)
         one, two = tasks.url("/one", report()), tasks.url("/two", report())
-        # The alert of the start already has a hard time.
+        # The `started` alert is refused twice.
         slack.next.extend([body('{"ok":false,"error":"ratelimited"}', 429, Retry_After="2"), body("oops", 500)])
         hipchat.always = hang
         port = free_port()
@@ -195,7 +195,7 @@ class RetryTests(TestCase):
         for words in ("slack did not accept", "ratelimited", "HTTP 500"):
             self.assertIn(words, daemon.log)
 
-        # HipChat hangs at its first message all the while.
+        # HipChat hangs at its first message meanwhile.
         sentry.next.append(body('{"detail":"event rejected"}', 503))
         tasks.url("/one", report(ago=3600))
         await until(lambda: slack.events("/one") == ["problem"])
@@ -210,7 +210,7 @@ class RetryTests(TestCase):
         self.assertEqual((own["dead"], own["undelivered"], own["status"]), (1, 3, "ok"))
         self.assertRegex(daemon.log, r"#error\] slack refused .*channel_not_found.*PROBLEM: ")
 
-        # What was refused for good is not tried again; the task's next alert is.
+        # A permanently refused alert is not retried; the task's next alert is sent.
         tasks.url("/two", report())
         await until(lambda: slack.events("/two") == ["problem", "recovered"])
         hipchat.always = None
@@ -225,7 +225,7 @@ class RetryTests(TestCase):
         self.assertEqual(slack.events()[-1], "stopped")
         self.assertEqual(slack.events("/two"), ["problem", "recovered"])
 
-    async def test_every_kind_of_refusal_for_good(self) -> None:
+    async def test_permanent_refusals(self) -> None:
         tasks, slack, hipchat, sentry = Endpoints(self), SlackWebhook(self), HipChat(self), Sentry(self)
         url = tasks.url("/task", report(ago=3600))
         slack.always = body("no_service", 404)

@@ -1,4 +1,4 @@
-"""No endpoint can hurt the daemon, nor the tasks beside it (contract, section 3): all faults of the table at once."""
+"""No endpoint harms the daemon or other tasks (contract, section 3): all faults of the table at once."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from tests.acceptance.process import Daemon, Process, ask, free_port, ini, pause
 INTERVAL = 1.5
 HEALTHY = 20
 
-#: For how many seconds all is watched once every task has been checked.
+#: How long the daemon is watched after every task has been checked, in seconds.
 WATCHED = 9.0
 
-#: A page or a check that is so many seconds late was stalled, and not just slow.
+#: A page or a check that is this many seconds late was stalled, not only slow.
 STALLED = 3.0
 
-#: How many megabytes all of them may cost, gigabytes of bombs and endless headers among them.
+#: The memory that all faults together may cost, in megabytes. They send gigabytes.
 MEGABYTES = 60
 
 
 def strain() -> float:
-    """How many times longer things take here because others use the machine too."""
+    """How many times longer things take because of other load on this machine."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 class Watcher:
     """
-    Looks at the daemon from outside, all the time.
+    Watches the daemon from outside.
 
-    :ivar waits: how many seconds each answer of ``/healthz`` took.
-    :ivar descriptors: how many were open: the time and their number.
-    :ivar strain: the most that was seen.
+    :ivar waits: how long each answer of ``/healthz`` took, in seconds.
+    :ivar descriptors: the number of open descriptors, with the time.
+    :ivar strain: the greatest value of :func:`strain`.
     """
 
     def __init__(self, daemon: Daemon) -> None:
@@ -58,7 +58,7 @@ class Watcher:
         return len(os.listdir(f"/proc/{self._daemon.pid}/fd"))
 
     def connections(self) -> Counter[int]:
-        """How many connections it has to each port."""
+        """The number of connections to each port."""
         own = {each.removeprefix("socket:") for each in self._held()}
         lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return Counter(int(line[2].partition(":")[2], 16) for line in lines if f"[{line[9]}]" in own)
@@ -71,7 +71,7 @@ class Watcher:
                 pass  # closed just now
 
     def peak(self) -> float:
-        """The most memory that the daemon ever had, in megabytes."""
+        """The daemon's peak memory in megabytes."""
         found = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{self._daemon.pid}/status").read_text(), re.MULTILINE)
         assert found is not None
         return int(found[1]) / 1024
@@ -95,7 +95,7 @@ class Watcher:
 class FaultTests(TestCase):
     timeout = 120
     if not Path("/proc/net/tcp").exists():
-        skip = "what a process holds is read from /proc"
+        skip = "needs /proc"
 
     async def test_all_at_once(self) -> None:
         server = Process(self, *faultfleet.COMMAND)
@@ -109,7 +109,7 @@ class FaultTests(TestCase):
         main = f"interval = {INTERVAL}\ntimeout = 1\nca_file = {ca_file}\nerror_interval = 0\ngreeting ="
         urls = [url for pair in zip(healthy, [each.url for each in fleet[:HEALTHY]], strict=True) for url in pair]
         urls += [each.url for each in fleet[HEALTHY:]]
-        # They are to be late rather than wrong where this machine is slow.
+        # On a slow machine they may be late, but must not time out.
         more = "".join(f"[task {url}]\ntimeout = 10\n" for url in healthy)
         daemon = Daemon(self, ini(port, urls, main, more), port)
         await daemon.serves()
@@ -128,11 +128,11 @@ class FaultTests(TestCase):
         self.check_on_time(tasks, INTERVAL + STALLED * watcher.strain)
         self.check_descriptors(watcher, began, spare + len(urls))
         for each in fleet:
-            # A check or its retry may just begin while what was before it ends.
+            # A check or its retry may begin while the previous connection closes.
             self.assertLessEqual(connections[each.port], 2, each.name)
         self.assertLess(peak - before, MEGABYTES, f"{before:.0f} MB became {peak:.0f} MB")
 
-        # All of them gone: that is no fault of ours, and what they held is free.
+        # The fault server dies: the tasks are to blame, and their descriptors are free again.
         server.signal("KILL")
         await server.end()
         await daemon.becomes(fleet[0].url, kind="unreachable", explanation=self.refusal(fleet[0]))
@@ -143,7 +143,7 @@ class FaultTests(TestCase):
         await daemon.stop()
 
     async def judge(self, daemon: Daemon, fleet: Sequence[Expected], healthy: Sequence[str]) -> None:
-        """Each fault is judged as the table says, and explained; on a slow machine perhaps not each time."""
+        """Each fault gets its expected verdict and words; a slow machine may need several looks."""
         wrong = {each.url: (each, "") for each in fleet}
 
         async def look() -> bool:
@@ -166,7 +166,7 @@ class FaultTests(TestCase):
         self.fail("\n".join(f"{each.name} ({each.words}): {found}" for each, found in wrong.values()))
 
     def check_pages(self, watcher: Watcher) -> None:
-        """Every one is answered, and no fault stalls them: how fast they are is for a bench to say."""
+        """All are answered and none stalls. Speed is measured by benchmarks."""
         self.assertGreater(len(watcher.waits), 20)
         self.assertLess(max(watcher.waits), STALLED * watcher.strain)
 
@@ -178,13 +178,13 @@ class FaultTests(TestCase):
             self.assertLess(max(gaps), most)
 
     def check_descriptors(self, watcher: Watcher, began: float, bound: int) -> None:
-        """Neither more than one a task, nor more from one third of the time to the next."""
+        """At most one per task, and no growth from the first third of the time to the last."""
         first, last = (
             [count for at, count in watcher.descriptors if start <= (at - began) / WATCHED <= start + 1 / 3]
             for start in (0, 2 / 3)
         )
         self.assertLessEqual(max(first + last), bound)
-        # Of the healthy, two or twenty may just be asked at the same time.
+        # Any number of healthy tasks may be under check at once.
         self.assertLessEqual(max(last), max(first) + HEALTHY)
 
     def refusal(self, each: Expected) -> str:

@@ -1,4 +1,4 @@
-"""The process: its start, its refusals to start, its end (contract, sections 6 and 8)."""
+"""Starting, refusing to start and stopping the daemon (contract, sections 6 and 8)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.acceptance.endpoints import Endpoints, body, hang, report
 from tests.acceptance.process import TWISTD, Daemon, Process, ask, free_port, ini, until
 from tests.config.samples import ORIGINAL
 
-#: One file with problems of every kind: the line, and words of what is said of it.
+#: A file with problems of every kind.
 BAD = """\
 [main]
 debug = perhaps
@@ -62,7 +62,7 @@ BAD_LINES = [2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 18, 19, 20, 23, 25, 26, 28,
 class StartTests(TestCase):
     timeout = 120
 
-    async def test_every_problem_at_once(self) -> None:
+    async def test_all_problems_at_once(self) -> None:
         daemon = Daemon(self, BAD)
         self.assertEqual(await daemon.end(), 1)
         self.assertEqual(daemon.out, b"")
@@ -75,7 +75,7 @@ class StartTests(TestCase):
             self.assertIn(words, daemon.log)
         self.assertNotIn("only-a-token", daemon.log)
 
-    async def test_files_that_cannot_be_read(self) -> None:
+    async def test_unreadable_files(self) -> None:
         refused = {
             Daemon(self, None): r"pinger\.ini: .*no such file.*",
             Daemon(self, b"[main]\ngreeting = caf\xe9\n"): r"pinger\.ini:2: .*UTF-8.*",
@@ -89,7 +89,7 @@ class StartTests(TestCase):
             self.assertRegex(daemon.err.decode(), rf"\A{words}\n\Z")
             self.assertNotIn("Traceback", daemon.log)
 
-    async def test_a_busy_port(self) -> None:
+    async def test_busy_port(self) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
@@ -100,22 +100,23 @@ class StartTests(TestCase):
         self.assertNotIn("Traceback", daemon.log)
 
     async def test_options(self) -> None:
-        told = {
-            Process(self, *TWISTD, "pypinger", "--help"): ("--config", 0),
-            Process(self, *TWISTD, "pypinger", "--version"): (f"Py Pinger {pypinger.__version__}", 0),
-            Process(self, *TWISTD, "--help"): ("pypinger", 0),
-            Process(self, *TWISTD, "pypinger", "--no-such-option"): ("--help", 1),
+        # Twisted 25.5 exits with 0 after an unknown option, later versions with 1.
+        expected = {
+            Process(self, *TWISTD, "pypinger", "--help"): ("--config", (0,)),
+            Process(self, *TWISTD, "pypinger", "--version"): (f"Py Pinger {pypinger.__version__}", (0,)),
+            Process(self, *TWISTD, "--help"): ("pypinger", (0,)),
+            Process(self, *TWISTD, "pypinger", "--no-such-option"): ("--no-such-option not recognized", (0, 1)),
         }
-        for process, (words, code) in told.items():
-            self.assertEqual(await process.end(), code, process.log)
+        for process, (words, codes) in expected.items():
+            self.assertIn(await process.end(), codes, process.log)
             self.assertIn(words, process.log)
             self.assertNotIn("Traceback", process.log)
 
-    async def test_the_original_ini_file(self) -> None:
-        """It has no word of the web server, so that the port must be free."""
+    async def test_original_ini_file(self) -> None:
+        """The file has no [web] section, so that the default port must be free."""
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", 3002)) == 0:
-                raise SkipTest("something listens on port 3002 of this machine")
+                raise SkipTest("port 3002 of this machine is in use")
         tasks, slack = Endpoints(self), SlackWebApi(self)
         for name in "abcd":
             tasks.paths[f"/cron/{name}"] = report()
@@ -137,7 +138,7 @@ class StopTests(TestCase):
     timeout = 120
 
     async def test_signals(self) -> None:
-        """Checks and a channel that hang do not hold up the end."""
+        """Hanging checks and a hanging channel do not delay the stop."""
         daemons = []
         for name in ("TERM", "INT"):
             tasks, slack, hipchat = Endpoints(self), SlackWebApi(self), HipChat(self)
@@ -178,7 +179,7 @@ class StopTests(TestCase):
             pass
         self.assertEqual((await daemon.task(url))["kind"], "ok")
         os.kill(int(pid_file.read_text()), signal.SIGTERM)
-        await until(lambda: not pid_file.exists(), "the end of the daemon")
+        await until(lambda: not pid_file.exists(), "the stop of the daemon")
         text = log.read_text()
         self.assertIn("Py Pinger stopped", text)
         self.assertIn("Server Shut Down", text)

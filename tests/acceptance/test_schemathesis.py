@@ -1,4 +1,4 @@
-"""Schemathesis reads our description of the API and finds no answer that breaks it."""
+"""Schemathesis reads the OpenAPI description and finds no answer that violates it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SchemathesisTests(TestCase):
     if find_spec("schemathesis") is None:
         skip = "schemathesis is not installed"
 
-    async def test_the_api_is_as_it_is_described(self) -> None:
+    async def test_answers_match_the_description(self) -> None:
         tasks = Endpoints(self)
         good, bad = tasks.url("/good?token=x", report()), tasks.url("/bad", report(status="error", reason="boom"))
         port = free_port()

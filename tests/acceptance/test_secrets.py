@@ -1,8 +1,8 @@
 """
-Secrets are nowhere but where they belong, however much the other side talks (contract, section 6).
+Secrets do not leak, even when endpoints and channels echo them (contract, section 6).
 
-Every secret of the ini file is a word that occurs nowhere else, so that one search of all that the daemon wrote, showed
-and sent tells. The endpoints and the channels say back whatever they are sent.
+Every secret of the ini file contains a mark that occurs nowhere else, so that one search of the log, the pages and the
+messages finds a leak. The endpoints and channels echo what they receive.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.acceptance.channels import HipChat, Sentry, SlackWebApi, SlackWebhook
 from tests.acceptance.endpoints import Endpoints, Request, members, raw
 from tests.acceptance.process import Daemon, free_port, ini, until
 
-#: Marks each secret, in letters that no encoding changes.
+#: Part of every secret, in letters that no encoding changes.
 MARK = "ZqXs"
 DSN_KEY = "feedfacecafebeef0123456789abcdef"
 
@@ -59,7 +59,7 @@ def echo_round(request: Request) -> None:
 
 
 def echo_encoded(request: Request) -> None:
-    """As JavaScript and Java encode it, and JSON in HTML in JSON."""
+    """Percent-encoded as JavaScript and Java do, and as JSON in HTML in JSON."""
     words = {"js": quote(request.dump, "!'()*"), "java": quote(request.dump, "*").replace("%20", "+")}
     request.answer(200, json.dumps({**words, "page": f"<p>{escape(json.dumps(request.dump))}</p>"}))
 
@@ -98,19 +98,19 @@ class SecretTests(TestCase):
     timeout = 120
 
     def tasks(self, endpoints: Endpoints) -> list[str]:
-        """URLs with a secret in userinfo and query for each echo."""
+        """A URL with secrets in userinfo and query for each echo."""
         endpoints.paths.update(ECHOES)
         place = endpoints.origin.partition("://")[2]
         urls = []
         for path in ECHOES:
             word = path.strip("/")
             urls.append(f"http://user:{MARK}pw{word}%40%3A@{place}{path}?key={MARK}query{word}%2F%2B&other={MARK}2")
-        # A task without userinfo, so that the header of the token is its only credential.
+        # A task without userinfo: the token's header is its only credential.
         urls.append(f"{endpoints.origin}/failed?{MARK}bare")
         return urls
 
-    async def looked_through(self, daemon: Daemon, urls: Iterable[str], *marks: str) -> None:
-        """Nothing that the daemon writes or shows has a mark; JSON has the URLs, without userinfo."""
+    async def assert_clean(self, daemon: Daemon, urls: Iterable[str], *marks: str) -> None:
+        """No mark is in the log or on a page. JSON has the configured URLs, without userinfo."""
         overview = (await daemon.get()).json()
         for task, url in zip(overview["data"], urls, strict=True):
             self.assertEqual(task.pop("url"), re.sub("//[^/]*@", "//", url))
@@ -128,7 +128,7 @@ class SecretTests(TestCase):
                 found = re.search(f".{{0,200}}{re.escape(mark)}.{{0,80}}", text)
                 self.assertIsNone(found, found and found.group())
 
-    def nowhere_sent(self, bodies: bytes, *marks: str) -> None:
+    def assert_not_sent(self, bodies: bytes, *marks: str) -> None:
         for mark in marks:
             found = re.search(b".{0,200}" + re.escape(mark.encode()) + b".{0,80}", bodies)
             self.assertIsNone(found, found and found.group())
@@ -137,7 +137,7 @@ class SecretTests(TestCase):
         endpoints, slack, hipchat, sentry = Endpoints(self), SlackWebApi(self), HipChat(self), Sentry(self)
         urls = self.tasks(endpoints)
         token = f"{MARK}slack-token"
-        # Each refuses some alerts for good, some for a while, and says what it was sent.
+        # Each refuses some alerts permanently and some temporarily, and echoes what it received.
         slack.next.extend(
             [
                 lambda r: r.answer(200, json.dumps({"ok": False, "error": "invalid_auth", "needed": r.dump})),
@@ -175,18 +175,18 @@ class SecretTests(TestCase):
         daemon = Daemon(self, ini(port, [*urls, proxied], main, more), port)
         await daemon.is_ready()
         await until(lambda: len(slack.requests) > 5 and len(hipchat.requests) > 12 and len(sentry.requests) > 12)
-        # They did see the secrets.
+        # The endpoints received the secrets.
         sent = " ".join(request.dump for request in endpoints.requests)
         for word in ("fetched-token", "queryfailed"):
             self.assertIn(f"{MARK}{word}", sent)
         self.assertTrue(any("proxy-authorization" in request.headers for request in proxy.requests))
         self.assertIn(f"{MARK}password".encode(), login.bodies())
-        await self.looked_through(daemon, [*urls, proxied], MARK, DSN_KEY, *self.basics())
+        await self.assert_clean(daemon, [*urls, proxied], MARK, DSN_KEY, *self.basics())
         await daemon.stop()
         self.assertIn("invalid_auth", daemon.log)
-        await self.looked_through_log(daemon)
-        self.nowhere_sent(slack.bodies + hipchat.bodies, MARK, DSN_KEY, *self.basics())
-        self.nowhere_sent(sentry.bodies, MARK, *self.basics())
+        await self.assert_log_clean(daemon)
+        self.assert_not_sent(slack.bodies + hipchat.bodies, MARK, DSN_KEY, *self.basics())
+        self.assert_not_sent(sentry.bodies, MARK, *self.basics())
 
     async def test_static_token_and_webhook(self) -> None:
         endpoints, slack = Endpoints(self), SlackWebhook(self)
@@ -209,15 +209,15 @@ class SecretTests(TestCase):
         self.assertIn(
             f"Bearer {MARK}static+/=", [request.headers["authorization"] for request in endpoints.asked("/failed")]
         )
-        await self.looked_through(daemon, urls, MARK, *self.basics())
+        await self.assert_clean(daemon, urls, MARK, *self.basics())
         await daemon.stop()
-        await self.looked_through_log(daemon)
-        self.nowhere_sent(slack.bodies, MARK, *self.basics())
+        await self.assert_log_clean(daemon)
+        self.assert_not_sent(slack.bodies, MARK, *self.basics())
 
-    async def looked_through_log(self, daemon: Daemon) -> None:
+    async def assert_log_clean(self, daemon: Daemon) -> None:
         for mark in (MARK, DSN_KEY, *self.basics()):
             self.assertNotIn(mark, daemon.log)
 
     def basics(self) -> list[str]:
-        """How HTTP Basic shows the passwords of the tasks."""
+        """The tasks' passwords as HTTP Basic encodes them."""
         return [base64.b64encode(f"user:{MARK}pw{path.strip('/')}@:".encode()).decode().rstrip("=") for path in ECHOES]

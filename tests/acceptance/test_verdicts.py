@@ -1,4 +1,4 @@
-"""The whole table of verdict kinds (contract, section 2), from real sockets to the pages of a real process."""
+"""The table of verdict kinds (contract, section 2), from real sockets to the pages of a daemon."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.acceptance.endpoints import (
 )
 from tests.acceptance.process import Daemon, free_port, ini
 
-#: The members of section 7; all that the original had are among them.
+#: The members that section 7 lists; those of the original Py Pinger are among them.
 MEMBERS = {
     "url", "id", "name", "status", "kind", "explanation", "pings", "errors", "process", "server", "reason",
     "frequency", "lastrun", "due", "next_change", "sleep_start", "sleep_end", "checked", "since", "incident", "latency",
@@ -45,7 +45,7 @@ class VerdictTests(TestCase):
     timeout = 120
 
     def table(self, http: Endpoints, https: Endpoints) -> dict[str, tuple[str, str]]:
-        """URL -> the kind it must have, and words that its explanation must match."""
+        """URL -> the expected kind, and a pattern of its explanation."""
         url = http.url
         loop = url("/round")
         http.paths["/round"] = redirect(loop)
@@ -85,7 +85,7 @@ class VerdictTests(TestCase):
             url("/rare", report(frequency=527_041)): ("invalid", "frequency"),
             url("/bad-sleep", report(sleep=[*asleep(), {"start": "25:00", "duration": 5}])): ("invalid", "sleep"),
             url("/204", body(b"", 204)): ("invalid", "."),
-            # The rest of the table; of several kinds that fit, the first one wins.
+            # The rest of the table. If several kinds fit, the first one wins.
             url("/sleeping", report(sleep=asleep())): ("sleeping", "sleeps until"),
             url("/sleeping-and-failed", report(status="error", sleep=asleep())): ("sleeping", "sleeps until"),
             url("/sleeping-and-late", report(ago=99_999, sleep=asleep())): ("sleeping", "sleeps until"),
@@ -127,7 +127,7 @@ class VerdictTests(TestCase):
             self, ini(port, [*table, slow], "interval = 2\ntimeout = 1.5\nerror_interval = 0\nonly_log=1", more), port
         )
         await daemon.serves()
-        # The last in the list is checked first near the end of an interval.
+        # The first check of the last task in the list is near the end of an interval.
         for url in table:
             await daemon.becomes(url, kind=table[url][0])
 
@@ -151,7 +151,7 @@ class VerdictTests(TestCase):
         await daemon.stop()
 
     async def check_answers(self, daemon: Daemon, url: str, code: int) -> None:
-        """Every form in which a URL may be given finds the same task."""
+        """All forms of a task's URL lead to the same task."""
         task_id = (await daemon.task(url))["id"]
         scheme, _, rest = url.partition("://")
         forms = [task_id, quote(url, safe=""), url]

@@ -1,4 +1,4 @@
-"""The web server as clients meet it (contract, section 7); the pages of tasks are in the tests of verdicts."""
+"""The web server seen by clients (contract, section 7). test_verdicts.py covers the pages of tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HTML = ["Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"]
 class WebTests(TestCase):
     timeout = 120
 
-    async def test_ready_and_not(self) -> None:
+    async def test_readiness(self) -> None:
         tasks = Endpoints(self)
         first = tasks.url("/first", report())
         last = tasks.url("/last", hang)

@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, TestCase
 
 from pypinger.ports.showing import DaemonState, Entry
-from pypinger.web.app import site
 from tests.web.fakes import FakeBoard, daemon_state
-from tests.web.histories import FakeHistory
+from tests.web.history import FakeHistory
+from tests.web.pages import make_pages
 
 try:
     from playwright.sync_api import Page, expect, sync_playwright
@@ -69,9 +69,10 @@ class BrowserTestCase(TestCase):
         """Serve these tasks; the address of the overview."""
         state = daemon or daemon_state(started=self.started - 7200, lastrun=self.started)
         self.board = FakeBoard(entries, state)
-        made = site(self.board, self.now, history=FakeHistory(self.started), public_url=public_url, reactor=reactor)
-        self.site = made
-        self.port = reactor.listenTCP(0, made, interface="127.0.0.1")
+        history = FakeHistory(self.started)
+        pages = make_pages(self.board, reactor, now=self.now, history=history, public_url=public_url)
+        self.site = pages.site
+        self.port = reactor.listenTCP(0, pages.site, interface="127.0.0.1")
         self.addCleanup(lambda: self.port.stopListening())
         # The connections of a browser that was closed end a moment later.
         self.addCleanup(deferLater, reactor, 0.1)

@@ -12,12 +12,13 @@ from twisted.trial.unittest import SkipTest
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Fault, Incident, Invalid, NoAnswer, Report, Reported, TaskState
 from pypinger.ports.showing import Entry, LastAnswer
-from pypinger.web import assets, detail
-from pypinger.web.app import resource
+from pypinger.web.html import task_page
+from pypinger.web.serving import assets
 from tests.browser.chromium import BrowserTestCase, Page, expect, reactor
 from tests.browser.fleet import crowd, fleet, judged, report
 from tests.web.fakes import daemon_state, task
-from tests.web.histories import FakeHistory
+from tests.web.history import FakeHistory
+from tests.web.pages import make_pages
 
 try:
     from axe_playwright_python.sync_playwright import Axe
@@ -208,7 +209,7 @@ class LiveTests(BrowserTestCase):
     async def test_what_was_unfolded_stays_so(self) -> None:
         home = self.serve(fleet(self.started))
         late = next(each for each in self.board.entries() if each.state.kind == "late")
-        self.patch(detail, "ALERTS", 1)
+        self.patch(task_page, "ALERTS", 1)
         again = judged(late.task.name, report(self.started, 3000), self.started)
 
         def visit(page: Page) -> None:
@@ -430,7 +431,7 @@ class ComingBackTests(BrowserTestCase):
         served = dict(assets.load())
         served[name] = replace(served[name], path=f"{served[name].path}x")
         self.patch(assets, "load", lambda: served)
-        self.site.resource = resource(self.board, self.now, reactor=reactor)
+        self.site.wrappedFactory.resource = make_pages(self.board, reactor, now=self.now).resource
 
     async def test_after_an_upgrade(self) -> None:
         """The page is loaded anew, once; so where a cache keeps giving the old one, it does not go on for ever."""
@@ -618,10 +619,10 @@ class AttackTests(BrowserTestCase):
             # Whole and cut in half, as a member that nobody knows and as a page of HTML.
             sent = text if number % 3 == 2 else json.dumps({"status": "ok", text: {"x": text}}, ensure_ascii=False)
             self.board.answers[made.task.id] = LastAnswer(self.started, 200, sent.encode(), number % 3 == 1)
-        from pypinger.web import detail
+        from pypinger.web.html import task_page
 
         history = FakeHistory(self.started, words=ATTACKS[0] + ATTACKS[1])
-        self.patch(detail, "remembered", lambda _, entry, now: self._remembered(history, entry, now))
+        self.patch(task_page, "remembered", lambda _, entry, now: self._remembered(history, entry, now))
 
         def visit(page: Page) -> None:
             requested: list[str] = []
@@ -650,9 +651,9 @@ class AttackTests(BrowserTestCase):
         await self.browse(visit, **WIDE)
         self.assertEqual([each for each in self.complaints if "status of 500" not in each], [])
 
-    async def _remembered(self, history: FakeHistory, entry: Entry, now: float) -> detail.Past:
+    async def _remembered(self, history: FakeHistory, entry: Entry, now: float) -> task_page.Past:
         url = entry.task.url
-        return detail.Past(
+        return task_page.Past(
             await history.runs(url),
             await history.incidents(url),
             await history.deliveries(url),

@@ -18,7 +18,7 @@ class ValidateTests(SynchronousTestCase):
     def test_valid(self) -> None:
         code, out, err = self.validate(
             "[urls]\nprod = http://a.example/?k=s3cret\n[slack]\nchannel = c\ntoken = s3cret\n"
-            "[token_auth]\ntoken = s3cret\n[store]\npath = :memory:\n"
+            "[token_auth]\ntoken = s3cret\n[store]\npath = :memory:\n[web]\nhosts = localhost\n"
         )
         self.assertEqual((code, err), (0, ""))
         self.assertEqual(
@@ -40,7 +40,7 @@ class ValidateTests(SynchronousTestCase):
         self.assertIn("from [urls] dev", out)
 
     def test_warnings(self) -> None:
-        code, _, err = self.validate("[urls]\nprod = http://a.example/, http://a.example/\n")
+        code, _, err = self.validate("[urls]\nprod = http://a.example/, http://a.example/\n[web]\nhosts = h\n")
         self.assertEqual(code, 0)
         self.assertRegex(err, r"\Awarning: .+:2: \[urls\] prod: [^\n]+\n\Z")
 
@@ -50,6 +50,37 @@ class ValidateTests(SynchronousTestCase):
         self.assertEqual(len(err.splitlines()), 3, err)
         self.assertIn(f"{self.path}:2: [main] interval: ", err)
         self.assertNotIn("s3cret", err)
+
+    def test_credential_outside_the_service(self) -> None:
+        """A missing credential is a warning that hides no other problem; what depends on it counts as set."""
+        text = (
+            "[urls]\nprod = http://u:${credential:password}@a.example/\n[web]\nhosts = localhost\n"
+            "[token_auth]\ntoken = Bearer ${credential:token}\n"
+            "[slack]\nchannel = c\ntoken = ${credential:slack}\n[sentry]\nurl = ${credential:dsn}\n"
+        )
+        code, out, err = self.validate(text)
+        self.assertEqual(code, 0, err)
+        self.assertEqual(len(err.splitlines()), 4, err)
+        self.assertRegex(err, r"(?m)^warning: .+:9: \[slack\] token: credential slack is missing")
+        self.assertIn("channels: sentry, slack\ntoken for the tasks: yes\n", out)
+        code, out, err = self.validate(text + "crons = maybe\n")
+        self.assertEqual((code, out), (1, ""))
+        self.assertEqual(len(err.splitlines()), 1, err)
+
+    def test_whole_list_in_a_credential(self) -> None:
+        code, _, err = self.validate("[urls]\nprod = ${credential:urls}\n[web]\nhosts = localhost\n")
+        self.assertEqual(code, 0, err)
+
+    def test_as_the_daemon(self) -> None:
+        """Where the daemon would not start, the file is invalid."""
+        for text in ("[store]\npath = /nope/x.sqlite\n", "[store]\npath = /tmp\n", "[main]\nca_file = /nope\n"):
+            code, out, err = self.validate(text)
+            self.assertEqual((code, out, len(err.splitlines())), (1, "", 1))
+
+    def test_no_task(self) -> None:
+        code, _, err = self.validate("[web]\nhosts = localhost\n")
+        self.assertEqual(code, 0)
+        self.assertRegex(err, r"\Awarning: [^\n]+ \[urls\] prod: there is no task to check\n\Z")
 
     def test_no_file(self) -> None:
         code, out, err = pypinger("validate", "/nowhere/pinger.ini")

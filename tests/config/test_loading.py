@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 
+from msgspec.structs import replace
+
 import pypinger
 from pypinger.config import ConfigErrors, ConfigProblem, load
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth, WebSettings
-from pypinger.config.web import endpoint_problem
+from pypinger.config.web import ANY_HOST, endpoint_problem
 from tests.config.samples import ORIGINAL, LoadingTestCase
 
 
@@ -41,8 +43,10 @@ class FileTests(LoadingTestCase):
     def test_empty(self) -> None:
         """An empty file is valid: all options have their defaults, and a warning says that there is no task."""
         path = os.path.join(self.cwd, "pypinger.sqlite")
-        warning = "pinger.ini: [urls] prod: there is no task to check"
-        expected = Settings(path="pinger.ini", store=StoreSettings(path=path), warnings=(warning,))
+        warnings = ("pinger.ini: [urls] prod: there is no task to check", f"pinger.ini: [web] hosts: {ANY_HOST}")
+        expected = Settings(
+            path="pinger.ini", store=StoreSettings(path=path), warnings=tuple(sorted(warnings, reverse=True))
+        )
         self.assertEqual(self.load(""), expected)
         self.assertEqual(self.load(b"\xef\xbb\xbf# only a comment\r\n"), expected)
 
@@ -239,7 +243,8 @@ class ValueTests(LoadingTestCase):
         text = "[main]\n" + "".join(
             f"{name} =\n" for name in ("interval", "grace", "failures", "only_log", "greeting", "proxy", "ca_file")
         )
-        self.assertEqual(self.load(text + "[web]\nendpoint =\n[store]\npath=\nkeep_days =\n"), self.load(""))
+        text += "[web]\nendpoint =\nhosts =\n[store]\npath=\nkeep_days =\n"
+        self.assertEqual(replace(self.load(text), warnings=()), replace(self.load(""), warnings=()))
 
     def test_several_lines(self) -> None:
         """An option indented by mistake belongs to the value above it: a problem that does not quote it."""
@@ -308,9 +313,7 @@ class TokenAuthTests(LoadingTestCase):
         text = "[urls]\nauth_token = S3CRET-1\nprod = http://h/\n"
         settings = self.load(text)
         self.assertEqual(settings.token_auth, TokenAuth(token="S3CRET-1"))
-        self.assertEqual(
-            settings.warnings, ("pinger.ini:2: [urls] auth_token: taken as [token_auth] token; move it there",)
-        )
+        self.assertEqual(self.warnings_of(text), ["2: [urls] auth_token: taken as [token_auth] token; move it there"])
         self.assertEqual(settings.secrets, {"S3CRET-1"})
         text += "[token_auth]\ntoken = S3CRET-2\n"
         self.assertEqual(self.load(text).token_auth, TokenAuth(token="S3CRET-2"))
@@ -394,6 +397,15 @@ class WebTests(LoadingTestCase):
                 self.problem(f"[web]\nendpoint = {endpoint}").startswith(f"2: [web] endpoint: {shown} must")
             )
 
+    def test_any_host_on_the_loopback(self) -> None:
+        """A warning, unless ``hosts`` or ``public_url`` is set or other machines reach the pages anyway."""
+        for web in ("", "endpoint = tcp:80:interface=127.0.0.1", r"endpoint = tcp6:80:interface=\:\:1"):
+            self.assertIn(
+                "[web] hosts: empty, so pages on the loopback", "".join(self.load(f"[web]\n{web}\n").warnings)
+            )
+        for web in ("hosts = localhost", "public_url = https://h/", "endpoint = tcp:80", "endpoint = unix:/run/x"):
+            self.assertNotIn("hosts", "".join(self.load(f"[web]\n{web}\n").warnings))
+
     def test_hosts(self) -> None:
         words = "must be a host name, such as status.example.com, without scheme, port or path"
         self.assertEqual(
@@ -461,7 +473,7 @@ class OriginalTests(LoadingTestCase):
     def test_unchanged(self) -> None:
         """An ini file of the original Py Pinger is valid, without warnings."""
         settings = self.load(ORIGINAL)
-        self.assertEqual(settings.warnings, ())
+        self.assertEqual(self.warnings_of(ORIGINAL), [])
         self.assertEqual(settings.greeting, "Py Pinger is up: 100% ready")
         self.assertEqual((settings.usual.interval, settings.tasks[0].error_interval), (60, 480))
         self.assertEqual(

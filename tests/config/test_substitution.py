@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pypinger.config import ConfigErrors, load
 from tests.config.samples import LoadingTestCase
 
 
@@ -67,6 +68,49 @@ class SubstitutionTests(LoadingTestCase):
         self.assertEqual(
             self.problem("[main]\ngreeting = ${credential:nope}\n"),
             "2: [main] greeting: credential nope cannot be read: no such file or directory",
+        )
+
+    def test_missing_credential_outside_the_service(self) -> None:
+        """A command that does without it gets a warning, and the placeholder is no secret."""
+        path = self.write(
+            "pinger.ini",
+            "[main]\ninterval = ${credential:a}\nca_file = ${credential:b}\nproxy = ${credential:c}\n"
+            "only_log = ${credential:d}\n"
+            "[urls]\nprod = http://h/\n[slack]\nchannel = #x\ntoken = ${credential:e}\n"
+            "[store]\npath = ${credential:f}/x\n"
+            "[task http://h/]\nfailures = ${credential:g}\nclient_cert = ${credential:h}\n"
+            "[web]\nendpoint = ${credential:i}\npublic_url = ${credential:j}\n",
+        )
+        settings = load(path, channels=self.channels, environ={}, cwd=self.cwd, credentials=False)
+        self.assertEqual(settings.secrets, frozenset())
+        self.assertEqual([channel.name for channel in settings.channels], ["slack"])
+        warnings = [warning for warning in settings.warnings if "is missing" in warning]
+        self.assertEqual(len(warnings), 10)
+        self.assertRaises(ConfigErrors, load, path, channels=self.channels, environ={}, cwd=self.cwd)
+
+    def test_tasks_that_need_a_missing_credential(self) -> None:
+        for text, expected in (
+            ("[urls]\nprod = http://me:${credential:a}@a/, http://b/\n", [True, False]),
+            ("[urls]\nprod = http://a/, http://b/?${credential:a@b}\n", [False, True]),
+            ("[main]\nproxy = http://me:${credential:a}@p:1\n[urls]\nprod = http://a/, http://b/\n", [True, True]),
+            ("[token_auth]\ntoken = Bearer ${credential:a}\n[urls]\nprod = http://a/\n", [True]),
+            (
+                "[token_auth]\nurl = http://l/\nusername = me\npassword = ${credential:a}\n[urls]\nprod = http://a/\n"
+                "[task http://b/]\ntoken_auth = no\n",
+                [True, False],
+            ),
+            ("[slack]\nchannel = x\ntoken = ${credential:a}\n[urls]\nprod = http://a/\n", [False]),
+        ):
+            path = self.write("pinger.ini", text)
+            settings = load(path, channels=self.channels, environ={}, cwd=self.cwd, credentials=False)
+            self.assertEqual([settings.lacks_credential(task) for task in settings.tasks], expected)
+
+    def test_missing_credential_of_the_service(self) -> None:
+        """Within the service it is a problem to every command."""
+        path = self.write("pinger.ini", "[main]\ngreeting = ${credential:nope}\n")
+        environ = {"CREDENTIALS_DIRECTORY": self.cwd}
+        self.assertRaises(
+            ConfigErrors, load, path, channels=self.channels, environ=environ, cwd=self.cwd, credentials=False
         )
 
     def test_malformed(self) -> None:

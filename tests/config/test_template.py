@@ -1,4 +1,4 @@
-"""The template is sound, shows something, and knows every option; the reference knows them too."""
+"""The template is valid, works as shipped, and shows every option; so does the reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(pypinger.__file__).parent.parent
 
 
 def every_option() -> set[tuple[str, str]]:
-    """Section and name of every option; a task's section is ``task``."""
+    """Section and name of all options; the section of a task is ``task``."""
     options = OPTIONS | {"task": TASK_OPTIONS}
     options |= {name: tuple(spec.name for spec in channel.options) for name, channel in channels().items()}
     return {(section, name) for section, names in options.items() for name in names}
@@ -26,16 +26,18 @@ class TemplateTests(LoadingTestCase):
         super().setUp()
         self.channels = dict(channels())
         self.text = (ROOT / "pinger_template.ini").read_text()
-        # Every option that is off in the template is behind a semicolon, and nothing else is.
+        # Only options that are off stand after a semicolon.
         self.full = re.sub("^;", "", self.text, flags=re.MULTILINE)
 
     def test_as_shipped(self) -> None:
-        """It starts on any machine, shows Py Pinger's own report, sends nothing, and has the defaults."""
+        """It checks Py Pinger's own report, sends nothing, and has the defaults."""
         settings = self.load(self.text)
         self.assertEqual([task.url for task in settings.tasks], ["http://localhost:3002/status"])
         self.assertTrue(settings.only_log)
         self.assertEqual((settings.channels, settings.token_auth, settings.warnings), ((), None, ()))
-        plain = self.load("[main]\nonly_log = true\n[urls]\nprod = http://localhost:3002/status\n")
+        plain = self.load(
+            "[main]\nonly_log = true\n[urls]\nprod = http://localhost:3002/status\n[web]\nhosts = localhost 127.0.0.1\n"
+        )
         self.assertEqual(settings, plain)
 
     def test_every_option_is_shown(self) -> None:
@@ -49,15 +51,15 @@ class TemplateTests(LoadingTestCase):
         self.assertEqual(sorted(found), sorted(every_option()))
 
     def test_everything_on(self) -> None:
-        """With every option in use the file is still sound, and every channel on."""
+        """With all options set the file is valid and every channel is on."""
         pem = pem_files(self.cwd)
         for name in ("shop_password", "slack_token", "hipchat_auth"):
             self.write(name, "secret\n")
         self.environ = {"CREDENTIALS_DIRECTORY": self.cwd, "PINGER_TOKEN": "secret"}
         text = self.full
         for shown, path in (("client", "client"), ("shop", "client"), ("ca", "ca"), ("shop-ca", "ca")):
-            text = text.replace(f"/etc/pypinger/{shown}.pem", pem[f"{path}.pem"])
-            text = text.replace(f"/etc/pypinger/{shown}.key", os.path.join(self.cwd, "client.key"))
+            text = text.replace(f"/etc/py-pinger/{shown}.pem", pem[f"{path}.pem"])
+            text = text.replace(f"/etc/py-pinger/{shown}.key", os.path.join(self.cwd, "client.key"))
         settings = self.load(text)
         self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
         self.assertEqual([task.name for task in settings.tasks][1], "Order export")
@@ -66,7 +68,7 @@ class TemplateTests(LoadingTestCase):
         self.assertEqual(len(settings.warnings), 1)
 
     def test_reference(self) -> None:
-        """``docs/configuration.md`` has every option in the table of its section."""
+        """``docs/configuration.md`` has all options in the tables of their sections."""
         found: set[tuple[str, str]] = set()
         section = ""
         for line in (ROOT / "docs" / "configuration.md").read_text().splitlines():

@@ -1,13 +1,14 @@
 """
-What every :class:`pypinger.ports.notifying.Notifier` does; mixed into a ``TestCase`` per channel.
+The contract of :class:`pypinger.ports.notifying.Notifier`: one suite, mixed into a ``TestCase`` per channel.
 
-The channel talks to a :class:`RecordingClient`, which answers as it is told.
+The channel posts with a :class:`RecordingClient`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from email.utils import formatdate
+from json import dumps as json_text
 from typing import ClassVar
 
 import msgspec
@@ -20,9 +21,12 @@ from pypinger.ports.notifying import DeliveryError, Notifier, Reply, RequestFail
 
 NOW = 1_700_000_000.0
 
+#: The content type that treq sends with JSON.
+JSON = "application/json; charset=UTF-8"
+
 
 class Posted(msgspec.Struct, frozen=True):
-    """A request that a channel has made."""
+    """A request that a channel has made; `body` as it would be sent."""
 
     url: str
     headers: Mapping[str, str]
@@ -31,13 +35,24 @@ class Posted(msgspec.Struct, frozen=True):
 
 
 class RecordingClient:
-    """A :class:`pypinger.ports.notifying.HttpClient` that records requests and gives the answers it was told."""
+    """A :class:`pypinger.ports.notifying.HttpClient` that records requests and gives the answers it was made with."""
 
     def __init__(self, *answers: Reply | Exception) -> None:
         self.answers = list(answers)
         self.posted: list[Posted] = []
 
-    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeout: Seconds = 20.0) -> Reply:
+    async def post(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        json: object = None,
+        data: bytes | None = None,
+        timeout: Seconds = 20.0,
+    ) -> Reply:
+        body = data or b""
+        if json is not None:
+            headers, body = {**headers, "Content-Type": JSON}, json_text(json).encode()
         self.posted.append(Posted(url, headers, body, timeout))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -46,7 +61,7 @@ class RecordingClient:
 
 
 def reply(code: int, body: bytes | str = b"", **headers: str) -> Reply:
-    """An answer; underscores in the names of headers stand for dashes."""
+    """Return an answer; underscores in the names of headers stand for dashes."""
     raw = body.encode() if isinstance(body, str) else body
     return Reply(code, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
 
@@ -84,7 +99,7 @@ class NotifierContract:
 
     :cvar section: the channel's section.
     :cvar values: its options, all of them.
-    :cvar secrets: texts that must never be seen in words.
+    :cvar secrets: texts that must not appear in words.
     """
 
     section: ClassVar[str]
@@ -92,11 +107,11 @@ class NotifierContract:
     secrets: ClassVar[Sequence[str]]
 
     def accepted(self) -> Reply:
-        """What the service answers when all is well."""
+        """Return the service's answer to a message that it accepts."""
         raise NotImplementedError
 
     def refused(self, words: str) -> Reply:
-        """What the service answers when the message is refused for good, with words of its own."""
+        """Return the service's answer, with words of its own, to a message that it refuses permanently."""
         raise NotImplementedError
 
     def notifier(self, client: RecordingClient) -> Notifier:
@@ -131,7 +146,7 @@ class NotifierContract:
         self.assertEqual(self.identity(first), self.identity(second))
 
     def identity(self, posted: Posted) -> object:
-        """What receivers can tell a repeat by."""
+        """Return what receivers recognise a duplicate by."""
         return posted.body
 
     def test_enormous_texts(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
-from pypinger.ports.storing import Store
+from pypinger.ports.storing import Blind, HostSeen, Store
 
 TASK = Task(url="http://h/a?x=1", id="a1", name="a", label="http://h/a?…")
 OTHER = Task(url="http://h/b", id="b2", name="b", label="http://h/b")
@@ -33,6 +34,7 @@ STATE = TaskState(
     errors=2,
     checked=10.0,
     since=9.0,
+    seen=9.75,
     latency=0.25,
     row=2,
     row_started=9.0,
@@ -157,3 +159,26 @@ class StoreContract:
         await store.settle(delivery, Outcome.RETRY)
         _, kept = await self.reopen(store)
         self.assertEqual(list(kept.deliveries), [])
+
+    async def test_hosts(self: Any) -> None:
+        store = self.make()
+        store.open()
+        now = time.time()
+        store.hosts({"a.example": HostSeen("192.0.2.1", now - 0.123456), "b.example": HostSeen(None, now - 90_000)})
+        store.hosts({"a.example": HostSeen("192.0.2.2", now), "c.example": HostSeen(None, now - 3600)})
+        again, kept = await self.reopen(store)
+        expected = {"a.example": HostSeen("192.0.2.2", now), "c.example": HostSeen(None, now - 3600)}
+        self.assertEqual(dict(kept.hosts), expected)
+        _, kept = await self.reopen(again)
+        self.assertEqual(dict(kept.hosts), expected)
+
+    async def test_blindness(self: Any) -> None:
+        store = self.make()
+        self.assertIsNone(store.open().blind)
+        store.blindness(Blind(1.25, "no host answers"))
+        store.blindness(Blind(2.5, "no host answers ☃"))
+        again, kept = await self.reopen(store)
+        self.assertEqual(kept.blind, Blind(2.5, "no host answers ☃"))
+        again.blindness(None)
+        _, kept = await self.reopen(again)
+        self.assertIsNone(kept.blind)

@@ -81,7 +81,7 @@ def hurry() -> None:
 
 def place(reach: Callable[[str], None]) -> None:
     """Have `reach` called at each point."""
-    from pypinger.http.client import ChannelClient
+    from pypinger.http.messenger import Messenger
     from pypinger.runtime.check import Checker
     from pypinger.runtime.outbox import Outbox
     from pypinger.runtime.queue import DeliveryQueue
@@ -118,7 +118,7 @@ def place(reach: Callable[[str], None]) -> None:
     awaiting(SqliteStore, "enqueue", "commit", "committed")
     around(Outbox, "accept", after="accepted")
     around(DeliveryQueue, "_attempt", "claim")
-    awaiting(ChannelClient, "post", "send", "answer")
+    awaiting(Messenger, "post", "send", "answer")
     awaiting(SqliteStore, "settle", "settle", "settled")
     around(SqliteStore, "open", "open", "opened")
     around(Outbox, "resume", after="resumed")

@@ -120,6 +120,20 @@ class ParseTests(SynchronousTestCase):
 class WireTests(SynchronousTestCase):
     """What is accepted can be sent."""
 
+    def test_plain(self) -> None:
+        for text, peer, header, target in [
+            ("http://a.example", "a.example:80", b"a.example", b"/"),
+            ("HTTP://A.Example:8080/x?y#z", "a.example:8080", b"a.example:8080", b"/x?y"),
+            ("https://a.example.:443?q", "a.example:443", b"a.example", b"/?q"),
+            ("http://[::1]/", "[::1]:80", b"[::1]", b"/"),
+            ("http://[FE80::1%25eth0]:81/", "[fe80::1%eth0]:81", b"[fe80::1]:81", b"/"),
+            ("http://127.0.0.1:80/ü", "127.0.0.1:80", b"127.0.0.1", b"/%C3%BC"),
+            ("http://my_host.example/%2C%zz|", "my_host.example:80", b"my_host.example", b"/%2C%zz|"),
+            ("http://a.example/x?", "a.example:80", b"a.example", b"/x?"),
+        ]:
+            url = parse(text)
+            self.assertEqual((url.peer, url.host_header, url.target), (peer, header, target), text)
+
     @thorough
     @given(
         st.text(st.sampled_from("aZ9-_.~ü。ß\u00ad\u0301x:[]%@"), max_size=12),

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from pypinger.domain.model import Observation
 from pypinger.http.fetcher import TaskFetcher
-from pypinger.http.limits import Limits
+from pypinger.http.wire.limits import Limits
 
 
 class Wire(StringTransport):
@@ -60,7 +60,7 @@ class Bench:
     def __init__(self, limits: Limits | None = None, **settings: Any) -> None:
         self.reactor = MemoryReactorClock()
         self.fetcher = TaskFetcher(self.reactor, limits=limits, **settings)
-        self.pool = self.fetcher._agent.pool
+        self.pool = self.fetcher.network.pool
 
     def fetch(self, task: Any) -> Deferred[Observation]:
         """Start a check."""

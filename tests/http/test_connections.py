@@ -11,8 +11,9 @@ from twisted.internet.error import ConnectBindError, ConnectError, NotConnecting
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Answer, Fault, Task
+from pypinger.http import fetcher
 from pypinger.http.fetcher import TaskFetcher
-from pypinger.http.limits import Limits, free_descriptors
+from pypinger.http.wire.limits import Limits, free_descriptors
 from tests.http.faults import REPORT, answer
 from tests.http.memory import Bench
 
@@ -35,7 +36,7 @@ class Base(SynchronousTestCase):
         return [host for host, *_ in self.reactor.tcpClients]
 
     def know(self, host: str, *addresses: str) -> None:
-        self.bench.fetcher._agent._names._known[host] = (1e9, addresses)
+        self.bench.fetcher.network.names._known[host] = (1e9, addresses)
 
     def once(self, host: str = "127.0.0.1", wire: Any = None, reply: bytes = answer()) -> Any:
         """One check that is answered."""
@@ -96,7 +97,7 @@ class Making(Base):
             (["10.0.0.1"], [refused(errno.EHOSTUNREACH)], Fault.CONNECT, "(10.0.0.1): no route to host"),
             (["10.0.0.1"], [refused(errno.ETIMEDOUT)], Fault.CONNECT, "connection timed out"),
             (["10.0.0.1"], [ConnectError()], Fault.CONNECT, "cannot connect to a.example:80 (10.0.0.1)"),
-            (["10.0.0.1"], [refused(errno.ENETUNREACH)], Fault.OWN, "no route to the network (ENETUNREACH)"),
+            (["10.0.0.1"], [refused(errno.ENETUNREACH)], Fault.NO_ROUTE, "no route to the network (ENETUNREACH)"),
             (["10.0.0.1"], [refused(errno.ENETDOWN)], Fault.OWN, "(ENETDOWN)"),
             (["10.0.0.1"], [refused(errno.EADDRNOTAVAIL)], Fault.OWN, "no free local port (EADDRNOTAVAIL)"),
             (["10.0.0.1"], [ConnectBindError(errno.EMFILE, "x")], Fault.OWN, "descriptors (EMFILE)"),
@@ -117,7 +118,7 @@ class Making(Base):
                 self.bench.refuse(error)
             found = self.successResultOf(running)
             self.assertEqual((fault, True), (found.fault, words in found.words), found)
-            self.assertEqual(set(), self.pool.opening)
+            self.assertEqual(0, len(self.pool))
 
     def test_addresses_forgotten(self) -> None:
         """Addresses that do not answer are not believed any longer."""
@@ -125,7 +126,7 @@ class Making(Base):
         running = self.bench.fetch(task("a.example"))
         self.bench.refuse(getConnectError((errno.ECONNREFUSED, "x")))
         self.successResultOf(running)
-        self.assertEqual({}, self.bench.fetcher._agent._names._known)
+        self.assertEqual({}, self.bench.fetcher.network.names._known)
 
     def test_unknown_interface(self) -> None:
         """A link-local address of an interface that this machine does not have fails at once."""
@@ -145,23 +146,23 @@ class Making(Base):
         running.cancel()
         self.failureResultOf(running, CancelledError)
         self.assertEqual([True, True], [connector.stoppedConnecting for connector in self.reactor.connectors])
-        self.assertEqual(set(), self.pool.opening)
+        self.assertEqual(0, len(self.pool))
         self.bench.refuse(ConnectError())
 
     def test_late(self) -> None:
         running = self.bench.fetch(task(timeout=1.0))
         self.reactor.advance(1)
         found = self.successResultOf(running)
-        self.assertEqual("no answer within 1 s: still connecting to 127.0.0.1:80", found.words)
-        self.assertEqual(set(), self.pool.opening)
+        self.assertEqual("no answer within 1 s, while connecting to 127.0.0.1:80", found.words)
+        self.assertEqual(0, len(self.pool))
 
     def test_late_look_up(self) -> None:
-        self.bench.fetcher._agent._names._start = lambda run: None
+        self.bench.fetcher.network.names._start = lambda run: None
         running = self.bench.fetch(task("a.example", timeout=1.0))
         self.reactor.advance(1)
         found = self.successResultOf(running)
         self.assertEqual(
-            (Fault.TIMEOUT, "no answer within 1 s: still looking up a.example"), (found.fault, found.words)
+            (Fault.TIMEOUT, "no answer within 1 s, while looking up a.example"), (found.fault, found.words)
         )
 
     def test_late_tls(self) -> None:
@@ -176,13 +177,13 @@ class Making(Base):
 
     def test_surprise(self) -> None:
         """Not even a mistake of ours ends a loop."""
-        fetcher = TaskFetcher(self.reactor)
+        broken = TaskFetcher(self.reactor)
 
         def surprise(*args: object) -> None:
             raise RuntimeError("surprise")
 
-        self.patch(fetcher._agent, "route", surprise)
-        found = self.successResultOf(Deferred.fromCoroutine(fetcher.fetch(task())))
+        self.patch(broken.network, "route", surprise)
+        found = self.successResultOf(Deferred.fromCoroutine(broken.fetch(task())))
         self.assertEqual((Fault.BROKEN, True), (found.fault, "in Py Pinger itself" in found.words))
         self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
 
@@ -202,33 +203,31 @@ class Keeping(Base):
 
     def test_request(self) -> None:
         """What is sent, to the byte."""
-        self.bench.fetch(Task(url="http://a:b@127.0.0.1:81/x y?z#f", id="", name="", label="")).addErrback(
+        self.bench.fetch(Task(url="http://a:b@127.0.0.1:81/x%20y|ü?z#f", id="", name="", label="")).addErrback(
             lambda _: None
         )
         asked = self.bench.connect().asked()
         self.assertEqual(
-            b"GET /x%20y?z HTTP/1.1\r\nHost: 127.0.0.1:81\r\nUser-Agent: py-pinger/1.0.0\r\n"
-            b"Accept: application/json\r\nAccept-Encoding: gzip, deflate\r\nAuthorization: Basic YTpi\r\n\r\n",
+            b"GET /x%20y|%C3%BC?z HTTP/1.1\r\nHost: 127.0.0.1:81\r\nUser-Agent: py-pinger/1.0.0\r\n"
+            b"Accept: application/json\r\nAuthorization: Basic YTpi\r\nAccept-Encoding: gzip, deflate\r\n\r\n",
             asked,
         )
 
     def test_changed_task(self) -> None:
-        """A task that was changed in the ini file is asked anew; one that is merely equal is not."""
+        """A task that was changed in the ini file is asked as it says now."""
         wire = self.once()
-        plan = self.bench.fetcher._plans["http://127.0.0.1/"]
         self.once(wire=wire)
-        self.assertIs(plan, self.bench.fetcher._plans["http://127.0.0.1/"])
         running = self.bench.fetch(task(credentials="a:b"))
         self.assertIn(b"Authorization", wire.asked())
         wire.arrives(answer())
         self.successResultOf(running)
 
-    def test_many_plans(self) -> None:
-        """Plans of tasks that are no more do not pile up."""
-        self.patch(__import__("pypinger.http.fetcher", fromlist=["x"]), "_MOST_PLANS", 2)
+    def test_many_tasks(self) -> None:
+        """What is prepared for tasks that have left the configuration does not pile up."""
+        self.patch(fetcher, "_MAX_PREPARED", 2)
         for index in range(5):
             self.once(f"10.0.0.{index}")
-        self.assertLessEqual(len(self.bench.fetcher._plans), 2)
+        self.assertLessEqual(len(self.bench.fetcher._prepared), 2)
 
     def test_idle(self) -> None:
         """Closed when it was idle for too long, and not a moment earlier."""

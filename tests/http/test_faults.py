@@ -35,7 +35,7 @@ class Faults(TestCase):
         self.addCleanup(listening.stopListening)
         url = f"http://127.0.0.1:{server.port}/report?secret=hunter2"
         found = await self.fetcher.fetch(task(url, timeout=case.timeout))
-        pool = self.fetcher._agent.pool
+        pool = self.fetcher.network.pool
         if case.fault is not None:
             self.assertIsInstance(found, NoAnswer, found)
             self.assertEqual(case.fault, found.fault, found)
@@ -97,7 +97,7 @@ class Faults(TestCase):
                 filler.connect_ex(("127.0.0.1", port))
             found = await self.fetcher.fetch(task(f"http://127.0.0.1:{port}/", timeout=SHORT))
         self.assertEqual(Fault.TIMEOUT, found.fault)
-        self.assertIn(f"still connecting to 127.0.0.1:{port}", found.words)
+        self.assertIn(f"while connecting to 127.0.0.1:{port}", found.words)
 
     async def test_cancelled(self) -> None:
         """Cancelling the check closes the socket at any moment."""
@@ -111,7 +111,7 @@ class Faults(TestCase):
             running.cancel()
             self.failureResultOf(running)
             await server.all_closed()
-            self.assertEqual(0, len(self.fetcher._agent.pool))
+            self.assertEqual(0, len(self.fetcher.network.pool))
 
 
 def _moment() -> Deferred[None]:

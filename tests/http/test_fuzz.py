@@ -74,7 +74,6 @@ class Fuzz(SynchronousTestCase):
         self.assertIsInstance(self.successResultOf(running), (Answer, NoAnswer, type(None)))
         bench.reactor.advance(0)
         self.assertEqual(bench.pool.idle, len(bench.pool))
-        self.assertEqual(set(), bench.pool.opening)
         bench.close()
 
     @settings(deadline=None, max_examples=200)

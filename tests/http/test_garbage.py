@@ -11,10 +11,10 @@ from twisted.internet.tcp import Client, Connector
 from twisted.trial.unittest import TestCase
 
 from pypinger.domain.model import Answer, NoAnswer
-from pypinger.http.connect import Opening
-from pypinger.http.connection import Connection
 from pypinger.http.fetcher import TaskFetcher
-from pypinger.http.message import ResponseReader
+from pypinger.http.wire.connection import Connection
+from pypinger.http.wire.endpoint import Opening
+from pypinger.http.wire.reader import ResponseReader
 from tests.http.faults import REPORT, answer, bare
 from tests.http.faultserver import CLOSE, RESET, STALL, FaultServer, Script
 from tests.http.test_faults import task

@@ -13,10 +13,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pypinger.domain.model import Fault
-from pypinger.http import names
-from pypinger.http.deadline import Deadlines
-from pypinger.http.errors import ExchangeFailed
-from pypinger.http.names import Names
+from pypinger.http.wire import names
+from pypinger.http.wire.errors import ExchangeFailed
+from pypinger.http.wire.names import Names
 
 
 class FakeThreads(Clock):
@@ -55,7 +54,7 @@ class LookUps(SynchronousTestCase):
         self.names = Names(self.threads, look_up=self.threads.look_up, start=self.threads.start)
 
     def ask(self, host: str = "a.example") -> Deferred[Any]:
-        return Deferred.fromCoroutine(self.names.addresses(host, Deadlines(self.threads).begin(20.0)))
+        return self.names.addresses(host)
 
     def test_shared(self) -> None:
         """One look-up for all who wait, and its answer for all who come soon after."""
@@ -122,7 +121,7 @@ class LookUps(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """No more threads than there should be; who comes later waits for one to be free."""
-        self.patch(names, "MOST_THREADS", 2)
+        self.patch(names, "MAX_THREADS", 2)
         waiting = [self.ask(f"{index}.example") for index in range(5)]
         self.assertEqual(2, len(self.threads.started))
         self.threads.run()
@@ -133,7 +132,7 @@ class LookUps(SynchronousTestCase):
 
     def test_queued_at_the_end(self) -> None:
         """A name that is queued while the last thread ends is not forgotten."""
-        self.patch(names, "MOST_THREADS", 1)
+        self.patch(names, "MAX_THREADS", 1)
         calls: list[tuple[Any, ...]] = []
         self.threads.callFromThread = lambda *call: calls.append(call)  # type: ignore[method-assign]
         first = self.ask("a.example")
@@ -177,9 +176,7 @@ class System(TestCase):
     """With the system's resolver and real threads."""
 
     async def test_localhost(self) -> None:
-        deadline = Deadlines(reactor).begin(9.0)
-        self.addCleanup(deadline.clear)
-        found = await Names(reactor).addresses("localhost", deadline)
+        found = await Names(reactor).addresses("localhost")
         self.assertTrue({"127.0.0.1", "::1"} & set(found), found)
 
     def test_families(self) -> None:

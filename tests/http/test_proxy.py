@@ -12,10 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pypinger.config.settings import TokenAuth
 from pypinger.domain.model import Fault, Task
-from pypinger.http.errors import ExchangeFailed
+from pypinger.domain.url import parse
 from pypinger.http.fetcher import TaskFetcher
-from pypinger.http.proxy import proxy_for
-from pypinger.http.url import parse
+from pypinger.http.wire.errors import ExchangeFailed
+from pypinger.http.wire.proxy import proxy_for
 from tests.http.faults import REPORT, SHORT, answer, redirect
 from tests.http.faultserver import CLOSE, FaultServer, Trickle
 from tests.http.memory import Bench
@@ -154,14 +154,14 @@ class Proxies(TestCase):
             ("https://a.example/", [b"HTTP/1.1 200 OK\r\n\r\nhello"], Fault.BROKEN, "before the tunnel was used"),
             ("https://a.example/", [b"x" * 20_000], Fault.TOO_LARGE, "headers larger than 16,384 bytes"),
             ("https://a.example/", [b"HTTP/1.1 200 OK\r\n", CLOSE], Fault.CONNECT, "closed the connection without"),
-            ("https://a.example/", [Trickle(b"HTTP/1.1 200 OK\r\n")], Fault.TIMEOUT, "still waiting for the proxy"),
+            ("https://a.example/", [Trickle(b"HTTP/1.1 200 OK\r\n")], Fault.TIMEOUT, "while waiting for the proxy"),
             (
                 "https://a.example/",
                 [b"HTTP/1.1 100 x\r\n\r\nHTTP/1.1 103 x\r\n\r\nHTTP/1.1 500 x\r\n\r\n"],
                 Fault.CONNECT,
                 "tunnel (500)",
             ),
-            ("https://a.example/", [b"HTTP/1.1 100 x\r\n\r\n"], Fault.TIMEOUT, "still waiting for the proxy 127.0.0.1"),
+            ("https://a.example/", [b"HTTP/1.1 100 x\r\n\r\n"], Fault.TIMEOUT, "while waiting for the proxy 127.0.0.1"),
             ("https://a.example/", [b"HTTP/1.1 200 OK\r\n\r\n"], Fault.TIMEOUT, "TLS handshake with a.example:443"),
         ):
             proxy = self.serve(script)
@@ -173,7 +173,7 @@ class Proxies(TestCase):
             self.assertNotIn("hunter2", found.words)
             if url.startswith("https"):
                 await proxy.all_closed()
-                self.assertEqual(0, len(self.fetcher._agent.pool) - self.fetcher._agent.pool.idle)
+                self.assertEqual(0, len(self.fetcher.network.pool) - self.fetcher.network.pool.idle)
 
     async def test_refused(self) -> None:
         found = await self.fetcher.fetch(task("http://a.example/", proxy="http://127.0.0.1:1"))

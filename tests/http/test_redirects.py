@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.http_headers import Headers
 
 from pypinger.config.settings import TokenAuth
 from pypinger.domain.model import Answer
+from pypinger.http.agents.redirects import Redirects
 from pypinger.http.fetcher import TaskFetcher
-from pypinger.http.redirects import Ask, next_ask
-from pypinger.http.tls import TrustSetting
-from pypinger.http.url import parse
+from pypinger.http.wire.response import Request, Response
 from tests.http.faults import REPORT, answer, redirect
 from tests.http.faultserver import FaultServer
 from tests.http.test_faults import task
+from tests.http.test_tls import CA, GOOD, Server
 
 ALL = (b"301 x", b"302 x", b"303 x", b"307 x", b"308 x")
 
@@ -27,9 +29,9 @@ class Chains(TestCase):
     def setUp(self) -> None:
         self.servers: list[FaultServer] = []
 
-    def serve(self, script: Any) -> FaultServer:
+    def serve(self, script: Any, context: Any = None) -> FaultServer:
         server = FaultServer(script)
-        listening = server.listen()
+        listening = server.listen(context)
         self.addCleanup(listening.stopListening)
         self.servers.append(server)
         return server
@@ -104,6 +106,25 @@ class Chains(TestCase):
         self.assertEqual(401, found.code)
         self.assertEqual((1, 1), (len(home.requests), len(away.requests)))
 
+    async def test_client_certificate(self) -> None:
+        """It is shown at home only."""
+        both, ca_file = self.mktemp(), self.mktemp()
+        CA.issue_cert("client@example.org").private_key_and_cert_chain_pem.write_to_path(both)
+        CA.cert_pem.write_to_path(ca_file)
+        shown: list[str] = []
+
+        def asking(name: str) -> Server:
+            context = Server(GOOD)
+            CA.configure_trust(context.context)
+            context.context.set_verify(SSL.VERIFY_PEER, lambda *_: shown.append(name) or True)
+            return context
+
+        away = self.serve([answer()], asking("away"))
+        home = self.serve([redirect(b"https://127.0.0.1:%d/" % away.port)], asking("home"))
+        found = await self.fetch(f"https://localhost:{home.port}/", ca_file=ca_file, client_cert=both)
+        self.assertEqual(REPORT, getattr(found, "body", None), found)
+        self.assertEqual({"home"}, set(shown))
+
     async def test_no_cookies(self) -> None:
         server = self.serve([answer(REPORT, b"Set-Cookie: a=b; Path=/")])
         fetcher = TaskFetcher(reactor)
@@ -113,13 +134,27 @@ class Chains(TestCase):
         self.assertNotIn(b"ookie", b"".join(server.requests))
 
 
-class NextAsk(SynchronousTestCase):
-    """What is asked next."""
+class Recorder:
+    """An agent that answers a redirect once, then 200, and records what it is asked."""
+
+    def __init__(self, location: bytes = b"") -> None:
+        self.location = location
+        self.asked: list[tuple[bytes, Headers]] = []
+
+    def request(self, method: bytes, uri: bytes, headers: Headers, bodyProducer: object = None) -> Deferred[Response]:
+        self.asked.append((uri, headers))
+        moved = bool(self.location)
+        lines = [(b"Location", self.location)] if moved else []
+        self.location = b""
+        request = Request(method, uri, headers, "", "")
+        return succeed(Response(request, (b"HTTP", 1, 1), 302 if moved else 200, b"", lines, b""))
+
+
+class NextRequest(SynchronousTestCase):
+    """Which agent is asked next, with which headers."""
 
     def test_credentials(self) -> None:
-        trust = TrustSetting(ca_file="ca", client_cert="cert", client_key="key")
-        ask = Ask(parse("https://a.example/x/y?z"), b"", b"Authorization: x\r\n", trust, "env")
-        for location, url, home in (
+        for location, url, at_home in (
             (b"v", b"https://a.example/x/v", True),
             (b"?q", b"https://a.example/x/y?q", True),
             (b"//a.example/v#f", b"https://a.example/v", True),
@@ -131,8 +166,22 @@ class NextAsk(SynchronousTestCase):
             (b"//b.a.example/", b"https://b.a.example/", False),
             ("https://b\u00fccher.example/\u00fc".encode(), b"https://xn--bcher-kva.example/%C3%BC", False),
         ):
-            new = next_ask(ask, location)
-            self.assertEqual(url, new.url.absolute)
-            self.assertEqual(home, bool(new.secret), location)
-            self.assertEqual(trust if home else TrustSetting(ca_file="ca"), new.trust)
-            self.assertEqual("env", new.proxy)
+            home, away = Recorder(location), Recorder()
+            headers = Headers({b"Authorization": [b"x"], b"Cookie": [b"y"], b"Accept": [b"z"]})
+            running = Redirects(home, away, 5).request(b"GET", b"https://a.example/x/y?z", headers)
+            response = self.successResultOf(running)
+            self.assertEqual((200, 302), (response.code, response.previousResponse.code))
+            asked = home.asked[1:] + away.asked
+            self.assertEqual([url], [uri for uri, _ in asked], location)
+            self.assertEqual(2 if at_home else 1, len(home.asked), location)
+            sent = asked[0][1]
+            self.assertEqual(at_home, sent.hasHeader(b"authorization"), location)
+            self.assertEqual(at_home, sent.hasHeader(b"cookie"), location)
+            self.assertTrue(sent.hasHeader(b"accept"))
+
+    def test_other_methods(self) -> None:
+        """A redirect of a POST is not followed."""
+        home, away = Recorder(b"/x"), Recorder()
+        running = Redirects(home, away, 5).request(b"POST", b"https://a.example/", Headers())
+        self.assertEqual(302, self.successResultOf(running).code)
+        self.assertEqual((1, 0), (len(home.asked), len(away.asked)))

@@ -18,10 +18,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pypinger.domain.model import Answer, Fault, NoAnswer
-from pypinger.http import certificates, tls
-from pypinger.http.certificates import refusal, service_id
-from pypinger.http.errors import ExchangeFailed
 from pypinger.http.fetcher import TaskFetcher
+from pypinger.http.wire import certificates, tls
+from pypinger.http.wire.certificates import refusal, service_id
+from pypinger.http.wire.errors import ExchangeFailed
 from tests.http.faults import REPORT, SHORT, answer, bare
 from tests.http.faultserver import AT_ONCE, CLOSE, RESET, STALL, FaultServer, Script, Trickle
 from tests.http.test_faults import task
@@ -111,7 +111,7 @@ class Certificates(TestCase):
         found = await self.fetcher.fetch(task(f"https://{host}:{server.port}/", **more))
         if isinstance(found, NoAnswer):
             await server.all_closed()
-            pool = self.fetcher._agent.pool
+            pool = self.fetcher.network.pool
             self.assertEqual(pool.idle, len(pool))
         return found
 
@@ -222,7 +222,7 @@ class Certificates(TestCase):
         for script in ([AT_ONCE, STALL], [AT_ONCE, Trickle(b"\x16\x03\x03\x40\x00\x02" + bytes(99))]):
             found = await self.check(None, script=script, timeout=SHORT)
             self.assertEqual(Fault.TIMEOUT, found.fault)
-            self.assertIn("still in the TLS handshake with localhost", found.words)
+            self.assertIn("while in the TLS handshake with localhost", found.words)
 
     async def test_stall_after_handshake(self) -> None:
         found = await self.check(Server(GOOD), script=[bare()[:9]], timeout=SHORT)
@@ -248,7 +248,7 @@ class Certificates(TestCase):
     async def test_not_kept(self) -> None:
         found = await self.check(Server(GOOD), script=[answer(REPORT, b"Connection: close")])
         self.assertEqual(REPORT, found.body)
-        while len(self.fetcher._agent.pool):
+        while len(self.fetcher.network.pool):
             waiter: Deferred[None] = Deferred()
             reactor.callLater(0.01, waiter.callback, None)
             await waiter

@@ -67,7 +67,7 @@ class Tokens(SynchronousTestCase):
         asked = self.log_in(token("abc"))
         head, _, body = asked.partition(b"\r\n\r\n")
         self.assertTrue(head.startswith(b"POST /login?k=hunter2 HTTP/1.1\r\nHost: 10.0.0.1\r\n"))
-        self.assertIn(b"\r\nContent-Type: application/json\r\n", head)
+        self.assertIn(b"\r\nContent-Type: application/json; charset=UTF-8\r\n", head)
         self.assertEqual({"email": "me", "password": "hunter2"}, json.loads(body))
         _, asked = self.serve(answer())
         self.assertIn(b"\r\nX-Token: abc\r\n", asked)
@@ -261,7 +261,7 @@ class Tokens(SynchronousTestCase):
         self.bench.reactor.advance(20)
         found = self.observed(running)
         self.assertEqual(Fault.TOKEN, found.fault)
-        self.assertIn("no answer within 20 s: still connecting to 10.0.0.1:80", found.words)
+        self.assertIn("no answer within 20 s, while connecting to 10.0.0.1:80", found.words)
 
     def test_closed(self) -> None:
         """Closing ends a login, and whoever waits for it."""
@@ -273,7 +273,7 @@ class Tokens(SynchronousTestCase):
         def surprise(*args: object) -> None:
             raise RuntimeError("surprise")
 
-        self.patch(self.bench.fetcher._login_agent, "route", surprise)
+        self.patch(self.bench.fetcher._logins, "route", surprise)
         found = self.observed(self.bench.fetch(task()))
         self.assertEqual("no token: the login failed, see the log", found.words)
         self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain.model import Alert, Event
 from pypinger.notify import channels
 from pypinger.ports.notifying import Reply
-from tests.contracts.notifier import NOW, NotifierContract, RecordingClient, alert, reply
+from tests.contracts.notifier import JSON, NOW, NotifierContract, RecordingClient, alert, reply
 from tests.notify.strategies import storms
 
 AUTH = "hip-SECRET-auth"
@@ -44,7 +44,7 @@ class HipChatTests(NotifierContract, SynchronousTestCase):
         (posted,) = client.posted
         self.assertEqual("https://hipchat.example/v2/room/Ops%20%26%20on%2Fcall/notification", posted.url)
         self.assertEqual(f"Bearer {AUTH}", posted.headers["Authorization"])
-        self.assertEqual("application/json", posted.headers["Content-Type"])
+        self.assertEqual(JSON, posted.headers["Content-Type"])
 
     def test_message(self) -> None:
         self.assertEqual(

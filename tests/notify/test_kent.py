@@ -29,9 +29,17 @@ KENT = [sys.executable, "-m", "flask", "--app", "kent.app", "run", "--host", "12
 class ThreadClient:
     """A :class:`pypinger.ports.notifying.HttpClient` of the standard library."""
 
-    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeout: Seconds = 20.0) -> Reply:
+    async def post(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        json: object = None,
+        data: bytes | None = None,
+        timeout: Seconds = 20.0,
+    ) -> Reply:
         def exchange() -> Reply:
-            with urlopen(Request(url, data=body, headers=dict(headers)), timeout=timeout) as answer:
+            with urlopen(Request(url, data=data, headers=dict(headers)), timeout=timeout) as answer:
                 return Reply(
                     answer.status, {name.lower(): text for name, text in answer.headers.items()}, answer.read()
                 )

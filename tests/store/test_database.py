@@ -95,7 +95,7 @@ class DatabaseTestCase(SynchronousTestCase):
 class RefusalTests(DatabaseTestCase):
     def test_text(self) -> None:
         self.path.write_text("no database\n" * 100)
-        self.refused_untouched("it is no SQLite database")
+        self.refused_untouched("it is not an SQLite database")
         self.assertEqual(os.listdir(self.directory), [self.path.name])
 
     def test_foreign(self) -> None:
@@ -118,7 +118,19 @@ class RefusalTests(DatabaseTestCase):
         self.refused_untouched("it is damaged")
 
     def test_a_table_is_missing(self) -> None:
-        for table in ("blind", "delivery", "hour", "incident", "life", "run", "shape", "task", "verdict"):
+        for table in (
+            "blind",
+            "blindness",
+            "delivery",
+            "host",
+            "hour",
+            "incident",
+            "life",
+            "run",
+            "shape",
+            "task",
+            "verdict",
+        ):
             self.fill()
             self.change(f"DROP TABLE {table}")
             self.refused_untouched(f"it is damaged (its table {table} is missing)")
@@ -173,7 +185,7 @@ class RefusalTests(DatabaseTestCase):
 
     def test_pipe(self) -> None:
         os.mkfifo(self.path)
-        self.assertIn("it is no regular file", self.refused())
+        self.assertIn("it is not a regular file", self.refused())
 
     def test_locked_by_another_program(self) -> None:
         self.fill()
@@ -184,13 +196,13 @@ class RefusalTests(DatabaseTestCase):
 
     def test_lock_cannot_be_made(self) -> None:
         os.mkdir(f"{self.path}.lock")
-        self.assertIn("cannot make", self.refused())
+        self.assertIn("cannot create", self.refused())
 
     def test_no_room(self) -> None:
         def full(path: str, schema: object) -> None:
             raise OSError(28, "No space left on device")
 
-        self.patch(database, "_make", full)
+        self.patch(database, "_create", full)
         self.assertIn("No space left on device", self.refused())
 
     def test_no_room_to_write_it(self) -> None:
@@ -200,7 +212,7 @@ class RefusalTests(DatabaseTestCase):
             raise error
 
         self.patch(Tables, "write", full)
-        self.assertIn("cannot be written (database or disk is full); see to the disk", self.refused())
+        self.assertIn("cannot be written (database or disk is full); check the disk", self.refused())
 
     def test_no_wal(self) -> None:
         self.fill()
@@ -286,6 +298,70 @@ class LockTests(DatabaseTestCase):
         store, pump = open_store(self.path)
         self.addCleanup(close, store, pump)
         self.refused_untouched(f"another Py Pinger (process {os.getpid()}) is using it")
+
+    def test_by_other_names(self) -> None:
+        store, pump = open_store(self.path)
+        self.addCleanup(close, store, pump)
+        symbolic, hard = self.directory / "symbolic", self.directory / "hard"
+        symbolic.symlink_to(self.path)
+        hard.hardlink_to(self.path)
+        self.assertIn(f"another Py Pinger (process {os.getpid()}) is using it", self.refused(symbolic))
+        self.assertIn("another Py Pinger (a process that opened it by another name) is using it", self.refused(hard))
+
+    def test_the_lock_file_was_removed(self) -> None:
+        store, pump = open_store(self.path)
+        self.addCleanup(close, store, pump)
+        os.unlink(f"{self.path}.lock")
+        self.assertIn("another Py Pinger", self.refused())
+
+    def test_a_hard_link_of_a_store_in_another_process(self) -> None:
+        process = python(HOLD, str(self.path))
+        assert process.stdout is not None
+        process.stdout.readline()
+        hard = self.directory / "hard"
+        hard.hardlink_to(self.path)
+        self.assertIn("another Py Pinger", self.refused(hard))
+        process.kill()
+        process.communicate()
+
+    def test_a_symbolic_link_to_no_file_yet(self) -> None:
+        link = self.directory / "link"
+        link.symlink_to(self.path)
+        close(*open_store(link))
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(sorted(os.listdir(self.directory)), ["link", "pypinger.sqlite", "pypinger.sqlite.lock"])
+
+    def test_a_killed_store_opens_by_a_symbolic_link(self) -> None:
+        process = python(HOLD, str(self.path))
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+        process.communicate()
+        link = Path(self.mktemp())
+        link.symlink_to(self.path)
+        self.assertTrue(Path(f"{self.path}-wal").exists())
+        close(*open_store(link))
+
+    def test_a_file_system_whose_locks_collide(self) -> None:
+        """NFS emulates ``flock`` with the locks that SQLite uses; then the lock file alone counts."""
+        self.fill()
+        self.patch(database, "BUSY", 0.1)
+        locks: list[sqlite3.Connection] = []
+
+        class Colliding(database.Lock):
+            def lock_database(self) -> None:
+                super().lock_database()
+                locks.append(sqlite3.connect(self._file, isolation_level=None))
+                locks[0].execute("PRAGMA journal_mode = DELETE")
+                locks[0].execute("BEGIN EXCLUSIVE")
+
+            def unlock_database(self) -> None:
+                super().unlock_database()
+                while locks:
+                    locks.pop().close()
+
+        self.patch(database, "Lock", Colliding)
+        close(*open_store(self.path))
 
     def test_a_killed_process_lets_go(self) -> None:
         process = python(HOLD, str(self.path))
@@ -376,6 +452,24 @@ class UpgradeTests(DatabaseTestCase):
         with closing(sqlite3.connect(backup)) as connection:
             self.assertEqual(connection.execute("SELECT count(*) FROM delivery").fetchone(), (50,))
         self.assertFalse(Path(f"{backup}.part").exists())
+
+    def test_no_room_for_the_backup(self) -> None:
+        self.fill()
+        old = schema(self.path)
+
+        def full(*_: object) -> None:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+
+        self.patch(database, "_settle", full)
+        with self.assertRaises(StoreError) as caught:
+            database.open_database(str(self.path), [*database.scripts(), self.more[0]])
+        words = str(caught.exception)
+        self.assertIn("the backup before an upgrade, cannot be written (database or disk is full)", words)
+        self.assertEqual(len(words.splitlines()), 1)
+        self.assertEqual(schema(self.path), old)
+        self.assertEqual(sorted(os.listdir(self.directory)), ["pypinger.sqlite", "pypinger.sqlite.lock"])
 
     def test_a_script_that_fails_changes_nothing(self) -> None:
         self.fill()

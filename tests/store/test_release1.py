@@ -8,6 +8,9 @@ minutes, killed at the end. Times are milliseconds around 2026-11-02.
 from __future__ import annotations
 
 import gzip
+import sqlite3
+import subprocess
+from contextlib import closing
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,9 +18,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain import incidents
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Check, Event, Invalid, Outcome, Reported, Task, Verdict
-from pypinger.ports.storing import Kept
+from pypinger.ports.storing import Kept, StoreError
 from pypinger.store.reading import BlindTime, Reader
 from pypinger.store.sqlite import SqliteStore
+from tests.store.disks import small_disk
 from tests.store.pump import Pump
 
 FIXTURE = Path(__file__).parent / "release1.sqlite.gz"
@@ -45,8 +49,33 @@ class Release1Tests(SynchronousTestCase):
 
     def start(self) -> Kept:
         self.store = SqliteStore(self.pump, lambda: START, str(self.path), keep_days=90)
+        kept = self.store.open()
         self.addCleanup(lambda store: self.pump.wait(store.close()), self.store)
-        return self.store.open()
+        return kept
+
+    def test_backup(self) -> None:
+        self.start()
+        backup = Path(f"{self.path}.before-2")
+        with closing(sqlite3.connect(backup)) as connection:
+            self.assertEqual(connection.execute("PRAGMA user_version").fetchone(), (1,))
+            self.assertEqual(connection.execute("SELECT count(*) FROM incident").fetchone(), (2,))
+            self.assertEqual(connection.execute("PRAGMA integrity_check").fetchone(), ("ok",))
+
+    def test_a_full_disk_ends_the_start_and_leaves_it_usable(self) -> None:
+        directory = small_disk(self, "200k")
+        self.path = directory / "pypinger.sqlite"
+        unpack(self.path)
+        before = self.path.read_bytes()
+        with self.assertRaises(StoreError) as caught:
+            self.start()
+        self.assertRegex(
+            str(caught.exception), r"\A\[store\] path [^\n]*the backup before an upgrade, cannot be written[^\n]*\Z"
+        )
+        self.assertEqual(self.path.read_bytes(), before)
+        self.assertFalse(Path(f"{self.path}.before-2").exists())
+        subprocess.run(["mount", "-o", "remount,size=4m", directory], check=True)
+        self.assertEqual(len(self.start().deliveries), 2)
+        self.pump.wait(self.store.close())
 
     def test_states(self) -> None:
         kept = self.start()

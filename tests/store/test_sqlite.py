@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs
-from twisted.python.runtime import platform
-from twisted.trial.unittest import SkipTest, TestCase
+from twisted.trial.unittest import TestCase
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Delivery, Incident, Outcome, Report, Reported, Task, TaskState, Verdict, Window
@@ -29,6 +25,7 @@ from pypinger.store.sqlite import SqliteStore
 from pypinger.store.tables import Tables
 from tests.contracts.history import NOW, HistoryContract, Story, reported
 from tests.contracts.store import CHECK, STATE, TASK, StoreContract, alert
+from tests.store.disks import small_disk
 from tests.store.pump import Pump
 from tests.store.test_database import python
 
@@ -333,19 +330,8 @@ class TroubleTests(SqliteTestCase):
         words = await self.goes_on(store, fill, empty)
         self.assertEqual(words, "the store cannot be written: database or disk is full")
 
-    def small_disk(self) -> Path:
-        if not platform.isLinux() or os.getuid():
-            raise SkipTest("only root can mount a small disk")
-        directory = Path(tempfile.mkdtemp(prefix="pypinger-disk-"))
-        self.addCleanup(directory.rmdir)
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", directory], check=False)
-        if mounted.returncode:
-            raise SkipTest("a small disk cannot be mounted here")
-        self.addCleanup(subprocess.run, ["umount", directory], check=True)
-        return directory
-
     async def test_a_full_disk(self) -> None:
-        directory = self.small_disk()
+        directory = small_disk(self)
         store = self.store(str(directory / "pypinger.sqlite"))
         store.open()
         ballast = directory / "ballast"

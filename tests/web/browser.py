@@ -12,10 +12,13 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from pypinger.domain.redaction import Secrets
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
-from pypinger.web import assets, detail, pages, view
-from pypinger.web.detail import Past
-from pypinger.web.figures import Figures
-from pypinger.web.rows import Pictures, row
+from pypinger.web.html import overview as overview_page
+from pypinger.web.html import task_page as page_of_task
+from pypinger.web.html import view
+from pypinger.web.html.figures import Figures
+from pypinger.web.html.rows import row
+from pypinger.web.html.task_history import Past
+from pypinger.web.serving import assets
 from tests.web.fakes import NOW, daemon_state
 
 T = TypeVar("T")
@@ -88,15 +91,15 @@ def overview(
     arguments: dict[bytes, list[bytes]] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         arguments.setdefault(name.encode(), []).append(value.encode("utf-8", "surrogateescape"))
-    selection = view.select(entries, view.read(arguments))
-    drawn = Pictures()
+    wanted = view.read(arguments)
+    selection = view.select([each for each in entries if wanted.finds(each)], wanted)
     rows = {
-        group.key: [
-            row(entry, drawn.of(entry, (figures or {}).get(entry.task.id), now), now) for entry in group.entries
-        ]
+        group.key: [row(entry, (figures or {}).get(entry.task.id), now) for entry in group.entries]
         for group in selection.groups
     }
-    made = pages.overview(request, entries, selection, rows, daemon or daemon_state(), now, LINKS, complete=complete)
+    made = overview_page.page_of(
+        request, entries, selection, rows, daemon or daemon_state(), now, LINKS, complete=complete
+    )
     return result(Deferred.fromCoroutine(made))[0]
 
 
@@ -105,7 +108,7 @@ def task_page(
 ) -> bytes:
     """The page of one task."""
     request = DummyRequest([b""])
-    made = detail.task_page(request, entry, answer, past, now, "../", LINKS, Secrets(secrets))
+    made = page_of_task.page_of(request, entry, answer, past, now, "../", LINKS, Secrets(secrets))
     return result(Deferred.fromCoroutine(made))[0]
 
 

@@ -14,10 +14,10 @@ from twisted.web.iweb import IResponse
 
 from pypinger.domain.kinds import Kind, Status
 from pypinger.ports.showing import DaemonState, Entry
-from pypinger.web import rows
-from pypinger.web.app import resource
-from pypinger.web.rendered import SLICE
-from tests.web.fakes import NOW, FakeBoard, daemon_state, entry, new_entry
+from pypinger.web.html import rows
+from pypinger.web.serving.slicing import SLICE
+from tests.web.fakes import FakeBoard, daemon_state, entry, new_entry
+from tests.web.pages import make_pages
 
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 HOME = "http://localhost:3002"
@@ -37,8 +37,8 @@ class AppTestCase(SynchronousTestCase):
         self.serve()
 
     def serve(self, hosts: Sequence[str] = (), public_url: str = "") -> None:
-        made = resource(self.board, lambda: NOW, hosts=hosts, public_url=public_url, reactor=self.clock)
-        self.treq = StubTreq(made)
+        self.pages = make_pages(self.board, self.clock, hosts=hosts, public_url=public_url)
+        self.treq = StubTreq(self.pages.resource)
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> IResponse:
         """Make a request; header names have underscores for hyphens."""
@@ -121,7 +121,7 @@ class OverviewTests(AppTestCase):
 
     def test_no_tasks(self) -> None:
         self.board.set([])
-        self.assertIn("No tasks to watch", self.html("/"))
+        self.assertIn("No tasks", self.html("/"))
         value = self.json("/")
         assert isinstance(value, dict)
         self.assertEqual(value["data"], [])

@@ -60,6 +60,7 @@ class Fault(StrEnum):
     TOO_LARGE = "too_large"
     BROKEN = "broken"
     TOKEN = "token"
+    NO_ROUTE = "no_route"
     OWN = "own"
 
 

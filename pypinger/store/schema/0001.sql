@@ -1,7 +1,7 @@
--- Moments are milliseconds since the epoch in UTC, lengths of time milliseconds, latencies microseconds, hours whole
--- hours since the epoch. REAL columns hold floats exactly, and take four bytes where they are whole seconds.
+-- Times are milliseconds since the epoch in UTC, lengths of time milliseconds, latencies microseconds, hours whole
+-- hours since the epoch. REAL columns hold seconds.
 
--- One row: when the process was last known to run.
+-- One row: when the daemon was last known to run.
 CREATE TABLE life (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     alive INTEGER NOT NULL
@@ -29,7 +29,7 @@ CREATE TABLE task (
     slowest INTEGER
 );
 
--- The outbox, and the record of what became of it. `outcome` is null while a delivery is pending.
+-- Pending and past deliveries. `outcome` is null while a delivery is pending.
 CREATE TABLE delivery (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     alert TEXT NOT NULL,
@@ -75,8 +75,8 @@ CREATE TABLE verdict (
 CREATE INDEX verdict_task ON verdict (task);
 CREATE INDEX verdict_at ON verdict (at);
 
--- Findings as JSON without their figure (the lastrun of a report, the latency of a check without an answer), each kept
--- once; `seen` is about when a run last had it, to a day.
+-- Findings as JSON without their figure (the lastrun of a report, the latency of a check without an answer), each
+-- once. `seen` is when a run last had it, exact to a day.
 CREATE TABLE shape (
     id INTEGER PRIMARY KEY,
     digest BLOB NOT NULL UNIQUE,
@@ -85,7 +85,7 @@ CREATE TABLE shape (
 );
 CREATE INDEX shape_seen ON shape (seen);
 
--- Runs that are over: the same finding in check after check. 1,000 tasks fill 13 million rows in 90 days.
+-- Past runs: consecutive checks with the same finding. 1,000 tasks fill 13 million rows in 90 days.
 CREATE TABLE run (
     task INTEGER NOT NULL,
     first INTEGER NOT NULL,
@@ -96,7 +96,7 @@ CREATE TABLE run (
     PRIMARY KEY (task, first)
 ) WITHOUT ROWID;
 
--- Hours that are over. An hour that was wholly blind has no row.
+-- Past hours. An hour that was blind as a whole has no row.
 CREATE TABLE hour (
     task INTEGER NOT NULL,
     hour INTEGER NOT NULL,

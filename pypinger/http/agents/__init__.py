@@ -1,0 +1,1 @@
+"""Agents that wrap one another, like Twisted's own: redirects over token over polling."""

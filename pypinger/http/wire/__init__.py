@@ -1,0 +1,1 @@
+"""Connections and what travels over them; nothing here knows treq, tasks or channels."""

@@ -1,0 +1,93 @@
+"""
+Incidents as an Atom feed (RFC 4287), for feed readers and chat rooms.
+
+A feed travels further than a page, so it shows the labels of tasks, never their URLs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.sax.saxutils import escape, quoteattr
+
+from pypinger import __version__
+from pypinger.domain.model import Instant, Seconds
+from pypinger.domain.times import iso, span
+from pypinger.domain.url import label, task_id
+from pypinger.ports.history import PastIncident
+from pypinger.ports.showing import Board, Entry
+from pypinger.web.formatting import NAMES, shown
+
+MEDIA_TYPE = b"application/atom+xml; charset=utf-8"
+
+#: Incidents in a feed.
+ENTRIES = 50
+
+#: Tag URIs (RFC 4151) are independent of addresses, so that ids stay when the pages move. The authority is a reserved
+#: name, since no name of this installation is sure to stay.
+_TAG = "tag:py-pinger.invalid,2026:"
+
+
+def feed(
+    incidents: Sequence[PastIncident], board: Board, started: Instant, root: str, of: Entry | None = None
+) -> bytes:
+    """
+    The feed of these incidents, newest first.
+
+    :param started: when a feed without incidents was updated.
+    :param root: the link from the feed to the overview, or the overview's whole address; ends with a slash.
+    :param of: the task, None for all tasks.
+    """
+    title = "Py Pinger: incidents" if of is None else f"Py Pinger: incidents of {shown(of.task.name)}"
+    name = f"{_TAG}incidents" if of is None else f"{_TAG}incidents/{of.task.id}"
+    page, own = (root, f"{root}feed.atom") if of is None else _pages(root, of.task.id)
+    updated = max((_updated(incident) for incident in incidents), default=started)
+    lines = [
+        '<?xml version="1.0" encoding="utf-8"?>',
+        '<feed xmlns="http://www.w3.org/2005/Atom">',
+        f"<id>{name}</id>",
+        f"<title>{escape(title)}</title>",
+        f"<updated>{iso(updated)}</updated>",
+        "<author><name>Py Pinger</name></author>",
+        f'<generator version="{__version__}">Py Pinger</generator>',
+        f'<link rel="self" type="application/atom+xml" href={quoteattr(own)}/>',
+        f'<link rel="alternate" href={quoteattr(page)}/>',
+        *(_entry(incident, board, root) for incident in incidents),
+        "</feed>\n",
+    ]
+    return "\n".join(lines).encode("utf-8")
+
+
+def _entry(incident: PastIncident, board: Board, root: str) -> str:
+    known = board.by_url(incident.url)
+    name = shown(known.task.name if known else label(incident.url))
+    number = task_id(incident.url)
+    what = NAMES[incident.kinds[0]] if incident.kinds else "in trouble"
+    lines = [shown(incident.explanation)]
+    lines += [f"{told.event.value}: {shown(told.explanation)}" for told in incident.told]
+    if incident.ended is None:
+        title = f"{name} is {what}"
+    else:
+        lasted: Seconds = incident.ended - incident.started
+        title = f"{name} is OK again, after {span(lasted)} ({what})"
+    return "\n".join(
+        (
+            "<entry>",
+            f"<id>{_TAG}incident/{number}/{round(incident.started * 1000)}</id>",
+            f"<title>{escape(title)}</title>",
+            f"<published>{iso(incident.opened)}</published>",
+            f"<updated>{iso(_updated(incident))}</updated>",
+            f'<link rel="alternate" href={quoteattr(_pages(root, number)[0])}/>',
+            f'<content type="text">{escape(chr(10).join(lines))}</content>',
+            "</entry>",
+        )
+    )
+
+
+def _pages(root: str, number: str) -> tuple[str, str]:
+    return f"{root}task/{number}", f"{root}task/{number}/feed.atom"
+
+
+def _updated(incident: PastIncident) -> Instant:
+    """When the incident last changed."""
+    told = incident.told[-1].at if incident.told else incident.opened
+    return max(told, incident.opened if incident.ended is None else incident.ended)

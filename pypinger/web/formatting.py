@@ -1,0 +1,97 @@
+"""
+Values as words for people, before any escaping.
+
+:mod:`pypinger.domain.times` has the words for lengths of time; those relative to now are here.
+"""
+
+from __future__ import annotations
+
+import re
+from math import floor
+
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Instant, Window
+from pypinger.domain.times import iso, number, span
+
+#: The name of each kind on the pages.
+NAMES: dict[Kind, str] = {
+    Kind.NEW: "not checked",
+    Kind.UNREACHABLE: "unreachable",
+    Kind.INVALID: "invalid",
+    Kind.SLEEPING: "sleeping",
+    Kind.FAILED: "failed",
+    Kind.FUTURE: "in the future",
+    Kind.LATE: "late",
+    Kind.OK: "on time",
+}
+
+#: The class of each status in the stylesheet, which decides shape and colour.
+LOOKS: dict[Status, str] = {Status.NEW: "new", Status.ERROR: "error", Status.SLEEPING: "sleeping", Status.OK: "ok"}
+
+_BLANKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
+# Control characters, characters that change the direction of text, surrogates and noncharacters.
+_UNFIT = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
+
+
+def shown(text: str) -> str:
+    """`text` in one line, without characters that a page cannot hold or that disturb the text around it."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", _BLANKS.sub(" ", text))
+
+
+def shown_lines(text: str) -> str:
+    """:func:`shown`, line by line."""
+    return "\n".join(shown(line) for line in text.split("\n"))
+
+
+def relative(instant: Instant, now: Instant) -> str:
+    """``12 min ago``, ``in 3 min``, or ``now``."""
+    passed = now - instant
+    if -1 < passed < 1:
+        return "now"
+    return f"{span(passed)} ago" if passed > 0 else f"in {span(-passed)}"
+
+
+def coming(instant: Instant, now: Instant) -> str:
+    """The same for something expected: ``in 3 min``, then ``due now``, then ``due 3 min ago``."""
+    passed = now - instant
+    if passed <= -1:
+        return relative(instant, now)
+    return "due now" if passed < 60 else f"due {relative(instant, now)}"
+
+
+def stamp(instant: Instant) -> str:
+    """``2026-11-22 21:55:00 UTC``."""
+    text = iso(instant) or ""
+    return f"{text[:10]} {text[11:19]} UTC"
+
+
+def daily(window: Window) -> str:
+    """A sleep window: ``22:00 to 06:00 UTC (8 h)``."""
+    return (
+        f"{_time_of_day(window.start)} to {_time_of_day(window.start + window.duration)} UTC ({span(window.duration)})"
+    )
+
+
+def every(minutes: float) -> str:
+    """How often a task runs: ``10 min``, ``2.5 min``, ``1 d``."""
+    return f"{number(minutes)} min" if minutes < 60 else span(minutes * 60)
+
+
+def count(many: int, noun: str) -> str:
+    """``1 task``, ``12 tasks``."""
+    return f"{many:,} {noun}" if many == 1 else f"{many:,} {noun}s"
+
+
+def percent(part: float) -> str:
+    """A fraction, rounded down, so that only 1 is ``100 %``."""
+    return f"{number(floor(part * 10_000 + 1e-6) / 100)} %"
+
+
+def _time_of_day(second: float) -> str:
+    minutes, seconds = divmod(int(second) % 86_400, 60)
+    text = f"{minutes // 60:02}:{minutes % 60:02}"
+    return f"{text}:{seconds:02}" if seconds else text

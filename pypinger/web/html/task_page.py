@@ -1,0 +1,191 @@
+"""The page of one task: its verdict in words and as a picture, its reports, incidents and alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twisted.web.iweb import IRequest
+from twisted.web.template import Tag, tags
+
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Instant, Report, Seconds
+from pypinger.domain.redaction import Secrets
+from pypinger.domain.times import number, span
+from pypinger.ports.showing import Entry, LastAnswer
+from pypinger.web.formatting import LOOKS, NAMES, count, daily, every, percent, shown
+from pypinger.web.html.charts import calendar
+from pypinger.web.html.last_answer import last_answer
+from pypinger.web.html.layout import brand, card, facts, foot, moment, page, picture, top, upcoming
+from pypinger.web.html.task_history import Past, incidents, reports
+from pypinger.web.html.timeline import timeline
+from pypinger.web.json.objects import NO_VERDICT, reason_of
+
+#: The banner shows a few lines of a name or address; longer ones are repeated below it.
+LONG = 80
+
+_PERIODS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
+
+
+async def page_of(
+    request: IRequest,
+    entry: Entry,
+    answer: LastAnswer | None,
+    past: Past | None,
+    now: Instant,
+    root: str,
+    static: Mapping[str, str],
+    secrets: Secrets,
+) -> tuple[bytes, bytes]:
+    """
+    The page, and its entity tag.
+
+    :param answer: what the task's endpoint answered last.
+    :param past: without it the page shows the present alone.
+    :param root: the link to the overview: ``../`` or a path.
+    :param secrets: masked in `answer`; nothing else on the page holds secrets.
+    """
+    task, state = entry.task, entry.state
+    verdict = state.verdict or NO_VERDICT
+    look, name = LOOKS[state.status], shown(task.name)
+    status: list[Tag | str] = [
+        tags.span(class_="mark"),
+        # Screen readers announce changes of the status, but not of the time beside it.
+        tags.span(NAMES[state.kind], **{"aria-live": "polite"}),
+    ]
+    since = moment(state.since, now)
+    if since is not None:
+        status.append(tags.span(" · since ", since, class_="since"))
+    body: list[Tag] = [
+        top(
+            brand(tags.a("← All tasks", href=root)),
+            tags.h1(name),
+            tags.p(*status, class_="verdict"),
+            tags.p(shown(verdict.explanation), class_="why"),
+            tags.p(shown(task.label), class_="label"),
+            look=f"task {look}",
+        ),
+        Tag("main")(
+            *_timeline(entry, now),
+            *_uptime(past, now),
+            tags.div(_schedule(entry, now), _checks(entry, now), class_="columns"),
+            *incidents(entry, past, now),
+            *last_answer(answer, task.url, state.report, secrets, now),
+            *reports(entry, past, now),
+            id="main",
+            **{"data-task": task.id},
+        ),
+        foot(
+            f"Task {task.id}: ",
+            tags.a("badge", href=f"{root}badge/{task.id}.svg"),
+            ", ",
+            tags.a("feed of incidents", href=f"{root}task/{task.id}/feed.atom"),
+            ". ",
+        ),
+    ]
+    title = f"{NAMES[state.kind]}: {name} · Py Pinger"
+    title = f"(!) {title}" if look == "error" else title
+    feed = tags.link(
+        rel="alternate",
+        type="application/atom+xml",
+        title=f"Incidents of {name}",
+        href=f"{root}task/{task.id}/feed.atom",
+    )
+    return await page(request, title, body, root, static, look, now, (feed,))
+
+
+def next_check(entry: Entry) -> Instant | None:
+    """About when a task is checked next: after its interval, or when its verdict would change by itself."""
+    state = entry.state
+    if state.checked is None:
+        return None
+    usual = state.checked + entry.task.interval
+    change = None if state.verdict is None else state.verdict.next_change
+    return change if change is not None and state.checked < change < usual else usual
+
+
+def _timeline(entry: Entry, now: Instant) -> list[Tag]:
+    svg = timeline(entry, now)
+    if not svg:
+        return []
+    kind, report = entry.state.kind, entry.state.report
+    keys = [("fine", "on time"), ("grace", "grace"), ("overdue", "overdue")]
+    if report is not None and report.sleep:
+        keys.append(("nap", "asleep"))
+    stale = kind in (Kind.UNREACHABLE, Kind.INVALID)
+    words = "Drawn from the last valid report. Times are UTC." if stale else "Times are UTC."
+    legend = tags.ul([tags.li(tags.span(class_=f"swatch {look}"), name) for look, name in keys], class_="legend")
+    return [card("Timeline", *picture(svg), tags.div(legend, tags.p(words), class_="under"))]
+
+
+def _uptime(past: Past | None, now: Instant) -> list[Tag]:
+    if past is None:
+        return []
+    tiles = tags.dl(
+        [
+            tags.div(tags.dt(words), tags.dd("–" if (part := past.uptime.get(period)) is None else percent(part)))
+            for period, words in _PERIODS.items()
+        ],
+        class_="tiles",
+    )
+    ends = tags.p(tags.span("90 days ago"), tags.span("today"), class_="ends")
+    return [
+        card(
+            "Uptime",
+            tiles,
+            *([*picture(calendar(past.days, now)), ends] if past.days else []),
+            tags.p("The part of the time on time. Sleep, and time without checks, do not count.", class_="quiet"),
+        )
+    ]
+
+
+def _schedule(entry: Entry, now: Instant) -> Tag:
+    task, report, verdict = entry.task, entry.state.report, entry.state.verdict or NO_VERDICT
+    return facts(
+        "Schedule",
+        ("Last run", moment(None if report is None else report.lastrun, now)),
+        ("Runs every", None if report is None else every(report.frequency)),
+        ("Due", moment(verdict.due, now)),
+        ("Grace", span(task.grace)),
+        ("Asleep since", moment(verdict.sleep_start, now)),
+        ("Asleep until", moment(verdict.sleep_end, now)),
+        ("Sleeps daily", _windows(report)),
+        ("Next change", upcoming(verdict.next_change, now)),
+        ("Process", None if report is None else report.process),
+        ("Server", None if report is None else report.server),
+        ("Reason", reason_of(entry.state)),
+    )
+
+
+def _checks(entry: Entry, now: Instant) -> Tag:
+    task, state = entry.task, entry.state
+    return facts(
+        "Checks",
+        ("Last check", moment(state.checked, now)),
+        ("Next check", upcoming(next_check(entry), now)),
+        ("Interval", span(task.interval)),
+        ("Latency", _latency(state.latency)),
+        ("Checks", f"{state.pings:,}"),
+        ("With errors", f"{state.errors:,}"),
+        ("Errors in a row", f"{state.row:,}" if state.row else None),
+        ("Alerts after", f"{count(task.failures, 'error')} in a row" if task.failures > 1 else "the first error"),
+        ("Reminders every", span(task.error_interval) if task.error_interval else "never"),
+        ("Timeout", span(task.timeout)),
+        ("Name", _if_long(task.name)),
+        ("Address", _if_long(task.label)),
+    )
+
+
+def _if_long(text: str) -> str | None:
+    return text if len(text) > LONG else None
+
+
+def _windows(report: Report | None) -> Tag | None:
+    if report is None or not report.sleep:
+        return None
+    return tags.ul([tags.li(daily(window)) for window in report.sleep])
+
+
+def _latency(latency: Seconds | None) -> str | None:
+    if latency is None:
+        return None
+    return f"{number(latency)} s" if latency >= 1 else f"{number(round(latency * 1000, 1))} ms"

@@ -1,0 +1,193 @@
+"""
+The part of the overview that a request asks for: search, filter, grouping and page, all in the URL's query.
+
+So a view can be linked, comes back with the browser's back button, and needs no script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec.structs import replace
+
+from pypinger.domain.kinds import Status
+from pypinger.ports.showing import Entry
+from pypinger.web.formatting import LOOKS, NAMES
+
+#: Tasks on a page of the overview.
+PAGE = 100
+
+#: Characters of a search that count.
+MAX_SEARCH = 200
+
+#: The statuses by importance, with the headings of their groups.
+STATUSES: dict[Status, str] = {
+    Status.ERROR: "In trouble",
+    Status.SLEEPING: "Sleeping",
+    Status.OK: "On time",
+    Status.NEW: "Not checked yet",
+}
+
+#: What tasks can be grouped by, with the heading for tasks without it.
+GROUPINGS: dict[str, str] = {"": "", "server": "No server", "process": "No process"}
+
+_RANKS = {status: rank for rank, status in enumerate(STATUSES)}
+_STATUS_OF_LOOK = {look: status for status, look in LOOKS.items()}
+
+
+class View(msgspec.Struct, frozen=True):
+    """
+    Which tasks are shown, and how.
+
+    :ivar search: all of its words must occur in a row; letter case does not matter.
+    :ivar status: None for every status.
+    :ivar by: what they are grouped by: ``server``, ``process``, or empty for their status.
+    :ivar page: from 1.
+    """
+
+    search: str = ""
+    status: Status | None = None
+    by: str = ""
+    page: int = 1
+
+    @property
+    def link(self) -> str:
+        """The URL of this view, relative to the overview."""
+        members = {
+            "q": self.search,
+            "status": "" if self.status is None else LOOKS[self.status],
+            "by": self.by,
+            "page": "" if self.page == 1 else str(self.page),
+        }
+        query = urlencode({name: value for name, value in members.items() if value})
+        return f"./?{query}" if query else "./"
+
+    def finds(self, entry: Entry) -> bool:
+        """Whether the search finds a task."""
+        text = _searched(entry)
+        return all(word in text for word in self.search.casefold().split())
+
+    def with_status(self, status: Status | None) -> View:
+        """This view, of another status."""
+        return replace(self, status=status, page=1)
+
+    def with_grouping(self, by: str) -> View:
+        """This view, grouped otherwise."""
+        return replace(self, by=by, page=1)
+
+    def with_page(self, page: int) -> View:
+        """Another page of this view."""
+        return replace(self, page=page)
+
+
+class Group(msgspec.Struct, frozen=True):
+    """
+    Tasks under one heading.
+
+    :ivar key: a valid ``id``, unique on the page.
+    :ivar total: how many tasks there are on all pages; `entries` are those on this page.
+    :ivar trouble: how many of all are in trouble.
+    """
+
+    key: str
+    title: str
+    total: int
+    trouble: int
+    entries: Sequence[Entry]
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """
+    The tasks of one view.
+
+    :ivar view: the view, on a page that exists.
+    :ivar counts: how many tasks of each status the search found, filter aside.
+    :ivar total: how many tasks the view has on all pages.
+    :ivar pages: how many pages there are, at least 1.
+    """
+
+    view: View
+    counts: Mapping[Status, int]
+    groups: Sequence[Group]
+    total: int
+    pages: int
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The tasks on this page, in order."""
+        return [entry for group in self.groups for entry in group.entries]
+
+
+def read(arguments: Mapping[bytes, Sequence[bytes]]) -> View:
+    """The view that a query asks for; invalid parts are ignored."""
+
+    def last(name: bytes) -> str:
+        values = arguments.get(name)
+        return values[-1].decode("utf-8", "replace") if values else ""
+
+    by, page = last(b"by"), last(b"page")
+    return View(
+        search=" ".join(last(b"q")[:MAX_SEARCH].split()),
+        status=_STATUS_OF_LOOK.get(last(b"status")),
+        by=by if by in GROUPINGS else "",
+        page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
+    )
+
+
+def _searched(entry: Entry) -> str:
+    """The texts of a row. The URL is not among them, since its query may be a secret."""
+    task, state = entry.task, entry.state
+    texts = [task.name, task.label, NAMES[state.kind]]
+    if state.verdict is not None:
+        texts.append(state.verdict.explanation)
+    if state.report is not None:
+        texts += state.report.process or "", state.report.server or ""
+    return "\n".join(texts).casefold()
+
+
+def select(entries: Sequence[Entry], view: View) -> Selection:
+    """
+    Select the tasks of a view: trouble first, and within a status in the order of the ini file.
+
+    :param entries: the tasks that the search finds, see :meth:`View.finds`.
+    """
+    counts = dict.fromkeys(STATUSES, 0)
+    for entry in entries:
+        counts[entry.state.status] += 1
+    if view.status is not None:
+        entries = [entry for entry in entries if entry.state.status is view.status]
+    entries = sorted(entries, key=lambda entry: _RANKS[entry.state.status])
+    pages = max(1, -(-len(entries) // PAGE))
+    view = view.with_page(min(view.page, pages))
+    start = (view.page - 1) * PAGE
+    groups: list[Group] = []
+    passed = 0
+    for key, title, members in _grouped(entries, view.by):
+        shown = members[max(0, start - passed) : max(0, start + PAGE - passed)]
+        passed += len(members)
+        if shown:
+            trouble = sum(1 for entry in members if entry.state.status is Status.ERROR)
+            groups.append(Group(key, title, len(members), trouble, shown))
+    return Selection(view, counts, groups, len(entries), pages)
+
+
+def _grouped(entries: Sequence[Entry], by: str) -> list[tuple[str, str, list[Entry]]]:
+    """All groups as (key, title, tasks), those with trouble first, then by title."""
+    if not by:
+        gathered: dict[Status, list[Entry]] = {}
+        for entry in entries:
+            gathered.setdefault(entry.state.status, []).append(entry)
+        return [(LOOKS[status], STATUSES[status], members) for status, members in gathered.items()]
+    named: dict[str, list[Entry]] = {}
+    for entry in entries:
+        report = entry.state.report
+        named.setdefault("" if report is None else getattr(report, by) or "", []).append(entry)
+
+    def order(title: str) -> tuple[bool, bool, str, str]:
+        return named[title][0].state.status is not Status.ERROR, not title, title.casefold(), title
+
+    return [
+        (f"{by}-{place}", title or GROUPINGS[by], named[title]) for place, title in enumerate(sorted(named, key=order))
+    ]

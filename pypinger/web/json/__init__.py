@@ -1,0 +1,1 @@
+"""JSON: the objects of the API, pages of history, and their OpenAPI description."""

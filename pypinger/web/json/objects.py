@@ -1,0 +1,197 @@
+"""
+The JSON objects of the present state (contract, section 7; ``docs/api.md``).
+
+Unknown values are null; times are ISO 8601 in UTC with milliseconds and ``Z``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from pypinger.domain.kinds import KINDS, Kind, Status
+from pypinger.domain.model import Seconds, TaskState, Verdict
+from pypinger.domain.times import iso
+from pypinger.ports.showing import DaemonState, Entry
+
+#: ISO 8601 in UTC, with milliseconds and ``Z``.
+Time: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+
+#: The verdict on a task that is not checked yet.
+NO_VERDICT = Verdict(Kind.NEW, "not checked yet")
+
+#: Characters at which texts from reports are cut.
+MAX_TEXT = 500
+
+#: The answer for a URL that is not monitored.
+NO_TASK = b'{"data":{}}'
+
+
+class IncidentObject(msgspec.Struct, frozen=True):
+    """An open incident, as JSON."""
+
+    started: Time | None
+    kind: Kind
+
+
+class TaskObject(msgspec.Struct, frozen=True):
+    """A task and its state, as JSON; the members are those of the contract, in its order."""
+
+    url: str
+    id: str
+    name: str
+    status: Status
+    kind: Kind
+    explanation: str
+    pings: int
+    errors: int
+    process: str | None
+    server: str | None
+    reason: str | None
+    frequency: float | None
+    lastrun: Time | None
+    due: Time | None
+    next_change: Time | None
+    sleep_start: Time | None
+    sleep_end: Time | None
+    checked: Time | None
+    since: Time | None
+    incident: IncidentObject | None
+    latency: Seconds | None
+
+
+class SelfObject(msgspec.Struct, frozen=True):
+    """The state of Py Pinger itself, as JSON."""
+
+    status: Status
+    explanation: str
+    started: Time | None
+    blind: Time | None
+    undelivered: int
+    dead: int
+
+
+class OwnReport(msgspec.Struct, frozen=True):
+    """
+    Py Pinger's report on itself, in the format of section 1; `reason` and `dead` are there only if something is wrong.
+    """
+
+    status: Status
+    lastrun: Time | None
+    frequency: float
+    process: str
+    reason: str | msgspec.UnsetType = msgspec.UNSET
+    dead: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The process serves; `trouble` says what is wrong nevertheless."""
+
+    status: str
+    trouble: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def task_object(entry: Entry) -> TaskObject:
+    """A task, as JSON."""
+    task, state = entry.task, entry.state
+    verdict, report, incident = state.verdict or NO_VERDICT, state.report, state.incident
+    return TaskObject(
+        url=valid_text(task.url),
+        id=task.id,
+        name=valid_text(task.name),
+        status=state.status,
+        kind=state.kind,
+        explanation=valid_text(verdict.explanation),
+        pings=state.pings,
+        errors=state.errors,
+        process=None if report is None else cut(report.process),
+        server=None if report is None else cut(report.server),
+        reason=cut(reason_of(state)),
+        frequency=None if report is None else report.frequency,
+        lastrun=None if report is None else iso(report.lastrun),
+        due=iso(verdict.due),
+        next_change=iso(verdict.next_change),
+        sleep_start=iso(verdict.sleep_start),
+        sleep_end=iso(verdict.sleep_end),
+        checked=iso(state.checked),
+        since=iso(state.since),
+        incident=None if incident is None else IncidentObject(iso(incident.started), incident.kind),
+        latency=state.latency,
+    )
+
+
+def task_row(entry: Entry) -> bytes:
+    """A task as JSON text; it depends only on the task and its state."""
+    return msgspec.json.encode(task_object(entry))
+
+
+def overview(rows: bytes, daemon: bytes) -> bytes:
+    """
+    The answer to ``GET /``.
+
+    :param rows: the :func:`task_row` of every task, joined by commas.
+    :param daemon: see :func:`own_state`.
+    """
+    # Megabytes, perhaps: copied once.
+    return b"".join((b'{"data":[', rows, b'],"self":', daemon, b"}"))
+
+
+def own_state(daemon: DaemonState) -> bytes:
+    """The overview's ``self``, as JSON text."""
+    return msgspec.json.encode(self_object(daemon))
+
+
+def one_task(row: bytes) -> bytes:
+    """The answer to ``GET /task/…``."""
+    return b'{"data":' + row + b"}"
+
+
+def self_object(daemon: DaemonState) -> SelfObject:
+    """The overview's ``self``."""
+    return SelfObject(
+        status=daemon.status,
+        explanation=valid_text(daemon.explanation),
+        started=iso(daemon.started),
+        blind=iso(daemon.blind),
+        undelivered=daemon.undelivered,
+        dead=daemon.dead,
+    )
+
+
+def own_report(daemon: DaemonState) -> bytes:
+    """The answer to ``GET /status``: a report that another Py Pinger can watch."""
+    return msgspec.json.encode(
+        OwnReport(
+            status=daemon.status,
+            lastrun=iso(daemon.lastrun),
+            frequency=daemon.frequency,
+            process="Py Pinger",
+            reason=_trouble(daemon),
+            dead=daemon.dead or msgspec.UNSET,
+        )
+    )
+
+
+def health(daemon: DaemonState) -> bytes:
+    """The answer to ``GET /healthz``."""
+    return msgspec.json.encode(Health("ok", _trouble(daemon)))
+
+
+def reason_of(state: TaskState) -> str | None:
+    """The ``reason`` of the report that the latest verdict rests on; None if it rests on none."""
+    return state.report.reason if state.report is not None and KINDS[state.kind].reported else None
+
+
+def _trouble(daemon: DaemonState) -> str | msgspec.UnsetType:
+    return msgspec.UNSET if daemon.status is Status.OK else valid_text(daemon.explanation[:MAX_TEXT])
+
+
+def valid_text(text: str) -> str:
+    """`text` with lone surrogates, which UTF-8 cannot encode, replaced."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def cut(text: str | None) -> str | None:
+    """A text from a report or a service, cut at :data:`MAX_TEXT`."""
+    return None if text is None else valid_text(text[:MAX_TEXT])

@@ -1,0 +1,320 @@
+"""
+Clients' connections: time limits, a cap on their number, half-closes, and what is buffered for each.
+
+Twisted's own idle timeout is not enough for a page that faces strangers: a client that sends a byte now and then stays
+forever, and so does one that never reads its answer. :class:`Connections` wraps the factory of the HTTP channels, and
+each :class:`Connection` stands between a channel and its transport.
+
+Note [Closing after a refusal]
+~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+A client that is refused while it is still sending (a large form, an endless header) must be let go without reading
+its data into memory. But the kernel resets a socket that is closed with unread data in it, and the reset can overtake
+the answer: the client then sees a broken connection instead of the 413. So after a refusal the connection discards
+what arrives for up to :data:`LINGER`, and only then closes. The answer says ``Connection: close``, so that a client
+that behaves closes first.
+
+Note [Long answers]
+~~~~~~~~~~~~~~~~~~~
+A transport copies what it is given. A megabyte for each of a thousand clients that do not read would take a gigabyte.
+So a connection gives its transport one :data:`PIECE` at a time, and clients that get the same answer share it. The
+request ends when its last piece is with the transport, so that no pipelined request begins before; and nothing is read
+from the client meanwhile.
+"""
+
+# Twisted's protocol wrappers have no annotations.
+# mypy: disable-error-code="no-untyped-call, no-untyped-def"
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from resource import RLIMIT_NOFILE, getrlimit
+from socket import SO_SNDBUF, SOL_SOCKET, socket
+from typing import Any
+
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IProtocolFactory,
+    IPullProducer,
+    IPushProducer,
+    IReactorTime,
+    ISystemHandle,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+#: Seconds from connecting, or from the last answer, in which the next request must arrive and be answered.
+REQUEST_LIMIT = 40.0
+
+#: Seconds more for what is still being sent, before the connection is aborted.
+CLOSE_LIMIT = 15.0
+
+#: Seconds for which the data of a refused client is discarded; see Note [Closing after a refusal].
+LINGER = 2.0
+
+#: Bytes of a stream that the kernel buffers for a client.
+KERNEL_BUFFER = 32_768
+
+#: Bytes of an answer given to the transport at a time; see Note [Long answers].
+PIECE = 65_536
+
+
+@implementer(IPullProducer)
+class _Outgoing:
+    """
+    What is to be sent to one client; see Note [Long answers].
+
+    :param drained: called whenever all of it is with the transport.
+    """
+
+    def __init__(self, transport: Any, drained: Callable[[], None]) -> None:
+        self._transport = transport
+        self._drained = drained
+        self._data: list[bytes] = []
+        self._sent = 0
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the transport does not have yet."""
+        return sum(map(len, self._data)) - self._sent
+
+    def write(self, data: bytes) -> None:
+        """Send `data` after what waits."""
+        if self._data:
+            self._data.append(data)
+        elif len(data) <= PIECE:
+            self._transport.write(data)
+        else:
+            self._data.append(data)
+            self._transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        """The transport has sent the piece before."""
+        if not self._data:
+            return
+        first = self._data[0]
+        piece = first[self._sent : self._sent + PIECE]
+        self._sent += PIECE
+        if self._sent >= len(first):
+            del self._data[0]
+            self._sent = 0
+        self._transport.write(piece)
+        if not self._data:
+            self._transport.unregisterProducer()
+            self._drained()
+
+    def stopProducing(self) -> None:
+        """The connection is lost."""
+        self._data.clear()
+        self._sent = 0
+
+
+@implementer(IPushProducer)
+class _Cutter:
+    """Aborts a connection when its transport has more to send than it buffers (64 KiB)."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+
+    def pauseProducing(self) -> None:
+        """The buffer is full."""
+        self._transport.abortConnection()
+
+    def resumeProducing(self) -> None:
+        """Not needed: the connection is aborted."""
+
+    def stopProducing(self) -> None:
+        """Not needed: the channel ends the stream."""
+
+
+@implementer(IHalfCloseableProtocol)
+class Connection(ProtocolWrapper):
+    """
+    One client's connection.
+
+    :ivar refused: whether the client got its last answer before it was read to the end.
+    """
+
+    refused = False
+    factory: Connections
+    # TCP, UNIX or TLS: ITransport, IConsumer and IPushProducer.
+    transport: Any
+    _deadline: IDelayedCall
+    _outgoing: _Outgoing
+    _answering = False
+    _streaming = False
+    _closing = False
+    _half_closed = False
+
+    def makeConnection(self, transport: Any) -> None:
+        """Begin the client's time."""
+        self._outgoing = _Outgoing(transport, self._drained)
+        self._when_drained: Callable[[], object] | None = None
+        self._deadline = self.factory.clock.callLater(REQUEST_LIMIT, self._out_of_time)
+        super().makeConnection(transport)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being answered."""
+        return not self._answering
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass `data` to the channel, unless the client was refused."""
+        if not self.refused:
+            super().dataReceived(data)
+
+    def write(self, data: bytes) -> None:
+        """Send some of an answer. Outside of an answer the channel writes only to refuse a malformed request."""
+        if self.refused:
+            return
+        if not self._answering:
+            self.refuse(self.factory.bad_request)
+            return
+        waited = self._outgoing.waiting
+        self._outgoing.write(data)
+        if self._outgoing.waiting and not waited:
+            # The client gets its time anew to read what the transport has only the beginning of.
+            self._restart(REQUEST_LIMIT)
+            self.transport.pauseProducing()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send some of an answer."""
+        self.write(b"".join(data))
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """Ignore the channel's offer to pause: the connection itself stops reading while an answer waits."""
+
+    def unregisterProducer(self) -> None:
+        """See :meth:`registerProducer`."""
+
+    def begin_answer(self) -> None:
+        """A request is complete."""
+        self._answering = True
+        self.factory.note_use(self)
+
+    def begin_stream(self) -> None:
+        """The answer under way has no end: it has no time limit, but ends when the client does not read."""
+        self._streaming = True
+        self._deadline.cancel()
+        if ISystemHandle.providedBy(self.transport) and isinstance(handle := self.transport.getHandle(), socket):
+            # By default the kernel buffers megabytes for a client that does not read.
+            handle.setsockopt(SOL_SOCKET, SO_SNDBUF, KERNEL_BUFFER)
+        self.transport.registerProducer(_Cutter(self.transport), True)
+
+    def when_drained(self, call: Callable[[], object]) -> None:
+        """Call `call` when all that was written is with the transport; never if the connection is lost before."""
+        if self._outgoing.waiting:
+            self._when_drained = call
+        else:
+            call()
+
+    def end_answer(self) -> None:
+        """The answer is written; the client gets its time anew to read it and to ask again."""
+        self._answering = False
+        if self._streaming:
+            self._streaming = False
+            self.transport.unregisterProducer()
+        self.factory.note_use(self)
+        if not self._closing:
+            self._restart(REQUEST_LIMIT)
+
+    def end_requests(self) -> None:
+        """No request waits; close if the client or we want to."""
+        if self._answering or self.refused:
+            return
+        if self._half_closed or self._closing:
+            self.loseConnection()
+
+    def refuse(self, answer: bytes) -> None:
+        """Send a last answer and discard what else the client sends and the channel writes."""
+        if self.refused:
+            return
+        self.refused = True
+        # The channel reads no further line.
+        self.disconnecting = 1
+        self.transport.write(answer)
+        if self._half_closed:
+            self.transport.loseConnection()
+        else:
+            self._restart(LINGER)
+
+    def loseConnection(self) -> None:
+        """Close, after what was written; a refused client is let go later, see Note [Closing after a refusal]."""
+        if not self.refused:
+            super().loseConnection()
+
+    def readConnectionLost(self) -> None:
+        """The client has sent all that it wants to send, and may still read the answer."""
+        self._half_closed = True
+        if not self._answering or self._streaming:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Never called: only the whole connection is closed from this side."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Stop the clock."""
+        if self._deadline.active():
+            self._deadline.cancel()
+        self._when_drained = None
+        super().connectionLost(reason)
+
+    def abortConnection(self) -> None:
+        """Close at once."""
+        self.transport.abortConnection()
+
+    def _restart(self, limit: float) -> None:
+        if self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = self.factory.clock.callLater(limit, self._out_of_time)
+
+    def _drained(self) -> None:
+        call, self._when_drained = self._when_drained, None
+        if not self._half_closed:
+            self.transport.resumeProducing()
+        if call is not None:
+            call()
+
+    def _out_of_time(self) -> None:
+        self._deadline = self.factory.clock.callLater(CLOSE_LIMIT, self.abortConnection)
+        # While an answer waits, the transport has only one piece of it.
+        self._closing = True
+        if not self._outgoing.waiting:
+            self.transport.loseConnection()
+
+
+class Connections(WrappingFactory):
+    """
+    Serves the channels of `channels`, within limits.
+
+    :param bad_request: the whole answer to a malformed request.
+    :param most: how many clients may be connected: when one more connects, the one that has been idle longest is
+        dropped. By default half of the descriptors that the process may have.
+    """
+
+    protocol = Connection
+    noisy = False
+
+    def __init__(
+        self, channels: IProtocolFactory, clock: IReactorTime, *, bad_request: bytes, most: int | None = None
+    ) -> None:
+        super().__init__(channels)
+        self.clock = clock
+        self.bad_request = bad_request
+        self.most = max(1, getrlimit(RLIMIT_NOFILE)[0] // 2 if most is None else most)
+
+    def registerProtocol(self, connection: Connection) -> None:
+        """Take up a connection."""
+        super().registerProtocol(connection)
+        if len(self.protocols) > self.most:
+            others = [other for other in self.protocols if other is not connection]
+            # The dictionary is in the order of last use.
+            next((other for other in others if other.idle), others[0]).abortConnection()
+
+    def note_use(self, connection: Connection) -> None:
+        """Note that the client has just asked or been answered."""
+        if connection in self.protocols:
+            del self.protocols[connection]
+            self.protocols[connection] = 1

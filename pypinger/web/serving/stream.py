@@ -1,0 +1,261 @@
+"""
+The stream of changes (``/events``), as Server-Sent Events.
+
+Note [Readers that do not read]
+~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+A stream never ends, so a slow reader would let our memory grow. Its connection is aborted when the transport's buffer
+is full (64 KiB, beyond what the kernel holds). A reader that comes back is told to load everything anew, so nothing
+needs to be kept for it.
+
+Note [What changed]
+~~~~~~~~~~~~~~~~~~~
+A healthy task's explanation changes with each report, since it names the time of the last run. If every page were
+fetched anew at once for that, the server would have no rest; if it were not fetched at all, a page would show an
+HTTP 503 ten seconds late. So each change says how important it is (:data:`CHANGES`): pages show at once what is new,
+within a budget, and leave the rest to their next look.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.web.server import Request
+
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Instant, Seconds, TaskState
+from pypinger.domain.times import iso
+from pypinger.ports.showing import Board, DaemonState, Entry
+from pypinger.web.json import objects
+from pypinger.web.serving.guard import NO_STORE
+from pypinger.web.serving.responses import problem
+from pypinger.web.serving.site import Channel
+
+#: Readers at once; others get 503 and poll instead.
+READERS = 200
+
+#: Seconds between two messages; changes in between go into the next one.
+TICK: Seconds = 0.8
+
+#: If more tasks than these change at once, only their number is sent.
+MANY = 100
+
+#: How a task may have changed, the least first: only times and counts; its report; its incident, or the words of its
+#: explanation beside times; its kind. See Note [What changed].
+CHANGES = ("time", "report", "words", "kind")
+
+#: Seconds of silence after which a comment is sent, so that proxies keep the connection.
+SILENCE: Seconds = 15.0
+
+#: Milliseconds after which browsers reconnect, and seconds after which clients that got 503 may.
+RETRY = 3000
+LATER = 30
+
+_HEARTBEAT = b":\n\n"
+
+# Times of day, with or without date, and lengths of time, as pypinger.domain.times writes them.
+_TIMES = re.compile(
+    r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2} )?[0-9]{2}:[0-9]{2}(?::[0-9]{2})?"
+    r"|-?(?:over 9999 years ?|an unknown time ?|(?:less than )?(?:[0-9.]+ (?:s|min|h|d)\b ?)+)(?:ago|from now)?"
+)
+
+
+class TaskChange(msgspec.Struct, frozen=True):
+    """
+    The data of ``task``: the task's present state.
+
+    :ivar was: the status sent last, so that a page that does not show the task knows whether its counts change.
+    :ivar changed: the most important of :data:`CHANGES` since then.
+    """
+
+    id: str
+    status: Status
+    was: Status
+    kind: Kind
+    checked: str | None
+    changed: str
+
+
+class Many(msgspec.Struct, frozen=True):
+    """
+    The data of ``many``: how many tasks changed, or how many there are for a reader that comes back.
+
+    :ivar changed: the most important of :data:`CHANGES` that may have happened to one of them.
+    """
+
+    count: int
+    changed: str = CHANGES[-1]
+
+
+class EventStream:
+    """
+    Sends every change that a page would show to every reader.
+
+    It does nothing while there is no reader.
+    """
+
+    _log = Logger()
+
+    def __init__(self, board: Board, clock: IReactorTime) -> None:
+        self._board = board
+        self._clock = clock
+        self._readers: dict[Request, Deferred[None]] = {}
+        self._loop = LoopingCall(self._tick)
+        self._loop.clock = clock
+        self._number = 0
+        self._states: dict[str, TaskState] = {}
+        # Each with the state that was sent last.
+        self._changed: dict[str, tuple[TaskState, Entry]] = {}
+
+    @property
+    def readers(self) -> int:
+        """The number of readers."""
+        return len(self._readers)
+
+    async def follow(self, request: Request) -> bytes:
+        """Send events to the client until it leaves or the server stops."""
+        if self.readers >= READERS:
+            words = "too many clients follow the changes already; poll instead"
+            return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, words, {b"Retry-After": b"%d" % LATER})
+        for name, value in (
+            (b"Content-Type", b"text/event-stream"),
+            # Otherwise nginx buffers messages until it has some kilobytes.
+            (b"X-Accel-Buffering", b"no"),
+            NO_STORE,
+        ):
+            request.setHeader(name, value)
+        if request.method == b"HEAD":
+            return b""
+        # Tests serve the stream without our channel, too.
+        if isinstance(request.channel, Channel):
+            request.channel.begin_stream()
+        if not self._readers:
+            self._begin()
+        end = self._readers[request] = Deferred()
+        try:
+            greeting = b"retry: %d\n\n" % RETRY
+            if request.requestHeaders.hasHeader(b"Last-Event-ID"):
+                # It is not known what the client missed.
+                greeting += self._message(b"many", Many(len(self._states)))
+            request.write(greeting)
+            await end
+        finally:
+            del self._readers[request]
+            if not self._readers:
+                self._end()
+        return b""
+
+    def close(self) -> None:
+        """End the stream for all readers."""
+        for end in tuple(self._readers.values()):
+            end.callback(None)
+
+    def _begin(self) -> None:
+        entries = self._board.entries()
+        self._tasks = [entry.task for entry in entries]
+        self._states = {entry.task.id: entry.state for entry in entries}
+        self._daemon = _visible(self._board.daemon())
+        self._spoke = self._clock.seconds()
+        self._unwatch = self._board.watch(self._note)
+        self._loop.start(TICK, now=False)
+
+    def _end(self) -> None:
+        self._loop.stop()
+        self._unwatch()
+        self._states.clear()
+        self._changed.clear()
+
+    def _note(self, entry: Entry) -> None:
+        before, state = self._states.get(entry.task.id), entry.state
+        self._states[entry.task.id] = state
+        if before is None or _compared(before) != _compared(state):
+            sent, _ = self._changed.get(entry.task.id, (before or TaskState(), entry))
+            self._changed[entry.task.id] = sent, entry
+
+    def _tick(self) -> None:
+        # A LoopingCall whose function raises stops.
+        try:
+            message = b"".join(self._events())
+        except Exception:
+            self._log.failure("sending changes to the pages")
+            return
+        now = self._clock.seconds()
+        if message:
+            self._spoke = now
+        elif now - self._spoke >= SILENCE:
+            self._spoke, message = now, _HEARTBEAT
+        if message:
+            for request in tuple(self._readers):
+                request.write(message)
+
+    def _events(self) -> list[bytes]:
+        changed, self._changed = self._changed, {}
+        tasks = [entry.task for entry in self._board.entries()]
+        events: list[bytes] = []
+        if tasks != self._tasks:
+            # A reload adds and removes tasks without a change of state.
+            self._tasks = tasks
+            events.append(self._message(b"many", Many(len(changed))))
+        else:
+            events += self._task_events([_change(sent, entry) for sent, entry in changed.values()])
+        daemon = self._board.daemon()
+        visible = _visible(daemon)
+        if visible != self._daemon:
+            self._daemon = visible
+            events.append(self._message(b"self", objects.self_object(daemon)))
+        return events
+
+    def _task_events(self, changes: list[TaskChange]) -> list[bytes]:
+        """At most :data:`MANY` changes singly; of more, those that are more than ``time``, if these are few."""
+        singly = changes if len(changes) <= MANY else [each for each in changes if each.changed != CHANGES[0]]
+        if len(singly) > MANY:
+            return [self._message(b"many", Many(len(changes), max((c.changed for c in changes), key=CHANGES.index)))]
+        messages = [self._message(b"task", each) for each in singly]
+        if len(singly) < len(changes):
+            messages.append(self._message(b"many", Many(len(changes) - len(singly), CHANGES[0])))
+        return messages
+
+    def _message(self, event: bytes, data: object) -> bytes:
+        self._number += 1
+        return b"id: %d\nevent: %s\ndata: %s\n\n" % (self._number, event, msgspec.json.encode(data))
+
+
+def _compared(state: TaskState) -> tuple[object, ...]:
+    """What pages show of a state."""
+    return state.kind, _explanation(state), state.incident, state.report
+
+
+def _change(sent: TaskState, entry: Entry) -> TaskChange:
+    state = entry.state
+    if state.kind is not sent.kind:
+        changed = "kind"
+    elif _incident_start(state) != _incident_start(sent) or _words(state) != _words(sent):
+        changed = "words"
+    else:
+        changed = "time" if state.report == sent.report else "report"
+    return TaskChange(entry.task.id, state.status, sent.status, state.kind, iso(state.checked), changed)
+
+
+def _incident_start(state: TaskState) -> Instant | None:
+    """Distinguishes incidents; the number of alerts of one is only a count."""
+    return None if state.incident is None else state.incident.started
+
+
+def _explanation(state: TaskState) -> str:
+    return "" if state.verdict is None else state.verdict.explanation
+
+
+def _words(state: TaskState) -> str:
+    """The explanation without its times."""
+    return _TIMES.sub("", _explanation(state))
+
+
+def _visible(daemon: DaemonState) -> tuple[object, ...]:
+    """What pages show of the daemon. While all is well its explanation only counts the time."""
+    words = None if daemon.status is Status.OK else daemon.explanation
+    return daemon.status, words, daemon.blind, daemon.undelivered, daemon.dead, daemon.ready

@@ -1,0 +1,108 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import parse_qs
+
+from pypinger.domain.kinds import Kind, Status
+from pypinger.ports.showing import Entry
+from pypinger.web.html.view import MAX_SEARCH, PAGE, View, read, select
+from tests.web.fakes import entry, new_entry
+
+
+def ids(entries: list[Entry]) -> list[str]:
+    return [each.task.url.rpartition("/")[2] for each in entries]
+
+
+class ReadTests(SynchronousTestCase):
+    def test_members(self) -> None:
+        arguments = {b"q": [b" two  words "], b"status": [b"ok", b"error"], b"by": [b"server"], b"page": [b"3"]}
+        self.assertEqual(read(arguments), View("two words", Status.ERROR, "server", 3))
+
+    def test_nonsense_is_passed_over(self) -> None:
+        for page in (b"0", b"-1", b"x", b"\xc2\xb2", b"9999999", b""):
+            arguments = {b"q": [b"\xff" + b"x" * 999], b"status": [b"fine"], b"by": [b"colour"], b"page": [page]}
+            seen = read(arguments)
+            self.assertEqual((seen.status, seen.by, seen.page, len(seen.search)), (None, "", 1, MAX_SEARCH))
+        self.assertEqual(read({}), View())
+
+    @settings(deadline=None, max_examples=100)
+    @given(
+        st.builds(
+            View,
+            st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Zs"]), max_size=20),
+            st.sampled_from([None, *Status]),
+            st.sampled_from(["", "server", "process"]),
+            st.integers(1, 99_999),
+        )
+    )
+    def test_a_link_leads_to_its_view(self, view: View) -> None:
+        arguments = parse_qs(view.link.encode("ascii").partition(b"?")[2])
+        self.assertEqual(read(arguments), view)
+
+    def test_links(self) -> None:
+        self.assertEqual(View().link, "./")
+        view = View("a&b", Status.SLEEPING, "process", 4)
+        self.assertEqual(view.link, "./?q=a%26b&status=sleeping&by=process&page=4")
+        self.assertEqual(view.with_status(None).link, "./?q=a%26b&by=process")
+        self.assertEqual(view.with_grouping("").link, "./?q=a%26b&status=sleeping")
+
+
+class SelectTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.entries = [
+            entry("http://h/1", name="One", server="b", process="x"),
+            entry("http://h/2", Kind.LATE, name="Two", server="c", process="x"),
+            new_entry("http://h/3"),
+            entry("http://h/4", Kind.SLEEPING, name="Four", server="A", process=None),
+            entry("http://h/5", Kind.FAILED, name="Five", server="b", process="y"),
+        ]
+
+    def test_trouble_first_and_stable(self) -> None:
+        self.assertEqual(ids(select(self.entries, View()).entries), ["2", "5", "4", "1", "3"])
+
+    def test_search(self) -> None:
+        for search, found in (
+            ("TWO", ["2"]),
+            ("a\N{LATIN SMALL LETTER SHARP S}", []),
+            ("h/3", ["3"]),
+            ("late explained", ["2"]),
+            ("nothing", []),
+        ):
+            view = View(search)
+            selection = select([each for each in self.entries if view.finds(each)], view)
+            self.assertEqual(ids(selection.entries), found, search)
+            self.assertEqual(sum(selection.counts.values()), len(found))
+
+    def test_a_query_of_a_url_cannot_be_found_out(self) -> None:
+        self.assertFalse(View("s3cret").finds(entry("http://h/a?key=s3cret")))
+
+    def test_status(self) -> None:
+        selection = select(self.entries, View(status=Status.ERROR))
+        self.assertEqual(ids(selection.entries), ["2", "5"])
+        self.assertEqual(selection.counts[Status.OK], 1)
+        self.assertEqual(selection.total, 2)
+
+    def test_grouping(self) -> None:
+        groups = select(self.entries, View(by="server")).groups
+        self.assertEqual([group.title for group in groups], ["b", "c", "A", "No server"])
+        self.assertEqual([group.trouble for group in groups], [1, 1, 0, 0])
+        self.assertEqual(ids(list(groups[0].entries)), ["5", "1"])
+        self.assertEqual(len({group.key for group in groups}), 4)
+        groups = select(self.entries, View(by="process")).groups
+        self.assertEqual([group.title for group in groups], ["x", "y", "No process"])
+
+    def test_pages_hold_every_task_once(self) -> None:
+        entries = [
+            entry(f"http://h/{number}", Kind.LATE if number % 3 else Kind.OK, server=f"s{number % 7}")
+            for number in range(2 * PAGE + 20)
+        ]
+        for by in ("", "server"):
+            whole = select(entries, View(by=by))
+            self.assertEqual(whole.pages, 3)
+            pages = [select(entries, View(by=by, page=page)) for page in (1, 2, 3)]
+            self.assertEqual([len(page.entries) for page in pages], [PAGE, PAGE, 20])
+            self.assertEqual({url for page in pages for url in ids(page.entries)}, {*ids(entries)})
+            totals = {group.title: group.total for page in pages for group in page.groups}
+            self.assertEqual(sum(totals.values()), len(entries))
+        self.assertEqual(select(entries, View(page=99)).view.page, 3)
+        self.assertEqual(select([], View(page=2)).view.page, 1)

@@ -1,0 +1,153 @@
+import json
+from math import inf, nan
+
+import msgspec
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.kinds import Kind, Status
+from pypinger.ports.showing import Entry
+from pypinger.web.json import objects
+from tests.web.fakes import NOW, daemon_state, entry, new_entry
+
+STATE = objects.own_state(daemon_state())
+
+MEMBERS = [
+    "url",
+    "id",
+    "name",
+    "status",
+    "kind",
+    "explanation",
+    "pings",
+    "errors",
+    "process",
+    "server",
+    "reason",
+    "frequency",
+    "lastrun",
+    "due",
+    "next_change",
+    "sleep_start",
+    "sleep_end",
+    "checked",
+    "since",
+    "incident",
+    "latency",
+]
+
+
+def shape(entry: Entry) -> dict[str, object]:
+    value = json.loads(objects.task_row(entry))
+    assert isinstance(value, dict)
+    return value
+
+
+def with_state(**changes: object) -> Entry:
+    made = entry()
+    return Entry(made.task, msgspec.structs.replace(made.state, **changes))
+
+
+class TaskTests(SynchronousTestCase):
+    def test_members(self) -> None:
+        self.assertEqual(list(shape(entry())), MEMBERS)
+        self.assertEqual(list(shape(new_entry())), MEMBERS)
+
+    def test_failed(self) -> None:
+        made = entry("http://h/a?token=x", Kind.FAILED, name="A")
+        self.assertEqual(
+            shape(made),
+            {
+                "url": "http://h/a?token=x",
+                "id": made.task.id,
+                "name": "A",
+                "status": "error",
+                "kind": "failed",
+                "explanation": "explained as failed",
+                "pings": 120,
+                "errors": 7,
+                "process": "backup",
+                "server": "web-1",
+                "reason": "disk full",
+                "frequency": 10,
+                "lastrun": "2026-11-22T22:23:34.000Z",
+                "due": "2026-11-22T22:33:34.000Z",
+                "next_change": "2026-11-22T22:34:34.000Z",
+                "sleep_start": None,
+                "sleep_end": None,
+                "checked": "2026-11-22T22:28:13.000Z",
+                "since": "2026-11-22T22:13:34.000Z",
+                "incident": {"started": "2026-11-22T22:13:34.000Z", "kind": "failed"},
+                "latency": 0.0123,
+            },
+        )
+
+    def test_not_checked_yet(self) -> None:
+        value = shape(new_entry())
+        self.assertEqual((value["status"], value["kind"], value["pings"], value["errors"]), ("", "new", 0, 0))
+        self.assertEqual(value["explanation"], "not checked yet")
+        for member in MEMBERS[MEMBERS.index("process") :]:
+            self.assertIsNone(value[member], member)
+
+    def test_sleeping(self) -> None:
+        value = shape(entry(kind=Kind.SLEEPING))
+        self.assertEqual(value["status"], "sleeping")
+        self.assertEqual(value["sleep_start"], "2026-11-22T21:28:34.000Z")
+        self.assertEqual(value["sleep_end"], "2026-11-23T00:28:34.000Z")
+        self.assertIsNone(value["incident"])
+
+    def test_reason_is_that_of_the_latest_verdict(self) -> None:
+        for kind in (Kind.UNREACHABLE, Kind.INVALID):
+            value = shape(entry(kind=kind, reason="of last week"))
+            self.assertIsNone(value["reason"], kind)
+            self.assertEqual((value["process"], value["server"], value["frequency"]), ("backup", "web-1", 10))
+            self.assertEqual(value["lastrun"], "2026-11-22T22:23:34.000Z")
+        for kind in (Kind.OK, Kind.LATE, Kind.SLEEPING, Kind.FUTURE, Kind.FAILED):
+            self.assertEqual(shape(entry(kind=kind, reason="why"))["reason"], "why")
+
+    def test_texts_are_cut(self) -> None:
+        value = shape(entry(kind=Kind.FAILED, reason="r" * 501, process="p" * 501, server="s" * 501))
+        self.assertEqual((value["reason"], value["process"], value["server"]), ("r" * 500, "p" * 500, "s" * 500))
+
+    def test_every_value_makes_json(self) -> None:
+        hostile = "\ud800\x00\u202e</script>\uffff"
+        value = shape(entry("http://h/\udc80", Kind.FAILED, name=hostile, reason=hostile, process=hostile, server=""))
+        self.assertEqual(value["reason"], "?\x00\u202e</script>\uffff")
+        for strange in (nan, inf, -inf, 1e300, -1.0):
+            self.assertIn("latency", shape(with_state(latency=strange, checked=strange, since=strange)))
+
+
+class OtherShapesTests(SynchronousTestCase):
+    def test_overview(self) -> None:
+        value = json.loads(
+            objects.overview(b",".join((objects.task_row(entry()), objects.task_row(new_entry()))), STATE)
+        )
+        self.assertEqual([row["url"] for row in value["data"]], ["http://h/a", "http://h/new"])
+        self.assertEqual(
+            value["self"],
+            {
+                "status": "ok",
+                "explanation": "all checks run on time",
+                "started": "2026-11-22T19:28:34.000Z",
+                "blind": None,
+                "undelivered": 0,
+                "dead": 0,
+            },
+        )
+
+    def test_overview_of_nothing(self) -> None:
+        self.assertEqual(json.loads(objects.overview(b"", STATE))["data"], [])
+
+    def test_blind(self) -> None:
+        value = json.loads(objects.overview(b"", objects.own_state(daemon_state(blind=NOW, undelivered=3, dead=2))))[
+            "self"
+        ]
+        self.assertEqual((value["blind"], value["undelivered"], value["dead"]), ("2026-11-22T22:28:34.000Z", 3, 2))
+
+    def test_own_report(self) -> None:
+        self.assertEqual(
+            json.loads(objects.own_report(daemon_state())),
+            {"status": "ok", "lastrun": "2026-11-22T22:28:33.000Z", "frequency": 2.667, "process": "Py Pinger"},
+        )
+        value = json.loads(objects.own_report(daemon_state(status=Status.ERROR, explanation="stuck")))
+        self.assertEqual((value["status"], value["reason"]), ("error", "stuck"))
+        self.assertEqual(json.loads(objects.own_report(daemon_state(dead=2)))["dead"], 2)

@@ -1,0 +1,370 @@
+"""Requests and connections: what is refused, and what is served to whom."""
+
+from __future__ import annotations
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from pypinger.domain.kinds import Kind
+from pypinger.web.serving.connections import CLOSE_LIMIT, LINGER, PIECE, REQUEST_LIMIT
+from tests.web.fakes import FakeBoard, entry
+from tests.web.pages import make_pages
+from tests.web.serving.memory import ANSWER, MemoryTestCase
+
+
+class TimeLimitTests(MemoryTestCase):
+    """Every client is gone within 60 s of its last request."""
+
+    def test_limits(self) -> None:
+        self.assertLess(REQUEST_LIMIT + CLOSE_LIMIT, 60)
+
+    def test_silence(self) -> None:
+        self.clock.advance(REQUEST_LIMIT)
+        self.assert_gone()
+
+    def test_trickling_head(self) -> None:
+        for byte in b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + b"x" * 100:
+            if self.transport.connected:
+                self.send(bytes([byte]))
+                self.clock.advance(1)
+        self.assert_gone()
+        self.assertEqual(self.transport.value(), b"")
+
+    def test_idle_between_requests(self) -> None:
+        for _ in range(3):
+            self.clock.advance(REQUEST_LIMIT - 1)
+            self.assertTrue(self.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(ANSWER))
+        self.clock.advance(REQUEST_LIMIT)
+        self.assert_gone()
+
+    def test_answer_that_is_not_read(self) -> None:
+        for connection in (b"keep-alive", b"close"):
+            self.connect()
+            self.transport.slow = True
+            self.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: " + connection + b"\r\n\r\n")
+            self.clock.advance(REQUEST_LIMIT)
+            self.assertTrue(self.transport.connected)
+            self.clock.advance(CLOSE_LIMIT)
+            self.assertTrue(self.transport.aborted)
+            self.assert_gone()
+
+    def test_client_that_leaves(self) -> None:
+        self.send(b"GET / HT")
+        self.transport.loseConnection()
+        self.assert_gone()
+
+
+class RefusalTests(MemoryTestCase):
+    def test_body_is_not_waited_for(self) -> None:
+        for head, code in (
+            (b"GET / HTTP/1.1\r\nContent-Length: 8000000\r\n", b"413"),
+            (b"GET / HTTP/1.0\r\nContent-Length: 1\r\n", b"413"),
+            (b"HEAD / HTTP/1.1\r\nContent-Length: 1\r\n", b"413"),
+            (b"POST / HTTP/1.1\r\nContent-Length: 8000000\r\n", b"405"),
+            (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n", b"405"),
+        ):
+            self.connect()
+            answer = self.send(head + b"Host: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n")
+            status, _, rest = answer.partition(b"\r\n")
+            self.assertEqual(status.split()[1], code, head)
+            self.assertIn(b"Connection: close\r\n", rest)
+            self.assertIn(b"\r\nX-Content-Type-Options: nosniff\r\n", rest)
+
+    def test_what_follows_is_thrown_away(self) -> None:
+        body = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        answer = self.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n" + body)
+        self.assertEqual(answer.count(b"HTTP/1.1 "), 1)
+        for _ in range(1000):
+            self.assertEqual(self.send(body * 100), b"")
+        self.clock.advance(LINGER)
+        self.assert_gone()
+
+    def test_malformed_requests(self) -> None:
+        for data in (
+            b"nonsense\r\n",
+            b"GET / HTTP/2.0\r\n",
+            b"GET /\xff HTTP/1.1\r\n",
+            b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+            b"GET / HTTP/1.1\r\nbad name: x\r\n\r\n",
+            b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+            b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nxx",
+            b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\nxx",
+            b"GET /" + b"a" * 40_000,
+            b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 501 + b"\r\n",
+            b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 20_000 + b"\r\nX: " + b"y" * 25_000 + b"\r\n\r\n",
+        ):
+            self.connect()
+            answer = self.send(data)
+            self.assertTrue(answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"), data[:80])
+            self.assertTrue(answer.endswith(b"\r\n\r\n400 Bad Request\n"), data[:80])
+            self.assertEqual(answer.count(b"HTTP/1.1"), 1)
+            self.assertIn(b"Content-Security-Policy: default-src 'none'", answer)
+            self.assertEqual(self.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 3), b"")
+            self.clock.advance(LINGER)
+            self.assert_gone()
+
+    def test_targets(self) -> None:
+        for target, code in (
+            (b"GET /task/" + b"a" * 32_000, 404),
+            (b"GET //healthz", 404),
+            (b"GET //evil.example.org/%2e%2e", 404),
+            (b"GET http:/localhost/", 400),
+            (b"GET ftp://localhost/", 400),
+            (b"GET http://localhost#", 400),
+            (b"GET healthz", 400),
+            (b"GET *", 400),
+            (b"GET /\x80", 400),
+            (b"OPTIONS *", 405),
+            (b"get /", 405),
+            (b"CONNECT evil.example.org:443", 405),
+            (b"GET /task/%ff%00%", 404),
+            (b"GET /?q=%ff%00%", 200),
+            (b"GET /healthz?" + b"&" * 9000, 200),
+        ):
+            answer = self.send(target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % code), (target[:50], answer[:50]))
+            self.assertNotIn(b"ocation:", answer)
+            self.assertIn(b"Referrer-Policy: no-referrer", answer)
+
+    def test_absolute_targets(self) -> None:
+        """RFC 9112, 3.2.2: a whole URL is a target too, and its host counts, not the header's."""
+        self.connect(hosts=["pinger.example"])
+        for target, host, code in (
+            (b"http://pinger.example/healthz", b"pinger.example", 200),
+            (b"HTTPS://Pinger.Example:8443/healthz?x=//", b"other.example", 200),
+            (b"http://pinger.example", b"pinger.example", 200),
+            (b"http://pinger.example?q=http://x/", b"pinger.example", 200),
+            (b"http://pinger.example/task/http://host/task", b"pinger.example", 404),
+            (b"http://pinger.example//healthz", b"pinger.example", 404),
+            (b"http://other.example/healthz", b"pinger.example", 421),
+            (b"http://user@pinger.example/healthz", b"pinger.example", 400),
+            (b"http:///healthz", b"pinger.example", 400),
+            (b"http://pinger.example/healthz", b"pinger.example\r\nHost: pinger.example", 400),
+        ):
+            answer = self.send(b"GET " + target + b" HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+            self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % code), (target, answer[:50]))
+            self.assertNotIn(b"ocation:", answer)
+
+    def test_an_absolute_target_is_answered_as_its_path(self) -> None:
+        url = entry().task.url.encode()
+        answers = [
+            self.send(b"GET " + place + b"/task/" + url + b"?x=1&y HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n")
+            for place in (b"", b"http://h")
+        ]
+        self.assertEqual(answers[0], answers[1])
+        answers = [
+            self.send(b"GET " + place + b"/task/" + url + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+            for place in (b"", b"http://h")
+        ]
+        self.assertIn(b'"url":"' + url + b'"', answers[1])
+        self.assertEqual(answers[0], answers[1])
+
+    def test_host_header(self) -> None:
+        for head, code in (
+            (b"GET / HTTP/1.1\r\n", 400),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n", 400),
+            (b"GET / HTTP/1.0\r\n", 200),
+        ):
+            self.connect()
+            self.assertEqual(self.send(head + b"\r\n").split(b" ")[1], b"%d" % code)
+
+    def test_old_client_without_a_host_where_hosts_are_limited(self) -> None:
+        self.connect(hosts=["localhost"])
+        self.assertIn(b" 421 Misdirected Request\r\n", self.send(b"GET / HTTP/1.0\r\n\r\n"))
+
+    def test_pipelining(self) -> None:
+        one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        self.assertEqual(self.send(one * 5).count(ANSWER), 5)
+        self.assertEqual(
+            self.send(one + b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n" + one).count(ANSWER), 1
+        )
+
+
+class Client(Protocol):
+    """Keeps what it receives until the server closes."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.closed: Deferred[bytes] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.closed.callback(self.received)
+
+
+class SocketTests(TestCase):
+    """The same over real sockets."""
+
+    async def connect(self, board: FakeBoard | None = None) -> Client:
+        pages = make_pages(board or FakeBoard([entry("http://h/a?x=1", Kind.LATE)]), reactor)
+        port = reactor.listenTCP(0, pages.site, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        client = Client()
+        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), client)
+        return client
+
+    async def ask(self, head: bytes, rest: bytes = b"") -> bytes:
+        client = await self.connect()
+        assert client.transport is not None
+        client.transport.write(head + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n" + rest)
+        return await client.closed
+
+    async def test_get(self) -> None:
+        answer = await self.ask(b"GET /task/http://h/a?x=1 HTTP/1.1")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n"))
+        self.assertIn(b'{"data":{"url":"http://h/a?x=1",', answer)
+
+    async def test_head(self) -> None:
+        answer = await self.ask(b"HEAD / HTTP/1.1")
+        self.assertTrue(answer.startswith(ANSWER))
+        self.assertTrue(answer.endswith(b"\r\n\r\n"))
+
+    async def test_a_large_form_gets_its_answer(self) -> None:
+        client = await self.connect()
+        assert client.transport is not None
+        form = b"a=b&" * 2_000_000
+        client.transport.write(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(form)
+        )
+        client.transport.write(form)
+        answer = await client.closed
+        self.assertTrue(answer.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n"))
+        self.assertIn(b"\r\nAllow: GET, HEAD\r\n", answer)
+
+    async def test_nothing_is_logged(self) -> None:
+        events: list[object] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        for target in (b"/?secret=1", b"/task/http://h/a?x=1", b"/nothing/%ff?secret", b"//x", b"/task//x", b"/\x80"):
+            await self.ask(b"GET " + target + b" HTTP/1.1")
+        await self.ask(b"nonsense")
+        texts = [event for event in map(str, events) if "secret" in event or "h/a" in event or "Traceback" in event]
+        self.assertEqual(texts, [])
+
+
+class LongAnswerTests(MemoryTestCase):
+    """Answers longer than one piece."""
+
+    ASK = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n"
+
+    def setUp(self) -> None:
+        self.board = FakeBoard([entry(f"http://h/{i}") for i in range(1000)])
+        self.connect()
+        self.transport.stuck = True
+
+    def length(self, answer: bytes) -> int:
+        [line] = [line for line in answer.split(b"\r\n") if line.startswith(b"Content-Length: ")]
+        return int(line[16:])
+
+    def test_in_pieces(self) -> None:
+        head, _, body = self.send(self.ASK + b"\r\n").partition(b"\r\n\r\n")
+        rest = self.length(head) - PIECE
+        self.assertEqual(len(body), PIECE)
+        while rest > 0:
+            self.assertEqual(self.transport.drain(), min(PIECE, rest))
+            rest -= PIECE
+        # The connection stays open.
+        self.assertTrue(self.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(ANSWER))
+        self.transport.stuck = False
+        self.assertEqual(self.send(self.ASK + b"\r\n").partition(b"\r\n\r\n")[2].count(b"pypinger_task_info{"), 1000)
+
+    def test_last_answer(self) -> None:
+        answer = self.send(self.ASK + b"Connection: close\r\n\r\n")
+        for _ in range(self.length(answer) // PIECE):
+            self.assertTrue(self.transport.connected)
+            self.transport.drain()
+        self.assert_gone()
+
+    def test_head(self) -> None:
+        answer = self.send(self.ASK.replace(b"GET", b"HEAD") + b"\r\n")
+        self.assertGreater(self.length(answer), PIECE)
+        self.assertTrue(answer.endswith(b"\r\n\r\n"))
+        self.assertTrue(self.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(ANSWER))
+
+    def test_time_to_read(self) -> None:
+        """It begins when the answer does, and again at its end."""
+        self.clock.advance(REQUEST_LIMIT - 1)
+        self.send(self.ASK + b"\r\n")
+        self.clock.advance(REQUEST_LIMIT - 1)
+        self.assertTrue(self.transport.connected)
+        while self.transport.drain():
+            pass
+        self.clock.advance(REQUEST_LIMIT - 1)
+        self.assertTrue(self.transport.connected)
+        self.clock.advance(1)
+        self.assert_gone()
+
+    def test_client_that_sends_and_does_not_read(self) -> None:
+        """Nothing is read from it until it has its answer."""
+        self.send(self.ASK + b"\r\n")
+        self.assertEqual(self.transport.producerState, "paused")
+        while self.transport.drain():
+            pass
+        self.assertEqual(self.transport.producerState, "producing")
+        self.assertTrue(self.send(self.ASK + b"\r\n").startswith(ANSWER))
+
+    def test_pipelined_request(self) -> None:
+        """It is answered when the answer before is with the transport."""
+        answer = self.send((self.ASK + b"\r\n") * 2)
+        while len(self.transport.value()) < self.length(answer):
+            self.clock.pump([0.01] * 20)
+            self.assertEqual(self.transport.value().count(ANSWER), 1)
+            self.transport.drain()
+        self.clock.advance(0)
+        while self.transport.drain():
+            pass
+        self.assertGreater(len(self.transport.value()), 2 * self.length(answer))
+
+    def test_client_that_reads_late(self) -> None:
+        """It gets the whole answer if it reads it within the last seconds."""
+        answer = self.send(self.ASK + b"\r\n")
+        self.clock.advance(REQUEST_LIMIT)
+        while self.transport.connected and self.transport.drain():
+            pass
+        self.assertGreater(len(self.transport.value()), self.length(answer))
+        self.assert_gone()
+
+    def test_client_that_does_not_read(self) -> None:
+        self.transport.slow = True
+        self.send(self.ASK + b"\r\n")
+        self.clock.advance(REQUEST_LIMIT)
+        self.assertTrue(self.transport.connected)
+        self.clock.advance(CLOSE_LIMIT)
+        self.assert_gone()
+
+    def test_client_that_leaves(self) -> None:
+        self.send(self.ASK + b"\r\n")
+        self.transport.loseConnection()
+        self.assert_gone()
+
+    def test_answer_after_the_time_is_up(self) -> None:
+        """Closing takes a turn of the reactor, in which an answer may become ready."""
+
+        class Late(Resource):
+            isLeaf = True
+
+            def render(self, request: Request) -> int:
+                self.request = request
+                return NOT_DONE_YET
+
+        self.site.wrappedFactory.resource = late = Late()
+        self.transport.slow = True
+        self.patch(self.transport, "abortConnection", lambda: None)
+        self.send(self.ASK + b"\r\n")
+        self.clock.advance(REQUEST_LIMIT)
+        self.clock.advance(CLOSE_LIMIT)
+        late.request.write(b"x" * (PIECE + 1))
+        self.transport.loseConnection()
