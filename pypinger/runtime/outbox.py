@@ -9,7 +9,7 @@ before the settling the delivery is still pending in the store, and the next sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList
@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, LogLevel
 
+from pypinger.domain.grouping import Place, Storms, places_of
 from pypinger.domain.model import Alert, Delivery, Event, Outcome, Seconds
 from pypinger.domain.times import span
 from pypinger.domain.wording import headline, plain
@@ -65,6 +66,7 @@ class Outbox:
         # Channels that are off: their queues, or a list of deliveries if they have not been on since the start.
         self._off: dict[str, DeliveryQueue] = {}
         self._parked: dict[str, list[Delivery]] = {}
+        self._storms = Storms()
         self._expiring = LoopingCall(self._expire)
         self._expiring.clock = reactor
         self.update(notifiers, retry_for, group_wait)
@@ -73,6 +75,11 @@ class Outbox:
     def resume(self, deliveries: Sequence[Delivery], dead: int) -> None:
         """Take up the pending deliveries, and the number of dead ones, that the store kept."""
         self._board.count_dead(dead)
+        for entry in self._board.entries():
+            if entry.state.incident is not None:
+                report = entry.state.report
+                places = [("origin", entry.task.origin), ("server", "" if report is None else report.server or "")]
+                self._storms.opened(entry.task.id, [place for place in places if place[1]])
         for name in {delivery.channel for delivery in deliveries} & self._queues.keys():
             self._queues[name].keep_pace()
         for delivery in deliveries:
@@ -116,8 +123,19 @@ class Outbox:
             level = LogLevel.warn if alert.event in _BAD else LogLevel.info
             text = "; ".join(plain((alert,)).splitlines())
             self._log.emit(level, "{text} [{id}]", text=text, id=alert.id)
+        storms = {alert.id: self._note_storm(alert) for alert in alerts}
         for delivery in deliveries:
-            self._queue(delivery)
+            self._queue(delivery, storms[delivery.alert.id])
+
+    def expect(self, origin: str, seconds: Seconds) -> None:
+        """More alerts of an origin may come soon: hold its groups for so many seconds, or until :meth:`settled`."""
+        for queue in self._queues.values():
+            queue.expect(("origin", origin), seconds)
+
+    def settled(self, origin: str) -> None:
+        """No more alerts of an origin are expected."""
+        for queue in self._queues.values():
+            queue.settled(("origin", origin))
 
     async def announce(self, alert: Alert) -> None:
         """Commit and send an alert of the daemon itself."""
@@ -138,18 +156,26 @@ class Outbox:
         if self._board.undelivered:
             self._log.warn("{count} deliveries are still pending", count=self._board.undelivered)
 
-    def _queue(self, delivery: Delivery) -> None:
-        self._board.count_undelivered(1)
-        self._hand_over(delivery)
+    def _note_storm(self, alert: Alert) -> tuple[Place, ...]:
+        """Return where a storm was open when the alert came, and count its incident."""
+        storms = self._storms.at(alert)
+        if alert.event in (Event.PROBLEM, Event.FLAPPING):
+            self._storms.opened(alert.task, list(places_of(alert)))
+        elif alert.event is Event.RECOVERED:
+            self._storms.closed(alert.task)
+        return storms
 
-    def _hand_over(self, delivery: Delivery) -> None:
+    def _queue(self, delivery: Delivery, storms: Collection[Place] = ()) -> None:
+        self._board.count_undelivered(1)
+        self._hand_over(delivery, storms)
+
+    def _hand_over(self, delivery: Delivery, storms: Collection[Place] = ()) -> None:
         queue = self._queues.get(delivery.channel, self._off.get(delivery.channel))
         if queue is None:
             self._parked.setdefault(delivery.channel, []).append(delivery)
             return
-        replaced = queue.accept(delivery)
-        if replaced is not None:
-            self._settle_aside(replaced, Outcome.REPLACED)
+        for gone in queue.accept(delivery, storms):
+            self._settle_aside(gone, Outcome.REPLACED)
 
     def _expire(self) -> None:
         """Give up deliveries that have waited longer than `retry_for` for a channel that is off."""

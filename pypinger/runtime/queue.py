@@ -17,7 +17,7 @@ of one group, count once, so that a message the service rejects does not hold up
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
@@ -25,6 +25,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain import backoff
+from pypinger.domain.grouping import Place
 from pypinger.domain.model import Alert, Delivery, Outcome, Seconds
 from pypinger.domain.times import span
 from pypinger.domain.wording import headline
@@ -81,17 +82,27 @@ class DeliveryQueue:
         """The age in seconds of the oldest alert in the queue; 0 for an empty queue."""
         return max(map(self._age, self._pending.first()), default=0.0)
 
-    def accept(self, delivery: Delivery) -> Delivery | None:
+    def accept(self, delivery: Delivery, storms: Collection[Place] = ()) -> list[Delivery]:
         """
         Queue a committed delivery.
 
-        :returns: the pending reminder that it replaces, if there is one.
+        :param storms: where a storm is open.
+        :returns: the deliveries that gave way, perhaps this one among them.
         """
         now = self._now()
         age, wait = max(0.0, now - delivery.alert.at), max(0.0, delivery.not_before - now)
-        replaced = self._pending.accept(delivery, self._reactor.seconds(), age=age, wait=wait)
+        gone = self._pending.accept(delivery, self._reactor.seconds(), age=age, wait=wait, storms=storms)
         self._wake()
-        return replaced
+        return gone
+
+    def expect(self, place: Place, seconds: Seconds) -> None:
+        """More alerts may come from a place soon: hold its groups for so many seconds, or until :meth:`settled`."""
+        self._pending.expect(place, self._reactor.seconds() + seconds)
+
+    def settled(self, place: Place) -> None:
+        """No more alerts are expected from a place."""
+        self._pending.settled(place, self._reactor.seconds())
+        self._wake()
 
     def keep_pace(self) -> None:
         """Wait for the channel's spacing first: the previous process may have sent a message a moment ago."""
