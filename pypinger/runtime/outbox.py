@@ -33,7 +33,13 @@ OVERDUE: Seconds = 300.0
 #: Interval in seconds between two searches for expired deliveries of channels that are off.
 EXPIRING: Seconds = 60.0
 
-_BAD = {Event.PROBLEM, Event.CHANGED, Event.REMINDER}
+_LEVELS = {
+    Event.PROBLEM: LogLevel.warn,
+    Event.CHANGED: LogLevel.warn,
+    Event.REMINDER: LogLevel.warn,
+    Event.FLAPPING: LogLevel.warn,
+    Event.BLIND: LogLevel.error,
+}
 
 
 class Outbox:
@@ -120,9 +126,7 @@ class Outbox:
     def accept(self, alerts: Sequence[Alert], deliveries: Sequence[Delivery]) -> None:
         """Log committed alerts and send their deliveries."""
         for alert in alerts:
-            level = LogLevel.warn if alert.event in _BAD else LogLevel.info
-            text = "; ".join(plain((alert,)).splitlines())
-            self._log.emit(level, "{text} [{id}]", text=text, id=alert.id)
+            self._log.emit(_LEVELS.get(alert.event, LogLevel.info), "{text}", text=_log_line(alert))
         storms = {alert.id: self._note_storm(alert) for alert in alerts}
         for delivery in deliveries:
             self._queue(delivery, storms[delivery.alert.id])
@@ -209,3 +213,12 @@ class Outbox:
         if not late:
             return None
         return "; ".join(f"an alert has been pending for {name} for {span(age)}" for name, age in late.items())
+
+
+def _log_line(alert: Alert) -> str:
+    """One line that begins with the event in capitals and ends with what tools look for."""
+    text = "; ".join(plain((alert,)).splitlines())
+    event = alert.event.value.upper()
+    facts = {"task": alert.task, "kind": alert.kind.value if alert.kind else "", "id": alert.id}
+    marks = " ".join(f"{name}={value}" for name, value in facts.items() if value)
+    return f"{text} {marks}" if text.startswith(f"{event}:") else f"{event}: {text} {marks}"
