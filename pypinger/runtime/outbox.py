@@ -9,7 +9,7 @@ before the settling the delivery is still pending in the store, and the next sta
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList
@@ -126,7 +126,9 @@ class Outbox:
     def accept(self, alerts: Sequence[Alert], deliveries: Sequence[Delivery]) -> None:
         """Log committed alerts and send their deliveries."""
         for alert in alerts:
-            self._log.emit(_LEVELS.get(alert.event, LogLevel.info), "{text}", text=_log_line(alert))
+            facts = _facts(alert)
+            level = _LEVELS.get(alert.event, LogLevel.info)
+            self._log.emit(level, "{text}", text=_log_line(alert, facts), event=alert.event.value, **facts)
         storms = {alert.id: self._note_storm(alert) for alert in alerts}
         for delivery in deliveries:
             self._queue(delivery, storms[delivery.alert.id])
@@ -215,10 +217,14 @@ class Outbox:
         return "; ".join(f"an alert has been pending for {name} for {span(age)}" for name, age in late.items())
 
 
-def _log_line(alert: Alert) -> str:
-    """One line that begins with the event in capitals and ends with what tools look for."""
+def _facts(alert: Alert) -> dict[str, str]:
+    facts = {"task": alert.task, "kind": alert.kind.value if alert.kind else "", "id": alert.id}
+    return {name: value for name, value in facts.items() if value}
+
+
+def _log_line(alert: Alert, facts: Mapping[str, str]) -> str:
+    """One line that begins with the event in capitals and ends with the facts that tools look for."""
     text = "; ".join(plain((alert,)).splitlines())
     event = alert.event.value.upper()
-    facts = {"task": alert.task, "kind": alert.kind.value if alert.kind else "", "id": alert.id}
-    marks = " ".join(f"{name}={value}" for name, value in facts.items() if value)
+    marks = " ".join(f"{name}={value}" for name, value in facts.items())
     return f"{text} {marks}" if text.startswith(f"{event}:") else f"{event}: {text} {marks}"
