@@ -151,6 +151,7 @@ class Pinger(MultiService):
             pages=settings.web.public_url or settings.web.endpoint,
         )
         self.monitor.resume(kept.states)
+        self.checker.blindness.resume(kept.hosts, kept.blind)
         self.outbox.resume(kept.deliveries, kept.dead)
         super().startService()
         self._announce_start()

@@ -237,5 +237,5 @@ class StopTests(ServiceCase):
         self.write(f"{self.dead}/a", main="concurrency = 90000")
         self.patch(reload, "free_descriptors", lambda: 7)
         made = self.start()
-        self.assertEqual(made.checker.concurrency, 7)
-        self.assertIn("room for 7 checks", " ".join(self.words(LogLevel.warn)))
+        self.assertEqual(made.checker.fetches.settings.concurrency, 6)
+        self.assertIn("room for 6 checks", " ".join(self.words(LogLevel.warn)))

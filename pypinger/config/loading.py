@@ -22,6 +22,9 @@ from pypinger.ports.notifying import Channel
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?\Z")
 
+# The first bytes of a database.
+_SQLITE = b"SQLite format 3\0"
+
 _BYTES_MAX = 1_073_741_824
 _CONCURRENCY_MAX = 100_000
 
@@ -156,14 +159,27 @@ def _store_problem(path: str) -> str:
     try:
         if not stat.S_ISDIR(os.stat(directory).st_mode):
             return f"{directory} is not a directory"
-        if os.path.isdir(path):
-            return f"{path} is a directory; name a file"
     except PermissionError:
-        pass
+        return ""
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a valid path"
-        return f"the directory {directory} cannot be used: {reason.lower()}"
-    return ""
+        return f"the directory {directory} cannot be used: {_reason(error)}"
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            return f"{path} is a directory; name a file"
+        if not stat.S_ISREG(mode):
+            return f"{path} is not a regular file"
+        with open(path, "rb") as file:
+            header = file.read(len(_SQLITE))
+    except (FileNotFoundError, PermissionError):
+        return ""
+    except OSError as error:
+        return f"{path} cannot be used: {_reason(error)}"
+    return f"{path} is not an SQLite database" if header and header != _SQLITE else ""
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or "not a valid path").lower()
 
 
 def _token_auth(section: SectionReader, urls: SectionReader) -> TokenAuth | None:

@@ -1,4 +1,4 @@
-"""Showing where everything stands."""
+"""What the pages read: the port :class:`Board`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pypinger.domain.model import Instant, Task, TaskState
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A task and where it stands."""
+    """A task and its state."""
 
     task: Task
     state: TaskState
@@ -20,12 +20,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 class LastAnswer(msgspec.Struct, frozen=True, gc=False):
     """
-    What a task's endpoint answered last, as it came: it may hold secrets.
+    The last answer of a task's endpoint, unmasked: it may hold secrets.
 
-    :ivar at: when.
-    :ivar code: its status code.
-    :ivar body: the beginning of its body, decoded as HTTP says.
-    :ivar cut: whether there was more of it.
+    :ivar body: the beginning of its body, without Content-Encoding.
+    :ivar cut: whether the body is longer.
     """
 
     at: Instant
@@ -36,12 +34,12 @@ class LastAnswer(msgspec.Struct, frozen=True, gc=False):
 
 class DaemonState(msgspec.Struct, frozen=True):
     """
-    Where Py Pinger itself stands (contract, section 7).
+    The state of Py Pinger itself (contract, section 7).
 
     :ivar status: ``ok`` or ``error``.
     :ivar explanation: one line of plain English.
-    :ivar blind: since when it has been blind, None while it sees.
-    :ivar undelivered: alerts still to be delivered, counted per channel.
+    :ivar blind: since when it has been blind, None while it is not.
+    :ivar undelivered: pending alerts, counted per channel.
     :ivar dead: alerts that were given up, counted per channel.
     :ivar ready: whether every task has been checked since this start.
     :ivar lastrun: its latest completed check, or the start.
@@ -60,7 +58,7 @@ class DaemonState(msgspec.Struct, frozen=True):
 
 
 class Board(Protocol):
-    """What the pages read: the state of every task as it was last committed."""
+    """The state of every task as it was last committed."""
 
     def entries(self) -> Sequence[Entry]:
         """Every task, in the order of the ini file."""
@@ -75,12 +73,12 @@ class Board(Protocol):
         """The latest answer to a check of the task; None while there was none since the start."""
 
     def daemon(self) -> DaemonState:
-        """Where Py Pinger itself stands now."""
+        """The present state of Py Pinger itself."""
 
     def watch(self, changed: Callable[[Entry], None]) -> Callable[[], None]:
         """
-        Be told of every state from now on, right after it was committed.
+        Call `changed` with every state, right after it was committed.
 
         :param changed: must be quick and must not raise.
-        :returns: call it to be told no more.
+        :returns: ends the calls.
         """

@@ -108,6 +108,13 @@ class Store(Protocol):
     def trouble(self) -> str | None:
         """Why the store cannot be written at present; None if it can."""
 
+    async def backup(self, path: str) -> None:
+        """
+        Copy the live store to a new file.
+
+        :raises StoreError: it cannot be copied.
+        """
+
     async def close(self) -> None:
         """Write what is pending, and close."""
 

@@ -105,6 +105,10 @@ class Board:
             body = answer.body
             self._answers[task.id] = LastAnswer(at, answer.code, body[:SHOWN], len(body) > SHOWN)
 
+    def missed(self, task: Task) -> None:
+        """Record that a check of `task` was not judged, because Py Pinger is blind."""
+        self._unchecked.discard(task.id)
+
     def show_blind(self, since: Instant | None) -> None:
         """Show since when Py Pinger has been blind, or that it sees."""
         self._blind = since

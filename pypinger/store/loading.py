@@ -1,8 +1,9 @@
-"""Loads the present from a database into the recorder."""
+"""Opens a database and loads its present into a recorder."""
 
 from __future__ import annotations
 
 import sqlite3
+from typing import NamedTuple
 
 import msgspec
 
@@ -10,12 +11,56 @@ from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Delivery, Instant, TaskState
 from pypinger.ports.storing import Blind, HostSeen, Kept
 from pypinger.store.accounting import DAY, Hour, Millis
+from pypinger.store.carrying import carry_over
+from pypinger.store.database import damaged, open_database, scripts, unusable
 from pypinger.store.recorder import BLIND_TIMES, Recorder
-from pypinger.store.rows import IncidentRow, OpenRun, TaskRecord, finding
+from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, TaskRecord, finding
+from pypinger.store.tables import Tables
+from pypinger.store.watching import FileWatch
 
 _STATE = msgspec.json.Decoder(TaskState)
 _ALERT = msgspec.json.Decoder(Alert)
 _KINDS = msgspec.json.Decoder(list[Kind])
+
+
+class Opened(NamedTuple):
+    """
+    An open database.
+
+    :ivar watch: None for a database in memory.
+    """
+
+    tables: Tables
+    watch: FileWatch | None
+    recorder: Recorder
+    kept: Kept
+
+
+def open_store(path: str, now: Millis, present: Recorder | None = None) -> Opened:
+    """
+    Open a database, create or upgrade it if need be, and load its present.
+
+    :param present: becomes the present of the database: see :mod:`pypinger.store.carrying`.
+    :raises StoreError: it cannot be used.
+    """
+    connection, lock = open_database(path, scripts())
+    tables, watch, recorder = Tables(connection, lock), None, Recorder()
+    try:
+        kept = load(connection, recorder, now)
+        if present is not None:
+            carry_over(present, recorder, now)
+        if lock is not None:
+            watch = FileWatch(path, connection, lock)
+        tables.write(recorder.pending, now, durable=True, token=None if watch is None else watch.token)
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        if watch is not None:
+            watch.close()
+        tables.close()
+        raise (unusable(path, error) if isinstance(error, sqlite3.Error) else damaged(path, str(error))) from error
+    if watch is not None:
+        watch.after_write()
+    recorder.pending.clear()
+    return Opened(tables, watch, recorder, kept)
 
 
 def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kept:
@@ -55,15 +100,14 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     ).fetchall()
     for span in reversed(recent):
         recorder.remember_blind(span)
-    deliveries = [
-        Delivery(_ALERT.decode(row[0]), *row[1:])
-        for row in execute(
-            # If the clock was set back since the latest attempt, the pause is not longer than planned.
-            "SELECT body, channel, attempts, not_before - max(0, coalesce(settled, 0) - ?) / 1000.0, words"
-            " FROM delivery WHERE outcome IS NULL ORDER BY id",
-            (now,),
-        )
-    ]
+    for body, *values in execute(
+        # If the clock was set back since the latest attempt, the pause is not longer than planned.
+        "SELECT body, channel, task, incident, attempts, not_before - max(0, coalesce(settled, 0) - ?) / 1000.0, words"
+        " FROM delivery WHERE outcome IS NULL ORDER BY id",
+        (now,),
+    ):
+        row = DeliveryRow(_ALERT.decode(body), *values)
+        recorder.outbox[row.alert.id, row.channel] = row
     (dead,) = execute("SELECT count(*) FROM delivery WHERE outcome = 'dead'").fetchone()
     for name, address, at in execute("SELECT name, address, at FROM host WHERE at >= ?", ((now - DAY) / 1000,)):
         recorder.hosts[name] = HostSeen(address, at)
@@ -76,7 +120,10 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     execute("DELETE FROM host WHERE at < ?", ((now - DAY) / 1000,))
     return Kept(
         states={url: record.state for url, record in recorder.tasks.items()},
-        deliveries=deliveries,
+        deliveries=[
+            Delivery(row.alert, row.channel, row.attempts, row.not_before, row.words)
+            for row in recorder.outbox.values()
+        ],
         dead=dead,
         last_alive=last_alive,
         hosts=dict(recorder.hosts),

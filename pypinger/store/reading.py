@@ -16,9 +16,10 @@ import msgspec
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Instant, Outcome, Reported
 from pypinger.ports.history import Day, Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
+from pypinger.ports.storing import StoreError
 from pypinger.store import accounting
 from pypinger.store.accounting import DAY, HOUR, millis
-from pypinger.store.database import connect, unusable
+from pypinger.store.database import connect, copy, unusable
 from pypinger.store.rows import finding, text
 
 #: How many runs are searched at most for a page of gaps, and at a time.
@@ -196,6 +197,18 @@ class Reader:
                 millis(until),
             )
         ]
+
+    def backup(self, path: str) -> None:
+        """
+        Copy the database to another file; the daemon continues to write meanwhile.
+
+        :raises StoreError: it cannot be copied.
+        """
+        try:
+            copy(self._connection, path)
+        except (sqlite3.Error, OSError) as error:
+            words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise StoreError(f"the backup {path} cannot be written: {words}") from error
 
     def _all(self, query: str, *values: object) -> list[Any]:
         try:

@@ -93,7 +93,7 @@ class TaskRecord:
         self.dirty = False
 
 
-class Pending:
+class PendingRows:
     """All rows that are not written yet. They can be written in one transaction at any time."""
 
     def __init__(self) -> None:

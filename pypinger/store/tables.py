@@ -8,7 +8,7 @@ from pypinger.domain.model import Finding, Outcome
 from pypinger.ports.storing import Blind
 from pypinger.store.accounting import DAY, Millis
 from pypinger.store.lock import Lock
-from pypinger.store.rows import OpenRun, Pending, TaskRecord, encode, figure, shape, text
+from pypinger.store.rows import OpenRun, PendingRows, TaskRecord, encode, figure, shape, text
 
 #: The maximum number of cached shapes.
 SHAPES = 20_000
@@ -62,11 +62,12 @@ class Tables:
         self._lock = lock
         self.shapes: dict[bytes, tuple[int, int]] = {}
 
-    def write(self, pending: Pending, now: Millis, *, durable: bool) -> None:
+    def write(self, pending: PendingRows, now: Millis, *, durable: bool, token: str | None = None) -> None:
         """
         Write all rows or none, and record that the process is alive `now`.
 
         :param durable: whether the rows must survive a power cut; they survive a killed process in any case.
+        :param token: see :mod:`pypinger.store.watching`.
         :raises sqlite3.Error: nothing was written.
         """
         connection = self.connection
@@ -74,7 +75,7 @@ class Tables:
         connection.execute("BEGIN IMMEDIATE")
         try:
             self._write(pending)
-            connection.execute("INSERT OR REPLACE INTO life (id, alive) VALUES (1, ?)", (now,))
+            connection.execute("INSERT OR REPLACE INTO life (id, alive, token) VALUES (1, ?, ?)", (now, token))
             connection.execute("COMMIT")
         except BaseException:
             # The shapes that it added are gone.
@@ -94,7 +95,7 @@ class Tables:
             if self._lock is not None:
                 self._lock.release()
 
-    def _write(self, pending: Pending) -> None:
+    def _write(self, pending: PendingRows) -> None:
         many = self.connection.executemany
         if pending.born:
             rows = [(each.id, text(each.url), "") for each in pending.born]

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 import pypinger
 from pypinger.config import ConfigErrors, ConfigProblem, load
+from pypinger.config.endpoint import endpoint_problem
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth, WebSettings
-from pypinger.config.web import ANY_HOST, endpoint_problem
+from pypinger.config.web import ANY_HOST
 from tests.config.samples import ORIGINAL, LoadingTestCase
 
 
@@ -369,7 +370,11 @@ class WebTests(LoadingTestCase):
             "tcp:3002:interface=127.0.0.1",
             r"tcp:port=0:interface=\:\:1",
             "tcp6:65535",
-            "unix:/run/pypinger.sock:mode=660",
+            "unix:/tmp/pypinger.sock:mode=660",
+            "unix:address=pypinger.sock",
+            "tcp:0:127.0.0.1",
+            "tcp:interface=localhost:port=0",
+            "haproxy:tcp:0:interface=127.0.0.1",
             "systemd:domain=INET:name=http",
             "systemd:domain=INET6:index=0",
             "systemd:UNIX:name=http",
@@ -382,7 +387,15 @@ class WebTests(LoadingTestCase):
             "tcp:1:2:3:4:5:6",
             "tcp:70000",
             "tcp:port=99999999999999999999",
+            "tcp:-1",
+            "ssl:443",
             "ssl:443:privateKey=/no/such",
+            "unix:/nope/x.sock",
+            "unix:pinger.ini/x.sock",
+            f"unix:/tmp/{'x' * 108}",
+            "tcp:0:interface=192.0.2.1",
+            "tcp:0:interface=a b",
+            r"tcp6:0:interface=2001\:db8\:\:1",
             "systemd:domain=MOON:name=http",
             "systemd:name=http",
             "systemd:domain=INET",
@@ -391,8 +404,8 @@ class WebTests(LoadingTestCase):
             "\\",
         ):
             words = endpoint_problem(endpoint)
-            self.assertTrue(words.startswith(("must be a Twisted server endpoint", "must have a port")), endpoint)
-            shown = json.dumps(endpoint)
+            self.assertTrue(words.startswith(("must be a Twisted server endpoint", "must have a")), endpoint)
+            shown = json.dumps(endpoint if len(endpoint) <= 60 else f"{endpoint[:60]}…", ensure_ascii=False)
             self.assertTrue(
                 self.problem(f"[web]\nendpoint = {endpoint}").startswith(f"2: [web] endpoint: {shown} must")
             )
@@ -438,11 +451,14 @@ class StoreTests(LoadingTestCase):
 
     def test_unusable_path(self) -> None:
         """What would stop the daemon is a problem: no directory, something else there, a directory as the file."""
-        self.write("file", "")
+        self.write("file", "no database")
         for path, words in (
             ("/nope/x.sqlite", "the directory /nope cannot be used: no such file or directory"),
             ("file/x.sqlite", f"{self.cwd}/file is not a directory"),
             (self.cwd, f"{self.cwd} is a directory; name a file"),
+            ("file/", f"{self.cwd}/file is not an SQLite database"),
+            ("/dev/null", "/dev/null is not a regular file"),
+            ("x" * 300, f"{self.cwd}/{'x' * 300} cannot be used: file name too long"),
         ):
             self.assertEqual(self.problem(f"[store]\npath = {path}\n"), f"2: [store] path: {words}")
 

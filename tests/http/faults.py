@@ -1,8 +1,8 @@
 """
-The table of faults: what a server does, and what a check must say of it.
+The table of faults: what a server does, and what a check reports.
 
-Each case has a name, a script for :mod:`tests.http.faultserver`, and what is expected: the class of the fault and words
-that its explanation must hold, or the code and body of an answer that must be taken in spite of it all.
+Each case has a name, a script for :mod:`tests.http.faultserver`, and what is expected: the fault and some of its words,
+or the code and body of an answer.
 """
 
 from __future__ import annotations
@@ -32,41 +32,41 @@ class Case:
     reused: bool | None = None
 
 
-#: A time limit for those that would take for ever.
+#: A time limit for cases that would never end.
 SHORT = 0.15
 
 
 def answer(body: bytes = REPORT, *lines: bytes, status: bytes = b"200 OK", length: int | None = None) -> bytes:
-    """An answer with a length."""
+    """Return an answer with a length."""
     head = [b"HTTP/1.1 " + status, b"Content-Length: %d" % (len(body) if length is None else length), *lines]
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
 
 def bare(*lines: bytes, status: bytes = b"200 OK") -> bytes:
-    """Status line and headers."""
+    """Return a status line and headers."""
     return b"\r\n".join([b"HTTP/1.1 " + status, *lines]) + b"\r\n\r\n"
 
 
 def chunked(*chunks: bytes, lines: tuple[bytes, ...] = (), end: bytes = b"0\r\n\r\n") -> bytes:
-    """An answer in chunks."""
+    """Return an answer in chunks."""
     body = b"".join(map(chunk_of, chunks))
     return bare(b"Transfer-Encoding: chunked", *lines) + body + end
 
 
 def chunk_of(data: bytes) -> bytes:
-    """One chunk."""
+    """Return one chunk."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def bomb(size: int) -> bytes:
-    """Many zeros, packed."""
+    """Return `size` zeros, compressed."""
     packer = zlib.compressobj(9, wbits=31)
     block = bytes(1 << 20)
     return b"".join([packer.compress(block) for _ in range(size >> 20)]) + packer.flush()
 
 
 def deflate(data: bytes, wbits: int = zlib.MAX_WBITS) -> bytes:
-    """Packed without gzip's wrapper."""
+    """Return `data` compressed with deflate."""
     packer = zlib.compressobj(wbits=wbits)
     return packer.compress(data) + packer.flush()
 
@@ -209,7 +209,7 @@ INTERIM = [
 
 
 def redirect(location: bytes, status: bytes = b"302 Found", body: bytes = b"") -> bytes:
-    """A redirect."""
+    """Return a redirect."""
     return answer(body, b"Location: " + location, status=status)
 
 

@@ -34,7 +34,7 @@ ESCAPED = re.compile("&(?!amp;|lt;|gt;)|[<>]")
 
 
 def texts_of(value: object) -> Iterator[str]:
-    """Every text that Slack shows, however deep."""
+    """Yield every text that Slack shows, at any depth."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key in ("text", "fallback") and isinstance(inner, str):
@@ -47,7 +47,7 @@ def texts_of(value: object) -> Iterator[str]:
 
 
 def message_of(values: dict[str, str], *alerts: Alert) -> dict[str, Any]:
-    """What is sent for these alerts."""
+    """Return the message that is sent for these alerts."""
     client = RecordingClient(reply(200, '{"ok": true}'))
     Deferred.fromCoroutine(channels()["slack"].notifier(values, client, lambda: 0.0).send(alerts))
     message: dict[str, Any] = json.loads(client.posted[0].body)
@@ -137,12 +137,12 @@ class WebApiTests(NotifierContract, SynchronousTestCase):
         self.assertEqual("and 2,980 more", self.rows(message)[-1])
 
     def rows(self, message: dict[str, Any]) -> list[str]:
-        """The rows that name tasks, from however many blocks."""
+        """Return the rows that name tasks, from all blocks."""
         blocks = message["attachments"][0]["blocks"]
         return "\n".join(block["text"]["text"] for block in blocks if block["type"] == "section").split("\n")
 
     def small_print(self, message: dict[str, Any]) -> str:
-        """The ids that are shown, from however many blocks."""
+        """Return the ids that are shown, from all blocks."""
         blocks = message["attachments"][0]["blocks"]
         return " ".join(block["elements"][0]["text"] for block in blocks if block["type"] == "context")
 
@@ -278,7 +278,7 @@ class ChannelTests(SynchronousTestCase):
 
 
 def check_limits(test: SynchronousTestCase, message: dict[str, Any]) -> None:
-    """Slack's limits, and no markup but our own link; slack_sdk's models agree."""
+    """Slack's limits, no markup but our own link, and slack_sdk's models accept the message."""
     test.assertLessEqual(len(message["text"]), 4000)
     for text in texts_of(message):
         test.assertNotRegex(re.sub(r"<https://p\.example/[^<>|]*\|([^<>]*)>", r"\1", text), ESCAPED)

@@ -80,7 +80,7 @@ class SqliteTestCase(TestCase):
 
     def connection(self, store: SqliteStore) -> sqlite3.Connection:
         assert store._queue is not None
-        return store._queue._writer._tables.connection
+        return store._queue._writer._open.tables.connection
 
     def rows(self, query: str) -> list[Any]:
         with closing(sqlite3.connect(self.path)) as connection:

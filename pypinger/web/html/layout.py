@@ -8,7 +8,7 @@ Note [Unchanged pages]
 ~~~~~~~~~~~~~~~~~~~~~~
 Every page says when it was made: to the script in ``data-now``, to people in its footer. Beside these two stamps it is
 often the same as a moment ago, and a client that has it gets 304. So the entity tag is made before the stamps are put
-in. Such a client goes on showing an earlier stamp, by less than a minute, since the minute belongs to the tag; all
+in. Such a client still shows an earlier stamp, by less than a minute, since the minute belongs to the tag; all
 relative times are right, since their words belong to it too. Only the script's clock would be slow by as much; it
 fetches the page once more soon after it was loaded.
 """

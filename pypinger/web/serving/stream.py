@@ -4,8 +4,8 @@ The stream of changes (``/events``), as Server-Sent Events.
 Note [Readers that do not read]
 ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
 A stream never ends, so a slow reader would let our memory grow. Its connection is aborted when the transport's buffer
-is full (64 KiB, beyond what the kernel holds). A reader that comes back is told to load everything anew, so nothing
-needs to be kept for it.
+is full (64 KiB, beyond what the kernel holds). A reader that reconnects gets an event that makes it load
+everything, so nothing needs to be kept for it.
 
 Note [What changed]
 ~~~~~~~~~~~~~~~~~~~

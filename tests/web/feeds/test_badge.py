@@ -17,7 +17,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def texts(image: bytes) -> list[str]:
-    """What stands on a badge."""
+    """The text of a badge."""
     return [text.text or "" for text in ElementTree.fromstring(image).iter(f"{SVG}text")]
 
 
@@ -52,10 +52,10 @@ class BadgeTests(SynchronousTestCase):
         made = entry(name="")
         self.assertEqual(texts(badge.svg(made))[0], made.task.id)
 
-    def test_no_style_that_the_policy_forbids(self) -> None:
+    def test_no_inline_style(self) -> None:
         self.assertNotIn(b"style", badge.svg(entry()))
 
-    def test_text_can_be_read(self) -> None:
+    def test_contrast(self) -> None:
         for color in (*badge.COLORS.values(), json.loads(badge.shield(None))["color"]):
             self.assertGreaterEqual(1.05 / (luminance(color) + 0.05), 4.5, color)
 
@@ -83,7 +83,7 @@ class BadgeRouteTests(AppTestCase):
             self.assertIn("late", self.text(response))
             self.assertIn("late", str(self.json(f"/badge/{sent}.json")))
 
-    def test_query_of_our_own(self) -> None:
+    def test_query_is_ignored(self) -> None:
         self.assertIn("late", self.text(self.ask("/badge/http://h/b?x=1&y=2.svg?v=3")))
 
     def test_unknown(self) -> None:

@@ -18,7 +18,7 @@ class ReadTests(SynchronousTestCase):
         arguments = {b"q": [b" two  words "], b"status": [b"ok", b"error"], b"by": [b"server"], b"page": [b"3"]}
         self.assertEqual(read(arguments), View("two words", Status.ERROR, "server", 3))
 
-    def test_nonsense_is_passed_over(self) -> None:
+    def test_invalid_values_are_ignored(self) -> None:
         for page in (b"0", b"-1", b"x", b"\xc2\xb2", b"9999999", b""):
             arguments = {b"q": [b"\xff" + b"x" * 999], b"status": [b"fine"], b"by": [b"colour"], b"page": [page]}
             seen = read(arguments)
@@ -35,7 +35,7 @@ class ReadTests(SynchronousTestCase):
             st.integers(1, 99_999),
         )
     )
-    def test_a_link_leads_to_its_view(self, view: View) -> None:
+    def test_round_trip_of_links(self, view: View) -> None:
         arguments = parse_qs(view.link.encode("ascii").partition(b"?")[2])
         self.assertEqual(read(arguments), view)
 
@@ -73,7 +73,7 @@ class SelectTests(SynchronousTestCase):
             self.assertEqual(ids(selection.entries), found, search)
             self.assertEqual(sum(selection.counts.values()), len(found))
 
-    def test_a_query_of_a_url_cannot_be_found_out(self) -> None:
+    def test_search_does_not_see_the_query_of_a_url(self) -> None:
         self.assertFalse(View("s3cret").finds(entry("http://h/a?key=s3cret")))
 
     def test_status(self) -> None:
@@ -91,7 +91,7 @@ class SelectTests(SynchronousTestCase):
         groups = select(self.entries, View(by="process")).groups
         self.assertEqual([group.title for group in groups], ["x", "y", "No process"])
 
-    def test_pages_hold_every_task_once(self) -> None:
+    def test_every_task_is_on_one_page(self) -> None:
         entries = [
             entry(f"http://h/{number}", Kind.LATE if number % 3 else Kind.OK, server=f"s{number % 7}")
             for number in range(2 * PAGE + 20)

@@ -95,7 +95,7 @@ class TaskTests(SynchronousTestCase):
         self.assertEqual(value["sleep_end"], "2026-11-23T00:28:34.000Z")
         self.assertIsNone(value["incident"])
 
-    def test_reason_is_that_of_the_latest_verdict(self) -> None:
+    def test_reason_belongs_to_the_latest_verdict(self) -> None:
         for kind in (Kind.UNREACHABLE, Kind.INVALID):
             value = shape(entry(kind=kind, reason="of last week"))
             self.assertIsNone(value["reason"], kind)
@@ -108,7 +108,7 @@ class TaskTests(SynchronousTestCase):
         value = shape(entry(kind=Kind.FAILED, reason="r" * 501, process="p" * 501, server="s" * 501))
         self.assertEqual((value["reason"], value["process"], value["server"]), ("r" * 500, "p" * 500, "s" * 500))
 
-    def test_every_value_makes_json(self) -> None:
+    def test_every_value_is_valid_json(self) -> None:
         hostile = "\ud800\x00\u202e</script>\uffff"
         value = shape(entry("http://h/\udc80", Kind.FAILED, name=hostile, reason=hostile, process=hostile, server=""))
         self.assertEqual(value["reason"], "?\x00\u202e</script>\uffff")
@@ -116,7 +116,7 @@ class TaskTests(SynchronousTestCase):
             self.assertIn("latency", shape(with_state(latency=strange, checked=strange, since=strange)))
 
 
-class OtherShapesTests(SynchronousTestCase):
+class OtherObjectsTests(SynchronousTestCase):
     def test_overview(self) -> None:
         value = json.loads(
             objects.overview(b",".join((objects.task_row(entry()), objects.task_row(new_entry()))), STATE)
@@ -134,7 +134,7 @@ class OtherShapesTests(SynchronousTestCase):
             },
         )
 
-    def test_overview_of_nothing(self) -> None:
+    def test_empty_overview(self) -> None:
         self.assertEqual(json.loads(objects.overview(b"", STATE))["data"], [])
 
     def test_blind(self) -> None:

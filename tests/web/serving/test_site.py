@@ -1,4 +1,4 @@
-"""Requests and connections: what is refused, and what is served to whom."""
+"""Requests and connections: limits, refusals and long answers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class RefusalTests(MemoryTestCase):
             self.assertIn(b"Connection: close\r\n", rest)
             self.assertIn(b"\r\nX-Content-Type-Options: nosniff\r\n", rest)
 
-    def test_what_follows_is_thrown_away(self) -> None:
+    def test_data_after_a_refusal_is_discarded(self) -> None:
         body = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
         answer = self.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n" + body)
         self.assertEqual(answer.count(b"HTTP/1.1 "), 1)
@@ -137,7 +137,7 @@ class RefusalTests(MemoryTestCase):
             self.assertIn(b"Referrer-Policy: no-referrer", answer)
 
     def test_absolute_targets(self) -> None:
-        """RFC 9112, 3.2.2: a whole URL is a target too, and its host counts, not the header's."""
+        """The target may be a whole URL; its host counts, not the header (RFC 9112, 3.2.2)."""
         self.connect(hosts=["pinger.example"])
         for target, host, code in (
             (b"http://pinger.example/healthz", b"pinger.example", 200),
@@ -155,7 +155,7 @@ class RefusalTests(MemoryTestCase):
             self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % code), (target, answer[:50]))
             self.assertNotIn(b"ocation:", answer)
 
-    def test_an_absolute_target_is_answered_as_its_path(self) -> None:
+    def test_absolute_target_of_a_task(self) -> None:
         url = entry().task.url.encode()
         answers = [
             self.send(b"GET " + place + b"/task/" + url + b"?x=1&y HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n")
@@ -178,7 +178,7 @@ class RefusalTests(MemoryTestCase):
             self.connect()
             self.assertEqual(self.send(head + b"\r\n").split(b" ")[1], b"%d" % code)
 
-    def test_old_client_without_a_host_where_hosts_are_limited(self) -> None:
+    def test_http_1_0_without_host(self) -> None:
         self.connect(hosts=["localhost"])
         self.assertIn(b" 421 Misdirected Request\r\n", self.send(b"GET / HTTP/1.0\r\n\r\n"))
 
@@ -205,7 +205,7 @@ class Client(Protocol):
 
 
 class SocketTests(TestCase):
-    """The same over real sockets."""
+    """Requests over real sockets."""
 
     async def connect(self, board: FakeBoard | None = None) -> Client:
         pages = make_pages(board or FakeBoard([entry("http://h/a?x=1", Kind.LATE)]), reactor)
@@ -231,7 +231,7 @@ class SocketTests(TestCase):
         self.assertTrue(answer.startswith(ANSWER))
         self.assertTrue(answer.endswith(b"\r\n\r\n"))
 
-    async def test_a_large_form_gets_its_answer(self) -> None:
+    async def test_large_form(self) -> None:
         client = await self.connect()
         assert client.transport is not None
         form = b"a=b&" * 2_000_000
