@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Task, TaskState
+from pypinger.domain.silence import Silence
 
 
 class HostSeen(msgspec.Struct, frozen=True, gc=False):
@@ -45,6 +46,8 @@ class Kept(msgspec.Struct, frozen=True):
         time since then as blind.
     :ivar hosts: host name -> its latest answer, if that came within the last 24 h.
     :ivar blind: the blindness that the previous process ended in, if any.
+    :ivar silences: the silences that have not ended.
+    :ivar dead_channels: the channels whose latest delivery is dead.
     """
 
     states: Mapping[str, TaskState]
@@ -53,6 +56,8 @@ class Kept(msgspec.Struct, frozen=True):
     last_alive: Instant | None = None
     hosts: Mapping[str, HostSeen] = {}
     blind: Blind | None = None
+    silences: Sequence[Silence] = ()
+    dead_channels: frozenset[str] = frozenset()
 
 
 class Store(Protocol):
@@ -83,7 +88,7 @@ class Store(Protocol):
         """
 
     async def enqueue(self, deliveries: Sequence[Delivery]) -> None:
-        """Record deliveries of alerts of the daemon itself."""
+        """Record deliveries without a change of state: alerts of the daemon itself, and dead ones that are resent."""
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         """Record the outcome of an attempt, with the attempts, words and next time that `delivery` holds."""
@@ -103,6 +108,16 @@ class Store(Protocol):
         Record that Py Pinger is blind, or no longer is; like `note`.
 
         It is in the same transaction as what is committed or enqueued in the same turn of the reactor.
+        """
+
+    async def silences(self, present: Sequence[Silence]) -> None:
+        """Record the silences that there are now; durable once the coroutine returns."""
+
+    async def dead(self) -> Sequence[Delivery]:
+        """
+        Return the dead deliveries that are still kept, oldest first.
+
+        :raises StoreError: the store cannot be read.
         """
 
     def trouble(self) -> str | None:

@@ -9,6 +9,7 @@ import msgspec
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Delivery, Instant, TaskState
+from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Blind, HostSeen, Kept
 from pypinger.store.accounting import DAY, Hour, Millis
 from pypinger.store.carrying import carry_over
@@ -113,6 +114,21 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
         recorder.hosts[name] = HostSeen(address, at)
     for since, words in execute("SELECT since, words FROM blindness"):
         recorder.blindness = Blind(since, words)
+    recorder.silences = tuple(
+        Silence(*row)
+        for row in execute(
+            "SELECT id, selector, start, until, reason, by FROM silence WHERE until > ? ORDER BY start, id",
+            (now / 1000,),
+        )
+    )
+    dead_channels = {
+        channel
+        for channel, outcome, _ in execute(
+            "SELECT channel, outcome, max(printf('%015d%015d', settled, id)) FROM delivery"
+            " WHERE outcome IN ('sent', 'dead') GROUP BY channel"
+        )
+        if outcome == "dead"
+    }
     last_alive: Instant | None = None
     for (alive,) in execute("SELECT alive FROM life"):
         last_alive = alive / 1000
@@ -128,4 +144,6 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
         last_alive=last_alive,
         hosts=dict(recorder.hosts),
         blind=recorder.blindness,
+        silences=recorder.silences,
+        dead_channels=frozenset(dead_channels),
     )

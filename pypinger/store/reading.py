@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Instant, Outcome, Reported
+from pypinger.domain.model import Alert, Delivery, Instant, Outcome, Reported
 from pypinger.ports.history import Day, Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
 from pypinger.ports.storing import StoreError
 from pypinger.store import accounting
@@ -141,6 +141,11 @@ class Reader:
             )
             for key, name, body, channel, attempts, words, outcome, settled in rows
         ]
+
+    def dead(self) -> Sequence[Delivery]:
+        """See :meth:`pypinger.ports.storing.Store.dead`."""
+        rows = self._all("SELECT body, channel, words FROM delivery WHERE outcome = 'dead' ORDER BY id")
+        return [Delivery(_ALERT.decode(body), channel, words=words) for body, channel, words in rows]
 
     def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
         """See :meth:`pypinger.ports.history.History.uptime`."""

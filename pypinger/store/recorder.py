@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Check, Delivery, Incident, Instant, NoAnswer, Outcome, Task, TaskState
+from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Blind, HostSeen
 from pypinger.store.accounting import DAY, HOUR, Hour, Millis, hours, millis, stretches
 from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, PendingRows, Settlement, TaskRecord, text
@@ -52,6 +53,7 @@ class Recorder:
         self.blind: list[tuple[Millis, Millis]] = []
         self.hosts: dict[str, HostSeen] = {}
         self.blindness: Blind | None = None
+        self.silences: tuple[Silence, ...] = ()
         self.outbox: dict[tuple[str, str], DeliveryRow] = {}
         self.next_task = 1
         self.next_incident = 1
@@ -109,6 +111,11 @@ class Recorder:
         """See :meth:`pypinger.ports.storing.Store.blindness`."""
         self.blindness = state
         self.pending.blindness.append(state)
+
+    def set_silences(self, present: tuple[Silence, ...]) -> None:
+        """See :meth:`pypinger.ports.storing.Store.silences`."""
+        self.silences = present
+        self.pending.silences.append(present)
 
     def remember_blind(self, span: tuple[Millis, Millis]) -> None:
         """Take account of a blind time that is already written."""

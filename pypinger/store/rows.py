@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Finding, NoAnswer, Outcome, Reported, TaskState
+from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Blind, HostSeen
 from pypinger.store.accounting import Hour, Millis
 
@@ -109,9 +110,11 @@ class PendingRows:
         self.hosts: dict[str, HostSeen] = {}
         # The latest counts.
         self.blindness: list[Blind | None] = []
+        self.silences: list[tuple[Silence, ...]] = []
 
     def __bool__(self) -> bool:
-        return bool(self.tasks or self.deliveries or self.settlements or self.blind or self.hosts or self.blindness)
+        parts = (self.tasks, self.deliveries, self.settlements, self.blind, self.hosts, self.blindness, self.silences)
+        return any(parts)
 
     def settle(self, settlement: Settlement) -> None:
         """Keep the last settlement of a delivery; one that is final stays."""
@@ -141,6 +144,7 @@ class PendingRows:
         self.blind.clear()
         self.hosts.clear()
         self.blindness.clear()
+        self.silences.clear()
 
 
 _FINDING = msgspec.json.Decoder(Finding)

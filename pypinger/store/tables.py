@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from pypinger.domain.model import Finding, Outcome
+from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Blind
 from pypinger.store.accounting import DAY, Millis
 from pypinger.store.lock import Lock
@@ -35,7 +37,8 @@ ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, kinds = excluded.kinds, a
 _DELIVERY = """
 INSERT INTO delivery (alert, channel, task, incident, at, body, attempts, not_before, words)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (alert, channel) DO NOTHING
+ON CONFLICT (alert, channel) DO UPDATE SET outcome = NULL, attempts = 0, not_before = 0, words = ''
+WHERE outcome = 'dead'
 """
 
 _SETTLE = """
@@ -114,6 +117,8 @@ class Tables:
             many(_HOST, [(text(name), host.address, host.at) for name, host in pending.hosts.items()])
         if pending.blindness:
             self._blindness(pending.blindness[-1])
+        if pending.silences:
+            self._silences(pending.silences[-1])
         if pending.incidents:
             many(
                 _INCIDENT,
@@ -172,6 +177,16 @@ class Tables:
             self.connection.execute(
                 "INSERT INTO blindness (id, since, words) VALUES (1, ?, ?)", (state.since, text(state.words))
             )
+
+    def _silences(self, present: Sequence[Silence]) -> None:
+        self.connection.execute("DELETE FROM silence")
+        self.connection.executemany(
+            "INSERT INTO silence (id, selector, start, until, reason, by) VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (each.id, text(each.selector), each.start, each.until, text(each.reason), text(each.by))
+                for each in present
+            ],
+        )
 
     def _task(self, record: TaskRecord) -> tuple[object, ...]:
         run, hour = record.run, record.hour
