@@ -107,7 +107,7 @@ class PathTests(SynchronousTestCase):
         self.assertEqual(named - there, set())
         for room in ("domain", "runtime"):
             modules = {path.name for path in (ROOT / "pypinger" / room).glob("*.py")} - {"__init__.py"}
-            self.assertEqual(modules - named, set())
+            self.assertEqual(modules - named, set(), room)
 
 
 class ContractTests(SynchronousTestCase):

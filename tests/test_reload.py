@@ -153,8 +153,8 @@ class ReloadTests(ServiceCase):
         answer = await get(f"http://127.0.0.1:{fresh}/healthz", headers={"Host": "example.com"}, persistent=False)
         self.assertEqual(answer.code, 200)
         await text_content(answer)
-        answer = await get(f"http://127.0.0.1:{fresh}/healthz", persistent=False)
-        self.assertNotEqual(answer.code, 200)
+        answer = await get(f"http://127.0.0.1:{fresh}/", persistent=False)
+        self.assertEqual(answer.code, 421)
         await text_content(answer)
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))

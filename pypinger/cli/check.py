@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings = _settings(arguments)
         secrets = _secrets(arguments.target, settings)
         if "://" not in arguments.target:
-            task = _overridden(msgspec.structs.replace(settings.usual, label=arguments.target), arguments)
+            task = _overridden(msgspec.structs.replace(settings.task_defaults, label=arguments.target), arguments)
             return _print(task, _judged(task, _read(arguments.target, settings.max_body)), secrets)
         task = _overridden(_task(arguments.target, settings), arguments)
         if settings.lacks_credential(task):
@@ -156,7 +156,7 @@ def _task(text: str, settings: Settings) -> Task:
         if task.url == url.text:
             return task
     return msgspec.structs.replace(
-        settings.usual,
+        settings.task_defaults,
         url=url.text,
         id=url.id,
         name=url.label,

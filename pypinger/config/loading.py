@@ -22,9 +22,6 @@ from pypinger.ports.notifying import Channel
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?\Z")
 
-# The first bytes of a database.
-_SQLITE = b"SQLite format 3\0"
-
 _BYTES_MAX = 1_073_741_824
 _CONCURRENCY_MAX = 100_000
 
@@ -100,7 +97,7 @@ def _settings(
         path=path,
         store=_store(found["store"]),
         tasks=tuple(monitored),
-        usual=Task(url="", id="", name="", label="", **msgspec.structs.asdict(inherited)),
+        task_defaults=Task(url="", id="", name="", label="", **msgspec.structs.asdict(inherited)),
         debug=debug,
         debug_now=main.flag("debug_now", False, lenient=True),
         only_log=main.flag("only_log", False),
@@ -169,13 +166,11 @@ def _store_problem(path: str) -> str:
             return f"{path} is a directory; name a file"
         if not stat.S_ISREG(mode):
             return f"{path} is not a regular file"
-        with open(path, "rb") as file:
-            header = file.read(len(_SQLITE))
     except (FileNotFoundError, PermissionError):
-        return ""
+        pass
     except OSError as error:
         return f"{path} cannot be used: {_reason(error)}"
-    return f"{path} is not an SQLite database" if header and header != _SQLITE else ""
+    return ""
 
 
 def _reason(error: Exception) -> str:

@@ -24,9 +24,10 @@ def read(section: SectionReader) -> WebSettings:
     if words and "endpoint" not in section.unresolved:
         section.problem("endpoint", f"{section.quoted('endpoint')} {words}")
     hosts, public_url = _hosts(section), _public_url(section)
-    if not hosts and not public_url and is_loopback(endpoint):
+    loopback = is_loopback(endpoint)
+    if loopback and not hosts and not public_url:
         section.warn("hosts", ANY_HOST)
-    return WebSettings(endpoint=endpoint, hosts=hosts, public_url=public_url)
+    return WebSettings(endpoint=endpoint, hosts=hosts, public_url=public_url, loopback=loopback)
 
 
 def _hosts(section: SectionReader) -> tuple[str, ...]:

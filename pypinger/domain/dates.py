@@ -23,10 +23,10 @@ _DATE_TIME = re.compile(
     r"|[0-9]{4}-[Ww][0-9]{2}-[1-7]|[0-9]{4}[Ww][0-9]{2}[1-7]"  # week
     r"|[0-9]{4}-[0-9]{3}|[0-9]{7})"  # ordinal
     r"[Tt ](?P<hour>[0-9]{2})(?:(?P<colon>:?)(?P<minute>[0-9]{2})(?:(?P=colon)(?P<second>[0-9]{2}))?)?"
-    r"(?:[.,](?P<fraction>[0-9]+))?"
+    r"(?:[.,](?P<fraction>[0-9]++))?"
     r"(?: ?(?P<zone>[Zz]|UTC|GMT"
     "|(?P<sign>[+\N{MINUS SIGN}-])(?P<hours>[0-9]{2})(?::?(?P<minutes>[0-9]{2})(?::?(?P<seconds>[0-9]{2}))?)?)"
-    r"(?:\[[^\[\]]+\])*)?"
+    r"(?:\[[^\[\]]++\])*+)?"
 )
 _EPOCH = date(1970, 1, 1).toordinal()
 

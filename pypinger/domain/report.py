@@ -36,7 +36,8 @@ Scrub: TypeAlias = Callable[[str], str]
 _QUOTED = 80
 
 _BOM = b"\xef\xbb\xbf"
-_NUMERIC = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# Possessive quantifiers: a long text that does not match costs no backtracking.
+_NUMERIC = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?")
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

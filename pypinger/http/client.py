@@ -8,12 +8,11 @@ host name with ``_``, an IPv6 address, a bare ``?`` and ``|``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from http.cookiejar import Cookie
+from http.cookiejar import Cookie, CookieJar
 from typing import Any, TypeVar
 
 from hyperlink import EncodedURL
 from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -28,7 +27,7 @@ from pypinger.http.wire.uri import uri_of
 _T = TypeVar("_T")
 
 
-class _NoCookies(IndexableCookieJar):
+class _NoCookies(CookieJar):
     """Keeps no cookie and sends none."""
 
     def __iter__(self) -> Iterator[Cookie]:
@@ -44,8 +43,9 @@ class _NoCookies(IndexableCookieJar):
         pass
 
 
-#: To be given to every request; treq would make a jar otherwise.
-NO_COOKIES = _NoCookies()
+#: To be given to every request; treq would make a jar otherwise. Newer treqs ask for a class of their own, which treq
+#: 25.5 lacks, but use only what every jar has.
+NO_COOKIES: Any = _NoCookies()
 
 
 class WireUrl(EncodedURL):

@@ -31,8 +31,9 @@ from pypinger.notify.text import lines
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import DeliveryError, HttpClient, OptionSpec, Reply
 
-#: Sentry's limits: characters of a message, of a tag's value and of a monitor's slug; minutes of a monitor's margin.
+#: Sentry's limits: characters of a message, a context's value, a tag's value and a monitor's slug; minutes of a margin.
 MESSAGE_LIMIT = 8_192
+DETAIL_LIMIT = 4_096
 TAG_LIMIT = 200
 SLUG_LIMIT = 50
 MARGIN_LIMIT = 40_320
@@ -200,7 +201,7 @@ def _event(alert: Alert) -> dict[str, Any]:
         "message": lines(wording.plain([alert]), MESSAGE_LIMIT),
         "fingerprint": ["py-pinger", alert.task or "daemon"],
         "tags": {tag: shown for tag, text in tags.items() if (shown := cut(one_line(text or ""), TAG_LIMIT))},
-        "contexts": {"alert": {key: cut(text, MESSAGE_LIMIT) for key, text in details.items() if text}},
+        "contexts": {"alert": {key: cut(text, DETAIL_LIMIT) for key, text in details.items() if text}},
     }
 
 

@@ -12,10 +12,17 @@ from pypinger.domain.model import Instant, Task, TaskState
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A task and its state."""
+    """
+    A task and its state.
+
+    :ivar seen: when any answer of the task was last received; None before the first.
+    :ivar unseen: since when the task is not seen (contract, section 3); None while it is seen.
+    """
 
     task: Task
     state: TaskState
+    seen: Instant | None = None
+    unseen: Instant | None = None
 
 
 class LastAnswer(msgspec.Struct, frozen=True, gc=False):
@@ -24,12 +31,16 @@ class LastAnswer(msgspec.Struct, frozen=True, gc=False):
 
     :ivar body: the beginning of its body, without Content-Encoding.
     :ivar cut: whether the body is longer.
+    :ivar url: the URL that answered, as it may be shown, where redirects led away from the task's; else None.
+    :ivar foreign: whether that URL has another origin than the task's.
     """
 
     at: Instant
     code: int
     body: bytes
     cut: bool
+    url: str | None = None
+    foreign: bool = False
 
 
 class DaemonState(msgspec.Struct, frozen=True):
@@ -41,7 +52,7 @@ class DaemonState(msgspec.Struct, frozen=True):
     :ivar blind: since when it has been blind, None while it is not.
     :ivar undelivered: pending alerts, counted per channel.
     :ivar dead: alerts that were given up, counted per channel.
-    :ivar ready: whether every task has been checked since this start.
+    :ivar ready: whether every task has been checked, or found blind, since this start.
     :ivar lastrun: its latest completed check, or the start.
     :ivar frequency: minutes; twice the shortest interval plus timeout, at least 1.
     """

@@ -103,7 +103,9 @@ class Board:
         # A task that was removed while its check was being recorded must leave nothing behind.
         if answer is not None and task.id in self._entries:
             body = answer.body
-            self._answers[task.id] = LastAnswer(at, answer.code, body[:SHOWN], len(body) > SHOWN)
+            self._answers[task.id] = LastAnswer(
+                at, answer.code, body[:SHOWN], len(body) > SHOWN, answer.url, answer.foreign
+            )
 
     def missed(self, task: Task) -> None:
         """Record that a check of `task` was not judged, because Py Pinger is blind."""

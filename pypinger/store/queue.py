@@ -45,6 +45,9 @@ DELETE_TICK: Seconds = 0.02
 #: Seconds that a caller waits for the writer.
 ANSWER_LIMIT: Seconds = 10.0
 
+#: The maximum number of turns after trouble in which the rest is written before the trouble is reported as over.
+CATCH_UP = 20
+
 #: Seconds for which a notice stands.
 NOTICE: Seconds = 600.0
 
@@ -83,6 +86,8 @@ class WriteQueue:
         self._waiting: dict[Deferred[None], Seconds] = {}
         self._ready: deque[Deferred[None]] = deque()
         self._busy = False
+        # How many turns have been made since the store can be written again, while calls were left in the queue.
+        self._catching_up = 0
         self._tick_delay = TICK
         self._timer: IDelayedCall = reactor.callLater(TICK, self._tick)
         self._resumption: IDelayedCall | None = None
@@ -102,7 +107,7 @@ class WriteQueue:
     async def write(self, call: Callable[..., None], *args: Any) -> None:
         """Have a method of the recorder called, and wait until the result is written, unless nothing can be."""
         self._calls.append((call, args))
-        if self.trouble is not None:
+        if self.trouble is not None and not self._catching_up:
             return
         waiter: Deferred[None] = Deferred()
         self._waiting[waiter] = self._reactor.seconds()
@@ -166,6 +171,13 @@ class WriteQueue:
             Deferred.fromCoroutine(self._recover(turn.lost)).addBoth(self._turned, waiters)
             return
         self._busy = False
+        recovered = self.trouble is not None and turn.trouble is None
+        if recovered and self._calls and self._catching_up < CATCH_UP and not self._closing:
+            self._catching_up += 1
+            self._release(waiters)
+            self._turn(urgent=True)
+            return
+        self._catching_up = 0
         self._tick_delay = DELETE_TICK if turn.more else TICK
         self._report(turn.trouble, waiters)
         if self._waiters:

@@ -270,7 +270,7 @@ class UrlTests(TestCase):
         self.assertIn(await process.ended, (None, 130))
         self.assertEqual((process.out, process.err), (b"", b""))
 
-    async def test_nobody_listens(self) -> None:
+    async def test_connection_refused(self) -> None:
         code, out = await self.check("http://127.0.0.1:1/")
         self.assertEqual(code, 2)
         self.assertIn("unreachable", out)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from unittest.mock import patch
 
@@ -289,6 +290,11 @@ class CommandTests(SynchronousTestCase):
         code, out, err = self.replay()
         self.assertEqual((code, out), (2, ""))
         self.assertIn("[main] grace: ", err)
+        for path in (os.path.dirname(self.store), str(self.ini.absolute())):
+            self.write_ini(f"[urls]\nprod = {self.url}\n", path)
+            code, out, err = self.replay()
+            self.assertEqual((code, out), (2, ""))
+            self.assertIn("[store] path", err)
 
     def unreadable(self, path: str, words: str) -> None:
         self.write_ini(f"[urls]\nprod = {self.url}\n", path)
@@ -300,8 +306,9 @@ class CommandTests(SynchronousTestCase):
         directory = os.path.dirname(self.store)
         self.unreadable(":memory:", "keeps nothing")
         self.unreadable(f"{directory}/none.sqlite", "No such file")
-        self.unreadable(directory, "Is a directory")
-        self.unreadable(str(self.ini.absolute()), "not a database of Py Pinger")
+        with closing(sqlite3.connect(f"{directory}/other.sqlite")) as connection:
+            connection.execute("CREATE TABLE other (x)")
+        self.unreadable(f"{directory}/other.sqlite", "not a database of Py Pinger")
         for name, at, content in (("newer", 60, b"\0\0\0\x63"), ("damaged", 100, b"\xff" * 4000)):
             path = os.path.abspath(f"{directory}/{name}.sqlite")
             with sqlite3.connect(self.store) as connection:

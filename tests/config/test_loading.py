@@ -145,7 +145,7 @@ class UnknownTests(LoadingTestCase):
 
     def test_letter_case(self) -> None:
         """Letter case matters in section names, not in option names."""
-        self.assertEqual(self.load("[main]\nInterval = 5\n").usual.interval, 5)
+        self.assertEqual(self.load("[main]\nInterval = 5\n").task_defaults.interval, 5)
         self.assertEqual(self.problem("[Main]\nx = 5\n"), "1: [Main]: unknown section; did you mean [main]?")
         self.assertEqual(
             self.problem("[Task http://h/]\n"),
@@ -171,10 +171,10 @@ class UnknownTests(LoadingTestCase):
 class ValueTests(LoadingTestCase):
     def main(self, option: str, value: str) -> object:
         settings = self.load(f"[main]\n{option} = {value}\n[urls]\nprod = http://h/\n")
-        if not hasattr(settings.usual, option):
+        if not hasattr(settings.task_defaults, option):
             return getattr(settings, option)
-        self.assertEqual(getattr(settings.usual, option), getattr(settings.tasks[0], option))
-        return getattr(settings.usual, option)
+        self.assertEqual(getattr(settings.task_defaults, option), getattr(settings.tasks[0], option))
+        return getattr(settings.task_defaults, option)
 
     def words(self, option: str, value: str) -> str:
         return self.problem(f"[main]\n{option} = {value}\n").removeprefix(f"2: [main] {option}: ")
@@ -254,7 +254,7 @@ class ValueTests(LoadingTestCase):
             "2: [main] interval: must be on one line; indented lines below an option belong to its value",
         )
         self.assertEqual(self.load("[main]\ngreeting = a\n\n  b\n").greeting, "a\nb")
-        self.assertEqual(self.load("[main]\ninterval =\n  60\n").usual.interval, 60)
+        self.assertEqual(self.load("[main]\ninterval =\n  60\n").task_defaults.interval, 60)
 
     def test_control_character(self) -> None:
         self.assertEqual(self.words("proxy", "http://\x1b[31m/"), "contains a control character")
@@ -360,7 +360,7 @@ class WebTests(LoadingTestCase):
         )
         self.assertEqual(
             settings.web,
-            WebSettings("tcp:0", ("status.example.com", "a_b", "[::1]", "localhost"), "https://h/pinger"),
+            WebSettings("tcp:0", ("status.example.com", "a_b", "[::1]", "localhost"), "https://h/pinger", False),
         )
         (task,) = settings.tasks
         self.assertEqual(task.page, f"https://h/pinger/task/{task.id}")
@@ -416,6 +416,13 @@ class WebTests(LoadingTestCase):
             self.assertIn(
                 "[web] hosts: empty, so pages on the loopback", "".join(self.load(f"[web]\n{web}\n").warnings)
             )
+        for web, loopback in (
+            ("", True),
+            (r"endpoint = tcp6:80:interface=\:\:1", True),
+            ("endpoint = tcp:80", False),
+            ("endpoint = unix:/run/x", False),
+        ):
+            self.assertIs(self.load(f"[web]\n{web}\n").web.loopback, loopback, web)
         for web in ("hosts = localhost", "public_url = https://h/", "endpoint = tcp:80", "endpoint = unix:/run/x"):
             self.assertNotIn("hosts", "".join(self.load(f"[web]\n{web}\n").warnings))
 
@@ -451,12 +458,11 @@ class StoreTests(LoadingTestCase):
 
     def test_unusable_path(self) -> None:
         """What would stop the daemon is a problem: no directory, something else there, a directory as the file."""
-        self.write("file", "no database")
+        self.write("file", "")
         for path, words in (
             ("/nope/x.sqlite", "the directory /nope cannot be used: no such file or directory"),
             ("file/x.sqlite", f"{self.cwd}/file is not a directory"),
             (self.cwd, f"{self.cwd} is a directory; name a file"),
-            ("file/", f"{self.cwd}/file is not an SQLite database"),
             ("/dev/null", "/dev/null is not a regular file"),
             ("x" * 300, f"{self.cwd}/{'x' * 300} cannot be used: file name too long"),
         ):
@@ -491,7 +497,7 @@ class OriginalTests(LoadingTestCase):
         settings = self.load(ORIGINAL)
         self.assertEqual(self.warnings_of(ORIGINAL), [])
         self.assertEqual(settings.greeting, "Py Pinger is up: 100% ready")
-        self.assertEqual((settings.usual.interval, settings.tasks[0].error_interval), (60, 480))
+        self.assertEqual((settings.task_defaults.interval, settings.tasks[0].error_interval), (60, 480))
         self.assertEqual(
             [task.url for task in settings.tasks],
             [

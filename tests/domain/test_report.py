@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -534,6 +535,25 @@ class ValidReportTests(Cases):
                 *kept[1:],
             ),
         )
+
+
+class LargeBodyTests(Cases):
+    """A megabyte costs no more than in proportion to its size."""
+
+    def test_long_texts_that_do_not_match(self) -> None:
+        long = 300_000
+        for members in (
+            {"lastrun": f"2026-11-03T21:55:00+01:00{'[a]' * long}x"},
+            {"lastrun": f"2026-11-03T21:55:00.{'9' * long}x"},
+            {"frequency": f"{'9' * long}x"},
+            {"frequency": f"{'9' * long}.{'9' * long}x"},
+            {"frequency": f"1e{'9' * long}x"},
+            {"status": f"{' ' * long}x"},
+            {"sleep": [{"start": f"{' ' * long}x", "duration": 1}]},
+        ):
+            before = time.process_time()
+            self.problem(body(**members))
+            self.assertLess(time.process_time() - before, 1.0, members.keys())
 
 
 class AnyBodyTests(SynchronousTestCase):

@@ -106,11 +106,17 @@ def overview(
 
 
 def task_page(
-    entry: Entry, now: float = NOW, past: Past | None = None, answer: LastAnswer | None = None, *secrets: str
+    entry: Entry,
+    now: float = NOW,
+    past: Past | None = None,
+    answer: LastAnswer | None = None,
+    *secrets: str,
+    daemon: DaemonState | None = None,
 ) -> bytes:
     """The page of one task."""
     request = DummyRequest([b""])
-    made = page_of_task.page_of(request, entry, answer, past, now, "../", LINKS, Secrets(secrets))
+    daemon = daemon or daemon_state()
+    made = page_of_task.page_of(request, entry, answer, past, daemon, now, "../", LINKS, Secrets(secrets))
     return result(Deferred.fromCoroutine(made))[0]
 
 

@@ -60,7 +60,9 @@
         time.title = `${local.format(instant)} · ${utc}`;
       }
       if (time.className === "fixed") continue;
-      const words = (time.className === "coming" ? coming : relative)(instant, now);
+      const words = time.dataset.age
+        ? time.dataset.age.replace("{}", span(Math.abs(now - instant) / 1000))
+        : (time.className === "coming" ? coming : relative)(instant, now);
       if (time.textContent !== words) time.textContent = words;
     }
   };
@@ -255,7 +257,8 @@
     }
     const row = byId(`t-${data.id}`);
     // A task that is not on this page counts in the banner, and may move to this page.
-    if (row ? row.dataset.kind !== data.kind : data.status !== data.was) soon(SOON);
+    const kind = data.unseen ? "unseen" : data.kind;
+    if (row ? row.dataset.kind !== kind : data.status !== data.was || data.changed === "kind") soon(SOON);
     else if (row) soon(delay(data.changed));
   };
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
+from pypinger.ports.showing import Entry
 from pypinger.web.feeds import badge
-from tests.web.fakes import entry, new_entry
+from tests.web.fakes import NOW, entry, new_entry
 from tests.web.test_app import AppTestCase, header
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -33,6 +34,13 @@ class BadgeTests(SynchronousTestCase):
             self.assertEqual(texts(badge.svg(entry("http://h/a?secret", kind))), ["http://h/a?…", words])
         self.assertEqual(texts(badge.svg(new_entry()))[1], "not checked")
         self.assertEqual(texts(badge.svg(None)), ["Py Pinger", "not monitored"])
+
+    def test_not_seen(self) -> None:
+        made = entry(name="A")
+        unseen = Entry(made.task, made.state, NOW - 7200, NOW - 3600)
+        self.assertIn(b"A: not seen since 2026-11-22 21:28 UTC", badge.svg(unseen))
+        self.assertNotIn(b"on time", badge.svg(unseen))
+        self.assertTrue(json.loads(badge.shield(unseen))["isError"])
 
     def test_shield(self) -> None:
         for made, message, trouble in (

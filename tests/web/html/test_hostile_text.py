@@ -77,7 +77,7 @@ _ATTRIBUTES = (
     "class href datetime title data-label scope id lang charset name content rel type http-equiv src defer data-now"
     " data-kind data-task aria-label aria-labelledby aria-live aria-current role tabindex for value placeholder"
     " autocomplete maxlength action method width height viewbox preserveaspectratio d x y x1 x2 y1 y2 r rx text-anchor"
-    " overflow data-part"
+    " overflow data-part data-age"
 )
 _TASK_LINK = r"task/[0-9]+|\.\./badge/[0-9]+\.svg|\.\./task/[0-9]+/feed\.atom"
 _SVG = "svg path rect line circle text g title"

@@ -132,6 +132,31 @@ class OverviewTests(SynchronousTestCase):
         self.assertEqual(page.classes("header"), ["banner degraded"])
         self.assertIn("(!) Py Pinger is blind", page.text)
 
+    def test_not_seen(self) -> None:
+        made = entry()
+        unseen = Entry(made.task, made.state, NOW - 7200, NOW - 3600)
+        page = Page(overview([unseen, entry("http://h/b")]))
+        self.assertIn("1 of 2 tasks not seen", page.text)
+        self.assertIn("not seen since 1 h ago", page.text)
+        self.assertEqual(page.classes("header"), ["banner degraded"])
+        rows = [attrs for tag, attrs in page.elements if tag == "tr" and "id" in attrs]
+        self.assertEqual([(row["class"], row["data-kind"]) for row in rows], [("degraded", "unseen"), ("ok", "ok")])
+        page = Page(overview([unseen, entry("http://h/b", Kind.LATE)], query="status=unseen"))
+        self.assertIn("1 of 2 tasks in trouble, 1 not seen", page.text)
+        self.assertIn("Not seen 1", page.text)
+        self.assertEqual(page.classes("tr").count("degraded"), 1)
+        self.assertEqual(page.classes("tr").count("error"), 0)
+
+    def test_age(self) -> None:
+        """How late a task is, at the time of the page."""
+        late = entry(kind=Kind.LATE)
+        for later, words_ in ((420, "late by 2 min"), (3600, "late by 55 min")):
+            page = Page(overview([late], now=NOW + later))
+            self.assertIn(f"explained as late ({words_})", page.text)
+        [form] = [attrs for tag, attrs in page.elements if attrs.get("class") == "age"]
+        self.assertEqual((form["data-age"], form["datetime"]), ("late by {}", "2026-11-22T22:33:34.000Z"))
+        self.assertNotIn(b"data-age", overview([entry(), new_entry()]))
+
     def test_time_in_trouble(self) -> None:
         made = entry(kind=Kind.LATE)
         page = Page(overview([made, entry("http://h/b"), Entry(new_entry().task, replace(made.state, since=None))]))

@@ -6,14 +6,14 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.kinds import Kind
+from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Fault, Finding, Invalid, NoAnswer, Verdict, Window
 from pypinger.ports.history import Run
 from pypinger.ports.showing import Entry
 from pypinger.web.html import task_history
 from pypinger.web.html import task_page as page_of_task
 from tests.web.browser import Page, past, result, task_page
-from tests.web.fakes import NIGHT, NOW, entry, new_entry
+from tests.web.fakes import NIGHT, NOW, daemon_state, entry, new_entry
 from tests.web.history import FakeHistory
 
 replace = msgspec.structs.replace
@@ -80,6 +80,30 @@ class TaskPageTests(SynchronousTestCase):
             self.assertIn(words_, page.text)
         self.assertNotIn("Next check", page.text)
         self.assertNotIn("svg", [tag for tag, _ in page.elements])
+
+    def test_age(self) -> None:
+        for kind, words_ in (
+            (Kind.OK, "explained as ok (ran 1 h 5 min ago)"),
+            (Kind.LATE, "explained as late (late by 55 min)"),
+            (Kind.UNREACHABLE, "explained as unreachablehttp"),
+        ):
+            self.assertIn(words_, Page(task_page(entry(kind=kind), NOW + 3600)).text)
+        self.assertIn("(ahead by 2 h)", Page(task_page(entry(kind=Kind.FUTURE, lastrun=NOW + 7200))).text)
+
+    def test_not_seen(self) -> None:
+        made = entry()
+        page = Page(task_page(Entry(made.task, made.state, NOW - 7200, NOW - 3600)))
+        self.assertIn("not seen · since 1 h ago 21:28:34 UTC", page.text)
+        self.assertIn("Last answer2 h ago", page.text)
+        self.assertIn("(!) not seen: http://h/a", page.text)
+        self.assertEqual(page.classes("header"), ["banner task degraded"])
+
+    def test_blind(self) -> None:
+        daemon = daemon_state(status=Status.ERROR, explanation="blind", blind=NOW - 60)
+        page = Page(task_page(entry(), daemon=daemon))
+        self.assertIn("Py Pinger is blind: cannot see its tasks since 1 min ago (22:27:34 UTC)", page.text)
+        self.assertIn("(!) on time", page.text)
+        self.assertNotIn("blind", Page(task_page(entry())).text)
 
     def test_latency(self) -> None:
         made = entry()

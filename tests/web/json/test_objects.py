@@ -15,6 +15,7 @@ MEMBERS = [
     "url",
     "id",
     "name",
+    "group",
     "status",
     "kind",
     "explanation",
@@ -24,14 +25,19 @@ MEMBERS = [
     "server",
     "reason",
     "frequency",
+    "schedule",
     "lastrun",
+    "started",
     "due",
     "next_change",
     "sleep_start",
     "sleep_end",
     "checked",
+    "seen",
+    "unseen",
     "since",
     "incident",
+    "silenced",
     "latency",
 ]
 
@@ -60,6 +66,7 @@ class TaskTests(SynchronousTestCase):
                 "url": "http://h/a?token=x",
                 "id": made.task.id,
                 "name": "A",
+                "group": None,
                 "status": "error",
                 "kind": "failed",
                 "explanation": "explained as failed",
@@ -69,17 +76,33 @@ class TaskTests(SynchronousTestCase):
                 "server": "web-1",
                 "reason": "disk full",
                 "frequency": 10,
+                "schedule": None,
                 "lastrun": "2026-11-22T22:23:34.000Z",
+                "started": None,
                 "due": "2026-11-22T22:33:34.000Z",
                 "next_change": "2026-11-22T22:34:34.000Z",
                 "sleep_start": None,
                 "sleep_end": None,
                 "checked": "2026-11-22T22:28:13.000Z",
+                "seen": None,
+                "unseen": None,
                 "since": "2026-11-22T22:13:34.000Z",
-                "incident": {"started": "2026-11-22T22:13:34.000Z", "kind": "failed"},
+                "incident": {
+                    "started": "2026-11-22T22:13:34.000Z",
+                    "kind": "failed",
+                    "flapping": False,
+                    "acknowledged": None,
+                },
+                "silenced": None,
                 "latency": 0.0123,
             },
         )
+
+    def test_seen_and_unseen(self) -> None:
+        made = entry()
+        value = shape(Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600))
+        self.assertEqual((value["seen"], value["unseen"]), ("2026-11-22T20:28:34.000Z", "2026-11-22T21:28:34.000Z"))
+        self.assertEqual((value["status"], value["kind"]), ("ok", "ok"))
 
     def test_not_checked_yet(self) -> None:
         value = shape(new_entry())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from resource import RLIMIT_NOFILE, getrlimit
+
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
@@ -77,6 +80,29 @@ class RefusalTests(MemoryTestCase):
             self.assertIn(b"Connection: close\r\n", rest)
             self.assertIn(b"\r\nX-Content-Type-Options: nosniff\r\n", rest)
 
+    def test_chunked_body(self) -> None:
+        """An empty one is no body."""
+        head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for body, status in (
+            (b"0\r\n\r\n", b"200 OK"),
+            (b"0;x=1\r\nTrailer: x\r\n\r\n", b"200 OK"),
+            (b"1\r\nx", b"413 Request Entity Too Large"),
+            (b"ffffff\r\nx", b"413 Request Entity Too Large"),
+            (b"x\r\n", b"400 Bad Request"),
+        ):
+            self.connect()
+            self.assertEqual(self.send(head), b"")
+            answer = self.send(body)
+            self.assertEqual(answer.partition(b"\r\n")[0], b"HTTP/1.1 " + status, body)
+            self.assertEqual(answer.count(b"HTTP/1.1"), 1)
+        self.connect()
+        self.assertIn(b"405 Method", self.send(head.replace(b"GET", b"POST")))
+
+    def test_unfinished_chunked_body(self) -> None:
+        self.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        self.clock.advance(REQUEST_LIMIT)
+        self.assert_gone()
+
     def test_data_after_a_refusal_is_discarded(self) -> None:
         body = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
         answer = self.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n" + body)
@@ -146,7 +172,7 @@ class RefusalTests(MemoryTestCase):
             (b"http://pinger.example?q=http://x/", b"pinger.example", 200),
             (b"http://pinger.example/task/http://host/task", b"pinger.example", 404),
             (b"http://pinger.example//healthz", b"pinger.example", 404),
-            (b"http://other.example/healthz", b"pinger.example", 421),
+            (b"http://other.example/", b"pinger.example", 421),
             (b"http://user@pinger.example/healthz", b"pinger.example", 400),
             (b"http:///healthz", b"pinger.example", 400),
             (b"http://pinger.example/healthz", b"pinger.example\r\nHost: pinger.example", 400),
@@ -188,6 +214,111 @@ class RefusalTests(MemoryTestCase):
         self.assertEqual(
             self.send(one + b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n" + one).count(ANSWER), 1
         )
+
+
+class HalfCloseTests(MemoryTestCase):
+    """A client may end its side of the connection after its request."""
+
+    ASK = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def setUp(self) -> None:
+        self.board = FakeBoard([entry(f"http://h/{i}") for i in range(1000)])
+        self.connect()
+
+    def half_close(self) -> None:
+        IHalfCloseableProtocol(self.transport.protocol).readConnectionLost()
+
+    def test_answer(self) -> None:
+        self.transport.protocol.dataReceived(self.ASK)
+        self.half_close()
+        self.assertTrue(self.transport.connected)
+        self.transport.stuck = True
+        self.clock.advance(0)
+        while self.transport.connected and self.transport.drain():
+            pass
+        self.assertTrue(self.transport.value().startswith(ANSWER))
+        self.assertTrue(self.transport.value().endswith(b"\n"))
+        self.assert_gone()
+
+    def test_pipelined_requests(self) -> None:
+        self.transport.protocol.dataReceived(self.ASK * 3)
+        self.half_close()
+        for _ in range(100):
+            self.clock.advance(0)
+            self.transport.drain()
+        self.assertEqual(self.transport.value().count(ANSWER), 3)
+        self.assert_gone()
+
+    def test_without_a_request(self) -> None:
+        for data in (b"", b"GET / HT", self.ASK):
+            self.connect()
+            self.send(data)
+            self.half_close()
+            self.assert_gone()
+
+    def test_refused_request(self) -> None:
+        self.send(b"nonsense\r\n")
+        self.half_close()
+        self.assert_gone()
+
+    def test_stream(self) -> None:
+        """It ends, since a reader that left looks the same."""
+        self.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.half_close()
+        self.assert_gone()
+
+
+class CapTests(MemoryTestCase):
+    """The client that has been idle longest makes room for another one."""
+
+    ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def setUp(self) -> None:
+        self.board = FakeBoard([entry()])
+        self.connect(most=3)
+
+    def test_idle_longest(self) -> None:
+        first, second, third = self.transport, self.another(), self.another()
+        self.send(self.ASK, first)
+        fourth = self.another()
+        self.assertTrue(second.aborted)
+        self.assertEqual([each.connected for each in (first, third, fourth)], [True] * 3)
+        self.another()
+        self.assertTrue(third.aborted)
+        self.another()
+        self.assertTrue(first.aborted)
+
+    def test_trickling_is_idle(self) -> None:
+        others = [self.another(), self.another()]
+        for _ in range(3):
+            self.transport.protocol.dataReceived(b"x")
+        self.send(self.ASK, others[0])
+        self.another()
+        self.assertTrue(self.transport.aborted)
+
+    def test_clients_that_are_being_answered(self) -> None:
+        """They are dropped only if there is no other."""
+        events = [self.transport, self.another()]
+        for each in events:
+            self.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n", each)
+        idle = self.another()
+        answered = self.another()
+        self.assertTrue(idle.aborted)
+        self.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n", answered)
+        self.another()
+        self.assertEqual([each.aborted for each in (*events, answered)], [True, False, False])
+
+    def test_default(self) -> None:
+        """Half of the file descriptors that the process may have."""
+        self.connect()
+        self.assertEqual(self.site.most, getrlimit(RLIMIT_NOFILE)[0] // 2)
+
+    def test_many(self) -> None:
+        self.connect(most=50)
+        for _ in range(1000):
+            last = self.another()
+        self.assertTrue(self.send(self.ASK, last).startswith(ANSWER))
+        self.assertEqual(len(self.site.protocols), 50)
 
 
 class Client(Protocol):

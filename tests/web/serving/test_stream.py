@@ -126,6 +126,7 @@ class StreamTests(SynchronousTestCase):
             "status": "error",
             "was": "ok",
             "kind": "failed",
+            "unseen": False,
             "checked": "2026-11-22T22:28:13.000Z",
             "changed": "kind",
         }
@@ -218,6 +219,15 @@ class StreamTests(SynchronousTestCase):
         self.board.show(after)
         if verdicts[0].kind is verdicts[1].kind:
             self.assertIn([data["changed"] for _, data in self.tick()], ([], ["time"]), verdicts)
+
+    def test_unseen(self) -> None:
+        made = self.board.entries()[0]
+        for unseen in (NOW, None):
+            self.board.show(Entry(made.task, made.state, NOW, unseen))
+            [(_, data)] = self.tick()
+            self.assertEqual((data["changed"], data["unseen"], data["kind"]), ("kind", unseen is not None, "ok"))
+        self.board.show(Entry(made.task, made.state, NOW + 60))
+        self.assertEqual(self.tick(), [])
 
     def test_changes_of_one_task_are_merged(self) -> None:
         for i in range(50):
