@@ -152,7 +152,7 @@ class Pinger(MultiService):
         )
         self.monitor.resume(kept.states)
         self.checker.blindness.resume(kept.hosts, kept.blind)
-        self.outbox.resume(kept.deliveries, kept.dead)
+        self.outbox.resume(kept)
         super().startService()
         self._announce_start()
         self.monitor.start()

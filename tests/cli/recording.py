@@ -105,7 +105,7 @@ class Life(World):
         checker = Checker(self.reactor, self.now, self.store, self.outbox, board, runs, settings)
         self.monitor = Monitor(self.reactor, self.now, self.tasks, checker, board)
         kept = self.store.open()
-        self.outbox.resume(kept.deliveries, kept.dead)
+        self.outbox.resume(kept)
         self.monitor.resume(kept.states)
         self.monitor.start()
         self.reactor.advance(0)
