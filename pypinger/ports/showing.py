@@ -9,6 +9,7 @@ import msgspec
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Instant, Task, TaskState
+from pypinger.domain.silence import Muted
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -21,6 +22,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     task: Task
     state: TaskState
+    muted: Muted | None = None
     seen: Instant | None = None
     unseen: Instant | None = None
 

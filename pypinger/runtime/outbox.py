@@ -173,6 +173,11 @@ class Outbox:
             self._works_again(channel)
 
     @property
+    def notifiers(self) -> list[Notifier]:
+        """The channels that are on."""
+        return list(self._notifiers.values())
+
+    @property
     def refused(self) -> frozenset[str]:
         """The channels whose latest delivery is dead."""
         return frozenset(self._refused)
