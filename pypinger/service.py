@@ -151,7 +151,7 @@ class Pinger(MultiService):
             pages=settings.web.public_url or settings.web.endpoint,
         )
         self.monitor.resume(kept.states)
-        self.checker.blindness.resume(kept.hosts, kept.blind)
+        self.checker.resume(kept)
         self.outbox.resume(kept)
         super().startService()
         self._announce_start()

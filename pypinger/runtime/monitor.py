@@ -62,6 +62,8 @@ class Monitor:
         self._board = board
         self._watches = {task.url: Watch(task, TaskState()) for task in tasks}
         self._steps = StepWatch(reactor, now, self._rearm)
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = reactor
         self._stopping = False
         self._closing: list[Deferred[None]] = []
         self._started: Seconds = reactor.seconds()
@@ -82,6 +84,7 @@ class Monitor:
         """Begin to check, the first checks spread evenly."""
         self._started = self._reactor.seconds()
         self._steps.start()
+        self._sweeping.start(1.0, now=False)
         self._checker.blindness.start(self._seen_again)
         self._spread(list(self._watches.values()))
 
@@ -122,12 +125,14 @@ class Monitor:
         """Begin no more checks, cancel those that fetch, and wait until the others are recorded."""
         self._stopping = True
         self._steps.stop()
+        if self._sweeping.running:
+            self._sweeping.stop()
         ending = [_after(watch.running) for watch in self._watches.values() if watch.running is not None]
         ending += self._closing
         self._checker.fetches.stop()
         for watch in self._watches.values():
             self._quiet(watch)
-        self._checker.blindness.stop()
+        self._checker.stop()
         await DeferredList(ending)
 
     def stuck(self) -> str | None:
@@ -239,7 +244,7 @@ class Monitor:
     def _arm(self, watch: Watch) -> None:
         """Set the timer for the next check or reminder that the loop does not make."""
         gone, now = self._stopping or watch.gone, self._now()
-        delay = None if gone else watch.until_due(now, self._reactor.seconds(), blind=self._checker.blindness.blind)
+        delay = None if gone else watch.until_due(now, self._reactor.seconds(), blind=self._checker.condition.blind)
         timer = watch.timer
         if delay is None:
             if timer is not None:
@@ -260,7 +265,7 @@ class Monitor:
         if watch.overdue(now) and seconds >= watch.rested():
             watch.take_turn(seconds)
             self._begin(watch)
-        elif reminder is not None and now >= reminder and not self._checker.blindness.blind:
+        elif reminder is not None and now >= reminder and not self._checker.condition.blind:
             self._run(watch, self._checker.remind(watch))
         else:
             self._arm(watch)
@@ -277,8 +282,15 @@ class Monitor:
                 overdue += 1
             self._arm(watch)
 
+    def _sweep(self, *, anew: bool = False) -> None:
+        try:
+            self._board.sweep(anew=anew)
+        except Exception:
+            self._log.failure("marking tasks that are not seen")
+
     def _rearm(self) -> None:
         """Set all timers again after a step of the wall clock."""
+        self._sweep(anew=True)
         for watch in self._watches.values():
             if not watch.busy:
                 self._arm(watch)
