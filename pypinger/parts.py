@@ -110,9 +110,8 @@ class Fetching:
 
     def for_checks(self) -> CheckSettings:
         """The settings of checks."""
-        settings = self._settings
-        free = free_descriptors()
-        # Fetches that find out whose fault a silence is are made beside these, and need descriptors too.
+        settings, free = self._settings, free_descriptors()
+        # Extra fetches are made beside these, and need descriptors too.
         extra = min(EXTRA, max(1, free // 4))
         free -= extra
         if settings.concurrency > free:

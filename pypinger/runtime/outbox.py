@@ -299,7 +299,7 @@ class Outbox:
     def _trouble(self) -> str | None:
         late = {name: age for name, queue in self._queues.items() if (age := queue.oldest()) > OVERDUE}
         words = [f"an alert has been pending for {name} for {span(age)}" for name, age in late.items()]
-        words += [f"{name} refused its latest alert" for name in sorted(self._refused)]
+        words += [f"{name} did not accept the latest alert" for name in sorted(self._refused)]
         return "; ".join(words) or None
 
 
