@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from pypinger import reload
+from pypinger import parts
 from pypinger.config import load
 from pypinger.domain.kinds import Kind, Status
 from pypinger.logs import make_log
@@ -235,7 +235,7 @@ class StopTests(ServiceCase):
 
     async def test_no_more_checks_at_once_than_descriptors(self) -> None:
         self.write(f"{self.dead}/a", main="concurrency = 90000")
-        self.patch(reload, "free_descriptors", lambda: 7)
+        self.patch(parts, "free_descriptors", lambda: 7)
         made = self.start()
         self.assertEqual(made.checker.fetches.settings.concurrency, 6)
         self.assertIn("room for 6 checks", " ".join(self.words(LogLevel.warn)))
