@@ -23,7 +23,7 @@ from pypinger.domain.times import span
 from pypinger.domain.wording import headline, plain
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Notifier
-from pypinger.ports.storing import Store
+from pypinger.ports.storing import Store, Told
 from pypinger.runtime.board import Board
 from pypinger.runtime.queue import DeliveryQueue
 
@@ -72,14 +72,19 @@ class Outbox:
         # Channels that are off: their queues, or a list of deliveries if they have not been on since the start.
         self._off: dict[str, DeliveryQueue] = {}
         self._parked: dict[str, list[Delivery]] = {}
+        # What the store kept of channels that have not been on since the start.
+        self._told: dict[str, Sequence[Told]] = {}
         self._storms = Storms()
         self._expiring = LoopingCall(self._expire)
         self._expiring.clock = reactor
         self.update(notifiers, retry_for, group_wait)
         board.add_source(self._trouble)
 
-    def resume(self, deliveries: Sequence[Delivery], dead: int) -> None:
-        """Take up the pending deliveries, and the number of dead ones, that the store kept."""
+    def resume(self, deliveries: Sequence[Delivery], dead: int, told: Mapping[str, Sequence[Told]] = {}) -> None:
+        """Take up what the store kept: the pending deliveries, the number of dead ones, the messages of incidents."""
+        self._told = dict(told)
+        for name, queue in self._queues.items():
+            queue.remember(self._told.pop(name, ()))
         self._board.count_dead(dead)
         for entry in self._board.entries():
             if entry.state.incident is not None:
@@ -106,7 +111,10 @@ class Outbox:
             name = notifier.name
             queue = before.pop(name, self._off.pop(name, None))
             if queue is None:
-                queue = DeliveryQueue(self._reactor, self._now, notifier, retry_for, group_wait, self._settle)
+                queue = DeliveryQueue(
+                    self._reactor, self._now, notifier, retry_for, group_wait, self._settle, self._queue
+                )
+                queue.remember(self._told.pop(name, ()))
             else:
                 queue.update(notifier, retry_for, group_wait)
             self._queues[name] = queue

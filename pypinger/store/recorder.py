@@ -87,6 +87,7 @@ class Recorder:
                 text(delivery.words),
                 outcome,
                 millis(now),
+                None if delivery.reference is None else text(delivery.reference),
             )
         )
 

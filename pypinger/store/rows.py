@@ -71,6 +71,7 @@ class Settlement(msgspec.Struct):
     words: str
     outcome: Outcome
     at: Millis
+    reference: str | None
 
 
 class TaskRecord:
@@ -114,11 +115,13 @@ class Pending:
         return bool(self.tasks or self.deliveries or self.settlements or self.blind or self.hosts or self.blindness)
 
     def settle(self, settlement: Settlement) -> None:
-        """Keep the last settlement of a delivery; one that is final stays."""
+        """Keep the last settlement of a delivery; of one that is final only the reference changes."""
         key = settlement.alert, settlement.channel
         known = self.settlements.get(key)
         if known is None or known.outcome is Outcome.RETRY:
             self.settlements[key] = settlement
+        elif settlement.reference is not None:
+            known.reference = settlement.reference
 
     def account(self, task: int, hour: Hour) -> None:
         """Add to the account of a past hour."""

@@ -27,8 +27,9 @@ WEB_VALUES = {
     "token": TOKEN,
     "user": "",
     "emoji": "",
+    "threads": "true",
 }
-HOOK_VALUES = {"url": WEBHOOK, "channel": "", "token": "", "user": "", "emoji": ""}
+HOOK_VALUES = {"url": WEBHOOK, "channel": "", "token": "", "user": "", "emoji": "", "threads": "true"}
 
 ESCAPED = re.compile("&(?!amp;|lt;|gt;)|[<>]")
 
