@@ -150,11 +150,7 @@ class DeliveryQueue:
         self._wake()
 
     def expire(self, retry_for: Seconds) -> list[Delivery]:
-        """
-        While paused, remove the deliveries that are older than `retry_for` seconds.
-
-        :returns: the removed deliveries.
-        """
+        """While paused, remove and return the deliveries that are older than `retry_for` seconds."""
         self._retry_for = retry_for
         if self._working or not self._paused:
             return []

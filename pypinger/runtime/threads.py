@@ -152,8 +152,8 @@ class Threads:
 
     def _put(self, key: str, alert: Alert, reference: str) -> None:
         before = self._references.get(key)
-        if before is not None and before != reference:
-            self._messages[before].pop(key, None)
+        if before is not None and before != reference and before in self._messages:
+            del self._messages[before][key]
             self._tidy(before)
         self._references[key] = reference
         self._messages.setdefault(reference, {})[key] = alert
@@ -171,9 +171,9 @@ class Threads:
             self._tidy(dropped)
 
     def _tidy(self, reference: str) -> None:
-        """Forget a message that shows the end of all its incidents."""
-        alerts = self._messages.get(reference)
-        if alerts is not None and reference not in self._outdated and all(map(is_over, alerts.values())):
+        """Forget a message that shows the end of all its incidents, or has none any more."""
+        alerts = self._messages.get(reference, {})
+        if not alerts or (reference not in self._outdated and all(map(is_over, alerts.values()))):
             self._drop(reference)
 
     def _drop(self, reference: str) -> None:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import given, settings
-from slack_sdk.models.attachments import BlockAttachment
-from slack_sdk.models.blocks import Block
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,6 +13,7 @@ from pypinger.domain.model import Alert, Event
 from pypinger.notify import channels
 from pypinger.ports.notifying import Reply
 from tests.contracts.notifier import JSON, NotifierContract, RecordingClient, alert, reply
+from tests.notify.slackserver import check_limits
 from tests.notify.strategies import storms
 
 TOKEN = "xoxb-1234567890-SECRET"
@@ -30,21 +27,6 @@ WEB_VALUES = {
     "threads": "true",
 }
 HOOK_VALUES = {"url": WEBHOOK, "channel": "", "token": "", "user": "", "emoji": "", "threads": "true"}
-
-ESCAPED = re.compile("&(?!amp;|lt;|gt;)|[<>]")
-
-
-def texts_of(value: object) -> Iterator[str]:
-    """Every text that Slack shows, however deep."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key in ("text", "fallback") and isinstance(inner, str):
-                yield inner
-            else:
-                yield from texts_of(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from texts_of(inner)
 
 
 def message_of(values: dict[str, str], *alerts: Alert) -> dict[str, Any]:
@@ -276,25 +258,3 @@ class ChannelTests(SynchronousTestCase):
             problems = channels()["slack"].check({**WEB_VALUES, "token": token})
             self.assertEqual(["token"], list(problems))
             self.assertNotIn(token, problems["token"])
-
-
-def check_limits(test: SynchronousTestCase, message: dict[str, Any]) -> None:
-    """Slack's limits, and no markup but our own link; slack_sdk's models agree."""
-    test.assertLessEqual(len(message["text"]), 4000)
-    for text in texts_of(message):
-        test.assertNotRegex(re.sub(r"<https://p\.example/[^<>|]*\|([^<>]*)>", r"\1", text), ESCAPED)
-        test.assertTrue(1 <= len(text) <= 4000)
-        text.encode()
-    (attachment,) = message["attachments"]
-    blocks = [*message["blocks"], *attachment["blocks"]]
-    test.assertLessEqual(len(blocks), 50)
-    for text in texts_of(blocks):
-        test.assertLessEqual(len(text), 3000)
-    test.assertLessEqual(sum(map(len, texts_of(blocks))), 10_000)
-    for block in blocks:
-        parsed = Block.parse(block)
-        assert parsed is not None
-        parsed.validate_json()
-    BlockAttachment(
-        blocks=Block.parse_all(attachment["blocks"]), color=attachment["color"], fallback=attachment["fallback"]
-    ).validate_json()

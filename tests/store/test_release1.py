@@ -19,8 +19,8 @@ from pypinger.domain import incidents
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Check, Event, Invalid, Outcome, Reported, Task, Verdict
 from pypinger.ports.storing import Kept, StoreError
-from pypinger.store.reading import BlindTime, Reader
 from pypinger.store.database import scripts
+from pypinger.store.reading import BlindTime, Reader
 from pypinger.store.sqlite import SqliteStore
 from tests.store.disks import small_disk
 from tests.store.pump import Pump
