@@ -76,17 +76,21 @@ pinger.ini:
 	cp pinger_template.ini $@
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@echo 'Creating a virtual environment in $(VENV)'
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(made_from) | $(VENV)/bin/python
-	$(bin)/python -m pip install --quiet --editable .
-	touch $@
+	@echo 'Installing Py Pinger into $(VENV); this may take a minute'
+	@$(bin)/python -m pip install --quiet --editable .
+	@touch $@
 
 $(VENV)/.tested: $(made_from) | $(VENV)/bin/python
-	$(bin)/python -m pip install --quiet --editable '.[test]'
-	touch $@ $(VENV)/.installed
+	@echo 'Installing Py Pinger and what its tests need into $(VENV); this may take a few minutes'
+	@$(bin)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/.installed
 
 $(VENV)-oldest/.tested: $(made_from) .ci/oldest.txt
-	$(PYTHON) -m venv $(VENV)-oldest
-	$(VENV)-oldest/bin/python -m pip install --quiet --constraint .ci/oldest.txt --editable '.[test]'
-	touch $@
+	@echo 'Installing the oldest supported dependencies into $(VENV)-oldest'
+	@$(PYTHON) -m venv $(VENV)-oldest
+	@$(VENV)-oldest/bin/python -m pip install --quiet --constraint .ci/oldest.txt --editable '.[test]'
+	@touch $@

@@ -1,10 +1,10 @@
 """
-What pages cost, and what waits for them: ``python bench/pages.py [TASKS]``, 5,000 tasks unless told otherwise.
+The cost of pages, and the delay they cause: ``python bench/pages.py [TASKS]``, by default 5,000 tasks.
 
 Four things are measured, and printed as the tables of ``docs/performance.md``:
 
-* CPU time of each page. A site is served over real sockets to clients in processes of their own, so that the time told
-  is the server's alone. Each page is asked for with nothing changed since the last time, with a hundredth of the tasks
+* CPU time of each page. A site is served over real sockets to clients in other processes, so that the time is the
+  server's alone. Each page is asked for with nothing changed since the last time, with a hundredth of the tasks
   changed (what a second or so brings), with all of them changed, and by a client that has it already (304).
 * The longest turn of that server's reactor while a client asks for the page without a pause: in CPU time, so that it
   is the page's alone however busy the machine is.

@@ -1,13 +1,13 @@
 """
 Checks per second of CPU time: ``python bench/path.py [SECONDS [ROUNDS]]``.
 
-The whole path (loop, fetch, parse, judge, step, record in SQLite; deadline, limits and retry on) against a bare loop of
-``treq.get`` and ``json()``. All run in this process, one after the other, round after round, each for as many seconds;
-a ratio is that of two figures of the same round, and the medians over all rounds are printed. The server decides
-whether a connection is kept, both clients may keep as many as they like, and both have as many requests under way.
+The whole path (loop, fetch, parse, judge, step, record in SQLite; time limit, limits and retry on) is compared with a
+bare loop of ``treq.get`` and ``json()``. All run in this process in turns, round after round, each for the same time. A
+ratio compares two figures of one round; the medians over all rounds are printed. The server decides whether a
+connection is kept; both clients have the same number of requests under way and can keep all connections.
 
-A report changes when its task runs, not with each check, so that the same reports are served again and again. On the
-last line each is new, and so is a row of the history.
+A report changes when its task runs, not with each check, so the same reports are served again and again. On the last
+line each report is new and writes a row of history.
 """
 
 from __future__ import annotations
@@ -30,16 +30,23 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.task import deferLater, react
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.http_headers import Headers
 
 import twisted
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Task
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.url import parse
+from pypinger.http.agents.polling import PollingAgent
+from pypinger.http.client import NO_COOKIES, WireUrl, client_over
 from pypinger.http.fetcher import TaskFetcher
+from pypinger.http.wire.headers import USER_AGENT
+from pypinger.http.wire.limits import Limits
+from pypinger.http.wire.network import Network
 from pypinger.runtime.board import Board
-from pypinger.runtime.check import Checker, CheckSettings
+from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import use_monotonic_time
+from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
@@ -48,18 +55,18 @@ from pypinger.store.sqlite import SqliteStore
 #: How many requests are under way at once.
 WORKERS = 100
 
-#: So short an interval that the next check begins with the reactor's next turn.
+#: An interval so short that the next check begins in the reactor's next turn.
 AT_ONCE = 0.0001
 
-#: How many seconds each run has to open its connections before it is measured.
+#: Seconds that each run has to open its connections before it is measured.
 WARM_UP = 0.3
 
-#: A run: works for some seconds, and tells how many reports it read in a second of CPU time, of all threads.
+#: A run: works for some seconds and returns the reports read per second of CPU time, of all threads.
 Run = Callable[[float], Awaitable[float]]
 
 
 def bare(origin: nginx.Origin, authority: trustme.CA) -> Run:
-    """A loop of ``treq.get`` and ``json()``."""
+    """Return a loop of ``treq.get`` and ``json()``."""
     pool = HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = WORKERS
     policy = BrowserLikePolicyForHTTPS(trustRootFromCertificates([Certificate.loadPEM(authority.cert_pem.bytes())]))
@@ -80,6 +87,43 @@ def bare(origin: nginx.Origin, authority: trustme.CA) -> Run:
         rate = await measured(seconds, lambda: done)
         await gatherResults(workers)
         await pool.closeCachedConnections()
+        return rate
+
+    return run
+
+
+def ours(origin: nginx.Origin, *, with_treq: bool) -> Run:
+    """Return a loop over the polling agent, alone or under treq as the fetcher uses it."""
+    done = 0
+
+    async def run(seconds: float) -> float:
+        network = Network(reactor, Limits(connections=WORKERS))  # type: ignore[arg-type]
+        agent = PollingAgent(network)
+        client = client_over(agent)
+        headers = Headers({b"User-Agent": [USER_AGENT], b"Accept": [b"application/json"]})
+        until = time.monotonic() + WARM_UP + seconds + 0.1
+
+        async def worker(number: int) -> None:
+            nonlocal done
+            text = f"{origin.url}/task/{number}"
+            url, uri = WireUrl(parse(text)), text.encode()
+            while time.monotonic() < until:
+                if with_treq:
+                    body = await treq.content(
+                        await client.get(
+                            url, headers=headers, cookies=NO_COOKIES, unbuffered=True, allow_redirects=False
+                        )
+                    )
+                else:
+                    response: Any = await agent.request(b"GET", uri, headers)
+                    body = response.body
+                assert b'"ok"' in body
+                done += 1
+
+        workers = [Deferred.fromCoroutine(worker(number)) for number in range(WORKERS)]
+        rate = await measured(seconds, lambda: done)
+        await gatherResults(workers)
+        await network.close()
         return rate
 
     return run
@@ -130,7 +174,7 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
 
 
 async def measured(seconds: float, done: Callable[[], int]) -> float:
-    """What is done in a second of CPU time, once all connections are open."""
+    """Return what is done per second of CPU time, once all connections are open."""
     await deferLater(reactor, WARM_UP)  # type: ignore[arg-type]
     before, began = done(), time.process_time()
     await deferLater(reactor, seconds)  # type: ignore[arg-type]
@@ -159,6 +203,8 @@ async def main(seconds: float, rounds: int, place: Path) -> None:
         for number, (kind, origin) in enumerate(origins.items()):
             runs["treq", kind] = bare(origin, authority)
             runs["whole path", kind] = whole(origin, ca_file, place / f"{number}.sqlite")
+        runs["our agent alone", base] = ours(origins[base], with_treq=False)
+        runs["treq over our agent", base] = ours(origins[base], with_treq=True)
         runs["in memory", base] = whole(origins[base], ca_file, None)
         runs["each report new", base] = whole(fresh, ca_file, place / "fresh.sqlite")
         rates: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
@@ -166,11 +212,11 @@ async def main(seconds: float, rounds: int, place: Path) -> None:
             for key, run in runs.items():
                 rates[key].append(await run(seconds))
     reference = rates["treq", base]
-    print(f"{'':24} {'a second':>9} {'CPU':>9}  ratio to treq, {base}")
+    print(f"{'':32} {'a second':>9} {'CPU':>9}  ratio to treq, {base}")
     for (what, kind), found in rates.items():
         ratios = [each / other for each, other in zip(found, reference, strict=True)]
         print(
-            f"{what + ', ' + kind:24} {median(found):9,.0f} {1e6 / median(found):6,.0f} us"
+            f"{what + ', ' + kind:32} {median(found):9,.0f} {1e6 / median(found):6,.0f} us"
             f"  {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
             flush=True,
         )

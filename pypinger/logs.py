@@ -169,8 +169,8 @@ def _standard_output(environ: Mapping[str, str]) -> CleanLog:
     try:
         descriptor = sys.stdout.fileno()
     except (AttributeError, io.UnsupportedOperation):
-        # It is closed, or a test's.
-        return CleanLog(textFileLogObserver(sys.stdout or io.StringIO()))
+        # It is closed, or no stream of the process.
+        return CleanLog(textFileLogObserver(sys.stdout or open(os.devnull, "w", encoding="utf-8")))
     stream = LogStream(descriptor, sys.stdout.encoding)
     atexit.register(stream.drain, DRAIN)
     status = os.fstat(descriptor)

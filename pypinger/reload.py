@@ -28,7 +28,7 @@ from pypinger.notify import channels
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Notifier, RunObserver
 from pypinger.runtime.board import Board
-from pypinger.runtime.check import CheckSettings
+from pypinger.runtime.fetches import EXTRA, CheckSettings
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.queue import ATTEMPT_LIMIT
@@ -121,6 +121,9 @@ class Fetching:
         """The settings of checks."""
         settings = self._settings
         free = free_descriptors()
+        # Fetches that find out whose fault a silence is are made beside these, and need descriptors too.
+        extra = min(EXTRA, max(1, free // 4))
+        free -= extra
         if settings.concurrency > free:
             # More checks at once would run out of descriptors, and make Py Pinger blind.
             self._log.warn(
@@ -128,7 +131,8 @@ class Fetching:
                 wanted=settings.concurrency,
                 free=free,
             )
-        return CheckSettings(self._fetcher, min(settings.concurrency, free), self._secrets, settings.debug_now)
+        concurrency = max(1, min(settings.concurrency, free))
+        return CheckSettings(self._fetcher, concurrency, self._secrets, settings.debug_now, extra)
 
     def change(self, settings: Settings, monitor: Monitor) -> None:
         """Use other settings; a replaced fetcher is closed when its last check is over."""
@@ -182,7 +186,9 @@ class PageServer:
         self._parent = parent
         self._settings = settings
         sources = Sources(board, now, store, secrets)
-        self._pages = Pages(reactor, sources, hosts=settings.hosts, public_url=settings.public_url)
+        self._pages = Pages(
+            reactor, sources, hosts=settings.hosts, public_url=settings.public_url, loopback=settings.loopback
+        )
         self._service = self._listen(settings.endpoint)
         self._service.setServiceParent(parent)
 
@@ -191,7 +197,7 @@ class PageServer:
         before, self._settings = self._settings, settings
         if settings == before:
             return
-        self._pages.configure(hosts=settings.hosts, public_url=settings.public_url)
+        self._pages.configure(hosts=settings.hosts, public_url=settings.public_url, loopback=settings.loopback)
         if settings.endpoint == before.endpoint:
             return
         try:

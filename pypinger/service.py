@@ -151,7 +151,8 @@ class Pinger(MultiService):
             pages=settings.web.public_url or settings.web.endpoint,
         )
         self.monitor.resume(kept.states)
-        self.outbox.resume(kept.deliveries, kept.dead, kept.told)
+        self.checker.resume(kept)
+        self.outbox.resume(kept)
         super().startService()
         self._announce_start()
         self.monitor.start()

@@ -57,9 +57,10 @@ class LogStream:
         with self._lock:
             if self._size + len(data) > self._capacity:
                 self._dropped += 1
-                return
-            self._chunks.extend(data[start : start + select.PIPE_BUF] for start in range(0, len(data), select.PIPE_BUF))
-            self._size += len(data)
+            else:
+                starts = range(0, len(data), select.PIPE_BUF)
+                self._chunks.extend(data[start : start + select.PIPE_BUF] for start in starts)
+                self._size += len(data)
         self._pump()
 
     def flush(self) -> None:

@@ -13,6 +13,9 @@ ROOT = Path(__file__).parent.parent
 CONTRACT = ROOT / "docs" / "contract.md"
 PAGES = sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")) + sorted(ROOT.glob("bench/*.md"))
 
+#: Files that CONTRIBUTING.md shows how to create.
+EXAMPLES = {"pypinger/notify/gotify.py", "tests/notify/test_gotify.py"}
+
 #: What may refer to the contract.
 SOURCES = (
     [path for room in ("pypinger", "tests", "bench", "docs", "twisted") for path in ROOT.glob(f"{room}/**/*.py")]
@@ -78,6 +81,33 @@ class LinkTests(SynchronousTestCase):
                 targets = links(page.read_text(encoding="utf-8"))
                 waiting.extend(page.parent / target.partition("#")[0] for target in targets if target[0] != "#")
         self.assertEqual([str(page.relative_to(ROOT)) for page in PAGES if page.resolve() not in seen], [])
+
+
+class PathTests(SynchronousTestCase):
+    def test_paths(self) -> None:
+        """Files and folders that the documentation names exist."""
+        missing = []
+        for page in PAGES:
+            for path in re.findall(
+                r"`((?:pypinger|tests|docs|bench|twisted)/[\w./-]*)`", prose(page.read_text("utf-8"))
+            ):
+                if path not in EXAMPLES and not (ROOT / path).exists():
+                    missing.append(f"{page.relative_to(ROOT)}: {path}")
+        self.assertEqual(missing, [])
+
+    def test_modules_of_the_architecture(self) -> None:
+        """The map names modules that exist, and every module of the domain and the runtime."""
+        text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+        named = {name.rpartition("/")[2] for name in re.findall(r"`([\w/]+\.py)`", text)}
+        there = {path.name for path in ROOT.rglob("pypinger/**/*.py")} | {
+            "pypinger_plugin.py",
+            "screenshots.py",
+            "test_architecture.py",
+        }
+        self.assertEqual(named - there, set())
+        for room in ("domain", "runtime"):
+            modules = {path.name for path in (ROOT / "pypinger" / room).glob("*.py")} - {"__init__.py"}
+            self.assertEqual(modules - named, set(), room)
 
 
 class ContractTests(SynchronousTestCase):

@@ -153,8 +153,8 @@ class ReloadTests(ServiceCase):
         answer = await get(f"http://127.0.0.1:{fresh}/healthz", headers={"Host": "example.com"}, persistent=False)
         self.assertEqual(answer.code, 200)
         await text_content(answer)
-        answer = await get(f"http://127.0.0.1:{fresh}/healthz", persistent=False)
-        self.assertNotEqual(answer.code, 200)
+        answer = await get(f"http://127.0.0.1:{fresh}/", persistent=False)
+        self.assertEqual(answer.code, 421)
         await text_content(answer)
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
@@ -237,5 +237,5 @@ class StopTests(ServiceCase):
         self.write(f"{self.dead}/a", main="concurrency = 90000")
         self.patch(reload, "free_descriptors", lambda: 7)
         made = self.start()
-        self.assertEqual(made.checker.concurrency, 7)
-        self.assertIn("room for 7 checks", " ".join(self.words(LogLevel.warn)))
+        self.assertEqual(made.checker.fetches.settings.concurrency, 6)
+        self.assertIn("room for 6 checks", " ".join(self.words(LogLevel.warn)))

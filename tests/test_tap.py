@@ -49,7 +49,7 @@ class TapCase(TestCase):
 class OptionsTests(TapCase):
     def test_valid_file(self) -> None:
         options = self.options("[main]\ninterval = 30\n")
-        self.assertEqual(options.settings.usual.interval, 30)
+        self.assertEqual(options.settings.task_defaults.interval, 30)
 
     def test_problems(self) -> None:
         path = self.write("[main]\ninterval = never\nbogus = 1\n")

@@ -18,7 +18,7 @@ import msgspec
 from pypinger.cli import UNKNOWN
 from pypinger.config import ConfigErrors, load, pem
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth
-from pypinger.domain import judge, report
+from pypinger.domain import judge, report, wording
 from pypinger.domain import url as urls
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Answer, Check, Fault, Instant, NoAnswer, Observation, Reported, Seconds, Task
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings = _settings(arguments)
         secrets = _secrets(arguments.target, settings)
         if "://" not in arguments.target:
-            task = _overridden(msgspec.structs.replace(settings.usual, label=arguments.target), arguments)
+            task = _overridden(msgspec.structs.replace(settings.task_defaults, label=arguments.target), arguments)
             return _print(task, _judged(task, _read(arguments.target, settings.max_body)), secrets)
         task = _overridden(_task(arguments.target, settings), arguments)
         if settings.lacks_credential(task):
@@ -93,7 +93,10 @@ def lines(task: Task, check: Check) -> Iterator[str]:
     word, _ = STATES[verdict.status]
     kind = "" if verdict.status is Status.OK else f"{verdict.kind.value}: "
     figures = " ".join(_figures(task, check))
-    yield f"{word} - {kind}{fit(verdict.explanation)}" + (f" | {figures}" if figures else "")
+    lastrun = finding.report.lastrun if isinstance(finding, Reported) else None
+    age = wording.age(verdict.kind, lastrun=lastrun, due=verdict.due, now=check.at)
+    explanation = f"{verdict.explanation} ({age})" if age else verdict.explanation
+    yield f"{word} - {kind}{fit(explanation)}" + (f" | {figures}" if figures else "")
     details: list[tuple[str, str | None]] = [("task", task.label), ("kind", verdict.kind.value)]
     if isinstance(finding, Reported):
         found = finding.report
@@ -153,7 +156,7 @@ def _task(text: str, settings: Settings) -> Task:
         if task.url == url.text:
             return task
     return msgspec.structs.replace(
-        settings.usual,
+        settings.task_defaults,
         url=url.text,
         id=url.id,
         name=url.label,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pypinger.config import ConfigErrors, load
 from pypinger.config.settings import Settings
 from pypinger.notify import channels
+from pypinger.store.database import APPLICATION_ID, scripts
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,8 +26,30 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     for warning in settings.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    words = store_problem(settings.store.path)
+    if words:
+        print(f"{settings.path}: [store] path: {words}", file=sys.stderr)
+        return 1
     print("\n".join(summary(settings)))
     return 0
+
+
+def store_problem(path: str) -> str:
+    """
+    Return why the daemon could not use the file at `path`; empty if it could, or if only the service may read it.
+
+    Damage inside a database is found by the daemon only, since that takes long and needs the lock.
+    """
+    try:
+        with open(path, "rb") as file:
+            header = file.read(100)
+    except OSError:
+        return ""
+    if header and int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        return f"{path} is not a database of Py Pinger"
+    if int.from_bytes(header[60:64], "big") > len(scripts()):
+        return f"{path} was written by a newer version of Py Pinger"
+    return ""
 
 
 def summary(settings: Settings) -> Iterator[str]:

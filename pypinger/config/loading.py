@@ -97,7 +97,7 @@ def _settings(
         path=path,
         store=_store(found["store"]),
         tasks=tuple(monitored),
-        usual=Task(url="", id="", name="", label="", **msgspec.structs.asdict(inherited)),
+        task_defaults=Task(url="", id="", name="", label="", **msgspec.structs.asdict(inherited)),
         debug=debug,
         debug_now=main.flag("debug_now", False, lenient=True),
         only_log=main.flag("only_log", False),
@@ -156,14 +156,25 @@ def _store_problem(path: str) -> str:
     try:
         if not stat.S_ISDIR(os.stat(directory).st_mode):
             return f"{directory} is not a directory"
-        if os.path.isdir(path):
-            return f"{path} is a directory; name a file"
     except PermissionError:
-        pass
+        return ""
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a valid path"
-        return f"the directory {directory} cannot be used: {reason.lower()}"
+        return f"the directory {directory} cannot be used: {_reason(error)}"
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            return f"{path} is a directory; name a file"
+        if not stat.S_ISREG(mode):
+            return f"{path} is not a regular file"
+    except (FileNotFoundError, PermissionError):
+        pass
+    except OSError as error:
+        return f"{path} cannot be used: {_reason(error)}"
     return ""
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or "not a valid path").lower()
 
 
 def _token_auth(section: SectionReader, urls: SectionReader) -> TokenAuth | None:

@@ -45,11 +45,13 @@ class WebSettings(msgspec.Struct, frozen=True):
     :ivar endpoint: a Twisted server endpoint string.
     :ivar hosts: the ``Host`` names served, in lower case; empty for any.
     :ivar public_url: the URL under which people reach the pages, without a final slash; empty if unknown.
+    :ivar loopback: whether the endpoint is on the loopback interface.
     """
 
     endpoint: str = "tcp:3002:interface=127.0.0.1"
     hosts: tuple[str, ...] = ()
     public_url: str = ""
+    loopback: bool = True
 
 
 class StoreSettings(msgspec.Struct, frozen=True):
@@ -70,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     :ivar path: the ini file, as given.
     :ivar tasks: the tasks to check, in the order of the file, with their overrides.
-    :ivar usual: a task without a URL, with what ``[main]`` sets for all tasks.
+    :ivar task_defaults: a task without a URL, with what ``[main]`` sets for all tasks.
     :ivar concurrency: how many checks may run at once.
     :ivar max_body: the largest decoded report, in bytes.
     :ivar token_auth: None when off.
@@ -84,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True):
     path: str
     store: StoreSettings
     tasks: tuple[Task, ...] = ()
-    usual: Task = Task(url="", id="", name="", label="")
+    task_defaults: Task = Task(url="", id="", name="", label="")
     debug: bool = False
     debug_now: bool = False
     only_log: bool = False

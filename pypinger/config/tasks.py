@@ -81,7 +81,9 @@ def read(
         task = overrides.pop(url.text, None) or _task(url, main)
         tasks.append(msgspec.structs.replace(task, credentials=task.credentials or url.credentials))
     own = [task for task in overrides.values() if not any(task.url in known for known in lists.values())]
-    _warn_of_typos([first[task.url] for task in own], own, [*lists["prod"], *lists["dev"]])
+    # A listed URL with a section of its own is not the one that a typo missed.
+    plain = [url for known in lists.values() for url in known if url not in first]
+    _warn_of_typos([first[task.url] for task in own], own, plain)
     tasks.extend(own)
     if public_url:
         tasks = [msgspec.structs.replace(task, page=f"{public_url}/task/{task.id}") for task in tasks]

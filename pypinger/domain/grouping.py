@@ -44,7 +44,7 @@ _V = TypeVar("_V")
 _GROUPED = frozenset({Event.PROBLEM, Event.CHANGED, Event.RECOVERED, Event.FLAPPING})
 
 
-class Group:
+class AlertGroup:
     """
     One message to be.
 
@@ -71,14 +71,14 @@ class Grouping:
 
     def __init__(self, wait: Seconds) -> None:
         self._wait = wait
-        self._open: dict[tuple[Event, Place], Group] = {}
+        self._open: dict[tuple[Event, Place], AlertGroup] = {}
         # When messages of an event left, or will, as far as that still matters.
         self._leaving: dict[Event, deque[Seconds]] = {}
         self._last: dict[tuple[Event, Place], Seconds] = {}
         self._expected: dict[Place, Seconds] = {}
         self._swept: Seconds = float("-inf")
 
-    def place(self, alert: Alert, now: Seconds, storms: Collection[Place] = ()) -> Group | None:
+    def place(self, alert: Alert, now: Seconds, storms: Collection[Place] = ()) -> AlertGroup | None:
         """
         Find the group that an alert joins.
 
@@ -106,7 +106,7 @@ class Grouping:
         self._leaves(alert.event, now)
         for place in places:
             self._last[alert.event, place] = now
-            group = self._open[alert.event, place] = Group(alert.event, place, now + self._wait)
+            group = self._open[alert.event, place] = AlertGroup(alert.event, place, now + self._wait)
             group.closes = max(group.closes, self._expected.get(place, now))
         return None
 
@@ -124,21 +124,21 @@ class Grouping:
             if where == place:
                 group.closes = max(now, group.window_end)
 
-    def _find(self, event: Event, place: Place, now: Seconds) -> Group | None:
+    def _find(self, event: Event, place: Place, now: Seconds) -> AlertGroup | None:
         group = self._open.get((event, place))
         return group if group is not None and group.closes > now else None
 
-    def _join(self, event: Event, place: Place, now: Seconds, closes: Seconds, *, apart: bool = True) -> Group:
+    def _join(self, event: Event, place: Place, now: Seconds, closes: Seconds, *, apart: bool = True) -> AlertGroup:
         group = self._find(event, place, now)
         if group is None:
             last = self._last.get((event, place))
             if apart and last is not None:
                 closes = max(closes, last + APART)
-            group = self._open[event, place] = Group(event, place, closes)
+            group = self._open[event, place] = AlertGroup(event, place, closes)
             group.closes = max(closes, self._expected.get(place, now))
         return self._joined(group)
 
-    def _joined(self, group: Group) -> Group:
+    def _joined(self, group: AlertGroup) -> AlertGroup:
         if group.empty:
             group.empty = False
             self._leaves(group.event, group.closes)

@@ -138,7 +138,8 @@ def _step(
     if isinstance(check.finding, Reported) and check.finding.report != report:
         # While a report stays the same so does its object: thousands of tasks have one each, not one a check.
         report = check.finding.report
-    expected = status is Status.ERROR and not _excused(kind, report, now) and not (clock_wrong and kind in _CLOCKED)
+    expected = status is Status.ERROR and not _excused(kind, report, now)
+    counts = expected and not (clock_wrong and kind in _CLOCKED)
     after = replace(
         state,
         verdict=verdict,
@@ -150,12 +151,12 @@ def _step(
         latency=check.latency,
         hold=(state.hold if state.hold is not None else now) if expected and kind in _HELD else None,
     )
-    if expected:
+    if counts:
         after = replace(after, row=state.row + 1, row_started=now if state.row_started is None else state.row_started)
     elif status is Status.OK:
         after = replace(after, row=0, row_started=None)
     if state.incident is None:
-        if not expected or after.row < task.failures or now < (hold_end(task, after) or now):
+        if not counts or after.row < task.failures or now < (hold_end(task, after) or now):
             return after, ()
         return _open(task, after, now, muted)
     if state.incident.flapping:

@@ -9,7 +9,7 @@ stored verdict stays true without judging it again. Ages ("late by 5 min") are a
 from __future__ import annotations
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Finding, Instant, NoAnswer, Report, Reported, Seconds, Verdict
+from pypinger.domain.model import Finding, Instant, NoAnswer, Report, Reported, Seconds, Skew, Verdict
 from pypinger.domain.schedule import SleepPeriod, merge
 from pypinger.domain.texts import LIMIT, one_line
 from pypinger.domain.times import HOUR, MINUTE, clock, every, length
@@ -18,23 +18,25 @@ from pypinger.domain.times import HOUR, MINUTE, clock, every, length
 RESOLUTION: Seconds = 0.001
 
 
-def judge(finding: Finding, grace: Seconds, now: Instant) -> Verdict:
+def judge(finding: Finding, grace: Seconds, now: Instant, *, skew: Skew | None = None) -> Verdict:
     """
     Judge what a check found.
 
     :param grace: seconds after the due time before the task is late.
     :param now: the moment to judge for.
+    :param skew: the difference of the host's clock, which explanations of ``late`` and ``future`` mention.
     """
     if isinstance(finding, Reported):
-        return _judge_report(finding, grace, now)
+        return _judge_report(finding, grace, now, skew)
     if isinstance(finding, NoAnswer):
         return Verdict(Kind.UNREACHABLE, one_line(finding.words))
     if _successful(finding.code):
-        return Verdict(Kind.INVALID, f"not a valid report: {finding.problem} (HTTP {finding.code})")
+        http = "" if finding.code == 200 else f" (HTTP {finding.code})"
+        return Verdict(Kind.INVALID, f"not a valid report: {finding.problem}{http}")
     return Verdict(Kind.UNREACHABLE, f"HTTP {finding.code} and no valid report: {finding.problem}")
 
 
-def _judge_report(finding: Reported, grace: Seconds, now: Instant) -> Verdict:
+def _judge_report(finding: Reported, grace: Seconds, now: Instant, skew: Skew | None) -> Verdict:
     report = finding.report
     sleep = merge(report.sleep)
     frequency = report.frequency * MINUTE
@@ -52,12 +54,13 @@ def _judge_report(finding: Reported, grace: Seconds, now: Instant) -> Verdict:
 
     credible = report.lastrun - frequency - grace
     if now < credible:
-        return Verdict(Kind.FUTURE, _ahead(report, grace), due, _earlier(credible, falls_asleep))
+        explanation = f"{_ahead(report, grace)}{_skewed(skew)}"
+        return Verdict(Kind.FUTURE, explanation, due, _earlier(credible, falls_asleep))
 
     late = due + grace
     allowed = f"; grace {length(grace)}" if grace else ""
     if now > late:
-        explanation = f"{_ran(report)}, {_due(report, due, 'was due')}{allowed}"
+        explanation = f"{_ran(report)}, {_due(report, due, 'was due')}{allowed}{_skewed(skew)}"
         return Verdict(Kind.LATE, explanation, due, falls_asleep)
 
     explanation = f"{_ran(report)}, {_due(report, due, 'due')}{allowed}"
@@ -108,3 +111,11 @@ def _ahead(report: Report, grace: Seconds) -> str:
     if grace:
         allowed += f" plus {length(grace)} grace"
     return f"lastrun {clock(report.lastrun)} is in the future by more than {allowed}"
+
+
+def _skewed(skew: Skew | None) -> str:
+    minutes = 0 if skew is None else round(skew.ahead / MINUTE)
+    if skew is None or not minutes:
+        return ""
+    side = "ahead of" if minutes > 0 else "behind"
+    return f"; the clock of {one_line(skew.host)} is {length(abs(minutes) * MINUTE)} {side} ours"

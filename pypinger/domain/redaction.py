@@ -76,10 +76,9 @@ class Secrets:
 
     :param secrets: whole values; empty ones are ignored. Callers leave out very short ones, which would mask half of
         every text.
-    :ivar edition: a new object whenever the secrets change.
     """
 
-    __slots__ = ("_added", "_configured", "_finders", "edition")
+    __slots__ = ("_added", "_configured", "_finders")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._configured: set[str] = set()
@@ -102,7 +101,6 @@ class Secrets:
 
     def _look_for(self, which: str, forms: Iterable[set[str]]) -> None:
         # Two finders, so that a new token does not sort tens of thousands of configured secrets again.
-        self.edition = object()
         if found := set[str]().union(*forms):
             self._finders[which] = _Finder(found)
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from pypinger.domain.dates import parse_date_time
 from pypinger.domain.model import Answer, Finding, Instant, Invalid, Observation, Report, Reported, Window
-from pypinger.domain.texts import LIMIT, cut, one_line
+from pypinger.domain.texts import LIMIT, cut, visible
 
 #: The longest frequency, in minutes: 366 days.
 MAX_FREQUENCY: Final = 527_040.0
@@ -36,20 +36,10 @@ Scrub: TypeAlias = Callable[[str], str]
 _QUOTED = 80
 
 _BOM = b"\xef\xbb\xbf"
-_NUMERIC = re.compile(r"[ \t]*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t]*")
+# Possessive quantifiers: a long text that does not match costs no backtracking.
+_NUMERIC = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?")
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
-# What fromisoformat takes as it stands, in every version of Python.
-_USUAL_DATE_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
-    r"(?:Z|[+-][0-9]{2}:[0-9]{2})?"
-)
-# ISO 8601: calendar and week dates, extended and basic format, hours alone; and a space for the T, as RFC 3339 allows.
-_DATE_TIME = re.compile(
-    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}|[0-9]{4}-W[0-9]{2}-[1-7]|[0-9]{4}W[0-9]{2}[1-7])[Tt ]"
-    r"(?P<hour>[0-9]{2})"
-    r"(?:(?P<colon>:?)(?P<minute>[0-9]{2})(?:(?P=colon)(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?)?"
-    r"(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?"
-)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class ReportError(Exception):
@@ -66,7 +56,31 @@ class ReportError(Exception):
 
     def text(self, scrub: Scrub) -> str:
         """Return the error in one line, with the value quoted."""
-        return self._words + "".join(_shown(value, scrub) for value in self._value)
+        return self._words + "".join(
+            value.shown(scrub) if isinstance(value, _SyntaxError) else _shown(value, scrub) for value in self._value
+        )
+
+
+class _SyntaxError(NamedTuple):
+    """
+    A body that is not JSON.
+
+    :ivar position: of the wrong character, from 0.
+    """
+
+    message: str
+    body: str
+    position: int
+
+    def shown(self, scrub: Scrub) -> str:
+        """Return what is wrong and where, with the text at that place, or the start of the body if it holds secrets."""
+        # Python's messages end with "at" where a place follows.
+        message = self.message.removesuffix(" at").rstrip(": ")
+        words = f"{message[:1].lower()}{message[1:]} at character {self.position + 1:,}"
+        place = self.body[self.position :]
+        if not self.body[: self.position].strip() or scrub(self.body) is not self.body:
+            return f"{words}; it starts with {_shown(self.body.lstrip(), scrub)}"
+        return f"{words}: {_shown(place, scrub)}" if place else f"{words}, where it ends"
 
 
 class _UsualWindow(msgspec.Struct):
@@ -196,7 +210,7 @@ def _json(body: bytes) -> object:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ReportError(f"the body is not UTF-8 (byte {error.start})") from None
+        raise ReportError(f"the body is not UTF-8 (byte {error.start + 1})") from None
     if not text.strip():
         raise ReportError("the body is empty")
     try:
@@ -204,9 +218,7 @@ def _json(body: bytes) -> object:
     except RecursionError:
         raise ReportError("the body is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise ReportError(
-            f"the body is not JSON: {error.msg} at character {error.pos}; it starts with ", text
-        ) from None
+        raise ReportError("the body is not JSON: ", _SyntaxError(error.msg, text, error.pos)) from None
 
 
 def _object(value: object) -> Mapping[str, object]:
@@ -216,54 +228,29 @@ def _object(value: object) -> Mapping[str, object]:
 
 
 def _status(value: object) -> bool:
-    # lower() alone would accept "o\N{KELVIN SIGN}".
-    if isinstance(value, str) and value.isascii():
-        match value.lower():
-            case "ok":
-                return True
-            case "error":
-                return False
+    if isinstance(value, str):
+        text = value.strip()
+        # lower() alone would accept "o\N{KELVIN SIGN}".
+        if text.isascii():
+            match text.lower():
+                case "ok":
+                    return True
+                case "error":
+                    return False
     raise _wrong("status", "must be ok or error", value)
 
 
 def _instant(value: object) -> Instant:
-    if type(value) is str:
-        try:
-            if _USUAL_DATE_TIME.fullmatch(value):
-                return _utc(value)
-            if match := _DATE_TIME.fullmatch(value):
-                return _unusual_instant(match)
-        except ValueError:
-            pass
+    if type(value) is str and (instant := parse_date_time(value)) is not None:
+        return instant
     raise _wrong("lastrun", "must be an ISO 8601 date-time", value)
 
 
-def _unusual_instant(match: re.Match[str]) -> Instant:
-    """
-    A date-time that is right, but which not every version of fromisoformat takes.
-
-    :raises ValueError: there is no such day or time.
-    """
-    date, hour, _, minute, second, fraction, zone = match.groups("")
-    minute, second, fraction = minute or "00", second or "00", fraction[:6] or "0"
-    later = 0.0
-    if hour == "24" and int(minute) == int(second) == int(fraction) == 0:
-        hour, later = "00", 86_400.0  # ISO 8601's way to write the end of a day.
-    elif second == "60":
-        second, later = "59", 1.0  # A leap second; in a count of seconds it is the first of the next minute.
-    return _utc(f"{date}T{hour}:{minute}:{second}.{fraction}{zone.upper()}") + later
-
-
-def _utc(text: str) -> Instant:
-    when = datetime.fromisoformat(text)
-    # Subtracting aware datetimes, as timestamp() does, cannot overflow where converting to UTC would.
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-
-
 def _minutes(member: str, value: object, most: float) -> float:
-    """A number of minutes, written as a number or as a numeric string."""
+    """Return a number of minutes, written as a number or as a numeric string."""
     if type(value) is str:
-        minutes = float(value) if _NUMERIC.fullmatch(value) else -1.0
+        text = value.strip()
+        minutes = float(text) if _NUMERIC.fullmatch(text) else -1.0
     else:
         minutes = float(value) if isinstance(value, float | _Number) else -1.0
     if not 0 < minutes <= most:
@@ -272,18 +259,12 @@ def _minutes(member: str, value: object, most: float) -> float:
 
 
 def _text(member: str, value: object, scrub: Scrub) -> str:
-    """A string, or a number as its text, scrubbed and cut."""
+    """Return a string, or a number as its text, without secrets and cut."""
     if not isinstance(value, str) or isinstance(value, _Constant):
         raise _wrong(member, "must be a string or a number", value)
-    text = value[:LIMIT]
-    try:
-        # Half a surrogate pair is no text: no store and no page could take it.
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ReportError(f"{member} contains half a surrogate pair") from None
-    scrubbed = scrub(value)
-    # What moved up when a secret was taken out was not looked at.
-    return text if scrubbed is value else scrubbed[:LIMIT].encode("utf-8", "replace").decode("utf-8")
+    text = scrub(value).strip()[:LIMIT]
+    # No store and no page can hold half a surrogate pair.
+    return text if text.isascii() else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _sleep(value: object) -> tuple[Window, ...]:
@@ -301,7 +282,7 @@ def _sleep(value: object) -> tuple[Window, ...]:
 
 
 def _window(member: str, start: object, duration: object) -> Window:
-    match = _TIME_OF_DAY.fullmatch(start) if type(start) is str else None
+    match = _TIME_OF_DAY.fullmatch(start.strip()) if type(start) is str else None
     if match is None:
         raise _wrong(f"{member}.start", "must be HH:MM or HH:MM:SS", start)
     hour, minute, second = match.groups("0")
@@ -316,12 +297,12 @@ def _wrong(member: str, rule: str, value: object) -> ReportError:
 
 
 def _shown(value: object, scrub: Scrub) -> str:
-    """A value as it may be quoted in a problem: on one line, and never much of it."""
+    """Return a value as an error quotes it: short, on one line, with escapes for what cannot be seen."""
     match value:
         case _Number() | _Constant():
             return cut(scrub(value), _QUOTED)
         case str():
-            return f'"{cut(one_line(scrub(value)[: _QUOTED + 1]), _QUOTED)}"'
+            return f'"{cut(visible(scrub(value)[: _QUOTED + 1]), _QUOTED)}"'
         case None:
             return "null"
         case bool():

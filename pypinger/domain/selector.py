@@ -14,6 +14,8 @@ from difflib import get_close_matches
 
 import msgspec
 
+from pypinger.domain.model import Task, TaskState
+
 #: The prefixes, and what each looks at.
 PREFIXES = ("name", "url", "server", "process", "group", "kind")
 
@@ -32,6 +34,7 @@ class Subject(msgspec.Struct, frozen=True):
     :ivar url: empty for a task without one.
     :ivar kind: of the open incident, else of the latest verdict.
     :ivar tagged: whether a report has said what `process` and `server` are.
+    :ivar aliases: other texts that stand for the task as a whole: how it is shown.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Subject(msgspec.Struct, frozen=True):
     server: str = ""
     kind: str = ""
     tagged: bool = True
+    aliases: tuple[str, ...] = ()
 
 
 class _Pattern(msgspec.Struct, frozen=True):
@@ -53,7 +57,7 @@ class _Pattern(msgspec.Struct, frozen=True):
 
     def matches(self, subject: Subject, unknown: bool) -> bool:
         if not self.field:
-            if self.text in (subject.name, subject.url, subject.id):
+            if self.text in (subject.name, subject.url, subject.id, *subject.aliases):
                 return True
             fields = (subject.url,) if "://" in self.text else (subject.name, subject.url)
             return any(self.glob.fullmatch(each) for each in fields if each)
@@ -94,6 +98,23 @@ class Selector(msgspec.Struct, frozen=True):
     def fields(self) -> frozenset[str]:
         """The prefixes that occur; empty for words that look at name or URL."""
         return frozenset(each.field for word in self.words for each in word.alternatives)
+
+
+def subject_of(task: Task, state: TaskState) -> Subject:
+    """What selectors see of a task: its configured name, else its URL; the tags of its last valid report."""
+    shown = task.label.partition("://")[2]
+    report = state.report
+    return Subject(
+        name=task.url if task.name == shown else task.name,
+        url=task.url,
+        id=task.id,
+        group=task.group,
+        process=(report.process if report else None) or "",
+        server=(report.server if report else None) or "",
+        kind=state.kind.value if state.incident is None else state.incident.kind.value,
+        tagged=report is not None,
+        aliases=(task.name, task.label),
+    )
 
 
 def parse(text: str) -> Selector:

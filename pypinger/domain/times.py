@@ -79,6 +79,7 @@ def span(seconds: Seconds) -> str:
     return _two(whole // 86_400, "d", whole % 86_400 // 3600, "h")
 
 
+@lru_cache(maxsize=1024)
 def length(seconds: Seconds) -> str:
     """Return a length of time that people chose, in full: ``30 s``, ``10 min``, ``1 h 30 min``, ``7 days``."""
     if isnan(seconds) or abs(seconds) > _LONGEST:

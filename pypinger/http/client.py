@@ -8,12 +8,11 @@ host name with ``_``, an IPv6 address, a bare ``?`` and ``|``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from http.cookiejar import Cookie
+from http.cookiejar import Cookie, CookieJar
 from typing import Any, TypeVar
 
 from hyperlink import EncodedURL
 from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -28,7 +27,7 @@ from pypinger.http.wire.uri import uri_of
 _T = TypeVar("_T")
 
 
-class _NoCookies(IndexableCookieJar):
+class _NoCookies(CookieJar):
     """Keeps no cookie and sends none."""
 
     def __iter__(self) -> Iterator[Cookie]:
@@ -44,8 +43,9 @@ class _NoCookies(IndexableCookieJar):
         pass
 
 
-#: To be given to every request; treq would make a jar otherwise.
-NO_COOKIES = _NoCookies()
+#: To be given to every request; treq would make a jar otherwise. Newer treqs ask for a class of their own, which treq
+#: 25.5 lacks, but use only what every jar has.
+NO_COOKIES: Any = _NoCookies()
 
 
 class WireUrl(EncodedURL):
@@ -66,7 +66,9 @@ class WireUrl(EncodedURL):
 
 def client_over(agent: IAgent) -> HTTPClient:
     """Return a client of treq that makes its requests with `agent`."""
-    return HTTPClient(agent, cookiejar=NO_COOKIES, data_to_body_producer=BytesProducer)
+    # treq 26 has a subclass of CookieJar here, of which it needs nothing more.
+    jar: Any = NO_COOKIES
+    return HTTPClient(agent, cookiejar=jar, data_to_body_producer=BytesProducer)
 
 
 def within(seconds: Seconds, reactor: IReactorTime, exchange: Deferred[_T]) -> Deferred[_T]:

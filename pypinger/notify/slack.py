@@ -160,6 +160,7 @@ class Slack:
 
     def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock, secrets: Sequence[str]) -> None:
         self._url = _url(values)
+        self._now = now
         self._poster = Poster(client, now, secrets)
         emoji = values["emoji"].strip(":")
         looks = {"channel": values["channel"], "username": values["user"], "icon_emoji": emoji and f":{emoji}:"}
@@ -173,7 +174,7 @@ class SlackWebhook(Slack):
         super().__init__(values, client, now, [values["token"], *secret_parts(_url(values))])
 
     async def send(self, alerts: Sequence[Alert]) -> str:
-        message = {**self._looks, **alert_message(alerts, signed=True)}
+        message = {**self._looks, **alert_message(alerts, self._now(), signed=True)}
         reply = await self._poster.post(self._url, headers={}, json=message)
         if succeeded(reply):
             return status_words(reply.code)
@@ -194,7 +195,7 @@ class SlackWebApi(Slack):
         return "ok"
 
     def _message(self, alerts: Sequence[Alert]) -> dict[str, object]:
-        return {**self._looks, **alert_message(alerts, signed=False)}
+        return {**self._looks, **alert_message(alerts, self._now(), signed=False)}
 
     async def _call(self, url: str, request: Mapping[str, object]) -> Mapping[str, object]:
         reply = await self._poster.post(url, headers=self._headers, json=request)

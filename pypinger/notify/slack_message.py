@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pypinger.domain import standing, wording
-from pypinger.domain.model import Alert
+from pypinger.domain.model import Alert, Instant
 from pypinger.domain.wording import Severity
 from pypinger.notify.text import escape, signature
 
@@ -37,14 +37,15 @@ _COLORS: Mapping[Severity, str] = {
 }
 
 
-def alert_message(alerts: Sequence[Alert], *, signed: bool) -> dict[str, object]:
+def alert_message(alerts: Sequence[Alert], now: Instant, *, signed: bool) -> dict[str, object]:
     """
     Return a message for one alert or a group.
 
+    :param now: when it is sent, for ages.
     :param signed: whether the alerts' ids are at the end of the text; else they are in the metadata.
     """
     ids = [alert.id for alert in alerts]
-    text = wording.plain(alerts)
+    text = wording.plain(alerts, now)
     message: dict[str, object] = {
         **_body(alerts, wording.headline(alerts), text),
         "unfurl_links": False,

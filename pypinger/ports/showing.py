@@ -1,4 +1,4 @@
-"""Showing where everything stands."""
+"""What the pages read: the port :class:`Board`."""
 
 from __future__ import annotations
 
@@ -9,41 +9,52 @@ import msgspec
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Instant, Task, TaskState
+from pypinger.domain.silence import Muted
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A task and where it stands."""
+    """
+    A task and its state.
+
+    :ivar seen: when any answer of the task was last received; None before the first.
+    :ivar unseen: since when the task is not seen (contract, section 3); None while it is seen.
+    """
 
     task: Task
     state: TaskState
+    muted: Muted | None = None
+    seen: Instant | None = None
+    unseen: Instant | None = None
 
 
 class LastAnswer(msgspec.Struct, frozen=True, gc=False):
     """
-    What a task's endpoint answered last, as it came: it may hold secrets.
+    The last answer of a task's endpoint, unmasked: it may hold secrets.
 
-    :ivar at: when.
-    :ivar code: its status code.
-    :ivar body: the beginning of its body, decoded as HTTP says.
-    :ivar cut: whether there was more of it.
+    :ivar body: the beginning of its body, without Content-Encoding.
+    :ivar cut: whether the body is longer.
+    :ivar url: the URL that answered, as it may be shown, where redirects led away from the task's; else None.
+    :ivar foreign: whether that URL has another origin than the task's.
     """
 
     at: Instant
     code: int
     body: bytes
     cut: bool
+    url: str | None = None
+    foreign: bool = False
 
 
 class DaemonState(msgspec.Struct, frozen=True):
     """
-    Where Py Pinger itself stands (contract, section 7).
+    The state of Py Pinger itself (contract, section 7).
 
     :ivar status: ``ok`` or ``error``.
     :ivar explanation: one line of plain English.
-    :ivar blind: since when it has been blind, None while it sees.
-    :ivar undelivered: alerts still to be delivered, counted per channel.
+    :ivar blind: since when it has been blind, None while it is not.
+    :ivar undelivered: pending alerts, counted per channel.
     :ivar dead: alerts that were given up, counted per channel.
-    :ivar ready: whether every task has been checked since this start.
+    :ivar ready: whether every task has been checked, or found blind, since this start.
     :ivar lastrun: its latest completed check, or the start.
     :ivar frequency: minutes; twice the shortest interval plus timeout, at least 1.
     """
@@ -60,7 +71,7 @@ class DaemonState(msgspec.Struct, frozen=True):
 
 
 class Board(Protocol):
-    """What the pages read: the state of every task as it was last committed."""
+    """The state of every task as it was last committed."""
 
     def entries(self) -> Sequence[Entry]:
         """Every task, in the order of the ini file."""
@@ -75,12 +86,12 @@ class Board(Protocol):
         """The latest answer to a check of the task; None while there was none since the start."""
 
     def daemon(self) -> DaemonState:
-        """Where Py Pinger itself stands now."""
+        """The present state of Py Pinger itself."""
 
     def watch(self, changed: Callable[[Entry], None]) -> Callable[[], None]:
         """
-        Be told of every state from now on, right after it was committed.
+        Call `changed` with every state, right after it was committed.
 
         :param changed: must be quick and must not raise.
-        :returns: call it to be told no more.
+        :returns: ends the calls.
         """

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from pypinger.domain.model import Alert, Check, Delivery, Instant, Outcome, Task, TaskState
+from pypinger.domain.silence import Silence
 
 
 class HostSeen(msgspec.Struct, frozen=True, gc=False):
@@ -59,6 +60,8 @@ class Kept(msgspec.Struct, frozen=True):
     :ivar blind: the blindness that the previous process ended in, if any.
     :ivar told: channel -> the incidents that a message shows, oldest first: the open ones, those whose message shows an
         open one as well, and those of the last hours.
+    :ivar silences: the silences that have not ended.
+    :ivar dead_channels: the channels whose latest delivery is dead.
     """
 
     states: Mapping[str, TaskState]
@@ -68,6 +71,8 @@ class Kept(msgspec.Struct, frozen=True):
     hosts: Mapping[str, HostSeen] = {}
     blind: Blind | None = None
     told: Mapping[str, Sequence[Told]] = {}
+    silences: Sequence[Silence] = ()
+    dead_channels: frozenset[str] = frozenset()
 
 
 class Store(Protocol):
@@ -98,7 +103,7 @@ class Store(Protocol):
         """
 
     async def enqueue(self, deliveries: Sequence[Delivery]) -> None:
-        """Record deliveries of alerts of the daemon itself."""
+        """Record deliveries without a change of state: alerts of the daemon itself, and dead ones that are resent."""
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         """
@@ -124,8 +129,33 @@ class Store(Protocol):
         It is in the same transaction as what is committed or enqueued in the same turn of the reactor.
         """
 
+    async def silences(self, present: Sequence[Silence]) -> None:
+        """Record the silences that there are now; durable once the coroutine returns."""
+
+    async def dead(self) -> Sequence[Delivery]:
+        """
+        Return the dead deliveries that are still kept, oldest first.
+
+        :raises StoreError: the store cannot be read.
+        """
+
     def trouble(self) -> str | None:
         """Why the store cannot be written at present; None if it can."""
+
+    async def backup(self, path: str) -> None:
+        """
+        Copy the live store to a new file.
+
+        :raises StoreError: it cannot be copied.
+        """
+
+    async def copy_to(self, descriptor: int) -> int:
+        """
+        Write a copy of the live store to an open file.
+
+        :returns: the bytes written.
+        :raises StoreError: it cannot be copied.
+        """
 
     async def close(self) -> None:
         """Write what is pending, and close."""

@@ -1,214 +1,338 @@
 """
-Whether a failed check is the task's fault or Py Pinger's own (contract, section 3, "Whose fault").
+Finds out whose fault it is that a check got no answer (contract, section 3, "Whose fault").
 
-Note [Blindness]
-~~~~~~~~~~~~~~~~
-Py Pinger is blind in two cases: a check fails with an error number of our own side (no descriptors, no network), or all
-origins that answered until now, at least two of them, fail within one interval.
-
-The second case needs evidence about *all* origins, but the first failure must not wait an interval for it. The failure
-is held as a *suspicion* if no other origin has answered since that check began, and one task of each other origin is
-checked at once: the first answer ends the suspicion, and without one Py Pinger is blind and no task is blamed. An
-origin that has been failing for longer than an interval is no evidence.
-
-The first answer ends blindness, after an error number of our own side only once :data:`CALM` seconds have passed
-without another: when descriptors run out every other check may succeed, and must not cause an alert each.
+:mod:`pypinger.domain.blindness` has the rules. This module asks other hosts, and remembers over restarts which hosts
+answered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from enum import Enum
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred
+from msgspec.structs import replace
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from pypinger.domain.alerting import daemon_alert
-from pypinger.domain.model import Event, Fault, NoAnswer, Seconds, Task
-from pypinger.domain.times import span
+from pypinger.domain.blindness import ASKED, Attribution, Cause, Decision, Question, Sign, sign_of
+from pypinger.domain.model import Contact, NoAnswer, Observation, Seconds, Task
 from pypinger.ports.clock import WallClock
-from pypinger.ports.storing import Store
-from pypinger.runtime.board import Board
-from pypinger.runtime.outbox import Outbox
+from pypinger.ports.storing import HostSeen, Store
+from pypinger.runtime.condition import Condition
+from pypinger.runtime.fetches import CheckSettings, Fetches
 
-#: Seconds without an error of our own side before an answer ends blindness.
-CALM: Seconds = 10.0
+#: Interval in seconds at which the hosts that answered are stored.
+REMEMBERING: Seconds = 30.0
 
-#: The number of origins that are asked before a task is blamed.
-PROBES = 16
+#: Age in seconds of a stored answer from which a newer one replaces it; answers count for a day.
+STALE: Seconds = 600.0
 
-#: Seconds beyond its timeout for which a failure may be held while other origins are asked.
-PROBE_SLACK: Seconds = 5.0
-
-# Failures that show that the origin was reached, and those that do not. The others involve no origin.
-_REACHED = frozenset({Fault.TLS, Fault.REDIRECTS, Fault.TOO_LARGE, Fault.BROKEN})
-_UNREACHED = frozenset({Fault.DNS, Fault.REFUSED, Fault.CONNECT, Fault.TIMEOUT, Fault.RESET})
-
-
-class View(Enum):
-    """What a failure says about us."""
-
-    THEIRS = "theirs"
-    SUSPECT = "suspect"
-    OURS = "ours"
+_WORDS = {
+    Cause.OWN: "{}",
+    Cause.NO_ROUTE: "{}, and no other host answers",
+    Cause.RESOLVER: "no host name can be resolved, for example: {}",
+    Cause.SILENCE: "no host answers, for example: {}",
+}
 
 
-class Sight:
+class _Held:
     """
-    Decides from answers and failures whether Py Pinger is blind. Times are in seconds on the reactor's clock.
+    A check without an answer, held until its question is decided.
 
-    :ivar blind: whether it is.
+    :ivar alone: whether there is no other host to ask, so that the second request of the task decides.
+    :ivar decided: fires with the observation to judge, or with None.
     """
+
+    __slots__ = ("alone", "decided", "observation", "task")
+
+    def __init__(self, task: Task, observation: Observation, *, alone: bool) -> None:
+        self.task = task
+        self.alone = alone
+        self.observation = observation
+        self.decided: Deferred[Observation | None] = Deferred()
+
+
+class _Hosts:
+    """Which task to ask to reach a host, and which host a task reaches."""
 
     def __init__(self) -> None:
-        self.blind = False
-        # Origins that have answered since the start: when those answered whose latest check was answered, and since
-        # when the others have failed.
-        self._answering: dict[str, Seconds] = {}
-        self._failing: dict[str, Seconds] = {}
-        self._latest: Seconds = float("-inf")
-        self._own_fault: Seconds = float("-inf")
+        self._tasks: dict[str, Task] = {}
+        self._own: dict[str, str] = {}
+        self._by_host: dict[str, str] = {}
+        # Where the host that was reached is not that of the URL: behind a proxy or a redirect.
+        self._reached: dict[str, str] = {}
+        self._through: dict[str, str] = {}
 
-    def answering(self) -> list[str]:
-        """The origins whose latest check was answered, the one that was heard longest ago first."""
-        return sorted(self._answering, key=self._answering.__getitem__)
+    def update(self, tasks: Sequence[Task]) -> None:
+        self._tasks = {task.id: task for task in tasks}
+        self._own = {task.id: urlsplit(task.url).hostname or "" for task in tasks}
+        self._by_host = {host: task_id for task_id, host in self._own.items()}
+        self._reached = {task_id: host for task_id, host in self._reached.items() if task_id in self._tasks}
+        self._through = {host: task_id for host, task_id in self._through.items() if task_id in self._tasks}
 
-    def answered(self, origin: str, now: Seconds) -> None:
-        """Record an HTTP answer."""
-        self._failing.pop(origin, None)
-        self._answering[origin] = self._latest = now
-        if now - self._own_fault >= CALM:
-            self.blind = False
+    def __len__(self) -> int:
+        return len(self._tasks)
 
-    def own_fault(self, now: Seconds) -> None:
-        """Record an error number of our own side."""
-        self._own_fault = now
-        self.blind = True
+    def contact(self, task: Task, observation: Observation) -> Contact:
+        """What the exchange shows about its host; without a contact, that of the URL."""
+        contact = observation.contact or Contact(self.of(task))
+        if contact.host != self._own.get(task.id):
+            self._reached[task.id] = contact.host
+            self._through[contact.host] = task.id
+        elif self._reached:
+            self._reached.pop(task.id, None)
+        return contact
 
-    def failed(self, origin: str, began: Seconds, now: Seconds, interval: Seconds) -> View:
-        """
-        Record a check without an HTTP answer and without an error number of our own side.
+    def of(self, task: Task) -> str:
+        """The host that a task reached last, else that of its URL."""
+        return self._reached.get(task.id) or self._own.get(task.id, "")
 
-        :param began: when that check began.
-        :param interval: seconds within which failures belong together.
-        """
-        if self._answering.pop(origin, None) is not None:
-            self._failing[origin] = now
-        if self.blind:
-            return View.OURS
-        onset = self._failing.get(origin)
-        if onset is None or now - onset > interval or self._latest >= began:
-            return View.THEIRS
-        if self._answering:
-            return View.SUSPECT
-        if sum(now - each <= interval for each in self._failing.values()) < 2:
-            return View.THEIRS
-        self.blind = True
-        return View.OURS
-
-    def forget(self, origin: str) -> None:
-        """Drop an origin that is no longer checked."""
-        self._answering.pop(origin, None)
-        self._failing.pop(origin, None)
+    def task(self, names: Iterable[str]) -> Task | None:
+        """A task that reaches the host with one of these names."""
+        for name in names:
+            task_id = self._through.get(name) or self._by_host.get(name)
+            if task_id is not None:
+                return self._tasks[task_id]
+        return None
 
 
 class Blindness:
-    """Asks :class:`Sight` about every observation, and announces the beginning and the end of blindness."""
+    """
+    Decides which observations are judged.
+
+    :ivar fetches: makes the fetches of checks, and those that ask whose fault it is.
+    """
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorTime, now: WallClock, store: Store, outbox: Outbox, board: Board) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        now: WallClock,
+        store: Store,
+        condition: Condition,
+        settings: CheckSettings,
+    ) -> None:
         self._reactor = reactor
         self._now = now
         self._store = store
-        self._outbox = outbox
-        self._board = board
-        self._probe: Callable[[Iterable[str]], None] = lambda origins: None
-        self._sight = Sight()
-        self._suspicions: list[Deferred[bool]] = []
-        self._words = ""
-        board.add_source(self._trouble)
+        self._condition = condition
+        self.fetches = Fetches(reactor, settings, self._is_silent)
+        self._attribution = Attribution()
+        self._hosts = _Hosts()
+        self._seen_again: Callable[[], None] = lambda: None
+        self._blamed: set[str] = set()
+        self._held: dict[Question, _Held] = {}
+        self._asking: dict[str, Seconds] = {}
+        self._running: set[Deferred[None]] = set()
+        self._stored: dict[str, HostSeen] = {}
+        self._remembering = LoopingCall(self._try_to_remember)
+        self._remembering.clock = reactor
 
-    def probe_with(self, probe: Callable[[Iterable[str]], None]) -> None:
-        """Set the function that begins a check of one task of each of some origins."""
-        self._probe = probe
+    def update(self, tasks: Sequence[Task]) -> None:
+        """Set the tasks that are checked."""
+        self._hosts.update(tasks)
+        self._blamed &= {task.id for task in tasks}
 
-    def answered(self, origin: str) -> None:
-        """Record an HTTP answer."""
-        self._sight.answered(origin, self._reactor.seconds())
-        if not self._sight.blind and (self._suspicions or self._board.blind is not None):
-            self._resolve(True)
-            self._see_again()
+    def resume(self, hosts: Mapping[str, HostSeen]) -> None:
+        """Take up the hosts that answered within a day, and blindness that has not ended."""
+        self._stored = dict(hosts)
+        now, offset = self._now(), self._now() - self._reactor.seconds()
+        known = {host: (seen.address, min(seen.at, now) - offset) for host, seen in hosts.items()}
+        self._attribution.restore(known, blind=self._condition.blind)
 
-    async def is_theirs(self, task: Task, origin: str, began: Seconds, failure: NoAnswer) -> bool:
+    def start(self, seen_again: Callable[[], None]) -> None:
         """
-        Decide whether the failure is the task's.
+        Begin to store hosts.
 
-        :param began: when the check began, on the reactor's clock.
+        :param seen_again: called when blindness is over.
         """
-        now = self._reactor.seconds()
-        if failure.fault in _REACHED:
-            self.answered(origin)
-            return True
-        if failure.fault is Fault.OWN:
-            self._sight.own_fault(now)
-            self._go_blind(failure.words)
-            return False
-        if failure.fault not in _UNREACHED:
-            return not self._sight.blind
-        match self._sight.failed(origin, began, now, task.interval):
-            case View.SUSPECT:
-                return await self._suspect(task.timeout + PROBE_SLACK)
-            case View.OURS:
-                self._go_blind(f"nothing that answered until now does, for example: {failure.words}")
-                return False
-        return True
-
-    def forget(self, origins: Iterable[str]) -> None:
-        """Drop origins that are no longer checked."""
-        for origin in origins:
-            self._sight.forget(origin)
+        self._seen_again = seen_again
+        self._remembering.start(REMEMBERING, now=False)
 
     def stop(self) -> None:
-        """Drop held failures, and record the blind time."""
-        self._resolve(False)
-        self._keep_time()
+        """Drop held checks, and store what the next process needs."""
+        self.fetches.stop()
+        self._drop_held()
+        for running in list(self._running):
+            running.cancel()
+        if self._remembering.running:
+            self._remembering.stop()
+            self._remember()
 
-    async def _suspect(self, limit: Seconds) -> bool:
-        """Hold a failure until another origin has been asked: see Note [Blindness]."""
-        suspicion: Deferred[bool] = Deferred()
-        self._suspicions.append(suspicion)
-        self._probe(self._sight.answering()[:PROBES])
-        return await suspicion.addTimeout(limit, self._reactor, onTimeoutCancel=lambda *_: True)
+    async def attribute(self, task: Task, began: Seconds, observation: Observation) -> Observation | None:
+        """
+        Find out whose fault it is if a check got no answer, which takes at most the task's timeout and 5 s.
 
-    def _resolve(self, theirs: bool) -> None:
-        suspicions, self._suspicions = self._suspicions, []
-        for suspicion in suspicions:
-            if not suspicion.called:
-                suspicion.callback(theirs)
+        :param began: when the request began, on the reactor's clock.
+        :returns: the observation to judge, which may be that of a second request; None if Py Pinger is blind.
+        """
+        sign, contact = sign_of(observation), self._hosts.contact(task, observation)
+        if sign is Sign.ANSWERED:
+            self._answered(task, contact, began)
+            return observation
+        if sign is Sign.NONE:
+            return None if self._condition.blind else observation
+        if sign is Sign.OWN:
+            self._own_fault(observation)
+            return None
+        now = self._reactor.seconds()
+        if not self._condition.blind and task.id in self._blamed:
+            self._attribution.unreached(sign, contact.host, now)
+            return observation
+        question = self._attribution.ask(sign, contact.host, began, now, task.timeout)
+        if isinstance(question, Question):
+            others = self._others(question)
+            return await self._hold(question, _Held(task, observation, alone=not others), others)
+        if question is Decision.OURS:
+            return None
+        self._blamed.add(task.id)
+        return observation
 
-    def _go_blind(self, words: str) -> None:
-        self._resolve(False)
-        if self._board.blind is None:
-            self._words = words
-            self._board.show_blind(self._now())
-            self._announce(Event.BLIND, f"{words}; the tasks keep their last verdicts")
+    async def _hold(self, question: Question, held: _Held, others: Sequence[Task]) -> Observation | None:
+        """Ask the task once more, and other hosts, until the question is decided."""
+        self._held[question] = held
+        delay = question.deadline - self._reactor.seconds()
+        deadline = self._reactor.callLater(delay, self._expire, question)
+        again = self._run(self._ask_again(question, held))
+        self._ask(question, others, held.task.timeout)
+        try:
+            return await held.decided
+        finally:
+            self._held.pop(question, None)
+            self._attribution.withdraw(question)
+            again.cancel()
+            if deadline.active():
+                deadline.cancel()
 
-    def _see_again(self) -> None:
-        if self._board.blind is not None:
-            lasted = span(self._now() - self._board.blind)
-            self._keep_time()
-            self._announce(Event.SIGHTED, f"it was blind for {lasted}: {self._words}")
+    async def _ask_again(self, question: Question, held: _Held) -> None:
+        observation, began = await self.fetches.beside(held.task, lambda: question in self._held)
+        if sign_of(observation) is Sign.ANSWERED:
+            # The task answers now, so its own question is settled, whatever its answer decides for others.
+            self._attribution.withdraw(question)
+            self._note(held.task, observation, began)
+            self._decide(question, observation)
+            return
+        self._note(held.task, observation, began)
+        if held.alone and question.sign is not Sign.NO_ROUTE and question in self._held:
+            # The deadline could not change the decision.
+            self._expire(question)
 
-    def _keep_time(self) -> None:
-        if self._board.blind is not None:
-            self._store.blind(self._board.blind, self._now())
-            self._board.show_blind(None)
+    def _others(self, question: Question) -> list[Task]:
+        """A task of each other host to ask."""
+        found: list[Task] = []
+        for names in self._attribution.to_ask(question, self._reactor.seconds()):
+            task = self._hosts.task(names)
+            if task is not None:
+                found.append(task)
+                if len(found) == ASKED:
+                    break
+        return found
 
-    def _trouble(self) -> str | None:
-        return None if self._board.blind is None else f"blind: {self._words}"
+    def _ask(self, question: Question, others: Iterable[Task], timeout: Seconds) -> None:
+        now = self._reactor.seconds()
+        for task in others:
+            if question not in self._held:
+                return
+            # A request that is under way will do if it began after the silent one.
+            if self._asking.get(task.id, question.began) <= question.began:
+                self._asking[task.id] = now
+                self._run(self._probe(replace(task, timeout=min(task.timeout, timeout)), now))
 
-    def _announce(self, event: Event, explanation: str) -> None:
-        announced = Deferred.fromCoroutine(self._outbox.announce(daemon_alert(event, explanation, self._now())))
-        announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
+    async def _probe(self, task: Task, asked: Seconds) -> None:
+        """Ask a task's host for a sign; the answer is not judged."""
+        try:
+            observation, began = await self.fetches.beside(task, lambda: bool(self._held))
+        finally:
+            if self._asking.get(task.id) == asked:
+                del self._asking[task.id]
+        self._note(task, observation, began)
+
+    def _note(self, task: Task, observation: Observation, began: Seconds) -> None:
+        """Take note of what an extra fetch shows."""
+        sign, contact = sign_of(observation), self._hosts.contact(task, observation)
+        if sign is Sign.ANSWERED:
+            self._answered(task, contact, began)
+        elif sign is Sign.OWN:
+            self._own_fault(observation)
+        elif sign is not Sign.NONE:
+            self._attribution.unreached(sign, contact.host, self._reactor.seconds())
+
+    def _answered(self, task: Task, contact: Contact, began: Seconds) -> None:
+        self._blamed.discard(task.id)
+        decided = self._attribution.answered(contact.host, contact.address, began, self._reactor.seconds())
+        if self._condition.blind and self._attribution.blind is None:
+            self._condition.see_again()
+            self._seen_again()
+        for question in decided:
+            self._blame(question)
+
+    def _blame(self, question: Question) -> None:
+        held = self._held.get(question)
+        if held is not None:
+            self._blamed.add(held.task.id)
+            self._decide(question, held.observation)
+
+    def _expire(self, question: Question) -> None:
+        if self._attribution.expire(question, self._reactor.seconds()) is Decision.THEIRS:
+            self._blame(question)
+        else:
+            self._go_blind(self._held[question].observation)
+
+    def _own_fault(self, observation: Observation) -> None:
+        self._attribution.own_fault(self._reactor.seconds())
+        self._go_blind(observation)
+
+    def _decide(self, question: Question, observation: Observation | None) -> None:
+        held = self._held.pop(question, None)
+        if held is not None and not held.decided.called:
+            held.decided.callback(observation)
+
+    def _drop_held(self) -> None:
+        for question in list(self._held):
+            self._decide(question, None)
+
+    def _go_blind(self, observation: Observation) -> None:
+        example = observation.words if isinstance(observation, NoAnswer) else "no answer"
+        self._condition.go_blind(_WORDS[self._attribution.blind or Cause.OWN].format(example), len(self._hosts))
+        self._drop_held()
+
+    def _try_to_remember(self) -> None:
+        try:
+            self._remember()
+        except Exception:
+            self._log.failure("storing the hosts that answered")
+
+    def _remember(self) -> None:
+        """Store the hosts that answered, at most once in :data:`STALE` seconds each unless their address changed."""
+        offset = self._now() - self._reactor.seconds()
+        known = {
+            host: HostSeen(address, answered + offset)
+            for host, address, answered in self._attribution.known(self._reactor.seconds())
+        }
+        fresh = {
+            host: seen
+            for host, seen in known.items()
+            if (old := self._stored.get(host)) is None or old.address != seen.address or seen.at - old.at > STALE
+        }
+        self._stored = {host: self._stored.get(host, seen) for host, seen in known.items()} | fresh
+        if fresh:
+            self._store.hosts(fresh)
+
+    def _is_silent(self, task: Task) -> bool:
+        return self._attribution.silent(self._hosts.of(task))
+
+    def _run(self, work: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
+        running = Deferred.fromCoroutine(work)
+        self._running.add(running)
+        running.addErrback(self._failed)
+        running.addBoth(lambda _: self._running.discard(running))
+        return running
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure("asking other hosts", failure)

@@ -37,6 +37,9 @@ class Board:
         self._dead = 0
         self._blind: Instant | None = None
         self._entries: dict[str, Entry] = {}
+        # Since when each task has been watched, and the earliest time at which one of them can be not seen.
+        self._watched: dict[str, Instant] = {}
+        self._sweep: Instant = self._started
         self._ids: dict[str, str] = {}
         self._answers: dict[str, LastAnswer] = {}
         self._unchecked: set[str] = set()
@@ -74,8 +77,11 @@ class Board:
             entry = before.get(task.id)
             if entry is None:
                 self._unchecked.add(task.id)
+                self._watched[task.id] = self._now()
                 entry = Entry(task, TaskState())
-            self._entries[task.id] = entry if entry.task == task else Entry(task, entry.state)
+            self._entries[task.id] = entry if entry.task == task else self._entry(task, entry.state)
+        self._watched = {id_: since for id_, since in self._watched.items() if id_ in self._entries}
+        self._sweep = self._now()
         self._ids = {task.url: task.id for task in tasks}
         self._unchecked &= self._entries.keys()
         self._answers = {id_: answer for id_, answer in self._answers.items() if id_ in self._entries}
@@ -88,7 +94,39 @@ class Board:
 
     def show(self, task: Task, state: TaskState) -> None:
         """Show a committed state."""
-        entry = self._entries[task.id] = Entry(task, state)
+        self._show(self._entry(task, state))
+
+    def sweep(self, *, anew: bool = False) -> None:
+        """
+        Mark the tasks that are not seen; call it every second or so.
+
+        :param anew: whether the wall clock has been stepped, so that earlier calculations do not count.
+        """
+        now = self._now()
+        if now < self._sweep and not anew:
+            return
+        self._sweep = now + min((entry.task.interval for entry in self._entries.values()), default=0.0)
+        for entry in tuple(self._entries.values()):
+            if entry.unseen is not None:
+                continue
+            fresh = self._entry(entry.task, entry.state)
+            if fresh.unseen is not None:
+                self._show(fresh)
+            else:
+                self._sweep = min(self._sweep, self._last(entry.task, entry.state) + 2 * entry.task.interval)
+
+    def _entry(self, task: Task, state: TaskState) -> Entry:
+        last = self._last(task, state)
+        unseen = last if self._now() - last >= 2 * task.interval else None
+        return Entry(task, state, state.seen, unseen)
+
+    def _last(self, task: Task, state: TaskState) -> Instant:
+        """The last answer of a task, or the start of watching it if that is later."""
+        since = self._watched.get(task.id, self._started)
+        return since if state.seen is None else max(since, state.seen)
+
+    def _show(self, entry: Entry) -> None:
+        self._entries[entry.task.id] = entry
         for changed in tuple(self._watchers.values()):
             changed(entry)
 
@@ -103,7 +141,13 @@ class Board:
         # A task that was removed while its check was being recorded must leave nothing behind.
         if answer is not None and task.id in self._entries:
             body = answer.body
-            self._answers[task.id] = LastAnswer(at, answer.code, body[:SHOWN], len(body) > SHOWN)
+            self._answers[task.id] = LastAnswer(
+                at, answer.code, body[:SHOWN], len(body) > SHOWN, answer.url, answer.foreign
+            )
+
+    def missed(self, task: Task) -> None:
+        """Record that a check of `task` was not judged, because Py Pinger is blind."""
+        self._unchecked.discard(task.id)
 
     def show_blind(self, since: Instant | None) -> None:
         """Show since when Py Pinger has been blind, or that it sees."""

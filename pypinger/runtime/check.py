@@ -10,23 +10,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 from msgspec.structs import replace
-from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain import incidents, reminders, report
+from pypinger.domain.blindness import Sign, sign_of
+from pypinger.domain.clocks import Clocks
 from pypinger.domain.judge import judge
-from pypinger.domain.model import Alert, Check, Finding, NoAnswer, Observation, Seconds, Task, TaskState
-from pypinger.domain.redaction import Secrets
+from pypinger.domain.model import (
+    Alert,
+    Check,
+    Contact,
+    Event,
+    Finding,
+    Instant,
+    NoAnswer,
+    Seconds,
+    Skew,
+    Task,
+    TaskState,
+)
 from pypinger.domain.times import iso
 from pypinger.ports.clock import WallClock
-from pypinger.ports.fetching import Fetcher
-from pypinger.ports.storing import Store
+from pypinger.ports.storing import Kept, Store
 from pypinger.runtime.blindness import Blindness
 from pypinger.runtime.board import Board
-from pypinger.runtime.concurrency import Semaphore
+from pypinger.runtime.condition import Condition
+from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
 from pypinger.runtime.watch import Phase, Watch
@@ -36,23 +47,14 @@ from pypinger.runtime.watch import Phase, Watch
 PAUSE: Seconds = 0.75
 
 
-class CheckSettings(msgspec.Struct, frozen=True):
-    """
-    How checks are made; a reload replaces it.
-
-    :ivar concurrency: how many checks may be under way at once.
-    :ivar secrets: texts to mask in what endpoints answer.
-    :ivar log_judged: whether each judged time is logged (``debug_now``).
-    """
-
-    fetcher: Fetcher
-    concurrency: int
-    secrets: Secrets
-    log_judged: bool = False
-
-
 class Checker:
-    """Makes checks, and the other changes of a task's state: reminders, and the end of a removed task."""
+    """
+    Makes checks, and the other changes of a task's state: reminders, and the end of a removed task.
+
+    :ivar fetches: makes the fetches.
+    :ivar blindness: finds out whose fault it is if there is no answer.
+    :ivar condition: whether Py Pinger is blind, or its clock wrong.
+    """
 
     _log = Logger()
 
@@ -72,52 +74,49 @@ class Checker:
         self._outbox = outbox
         self._board = board
         self._runs = runs
-        self._settings = settings
-        self._permits = Semaphore(settings.concurrency)
-        self._stopping = False
-        self._progress: Seconds = reactor.seconds()
-        self.blindness = Blindness(reactor, now, store, outbox, board)
+        self._clocks = Clocks()
+        self.condition = Condition(now, store, outbox, board)
+        self.blindness = Blindness(reactor, now, store, self.condition, settings)
+        self.fetches = self.blindness.fetches
 
-    @property
-    def progress(self) -> Seconds:
-        """When a fetch ended last, on the reactor's clock."""
-        return self._progress
-
-    @property
-    def concurrency(self) -> int:
-        """How many checks may be under way at once."""
-        return self._permits.limit
-
-    def configure(self, settings: CheckSettings) -> None:
-        """Use other settings for checks that have not begun to fetch."""
-        self._settings = settings
-        self._permits.resize(settings.concurrency)
+    def resume(self, kept: Kept) -> None:
+        """Take up what the store kept of hosts and of Py Pinger's own condition."""
+        self.condition.resume(kept.blind)
+        self._clocks.restore(wrong=self.condition.clock_wrong)
+        self.blindness.resume(kept.hosts)
 
     def stop(self) -> None:
-        """Begin no more fetches."""
-        self._stopping = True
+        """Begin no more fetches, drop held checks, and store what the next process needs."""
+        self.blindness.stop()
+        self.condition.stop()
 
     async def check(self, watch: Watch) -> None:
-        """Make one check. It may be cancelled until the fetch is over, not while it is recorded."""
-        task = watch.task
-        observation = await self._fetch(watch)
+        """Make one check. It may be cancelled until it is judged, not while it is recorded."""
+        task, settings = watch.task, self.fetches.settings
+        fetched = await self.fetches.regular(watch)
+        watch.enter(Phase.ASKING)
+        observation = await self.blindness.attribute(task, watch.began, fetched)
+        if observation is None:
+            watch.miss(self._now(), self._reactor.seconds() + PAUSE)
+            self._board.missed(task)
+            return
         watch.enter(Phase.RECORDING)
+        reached = sign_of(observation) is Sign.ANSWERED
         answer = None
         if isinstance(observation, NoAnswer):
-            failure = replace(observation, words=self._settings.secrets.scrub(observation.words), contact=None)
-            if not await self.blindness.is_theirs(task, task.origin, watch.began, failure):
-                return
-            finding: Finding = failure
+            finding: Finding = replace(observation, contact=None)
         else:
             answer = observation
-            self.blindness.answered(task.origin)
-            finding = report.read(answer, self._settings.secrets.scrub)
+            finding = report.read(answer, settings.secrets.scrub)
         now, before = self._now(), watch.state
-        verdict = judge(finding, task.grace, now)
-        if self._settings.log_judged:
+        verdict = judge(finding, task.grace, now, skew=self._skew(task, observation.contact, now))
+        if settings.log_judged:
             self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=verdict.kind.value)
         check = Check(now, observation.latency, finding, verdict)
-        state, alerts = incidents.step(task, before, check)
+        state, alerts = incidents.step(task, before, check, clock_wrong=self.condition.clock_wrong)
+        state = replace(state, seen=now if reached else before.seen)
+        if alerts and alerts[0].event is Event.REMINDER and self.condition.blind:
+            state, alerts = replace(state, incident=before.incident), ()
         rest = self._reactor.seconds() + PAUSE
         if alerts or state.kind is not before.kind or state.incident != before.incident:
             await self._commit(task, state, check, alerts)
@@ -145,19 +144,15 @@ class Checker:
         if alerts:
             await self._commit(task, state, None, alerts)
 
-    async def _fetch(self, watch: Watch) -> Observation:
-        """Wait for a permit, then fetch; the wait is not part of the task's timeout (contract, section 3)."""
-        if not self._permits.try_acquire():
-            watch.enter(Phase.QUEUED)
-            await self._permits.acquire()
-        try:
-            if self._stopping or watch.gone:
-                raise CancelledError
-            watch.fetch(self._reactor.seconds())
-            return await self._settings.fetcher.fetch(watch.task)
-        finally:
-            self._progress = self._reactor.seconds()
-            self._permits.release()
+    def _skew(self, task: Task, contact: Contact | None, now: Instant) -> Skew | None:
+        """Compare our clock with that of the host, and return how that differs."""
+        if contact is None:
+            return None
+        seconds = self._reactor.seconds()
+        if contact.date is not None:
+            self._clocks.heard(contact.host, contact.date, now, seconds, task.interval + task.timeout)
+            self.condition.set_clock(self._clocks.wrong)
+        return self._clocks.skew(contact.host, seconds)
 
     async def _commit(self, task: Task, state: TaskState, check: Check | None, alerts: Sequence[Alert]) -> None:
         """Store a state and its alerts in one transaction, then send them (contract, section 4)."""

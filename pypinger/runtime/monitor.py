@@ -9,13 +9,13 @@ A task is checked by its loop every ``interval`` seconds and by its timer at its
 :meth:`Monitor._begin`, which does nothing while a check of that task is under way: the end of a check sets the timer
 again, so nothing is missed. A reminder also waits for a check under way: the check itself may remind.
 
-A check has two halves. The first (waiting for a permit, fetching) may be cancelled at any time. The second (judging,
-recording) is never cancelled: once an alert is committed, the outbox must send it.
+A check has two halves. The first (waiting for a permit, fetching, asking other hosts) may be cancelled at any time. The
+second (judging, recording) is never cancelled: once an alert is committed, the outbox must send it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -29,9 +29,13 @@ from pypinger.domain.times import span
 from pypinger.domain.url import label, task_id
 from pypinger.ports.clock import WallClock
 from pypinger.runtime.board import Board
-from pypinger.runtime.check import Checker, CheckSettings
+from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import StepWatch
+from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.watch import MARGIN, Phase, Watch, offsets
+
+#: How many overdue checks a second begin after blindness.
+OVERDUE_RATE = 1000
 
 #: A check that takes this many seconds longer than its timeout is stuck.
 STUCK: Seconds = 60.0
@@ -57,13 +61,13 @@ class Monitor:
         self._checker = checker
         self._board = board
         self._watches = {task.url: Watch(task, TaskState()) for task in tasks}
-        self._by_origin: dict[str, list[Watch]] = {}
-        self._index()
         self._steps = StepWatch(reactor, now, self._rearm)
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = reactor
         self._stopping = False
         self._closing: list[Deferred[None]] = []
         self._started: Seconds = reactor.seconds()
-        checker.blindness.probe_with(self._probe)
+        checker.blindness.update(tasks)
         board.add_source(self.stuck)
 
     def resume(self, states: Mapping[str, TaskState]) -> None:
@@ -80,6 +84,8 @@ class Monitor:
         """Begin to check, the first checks spread evenly."""
         self._started = self._reactor.seconds()
         self._steps.start()
+        self._sweeping.start(1.0, now=False)
+        self._checker.blindness.start(self._seen_again)
         self._spread(list(self._watches.values()))
 
     def update(self, tasks: Sequence[Task]) -> None:
@@ -98,10 +104,9 @@ class Monitor:
             elif watch.task != task:
                 self._change(watch, task)
             self._watches[task.url] = watch
-        self._index()
+        self._checker.blindness.update(tasks)
         for watch in gone.values():
             self._end(watch)
-        self._checker.blindness.forget({watch.task.origin for watch in gone.values()} - self._by_origin.keys())
         self._board.update(tasks)
         self._spread(begin)
 
@@ -112,20 +117,22 @@ class Monitor:
         :returns: fires when no check uses the previous fetcher.
         """
         under_way = [watch.running for watch in self._watches.values() if watch.running is not None]
-        self._checker.configure(settings)
+        self._checker.fetches.configure(settings)
         over: Deferred[None] = DeferredList([_after(running) for running in under_way]).addCallback(lambda _: None)
         return over
 
     async def stop(self) -> None:
         """Begin no more checks, cancel those that fetch, and wait until the others are recorded."""
         self._stopping = True
-        self._checker.stop()
         self._steps.stop()
+        if self._sweeping.running:
+            self._sweeping.stop()
         ending = [_after(watch.running) for watch in self._watches.values() if watch.running is not None]
         ending += self._closing
+        self._checker.fetches.stop()
         for watch in self._watches.values():
             self._quiet(watch)
-        self._checker.blindness.stop()
+        self._checker.stop()
         await DeferredList(ending)
 
     def stuck(self) -> str | None:
@@ -133,7 +140,7 @@ class Monitor:
         if not self._watches:
             return None
         now = self._reactor.seconds()
-        quiet = now - max(self._started, self._checker.progress)
+        quiet = now - max(self._started, self._checker.fetches.progress)
         limit = min(2 * watch.task.interval + watch.task.timeout for watch in self._watches.values()) + STUCK
         if quiet > limit:
             return f"checks are stuck: none has been completed for {span(quiet)}"
@@ -145,11 +152,6 @@ class Monitor:
         if hanging:
             return f"{len(hanging)} checks are stuck, that of {hanging[0].task.name} for {span(now - hanging[0].began)}"
         return None
-
-    def _index(self) -> None:
-        self._by_origin = {}
-        for watch in self._watches.values():
-            self._by_origin.setdefault(watch.task.origin, []).append(watch)
 
     def _spread(self, watches: Sequence[Watch]) -> None:
         """Begin to check these at their offsets from now, regardless of how long the scheduling takes."""
@@ -202,14 +204,8 @@ class Monitor:
         watch.first = watch.timer = None
         if watch.loop is not None and watch.loop.running:
             watch.loop.stop()
-        if cancel and watch.phase in (Phase.QUEUED, Phase.FETCHING) and watch.running is not None:
+        if cancel and watch.phase is not Phase.RECORDING and watch.running is not None:
             watch.running.cancel()
-
-    def _probe(self, origins: Iterable[str]) -> None:
-        for each in origins:
-            idle = next((watch for watch in self._by_origin.get(each, ()) if not watch.busy), None)
-            if idle is not None:
-                self._begin(idle)
 
     def _begin(self, watch: Watch) -> Deferred[None] | None:
         """Begin a check unless one is under way: see Note [One check at a time]."""
@@ -247,8 +243,8 @@ class Monitor:
 
     def _arm(self, watch: Watch) -> None:
         """Set the timer for the next check or reminder that the loop does not make."""
-        gone = self._stopping or watch.gone
-        delay = None if gone else watch.until_due(self._now(), self._reactor.seconds())
+        gone, now = self._stopping or watch.gone, self._now()
+        delay = None if gone else watch.until_due(now, self._reactor.seconds(), blind=self._checker.condition.blind)
         timer = watch.timer
         if delay is None:
             if timer is not None:
@@ -264,19 +260,37 @@ class Monitor:
         if watch.busy:
             return
         now = self._now()
-        verdict = watch.state.verdict
-        assert verdict is not None
         reminder = next_reminder(watch.task, watch.state, now)
-        rested = self._reactor.seconds() >= watch.rest
-        if verdict.next_change is not None and now >= verdict.next_change and rested:
+        seconds = self._reactor.seconds()
+        if watch.overdue(now) and seconds >= watch.rested():
+            watch.take_turn(seconds)
             self._begin(watch)
-        elif reminder is not None and now >= reminder:
+        elif reminder is not None and now >= reminder and not self._checker.condition.blind:
             self._run(watch, self._checker.remind(watch))
         else:
             self._arm(watch)
 
+    def _seen_again(self) -> None:
+        """Set all timers after blindness; overdue checks are made at once, but at most OVERDUE_RATE a second."""
+        now, seconds = self._now(), self._reactor.seconds()
+        overdue = 0
+        for watch in self._watches.values():
+            if watch.busy:
+                continue
+            if watch.overdue(now):
+                watch.let(seconds + overdue / OVERDUE_RATE)
+                overdue += 1
+            self._arm(watch)
+
+    def _sweep(self, *, anew: bool = False) -> None:
+        try:
+            self._board.sweep(anew=anew)
+        except Exception:
+            self._log.failure("marking tasks that are not seen")
+
     def _rearm(self) -> None:
         """Set all timers again after a step of the wall clock."""
+        self._sweep(anew=True)
         for watch in self._watches.values():
             if not watch.busy:
                 self._arm(watch)

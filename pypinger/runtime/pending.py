@@ -31,11 +31,11 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from pypinger.domain.grouping import Group, Grouping, Place
+from pypinger.domain.grouping import AlertGroup, Grouping, Place
 from pypinger.domain.model import Delivery, Event, Seconds
 
 #: What one message holds: a group, or the first alert of the task with this id.
-Message: TypeAlias = Group | str
+Message: TypeAlias = AlertGroup | str
 
 
 class Waiting:
@@ -50,7 +50,9 @@ class Waiting:
 
     __slots__ = ("accepted", "age", "delivery", "group", "rest")
 
-    def __init__(self, delivery: Delivery, accepted: Seconds, age: Seconds, rest: Seconds, group: Group | None) -> None:
+    def __init__(
+        self, delivery: Delivery, accepted: Seconds, age: Seconds, rest: Seconds, group: AlertGroup | None
+    ) -> None:
         self.delivery = delivery
         self.accepted = accepted
         self.age = age

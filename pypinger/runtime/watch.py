@@ -6,6 +6,7 @@ A task under watch: its state, the phase of its check, and its timers' due times
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 
@@ -22,17 +23,26 @@ NEVER: Seconds = float("-inf")
 #: Seconds after a wall-clock moment at which its timer fires, so that it never fires early.
 MARGIN: Seconds = 0.005
 
+#: A task gets at most TURNS checks at ``next_change`` within TURNS_WITHIN seconds (contract, section 2).
+TURNS = 6
+TURNS_WITHIN: Seconds = 60.0
+
 #: With at least this many tasks, first checks begin in slots, SLOTS a second.
 MANY = 2000
 SLOTS = 20
 
 
 class Phase(Enum):
-    """What is under way for a task. Work may be cancelled while it is queued or fetching, not afterwards."""
+    """
+    What is under way for a task. All but ``RECORDING`` may be cancelled.
+
+    ``ASKING`` is the time in which other hosts are asked whose fault it is that there was no answer.
+    """
 
     IDLE = "idle"
     QUEUED = "queued"
     FETCHING = "fetching"
+    ASKING = "asking"
     RECORDING = "recording"
 
 
@@ -48,9 +58,10 @@ class Watch:
     :ivar rest: the earliest time for a check at ``next_change``.
     :ivar first: the timer of the first check, then None.
     :ivar timer: the timer of ``next_change`` or the next reminder.
+    :ivar turns: when the latest checks at ``next_change`` began; None before the first.
     """
 
-    __slots__ = ("began", "first", "gone", "loop", "phase", "rest", "running", "state", "task", "timer")
+    __slots__ = ("began", "first", "gone", "loop", "phase", "rest", "running", "state", "task", "timer", "turns")
 
     def __init__(self, task: Task, state: TaskState) -> None:
         self.task = task
@@ -63,6 +74,7 @@ class Watch:
         self.began: Seconds = NEVER
         self.rest: Seconds = 0.0
         self.gone = False
+        self.turns: deque[Seconds] | None = None
 
     @property
     def busy(self) -> bool:
@@ -78,10 +90,16 @@ class Watch:
         Begin a check now.
 
         A check that reaches no verdict must not be repeated at once, so the task rests for an interval unless
-        :meth:`finish` says otherwise.
+        :meth:`finish` or :meth:`miss` says otherwise.
         """
         self.began = now
         self.rest = now + self.task.interval
+
+    def take_turn(self, now: Seconds) -> None:
+        """Count a check at ``next_change`` that begins now."""
+        if self.turns is None:
+            self.turns = deque(maxlen=TURNS)
+        self.turns.append(now)
 
     def fetch(self, now: Seconds) -> None:
         """Begin to fetch, after waiting for a permit."""
@@ -93,16 +111,44 @@ class Watch:
         self.state = state
         self.rest = rest
 
+    def miss(self, now: Instant, rest: Seconds) -> None:
+        """
+        End a check that is not judged.
+
+        :param now: the wall-clock time.
+        :param rest: when the check at ``next_change`` may be made, if that is still to come; one that has passed waits
+            for the loop, or for the end of blindness.
+        """
+        verdict = self.state.verdict
+        if verdict is not None and verdict.next_change is not None and verdict.next_change > now:
+            self.rest = rest
+
+    def let(self, rest: Seconds) -> None:
+        """Allow a check at ``next_change`` from `rest` on."""
+        self.rest = rest
+
     def adopt(self, state: TaskState) -> None:
         """Adopt a state that was committed without a check."""
         self.state = state
 
-    def until_due(self, now: Instant, seconds: Seconds) -> Seconds | None:
+    def rested(self) -> Seconds:
+        """The earliest time for a check at ``next_change``."""
+        if self.turns is not None and len(self.turns) == TURNS:
+            return max(self.rest, self.turns[0] + TURNS_WITHIN)
+        return self.rest
+
+    def overdue(self, now: Instant) -> bool:
+        """Whether ``next_change`` has passed, by the wall-clock time `now`."""
+        verdict = self.state.verdict
+        return verdict is not None and verdict.next_change is not None and verdict.next_change <= now
+
+    def until_due(self, now: Instant, seconds: Seconds, *, blind: bool) -> Seconds | None:
         """
         Return the delay until the next check or reminder that the loop does not make.
 
         :param now: the wall-clock time.
         :param seconds: the time on the reactor's clock.
+        :param blind: whether Py Pinger is blind, so that there are no reminders.
         :returns: None if nothing is due before the loop's next check, which asks again. A healthy task therefore has
             no timer most of the time.
         """
@@ -115,10 +161,10 @@ class Watch:
         # and a reminder may be out of date.
         earliest = 0.0 if self.began == NEVER else NEVER
         if verdict.next_change is not None:
-            change = max(verdict.next_change + MARGIN - now, self.rest - seconds)
+            change = max(verdict.next_change + MARGIN - now, self.rested() - seconds)
             if change > earliest:
                 due = change
-        if state.incident is not None:
+        if state.incident is not None and not blind:
             reminder = next_reminder(self.task, state, now)
             if reminder is not None and reminder + MARGIN - now > earliest:
                 due = min(due, reminder + MARGIN - now)

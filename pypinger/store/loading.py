@@ -1,17 +1,23 @@
-"""Loads the present from a database into the recorder."""
+"""Opens a database and loads its present into a recorder."""
 
 from __future__ import annotations
 
 import sqlite3
+from typing import NamedTuple
 
 import msgspec
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Delivery, Instant, TaskState
+from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Blind, HostSeen, Kept, Told
 from pypinger.store.accounting import DAY, HOUR, Hour, Millis
+from pypinger.store.carrying import carry_over
+from pypinger.store.database import damaged, open_database, scripts, unusable
 from pypinger.store.recorder import BLIND_TIMES, Recorder
-from pypinger.store.rows import IncidentRow, OpenRun, TaskRecord, finding
+from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, TaskRecord, finding
+from pypinger.store.tables import Tables
+from pypinger.store.watching import FileWatch
 
 #: For how many hours an incident that is over is loaded with its message.
 TOLD_HOURS = 6
@@ -31,6 +37,46 @@ GROUP BY channel, reference, incident ORDER BY latest
 _STATE = msgspec.json.Decoder(TaskState)
 _ALERT = msgspec.json.Decoder(Alert)
 _KINDS = msgspec.json.Decoder(list[Kind])
+
+
+class Opened(NamedTuple):
+    """
+    An open database.
+
+    :ivar watch: None for a database in memory.
+    """
+
+    tables: Tables
+    watch: FileWatch | None
+    recorder: Recorder
+    kept: Kept
+
+
+def open_store(path: str, now: Millis, present: Recorder | None = None) -> Opened:
+    """
+    Open a database, create or upgrade it if need be, and load its present.
+
+    :param present: becomes the present of the database: see :mod:`pypinger.store.carrying`.
+    :raises StoreError: it cannot be used.
+    """
+    connection, lock = open_database(path, scripts())
+    tables, watch, recorder = Tables(connection, lock), None, Recorder()
+    try:
+        kept = load(connection, recorder, now)
+        if present is not None:
+            carry_over(present, recorder, now)
+        if lock is not None:
+            watch = FileWatch(path, connection, lock)
+        tables.write(recorder.pending, now, durable=True, token=None if watch is None else watch.token)
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        if watch is not None:
+            watch.close()
+        tables.close()
+        raise (unusable(path, error) if isinstance(error, sqlite3.Error) else damaged(path, str(error))) from error
+    if watch is not None:
+        watch.after_write()
+    recorder.pending.clear()
+    return Opened(tables, watch, recorder, kept)
 
 
 def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kept:
@@ -70,15 +116,14 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     ).fetchall()
     for span in reversed(recent):
         recorder.remember_blind(span)
-    deliveries = [
-        Delivery(_ALERT.decode(row[0]), *row[1:])
-        for row in execute(
-            # If the clock was set back since the latest attempt, the pause is not longer than planned.
-            "SELECT body, channel, attempts, not_before - max(0, coalesce(settled, 0) - ?) / 1000.0, words"
-            " FROM delivery WHERE outcome IS NULL ORDER BY id",
-            (now,),
-        )
-    ]
+    for body, *values in execute(
+        # If the clock was set back since the latest attempt, the pause is not longer than planned.
+        "SELECT body, channel, task, incident, attempts, not_before - max(0, coalesce(settled, 0) - ?) / 1000.0, words"
+        " FROM delivery WHERE outcome IS NULL ORDER BY id",
+        (now,),
+    ):
+        row = DeliveryRow(_ALERT.decode(body), *values)
+        recorder.outbox[row.alert.id, row.channel] = row
     told: dict[str, list[Told]] = {}
     for channel, reference, body, _ in execute(_TOLD, (now - TOLD_HOURS * HOUR,)):
         told.setdefault(channel, []).append(Told(reference, _ALERT.decode(body)))
@@ -87,6 +132,21 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
         recorder.hosts[name] = HostSeen(address, at)
     for since, words in execute("SELECT since, words FROM blindness"):
         recorder.blindness = Blind(since, words)
+    recorder.silences = tuple(
+        Silence(*row)
+        for row in execute(
+            "SELECT id, selector, start, until, reason, by FROM silence WHERE until > ? ORDER BY start, id",
+            (now / 1000,),
+        )
+    )
+    dead_channels = {
+        channel
+        for channel, outcome, _ in execute(
+            "SELECT channel, outcome, max(printf('%015d%015d', settled, id)) FROM delivery"
+            " WHERE outcome IN ('sent', 'dead') GROUP BY channel"
+        )
+        if outcome == "dead"
+    }
     last_alive: Instant | None = None
     for (alive,) in execute("SELECT alive FROM life"):
         last_alive = alive / 1000
@@ -94,10 +154,15 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     execute("DELETE FROM host WHERE at < ?", ((now - DAY) / 1000,))
     return Kept(
         states={url: record.state for url, record in recorder.tasks.items()},
-        deliveries=deliveries,
+        deliveries=[
+            Delivery(row.alert, row.channel, row.attempts, row.not_before, row.words)
+            for row in recorder.outbox.values()
+        ],
         dead=dead,
         last_alive=last_alive,
         hosts=dict(recorder.hosts),
         blind=recorder.blindness,
         told=told,
+        silences=recorder.silences,
+        dead_channels=frozenset(dead_channels),
     )

@@ -72,6 +72,10 @@ class Lock:
         else:
             self._database = database
 
+    def header(self, size: int) -> bytes:
+        """The first bytes of the database, read without opening it again; empty if it is not locked."""
+        return b"" if self._database is None else os.pread(self._database, size, 0)
+
     def unlock_database(self) -> None:
         """Release the lock on the database itself."""
         if self._database is not None:

@@ -2,7 +2,7 @@
 The recorder turns calls of the store into rows.
 
 It holds the present of every task in memory (state, open run, open hour, open incident) and puts changed rows into
-:class:`~pypinger.store.rows.Pending`. It does no I/O and knows no SQL.
+:class:`~pypinger.store.rows.PendingRows`. It does no I/O and knows no SQL.
 
 Note [Present and past]
 ~~~~~~~~~~~~~~~~~~~~~~~
@@ -21,11 +21,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Check, Delivery, Incident, Instant, NoAnswer, Outcome, Task, TaskState
+from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Blind, HostSeen
 from pypinger.store.accounting import DAY, HOUR, Hour, Millis, hours, millis, stretches
-from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, Pending, Settlement, TaskRecord, text
+from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, PendingRows, Settlement, TaskRecord, text
 
 #: The maximum number of kinds in an incident's row.
 KINDS = 100
@@ -40,22 +43,25 @@ class Recorder:
 
     :ivar tasks: URL -> the task's present.
     :ivar blind: the latest blind times.
+    :ivar outbox: (alert, channel) -> the delivery, for each that is pending.
     :ivar next_task: the id for the next new task; `next_incident` likewise.
     """
 
     def __init__(self) -> None:
-        self.pending = Pending()
+        self.pending = PendingRows()
         self.tasks: dict[str, TaskRecord] = {}
         self.blind: list[tuple[Millis, Millis]] = []
         self.hosts: dict[str, HostSeen] = {}
         self.blindness: Blind | None = None
+        self.silences: tuple[Silence, ...] = ()
+        self.outbox: dict[tuple[str, str], DeliveryRow] = {}
         self.next_task = 1
         self.next_incident = 1
         self._sighted: Millis = 0
 
     def note(self, task: Task, state: TaskState, check: Check) -> None:
         """See :meth:`pypinger.ports.storing.Store.note`."""
-        record = self._record(task.url)
+        record = self.present(task.url)
         self._check(record, task, check, event=False)
         self._change(record, state, check, check.at)
 
@@ -63,7 +69,7 @@ class Recorder:
         self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery], now: Instant
     ) -> None:
         """See :meth:`pypinger.ports.storing.Store.commit`; `now` is used if there was no check."""
-        record = self._record(task.url)
+        record = self.present(task.url)
         incident = record.incident
         if check is not None:
             self._check(record, task, check, event=True)
@@ -78,18 +84,17 @@ class Recorder:
 
     def settle(self, delivery: Delivery, outcome: Outcome, now: Instant) -> None:
         """See :meth:`pypinger.ports.storing.Store.settle`."""
+        key = delivery.alert.id, delivery.channel
+        words = text(delivery.words)
+        reference = None if delivery.reference is None else text(delivery.reference)
         self.pending.settle(
-            Settlement(
-                delivery.alert.id,
-                delivery.channel,
-                delivery.attempts,
-                delivery.not_before,
-                text(delivery.words),
-                outcome,
-                millis(now),
-                None if delivery.reference is None else text(delivery.reference),
-            )
+            Settlement(*key, delivery.attempts, delivery.not_before, words, outcome, millis(now), reference)
         )
+        row = self.outbox.get(key)
+        if outcome is not Outcome.RETRY:
+            self.outbox.pop(key, None)
+        elif row is not None:
+            self.outbox[key] = replace(row, attempts=delivery.attempts, not_before=delivery.not_before, words=words)
 
     def add_blind(self, start: Instant, end: Instant) -> None:
         """See :meth:`pypinger.ports.storing.Store.blind`."""
@@ -108,13 +113,29 @@ class Recorder:
         self.blindness = state
         self.pending.blindness.append(state)
 
+    def set_silences(self, present: tuple[Silence, ...]) -> None:
+        """See :meth:`pypinger.ports.storing.Store.silences`."""
+        self.silences = present
+        self.pending.silences.append(present)
+
     def remember_blind(self, span: tuple[Millis, Millis]) -> None:
         """Take account of a blind time that is already written."""
         self.blind.append(span)
         del self.blind[:-BLIND_TIMES]
         self._sighted = max(self._sighted, span[1])
 
-    def _record(self, url: str) -> TaskRecord:
+    def take_blind_times(self, other: Recorder) -> None:
+        """Use the blind times of another recorder."""
+        self.blind = other.blind
+        self._sighted = other._sighted
+
+    def new_incident(self) -> int:
+        """The id for a new incident."""
+        self.next_incident += 1
+        return self.next_incident - 1
+
+    def present(self, url: str) -> TaskRecord:
+        """The present of a task, to be written with the next transaction."""
         record = self.tasks.get(url)
         if record is None:
             record = self.tasks[url] = TaskRecord(self.next_task, url)
@@ -127,9 +148,11 @@ class Recorder:
 
     def _enqueue(self, deliveries: Sequence[Delivery], task: int | None, incident: int | None) -> None:
         for each in deliveries:
-            self.pending.deliveries.append(
-                DeliveryRow(each.alert, each.channel, task, incident, each.attempts, each.not_before, text(each.words))
+            row = DeliveryRow(
+                each.alert, each.channel, task, incident, each.attempts, each.not_before, text(each.words)
             )
+            self.pending.deliveries.append(row)
+            self.outbox.setdefault((each.alert.id, each.channel), row)
 
     def _check(self, record: TaskRecord, task: Task, check: Check, *, event: bool) -> None:
         """Count a check in its hour and in its run."""
@@ -206,9 +229,8 @@ class Recorder:
         if row is None:
             explanation = "" if state.verdict is None else text(state.verdict.explanation)
             row = record.incident = IncidentRow(
-                self.next_incident, record.id, millis(incident.started), now, None, [incident.kind], explanation, 0
+                self.new_incident(), record.id, millis(incident.started), now, None, [incident.kind], explanation, 0
             )
-            self.next_incident += 1
         elif row.kinds[-1] is not incident.kind and len(row.kinds) < KINDS:
             row.kinds.append(incident.kind)
         row.alerts = incident.alerts

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Finding, NoAnswer, Outcome, Reported, TaskState
+from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Blind, HostSeen
 from pypinger.store.accounting import Hour, Millis
 
@@ -71,7 +72,7 @@ class Settlement(msgspec.Struct):
     words: str
     outcome: Outcome
     at: Millis
-    reference: str | None
+    reference: str | None = None
 
 
 class TaskRecord:
@@ -94,7 +95,7 @@ class TaskRecord:
         self.dirty = False
 
 
-class Pending:
+class PendingRows:
     """All rows that are not written yet. They can be written in one transaction at any time."""
 
     def __init__(self) -> None:
@@ -110,9 +111,11 @@ class Pending:
         self.hosts: dict[str, HostSeen] = {}
         # The latest counts.
         self.blindness: list[Blind | None] = []
+        self.silences: list[tuple[Silence, ...]] = []
 
     def __bool__(self) -> bool:
-        return bool(self.tasks or self.deliveries or self.settlements or self.blind or self.hosts or self.blindness)
+        parts = (self.tasks, self.deliveries, self.settlements, self.blind, self.hosts, self.blindness, self.silences)
+        return any(parts)
 
     def settle(self, settlement: Settlement) -> None:
         """Keep the last settlement of a delivery; of one that is final only the reference changes."""
@@ -144,6 +147,7 @@ class Pending:
         self.blind.clear()
         self.hosts.clear()
         self.blindness.clear()
+        self.silences.clear()
 
 
 _FINDING = msgspec.json.Decoder(Finding)

@@ -6,24 +6,21 @@ The durable store: SQLite, with one thread that writes and one that reads.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
-from twisted.internet.defer import TimeoutError
-from twisted.logger import Logger
-
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Seconds, Task, TaskState
+from pypinger.domain.silence import Silence
 from pypinger.ports.clock import WallClock
 from pypinger.ports.history import Day, Gap, PastDelivery, PastIncident, Run, VerdictChange
 from pypinger.ports.storing import Blind, HostSeen, Kept, StoreError
 from pypinger.store.accounting import millis
-from pypinger.store.database import MEMORY, damaged, open_database, scripts, unusable
-from pypinger.store.loading import load
+from pypinger.store.database import MEMORY
+from pypinger.store.history import ReaderThread
+from pypinger.store.loading import open_store
 from pypinger.store.queue import WriteQueue
 from pypinger.store.reading import Reader
 from pypinger.store.recorder import Recorder
-from pypinger.store.tables import Tables
 from pypinger.store.threads import Reactor, ThreadWorker, Worker
 from pypinger.store.writer import Writer
 
@@ -49,8 +46,6 @@ class SqliteStore:
     :param worker: makes the threads.
     """
 
-    _log = Logger()
-
     def __init__(
         self,
         reactor: Reactor,
@@ -66,32 +61,21 @@ class SqliteStore:
         self._keep_days = min(keep_days, MEMORY_DAYS) if path == MEMORY else keep_days
         self._make_worker = worker
         self._queue: WriteQueue | None = None
-        self._reader: Reader | None = None
-        self._reading: Worker | None = None
+        self._reader: ReaderThread | None = None
 
     def open(self) -> Kept:
         """See :meth:`pypinger.ports.storing.Store.open`; it starts the threads, so it must follow daemonising."""
-        now = self._now()
-        recorder, tables = Recorder(), Tables(*open_database(self._path, scripts()))
-        try:
-            kept = load(tables.connection, recorder, millis(now))
-            tables.write(recorder.pending, millis(now), durable=True)
-        except sqlite3.Error as error:
-            tables.close()
-            raise unusable(self._path, error) from error
-        except (ValueError, TypeError) as error:
-            tables.close()
-            raise damaged(self._path, str(error)) from error
-        recorder.pending.clear()
+        opened = open_store(self._path, millis(self._now()))
         writing = self._make_worker(self._reactor, "pypinger-writer")
         if self._path == MEMORY:
-            self._reader, self._reading = Reader(self._path, tables.connection), writing
+            reader = ReaderThread(self._reactor, self._path, writing, opened.tables.connection)
         else:
-            self._reader = Reader(self._path)
-            self._reading = self._make_worker(self._reactor, "pypinger-reader")
-        writer = Writer(self._now, recorder, tables, self._keep_days, self._reactor.seconds())
-        self._queue = WriteQueue(self._reactor, writing, writer)
-        return kept
+            reading = self._make_worker(self._reactor, "pypinger-reader")
+            reader = ReaderThread(self._reactor, self._path, reading)
+        writer = Writer(self._path, self._now, opened, self._keep_days, self._reactor.seconds())
+        self._reader = reader
+        self._queue = WriteQueue(self._reactor, self._path, writing, writer, reader)
+        return opened.kept
 
     def note(self, task: Task, state: TaskState, check: Check) -> None:
         """See :meth:`pypinger.ports.storing.Store.note`."""
@@ -128,19 +112,36 @@ class SqliteStore:
         if self._queue is not None:
             self._queue.put(Recorder.set_blindness, state)
 
+    async def silences(self, present: Sequence[Silence]) -> None:
+        """See :meth:`pypinger.ports.storing.Store.silences`."""
+        if self._queue is not None:
+            await self._queue.write(Recorder.set_silences, tuple(present))
+
+    async def dead(self) -> Sequence[Delivery]:
+        """See :meth:`pypinger.ports.storing.Store.dead`."""
+        return await self._read(Reader.dead)
+
     def trouble(self) -> str | None:
         """See :meth:`pypinger.ports.storing.Store.trouble`."""
-        if self._queue is None or self._queue.trouble is None:
+        if self._queue is None:
             return None
-        return f"the store cannot be written: {self._queue.trouble}"
+        if self._queue.trouble is not None:
+            return f"the store cannot be written: {self._queue.trouble}"
+        return None if self._queue.notice is None else f"the store: {self._queue.notice}"
+
+    async def backup(self, path: str) -> None:
+        """See :meth:`pypinger.ports.storing.Store.backup`."""
+        await self._read(Reader.backup, path)
+
+    async def copy_to(self, descriptor: int) -> int:
+        """See :meth:`pypinger.ports.storing.Store.copy_to`."""
+        return await self._read(Reader.copy_to, descriptor)
 
     async def close(self) -> None:
         """See :meth:`pypinger.ports.storing.Store.close`; it takes at most :data:`CLOSING` seconds."""
         queue, self._queue = self._queue, None
-        if queue is None:
-            return
-        await self._close_reader()
-        await queue.close(CLOSING * 3 / 4)
+        if queue is not None:
+            await queue.close(CLOSING)
 
     async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
         """See :meth:`pypinger.ports.history.History.runs`."""
@@ -175,23 +176,6 @@ class SqliteStore:
         return await self._read(Reader.gaps, url, limit)
 
     async def _read(self, method: Callable[Concatenate[Reader, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a method of the reader in its thread."""
-        if self._queue is None:
+        if self._reader is None:
             raise StoreError(f"[store] path {self._path}: it is not open")
-        assert self._reader is not None
-        assert self._reading is not None
-        return await self._reading.run(method, self._reader, *args, **kwargs)
-
-    async def _close_reader(self) -> None:
-        """Close it before the writer: the last connection to close writes the log back, and needs to be able to."""
-        if self._path == MEMORY:
-            return
-        assert self._reader is not None
-        assert self._reading is not None
-        self._reader.interrupt()
-        closed = self._reading.run(self._reader.close)
-        self._reading.stop()
-        try:
-            await closed.addTimeout(CLOSING / 4, self._reactor)  # type: ignore[arg-type]
-        except TimeoutError:
-            self._log.warn("a page of history is still being read")
+        return await self._reader.call(method, *args, **kwargs)

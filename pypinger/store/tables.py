@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from pypinger.domain.model import Finding, Outcome
+from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Blind
 from pypinger.store.accounting import DAY, Millis
 from pypinger.store.lock import Lock
-from pypinger.store.rows import OpenRun, Pending, TaskRecord, encode, figure, shape, text
+from pypinger.store.rows import OpenRun, PendingRows, TaskRecord, encode, figure, shape, text
 
 #: The maximum number of cached shapes.
 SHAPES = 20_000
@@ -35,7 +37,8 @@ ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, kinds = excluded.kinds, a
 _DELIVERY = """
 INSERT INTO delivery (alert, channel, task, incident, at, body, attempts, not_before, words)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (alert, channel) DO NOTHING
+ON CONFLICT (alert, channel) DO UPDATE SET outcome = NULL, attempts = 0, not_before = 0, words = ''
+WHERE outcome = 'dead'
 """
 
 _SETTLE = """
@@ -64,11 +67,12 @@ class Tables:
         self._lock = lock
         self.shapes: dict[bytes, tuple[int, int]] = {}
 
-    def write(self, pending: Pending, now: Millis, *, durable: bool) -> None:
+    def write(self, pending: PendingRows, now: Millis, *, durable: bool, token: str | None = None) -> None:
         """
         Write all rows or none, and record that the process is alive `now`.
 
         :param durable: whether the rows must survive a power cut; they survive a killed process in any case.
+        :param token: see :mod:`pypinger.store.watching`.
         :raises sqlite3.Error: nothing was written.
         """
         connection = self.connection
@@ -76,7 +80,7 @@ class Tables:
         connection.execute("BEGIN IMMEDIATE")
         try:
             self._write(pending)
-            connection.execute("INSERT OR REPLACE INTO life (id, alive) VALUES (1, ?)", (now,))
+            connection.execute("INSERT OR REPLACE INTO life (id, alive, token) VALUES (1, ?, ?)", (now, token))
             connection.execute("COMMIT")
         except BaseException:
             # The shapes that it added are gone.
@@ -96,7 +100,7 @@ class Tables:
             if self._lock is not None:
                 self._lock.release()
 
-    def _write(self, pending: Pending) -> None:
+    def _write(self, pending: PendingRows) -> None:
         many = self.connection.executemany
         if pending.born:
             rows = [(each.id, text(each.url), "") for each in pending.born]
@@ -115,6 +119,8 @@ class Tables:
             many(_HOST, [(text(name), host.address, host.at) for name, host in pending.hosts.items()])
         if pending.blindness:
             self._blindness(pending.blindness[-1])
+        if pending.silences:
+            self._silences(pending.silences[-1])
         if pending.incidents:
             many(
                 _INCIDENT,
@@ -175,6 +181,16 @@ class Tables:
             self.connection.execute(
                 "INSERT INTO blindness (id, since, words) VALUES (1, ?, ?)", (state.since, text(state.words))
             )
+
+    def _silences(self, present: Sequence[Silence]) -> None:
+        self.connection.execute("DELETE FROM silence")
+        self.connection.executemany(
+            "INSERT INTO silence (id, selector, start, until, reason, by) VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (each.id, text(each.selector), each.start, each.until, text(each.reason), text(each.by))
+                for each in present
+            ],
+        )
 
     def _task(self, record: TaskRecord) -> tuple[object, ...]:
         run, hour = record.run, record.hour

@@ -75,7 +75,7 @@ class Pages:
     The web server.
 
     :param clock: for time limits, and to share the reactor's time while long pages are made.
-    :param hosts: see :meth:`configure`, as `public_url`.
+    :param hosts: see :meth:`configure`, as `public_url` and `loopback`.
     :param most: clients connected at once; by default half of the descriptors that the process may have.
     :ivar site: the factory to give to an endpoint.
     :ivar resource: what the site serves.
@@ -89,22 +89,25 @@ class Pages:
         *,
         hosts: Iterable[str] = (),
         public_url: str = "",
+        loopback: bool = False,
         most: int | None = None,
     ) -> None:
         self.stream = EventStream(sources.board, clock)
         self._routes = Routes(sources, self.stream, clock)
         self.resource = Guard(self._routes.app.resource())
-        self.configure(hosts=hosts, public_url=public_url)
+        self.configure(hosts=hosts, public_url=public_url, loopback=loopback)
         self.site = serve(self.resource, clock, self.stream.close, most)
 
-    def configure(self, *, hosts: Iterable[str], public_url: str) -> None:
+    def configure(self, *, hosts: Iterable[str], public_url: str, loopback: bool = False) -> None:
         """
         Change the settings while the server runs.
 
-        :param hosts: the ``Host`` names served; empty for any.
+        :param hosts: the ``Host`` names served, beside that of `public_url`; empty for any.
         :param public_url: where people reach the pages, for links; empty if that is not known.
+        :param loopback: whether the endpoint is on the loopback interface. Then `public_url` alone limits the names: to
+            its own, ``localhost`` and IP addresses.
         """
-        self.resource.configure(hosts)
+        self.resource.configure(hosts, urlsplit(public_url).hostname or "", loopback=loopback)
         self._routes.configure(public_url)
 
 
@@ -181,7 +184,7 @@ class Routes:
             link = "" if found.bare else f"{self._root}task/{entry.task.id}/{found.part}"
             body = await self._history_pages.part(found.part, entry.task.url, found.query, link)
             return cacheable(request, JSON, body)
-        if entry.state.status is Status.ERROR:
+        if entry.state.status is Status.ERROR or entry.unseen is not None:
             request.setResponseCode(HTTPStatus.INTERNAL_SERVER_ERROR)
         if not _wants_html(request):
             return cacheable(request, JSON, objects.one_task(self._json.of(entry)))
@@ -194,7 +197,8 @@ class Routes:
         now = self._now()
         past = await task_history.read(self._history, entry, now)
         last = self._board.last_answer(entry.task.id)
-        return await task_page.page_of(request, entry, last, past, now, root, self._links, self._secrets)
+        daemon = self._board.daemon()
+        return await task_page.page_of(request, entry, last, past, daemon, now, root, self._links, self._secrets)
 
     @app.route("/healthz")
     def healthz(self, request: Request) -> bytes:
@@ -203,7 +207,7 @@ class Routes:
 
     @app.route("/readyz")
     def readyz(self, request: Request) -> bytes:
-        """Whether every task has been checked since the start."""
+        """Whether every task has been checked, or found blind, since the start."""
         if self._board.daemon().ready:
             return answer(request, JSON, b'{"status":"ready"}')
         request.setResponseCode(HTTPStatus.SERVICE_UNAVAILABLE)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from math import floor
+from typing import NamedTuple
 
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Instant, Window
 from pypinger.domain.times import iso, number, span
+from pypinger.domain.wording import age
+from pypinger.ports.showing import Entry
 
 #: The name of each kind on the pages.
 NAMES: dict[Kind, str] = {
@@ -25,14 +28,60 @@ NAMES: dict[Kind, str] = {
     Kind.OK: "on time",
 }
 
-#: The class of each status in the stylesheet, which decides shape and colour.
-LOOKS: dict[Status, str] = {Status.NEW: "new", Status.ERROR: "error", Status.SLEEPING: "sleeping", Status.OK: "ok"}
+#: The standing of each status: its name in links, which is also its class in the stylesheet.
+STANDINGS: dict[Status, str] = {Status.NEW: "new", Status.ERROR: "error", Status.SLEEPING: "sleeping", Status.OK: "ok"}
+
+#: The standing of a task that is not seen, whatever its last verdict.
+UNSEEN = "unseen"
 
 _BLANKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 # Control characters, characters that change the direction of text, surrogates and noncharacters.
 _UNFIT = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
+
+
+def standing_of(entry: Entry) -> str:
+    """The standing of a task: that of its status, or :data:`UNSEEN`."""
+    return STANDINGS[entry.state.status] if entry.unseen is None else UNSEEN
+
+
+def look_of(standing: str) -> str:
+    """The class of a standing in the stylesheet, which decides shape and colour; icons have the same names."""
+    return "degraded" if standing == UNSEEN else standing
+
+
+def state_of(entry: Entry) -> str:
+    """The state of a task in words: ``on time``, ``not seen``."""
+    return NAMES[entry.state.kind] if entry.unseen is None else "not seen"
+
+
+class Age(NamedTuple):
+    """
+    The age that explains a verdict.
+
+    :ivar words: ``late by 33 min``.
+    :ivar form: the same with ``{}`` for the length: the script keeps it up to date.
+    :ivar since: when the length begins, or ends.
+    """
+
+    words: str
+    form: str
+    since: Instant
+
+
+def age_of(entry: Entry, now: Instant) -> Age | None:
+    """The age that explains a task's verdict at `now`, if there is one."""
+    state = entry.state
+    if state.verdict is None or state.report is None:
+        return None
+    due, lastrun = state.verdict.due, state.report.lastrun
+    words = age(state.kind, lastrun=lastrun, due=due, now=now)
+    since = due if state.kind is Kind.LATE and due is not None else lastrun
+    if not words or iso(since) is None:
+        return None
+    length = span(abs(now - since))
+    return Age(words, words.replace(length, "{}", 1), since)
 
 
 def shown(text: str) -> str:

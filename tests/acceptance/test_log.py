@@ -61,14 +61,16 @@ class StreamTests(TestCase):
         self.assertEqual(await daemon.end(), 0)
         os.close(read)
 
-    async def test_full_disk(self) -> None:
-        tasks = Endpoints(self)
-        url = tasks.url("/task", report())
-        port = free_port()
-        command = ("sh", "-c", 'exec "$0" "$@" >/dev/full', *TWISTD)
-        daemon = Daemon(self, ini(port, [url], "only_log = true"), port, command=command)
-        await daemon.becomes(url, kind="ok")
-        await daemon.stop()
+    async def test_nowhere_to_write(self) -> None:
+        """A full disk and a closed standard output stop nothing."""
+        for output in (">/dev/full", ">&-"):
+            tasks = Endpoints(self)
+            url = tasks.url("/task", report())
+            port = free_port()
+            command = ("sh", "-c", f'exec "$0" "$@" {output}', *TWISTD)
+            daemon = Daemon(self, ini(port, [url], "only_log = true"), port, command=command)
+            await daemon.becomes(url, kind="ok")
+            await daemon.stop()
 
 
 class RotationTests(TestCase):
@@ -112,7 +114,7 @@ class RotationTests(TestCase):
         daemon.signal("HUP")
         os.kill(daemon.pid, signal.SIGUSR1)
         await daemon.becomes(url, kind="ok")
-        await until(lambda: "pinger.ini again" in daemon.log, "the reload")
+        await until(lambda: "reloaded pinger.ini" in daemon.log, "the reload")
         await daemon.stop()
 
 

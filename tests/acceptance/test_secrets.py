@@ -104,7 +104,9 @@ class SecretTests(TestCase):
         urls = []
         for path in ECHOES:
             word = path.strip("/")
-            urls.append(f"http://user:{MARK}pw{word}%40%3A@{place}{path}?key={MARK}query{word}%2F%2B&other={MARK}2")
+            urls.append(
+                f"http://user:{MARK}pw{word}%40%3A@{place}{path}?key={MARK}query{word}%2F%2B&other={MARK}another"
+            )
         # A task without userinfo: the token's header is its only credential.
         urls.append(f"{endpoints.origin}/failed?{MARK}bare")
         return urls

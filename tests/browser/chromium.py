@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright from a thread while the reactor serves the pages; and nginx between them."""
+"""Chromium, driven by Playwright from a thread while the reactor serves the pages, directly or through nginx."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ _FLAGS = [
 
 class BrowserTestCase(TestCase):
     """
-    Serves a board's pages, and looks at them.
+    Serves the pages of a board, and visits them.
 
-    :ivar complaints: what the browser said on its console, and scripts' errors.
+    :ivar complaints: messages on the browser's console, and errors of scripts.
     """
 
     timeout = 90
@@ -66,7 +66,7 @@ class BrowserTestCase(TestCase):
         self.complaints: list[str] = []
 
     def serve(self, entries: Iterable[Entry], daemon: DaemonState | None = None, public_url: str = "") -> str:
-        """Serve these tasks; the address of the overview."""
+        """Serve these tasks; returns the address of the overview."""
         state = daemon or daemon_state(started=self.started - 7200, lastrun=self.started)
         self.board = FakeBoard(entries, state)
         history = FakeHistory(self.started)
@@ -74,12 +74,12 @@ class BrowserTestCase(TestCase):
         self.site = pages.site
         self.port = reactor.listenTCP(0, pages.site, interface="127.0.0.1")
         self.addCleanup(lambda: self.port.stopListening())
-        # The connections of a browser that was closed end a moment later.
+        # The connections of a closed browser end a moment later.
         self.addCleanup(deferLater, reactor, 0.1)
         return f"http://127.0.0.1:{self.port.getHost().port}/"
 
     async def behind_nginx(self, entries: Iterable[Entry]) -> str:
-        """Serve these tasks behind nginx, in a folder of its site."""
+        """Serve these tasks behind nginx, under a prefix."""
         if NGINX is None:
             raise SkipTest("there is no nginx")
         with socket.socket() as free:
@@ -110,7 +110,7 @@ class BrowserTestCase(TestCase):
 
     async def browse(self, visit: Callable[[Page], T], **context: Any) -> T:
         """
-        Have a fresh browser visit something.
+        Run a visit in a new browser.
 
         :param visit: called in a thread.
         :param context: options of the browser's context.
@@ -118,7 +118,7 @@ class BrowserTestCase(TestCase):
         return await deferToThread(self._browse, visit, context)
 
     def change(self, *entries: Entry) -> None:
-        """Show other states on the board, from the thread of a visit."""
+        """Change states on the board, from the thread of a visit."""
         for entry in entries:
             blockingCallFromThread(reactor, self.board.show, entry)
 

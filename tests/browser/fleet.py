@@ -1,4 +1,4 @@
-"""Tasks in every state, judged by the judge itself, for a board that browsers look at."""
+"""Tasks in every state, for a board."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def judged(name: str, finding: Finding, now: Instant, report: Report | None = No
 
 
 def report(now: Instant, ago: float, frequency: float = 10.0, *, code: int = 200, **members: object) -> Reported:
-    """A report of a run `ago` seconds ago."""
+    """A report of a run `ago` seconds before."""
     return Reported(code, Report(**{"ok": True, "lastrun": now - ago, "frequency": frequency, **members}))  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""The pages as people see them: in a real browser, with and without script, with and without a proxy."""
+"""The pages in a real browser, with and without script, with and without a proxy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.trial.unittest import SkipTest
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Fault, Incident, Invalid, NoAnswer, Report, Reported, TaskState
 from pypinger.ports.showing import Entry, LastAnswer
-from pypinger.web.html import task_page
+from pypinger.web.html import task_history
 from pypinger.web.serving import assets
 from tests.browser.chromium import BrowserTestCase, Page, expect, reactor
 from tests.browser.fleet import crowd, fleet, judged, report
@@ -61,7 +61,7 @@ class StateTests(BrowserTestCase):
             self.assertEqual(page.url, home)
 
         await self.browse(visit, **PHONE)
-        # A task in trouble answers 500, which browsers mention.
+        # Browsers report a 500, the status of a task in trouble.
         self.assertEqual([each for each in self.complaints if "status of 500" not in each], [])
 
     async def test_blind(self) -> None:
@@ -105,8 +105,8 @@ class StateTests(BrowserTestCase):
 
         await self.browse(visit, **WIDE)
 
-    async def test_what_comes_next(self) -> None:
-        """The script goes on to tell it in the server's words."""
+    async def test_next_check(self) -> None:
+        """The script uses the server's words."""
         home = self.serve([judged("One", report(self.started, 90), self.started)])
 
         def visit(page: Page) -> None:
@@ -122,7 +122,7 @@ class StateTests(BrowserTestCase):
 
         await self.browse(visit, **WIDE)
 
-    async def test_the_readers_own_zone(self) -> None:
+    async def test_local_time_zone(self) -> None:
         home = self.serve([judged("One", report(self.started, 125), self.started)])
 
         def visit(page: Page) -> None:
@@ -137,7 +137,7 @@ class StateTests(BrowserTestCase):
 
 class LiveTests(BrowserTestCase):
     async def follow(self, home: str) -> None:
-        """Both pages show a change without being loaded anew."""
+        """Both pages show a change without a reload."""
         entries = self.board.entries()
         good = next(each for each in entries if each.task.name == "Search index")
         failed = judged("Search index", report(self.started, 90, 5, ok=False, reason="index is gone"), self.started)
@@ -169,7 +169,7 @@ class LiveTests(BrowserTestCase):
     async def test_through_nginx(self) -> None:
         await self.follow(await self.behind_nginx(fleet(self.started)))
 
-    async def test_a_task_that_is_not_on_the_page(self) -> None:
+    async def test_task_on_another_page(self) -> None:
         home = self.serve(fleet(self.started))
         late = next(each for each in self.board.entries() if each.state.kind == "late")
         good = judged(late.task.name, report(self.started, 90), self.started)
@@ -177,7 +177,7 @@ class LiveTests(BrowserTestCase):
         def visit(page: Page) -> None:
             page.goto(f"{home}?status=ok")
             page.wait_for_selector(".live.on")
-            # The page looks once more when it begins to follow.
+            # The page is fetched once more when the stream opens.
             page.wait_for_timeout(1500)
             self.change(good)
             page.wait_for_selector(f"#t-{late.task.id}", timeout=5000)
@@ -206,10 +206,10 @@ class LiveTests(BrowserTestCase):
 
         await self.browse(visit, **WIDE)
 
-    async def test_what_was_unfolded_stays_so(self) -> None:
+    async def test_unfolded_alerts_stay_unfolded(self) -> None:
         home = self.serve(fleet(self.started))
         late = next(each for each in self.board.entries() if each.state.kind == "late")
-        self.patch(task_page, "ALERTS", 1)
+        self.patch(task_history, "ALERTS", 1)
         again = judged(late.task.name, report(self.started, 3000), self.started)
 
         def visit(page: Page) -> None:
@@ -232,7 +232,7 @@ class LiveTests(BrowserTestCase):
             page.clock.install()
             page.route("**/events", lambda route: route.fulfill(status=503, body="full"))
             page.goto(home)
-            expect(page.locator("#live")).to_have_text("Renewed every 30 s")
+            expect(page.locator("#live")).to_have_text("Reloads every 30 s")
             self.change(failed)
             page.clock.run_for(31_000)
             page.wait_for_selector(f"tr.error#t-{task_id}")
@@ -244,7 +244,7 @@ class LiveTests(BrowserTestCase):
         await self.browse(visit, **WIDE)
 
     async def test_not_connected(self) -> None:
-        """So it says until a look succeeds, however often the stream is tried meanwhile."""
+        """Shown until the page can be fetched, even if the stream reconnects."""
         home = self.serve(fleet(self.started))
 
         def visit(page: Page) -> None:
@@ -261,12 +261,12 @@ class LiveTests(BrowserTestCase):
             self.assertEqual(live.inner_text(), "Not connected")
             page.unroute("**/*")
             page.clock.run_for(31_000)
-            expect(live).to_have_text("Renewed every 30 s")
+            expect(live).to_have_text("Reloads every 30 s")
 
         await self.browse(visit, **WIDE)
 
-    async def test_a_copy_that_was_kept(self) -> None:
-        """After a 304 the browser shows a page that was made a while ago; the script does not live in that past."""
+    async def test_cached_page(self) -> None:
+        """After a 304 the browser shows an older page; the script corrects its clock."""
         self.started -= self.started % 60
         moment = self.started + 1
         self.now = lambda: moment
@@ -275,7 +275,7 @@ class LiveTests(BrowserTestCase):
 
         def visit(page: Page) -> None:
             nonlocal moment
-            # Playwright's routes would turn the browser's cache off, hence no stream at all.
+            # Playwright's routes disable the browser's cache, so the stream is disabled in another way.
             page.add_init_script("delete window.EventSource")
             page.clock.install(time=moment)
             page.goto(home)
@@ -285,7 +285,7 @@ class LiveTests(BrowserTestCase):
             moment += 50
             page.clock.run_for(50_000)
             page.reload()
-            # Playwright calls it 200, but it is the copy.
+            # Playwright reports 200 for the cached page.
             self.assertEqual(page.evaluate("document.body.dataset.now"), first)
             self.assertEqual(last_run.inner_text(), "2 min ago")
             moment += 8
@@ -295,7 +295,7 @@ class LiveTests(BrowserTestCase):
         await self.browse(visit, **WIDE)
 
 
-#: Stands for EventSource, so that a test says what is heard and when the stream breaks.
+#: Replaces EventSource, so that a test sends events and breaks the stream.
 FAKE_STREAMS = """
     window.streams = [];
     window.EventSource = class extends EventTarget {
@@ -310,17 +310,17 @@ FAKE_STREAMS = """
 
 
 class BudgetTests(BrowserTestCase):
-    """How soon a change within a row is shown."""
+    """How fast a change within a row is shown."""
 
-    async def test_words_of_the_same_kind(self) -> None:
-        """An explanation that says something else is there within a moment."""
+    async def test_changed_explanations(self) -> None:
+        """Changed words are shown at once."""
         failed = judged("Shop", report(self.started, 90, ok=False, code=500), self.started)
         home = self.serve([failed, *crowd(self.started, 30)])
 
         def visit(page: Page) -> None:
             page.goto(home)
             page.wait_for_selector(".live.on")
-            # The page looks once more when it begins to follow.
+            # The page is fetched once more when the stream opens.
             page.wait_for_timeout(1500)
             self.change(judged("Shop", report(self.started, 90, ok=False, code=503), self.started))
             expect(page.locator("tbody tr").first).to_contain_text("HTTP 503", timeout=5000)
@@ -341,7 +341,7 @@ class BudgetTests(BrowserTestCase):
             page.goto(home)
 
             def run(milliseconds: int) -> int:
-                """Let time pass, but none while the page looks; how often it does."""
+                """Let time pass, but not while the page is fetched; returns the number of fetches."""
                 before = looks = page.evaluate("looks.length")
                 step = 20 if milliseconds < 1000 else 100
                 for _ in range(milliseconds // step):
@@ -352,14 +352,14 @@ class BudgetTests(BrowserTestCase):
                 return looks - before
 
             def after(milliseconds: int, *events: tuple[str, dict[str, object]]) -> int:
-                """How often the page looks in this time if it hears of these events now."""
+                """The number of fetches within this time after these events."""
                 page.evaluate("events => events.forEach((e) => streams[0].tell(...e))", list(map(list, events)))
                 return run(milliseconds)
 
             page.evaluate("streams[0].begin()")
             self.assertEqual(after(200), 1)
             self.assertEqual(after(200), 0)
-            # Ages are shown lazily, and cost the others nothing.
+            # Changes of times are shown lazily, and use no budget.
             older = ("task", {**first, "changed": "time"})
             self.assertEqual([after(200, older), after(200, ("many", {"count": 999, "changed": "time"}))], [0, 0])
             self.assertEqual(run(10_000), 1)
@@ -372,17 +372,17 @@ class BudgetTests(BrowserTestCase):
                 self.assertEqual(after(200, event), 1, event)
             self.assertEqual(after(200, ("task", {**first, "id": "elsewhere", "changed": "words"})), 0)
             for changed in ("words", "report"):
-                # What comes together is one look.
+                # Simultaneous events cause one fetch.
                 event = ("task", {**first, "changed": changed})
                 self.assertEqual([after(200, event, event) for _ in range(6)], [1] * 5 + [0], changed)
-                # The sixth waits for the lazy look; then there is room for one more.
+                # The sixth waits for the lazy fetch; then there is budget for one more.
                 self.assertEqual(after(11_000), 1)
                 self.assertEqual([after(200, event), after(200, event)], [1, 0])
 
         await self.browse(visit, **WIDE)
 
 
-class ComingBackTests(BrowserTestCase):
+class ReconnectionTests(BrowserTestCase):
     async def test_after_the_daemon_behind_nginx_was_restarted(self) -> None:
         home = await self.behind_nginx(fleet(self.started))
 
@@ -397,12 +397,12 @@ class ComingBackTests(BrowserTestCase):
                 page.wait_for_timeout(100)
             page.wait_for_selector(".live:not(.on)")
             self.port = blockingCallFromThread(reactor, reactor.listenTCP, number, self.site, 50, "127.0.0.1")
-            # One more refusal may have come in between.
+            # There may have been one more refusal in between.
             page.wait_for_selector(".live.on", timeout=12_000)
 
         await self.browse(visit, **WIDE)
 
-    async def test_gently(self) -> None:
+    async def test_retries_back_off(self) -> None:
         home = self.serve(fleet(self.started))
 
         def visit(page: Page) -> None:
@@ -411,7 +411,7 @@ class ComingBackTests(BrowserTestCase):
             page.goto(home)
 
             def delay(milliseconds: int) -> None:
-                """The next try comes about this time after a refusal."""
+                """The next attempt comes about this time after a refusal."""
                 before = page.evaluate("streams.length")
                 page.evaluate("streams.at(-1).refuse()")
                 page.clock.run_for(round(0.74 * milliseconds))
@@ -427,14 +427,14 @@ class ComingBackTests(BrowserTestCase):
         await self.browse(visit, **WIDE)
 
     def upgrade(self, name: str) -> None:
-        """Serve another version of a static file."""
+        """Serve a new version of a static file."""
         served = dict(assets.load())
         served[name] = replace(served[name], path=f"{served[name].path}x")
         self.patch(assets, "load", lambda: served)
         self.site.wrappedFactory.resource = make_pages(self.board, reactor, now=self.now).resource
 
     async def test_after_an_upgrade(self) -> None:
-        """The page is loaded anew, once; so where a cache keeps giving the old one, it does not go on for ever."""
+        """The page reloads once, even if a cache keeps serving the old one."""
         home = self.serve(fleet(self.started))
         good, failed = (judged("Invoices", report(self.started, 130, ok=ok), self.started) for ok in (True, False))
         number = self.board.entries()[0].task.id
@@ -449,7 +449,7 @@ class ComingBackTests(BrowserTestCase):
                     self.change(made)
                 page.wait_for_selector(".live.on")
             self.assertEqual(page.locator("[href$=x], [src$=x]").count(), 2)
-            # What comes so soon after that is not followed, but the page goes on.
+            # An upgrade so soon after does not reload the page, which stays live.
             page.evaluate("window.mine = true")
             blockingCallFromThread(reactor, self.upgrade, "live.js")
             for made, look in ((failed, "error"), (good, "ok")):
@@ -460,8 +460,8 @@ class ComingBackTests(BrowserTestCase):
 
         await self.browse(visit, **WIDE)
 
-    async def test_what_extensions_put_into_the_page(self) -> None:
-        """That it is not in the next page is no reason to load that anew."""
+    async def test_elements_of_browser_extensions(self) -> None:
+        """They are not in the next page, which causes no reload."""
         home = self.serve(fleet(self.started))
         failed = judged("Invoices", report(self.started, 130, ok=False), self.started)
         number = self.board.entries()[0].task.id
@@ -482,7 +482,7 @@ class ComingBackTests(BrowserTestCase):
 
         await self.browse(visit, **WIDE)
 
-    async def test_an_upgrade_where_nothing_can_be_remembered(self) -> None:
+    async def test_upgrade_without_session_storage(self) -> None:
         home = self.serve(fleet(self.started))
         failed = judged("Invoices", report(self.started, 130, ok=False), self.started)
 
@@ -595,7 +595,7 @@ ATTACKS = (
 
 
 class AttackTests(BrowserTestCase):
-    """Whatever an endpoint says in whatever member, it stays text."""
+    """Hostile text in any member stays text."""
 
     async def test_reports(self) -> None:
         def attacks() -> list[Entry]:
@@ -616,13 +616,13 @@ class AttackTests(BrowserTestCase):
         home = self.serve(entries)
         for number, made in enumerate(entries):
             text = ATTACKS[number // 3]
-            # Whole and cut in half, as a member that nobody knows and as a page of HTML.
+            # Whole and cut, as an unknown member and as HTML.
             sent = text if number % 3 == 2 else json.dumps({"status": "ok", text: {"x": text}}, ensure_ascii=False)
             self.board.answers[made.task.id] = LastAnswer(self.started, 200, sent.encode(), number % 3 == 1)
-        from pypinger.web.html import task_page
+        from pypinger.web.html import task_history
 
         history = FakeHistory(self.started, words=ATTACKS[0] + ATTACKS[1])
-        self.patch(task_page, "remembered", lambda _, entry, now: self._remembered(history, entry, now))
+        self.patch(task_history, "read", lambda _, entry, now: self._remembered(history, entry, now))
 
         def visit(page: Page) -> None:
             requested: list[str] = []
@@ -630,7 +630,7 @@ class AttackTests(BrowserTestCase):
             for view in ("", "?by=server", "?by=process", "?q=%3Cscript%3Ealert('xss')%3C/script%3E%22'"):
                 page.goto(home + view)
                 self._assert_harmless(page)
-            # And what the script puts into the page is harmless as well.
+            # The same after an update by the script.
             page.goto(home)
             page.wait_for_selector(".live.on")
             for made in entries[::7]:
@@ -651,9 +651,9 @@ class AttackTests(BrowserTestCase):
         await self.browse(visit, **WIDE)
         self.assertEqual([each for each in self.complaints if "status of 500" not in each], [])
 
-    async def _remembered(self, history: FakeHistory, entry: Entry, now: float) -> task_page.Past:
+    async def _remembered(self, history: FakeHistory, entry: Entry, now: float) -> task_history.Past:
         url = entry.task.url
-        return task_page.Past(
+        return task_history.Past(
             await history.runs(url),
             await history.incidents(url),
             await history.deliveries(url),
@@ -670,7 +670,7 @@ class AttackTests(BrowserTestCase):
 
 
 class AccessTests(BrowserTestCase):
-    """What axe-core finds, light and dark, and the keyboard."""
+    """Accessibility by axe-core, in light and dark mode, and by keyboard."""
 
     async def test_axe(self) -> None:
         if Axe is None:
@@ -684,7 +684,7 @@ class AccessTests(BrowserTestCase):
             for path in paths:
                 page.goto(home + path)
                 self._assert_sound(page, path)
-                # In the dark only colours differ.
+                # Dark mode differs only in colours.
                 page.emulate_media(color_scheme="dark")
                 self._assert_sound(page, f"{path} in the dark", runOnly=["color-contrast"])
                 page.emulate_media(color_scheme="light")

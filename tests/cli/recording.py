@@ -1,4 +1,4 @@
-"""Days of a daemon's life in a moment: the real monitor and the real store, scripted endpoints, a fake clock."""
+"""Record days of checks at once: the real monitor and the real store, scripted endpoints, a fake clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pypinger.domain.model import Answer, Fault, Instant, NoAnswer, Observation,
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso
 from pypinger.runtime.board import Board
-from pypinger.runtime.check import Checker, CheckSettings
+from pypinger.runtime.check import Checker
+from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
@@ -27,9 +28,9 @@ MODES = ("ok", "stuck", "failed", "invalid", "error", "refused", "timeout", "own
 
 class Endpoint:
     """
-    A task that does what a script says.
+    A task that follows a script.
 
-    :ivar script: (for how many seconds, in which mode, how slow it answers), over and over.
+    :ivar script: parts of (seconds, mode, latency), repeated.
     :ivar minutes: how often its job runs.
     """
 
@@ -39,7 +40,7 @@ class Endpoint:
         self.length = sum(length for length, _, _ in script)
 
     def phase(self, now: Instant) -> tuple[Instant, str, Seconds]:
-        """When the present part of the script began, its mode, and how slow it is."""
+        """Return when the present part of the script began, its mode, and its latency."""
         start = NOON + (now - NOON) // self.length * self.length
         for length, mode, slow in self.script:
             if now < start + length:
@@ -104,7 +105,7 @@ class Life(World):
         checker = Checker(self.reactor, self.now, self.store, self.outbox, board, runs, settings)
         self.monitor = Monitor(self.reactor, self.now, self.tasks, checker, board)
         kept = self.store.open()
-        self.outbox.resume(kept.deliveries, kept.dead)
+        self.outbox.resume(kept)
         self.monitor.resume(kept.states)
         self.monitor.start()
         self.reactor.advance(0)

@@ -1,4 +1,4 @@
-"""``pypinger check``: what it says of a report, and its exit codes."""
+"""``pypinger check``: its output for a report, and its exit codes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FileTests(SynchronousTestCase):
         return path
 
     def check(self, *arguments: str, **members: object) -> tuple[int, list[str]]:
-        report = {"status": "ok", "lastrun": iso(time.time()), **members}
+        report = {"status": "ok", "lastrun": iso(time.time() - 5), **members}
         code, out, err = pypinger("check", self.write(json.dumps(report).encode()), *arguments)
         self.assertEqual(err, "")
         return code, out.splitlines()
@@ -41,7 +41,10 @@ class FileTests(SynchronousTestCase):
     def test_ok(self) -> None:
         code, lines = self.check(process="import", server="app-1", frequency=5)
         self.assertEqual(code, 0)
-        self.assertRegex(lines[0], r"\AOK - last ran .+, runs every 5 min, due .+; grace 1 min \| age=\d+s;300;360\Z")
+        self.assertRegex(
+            lines[0],
+            r"\AOK - last ran .+, runs every 5 min, due .+; grace 1 min \(ran \d+ s ago\) \| age=\d+s;300;360\Z",
+        )
         self.assertIn("process: import", lines)
         self.assertIn("server: app-1", lines)
 
@@ -79,6 +82,7 @@ class FileTests(SynchronousTestCase):
             code, out, _ = pypinger("check", self.write(body))
             self.assertEqual(code, 2)
             self.assertRegex(out, r"\ACRITICAL - invalid: [^|\n]+\n")
+            self.assertNotIn("HTTP", out)
 
     def test_too_large(self) -> None:
         code, out, _ = pypinger("check", self.write(b" " * 70_000))
@@ -112,7 +116,7 @@ class FileTests(SynchronousTestCase):
 
 
 class PlanTests(SynchronousTestCase):
-    """Whose settings are used, asked of a run that stops short of the network."""
+    """Which settings are used, in a run that stops before the network."""
 
     def planned(self, *arguments: str) -> Task:
         from pypinger.cli import _parser
@@ -179,14 +183,14 @@ class LinesTests(SynchronousTestCase):
         self.assertEqual(
             list(check.lines(task, found)),
             [
-                "OK - fine | latency=0.012s;;;0;7.5 age=10s",
+                "OK - fine (ran 10 s ago) | latency=0.012s;;;0;7.5 age=10s",
                 "task: http://h/",
                 "kind: ok",
                 "last run: 1970-01-01T00:16:30.000Z",
             ],
         )
 
-    def test_our_own_fault_is_no_verdict(self) -> None:
+    def test_fault_of_our_own_is_unknown(self) -> None:
         class Fetcher:
             async def fetch(self, task: Task) -> Observation:
                 return NoAnswer(Fault.OWN, "no file descriptors are left", 0.1)
@@ -199,14 +203,14 @@ class LinesTests(SynchronousTestCase):
 
 
 class UrlTests(TestCase):
-    """As monitoring systems run it: a process, and a real server."""
+    """As monitoring systems run it: in a process, against a real server."""
 
     def setUp(self) -> None:
         self.asked: Deferred[None] = Deferred()
         times = iter(range(1_000))
 
         def now() -> float:
-            # The fleet asks once when it is made, and once a request.
+            # The fleet reads the clock once when it is made, and once per request.
             if next(times) == 1:
                 self.asked.callback(None)
             return time.time()
@@ -266,7 +270,7 @@ class UrlTests(TestCase):
         self.assertIn(await process.ended, (None, 130))
         self.assertEqual((process.out, process.err), (b"", b""))
 
-    async def test_nobody_listens(self) -> None:
+    async def test_connection_refused(self) -> None:
         code, out = await self.check("http://127.0.0.1:1/")
         self.assertEqual(code, 2)
         self.assertIn("unreachable", out)

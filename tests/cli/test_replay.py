@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from unittest.mock import patch
 
@@ -63,7 +64,7 @@ _lives = st.lists(
 
 class SameSettingsTests(SynchronousTestCase):
     def reproduce(self, life: Life, *edges: float) -> int:
-        """Replay with the settings that it was recorded with, from each edge; return the number of alerts."""
+        """Replay with the recorded settings, from each edge; return the number of alerts."""
         alerts = 0
         reader = open_history(life.path)
         try:
@@ -101,7 +102,7 @@ class SameSettingsTests(SynchronousTestCase):
 
     @settings(deadline=None, max_examples=10)
     @given(_tasks, _lives, st.lists(st.floats(0, 6 * HOUR), max_size=2))
-    def test_whatever_happens(
+    def test_any_life(
         self, task: tuple[Task, Endpoint], lives: list[tuple[float, bool, float]], edges: list[float]
     ) -> None:
         life = Life(self.mktemp(), [task])
@@ -154,7 +155,7 @@ class SameSettingsTests(SynchronousTestCase):
 
 
 class CommandTests(SynchronousTestCase):
-    """Beside a daemon that is running; an hour and a half ago the task was late, and then unreachable."""
+    """While a daemon is running, whose task was late and then unreachable an hour and a half ago."""
 
     url = "https://host.example/job?key=s3cretkey"
 
@@ -247,7 +248,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(self.marks("--since", "2026-01-01")[0], 0)
         self.assertEqual(self.marks("--since", "0.1h"), (0, []))
 
-    def test_nothing_to_tell(self) -> None:
+    def test_no_alerts(self) -> None:
         self.write_ini(f"[urls]\nprod = {self.url}, http://new.example/\n")
         code, out, _ = self.replay("--since", "10m")
         self.assertEqual(code, 0)
@@ -262,7 +263,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual((code, out), (2, ""))
         self.assertIn("no task http://other.example/?…", err)
 
-    def test_a_task_that_is_in_the_ini_file_no_more(self) -> None:
+    def test_a_task_that_left_the_ini_file(self) -> None:
         self.write_ini("[urls]\nprod = http://new.example/\n")
         code, out, _ = self.replay()
         self.assertEqual(code, 1)
@@ -289,6 +290,10 @@ class CommandTests(SynchronousTestCase):
         code, out, err = self.replay()
         self.assertEqual((code, out), (2, ""))
         self.assertIn("[main] grace: ", err)
+        self.write_ini(f"[urls]\nprod = {self.url}\n", os.path.dirname(self.store))
+        code, out, err = self.replay()
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("[store] path", err)
 
     def unreadable(self, path: str, words: str) -> None:
         self.write_ini(f"[urls]\nprod = {self.url}\n", path)
@@ -300,7 +305,9 @@ class CommandTests(SynchronousTestCase):
         directory = os.path.dirname(self.store)
         self.unreadable(":memory:", "keeps nothing")
         self.unreadable(f"{directory}/none.sqlite", "No such file")
-        self.unreadable(directory, "Is a directory")
+        with closing(sqlite3.connect(f"{directory}/other.sqlite")) as connection:
+            connection.execute("CREATE TABLE other (x)")
+        self.unreadable(f"{directory}/other.sqlite", "not a database of Py Pinger")
         self.unreadable(str(self.ini.absolute()), "not a database of Py Pinger")
         for name, at, content in (("newer", 60, b"\0\0\0\x63"), ("damaged", 100, b"\xff" * 4000)):
             path = os.path.abspath(f"{directory}/{name}.sqlite")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from pypinger.store.database import APPLICATION_ID
 from tests.cli.test_command import CHECKOUT, pypinger
 
 
@@ -76,6 +80,25 @@ class ValidateTests(SynchronousTestCase):
         for text in ("[store]\npath = /nope/x.sqlite\n", "[store]\npath = /tmp\n", "[main]\nca_file = /nope\n"):
             code, out, err = self.validate(text)
             self.assertEqual((code, out, len(err.splitlines())), (1, "", 1))
+
+    def test_store_of_another_program(self) -> None:
+        foreign, newer, ours = (os.path.abspath(self.mktemp()) for _ in range(3))
+        for path, script in (
+            (foreign, "CREATE TABLE a (b)"),
+            (newer, f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1000; CREATE TABLE a (b)"),
+            (ours, f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1; CREATE TABLE a (b)"),
+        ):
+            with closing(sqlite3.connect(path)) as connection:
+                connection.executescript(script)
+        for path, words in ((foreign, "is not a database of Py Pinger"), (newer, "was written by a newer version")):
+            code, out, err = self.validate(f"[store]\npath = {path}\n[urls]\nprod = http://h/\n[web]\nhosts = h\n")
+            self.assertEqual((code, out, len(err.splitlines())), (1, "", 1))
+            self.assertIn(f"[store] path: {path} {words}", err)
+        Path(foreign).write_text("text")
+        self.assertEqual(self.validate(f"[store]\npath = {foreign}\n")[0], 1)
+        Path(foreign).write_text("")
+        for path in (foreign, ours):
+            self.assertEqual(self.validate(f"[store]\npath = {path}\n")[0], 0)
 
     def test_no_task(self) -> None:
         code, _, err = self.validate("[web]\nhosts = localhost\n")

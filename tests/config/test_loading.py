@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 import pypinger
 from pypinger.config import ConfigErrors, ConfigProblem, load
+from pypinger.config.endpoint import endpoint_problem
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth, WebSettings
-from pypinger.config.web import ANY_HOST, endpoint_problem
+from pypinger.config.web import ANY_HOST
 from tests.config.samples import ORIGINAL, LoadingTestCase
 
 
@@ -144,7 +145,7 @@ class UnknownTests(LoadingTestCase):
 
     def test_letter_case(self) -> None:
         """Letter case matters in section names, not in option names."""
-        self.assertEqual(self.load("[main]\nInterval = 5\n").usual.interval, 5)
+        self.assertEqual(self.load("[main]\nInterval = 5\n").task_defaults.interval, 5)
         self.assertEqual(self.problem("[Main]\nx = 5\n"), "1: [Main]: unknown section; did you mean [main]?")
         self.assertEqual(
             self.problem("[Task http://h/]\n"),
@@ -170,10 +171,10 @@ class UnknownTests(LoadingTestCase):
 class ValueTests(LoadingTestCase):
     def main(self, option: str, value: str) -> object:
         settings = self.load(f"[main]\n{option} = {value}\n[urls]\nprod = http://h/\n")
-        if not hasattr(settings.usual, option):
+        if not hasattr(settings.task_defaults, option):
             return getattr(settings, option)
-        self.assertEqual(getattr(settings.usual, option), getattr(settings.tasks[0], option))
-        return getattr(settings.usual, option)
+        self.assertEqual(getattr(settings.task_defaults, option), getattr(settings.tasks[0], option))
+        return getattr(settings.task_defaults, option)
 
     def words(self, option: str, value: str) -> str:
         return self.problem(f"[main]\n{option} = {value}\n").removeprefix(f"2: [main] {option}: ")
@@ -253,7 +254,7 @@ class ValueTests(LoadingTestCase):
             "2: [main] interval: must be on one line; indented lines below an option belong to its value",
         )
         self.assertEqual(self.load("[main]\ngreeting = a\n\n  b\n").greeting, "a\nb")
-        self.assertEqual(self.load("[main]\ninterval =\n  60\n").usual.interval, 60)
+        self.assertEqual(self.load("[main]\ninterval =\n  60\n").task_defaults.interval, 60)
 
     def test_control_character(self) -> None:
         self.assertEqual(self.words("proxy", "http://\x1b[31m/"), "contains a control character")
@@ -359,7 +360,7 @@ class WebTests(LoadingTestCase):
         )
         self.assertEqual(
             settings.web,
-            WebSettings("tcp:0", ("status.example.com", "a_b", "[::1]", "localhost"), "https://h/pinger"),
+            WebSettings("tcp:0", ("status.example.com", "a_b", "[::1]", "localhost"), "https://h/pinger", False),
         )
         (task,) = settings.tasks
         self.assertEqual(task.page, f"https://h/pinger/task/{task.id}")
@@ -369,7 +370,11 @@ class WebTests(LoadingTestCase):
             "tcp:3002:interface=127.0.0.1",
             r"tcp:port=0:interface=\:\:1",
             "tcp6:65535",
-            "unix:/run/pypinger.sock:mode=660",
+            "unix:/tmp/pypinger.sock:mode=660",
+            "unix:address=pypinger.sock",
+            "tcp:0:127.0.0.1",
+            "tcp:interface=localhost:port=0",
+            "haproxy:tcp:0:interface=127.0.0.1",
             "systemd:domain=INET:name=http",
             "systemd:domain=INET6:index=0",
             "systemd:UNIX:name=http",
@@ -382,7 +387,15 @@ class WebTests(LoadingTestCase):
             "tcp:1:2:3:4:5:6",
             "tcp:70000",
             "tcp:port=99999999999999999999",
+            "tcp:-1",
+            "ssl:443",
             "ssl:443:privateKey=/no/such",
+            "unix:/nope/x.sock",
+            "unix:pinger.ini/x.sock",
+            f"unix:/tmp/{'x' * 108}",
+            "tcp:0:interface=192.0.2.1",
+            "tcp:0:interface=a b",
+            r"tcp6:0:interface=2001\:db8\:\:1",
             "systemd:domain=MOON:name=http",
             "systemd:name=http",
             "systemd:domain=INET",
@@ -391,8 +404,8 @@ class WebTests(LoadingTestCase):
             "\\",
         ):
             words = endpoint_problem(endpoint)
-            self.assertTrue(words.startswith(("must be a Twisted server endpoint", "must have a port")), endpoint)
-            shown = json.dumps(endpoint)
+            self.assertTrue(words.startswith(("must be a Twisted server endpoint", "must have a")), endpoint)
+            shown = json.dumps(endpoint if len(endpoint) <= 60 else f"{endpoint[:60]}…", ensure_ascii=False)
             self.assertTrue(
                 self.problem(f"[web]\nendpoint = {endpoint}").startswith(f"2: [web] endpoint: {shown} must")
             )
@@ -403,6 +416,13 @@ class WebTests(LoadingTestCase):
             self.assertIn(
                 "[web] hosts: empty, so pages on the loopback", "".join(self.load(f"[web]\n{web}\n").warnings)
             )
+        for web, loopback in (
+            ("", True),
+            (r"endpoint = tcp6:80:interface=\:\:1", True),
+            ("endpoint = tcp:80", False),
+            ("endpoint = unix:/run/x", False),
+        ):
+            self.assertIs(self.load(f"[web]\n{web}\n").web.loopback, loopback, web)
         for web in ("hosts = localhost", "public_url = https://h/", "endpoint = tcp:80", "endpoint = unix:/run/x"):
             self.assertNotIn("hosts", "".join(self.load(f"[web]\n{web}\n").warnings))
 
@@ -443,6 +463,8 @@ class StoreTests(LoadingTestCase):
             ("/nope/x.sqlite", "the directory /nope cannot be used: no such file or directory"),
             ("file/x.sqlite", f"{self.cwd}/file is not a directory"),
             (self.cwd, f"{self.cwd} is a directory; name a file"),
+            ("/dev/null", "/dev/null is not a regular file"),
+            ("x" * 300, f"{self.cwd}/{'x' * 300} cannot be used: file name too long"),
         ):
             self.assertEqual(self.problem(f"[store]\npath = {path}\n"), f"2: [store] path: {words}")
 
@@ -475,7 +497,7 @@ class OriginalTests(LoadingTestCase):
         settings = self.load(ORIGINAL)
         self.assertEqual(self.warnings_of(ORIGINAL), [])
         self.assertEqual(settings.greeting, "Py Pinger is up: 100% ready")
-        self.assertEqual((settings.usual.interval, settings.tasks[0].error_interval), (60, 480))
+        self.assertEqual((settings.task_defaults.interval, settings.tasks[0].error_interval), (60, 480))
         self.assertEqual(
             [task.url for task in settings.tasks],
             [

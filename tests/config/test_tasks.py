@@ -109,7 +109,7 @@ class SectionTests(LoadingTestCase):
                 token_auth=False,
             ),
         )
-        self.assertEqual(settings.usual.interval, 60)
+        self.assertEqual(settings.task_defaults.interval, 60)
 
     def test_own_tasks(self) -> None:
         """A section for an unlisted URL adds a task after the listed ones, in the order of the file."""
@@ -181,8 +181,16 @@ class SectionTests(LoadingTestCase):
             ("https://h/cron/orders", "https://h/cron/mails"),
             ("https://h/cron?job=orders", "https://h/cron?job=mails"),
             ("https://h/a/orders", "https://h/orders"),
+            ("https://h/cron/order-import", "https://h/cron/order-export"),
+            ("https://h/cron/mails-eu", "https://h/cron/mails-us"),
         ):
             self.assertEqual(self.warnings_of(f"[urls]\nprod = {listed}\n[task {url}]\n"), [])
+
+    def test_listed_url_with_a_section(self) -> None:
+        """It is not the one that was mistyped."""
+        text = "[urls]\nprod = https://h/orders\n[task https://h/order]\n"
+        self.assertEqual(len(self.warnings_of(text)), 1)
+        self.assertEqual(self.warnings_of(f"{text}[task https://h/orders]\n"), [])
 
     def test_typos_among_many(self) -> None:
         """Looking for typos in thousands of sections takes no more than seconds."""

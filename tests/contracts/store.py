@@ -22,6 +22,7 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
+from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Blind, HostSeen, Store, Told
 
 TASK = Task(url="http://h/a?x=1", id="a1", name="a", label="http://h/a?…")
@@ -240,3 +241,39 @@ class StoreContract:
         again.blindness(None)
         _, kept = await self.reopen(again)
         self.assertIsNone(kept.blind)
+
+    async def test_silences(self: Any) -> None:
+        store = self.make()
+        self.assertEqual(store.open().silences, ())
+        later = time.time() + 3600
+        kept = Silence("s1", "server:db1 \N{SNOWMAN}", 10.0, later, "upgrade", "jane")
+        await store.silences([kept, Silence("s2", "*", 10.0, 20.0)])
+        await store.silences([kept])
+        await store.close()
+        self.assertEqual(list(self.make().open().silences), [kept])
+
+    async def test_dead_deliveries_can_be_enqueued_again(self: Any) -> None:
+        store = self.make()
+        store.open()
+        first, second = Delivery(alert(1), "slack"), Delivery(alert(2), "slack")
+        await store.commit(TASK, STATE, CHECK, [first, second])
+        await store.settle(msgspec.structs.replace(first, words="no_text"), Outcome.DEAD)
+        await store.settle(second, Outcome.SENT)
+        (dead,) = await store.dead()
+        self.assertEqual((dead.alert, dead.channel, dead.words), (alert(1), "slack", "no_text"))
+        await store.enqueue([dead, second])
+        self.assertEqual(list(await store.dead()), [])
+        await store.close()
+        kept = self.make().open()
+        self.assertEqual([each.alert.id for each in kept.deliveries], [alert(1).id])
+        self.assertEqual(kept.dead, 0)
+
+    async def test_channels_whose_latest_delivery_is_dead(self: Any) -> None:
+        store = self.make()
+        store.open()
+        deliveries = [Delivery(alert(number), name) for number in (1, 2) for name in ("slack", "hipchat")]
+        await store.commit(TASK, STATE, CHECK, deliveries)
+        for delivery, outcome in zip(deliveries, ["dead", "sent", "sent", "dead"], strict=True):
+            await store.settle(delivery, Outcome(outcome))
+        await store.close()
+        self.assertEqual(self.make().open().dead_channels, {"hipchat"})

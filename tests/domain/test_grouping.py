@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.grouping import APART, Group, Grouping, Storms, places_of
+from pypinger.domain.grouping import APART, AlertGroup, Grouping, Storms, places_of
 from pypinger.domain.model import Alert, Event
 from tests.domain.strategies import thorough
 
@@ -21,7 +21,7 @@ class WindowTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.grouping = Grouping(5.0)
 
-    def place(self, now: float, **values: object) -> Group | None:
+    def place(self, now: float, **values: object) -> AlertGroup | None:
         return self.grouping.place(alert(**values), now)  # type: ignore[arg-type]
 
     def test_first_alone_followers_together(self) -> None:

@@ -31,7 +31,7 @@ from pypinger.domain.model import (
 )
 from pypinger.domain.reminders import next_reminder, remind
 from pypinger.domain.wording import plain
-from tests.domain.strategies import thorough
+from tests.domain.strategies import Night, minute_windows, minutes, thorough
 
 TASK = Task(
     url="https://example.com/import?token=s3cret",
@@ -240,15 +240,6 @@ class SleepTests(SynchronousTestCase):
         self.assertEqual(story.step(Kind.UNREACHABLE, 900.0), [Event.CHANGED])
 
 
-class ClockTests(SynchronousTestCase):
-    def test_late_and_future_open_nothing_while_our_clock_is_wrong(self) -> None:
-        story = Story()
-        for kind in (Kind.LATE, Kind.FUTURE):
-            self.assertEqual(story.step(kind, 0.0, clock_wrong=True), [])
-        self.assertIs(story.state.status, Status.ERROR)
-        self.assertEqual(story.step(Kind.FAILED, 1.0, clock_wrong=True), [Event.PROBLEM])
-
-
 class FlappingTests(SynchronousTestCase):
     def flap(self, count: int, story: Story) -> float:
         now = 0.0
@@ -344,6 +335,36 @@ class AcknowledgementTests(SynchronousTestCase):
         self.assertIsNone(story.reminder)
         self.assertEqual(story.step(Kind.LATE, 1000.0), [Event.CHANGED])
         self.assertIsNotNone(story.reminder)
+
+
+class ClockTests(SynchronousTestCase):
+    """While our clock is wrong, late and future open no incident; everything else is as always."""
+
+    def test_no_incident_opens(self) -> None:
+        story = Story()
+        for at, kind in enumerate([Kind.LATE, Kind.FUTURE, Kind.LATE]):
+            self.assertEqual(story.step(kind, float(at), clock_wrong=True), [])
+        self.assertEqual((story.state.kind, story.state.status), (Kind.LATE, Status.ERROR))
+        self.assertEqual((story.state.errors, story.state.row, story.state.incident), (3, 0, None))
+        self.assertEqual(story.step(Kind.LATE, 3.0), [Event.PROBLEM])
+        self.assertEqual(story.alerts[-1].started, 3.0)
+
+    def test_others_open_one(self) -> None:
+        for kind in (Kind.UNREACHABLE, Kind.INVALID, Kind.FAILED):
+            self.assertEqual(Story().step(kind, 0.0, clock_wrong=True), [Event.PROBLEM])
+
+    def test_the_row(self) -> None:
+        story = Story(replace(TASK, failures=2))
+        story.step(Kind.FAILED, 0.0, clock_wrong=True)
+        self.assertEqual(story.step(Kind.LATE, 1.0, clock_wrong=True), [])
+        self.assertEqual(story.step(Kind.FAILED, 2.0, clock_wrong=True), [Event.PROBLEM])
+        self.assertEqual(story.alerts[-1].started, 0.0)
+
+    def test_an_open_incident_continues(self) -> None:
+        story = Story()
+        story.step(Kind.FAILED, 0.0)
+        self.assertEqual(story.step(Kind.LATE, 1.0, clock_wrong=True), [Event.CHANGED])
+        self.assertEqual(story.step(Kind.OK, 481.0, clock_wrong=True), [Event.RECOVERED])
 
 
 class CloseTests(SynchronousTestCase):
@@ -551,6 +572,39 @@ class AnyStoryTests(SynchronousTestCase):
         self.assertEqual(story.state.errors, sum(status_of(kind) is Status.ERROR for kind in checks))
         # A stored state reads back.
         self.assertEqual(msgspec.json.decode(msgspec.json.encode(story.state), type=TaskState), story.state)
+
+
+class NextReminderTests(SynchronousTestCase):
+    """When reminders are due, against a search of every minute."""
+
+    @thorough
+    @given(
+        minute_windows, minutes, st.sampled_from(ERRORS), st.integers(0, 600), st.integers(0, 3000), st.integers(0, 99)
+    )
+    def test_as_the_model(
+        self, windows: tuple[Window, ...], opened: Instant, kind: Kind, interval: int, later: int, at: int
+    ) -> None:
+        task = replace(TASK, error_interval=interval * 60.0)
+        finding = Reported(200, replace(REPORT, lastrun=opened, sleep=windows))
+        state, _ = step(task, TaskState(), check(kind, opened, finding))
+        now = opened + later * 60.0
+        reminder = next_reminder(task, state, now)
+        night = Night(windows)
+        excused = kind in (Kind.UNREACHABLE, Kind.INVALID) and night.at(opened)
+        if not interval or excused or all(night.asleep):
+            self.assertIsNone(reminder)
+        else:
+            first = opened + interval * 60.0
+            expected = night.wake(max(first, now)) if night.at(max(first, now)) else first
+            self.assertEqual(reminder, expected)
+        asked = now + at * 60.0
+        due = next_reminder(task, state, asked)
+        after, alerts = remind(task, state, asked)
+        self.assertEqual(len(alerts), due is not None and asked >= due)
+        if alerts:
+            self.assertEqual((alerts[0].event, alerts[0].at), (Event.REMINDER, asked))
+            assert after.incident is not None
+            self.assertEqual(remind(task, after, asked), (after, ()))
 
 
 class ReminderWordsTests(SynchronousTestCase):

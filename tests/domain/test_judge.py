@@ -6,11 +6,12 @@ from datetime import datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.judge import RESOLUTION, judge
 from pypinger.domain.kinds import Kind, Status
-from pypinger.domain.model import Fault, Instant, Invalid, NoAnswer, Report, Reported, Seconds, Verdict, Window
+from pypinger.domain.model import Fault, Instant, Invalid, NoAnswer, Report, Reported, Seconds, Skew, Verdict, Window
 from tests.domain.strategies import Night, any_windows, frequencies, minute_windows, minutes, thorough
 
 MINUTE = 60.0
@@ -49,7 +50,10 @@ class TableTests(SynchronousTestCase):
 
     def test_invalid(self) -> None:
         verdict = judge(Invalid(200, "status is missing"), 60, LASTRUN)
-        self.assertEqual(verdict, Verdict(Kind.INVALID, "not a valid report: status is missing (HTTP 200)"))
+        self.assertEqual(verdict, Verdict(Kind.INVALID, "not a valid report: status is missing"))
+        self.assertEqual(
+            judge(Invalid(204, "x"), 60, LASTRUN), Verdict(Kind.INVALID, "not a valid report: x (HTTP 204)")
+        )
         self.assertEqual(judge(Invalid(299, "x"), 60, LASTRUN).kind, Kind.INVALID)
         self.assertEqual(verdict.status, Status.ERROR)
 
@@ -228,6 +232,39 @@ class TableTests(SynchronousTestCase):
         self.assertEqual((verdict.due, verdict.next_change), (LASTRUN + 270, LASTRUN + 300))
 
 
+class SkewTests(SynchronousTestCase):
+    """Explanations of late and future say when the host's clock differs from ours."""
+
+    def test_late(self) -> None:
+        for ahead, words in [
+            (-180.0, "; the clock of h is 3 min behind ours"),
+            (-209.0, "; the clock of h is 3 min behind ours"),
+            (3601.0, "; the clock of h is 1 h ahead of ours"),
+            (29.0, ""),
+            (-29.0, ""),
+            (0.0, ""),
+        ]:
+            plain = judge(reported(), 60, LATE + 60)
+            verdict = judge(reported(), 60, LATE + 60, skew=Skew("h", ahead))
+            self.assertEqual(verdict, replace(plain, explanation=plain.explanation + words))
+
+    def test_future(self) -> None:
+        verdict = judge(reported(), 60, LASTRUN - 20 * MINUTE, skew=Skew("h\n", 1200.0))
+        self.assertTrue(verdict.explanation.endswith(" grace; the clock of h is 20 min ahead of ours"))
+
+    def test_other_kinds(self) -> None:
+        for finding in (
+            reported(),
+            reported(ok=False),
+            reported(code=503),
+            Invalid(200, "x"),
+            NoAnswer(Fault.DNS, "x", 0.1),
+        ):
+            self.assertEqual(judge(finding, 60, LASTRUN, skew=Skew("h", -3600)), judge(finding, 60, LASTRUN))
+        asleep = reported(sleep=NIGHT), 60, LASTRUN + 6 * MINUTE
+        self.assertEqual(judge(*asleep, skew=Skew("h", -3600)), judge(*asleep))
+
+
 _graces = st.sampled_from([0.0, 60.0, 120.0, 3600.0])
 _codes = st.sampled_from([200, 200, 200, 503])
 
@@ -303,7 +340,8 @@ class NextChangeTests(SynchronousTestCase):
     ) -> None:
         finding = reported(ok=ok, lastrun=lastrun, frequency=frequency, sleep=windows)
         now = lastrun + later
-        verdict = judge(finding, grace, now)
+        skew = Skew("h", -120.0)
+        verdict = judge(finding, grace, now, skew=skew)
         change = verdict.next_change
         if change is not None:
             self.assertGreater(change, now)
@@ -311,7 +349,7 @@ class NextChangeTests(SynchronousTestCase):
         for fraction in fractions:
             between = now + fraction * ((15 * DAY if change is None else change - RESOLUTION) - now)
             if between >= now:
-                same = judge(finding, grace, between)
+                same = judge(finding, grace, between, skew=skew)
                 self.assertEqual(
                     (same.kind, same.explanation, same.due, same.next_change, same.sleep_end),
                     (verdict.kind, verdict.explanation, verdict.due, change, verdict.sleep_end),

@@ -140,7 +140,7 @@ class DueTests(SynchronousTestCase):
         sleep = merge((window("00:00", 1),))
         # The day is over a minute after midnight, 24 h later it is awake.
         self.assertEqual(sleep.due(LEAP - DAY, DAY), LEAP + DAY + 60)
-        # Waking at 00:01 and due 23 h 59 min later, it goes round for ever.
+        # Waking at 00:01 and due 23 h 59 min later, it never is awake.
         self.assertEqual(sleep.due(LEAP - DAY + 60, DAY - 60), LEAP)
 
     def test_awake_after_more_than_14_days_is_too_late(self) -> None:

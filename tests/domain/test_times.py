@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.texts import cut, one_line
+from pypinger.domain.texts import cut, one_line, visible
 from pypinger.domain.times import clock, every, iso, length, number, span
 from tests.domain.strategies import thorough
 
@@ -79,6 +79,16 @@ class SpanTests(SynchronousTestCase):
             (nan, "an unknown time"),
         ]:
             self.assertEqual(span(seconds), text)
+
+    @thorough
+    @given(st.integers(0, 10**9))
+    def test_is_truncated_to_two_units(self, seconds: int) -> None:
+        sizes = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+        words = span(float(seconds)).split()
+        units = words[1::2]
+        shown = sum(int(amount) * sizes[unit] for amount, unit in zip(words[::2], units, strict=True))
+        smallest = {"s": 1, "min": 60, "h": 60, "d": 3600}[units[0]]
+        self.assertTrue(0 <= seconds - shown < smallest, words)
 
 
 class LengthTests(SynchronousTestCase):
@@ -158,6 +168,14 @@ class TextsTests(SynchronousTestCase):
     def test_one_line(self) -> None:
         self.assertEqual(one_line(" a\r\n\tb\0\x1b\u2028c\u202ed\ud800 "), "a b c d")
 
+    def test_visible(self) -> None:
+        self.assertEqual(visible('a "b" \\'), 'a "b" \\')
+        self.assertEqual(
+            visible("\0\n\r\t\x7f\u00a0\u200e\ufeff\ud800\U000e0001"),
+            r"\u0000\n\r\t\u007f\u00a0\u200e\ufeff\ud800\U000e0001",
+        )
+        self.assertEqual(visible("\u3164ä😀\ufffd"), r"\u3164" + "ä😀\ufffd")
+
     def test_cut(self) -> None:
         self.assertEqual(cut("abcd", 4), "abcd")
         self.assertEqual(cut("abcde", 4), "abc…")
@@ -169,3 +187,6 @@ class TextsTests(SynchronousTestCase):
         line = one_line(text)
         self.assertLessEqual(len(line.splitlines()), 1)
         line.encode("utf-8")
+        shown = visible(text)
+        self.assertTrue(shown.isprintable())
+        self.assertEqual(visible(shown), shown)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
+from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Event
+from pypinger.domain.model import Alert, Event, Instant, Report, Reported, Window
 from pypinger.domain.wording import Severity, age, cause, causes, headline, plain, severity
+from tests.domain.strategies import any_windows, frequencies, minutes, thorough
 
 PROBLEM = Alert(
     id="0123456789abcdef",
@@ -190,6 +194,19 @@ class AgeTests(SynchronousTestCase):
         self.assertEqual(plain([late], 4200.0).splitlines()[1], "was due 22:05:00 UTC (late by 43 min)")
         ok = replace(RECOVERED, lastrun=2940.0, due=3540.0)
         self.assertEqual(plain([ok], 3000.0).splitlines()[2], "next due 23:05:00 UTC (ran 1 min ago)")
+
+    @thorough
+    @given(any_windows, minutes, st.floats(-100_000, 100_000), frequencies, st.booleans())
+    def test_fits_the_verdict(
+        self, windows: tuple[Window, ...], lastrun: Instant, later: float, frequency: int, ok: bool
+    ) -> None:
+        report = Report(ok, lastrun, float(frequency), sleep=windows)
+        now = lastrun + later
+        verdict = judge(Reported(200, report), 60.0, now)
+        text = age(verdict.kind, lastrun=lastrun, due=verdict.due, now=now)
+        start = {Kind.LATE: "late by ", Kind.FUTURE: "ahead by "}.get(verdict.kind, "ran " if lastrun <= now else "")
+        self.assertTrue(text.startswith(start) if start else text == "", (verdict, text))
+        self.assertNotIn("-", text)
 
     def test_not_where_the_explanation_is_no_verdict(self) -> None:
         removed = replace(RECOVERED, kind=Kind.LATE, explanation="no longer monitored", lastrun=0.0, due=600.0)

@@ -1,8 +1,8 @@
 """
-A server that misbehaves by script: raw sockets on loopback, one script a connection.
+A server that misbehaves by script, over raw sockets on loopback.
 
-A script is a list of steps, run when the request has come (or at once, for those who speak first): bytes to send, or
-one of the steps below. The server remembers its connections, so that a test can see that none is left open.
+A script is a list of steps, run when a request has arrived, or at once if it begins with ``AT_ONCE``: bytes to send, or
+one of the steps below. The server counts its open connections, so that a test can wait until none is left.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Trickle:
-    """Send bytes one by one, for ever again."""
+    """Send bytes one by one, over and over."""
 
     data: bytes
     every: float = 0.01
@@ -36,7 +36,7 @@ class Trickle:
 
 @dataclass(frozen=True)
 class Flood:
-    """Send the same bytes as fast as they are taken, at most `times`."""
+    """Send the same bytes at most `times`, as fast as the client reads."""
 
     data: bytes
     times: int = 10_000
@@ -48,7 +48,7 @@ class Step:
 
 CLOSE, RESET, STALL, AT_ONCE = Step(), Step(), Step(), Step()
 
-#: Steps, or what makes them from a request.
+#: Steps, or a function that returns them for a request.
 Script = Sequence[Any] | Callable[[bytes], Sequence[Any]]
 
 
@@ -110,7 +110,7 @@ class Scripted(Protocol):
             elif step is CLOSE:
                 self.transport.loseConnection()
             elif step is RESET:
-                # What was written before must be on its way first.
+                # What was written before must be sent first.
                 await deferLater(reactor, 0.02)
                 if not self.lost:
                     handle = self.transport.getHandle()

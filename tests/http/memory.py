@@ -1,4 +1,4 @@
-"""The client over a reactor, a clock and transports that are only in memory."""
+"""A client over a reactor, a clock and transports in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pypinger.http.wire.limits import Limits
 
 
 class Wire(StringTransport):
-    """A transport that tells its protocol when it is closed, as real ones do: a moment later."""
+    """A transport that, like real ones, tells its protocol of a close a moment later."""
 
     def __init__(self, clock: MemoryReactorClock, protocol: Any) -> None:
         super().__init__()
@@ -37,25 +37,25 @@ class Wire(StringTransport):
             self.clock.callLater(0, self.protocol.connectionLost, Failure(error))
 
     def arrives(self, data: bytes) -> None:
-        """The other side has sent something."""
+        """Receive data from the other side."""
         if not self.how:
             self.protocol.dataReceived(data)
 
     def ends(self, *, clean: bool = True) -> None:
-        """The other side has closed or reset the connection."""
+        """Let the other side close or reset the connection."""
         if not self.how:
             self.how = "lost"
             self.protocol.connectionLost(Failure(ConnectionDone() if clean else ConnectionLost()))
 
     def asked(self) -> bytes:
-        """What was written since the last time."""
+        """Return what was written since the last call."""
         written: bytes = self.value()
         self.clear()
         return written
 
 
 class Bench:
-    """A fetcher whose connections are made by hand."""
+    """A fetcher whose connections the test opens."""
 
     def __init__(self, limits: Limits | None = None, **settings: Any) -> None:
         self.reactor = MemoryReactorClock()
@@ -67,7 +67,7 @@ class Bench:
         return Deferred.fromCoroutine(self.fetcher.fetch(task))
 
     def connect(self, index: int = -1) -> Wire:
-        """Let an attempt to connect succeed."""
+        """Let an attempt to connect succeed; returns its transport."""
         host, port, factory, _, _ = self.reactor.tcpClients[index]
         protocol = factory.buildProtocol(IPv4Address("TCP", host, port))
         assert protocol is not None
@@ -79,7 +79,7 @@ class Bench:
         factory.clientConnectionFailed(self.reactor.connectors[index], Failure(error))
 
     def close(self) -> None:
-        """Close the fetcher; nothing may be left."""
+        """Close the fetcher and check that nothing is left."""
         closed = Deferred.fromCoroutine(self.fetcher.close())
         self.reactor.advance(0)
         assert closed.called

@@ -1,4 +1,4 @@
-"""The agent under treq and beside Twisted's own."""
+"""The polling agent under treq, and compared with Twisted's agent."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Base(TestCase):
         return server
 
 
-class UnderTreq(Base):
-    """treq's own client, as it is."""
+class TreqTests(Base):
+    """treq's client over the polling agent."""
 
     async def test_interfaces(self) -> None:
         verifyClass(IAgent, PollingAgent)
@@ -83,7 +83,7 @@ class UnderTreq(Base):
         self.assertIn(b"X-Y: 1\r\nX-Y: 2\r\n", asked)
 
     async def test_treq_functions(self) -> None:
-        """treq's functions and its response object, over an answer of the agent."""
+        """treq's functions and its response object work with the agent's responses."""
         self.serve([answer()])
         response = await self.agent.request(b"GET", self.url.encode())
         self.assertEqual(REPORT, await treq.content(response))
@@ -112,7 +112,7 @@ class UnderTreq(Base):
         self.assertEqual(200, response.code)
 
     async def test_head(self) -> None:
-        """Its answer has no body, whatever its headers say."""
+        """The answer has no body, although its headers announce one."""
         server = self.serve([answer(b"", length=99)])
         for _ in range(2):
             response = await self.client.head(self.url)
@@ -144,7 +144,7 @@ class UnderTreq(Base):
         self.assertEqual(["c", "x"], sorted(cookie.name for cookie in response.cookies()))
 
     async def test_timeout(self) -> None:
-        """treq's own time limit covers the body, and leaves no socket."""
+        """treq's time limit covers the body and leaves no socket."""
         server = self.serve([answer(b"", length=99), Trickle(b"x")])
         failure = await self.client.get(self.url, timeout=SHORT).addErrback(lambda failure: failure.value)
         self.assertIsInstance(failure, CancelledError)
@@ -162,7 +162,7 @@ class UnderTreq(Base):
             self.assertEqual(Fault.URL, failure.fault)
 
     async def test_body_that_comes_late(self) -> None:
-        """A protocol that wants to pause or stop gets everything at once nevertheless."""
+        """A protocol that pauses or stops the transport still gets the whole body at once."""
         self.serve([answer()])
         response = await self.agent.request(b"GET", self.url.encode())
         got: list[Any] = []
@@ -193,8 +193,8 @@ class UnderTreq(Base):
         self.assertIs(ZeroDivisionError, failure)
 
 
-class Late(Base):
-    """With a short time limit."""
+class TimeLimitTests(Base):
+    """Time limits."""
 
     async def test_limit(self) -> None:
         server = self.serve([bare()[:5]])
@@ -204,7 +204,7 @@ class Late(Base):
         await server.all_closed()
 
     async def test_body_that_never_comes(self) -> None:
-        """A request's body that is never complete ends with the time limit too."""
+        """The time limit also ends a request whose body is never complete."""
         self.serve([answer()])
 
         class Never:
@@ -249,8 +249,8 @@ SCRIPTS: dict[str, Any] = {
 }
 
 
-class BesideTwisted(Base):
-    """The same script, the same outcome."""
+class TwistedTests(Base):
+    """Both agents get the same result from the same script."""
 
     async def outcome(self, agent: IAgent, method: bytes) -> Any:
         try:
@@ -288,7 +288,7 @@ class BesideTwisted(Base):
                 self.assertEqual(reference, request, (name, method))
 
     async def test_requests(self) -> None:
-        """Kept connections, one after the other and side by side, serve as many requests."""
+        """Requests reuse a kept connection, and use several at the same time."""
         server = self.serve([answer()])
         for _ in range(3):
             self.assertEqual(200, (await self.outcome(self.agent, b"GET"))[0])

@@ -1,4 +1,4 @@
-"""Connections: made, kept, given up, and never more than there should be."""
+"""Connections are opened, kept, closed and limited in number."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.http.memory import Bench
 
 
 def task(host: str = "127.0.0.1", **more: Any) -> Task:
-    """A task at a host."""
+    """Return a task at a host."""
     return Task(url=f"http://{host}/", id="id", name="name", label="label", **{"timeout": 20.0, **more})
 
 
@@ -39,7 +39,7 @@ class Base(SynchronousTestCase):
         self.bench.fetcher.network.names._known[host] = (1e9, addresses)
 
     def once(self, host: str = "127.0.0.1", wire: Any = None, reply: bytes = answer()) -> Any:
-        """One check that is answered."""
+        """Make one check that is answered; returns its transport."""
         running = self.bench.fetch(task(host))
         if wire is None or wire.how:
             wire = self.bench.connect()
@@ -50,7 +50,7 @@ class Base(SynchronousTestCase):
 
 
 class Making(Base):
-    """Addresses in turn."""
+    """Opening a connection."""
 
     def test_next_after_a_failure(self) -> None:
         self.know("a.example", "::1", "127.0.0.1")
@@ -62,7 +62,7 @@ class Making(Base):
         self.assertEqual(Answer, type(self.successResultOf(running)))
 
     def test_next_after_a_moment(self) -> None:
-        """The first that connects wins, the others are given up."""
+        """The first address that connects wins, the other attempts are stopped."""
         self.know("a.example", "::1", "127.0.0.1", "10.0.0.1")
         running = self.bench.fetch(task("a.example"))
         self.reactor.advance(0.3)
@@ -71,14 +71,14 @@ class Making(Base):
         self.assertTrue(self.reactor.connectors[0].stoppedConnecting)
         self.reactor.advance(0.3)
         self.assertEqual(2, len(self.hosts()))
-        # An attempt that succeeds nevertheless is dropped, one that fails is not heard.
+        # An attempt that still succeeds is dropped, and one that fails is ignored.
         self.assertIsNone(self.reactor.tcpClients[0][2].buildProtocol(IPv4Address("TCP", "x", 1)))
         self.bench.refuse(ConnectError(), 0)
         wire.arrives(answer())
         self.assertEqual(Answer, type(self.successResultOf(running)))
 
     def test_the_one_that_won(self) -> None:
-        """A connector that has connected cannot be stopped, and need not be."""
+        """A connector that has connected is not stopped."""
         running = self.bench.fetch(task())
 
         def stop() -> None:
@@ -121,7 +121,7 @@ class Making(Base):
             self.assertEqual(0, len(self.pool))
 
     def test_addresses_forgotten(self) -> None:
-        """Addresses that do not answer are not believed any longer."""
+        """Addresses that do not answer are looked up again."""
         self.know("a.example", "10.0.0.1")
         running = self.bench.fetch(task("a.example"))
         self.bench.refuse(getConnectError((errno.ECONNREFUSED, "x")))
@@ -129,7 +129,7 @@ class Making(Base):
         self.assertEqual({}, self.bench.fetcher.network.names._known)
 
     def test_unknown_interface(self) -> None:
-        """A link-local address of an interface that this machine does not have fails at once."""
+        """A link-local address with an unknown interface fails at once."""
 
         def connect(*args: object) -> None:
             raise OSError(errno.ENODEV, "no such device")
@@ -139,7 +139,7 @@ class Making(Base):
         self.assertEqual((Fault.CONNECT, True), (found.fault, "no such device" in found.words))
 
     def test_cancelled(self) -> None:
-        """At any stage: no attempt is left."""
+        """No attempt is left."""
         self.know("a.example", "10.0.0.1", "10.0.0.2")
         running = self.bench.fetch(task("a.example"))
         self.reactor.advance(0.3)
@@ -166,7 +166,7 @@ class Making(Base):
         )
 
     def test_late_tls(self) -> None:
-        """A handshake that is not complete in time; the connection is aborted."""
+        """A handshake that is not complete in time is aborted."""
         asked = Task(url="https://127.0.0.1/", id="", name="", label="", timeout=1.0)
         running = self.bench.fetch(asked)
         wire = self.bench.connect()
@@ -176,7 +176,7 @@ class Making(Base):
         self.assertEqual("aborted", wire.how)
 
     def test_surprise(self) -> None:
-        """Not even a mistake of ours ends a loop."""
+        """An error in the client itself does not raise."""
         broken = TaskFetcher(self.reactor)
 
         def surprise(*args: object) -> None:
@@ -193,7 +193,7 @@ class Making(Base):
 
 
 class Keeping(Base):
-    """Between checks."""
+    """Keeping connections between checks."""
 
     def test_reused(self) -> None:
         wire = self.once()
@@ -202,7 +202,7 @@ class Keeping(Base):
         self.assertEqual(1, len(self.hosts()))
 
     def test_request(self) -> None:
-        """What is sent, to the byte."""
+        """The request, byte by byte."""
         self.bench.fetch(Task(url="http://a:b@127.0.0.1:81/x%20y|ü?z#f", id="", name="", label="")).addErrback(
             lambda _: None
         )
@@ -214,7 +214,7 @@ class Keeping(Base):
         )
 
     def test_changed_task(self) -> None:
-        """A task that was changed in the ini file is asked as it says now."""
+        """A changed task is asked with its new settings."""
         wire = self.once()
         self.once(wire=wire)
         running = self.bench.fetch(task(credentials="a:b"))
@@ -223,14 +223,14 @@ class Keeping(Base):
         self.successResultOf(running)
 
     def test_many_tasks(self) -> None:
-        """What is prepared for tasks that have left the configuration does not pile up."""
+        """The memory for tasks that have left the configuration is bounded."""
         self.patch(fetcher, "_MAX_PREPARED", 2)
         for index in range(5):
             self.once(f"10.0.0.{index}")
         self.assertLessEqual(len(self.bench.fetcher._prepared), 2)
 
     def test_idle(self) -> None:
-        """Closed when it was idle for too long, and not a moment earlier."""
+        """A connection is closed after 90 idle seconds, and not before."""
         first = self.once("10.0.0.1")
         self.reactor.advance(50)
         second = self.once("10.0.0.2")
@@ -245,7 +245,7 @@ class Keeping(Base):
         self.assertEqual(0, len(self.pool))
 
     def test_age(self) -> None:
-        """Not used for ever, so that new addresses and certificates are noticed."""
+        """An old connection is not reused, so that new addresses and certificates are noticed."""
         wire = self.once()
         for _ in range(10):
             self.reactor.advance(60)
@@ -254,7 +254,7 @@ class Keeping(Base):
         self.reactor.advance(0)
 
     def test_latest_first(self) -> None:
-        """The connection used last is taken, so that those too many fall idle."""
+        """The connection used last is reused, so that surplus ones fall idle."""
         one, two = self.bench.fetch(task()), self.bench.fetch(task())
         first, second = self.bench.connect(0), self.bench.connect(1)
         first.arrives(answer())
@@ -265,14 +265,14 @@ class Keeping(Base):
         self.once(wire=second)
 
     def test_dead(self) -> None:
-        """Closed by the server while idle: noticed, and not used."""
+        """A connection that the server has closed while idle is not reused."""
         self.once().ends()
         self.assertEqual((0, 0), (self.pool.idle, len(self.pool)))
         self.once()
         self.assertEqual(2, len(self.hosts()))
 
     def test_stale(self) -> None:
-        """Dead without having said so: the check is made again on a new connection, once."""
+        """A kept connection that turns out to be dead is replaced once by a new one."""
         wire = self.once()
         running = self.bench.fetch(task())
         wire.ends(clean=False)
@@ -283,7 +283,7 @@ class Keeping(Base):
         self.assertEqual(2, len(self.hosts()))
 
     def test_dead_in_the_answer(self) -> None:
-        """Not made again once a byte of the answer has come."""
+        """A request is not repeated after the first byte of the answer."""
         wire = self.once()
         running = self.bench.fetch(task())
         wire.arrives(b"H")
@@ -292,7 +292,7 @@ class Keeping(Base):
         self.assertEqual(1, len(self.hosts()))
 
     def test_unasked(self) -> None:
-        """Bytes that nobody asked for: the connection is not used again."""
+        """A connection with unexpected bytes is not reused."""
         wire = self.once()
         wire.arrives(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
         self.assertEqual("aborted", wire.how)
@@ -301,7 +301,7 @@ class Keeping(Base):
         self.once()
 
     def test_linger(self) -> None:
-        """A server that has said that it will close is given a second to do so."""
+        """A server that announces a close has a second for it."""
         for closes in (True, False):
             running = self.bench.fetch(task())
             wire = self.bench.connect()
@@ -316,7 +316,7 @@ class Keeping(Base):
             self.assertEqual(0, len(self.pool))
 
     def test_close_not_answered(self) -> None:
-        """A server that does not take part in our own close is given a second too."""
+        """A connection that the server does not close with us is aborted after a second."""
         wire = self.once()
         ended: list[str] = []
         wire.loseConnection = lambda: ended.append("asked")
@@ -327,7 +327,7 @@ class Keeping(Base):
         self.reactor.advance(0)
 
     def test_closed(self) -> None:
-        """Nothing new once the client is closed, and what is under way ends."""
+        """Closing the client ends what is under way, and nothing new begins."""
         running = self.bench.fetch(task())
         wire = self.bench.connect()
         connecting = self.bench.fetch(task("10.0.0.1"))
@@ -340,12 +340,12 @@ class Keeping(Base):
 
 
 class Counting(Base):
-    """With few connections."""
+    """The limit of connections."""
 
     limits = Limits(connections=2)
 
     def test_linger_makes_room(self) -> None:
-        """Servers that say they will close and do not take no place from a check that needs one."""
+        """Connections that wait for the server's close make room for new ones."""
         for number in range(self.limits.connections):
             running = self.bench.fetch(task(f"10.0.0.{number}"))
             wire = self.bench.connect()
@@ -380,7 +380,7 @@ class Counting(Base):
 
 
 class NoKeeping(Base):
-    """With nothing kept."""
+    """Without idle connections."""
 
     limits = Limits(idle=0.0)
 
@@ -390,11 +390,11 @@ class NoKeeping(Base):
 
 
 class Descriptors(SynchronousTestCase):
-    """How many connections there may be."""
+    """The number of descriptors for fetching."""
 
     def test_reserve(self) -> None:
         import resource
 
-        for soft, free in ((1024, 896), (100, 50), (resource.RLIM_INFINITY, 1_000_000)):
+        for soft, free in ((1024, 384), (4096, 1920), (100, 25), (resource.RLIM_INFINITY, 1_000_000)):
             self.patch(resource, "getrlimit", lambda which, soft=soft: (soft, soft))
             self.assertEqual(free, free_descriptors())

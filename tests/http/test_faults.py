@@ -1,4 +1,4 @@
-"""No endpoint can hurt a check: every fault of the table, over real sockets, says what it is and leaves none behind."""
+"""Every fault of the table, over real sockets: it is reported in words and leaves no socket."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.http.faultserver import FaultServer, Flood
 
 
 def task(url: str, **more: Any) -> Task:
-    """A task with this URL."""
+    """Return a task with this URL."""
     return Task(url=url, id="id", name="name", label="label", **{"timeout": 5.0, **more})
 
 
 class Faults(TestCase):
-    """One test a case."""
+    """One test for each case."""
 
     def setUp(self) -> None:
         self.fetcher = TaskFetcher(reactor)
@@ -70,7 +70,7 @@ class Faults(TestCase):
         self.assertIn(b"\r\nHost: [::1]:%d\r\n" % server.port, server.requests[0])
 
     async def test_memory(self) -> None:
-        """A bomb of a gigabyte, an endless header and an endless body cost next to nothing."""
+        """A gigabyte bomb, an endless header and an endless body use little memory."""
         block = b"x" * (1 << 16)
         gigabyte = [bare(GZIP, b"Transfer-Encoding: chunked"), *[chunk_of(BOMB)] * 8]
         for script in (gigabyte, [bare()[:-2] + b"A: ", Flood(block)], [bare(), Flood(block)]):
@@ -86,8 +86,8 @@ class Faults(TestCase):
             self.assertLess(peak, 8_000_000)
             await server.all_closed()
 
-    async def test_nobody_accepts(self) -> None:
-        """The queue of the listening socket is full, so that the connection is not made."""
+    async def test_full_backlog(self) -> None:
+        """The listening socket's queue is full, so the connection is not made."""
         with socket.socket() as full, socket.socket() as first, socket.socket() as second:
             full.bind(("127.0.0.1", 0))
             full.listen(0)

@@ -1,4 +1,4 @@
-"""Whatever bytes come, in whatever pieces: the check ends with an observation, and no socket and no timer is left."""
+"""Any bytes, in any pieces: the check ends with an observation and leaves no socket and no timer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANSWERS = [raw for raw in ANSWERS if 0 < len(raw) < 5000]
 
 @st.composite
 def hostile(draw: st.DrawFn) -> bytes:
-    """An answer, sound or not, with some of its bytes changed, removed or put twice."""
+    """Return an answer, valid or not, with some of its bytes changed, removed or repeated."""
     raw = bytearray(draw(st.sampled_from(ANSWERS)))
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, max(len(raw) - 1, 0)))
@@ -48,12 +48,12 @@ delays = st.lists(st.floats(0, 7), min_size=12, max_size=12)
 
 
 class Fuzz(SynchronousTestCase):
-    """On a fake clock and in memory."""
+    """In memory, with a fake clock."""
 
     @settings(deadline=None, max_examples=600)
     @given(streams, cuts, delays, endings)
     def test_stream(self, raw: bytes, cuts: list[int], delays: list[float], ending: str) -> None:
-        """The second half of the pieces goes to whichever connection a redirect has made."""
+        """After a redirect to another origin, the remaining pieces arrive on the new connection."""
         bench = Bench()
         running = bench.fetch(TASK)
         wire = bench.connect()
@@ -79,19 +79,19 @@ class Fuzz(SynchronousTestCase):
     @settings(deadline=None, max_examples=200)
     @given(st.lists(st.binary(max_size=99), min_size=1, max_size=9), st.lists(st.binary(max_size=50), max_size=3))
     def test_kept(self, bodies: list[bytes], chunks: list[bytes]) -> None:
-        """Sound answers, cut anywhere, come through one kept connection whole and in order."""
+        """Valid answers, cut anywhere, arrive whole and in order over one kept connection."""
         bench = Bench()
         wire = None
         for body in bodies:
             running = bench.fetch(TASK)
             wire = wire or bench.connect()
             self.assertIn(b"GET /report HTTP/1.1\r\nHost: 127.0.0.1\r\n", wire.asked())
-            sound = [chunk for chunk in chunks if chunk]
-            raw = answer(body) if not sound else chunked(*sound)
+            given = [chunk for chunk in chunks if chunk]
+            raw = answer(body) if not given else chunked(*given)
             for at in range(0, len(raw), 7):
                 wire.arrives(raw[at : at + 7])
             self.assertEqual(
-                (200, body if not sound else b"".join(sound)), _code_and_body(self.successResultOf(running))
+                (200, body if not given else b"".join(given)), _code_and_body(self.successResultOf(running))
             )
         self.assertEqual(1, len(bench.reactor.tcpClients))
         bench.close()

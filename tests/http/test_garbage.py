@@ -1,4 +1,4 @@
-"""What a check leaves is freed at once: thousands of checks a second must not wait for the garbage collector."""
+"""A check leaves no reference cycle, so that nothing waits for the garbage collector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.http.faultserver import CLOSE, RESET, STALL, FaultServer, Script
 from tests.http.test_faults import task
 from tests.http.test_tls import CA, GOOD, Server
 
-#: What must never wait to be collected.
+#: Objects that must not wait for the garbage collector.
 OURS = (Connection, ResponseReader, Opening, Client, Connector)
 
 
@@ -30,7 +30,7 @@ class Garbage(TestCase):
     async def left_by(
         self, script: Script, context: Any = None, wanted: type[Answer | NoAnswer] = Answer, **more: Any
     ) -> set[str]:
-        """The names of those of :data:`OURS` that only the garbage collector finds after a check."""
+        """Return the names of those :data:`OURS` that only the garbage collector frees after a check."""
         server = FaultServer(script)
         self.addCleanup(server.listen(context).stopListening)
         fetcher = TaskFetcher(reactor)

@@ -1,4 +1,4 @@
-"""What channels post with."""
+"""The messenger that channels post with."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Posts(TestCase):
         self.assertEqual(b"ok", reply.body)
 
     async def test_large_body(self) -> None:
-        """More than a socket takes at once."""
+        """A body that does not fit into the socket's buffer."""
         server = self.serve([answer(b"ok")])
         reply = await self.client.post(f"http://127.0.0.1:{server.port}/", headers={}, data=b"x" * 9_000_000)
         self.assertEqual(b"ok", reply.body)
@@ -85,7 +85,7 @@ class Posts(TestCase):
         self.assertEqual((302, 1), (reply.code, len(server.requests)))
 
     async def test_large_answer(self) -> None:
-        """Its first 64 KiB, however it comes."""
+        """The first 64 KiB of the answer are kept."""
         for raw in (answer(b"x" * 99_999), answer(gzip.compress(b"x" * 99_999), b"Content-Encoding: gzip")):
             server = self.serve([raw])
             reply = await self.client.post(f"http://127.0.0.1:{server.port}/", headers={}, data=b"")
@@ -122,7 +122,7 @@ class Posts(TestCase):
 
 
 class NotTwice(SynchronousTestCase):
-    """A post is never made twice by itself."""
+    """A post is not repeated."""
 
     def test_dead_connection(self) -> None:
         from tests.http.memory import Wire

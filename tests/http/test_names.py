@@ -1,4 +1,4 @@
-"""Names are looked up in threads of their own, once for all who ask, and nobody else waits."""
+"""Names are looked up in threads of their own, once for all exchanges that wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pypinger.http.wire.names import Names
 
 
 class FakeThreads(Clock):
-    """Threads that run when told to."""
+    """Threads that run when the test says so."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class FakeThreads(Clock):
 
 
 class LookUps(SynchronousTestCase):
-    """With threads that run when told to."""
+    """With threads that run when the test says so."""
 
     def setUp(self) -> None:
         self.threads = FakeThreads()
@@ -57,7 +57,7 @@ class LookUps(SynchronousTestCase):
         return self.names.addresses(host)
 
     def test_shared(self) -> None:
-        """One look-up for all who wait, and its answer for all who come soon after."""
+        """Exchanges share a look-up and, for a short time, its result."""
         waiting = [self.ask(), self.ask(), self.ask()]
         self.assertEqual(1, len(self.threads.started))
         self.threads.run()
@@ -72,7 +72,7 @@ class LookUps(SynchronousTestCase):
         self.assertEqual(["a.example"] * 2, self.threads.asked)
 
     def test_forgotten(self) -> None:
-        """Answers that are too old make room for new ones."""
+        """Old results are dropped."""
         for index in range(9):
             self.ask(f"{index}.example")
             self.threads.run()
@@ -107,7 +107,7 @@ class LookUps(SynchronousTestCase):
             self.assertEqual((fault, words), (failure.fault, failure.words))
 
     def test_given_up(self) -> None:
-        """Who gives up is released at once; the look-up goes on for the others."""
+        """Cancelling a waiter ends its wait at once; the look-up continues for the others."""
         first, second = self.ask(), self.ask()
         first.cancel()
         self.failureResultOf(first, CancelledError)
@@ -120,7 +120,7 @@ class LookUps(SynchronousTestCase):
         self.successResultOf(self.ask("b.example"))
 
     def test_bounded(self) -> None:
-        """No more threads than there should be; who comes later waits for one to be free."""
+        """The number of threads is limited; later names wait for a free one."""
         self.patch(names, "MAX_THREADS", 2)
         waiting = [self.ask(f"{index}.example") for index in range(5)]
         self.assertEqual(2, len(self.threads.started))
@@ -131,7 +131,7 @@ class LookUps(SynchronousTestCase):
         self.assertEqual(1, len(self.threads.started))
 
     def test_queued_at_the_end(self) -> None:
-        """A name that is queued while the last thread ends is not forgotten."""
+        """A name queued while the last thread ends is looked up."""
         self.patch(names, "MAX_THREADS", 1)
         calls: list[tuple[Any, ...]] = []
         self.threads.callFromThread = lambda *call: calls.append(call)  # type: ignore[method-assign]
@@ -158,7 +158,7 @@ class LookUps(SynchronousTestCase):
         self.assertIn("cannot start a thread", failure.words)
 
     def test_no_second_thread(self) -> None:
-        """If one thread runs, it will serve everybody."""
+        """If a second thread cannot start, the first looks up all names."""
         first = self.ask()
 
         def cannot(run: Callable[[], None]) -> None:
@@ -173,14 +173,14 @@ class LookUps(SynchronousTestCase):
 
 
 class System(TestCase):
-    """With the system's resolver and real threads."""
+    """The system's resolver in real threads."""
 
     async def test_localhost(self) -> None:
         found = await Names(reactor).addresses("localhost")
         self.assertTrue({"127.0.0.1", "::1"} & set(found), found)
 
     def test_families(self) -> None:
-        """Each address once, and only those of the two internets."""
+        """Each address is returned once, and only IPv4 and IPv6."""
         found = [
             (socket.AF_INET6, 1, 6, "", ("::1", 0, 0, 0)),
             (socket.AF_INET, 1, 6, "", ("127.0.0.1", 0)),

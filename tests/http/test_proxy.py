@@ -1,4 +1,4 @@
-"""Proxies: plain HTTP through them, tunnels for https, and nobody's credentials at the wrong place."""
+"""Proxies: plain HTTP, tunnels for https, and where credentials are sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pypinger.domain.model import Fault, Task
 from pypinger.domain.url import parse
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.http.wire.errors import ExchangeFailed
-from pypinger.http.wire.proxy import proxy_for
+from pypinger.http.wire.proxy import bypasses, proxy_for
 from tests.http.faults import REPORT, SHORT, answer, redirect
 from tests.http.faultserver import CLOSE, FaultServer, Trickle
 from tests.http.memory import Bench
@@ -87,7 +87,7 @@ class Proxies(TestCase):
         return proxy
 
     async def test_plain(self) -> None:
-        """The proxy gets the whole URL, its credentials and the task's."""
+        """The proxy gets the whole URL, its own credentials and the task's."""
         proxy = self.serve([answer()])
         more = {"credentials": "a:b", "proxy": SECRET.format(proxy.port)}
         found = await self.fetcher.fetch(task("http://origin.example:81/x?y", **more))
@@ -98,7 +98,7 @@ class Proxies(TestCase):
         self.assertIn(b"Authorization: Basic YTpi\r\n", asked)
 
     async def test_tunnel(self) -> None:
-        """The proxy sees where to, and the origin sees nothing of the proxy; the tunnel is kept."""
+        """The proxy gets the origin's name only, the origin nothing about the proxy; the tunnel is kept."""
         context = Server(GOOD)
         origin = self.serve([answer()], context)
         proxy = self.tunnels()
@@ -124,7 +124,7 @@ class Proxies(TestCase):
         await origin.all_closed()
 
     async def test_no_connection_shared(self) -> None:
-        """With and without the proxy are two ways."""
+        """Requests with and without the proxy do not share connections."""
         origin = self.serve([answer()])
         proxy = self.serve([answer(b"{}")])
         url = f"http://127.0.0.1:{origin.port}/"
@@ -133,7 +133,7 @@ class Proxies(TestCase):
         self.assertEqual((1, 1), (origin.connections, proxy.connections))
 
     async def test_redirect(self) -> None:
-        """The proxy stays, the token does not."""
+        """A redirect to another origin goes through the proxy, without the token."""
         proxy = self.serve(lambda asked: [answer() if b"b.example" in asked else redirect(b"http://b.example/")])
         found = await self.fetcher.fetch(task("http://a.example/", proxy=SECRET.format(proxy.port)))
         self.assertEqual(REPORT, found.body)
@@ -181,10 +181,10 @@ class Proxies(TestCase):
 
 
 class InMemory(SynchronousTestCase):
-    """What real sockets cannot be made to do."""
+    """Cases that real sockets cannot produce."""
 
     def test_tunnel_lost(self) -> None:
-        """A tunnel that ends in the handshake, and one whose failure comes late."""
+        """A tunnel that is lost in the handshake, and one that is cancelled."""
         bench = Bench()
         asked = Task(url="https://a.example/", id="", name="", label="", timeout=9.0, proxy="http://10.0.0.1:3128")
         running = bench.fetch(asked)
@@ -203,12 +203,13 @@ class InMemory(SynchronousTestCase):
 
 
 class Settings(SynchronousTestCase):
-    """Which proxy."""
+    """Choosing the proxy."""
 
     def test_url(self) -> None:
         for setting, peer in (
             (None, None),
             ("", None),
+            ("direct", None),
             ("http://p.example:3128", "p.example:3128"),
             ("http://p.example", "p.example:80"),
             ("p.example:3128/", "p.example:3128"),
@@ -217,11 +218,53 @@ class Settings(SynchronousTestCase):
             proxy = proxy_for(setting, parse("http://a.example/"))
             self.assertEqual(peer, proxy and proxy.peer)
 
-    def test_unsound(self) -> None:
+    def test_unusable(self) -> None:
         for setting in ("https://p.example", "socks5://p.example", "http://"):
             with self.assertRaises(ExchangeFailed) as raised:
                 proxy_for(setting, parse("http://a.example/"))
             self.assertEqual(Fault.URL, raised.exception.fault)
+
+    def test_no_proxy(self) -> None:
+        """As curl and Go read it."""
+        for entries, host, port, exempt in (
+            ("", "a.example", 80, False),
+            ("*", "a.example", 80, True),
+            ("a.example", "a.example", 80, True),
+            ("A.Example.", "a.example", 80, True),
+            ("a.example", "b.a.example", 80, True),
+            ("a.example", "ba.example", 80, False),
+            (".a.example", "b.a.example", 80, True),
+            (".a.example", "a.example", 80, True),
+            ("*.a.example", "b.a.example", 80, True),
+            ("b.a.example", "a.example", 80, False),
+            ("x.example, a.example", "a.example", 80, True),
+            ("x.example a.example", "a.example", 80, True),
+            ("x.example,,a.example,", "a.example", 80, True),
+            ("a.example:81", "a.example", 81, True),
+            ("a.example:81", "a.example", 80, False),
+            ("a.example:81", "b.a.example", 81, True),
+            ("10.0.0.1", "10.0.0.1", 80, True),
+            ("10.0.0.1", "10.0.0.11", 80, False),
+            ("10.0.0.1:81", "10.0.0.1", 81, True),
+            ("10.0.0.1:81", "10.0.0.1", 80, False),
+            ("0.0.1", "10.0.0.1", 80, False),
+            ("10.0.0.0/8", "10.1.2.3", 80, True),
+            ("10.0.0.7/8", "10.1.2.3", 80, True),
+            ("10.0.0.0/8", "11.1.2.3", 80, False),
+            ("10.0.0.0/8", "a.example", 80, False),
+            ("10.0.0.0/99", "10.0.0.1", 80, False),
+            ("::1", "::1", 80, True),
+            ("[::1]", "::1", 80, True),
+            ("[::1]:81", "::1", 81, True),
+            ("[::1]:81", "::1", 80, False),
+            ("0:0:0:0:0:0:0:1", "::1", 80, True),
+            ("fe80::/10", "fe80::1%eth0", 80, True),
+            ("fd00::/8", "fd00::7", 80, True),
+            ("fd00::/8", "10.0.0.1", 80, False),
+            (".", "a.example", 80, False),
+            (":81", "a.example", 81, False),
+        ):
+            self.assertEqual(exempt, bypasses(entries, host, port), (entries, host, port))
 
     def test_environment(self) -> None:
         for name in list(os.environ):

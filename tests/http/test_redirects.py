@@ -1,4 +1,4 @@
-"""Redirects are followed, and credentials stay at home."""
+"""Redirects are followed, and credentials stay at their origin."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Chains(TestCase):
         return await fetcher.fetch(task(url, **more))
 
     async def test_every_code(self) -> None:
-        """To another path of the same origin, with credentials, each of the five codes."""
+        """Each of the five codes leads to another path of the same origin, with credentials."""
         for status in ALL:
             server = self.serve(
                 lambda asked, status=status: [answer() if b"/new" in asked else redirect(b"/new", status)]
@@ -56,7 +56,7 @@ class Chains(TestCase):
             self.assertEqual(1, server.connections)
 
     async def test_another_origin(self) -> None:
-        """Neither token nor password reach it, and they are not sent again on the way back home."""
+        """Another origin gets neither token nor password, and the first gets none on the way back."""
         away = self.serve(lambda asked: [redirect(b"http://127.0.0.1:%d/back" % home.port)])
         home = self.serve(
             lambda asked: [
@@ -87,7 +87,7 @@ class Chains(TestCase):
         self.assertNotIn(b"s3cret", server.requests[1])
 
     async def test_five(self) -> None:
-        """Five are followed, six are too many."""
+        """Five redirects are followed, six are too many."""
         for length, code in ((5, 200), (6, None)):
             server = self.serve(
                 lambda asked, length=length: [
@@ -98,8 +98,18 @@ class Chains(TestCase):
             self.assertEqual(code, getattr(found, "code", None), found)
             self.assertEqual(6, len(server.requests))
 
+    async def test_cookie(self) -> None:
+        """A loop that a cookie would end is explained."""
+        server = self.serve([answer(b"", b"Location: /", b"Set-Cookie: a=hunter2", status=b"302 x")])
+        found = await self.fetch(f"http://127.0.0.1:{server.port}/")
+        self.assertEqual(
+            "too many redirects (more than 5); the server sets a cookie and may need it back, "
+            "but Py Pinger keeps no cookies",
+            found.words,
+        )
+
     async def test_refused_away_from_home(self) -> None:
-        """A 401 of an origin that never saw the token says nothing of the token."""
+        """A 401 from an origin without the token does not renew the token."""
         away = self.serve([answer(b"", status=b"401 x")])
         home = self.serve([redirect(b"http://127.0.0.1:%d/" % away.port)])
         found = await self.fetch(f"http://127.0.0.1:{home.port}/")
@@ -107,7 +117,7 @@ class Chains(TestCase):
         self.assertEqual((1, 1), (len(home.requests), len(away.requests)))
 
     async def test_client_certificate(self) -> None:
-        """It is shown at home only."""
+        """The client certificate is shown to the task's origin only."""
         both, ca_file = self.mktemp(), self.mktemp()
         CA.issue_cert("client@example.org").private_key_and_cert_chain_pem.write_to_path(both)
         CA.cert_pem.write_to_path(ca_file)

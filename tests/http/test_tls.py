@@ -1,4 +1,4 @@
-"""TLS: who is trusted, what is said when someone is not, and what is kept apart."""
+"""TLS: trust, the words for refused certificates, sessions and files."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from pypinger.http.wire import certificates, tls
 from pypinger.http.wire.certificates import refusal, service_id
 from pypinger.http.wire.errors import ExchangeFailed
 from tests.http.faults import REPORT, SHORT, answer, bare
-from tests.http.faultserver import AT_ONCE, CLOSE, RESET, STALL, FaultServer, Script, Trickle
+from tests.http.faultserver import AT_ONCE, CLOSE, RESET, STALL, FaultServer, Script, Trickle, Wait
 from tests.http.test_faults import task
 
 GOOD_ANSWER = (answer(),)
+CLOSE_NOTIFY = b"\x15\x03\x03\x00\x02\x01\x00"
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
 
@@ -36,7 +37,7 @@ GOOD = CA.issue_cert("localhost", "127.0.0.1")
 
 
 class Server(ContextFactory):
-    """A server context that holds a certificate, with sessions as usual."""
+    """A server context with a certificate."""
 
     pem = b""
 
@@ -58,7 +59,7 @@ class Server(ContextFactory):
 
 
 def self_signed(name: str) -> Server:
-    """A certificate that nobody but itself vouches for."""
+    """Return a server with a self-signed certificate."""
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -159,7 +160,7 @@ class Certificates(TestCase):
         await self.refused("issued by an unknown authority (Evil)", Server(OTHER_CA.issue_cert("localhost")))
 
     async def test_private_ca_of_another_task(self) -> None:
-        """Trust is a task's own, whatever else was connected before."""
+        """A task does not use the trust of another, nor its connections."""
         server = self.serve(Server(GOOD))
         url = f"https://localhost:{server.port}/"
         self.assertEqual(Answer, type(await self.fetcher.fetch(task(url, ca_file=self.ca_file))))
@@ -171,7 +172,7 @@ class Certificates(TestCase):
         await self.refused("certificate is self-signed", self_signed("localhost"))
 
     async def test_self_signed_but_trusted(self) -> None:
-        """``ca_file`` may hold the server's own certificate."""
+        """``ca_file`` can hold the server's own certificate."""
         context, own = self_signed("localhost"), self.mktemp()
         Path(own).write_bytes(context.pem)
         self.assertEqual(Answer, type(await self.check(context, ca_file=own)))
@@ -212,6 +213,11 @@ class Certificates(TestCase):
     async def test_close_in_handshake(self) -> None:
         await self.refused("closed the connection in the TLS handshake", None, script=[AT_ONCE, CLOSE])
 
+    async def test_close_notify_in_handshake(self) -> None:
+        """It logs no error: trial would fail the test."""
+        for script in ([AT_ONCE, CLOSE_NOTIFY], [AT_ONCE, CLOSE_NOTIFY, CLOSE], [Wait(0.01), CLOSE_NOTIFY]):
+            await self.refused("closed the connection in the TLS handshake", None, script=[AT_ONCE, *script])
+
     async def test_reset_in_handshake(self) -> None:
         await self.refused("closed the connection in the TLS handshake", None, script=[AT_ONCE, RESET])
 
@@ -233,7 +239,7 @@ class Certificates(TestCase):
         self.assertEqual(REPORT, found.body)
 
     async def test_body_until_abort(self) -> None:
-        """Many servers end TLS without saying so."""
+        """Many servers end TLS without close_notify."""
         found = await self.check(Server(GOOD), script=[bare() + REPORT, RESET])
         self.assertEqual(REPORT, found.body)
 
@@ -254,7 +260,7 @@ class Certificates(TestCase):
             await waiter
 
     async def test_kept_and_resumed(self) -> None:
-        """A kept connection is used again; a new one takes up the session of the one before."""
+        """A kept connection is reused; a new one resumes the session of the one before."""
         judged: list[int] = []
 
         def judge(*args: Any) -> str | None:
@@ -276,7 +282,7 @@ class Certificates(TestCase):
             await server.all_closed()
             self.assertEqual(Answer, type(await self.fetcher.fetch(asked)))
             self.assertEqual(2, server.connections)
-            # Who resumes a session shows no certificate.
+            # A resumed session shows no certificate.
             self.assertEqual(seen, len(judged))
 
     async def test_client_certificate(self) -> None:
@@ -311,7 +317,7 @@ class Certificates(TestCase):
             await self.refused(words, Server(GOOD), **setting)
 
     async def test_no_descriptors(self) -> None:
-        """Without them the system's trust cannot be read: that is nobody's fault but ours."""
+        """Without descriptors the system's trust cannot be read, which is our own fault."""
 
         def cannot(*args: object) -> int:
             raise OSError(errno.EMFILE, "Too many open files")
@@ -329,7 +335,7 @@ class Certificates(TestCase):
         self.assertEqual(Answer, type(await self.fetcher.fetch(asked)))
 
     async def test_dead_connection(self) -> None:
-        """A kept connection whose TLS breaks before the answer: the check is made again on a new one."""
+        """A kept connection whose TLS fails before the answer is replaced by a new one."""
         server = self.serve(Server(GOOD))
         asked = task(f"https://localhost:{server.port}/", ca_file=self.ca_file)
         await self.fetcher.fetch(asked)
@@ -342,7 +348,7 @@ class Certificates(TestCase):
         self.assertEqual(2, server.connections)
 
     async def test_renewed_file(self) -> None:
-        """A file that was mended is read again."""
+        """A changed file is read again."""
         Path(self.ca_file).write_text("broken")
         server = self.serve(Server(GOOD))
         asked = task(f"https://localhost:{server.port}/", ca_file=self.ca_file)
@@ -352,10 +358,10 @@ class Certificates(TestCase):
 
 
 class Sessions(SynchronousTestCase):
-    """On a fake clock."""
+    """With a fake clock."""
 
-    def test_not_for_ever(self) -> None:
-        """Who resumes a session shows no certificate, so after a while none is resumed."""
+    def test_expiry(self) -> None:
+        """A resumed session shows no certificate, so none is resumed after ten minutes."""
         clock = Clock()
         client = tls.TlsClient(clock, tls.Contexts(), tls.TrustSetting(), "a.example", is_ip=False)
         client.load()
@@ -391,7 +397,7 @@ class Sessions(SynchronousTestCase):
         self.assertEqual(["second"], given)
 
     def test_no_certificate_for_it(self) -> None:
-        """A name that DNS may know and no certificate can have."""
+        """A name that DNS allows and no certificate can have."""
         with self.assertRaises(ExchangeFailed) as raised:
             service_id("a~b.example", is_ip=False)
         self.assertEqual(Fault.URL, raised.exception.fault)
@@ -403,7 +409,7 @@ class Sessions(SynchronousTestCase):
 
 
 class Refusals(TestCase):
-    """What cannot be had over a socket."""
+    """Cases that a server cannot produce."""
 
     def setUp(self) -> None:
         pem = GOOD.cert_chain_pems[0].bytes()
@@ -420,7 +426,7 @@ class Refusals(TestCase):
         self.assertIsNone(refusal(self.certificate, 0, 1, True, service))
 
     def test_never_raises(self) -> None:
-        """OpenSSL calls it from C, where an exception would be lost."""
+        """OpenSSL calls this from C, where an exception would be lost."""
         service = service_id("localhost", is_ip=False)
         self.assertEqual("the server's certificate cannot be read", refusal(None, 0, 0, True, service))  # type: ignore[arg-type]
         self.assertEqual(1, len(self.flushLoggedErrors(AttributeError)))

@@ -1,4 +1,4 @@
-"""The token: one login for all, renewed once, and patient with whoever refuses it for good."""
+"""The token: one login for all tasks, renewed once after a refusal."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ NO = answer(b"no", status=b"401 Unauthorized")
 
 
 def task(port: int = 1, **more: Any) -> Task:
-    """A task at a port."""
+    """Return a task at a port."""
     return Task(url=f"http://10.0.0.2:{port}/", id="id", name="name", label="label", **{"timeout": 30.0, **more})
 
 
 def token(value: str) -> bytes:
-    """The answer to a login."""
+    """Return the answer to a login."""
     return answer(json.dumps({"auth_token": value}).encode())
 
 
 class Tokens(SynchronousTestCase):
-    """On a fake clock and in memory."""
+    """In memory, with a fake clock."""
 
     def setUp(self) -> None:
         self.bench = Bench(token=LOGIN)
@@ -37,14 +37,14 @@ class Tokens(SynchronousTestCase):
         self.seen = 0
 
     def connects(self) -> list[str]:
-        """Whom the client has begun to connect to since the last time."""
+        """Return where the client has connected to since the last call."""
         clients = self.bench.reactor.tcpClients
         found = [f"{host}:{port}" for host, port, *_ in clients[self.seen :]]
         self.seen = len(clients)
         return found
 
     def log_in(self, reply: bytes) -> bytes:
-        """Serve the login that has been begun; its request."""
+        """Answer the login under way; returns its request."""
         self.assertEqual(["10.0.0.1:80"], self.connects())
         wire = self.bench.connect()
         asked = wire.asked()
@@ -52,7 +52,7 @@ class Tokens(SynchronousTestCase):
         return asked
 
     def serve(self, reply: bytes) -> tuple[Wire, bytes]:
-        """Serve one check on a connection of its own."""
+        """Answer one check on a new connection."""
         self.connects()
         wire = self.bench.connect()
         asked = wire.asked()
@@ -74,7 +74,7 @@ class Tokens(SynchronousTestCase):
         self.assertEqual(REPORT, self.observed(running).body)
 
     def test_learned(self) -> None:
-        """What a login gives is a secret from then on."""
+        """The token of a login is reported as a secret."""
         secrets: list[str] = []
         bench = Bench(token=LOGIN, learned=secrets.append)
         running = bench.fetch(task())
@@ -107,7 +107,7 @@ class Tokens(SynchronousTestCase):
         bench.close()
 
     def test_left_out(self) -> None:
-        """``token_auth = no``, and a task that brings credentials for the same header."""
+        """``token_auth = no``, and a task with credentials for the same header."""
         bench = Bench(token=TokenAuth(token="abc"))
         for asked_task, line in (
             (task(token_auth=False), None),
@@ -125,7 +125,7 @@ class Tokens(SynchronousTestCase):
         bench.close()
 
     def test_renewed(self) -> None:
-        """Refused, renewed and asked again, all within one check; others go on with the new token."""
+        """A refused token is renewed within the check; other checks use the new one."""
         running = self.bench.fetch(task())
         self.log_in(token("old"))
         wire, _ = self.serve(NO)
@@ -155,7 +155,7 @@ class Tokens(SynchronousTestCase):
         self.assertEqual([], self.connects())
 
     def test_second_refusal(self) -> None:
-        """It stands, and the login is left alone for a minute."""
+        """A second refusal stands, and no login follows for a minute."""
         running = self.bench.fetch(task())
         self.log_in(token("old"))
         wire, _ = self.serve(NO)
@@ -206,7 +206,7 @@ class Tokens(SynchronousTestCase):
             self.bench.reactor.advance(5)
 
     def test_failure_shared(self) -> None:
-        """Checks that come right after a failed login do not try again."""
+        """A failed login is not repeated for five seconds."""
         running = self.bench.fetch(task())
         self.connects()
         self.bench.refuse(ConnectionRefusedError(111, "refused"))
@@ -228,7 +228,7 @@ class Tokens(SynchronousTestCase):
         self.assertEqual(Fault.OWN, self.observed(running).fault)
 
     def test_not_renewable(self) -> None:
-        """The others go on with the old token if no new one can be had."""
+        """If the token cannot be renewed, other checks use the old one."""
         running = self.bench.fetch(task())
         self.log_in(token("old"))
         wire, _ = self.serve(NO)
@@ -242,7 +242,7 @@ class Tokens(SynchronousTestCase):
         self.assertEqual(200, self.observed(running).code)
 
     def test_waiting_ends(self) -> None:
-        """A check that gives up does not end the login that others wait for."""
+        """A check that ends does not end the login that others wait for."""
         late = self.bench.fetch(task(1, timeout=2.0))
         cancelled = self.bench.fetch(task(2))
         patient = self.bench.fetch(task(3))
@@ -264,7 +264,7 @@ class Tokens(SynchronousTestCase):
         self.assertIn("no answer within 20 s, while connecting to 10.0.0.1:80", found.words)
 
     def test_closed(self) -> None:
-        """Closing ends a login, and whoever waits for it."""
+        """Closing the client ends a login and the checks that wait for it."""
         running = self.bench.fetch(task())
         Deferred.fromCoroutine(self.bench.fetcher.close())
         self.assertEqual(NoAnswer, type(self.observed(running)))

@@ -1,4 +1,4 @@
-"""Alerts whose every text is hostile."""
+"""Alerts with hostile texts."""
 
 from __future__ import annotations
 

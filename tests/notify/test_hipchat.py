@@ -20,7 +20,7 @@ VALUES = {"room": "Ops & on/call", "auth": AUTH, "emoji": "", "url": "https://hi
 
 
 def message_of(values: dict[str, str], *alerts: Alert) -> dict[str, Any]:
-    """What is sent for these alerts."""
+    """Return the message that is sent for these alerts."""
     client = RecordingClient(reply(204))
     Deferred.fromCoroutine(channels()["hipchat"].notifier(values, client, lambda: 0.0).send(alerts))
     message: dict[str, Any] = json.loads(client.posted[0].body)

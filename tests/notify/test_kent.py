@@ -1,4 +1,4 @@
-"""kent, a fake Sentry, takes our events and check-ins over a real connection."""
+"""kent, a fake Sentry, accepts events and check-ins over a real connection."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class KentTests(TestCase):
             return json.loads(answer.read())
 
     def received(self) -> list[dict[str, Any]]:
-        """What kent has kept, oldest first."""
+        """Return what kent has received, oldest first."""
         events = self.get("/api/eventlist/")["events"]
         self.assertTrue(all(event["project_id"] == 7 for event in events))
         return [self.get(f"/api/event/{event['event_id']}")["payload"] for event in events]

@@ -35,7 +35,7 @@ REPORT = Report(ok=True, lastrun=NOW - 60, frequency=10.0)
 
 ROOT = Path(__file__).parents[2]
 
-# Makes a channel and sends through it; fails if that has changed anything for the rest of the process.
+# Makes a channel and sends through it; fails if that has changed anything in the rest of the process.
 UNTOUCHED = """
 import http.client, logging, subprocess, sys, threading
 from twisted.internet.defer import Deferred
@@ -60,7 +60,7 @@ assert before == after, [pair for pair in zip(before, after) if pair[0] != pair[
 
 
 def envelope_of(posted: Posted) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Envelope header, item header and item of what was posted."""
+    """Return envelope header, item header and item of a request."""
     header, item_header, item = posted.body.split(b"\n")[:3]
     return json.loads(header), json.loads(item_header), json.loads(item)
 
@@ -69,7 +69,7 @@ UNSENT = (Event.STARTED, Event.STOPPED, Event.BLIND, Event.SIGHTED)
 
 
 def event_of(one: Alert) -> dict[str, Any]:
-    """The event that is sent for an alert."""
+    """Return the event that is sent for an alert."""
     client = RecordingClient(reply(200, "{}"))
     Deferred.fromCoroutine(channels()["sentry"].notifier(VALUES, client, lambda: NOW).send([one]))
     return envelope_of(client.posted[0])[2]
@@ -187,7 +187,7 @@ class SentryTests(NotifierContract, SynchronousTestCase):
         self.assertIsNone(sentry_sdk.last_event_id())
 
     def test_nothing_patched_and_no_thread(self) -> None:
-        # In a process of its own: what is patched once stays patched.
+        # In a process of its own, because patches would stay.
         done = subprocess.run([sys.executable, "-c", UNTOUCHED], capture_output=True, text=True, cwd=ROOT)
         self.assertEqual((0, ""), (done.returncode, done.stderr))
 

@@ -30,7 +30,7 @@ HOOK_VALUES = {"url": WEBHOOK, "channel": "", "token": "", "user": "", "emoji": 
 
 
 def message_of(values: dict[str, str], *alerts: Alert) -> dict[str, Any]:
-    """What is sent for these alerts."""
+    """Return the message that is sent for these alerts."""
     client = RecordingClient(reply(200, '{"ok": true}'))
     Deferred.fromCoroutine(channels()["slack"].notifier(values, client, lambda: 0.0).send(alerts))
     message: dict[str, Any] = json.loads(client.posted[0].body)
@@ -120,12 +120,12 @@ class WebApiTests(NotifierContract, SynchronousTestCase):
         self.assertEqual("and 2,980 more", self.rows(message)[-1])
 
     def rows(self, message: dict[str, Any]) -> list[str]:
-        """The rows that name tasks, from however many blocks."""
+        """Return the rows that name tasks, from all blocks."""
         blocks = message["attachments"][0]["blocks"]
         return "\n".join(block["text"]["text"] for block in blocks if block["type"] == "section").split("\n")
 
     def small_print(self, message: dict[str, Any]) -> str:
-        """The ids that are shown, from however many blocks."""
+        """Return the ids that are shown, from all blocks."""
         blocks = message["attachments"][0]["blocks"]
         return " ".join(block["elements"][0]["text"] for block in blocks if block["type"] == "context")
 

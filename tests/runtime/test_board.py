@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Status
@@ -54,6 +55,10 @@ class BoardTests(SynchronousTestCase):
         self.assertEqual(self.board.last_answer("b"), LastAnswer(NOON + 1, 502, b"x" * SHOWN, False))
         self.board.checked(task, NOON + 3, answer(b"y" * (SHOWN + 1)))
         self.assertEqual(self.board.last_answer("a"), LastAnswer(NOON + 3, 200, b"y" * SHOWN, True))
+        self.board.checked(task, NOON + 4, replace(answer(b"{}"), url="http://other/", foreign=True))
+        self.assertEqual(
+            self.board.last_answer("a"), LastAnswer(NOON + 4, 200, b"{}", False, "http://other/", foreign=True)
+        )
 
     def test_answers_of_removed_tasks_are_dropped(self) -> None:
         for task in self.tasks:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.grouping import Group, Grouping
+from pypinger.domain.grouping import AlertGroup, Grouping
 from pypinger.domain.model import Alert, Delivery, Event, Outcome
 from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.board import Board
@@ -398,7 +398,7 @@ class OutboxTests(StormCase):
             kept = store.open()
             made = Outbox(self.world.clock, self.world.now, store, board, list(notifiers.values()), 86_400, 5.0)
             notifiers["slack"].respond = lambda alert: fail(DeliveryError("down"))
-            made.resume(kept.deliveries, kept.dead)
+            made.resume(kept)
             return made, board, notifiers
 
         first, board, notifiers = outbox()
@@ -521,7 +521,7 @@ class PropertyTests(SynchronousTestCase):
         queue = DeliveryQueue(world.clock, world.now, Channel(groups=True), 60, 5.0, settle)
         rule = Grouping(5.0)
         expected: list[tuple[float, tuple[int, ...]]] = []
-        groups: dict[Group, list[int]] = {}
+        groups: dict[AlertGroup, list[int]] = {}
         for number, (event, origin, server, gap) in enumerate(alerts):
             alert = make_alert(number, event, str(number), origin=origin, server=server)
             group = rule.place(alert, world.clock.seconds())

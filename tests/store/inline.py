@@ -50,4 +50,4 @@ class InlineStore(SqliteStore):
         """What a restarted process would find."""
         Deferred.fromCoroutine(self.enqueue([]))
         assert self._queue is not None
-        return load(self._queue._writer._tables.connection, Recorder(), millis(self._now()))
+        return load(self._queue._writer._open.tables.connection, Recorder(), millis(self._now()))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from twisted.internet.defer import Deferred
+
 from pypinger.ports.storing import StoreError
 from pypinger.store import reading
 from pypinger.store.reading import BlindTime, Reader
@@ -67,6 +69,23 @@ class ReaderTests(SqliteTestCase):
         self.assertEqual(found(151, 201), [200])
         self.assertEqual(found(420, 421), [400])
         self.assertEqual(found(451, 999), [])
+
+    async def test_backup(self) -> None:
+        for path in (self.path, ":memory:"):
+            store = self.store(path)
+            store.open()
+            story = Story(store)
+            await story.check(NOW)
+            backup = self.mktemp()
+            copying = Deferred.fromCoroutine(store.backup(backup))
+            await story.check(NOW + 60)
+            await copying
+            await store.enqueue([])
+            again = self.store(backup)
+            self.assertEqual(list(again.open().states), [TASK.url])
+            with self.assertRaises(StoreError) as caught:
+                await store.backup(f"{backup}/none")
+            self.assertEqual(str(caught.exception), f"the backup {backup}/none cannot be written: Not a directory")
 
     async def test_blind_times(self) -> None:
         store = self.store()

@@ -80,7 +80,7 @@ class SqliteTestCase(TestCase):
 
     def connection(self, store: SqliteStore) -> sqlite3.Connection:
         assert store._queue is not None
-        return store._queue._writer._tables.connection
+        return store._queue._writer._open.tables.connection
 
     def rows(self, query: str) -> list[Any]:
         with closing(sqlite3.connect(self.path)) as connection:
@@ -429,6 +429,28 @@ class TroubleTests(SqliteTestCase):
         await store.close()
         kept = self.store().open()
         self.assertEqual((len(kept.deliveries), kept.states[TASK.url].pings), (1, 2))
+
+    async def test_trouble_is_over_once_all_is_written(self) -> None:
+        self.patch(queue, "ANSWER_LIMIT", 0.1)
+        self.patch(queue, "TICK", 0.05)
+        store = self.store()
+        store.open()
+        answers = threading.Event()
+        self.addCleanup(answers.set)
+        write = Tables.write
+
+        def slow(*args: Any, **kwargs: Any) -> None:
+            answers.wait(30)
+            write(*args, **kwargs)
+
+        self.patch(Tables, "write", slow)
+        await store.enqueue([])
+        self.patch(queue, "TICK", 1000.0)
+        await pause(0.2)
+        await store.enqueue([Delivery(alert(1), "slack")])
+        answers.set()
+        await self.until(lambda: store.trouble() is None)
+        self.assertEqual(self.rows("SELECT count(*) FROM delivery"), [(1,)])
 
     async def test_closing_does_not_wait_for_ever(self) -> None:
         self.patch(sqlite, "CLOSING", 0.1)

@@ -1,4 +1,4 @@
-"""What a browser makes of our pages, and the pages made for tests."""
+"""Parsed pages, and pages rendered for tests."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from twisted.internet.defer import Deferred
 from twisted.web.test.requesthelper import DummyRequest
 
 from pypinger.domain.redaction import Secrets
+from pypinger.ports.history import History
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from pypinger.web.html import overview as overview_page
 from pypinger.web.html import task_page as page_of_task
 from pypinger.web.html import view
 from pypinger.web.html.figures import Figures
 from pypinger.web.html.rows import row
-from pypinger.web.html.task_history import Past
+from pypinger.web.html.task_history import Past, read
 from pypinger.web.serving import assets
 from tests.web.fakes import NOW, daemon_state
+from tests.web.history import FakeHistory
 
 T = TypeVar("T")
 
@@ -28,7 +30,7 @@ LINKS = {name: asset.path for name, asset in assets.load().items()}
 
 class Page(HTMLParser):
     """
-    What a browser makes of a page: its elements and its text.
+    A parsed page: its elements and its text.
 
     :ivar open: elements that were opened and not closed.
     """
@@ -104,16 +106,37 @@ def overview(
 
 
 def task_page(
-    entry: Entry, now: float = NOW, past: Past | None = None, answer: LastAnswer | None = None, *secrets: str
+    entry: Entry,
+    now: float = NOW,
+    past: Past | None = None,
+    answer: LastAnswer | None = None,
+    *secrets: str,
+    daemon: DaemonState | None = None,
 ) -> bytes:
     """The page of one task."""
     request = DummyRequest([b""])
-    made = page_of_task.page_of(request, entry, answer, past, now, "../", LINKS, Secrets(secrets))
+    daemon = daemon or daemon_state()
+    made = page_of_task.page_of(request, entry, answer, past, daemon, now, "../", LINKS, Secrets(secrets))
     return result(Deferred.fromCoroutine(made))[0]
 
 
 def result(deferred: Deferred[T]) -> T:
-    """What a Deferred has fired with."""
+    """The result of a Deferred that has fired."""
     results: list[T] = []
     deferred.addCallback(results.append)
     return results[0]
+
+
+def figures(history: FakeHistory, made: Entry) -> Figures:
+    """A task's figures from a history."""
+
+    async def read() -> Figures:
+        url = made.task.url
+        return Figures(await history.gaps(url), await history.days(url, NOW), NOW, None, made.state.kind)
+
+    return result(Deferred.fromCoroutine(read()))
+
+
+def past(history: History | None, made: Entry) -> Past | None:
+    """What a task's page shows of a history."""
+    return result(Deferred.fromCoroutine(read(history, made, NOW)))

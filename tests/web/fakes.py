@@ -1,4 +1,4 @@
-"""A board to put tasks on by hand, and values for it."""
+"""A board that tests fill, and values for it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class FakeBoard:
 
     @property
     def watchers(self) -> int:
-        """How many want to be told."""
+        """The number of watchers."""
         return len(self._watchers)
 
     def show(self, entry: Entry) -> None:

@@ -1,4 +1,4 @@
-"""A history made up for every task that it is asked for, the same at every call."""
+"""A made-up history of any task, the same at every call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A history of as many entries as a test wants, in pages as a store gives them."""
+"""A history with a given number of entries, in pages."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ def make_pages(
     secrets: Secrets | None = None,
     hosts: Sequence[str] = (),
     public_url: str = "",
+    loopback: bool = False,
     most: int | None = None,
 ) -> Pages:
     sources = Sources(board, now, history, secrets or Secrets())
-    return Pages(clock, sources, hosts=hosts, public_url=public_url, most=most)
+    return Pages(clock, sources, hosts=hosts, public_url=public_url, loopback=loopback, most=most)

@@ -11,7 +11,7 @@ from tests.web.fakes import FakeBoard, new_entry
 
 
 def found(sent: str, *urls: str) -> str | None:
-    """The URL of the task that is found, among those with these URLs."""
+    """The URL of the task that is found, among tasks with these URLs."""
     entry = TaskLookup(FakeBoard(map(new_entry, urls))).find(sent)
     return entry and entry.task.url
 
@@ -34,7 +34,7 @@ class FindTests(SynchronousTestCase):
             ("http:/h/a%3Fx=1&y=2", query),
             ("http://h/a%20b?c=d%2Ce", escaped),
             ("http%3A%2F%2Fh%2Fa%2520b%3Fc%3Dd%252Ce", escaped),
-            # nginx, given the raw form and the encoded one
+            # nginx, from the raw form and the encoded one
             ("http:/h/a%20b?c=d%2Ce", escaped),
             ("http:/h/a%2520b%3Fc=d%252Ce", escaped),
             ("http:/h/a%20b%3Fc=d,e", escaped),
@@ -43,11 +43,11 @@ class FindTests(SynchronousTestCase):
         ):
             self.assertEqual(found(sent, plain, query, escaped), url, sent)
 
-    def test_what_clients_cannot_send_raw(self) -> None:
+    def test_characters_that_clients_cannot_send_raw(self) -> None:
         self.assertEqual(found("http://h/%C3%A4%7C", "http://h/ä|"), "http://h/ä|")
         self.assertEqual(found("http://h/?q=%C3%A4", "http://h/?q=ä"), "http://h/?q=ä")
 
-    def test_escapes_that_are_no_utf8(self) -> None:
+    def test_escapes_that_are_not_utf8(self) -> None:
         self.assertEqual(found("http://h/%ff", "http://h/%fe", "http://h/%ff"), "http://h/%ff")
         self.assertIsNone(found("http://h/%fd", "http://h/%fe", "http://h/%ff"))
 
@@ -86,11 +86,11 @@ class FindTests(SynchronousTestCase):
             self.assertEqual(found(url, *twins), url)
             self.assertEqual(found(quote(url, safe=""), *twins), url)
 
-    def test_a_spelling_that_could_mean_either(self) -> None:
+    def test_ambiguous_spelling(self) -> None:
         self.assertIsNone(found("http://h/a%2cb%2c", "http://h/a%2Cb%2C", "http://h/a,b%2C"))
         self.assertEqual(found("http://h/a%2cb%2c", "http://h/a%2Cb%2C"), "http://h/a%2Cb%2C")
 
-    def test_what_nginx_leaves_of_two_urls(self) -> None:
+    def test_two_urls_that_nginx_makes_equal(self) -> None:
         twins = ("http://h/a/b", "http://h/a//b")
         self.assertIsNone(found("http:/h/a/b", *twins))
         for url in twins:
@@ -103,7 +103,7 @@ class FindTests(SynchronousTestCase):
         self.assertEqual(found("http:/h/a?next=http://other/b", url), url)
         self.assertEqual(found("http:/h/a%3Fnext=http:/other/b", url), url)
 
-    def test_tasks_that_change(self) -> None:
+    def test_reload(self) -> None:
         board = FakeBoard([new_entry("http://h/a")])
         lookup = TaskLookup(board)
         self.assertIsNotNone(lookup.find("http:/h/a"))
@@ -140,7 +140,7 @@ class RoundTripTests(SynchronousTestCase):
 
     @settings(deadline=None, max_examples=200)
     @given(_urls())
-    def test_raw_with_what_cannot_be_sent_encoded(self, url: str) -> None:
+    def test_partly_encoded(self, url: str) -> None:
         sent = quote(url, safe="/:?#[]@!$&'()*+,;=%~")
         self._assert_found(TaskLookup(FakeBoard([new_entry(url)])).find(sent), url)
 

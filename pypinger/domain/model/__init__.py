@@ -21,6 +21,7 @@ from pypinger.domain.model.observation import (
     NoAnswer,
     Observation,
     Reported,
+    Skew,
 )
 from pypinger.domain.model.state import Acknowledgement, Check, Incident, TaskState, Verdict
 from pypinger.domain.model.task import Report, Task, Window
@@ -45,6 +46,7 @@ __all__ = [
     "Report",
     "Reported",
     "Seconds",
+    "Skew",
     "Task",
     "TaskState",
     "Verdict",

@@ -27,6 +27,17 @@ class Contact(msgspec.Struct, frozen=True, gc=False):
     date: Instant | None = None
 
 
+class Skew(msgspec.Struct, frozen=True, gc=False):
+    """
+    How the clock of a host differs from ours (contract, section 3, "Whose clock").
+
+    :ivar ahead: seconds that it is ahead of ours; negative if it is behind.
+    """
+
+    host: str
+    ahead: Seconds
+
+
 class Answer(msgspec.Struct, frozen=True, tag="answer", gc=False):
     """
     An HTTP answer whose body was read to its end within the limits.

@@ -98,6 +98,7 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     :ivar pings: checks made.
     :ivar errors: checks with an error verdict.
     :ivar checked: when the latest check was judged.
+    :ivar seen: when the latest answer of any kind came, None before the first.
     :ivar since: since when the task has had its present status.
     :ivar latency: seconds of the latest check.
     :ivar row: error verdicts in a row; sleep neither counts in nor resets it.

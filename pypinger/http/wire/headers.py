@@ -18,6 +18,7 @@ _OWN = frozenset({b"host", b"content-length", b"accept-encoding", b"transfer-enc
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_LINES = re.compile(rb"(?:%s: %s\r\n)*" % (_TOKEN.pattern, _VALUE.pattern))
 
 
 def check_header(name: str | bytes, value: str | bytes) -> None:
@@ -41,14 +42,14 @@ def render(headers: Headers) -> bytes:
 
     :raises ExchangeFailed: as :func:`check_header`.
     """
-    lines = []
-    for name, values in headers.getAllRawHeaders():
-        if name.lower() in _OWN:
-            continue
-        for value in values:
+    given = [
+        (name, value) for name, values in headers.getAllRawHeaders() if name.lower() not in _OWN for value in values
+    ]
+    lines = b"".join([b"%s: %s\r\n" % pair for pair in given])
+    if not _LINES.fullmatch(lines):
+        for name, value in given:
             check_header(name, value)
-            lines.append(b"%s: %s\r\n" % (name, value))
-    return b"".join(lines)
+    return lines
 
 
 def check_method(method: bytes) -> None:

@@ -7,11 +7,14 @@ serves one connection, answer after answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from pypinger.domain.model import Fault
-from pypinger.http.wire import encoding
+from pypinger.http.wire.encoding import Body
 from pypinger.http.wire.errors import ExchangeFailed, excerpt
+from pypinger.http.wire.lenient import Rewriter
 from pypinger.http.wire.limits import Limits
 
 #: The codes of redirects that can be followed.
@@ -30,12 +33,8 @@ class _Enough(Exception):
 _ENOUGH = _Enough()
 
 
-def _broken(words: str) -> ExchangeFailed:
-    return ExchangeFailed(Fault.BROKEN, words)
-
-
-def _too_large(words: str) -> ExchangeFailed:
-    return ExchangeFailed(Fault.TOO_LARGE, words)
+class _NotStrict(ExchangeFailed):
+    """The strict parser refuses the answer; other clients may read it."""
 
 
 class ResponseReader:
@@ -51,8 +50,8 @@ class ResponseReader:
     """
 
     __slots__ = (
+        "_body",
         "_bodyless",
-        "_decoder",
         "_failure",
         "_head",
         "_interim",
@@ -60,8 +59,9 @@ class ResponseReader:
         "_limits",
         "_needed",
         "_parser",
-        "_pieces",
-        "_size",
+        "_raw",
+        "_refused",
+        "_rewriter",
         "_skip",
         "_until_close",
         "closing",
@@ -76,9 +76,7 @@ class ResponseReader:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._parser = HttpResponseParser(self)
-        # Scripts end header lines as their system does, and every client accepts that.
-        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        self._parser = self._new_parser()
         self.code = self.received = 0
 
     def begin(self, *, bodyless: bool = False) -> None:
@@ -87,15 +85,20 @@ class ResponseReader:
 
         :param bodyless: the answer has no body, although its headers may announce one (HEAD).
         """
+        self._raw: list[bytes] = []
+        self._rewriter: Rewriter | None = None
+        self.received = 0
+        self._reset(bodyless)
+
+    def _reset(self, bodyless: bool) -> None:
         self._bodyless = bodyless
-        self._decoder: encoding.Decoder | None = None
+        self._body = Body(self._limits)
         self._failure: ExchangeFailed | None = None
         self._head = 0
         self._interim = 0
         self._length: int | None = None
         self._needed: dict[bytes, list[bytes]] = {}
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._refused = ""
         self._skip = False
         self._until_close = False
         self.closing = False
@@ -103,21 +106,19 @@ class ResponseReader:
         self.complete = False
         self.headers: list[tuple[bytes, bytes]] = []
         self.phrase = b""
-        self.received = 0
         self.reusable = False
         self.version = (b"HTTP", 1, 1)
 
     @property
     def body(self) -> bytes:
         """The decoded body."""
-        pieces = self._pieces
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self._body.content
 
     @property
     def stage(self) -> str:
         """What the exchange waits for, in words that follow "while"."""
         if self.code:
-            return f"reading the body ({self._size:,} bytes so far)"
+            return f"reading the body ({self._body.size:,} bytes so far)"
         if self.received:
             return f"waiting for the end of the headers ({self.received:,} bytes so far)"
         return "waiting for the headers"
@@ -130,17 +131,18 @@ class ResponseReader:
         :raises ExchangeFailed: it is broken or breaks a limit; the connection cannot be used any more.
         """
         self.received += len(data)
+        if self._rewriter is None:
+            self._raw.append(data)
+        else:
+            data = self._rewriter.feed(data)
         try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            raise _broken("the server changed to another protocol unasked") from None
-        except HttpParserError as error:
-            if self._failure is not None:
-                raise self._failure from None
-            if not self.complete:
-                raise _broken(f"not a valid HTTP answer: {error}") from None
-            self.reusable = self.closing = False  # what follows the answer is not HTTP
+            self._parse(data)
+        except _NotStrict:
+            if self._rewriter is not None:
+                raise
+            self._parse_leniently()
         if self.complete:
+            self._raw = []
             return True
         if self._skip:
             # The rest of a redirect is not needed; not to wait for it costs the connection.
@@ -152,6 +154,32 @@ class ResponseReader:
             raise _too_large(f"the answer is larger than {self._limits.raw:,} bytes on the wire")
         return False
 
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            raise _broken("the server changed to another protocol unasked") from None
+        except HttpParserError as error:
+            if self._failure is not None:
+                raise self._failure from None
+            if not self.complete:
+                raise _NotStrict(Fault.BROKEN, self._refused or f"not a valid HTTP answer: {error}") from None
+            self.reusable = self.closing = False  # what follows the answer is not HTTP
+
+    def _parse_leniently(self) -> None:
+        """Read the answer again from its beginning, as other clients do."""
+        raw, self._raw = b"".join(self._raw), []
+        self._rewriter = Rewriter()
+        self._parser = self._new_parser()
+        self._reset(self._bodyless)
+        self._parse(self._rewriter.feed(raw))
+
+    def _new_parser(self) -> HttpResponseParser:
+        parser = HttpResponseParser(self)
+        # Scripts end header lines as their system does, and every client accepts that.
+        parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        return parser
+
     def finish(self) -> None:
         """
         End the answer with the connection.
@@ -161,11 +189,14 @@ class ResponseReader:
         if not self.code:
             raise _broken(f"the connection was closed in the headers, after {self.received:,} bytes")
         if self._until_close:
-            self._end()
+            self._body.finish()
+            self.complete = True
         elif self._length is not None:
-            raise _broken(f"the connection was closed in the body, after {self._size:,} of {self._length:,} bytes")
+            raise _broken(f"the connection was closed in the body, after {self._body.size:,} of {self._length:,} bytes")
         else:
-            raise _broken(f"the connection was closed in the body, before its last chunk ({self._size:,} bytes so far)")
+            raise _broken(
+                f"the connection was closed in the body, before its last chunk ({self._body.size:,} bytes so far)"
+            )
 
     def close(self) -> None:
         """Break the cycle between the reader and its parser."""
@@ -210,54 +241,38 @@ class ResponseReader:
             self._skip = True
             return
         if b"content-encoding" in needed:
-            try:
-                self._decoder = encoding.decoder(needed[b"content-encoding"])
-            except ExchangeFailed as error:
-                raise self._fail(error) from None
-        most = self._limits.body if self._decoder is None else self._limits.raw
-        if self._length is not None and self._length > most and not self._limits.cut:
-            raise self._fail(self._body_too_large())
+            self._guard(self._body.decode, needed[b"content-encoding"])
+        if self._length is not None:
+            self._guard(self._body.announce, self._length)
 
     def on_body(self, data: bytes) -> None:
         """Read a part of the body."""
         if self._skip:
             return
-        room = self._limits.body - self._size
-        if self._decoder is not None:
-            try:
-                data = self._decoder.feed(data, room)
-            except ExchangeFailed as error:
-                raise self._fail(error) from None
-        if len(data) > room:
-            if not self._limits.cut:
-                raise self._fail(self._body_too_large())
-            self._take(data[:room])
+        self._guard(self._body.feed, data)
+        if self._body.cut:
             self.complete = True
             raise _ENOUGH
-        self._take(data)
 
     def on_message_complete(self) -> None:
         """End an interim or final answer."""
         if not self.code:
             return  # an interim answer
         # The parser forgets the answer's headers right after this.
-        self.reusable = self._parser.should_keep_alive()
-        self.closing = not self.reusable
-        try:
-            self._end()
-        except ExchangeFailed as error:
-            raise self._fail(error) from None
+        reusable = self._parser.should_keep_alive()
+        self._guard(self._body.finish)
+        self.complete = True
+        self.reusable = reusable and self._rewriter is None and not self._body.lenient
+        self.closing = not reusable
 
     # Helpers
 
-    def _take(self, data: bytes) -> None:
-        self._size += len(data)
-        self._pieces.append(data)
-
-    def _end(self) -> None:
-        if self._decoder is not None:
-            self._decoder.finish()
-        self.complete = True
+    def _guard(self, function: Callable[..., None], *args: object) -> None:
+        try:
+            function(*args)
+        except ExchangeFailed as error:
+            self._failure = error
+            raise
 
     def _frame(self, code: int, needed: dict[bytes, list[bytes]]) -> None:
         """Find out where the body ends; the parser has already refused contradictions."""
@@ -266,8 +281,8 @@ class ResponseReader:
         transfer = needed.get(b"transfer-encoding")
         if transfer is not None:
             if len(transfer) > 1 or transfer[0].strip().lower() != b"chunked":
-                words = f"transfer encoding {excerpt(b', '.join(transfer))!r} is not understood"
-                raise self._fail(_broken(words))
+                self._refused = f"transfer encoding {excerpt(b', '.join(transfer))!r} is not understood"
+                raise _ENOUGH
         elif b"content-length" in needed:
             self._length = int(needed[b"content-length"][0])
         else:
@@ -309,5 +324,10 @@ class ResponseReader:
     def _head_too_large(self) -> ExchangeFailed:
         return _too_large(f"headers are larger than {self._limits.head:,} bytes")
 
-    def _body_too_large(self) -> ExchangeFailed:
-        return _too_large(f"body is larger than {self._limits.body:,} bytes")
+
+def _broken(words: str) -> ExchangeFailed:
+    return ExchangeFailed(Fault.BROKEN, words)
+
+
+def _too_large(words: str) -> ExchangeFailed:
+    return ExchangeFailed(Fault.TOO_LARGE, words)

@@ -1,4 +1,9 @@
--- The message that shows the alert, as its channel refers to it; of a reply that is the message it replies to. Null if
--- the delivery is not sent or the channel has no such references.
-ALTER TABLE delivery ADD COLUMN reference TEXT;
-CREATE INDEX delivery_reference ON delivery (reference) WHERE reference IS NOT NULL;
+-- Silences given by hand, until their end; times are seconds since the epoch.
+CREATE TABLE silence (
+    id TEXT PRIMARY KEY,
+    selector TEXT NOT NULL,
+    start REAL NOT NULL,
+    until REAL NOT NULL,
+    reason TEXT NOT NULL,
+    by TEXT NOT NULL
+) WITHOUT ROWID;

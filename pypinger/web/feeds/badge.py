@@ -11,7 +11,7 @@ import msgspec
 
 from pypinger.domain.kinds import Status
 from pypinger.ports.showing import Entry
-from pypinger.web.formatting import NAMES, shown
+from pypinger.web.formatting import NAMES, shown, stamp
 
 #: Where names are cut.
 MAX_NAME = 60
@@ -22,6 +22,7 @@ UNKNOWN = ("Py Pinger", "not monitored")
 #: White text on each of them has a contrast of at least 4.5.
 COLORS: dict[Status, str] = {Status.OK: "#18794e", Status.ERROR: "#c62828", Status.SLEEPING: "#4a5fc1"}
 _GREY = "#626975"
+_AMBER = "#8a5200"
 _LABEL = "#3b4048"
 
 _NARROW = frozenset("fijlrtI1 .,:;'|!()[]{}/-")
@@ -71,6 +72,8 @@ def _content(entry: Entry | None) -> tuple[str, str, str, bool]:
     name = shown(entry.task.name)
     if len(name) > MAX_NAME:
         name = f"{name[: MAX_NAME - 1]}…"
+    if entry.unseen is not None:
+        return name or entry.task.id, f"not seen since {stamp(entry.unseen)[:16]} UTC", _AMBER, True
     state = entry.state
     return name or entry.task.id, NAMES[state.kind], COLORS.get(state.status, _GREY), state.status is Status.ERROR
 

@@ -32,7 +32,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 #: The series of each task: name and help text.
 _OF_TASKS = (
     ("pypinger_task_info", "The name and URL of the task with this id. Always 1."),
-    ("pypinger_task_ok", "Whether the task is not in trouble: 1, or 0 if it is. Absent before the first check."),
+    ("pypinger_task_ok", "Whether the task is seen and not in trouble: 1 or 0. Absent before the first check."),
     ("pypinger_task_last_run_timestamp_seconds", "When the task last ran, by its report."),
     ("pypinger_task_due_timestamp_seconds", "When the task is due; it is late after its grace."),
     ("pypinger_task_check_duration_seconds", "How long the latest check of the task took."),
@@ -133,7 +133,8 @@ def _lines(entry: Entry) -> Sequence[bytes]:
     """The samples of one task, one line each or none, in the order of :data:`_OF_TASKS`."""
     task, state = entry.task, entry.state
     info = f'id="{task.id}",name="{_escape(task.name)}",url="{_escape(task.label)}"'
-    ok = None if state.status is Status.NEW else float(state.status is not Status.ERROR)
+    trouble = state.status is Status.ERROR or entry.unseen is not None
+    ok = None if state.status is Status.NEW and not trouble else float(not trouble)
     lastrun = None if state.report is None else state.report.lastrun
     due = None if state.verdict is None else state.verdict.due
     label = f'id="{task.id}"'

@@ -21,7 +21,7 @@ from pypinger.domain.model import Instant, Report
 from pypinger.domain.redaction import Secrets, masked
 from pypinger.domain.times import MINUTE, iso
 from pypinger.ports.showing import LastAnswer
-from pypinger.web.formatting import shown_lines
+from pypinger.web.formatting import shown, shown_lines
 from pypinger.web.html.layout import card, moment, unknown
 
 #: JSON that is nested more deeply is shown as it came: indented, most of it would be spaces.
@@ -53,7 +53,14 @@ def last_answer(
     """
     if answer is None:
         return [] if report is None else [_report(report)]
-    words: list[Tag | str] = ["Received ", moment(answer.at, now) or "", f", HTTP {answer.code}. Secrets are masked."]
+    words: list[Tag | str] = ["Received ", moment(answer.at, now) or "", f", HTTP {answer.code}"]
+    if answer.url is not None:
+        words += " from ", tags.code(shown(answer.url)), ", after redirects"
+    words.append(".")
+    if answer.foreign:
+        # The owner of another origin has not agreed to be shown here.
+        return [card("Latest answer", unknown("Not shown: it is from another origin."), tags.p(*words, class_="quiet"))]
+    words.append(" Secrets are masked.")
     if answer.cut:
         words.append(f" Cut at {len(answer.body):,} bytes.")
     text = readable(answer, url, secrets)

@@ -8,7 +8,7 @@ Note [Unchanged pages]
 ~~~~~~~~~~~~~~~~~~~~~~
 Every page says when it was made: to the script in ``data-now``, to people in its footer. Beside these two stamps it is
 often the same as a moment ago, and a client that has it gets 304. So the entity tag is made before the stamps are put
-in. Such a client goes on showing an earlier stamp, by less than a minute, since the minute belongs to the tag; all
+in. Such a client still shows an earlier stamp, by less than a minute, since the minute belongs to the tag; all
 relative times are right, since their words belong to it too. Only the script's clock would be slow by as much; it
 fetches the page once more soon after it was loaded.
 """
@@ -22,7 +22,8 @@ from twisted.web.template import Tag, XMLString, flattenString, tags
 
 from pypinger.domain.model import Instant, Seconds
 from pypinger.domain.times import MINUTE, clock, iso
-from pypinger.web.formatting import coming, relative, shown, stamp
+from pypinger.ports.showing import Entry
+from pypinger.web.formatting import age_of, coming, relative, shown, stamp
 from pypinger.web.serving.responses import etag_of
 
 #: Seconds after which a page without script reloads itself.
@@ -138,6 +139,16 @@ def upcoming(instant: Instant | None, now: Instant) -> Tag | None:
 def ago(instant: Instant, now: Instant) -> Tag:
     """A time, relative to `now`; the script keeps it up to date."""
     return tags.time(relative(instant, now), datetime=iso(instant) or "", title=stamp(instant))
+
+
+def age(entry: Entry, now: Instant) -> Tag | None:
+    """The age that explains a task's verdict; the script keeps it up to date."""
+    known = age_of(entry, now)
+    if known is None:
+        return None
+    since = known.since
+    form = {"data-age": known.form}
+    return tags.time(known.words, datetime=iso(since) or "", title=stamp(since), class_="age", **form)
 
 
 def facts(title: str, *known: tuple[str, Tag | str | None], look: str = "") -> Tag:

@@ -16,10 +16,10 @@ from pypinger.domain.kinds import Status
 from pypinger.domain.model import Instant
 from pypinger.domain.times import clock
 from pypinger.ports.showing import DaemonState, Entry
-from pypinger.web.formatting import LOOKS, count, shown
+from pypinger.web.formatting import UNSEEN, count, look_of, shown, standing_of
 from pypinger.web.html.layout import ago, brand, foot, page, top
 from pypinger.web.html.rows import COLUMNS
-from pypinger.web.html.view import GROUPINGS, PAGE, STATUSES, Group, Selection, View
+from pypinger.web.html.view import GROUPINGS, PAGE, TITLES, Group, Selection, View
 
 
 async def page_of(
@@ -41,9 +41,9 @@ async def page_of(
     :param rows: the rendered rows of each group, by its key, in the order of the groups.
     :param complete: whether the rows have all their pictures; if not, the script fetches the page again soon.
     """
-    counts = dict.fromkeys(STATUSES, 0)
+    counts = dict.fromkeys(TITLES, 0)
     for entry in entries:
-        counts[entry.state.status] += 1
+        counts[standing_of(entry)] += 1
     heading, look = _summary(counts, daemon)
     body: list[Tag] = [
         top(
@@ -70,7 +70,7 @@ async def page_of(
             ". ",
         ),
     ]
-    title = _title(heading, counts[Status.ERROR], daemon)
+    title = _title(heading, counts, daemon)
     feed = tags.link(rel="alternate", type="application/atom+xml", title="Incidents", href="feed.atom")
     return await page(request, title, body, "", static, look, now, (feed,), rows)
 
@@ -90,7 +90,7 @@ async def not_found(
     return await page(request, "Not found · Py Pinger", body, root, static, "new", now)
 
 
-def _summary(counts: Mapping[Status, int], daemon: DaemonState) -> tuple[str, str]:
+def _summary(counts: Mapping[str, int], daemon: DaemonState) -> tuple[str, str]:
     """The banner's heading and its look."""
     if daemon.blind is not None:
         return "Py Pinger is blind", "degraded"
@@ -101,34 +101,40 @@ def _summary(counts: Mapping[Status, int], daemon: DaemonState) -> tuple[str, st
     return f"{heading}; Py Pinger is degraded", "error" if look == "error" else "degraded"
 
 
-def _tasks_summary(counts: Mapping[Status, int]) -> tuple[str, str]:
+def _tasks_summary(counts: Mapping[str, int]) -> tuple[str, str]:
     """The heading and look by the tasks alone."""
     total = sum(counts.values())
     if not total:
         return "No tasks", "new"
-    if counts[Status.ERROR]:
-        return f"{counts[Status.ERROR]:,} of {count(total, 'task')} in trouble", "error"
-    if counts[Status.NEW]:
-        return f"{counts[Status.NEW]:,} of {count(total, 'task')} not checked yet", "new"
+    unseen = counts[UNSEEN]
+    if counts["error"]:
+        heading = f"{counts['error']:,} of {count(total, 'task')} in trouble"
+        return f"{heading}, {unseen:,} not seen" if unseen else heading, "error"
+    if unseen:
+        return f"{unseen:,} of {count(total, 'task')} not seen", "degraded"
+    if counts["new"]:
+        return f"{counts['new']:,} of {count(total, 'task')} not checked yet", "new"
     if total == 1:
-        return "The task is asleep" if counts[Status.SLEEPING] else "The task is on time", "ok"
+        return "The task is asleep" if counts["sleeping"] else "The task is on time", "ok"
     return "All tasks on time", "ok"
 
 
-def _title(heading: str, trouble: int, daemon: DaemonState) -> str:
+def _title(heading: str, counts: Mapping[str, int], daemon: DaemonState) -> str:
     """The title of the browser's tab, which has room for a few words."""
     if daemon.blind is not None:
         return f"(!) {heading}"
     name = "Py Pinger" if daemon.status is Status.OK else "Py Pinger is degraded"
-    if trouble:
-        return f"({trouble:,}) {name}"
+    if counts["error"]:
+        return f"({counts['error']:,}) {name}"
+    if counts[UNSEEN]:
+        return f"(!) {heading} · {name}"
     return f"{heading} · {name}" if daemon.status is Status.OK else f"(!) {name}"
 
 
-def _details(entries: Sequence[Entry], counts: Mapping[Status, int], daemon: DaemonState, now: Instant) -> list[Tag]:
+def _details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: DaemonState, now: Instant) -> list[Tag]:
     """The banner's lines below its heading."""
     if daemon.blind is not None:
-        known = f"{counts[Status.ERROR]:,} of {count(len(entries), 'task')} in trouble."
+        known = f"{counts['error']:,} of {count(len(entries), 'task')} in trouble."
         return [
             tags.p("It cannot see its tasks since ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)})."),
             tags.p("The last known states are shown: ", known, class_="quiet"),
@@ -143,7 +149,7 @@ def _details(entries: Sequence[Entry], counts: Mapping[Status, int], daemon: Dae
             words += " Latest: ", tags.a(shown(latest.task.name), href=f"task/{latest.task.id}"), ", "
             words += ago(latest.state.since or now, now), "."
         return [tags.p(*words)]
-    asleep = counts[Status.SLEEPING]
+    asleep = counts["sleeping"]
     return [tags.p(f"{asleep:,} of them asleep.")] if asleep and len(entries) > 1 else []
 
 
@@ -168,7 +174,7 @@ def _tools(selection: Selection) -> Tag:
     view = selection.view
     hidden = [
         tags.input(type="hidden", name=name, value=value)
-        for name, value in (("status", "" if view.status is None else LOOKS[view.status]), ("by", view.by))
+        for name, value in (("status", view.status), ("by", view.by))
         if value
     ]
     form = tags.form(
@@ -190,11 +196,11 @@ def _tools(selection: Selection) -> Tag:
         id="search",
     )
     everything = sum(selection.counts.values())
-    filters = [_choice("All", everything, view.with_status(None), view.status is None)]
+    filters = [_choice("All", everything, view.with_status(""), not view.status)]
     filters += [
-        _choice(title, selection.counts[status], view.with_status(status), view.status is status, LOOKS[status])
-        for status, title in STATUSES.items()
-        if selection.counts[status] or view.status is status
+        _choice(TITLES[standing], many, view.with_status(standing), view.status == standing, look_of(standing))
+        for standing, many in selection.counts.items()
+        if many or view.status == standing
     ]
     groupings = [_choice(name or "status", None, view.with_grouping(name), view.by == name) for name in GROUPINGS]
     return tags.div(
@@ -236,7 +242,7 @@ def _group(group: Group, view: View) -> Tag:
             **{"aria-labelledby": f"{group.key}-title"},
         ),
         id=group.key,
-        class_=f"group {'' if view.by else group.key}".rstrip(),
+        class_=f"group {'' if view.by else look_of(group.key)}".rstrip(),
         **{"aria-labelledby": f"{group.key}-title"},
     )
 

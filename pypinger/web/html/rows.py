@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from html import escape
 
-from pypinger.domain.kinds import Status
-from pypinger.domain.model import Instant, TaskState
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Instant
 from pypinger.domain.times import clock, iso
 from pypinger.ports.showing import Entry
-from pypinger.web.formatting import LOOKS, NAMES, percent, relative, shown, stamp
+from pypinger.web.formatting import UNSEEN, age_of, look_of, percent, relative, shown, stamp, standing_of, state_of
 from pypinger.web.html.charts import share, sparkline, strip
 from pypinger.web.html.figures import Figures
 from pypinger.web.json.objects import NO_VERDICT
@@ -31,15 +31,15 @@ def row(entry: Entry, figures: Figures | None, now: Instant) -> bytes:
     """One task's row at `now`; its link is relative to the overview."""
     task, state = entry.task, entry.state
     report, verdict = state.report, state.verdict or NO_VERDICT
-    look, kind = LOOKS[state.status], NAMES[state.kind]
+    kind = state.kind.value if entry.unseen is None else UNSEEN
     tags = "" if report is None else " · ".join(_text(tag) for tag in (report.process, report.server) if tag)
     gaps, days = ("", "") if figures is None else _pictures(entry, figures, now)
     html = (
-        f'<tr class="{look}" id="t-{_text(task.id)}" data-kind="{state.kind.value}">'
-        f'<td class="kind"><span class="mark"></span>{kind}{_since(state, now)}</td>'
+        f'<tr class="{look_of(standing_of(entry))}" id="t-{_text(task.id)}" data-kind="{kind}">'
+        f'<td class="kind"><span class="mark"></span>{state_of(entry)}{_since(entry, now)}</td>'
         f'<th scope="row"><a href="task/{_text(task.id)}">{_text(task.name)}</a>'
         f'<span class="tags">{tags}</span></th>'
-        f'<td class="why"><span>{_text(verdict.explanation)}</span></td>'
+        f'<td class="why"><span>{_text(verdict.explanation)}{_age(entry, now)}</span></td>'
         f"{_when('Last run', None if report is None else report.lastrun, now)}{_when('Due', verdict.due, now)}"
         f'<td class="gaps" data-label="Gaps">{gaps or _UNKNOWN}</td>'
         f'<td class="days" data-label="90 days">{days or _UNKNOWN}</td></tr>\n'
@@ -55,15 +55,27 @@ def _pictures(entry: Entry, figures: Figures, now: Instant) -> tuple[str, str]:
     return gaps, strip(figures.days, now) + uptime
 
 
-def _since(state: TaskState, now: Instant) -> str:
-    """Since when a task has been in trouble; empty for others."""
-    datetime = iso(state.since)
-    if state.status is not Status.ERROR or state.since is None or datetime is None:
+def _since(entry: Entry, now: Instant) -> str:
+    """Since when a task has been in trouble or not seen; empty for others."""
+    since = entry.unseen
+    if since is None and entry.state.status is Status.ERROR:
+        since = entry.state.since
+    datetime = iso(since)
+    if since is None or datetime is None:
         return ""
     return (
-        f' <small class="since">since <time datetime="{datetime}" title="{stamp(state.since)}">'
-        f"{relative(state.since, now)}</time></small>"
+        f' <small class="since">since <time datetime="{datetime}" title="{stamp(since)}">'
+        f"{relative(since, now)}</time></small>"
     )
+
+
+def _age(entry: Entry, now: Instant) -> str:
+    """How late, or how far ahead, a task is; other ages are in the columns."""
+    if entry.state.kind not in (Kind.LATE, Kind.FUTURE) or (age := age_of(entry, now)) is None:
+        return ""
+    datetime = iso(age.since) or ""
+    attributes = f'class="age" datetime="{datetime}" data-age="{age.form}" title="{stamp(age.since)}"'
+    return f" (<time {attributes}>{age.words}</time>)"
 
 
 def _when(label: str, instant: Instant | None, now: Instant) -> str:

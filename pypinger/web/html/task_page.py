@@ -10,12 +10,12 @@ from twisted.web.template import Tag, tags
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Instant, Report, Seconds
 from pypinger.domain.redaction import Secrets
-from pypinger.domain.times import number, span
-from pypinger.ports.showing import Entry, LastAnswer
-from pypinger.web.formatting import LOOKS, NAMES, count, daily, every, percent, shown
+from pypinger.domain.times import clock, number, span
+from pypinger.ports.showing import DaemonState, Entry, LastAnswer
+from pypinger.web.formatting import count, daily, every, look_of, percent, shown, standing_of, state_of
 from pypinger.web.html.charts import calendar
 from pypinger.web.html.last_answer import last_answer
-from pypinger.web.html.layout import brand, card, facts, foot, moment, page, picture, top, upcoming
+from pypinger.web.html.layout import age, ago, brand, card, facts, foot, moment, page, picture, top, upcoming
 from pypinger.web.html.task_history import Past, incidents, reports
 from pypinger.web.html.timeline import timeline
 from pypinger.web.json.objects import NO_VERDICT, reason_of
@@ -31,6 +31,7 @@ async def page_of(
     entry: Entry,
     answer: LastAnswer | None,
     past: Past | None,
+    daemon: DaemonState,
     now: Instant,
     root: str,
     static: Mapping[str, str],
@@ -46,25 +47,29 @@ async def page_of(
     """
     task, state = entry.task, entry.state
     verdict = state.verdict or NO_VERDICT
-    look, name = LOOKS[state.status], shown(task.name)
+    look, name = look_of(standing_of(entry)), shown(task.name)
     status: list[Tag | str] = [
         tags.span(class_="mark"),
         # Screen readers announce changes of the status, but not of the time beside it.
-        tags.span(NAMES[state.kind], **{"aria-live": "polite"}),
+        tags.span(state_of(entry), **{"aria-live": "polite"}),
     ]
-    since = moment(state.since, now)
+    since = moment(state.since if entry.unseen is None else entry.unseen, now)
     if since is not None:
         status.append(tags.span(" · since ", since, class_="since"))
+    explained: list[Tag | str] = [shown(verdict.explanation)]
+    if (known := age(entry, now)) is not None:
+        explained += " (", known, ")"
     body: list[Tag] = [
         top(
             brand(tags.a("← All tasks", href=root)),
             tags.h1(name),
             tags.p(*status, class_="verdict"),
-            tags.p(shown(verdict.explanation), class_="why"),
+            tags.p(*explained, class_="why"),
             tags.p(shown(task.label), class_="label"),
             look=f"task {look}",
         ),
         Tag("main")(
+            *_blind(daemon, now),
             *_timeline(entry, now),
             *_uptime(past, now),
             tags.div(_schedule(entry, now), _checks(entry, now), class_="columns"),
@@ -82,8 +87,8 @@ async def page_of(
             ". ",
         ),
     ]
-    title = f"{NAMES[state.kind]}: {name} · Py Pinger"
-    title = f"(!) {title}" if look == "error" else title
+    title = f"{state_of(entry)}: {name} · Py Pinger"
+    title = f"(!) {title}" if look in ("error", "degraded") or daemon.blind is not None else title
     feed = tags.link(
         rel="alternate",
         type="application/atom+xml",
@@ -101,6 +106,14 @@ def next_check(entry: Entry) -> Instant | None:
     usual = state.checked + entry.task.interval
     change = None if state.verdict is None else state.verdict.next_change
     return change if change is not None and state.checked < change < usual else usual
+
+
+def _blind(daemon: DaemonState, now: Instant) -> list[Tag]:
+    if daemon.blind is None:
+        return []
+    words = (" cannot see its tasks since ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)}): ")
+    text = tags.p(tags.strong("Py Pinger is blind:"), *words, "the last known state is shown.")
+    return [tags.section(text, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})]
 
 
 def _timeline(entry: Entry, now: Instant) -> list[Tag]:
@@ -161,6 +174,7 @@ def _checks(entry: Entry, now: Instant) -> Tag:
     return facts(
         "Checks",
         ("Last check", moment(state.checked, now)),
+        ("Last answer", moment(entry.seen, now)),
         ("Next check", upcoming(next_check(entry), now)),
         ("Interval", span(task.interval)),
         ("Latency", _latency(state.latency)),

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from pypinger.domain.kinds import Status
 from pypinger.ports.showing import Entry
-from pypinger.web.formatting import LOOKS, NAMES
+from pypinger.web.formatting import UNSEEN, standing_of, state_of
 
 #: Tasks on a page of the overview.
 PAGE = 100
@@ -22,19 +22,19 @@ PAGE = 100
 #: Characters of a search that count.
 MAX_SEARCH = 200
 
-#: The statuses by importance, with the headings of their groups.
-STATUSES: dict[Status, str] = {
-    Status.ERROR: "In trouble",
-    Status.SLEEPING: "Sleeping",
-    Status.OK: "On time",
-    Status.NEW: "Not checked yet",
+#: The standings by importance, with the headings of their groups.
+TITLES: dict[str, str] = {
+    "error": "In trouble",
+    UNSEEN: "Not seen",
+    "sleeping": "Sleeping",
+    "ok": "On time",
+    "new": "Not checked yet",
 }
 
 #: What tasks can be grouped by, with the heading for tasks without it.
 GROUPINGS: dict[str, str] = {"": "", "server": "No server", "process": "No process"}
 
-_RANKS = {status: rank for rank, status in enumerate(STATUSES)}
-_STATUS_OF_LOOK = {look: status for status, look in LOOKS.items()}
+_RANKS = {standing: rank for rank, standing in enumerate(TITLES)}
 
 
 class View(msgspec.Struct, frozen=True):
@@ -42,13 +42,13 @@ class View(msgspec.Struct, frozen=True):
     Which tasks are shown, and how.
 
     :ivar search: all of its words must occur in a row; letter case does not matter.
-    :ivar status: None for every status.
+    :ivar status: a standing (see :mod:`pypinger.web.formatting`), or empty for all.
     :ivar by: what they are grouped by: ``server``, ``process``, or empty for their status.
     :ivar page: from 1.
     """
 
     search: str = ""
-    status: Status | None = None
+    status: str = ""
     by: str = ""
     page: int = 1
 
@@ -57,7 +57,7 @@ class View(msgspec.Struct, frozen=True):
         """The URL of this view, relative to the overview."""
         members = {
             "q": self.search,
-            "status": "" if self.status is None else LOOKS[self.status],
+            "status": self.status,
             "by": self.by,
             "page": "" if self.page == 1 else str(self.page),
         }
@@ -69,8 +69,8 @@ class View(msgspec.Struct, frozen=True):
         text = _searched(entry)
         return all(word in text for word in self.search.casefold().split())
 
-    def with_status(self, status: Status | None) -> View:
-        """This view, of another status."""
+    def with_status(self, status: str) -> View:
+        """This view, of another standing; of all if it is empty."""
         return replace(self, status=status, page=1)
 
     def with_grouping(self, by: str) -> View:
@@ -103,13 +103,13 @@ class Selection(msgspec.Struct, frozen=True):
     The tasks of one view.
 
     :ivar view: the view, on a page that exists.
-    :ivar counts: how many tasks of each status the search found, filter aside.
+    :ivar counts: how many tasks of each standing the search found, filter aside.
     :ivar total: how many tasks the view has on all pages.
     :ivar pages: how many pages there are, at least 1.
     """
 
     view: View
-    counts: Mapping[Status, int]
+    counts: Mapping[str, int]
     groups: Sequence[Group]
     total: int
     pages: int
@@ -127,10 +127,10 @@ def read(arguments: Mapping[bytes, Sequence[bytes]]) -> View:
         values = arguments.get(name)
         return values[-1].decode("utf-8", "replace") if values else ""
 
-    by, page = last(b"by"), last(b"page")
+    by, page, status = last(b"by"), last(b"page"), last(b"status")
     return View(
         search=" ".join(last(b"q")[:MAX_SEARCH].split()),
-        status=_STATUS_OF_LOOK.get(last(b"status")),
+        status=status if status in TITLES else "",
         by=by if by in GROUPINGS else "",
         page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
     )
@@ -139,7 +139,7 @@ def read(arguments: Mapping[bytes, Sequence[bytes]]) -> View:
 def _searched(entry: Entry) -> str:
     """The texts of a row. The URL is not among them, since its query may be a secret."""
     task, state = entry.task, entry.state
-    texts = [task.name, task.label, NAMES[state.kind]]
+    texts = [task.name, task.label, state_of(entry)]
     if state.verdict is not None:
         texts.append(state.verdict.explanation)
     if state.report is not None:
@@ -149,16 +149,16 @@ def _searched(entry: Entry) -> str:
 
 def select(entries: Sequence[Entry], view: View) -> Selection:
     """
-    Select the tasks of a view: trouble first, and within a status in the order of the ini file.
+    Select the tasks of a view: trouble first, and within a standing in the order of the ini file.
 
     :param entries: the tasks that the search finds, see :meth:`View.finds`.
     """
-    counts = dict.fromkeys(STATUSES, 0)
+    counts = dict.fromkeys(TITLES, 0)
     for entry in entries:
-        counts[entry.state.status] += 1
-    if view.status is not None:
-        entries = [entry for entry in entries if entry.state.status is view.status]
-    entries = sorted(entries, key=lambda entry: _RANKS[entry.state.status])
+        counts[standing_of(entry)] += 1
+    if view.status:
+        entries = [entry for entry in entries if standing_of(entry) == view.status]
+    entries = sorted(entries, key=lambda entry: _RANKS[standing_of(entry)])
     pages = max(1, -(-len(entries) // PAGE))
     view = view.with_page(min(view.page, pages))
     start = (view.page - 1) * PAGE
@@ -176,10 +176,10 @@ def select(entries: Sequence[Entry], view: View) -> Selection:
 def _grouped(entries: Sequence[Entry], by: str) -> list[tuple[str, str, list[Entry]]]:
     """All groups as (key, title, tasks), those with trouble first, then by title."""
     if not by:
-        gathered: dict[Status, list[Entry]] = {}
+        gathered: dict[str, list[Entry]] = {}
         for entry in entries:
-            gathered.setdefault(entry.state.status, []).append(entry)
-        return [(LOOKS[status], STATUSES[status], members) for status, members in gathered.items()]
+            gathered.setdefault(standing_of(entry), []).append(entry)
+        return [(standing, TITLES[standing], members) for standing, members in gathered.items()]
     named: dict[str, list[Entry]] = {}
     for entry in entries:
         report = entry.state.report

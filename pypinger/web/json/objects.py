@@ -28,11 +28,30 @@ MAX_TEXT = 500
 NO_TASK = b'{"data":{}}'
 
 
+class AcknowledgedObject(msgspec.Struct, frozen=True):
+    """Who acknowledged an incident, and why, as JSON."""
+
+    at: Time | None
+    by: str
+    reason: str | None
+
+
 class IncidentObject(msgspec.Struct, frozen=True):
     """An open incident, as JSON."""
 
     started: Time | None
     kind: Kind
+    flapping: bool = False
+    acknowledged: AcknowledgedObject | None = None
+
+
+class SilenceObject(msgspec.Struct, frozen=True):
+    """A silence, as JSON; `source` says whether a person or a maintenance window set it."""
+
+    until: Time | None
+    reason: str | None
+    by: str | None
+    source: str
 
 
 class TaskObject(msgspec.Struct, frozen=True):
@@ -41,6 +60,7 @@ class TaskObject(msgspec.Struct, frozen=True):
     url: str
     id: str
     name: str
+    group: str | None
     status: Status
     kind: Kind
     explanation: str
@@ -50,14 +70,19 @@ class TaskObject(msgspec.Struct, frozen=True):
     server: str | None
     reason: str | None
     frequency: float | None
+    schedule: str | None
     lastrun: Time | None
+    started: Time | None
     due: Time | None
     next_change: Time | None
     sleep_start: Time | None
     sleep_end: Time | None
     checked: Time | None
+    seen: Time | None
+    unseen: Time | None
     since: Time | None
     incident: IncidentObject | None
+    silenced: SilenceObject | None
     latency: Seconds | None
 
 
@@ -100,6 +125,7 @@ def task_object(entry: Entry) -> TaskObject:
         url=valid_text(task.url),
         id=task.id,
         name=valid_text(task.name),
+        group=None,
         status=state.status,
         kind=state.kind,
         explanation=valid_text(verdict.explanation),
@@ -109,14 +135,19 @@ def task_object(entry: Entry) -> TaskObject:
         server=None if report is None else cut(report.server),
         reason=cut(reason_of(state)),
         frequency=None if report is None else report.frequency,
+        schedule=None,
         lastrun=None if report is None else iso(report.lastrun),
+        started=None,
         due=iso(verdict.due),
         next_change=iso(verdict.next_change),
         sleep_start=iso(verdict.sleep_start),
         sleep_end=iso(verdict.sleep_end),
         checked=iso(state.checked),
+        seen=iso(entry.seen),
+        unseen=iso(entry.unseen),
         since=iso(state.since),
         incident=None if incident is None else IncidentObject(iso(incident.started), incident.kind),
+        silenced=None,
         latency=state.latency,
     )
 

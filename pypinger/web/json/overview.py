@@ -32,8 +32,8 @@ class JsonTasks:
     def of(self, entry: Entry) -> bytes:
         """The JSON of one task."""
         kept = self._kept.get(entry.task.id)
-        # Tasks and states are frozen, so the JSON is true as long as they are the same objects.
-        if kept is not None and kept[0].state is entry.state and kept[0].task is entry.task:
+        # Entries are frozen, so the JSON is true as long as they are the same objects.
+        if kept is not None and (kept[0] is entry or _equal(kept[0], entry)):
             return kept[1]
         row = objects.task_row(entry)
         self._kept[entry.task.id] = entry, row
@@ -54,3 +54,9 @@ class JsonTasks:
         if len(self._kept) > len(entries):
             ids = {entry.task.id for entry in entries}
             self._kept = {task_id: kept for task_id, kept in self._kept.items() if task_id in ids}
+
+
+def _equal(one: Entry, other: Entry) -> bool:
+    if one.state is not other.state or one.task is not other.task:
+        return False
+    return one.seen == other.seen and one.unseen == other.unseen

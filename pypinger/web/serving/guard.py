@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
+from ipaddress import ip_address
 
+from twisted.logger import Logger
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
@@ -28,6 +30,14 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 NO_STORE = (b"Cache-Control", b"no-store")
 PLAIN_TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
 
+#: Paths for probes, which often name a machine by its address: served for any ``Host``.
+ANY_HOST = (b"/healthz", b"/readyz", b"/status", b"/metrics")
+
+#: Hosts that are logged, so that a client that invents names does not fill the log.
+MOST_LOGGED = 100
+
+NOT_SERVED = "These pages are not served under this host name: see the option hosts in [web] of Py Pinger's ini file."
+
 METHODS = (b"GET", b"HEAD")
 _ALLOW = (b"Allow", b", ".join(METHODS))
 
@@ -44,15 +54,28 @@ class Guard(Resource):
     """
 
     isLeaf = True
+    _log = Logger()
 
     def __init__(self, routes: IResource) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._routes = routes
-        self._hosts: frozenset[str] = frozenset()
+        self.configure(())
 
-    def configure(self, hosts: Iterable[str]) -> None:
-        """Serve these ``Host`` names, IPv6 addresses with or without their brackets; any if there are none."""
-        self._hosts = frozenset(_normal(host) for host in hosts)
+    def configure(self, hosts: Iterable[str], public_host: str = "", *, loopback: bool = False) -> None:
+        """
+        Limit the ``Host`` names.
+
+        :param hosts: the names served, IPv6 addresses with or without their brackets; empty for any.
+        :param public_host: the name of ``public_url``, always served; on the loopback interface it limits the names to
+            itself, ``localhost`` and IP addresses, so that no page of another site reads these by DNS rebinding.
+        """
+        names = {_normal(host) for host in hosts}
+        self._addresses = not names and loopback
+        if names or (loopback and public_host):
+            names |= {_normal(public_host)} if public_host else set()
+            names |= {"localhost"} if self._addresses else set()
+        self._hosts = frozenset(names)
+        self._logged: set[str] = set()
 
     def render(self, request: Request) -> bytes | int:
         """Refuse the request, or let the routes answer it."""
@@ -73,8 +96,9 @@ class Guard(Resource):
             request.path = request.uri.partition(b"?")[0]
         if host is None:
             return refuse(request, HTTPStatus.BAD_REQUEST)
-        if self._hosts and host not in self._hosts:
-            return refuse(request, HTTPStatus.MISDIRECTED_REQUEST)
+        if not self._serves(host) and request.path not in ANY_HOST:
+            self._log_once(host)
+            return refuse(request, HTTPStatus.MISDIRECTED_REQUEST, NOT_SERVED)
         if not request.uri.startswith(b"/") or not request.uri.isascii():
             return refuse(request, HTTPStatus.BAD_REQUEST)
         if request.uri.startswith(b"//"):
@@ -85,14 +109,22 @@ class Guard(Resource):
         request.postpath = request.path.split(b"/")
         return self._routes.render(request)  # type: ignore[no-any-return]
 
+    def _serves(self, host: str) -> bool:
+        return not self._hosts or host in self._hosts or (self._addresses and _is_address(host))
 
-def refuse(request: Request, status: HTTPStatus) -> bytes:
-    """Answer with a status code and its name as plain text."""
+    def _log_once(self, host: str) -> None:
+        if host not in self._logged and len(self._logged) < MOST_LOGGED:
+            self._logged.add(host)
+            self._log.warn("refused a request for host {host}: it is not in [web] hosts", host=host or "(none)")
+
+
+def refuse(request: Request, status: HTTPStatus, words: str = "") -> bytes:
+    """Answer with a status code, its name and `words` as plain text."""
     line = f"{status.value} {status.phrase}".encode("ascii")
     request.setResponseCode(status.value, line[4:])
     for name, value in (PLAIN_TEXT, NO_STORE):
         request.setHeader(name, value)
-    return line + b"\n"
+    return line + b"\n" + (words.encode("ascii") + b"\n" if words else b"")
 
 
 def refusal(status: HTTPStatus, *, head_only: bool = False) -> bytes:
@@ -116,6 +148,14 @@ def _host(request: Request) -> str | None:
 def _name(host: bytes) -> str | None:
     match = _HOST.fullmatch(host)
     return None if match is None else _normal(match["name"].decode("ascii"))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _normal(host: str) -> str:

@@ -4,12 +4,12 @@ The stream of changes (``/events``), as Server-Sent Events.
 Note [Readers that do not read]
 ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
 A stream never ends, so a slow reader would let our memory grow. Its connection is aborted when the transport's buffer
-is full (64 KiB, beyond what the kernel holds). A reader that comes back is told to load everything anew, so nothing
-needs to be kept for it.
+is full (64 KiB, beyond what the kernel holds). A reader that reconnects gets an event that makes it load
+everything, so nothing needs to be kept for it.
 
 Note [What changed]
 ~~~~~~~~~~~~~~~~~~~
-A healthy task's explanation changes with each report, since it names the time of the last run. If every page were
+A healthy task's explanation changes with each report, since it has the time of the last run. If every page were
 fetched anew at once for that, the server would have no rest; if it were not fetched at all, a page would show an
 HTTP 503 ten seconds late. So each change says how important it is (:data:`CHANGES`): pages show at once what is new,
 within a budget, and leave the rest to their next look.
@@ -77,6 +77,7 @@ class TaskChange(msgspec.Struct, frozen=True):
     status: Status
     was: Status
     kind: Kind
+    unseen: bool
     checked: str | None
     changed: str
 
@@ -108,9 +109,9 @@ class EventStream:
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
         self._number = 0
-        self._states: dict[str, TaskState] = {}
-        # Each with the state that was sent last.
-        self._changed: dict[str, tuple[TaskState, Entry]] = {}
+        self._entries: dict[str, Entry] = {}
+        # Each with the entry that was sent last, and the present one.
+        self._changed: dict[str, tuple[Entry, Entry]] = {}
 
     @property
     def readers(self) -> int:
@@ -141,7 +142,7 @@ class EventStream:
             greeting = b"retry: %d\n\n" % RETRY
             if request.requestHeaders.hasHeader(b"Last-Event-ID"):
                 # It is not known what the client missed.
-                greeting += self._message(b"many", Many(len(self._states)))
+                greeting += self._message(b"many", Many(len(self._entries)))
             request.write(greeting)
             await end
         finally:
@@ -158,7 +159,7 @@ class EventStream:
     def _begin(self) -> None:
         entries = self._board.entries()
         self._tasks = [entry.task for entry in entries]
-        self._states = {entry.task.id: entry.state for entry in entries}
+        self._entries = {entry.task.id: entry for entry in entries}
         self._daemon = _visible(self._board.daemon())
         self._spoke = self._clock.seconds()
         self._unwatch = self._board.watch(self._note)
@@ -167,14 +168,14 @@ class EventStream:
     def _end(self) -> None:
         self._loop.stop()
         self._unwatch()
-        self._states.clear()
+        self._entries.clear()
         self._changed.clear()
 
     def _note(self, entry: Entry) -> None:
-        before, state = self._states.get(entry.task.id), entry.state
-        self._states[entry.task.id] = state
-        if before is None or _compared(before) != _compared(state):
-            sent, _ = self._changed.get(entry.task.id, (before or TaskState(), entry))
+        before = self._entries.get(entry.task.id)
+        self._entries[entry.task.id] = entry
+        if before is None or _compared(before) != _compared(entry):
+            sent, _ = self._changed.get(entry.task.id, (before or Entry(entry.task, TaskState()), entry))
             self._changed[entry.task.id] = sent, entry
 
     def _tick(self) -> None:
@@ -225,20 +226,21 @@ class EventStream:
         return b"id: %d\nevent: %s\ndata: %s\n\n" % (self._number, event, msgspec.json.encode(data))
 
 
-def _compared(state: TaskState) -> tuple[object, ...]:
-    """What pages show of a state."""
-    return state.kind, _explanation(state), state.incident, state.report
-
-
-def _change(sent: TaskState, entry: Entry) -> TaskChange:
+def _compared(entry: Entry) -> tuple[object, ...]:
+    """What pages show of an entry, beside counts and the latest check."""
     state = entry.state
-    if state.kind is not sent.kind:
+    return state.kind, _explanation(state), state.incident, state.report, entry.unseen
+
+
+def _change(sent: Entry, entry: Entry) -> TaskChange:
+    state, before, unseen = entry.state, sent.state, entry.unseen is not None
+    if state.kind is not before.kind or unseen is not (sent.unseen is not None):
         changed = "kind"
-    elif _incident_start(state) != _incident_start(sent) or _words(state) != _words(sent):
+    elif _incident_start(state) != _incident_start(before) or _words(state) != _words(before):
         changed = "words"
     else:
-        changed = "time" if state.report == sent.report else "report"
-    return TaskChange(entry.task.id, state.status, sent.status, state.kind, iso(state.checked), changed)
+        changed = "time" if state.report == before.report else "report"
+    return TaskChange(entry.task.id, state.status, before.status, state.kind, unseen, iso(state.checked), changed)
 
 
 def _incident_start(state: TaskState) -> Instant | None:

@@ -1,24 +1,24 @@
 // Keeps a page up to date in place, and makes search and filters instant. Without it everything works too, by plain
-// links, a plain form and a page that renews itself.
+// links, a plain form and a page that reloads itself.
 //
-// The page is the only source of what is shown: when something has changed it is fetched again from where it came, and
-// what differs is put into the present document, node by node, so that scrolling, focus and what is being typed stay.
+// The server's HTML is the only source: when something has changed, the page is fetched again and the differences are
+// put into the document, node by node, so that scrolling, focus and the text being typed stay.
 "use strict";
 
 (() => {
-  const SOON = 30; // ms after an event, for more to come
-  const LAZY = 10000; // ms until what has only grown older is shown, and what is beyond the budget
-  const BURST = 5; // looks that changes within rows may cost at once; each LAZY ms there is one more
-  const POLL = 30000; // ms between two looks when there are no events
-  const RETRY = [2000, 60000]; // ms until events are tried again where they were refused: at first, and at most
-  const UPGRADES = 600000; // ms within which a page is loaded anew for a new script only once
-  const TYPING = 120; // ms after a key
+  const SOON = 30; // ms after an event, to wait for more
+  const LAZY = 10000; // ms until unimportant changes are shown, and those beyond the budget
+  const BURST = 5; // fetches for changes within rows at once; each LAZY ms allows one more
+  const POLL = 30000; // ms between two fetches without events
+  const RETRY = [2000, 60000]; // ms until a refused stream is tried again: at first, and at most
+  const UPGRADES = 600000; // ms within which a page reloads only once for a new script
+  const TYPING = 120; // ms after a key press
 
   const root = new URL("..", document.currentScript.src);
   const hereIs = (url) => url.origin === location.origin && url.pathname === location.pathname;
   const byId = (id) => document.getElementById(id);
 
-  // Times: relative ones go on, and their titles tell the reader's own zone too.
+  // Times: relative ones are kept up to date, and titles also show the reader's own time zone.
 
   const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
   let ahead = 0; // by how much the server's clock is ahead of ours, in ms
@@ -28,7 +28,7 @@
     ahead = Number.isNaN(now) ? 0 : now - Date.now();
   };
 
-  // The same words as those of the server.
+  // The words of the server (formatting.py).
   const two = (many, unit, few, smaller) => (few ? `${many} ${unit} ${few} ${smaller}` : `${many} ${unit}`);
   const span = (seconds) => {
     const whole = Math.floor(seconds + 0.0005);
@@ -60,19 +60,21 @@
         time.title = `${local.format(instant)} · ${utc}`;
       }
       if (time.className === "fixed") continue;
-      const words = (time.className === "coming" ? coming : relative)(instant, now);
+      const words = time.dataset.age
+        ? time.dataset.age.replace("{}", span(Math.abs(now - instant) / 1000))
+        : (time.className === "coming" ? coming : relative)(instant, now);
       if (time.textContent !== words) time.textContent = words;
     }
   };
 
-  // Putting a new document into the present one.
+  // Putting a new document into the present one
 
   const same = (one, other) =>
     one.nodeType === other.nodeType && one.nodeName === other.nodeName && (one.id || "") === (other.id || "");
 
   const changeAttributes = (old, now) => {
     const isTime = old.nodeName === "TIME" && old.getAttribute("datetime") === now.getAttribute("datetime");
-    // What the script or the reader has added stays.
+    // Keep what the script or the reader added.
     const ours = isTime ? "data-told" : old.nodeName === "DETAILS" ? "open" : "";
     for (const { name } of [...old.attributes]) {
       if (!now.hasAttribute(name) && name !== ours) old.removeAttribute(name);
@@ -130,16 +132,15 @@
       if (old && now) change(old, now);
     }
     tick();
-    // What was moved has lost the focus.
+    // A moved element has lost the focus.
     if (focused && focused !== document.activeElement && focused !== document.body) {
       const again = focused.isConnected ? focused : href && document.querySelector(`a[href="${CSS.escape(href)}"]`);
       if (again) again.focus({ preventScroll: true });
     }
   };
 
-  // After an upgrade the server's pages may need another script or stylesheet than this one has: it is loaded anew. Not
-  // again and again, if something between us and the server keeps giving the old page. What the server did not mark as a
-  // part of its page is not ours: browsers' extensions put scripts and styles of their own into pages.
+  // After an upgrade the pages may need a new script or stylesheet: the page reloads, but only once, since a cache may
+  // keep serving the old page. Elements without data-part are ignored: extensions of browsers add their own.
 
   const parts = (page) =>
     [...page.head.querySelectorAll("[data-part]")]
@@ -153,19 +154,19 @@
       if (Math.abs(Date.now() - last) < UPGRADES) return false;
       sessionStorage.setItem("upgraded", Date.now());
     } catch {
-      return false; // What cannot be remembered might go on for ever.
+      return false; // Without a memory it might reload endlessly.
     }
     return true;
   };
 
-  // Fetching it. One look at a time; one more if something happened meanwhile.
+  // Fetching the page: one fetch at a time, and one more if something happened meanwhile.
 
   let looking = null;
   let timer = 0;
   let dueAt = Infinity;
   let took = 0;
   let finished = 0;
-  let lost = false; // whether the latest look failed; a stream that is refused once more does not change that
+  let lost = false; // whether the latest fetch failed, whatever the stream does
 
   const look = async () => {
     clearTimeout(timer);
@@ -178,7 +179,7 @@
       const answer = await fetch(url, { headers: { Accept: "text/html" }, cache: "no-store", signal: mine.signal });
       if (!(answer.headers.get("Content-Type") || "").startsWith("text/html")) throw new Error(answer.statusText);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (!page.body.dataset.now) throw new Error("not a page of ours");
+      if (!page.body.dataset.now) throw new Error("not a page of Py Pinger");
       if (mine !== looking) return;
       if (outdated(page)) return void location.reload();
       show(page);
@@ -194,7 +195,7 @@
       if (mine === looking) {
         looking = null;
         finished = performance.now();
-        // The more a look costs the server, the longer it is left alone.
+        // The longer a fetch takes, the longer the next one waits.
         took = finished - begun;
       }
     }
@@ -208,12 +209,12 @@
     timer = setTimeout(() => (looking ? ((dueAt = Infinity), soon(200)) : look()), at - performance.now());
   };
 
-  // Hearing of changes.
+  // Following the stream of changes
 
   let events = null;
   let retry = RETRY[0];
 
-  // A few changes are shown at once; of a flood, what comes next waits for the next lazy look.
+  // A few changes are shown at once; the rest of a flood waits for the next lazy fetch.
   const budget = () => {
     let left = BURST;
     let since = performance.now();
@@ -222,19 +223,19 @@
       left = Math.min(BURST, left + (now - since) / LAZY);
       since = now;
       if (left < 1) return LAZY;
-      // What comes while a look is due anyway costs nothing.
+      // A change before a fetch that is due anyway is free.
       if (dueAt > now + SOON) left -= 1;
       return SOON;
     };
   };
-  // Reports come all the time, and must not use up what a change of words needs.
+  // Reports come all the time, and must not use up the budget of changed words.
   const delays = { kind: () => SOON, words: budget(), report: budget(), time: () => LAZY };
   const delay = (changed) => (delays[changed] || delays.kind)();
 
   const setLive = () => {
     const live = byId("live");
     const on = events && events.readyState === EventSource.OPEN;
-    const words = lost ? "Not connected" : on ? "Live" : "Renewed every 30 s";
+    const words = lost ? "Not connected" : on ? "Live" : "Reloads every 30 s";
     live.className = `live ${lost ? "off" : on ? "on" : ""}`.trim();
     if (live.textContent !== words) live.textContent = words;
   };
@@ -255,8 +256,9 @@
       return;
     }
     const row = byId(`t-${data.id}`);
-    // A task that is not on this page counts in the banner, and may belong on it now.
-    if (row ? row.dataset.kind !== data.kind : data.status !== data.was) soon(SOON);
+    // A task that is not on this page counts in the banner, and may move to this page.
+    const kind = data.unseen ? "unseen" : data.kind;
+    if (row ? row.dataset.kind !== kind : data.status !== data.was || data.changed === "kind") soon(SOON);
     else if (row) soon(delay(data.changed));
   };
 
@@ -272,8 +274,8 @@
       soon(SOON);
     };
     events.onerror = () => {
-      // A stream that breaks is opened again by the browser; one that was refused is not, say by a proxy with an
-      // answer of its own while the server starts.
+      // The browser reopens a stream that breaks, but not one that was refused, as by a proxy while the server
+      // starts.
       if (events.readyState === EventSource.CLOSED) {
         setTimeout(listen, retry * (0.75 + Math.random() / 2));
         retry = Math.min(2 * retry, RETRY[1]);
@@ -287,11 +289,11 @@
     if (!document.hidden) soon(0);
   });
 
-  // Search, filters and pages without leaving the document. Where one stands is in the URL, so that it can be sent to
-  // somebody, and the back button goes back.
+  // Search, filters and pages without leaving the document. The view is in the URL, so that it can be shared and the
+  // back button works.
 
   let typing = 0;
-  let typed = false; // whether the latest entry of the browser's history comes from typing
+  let typed = false; // whether the latest entry of the browser's history is from typing
 
   const go = (url, { replace = false } = {}) => {
     if (url.href === location.href) return;
@@ -350,7 +352,7 @@
   setInterval(tick, 1000);
   setLive();
   listen();
-  // The browser may have shown a copy that it had, with a moment as old as the copy: by what comes next the clock is set
-  // right. Where the stream of events opens before that, its look is enough.
+  // The browser may have shown a cached page with an older stamp: the next fetch corrects the clock. If the stream opens
+  // before, its fetch is enough.
   soon(1000);
 })();

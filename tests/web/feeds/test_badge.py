@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
+from pypinger.ports.showing import Entry
 from pypinger.web.feeds import badge
-from tests.web.fakes import entry, new_entry
+from tests.web.fakes import NOW, entry, new_entry
 from tests.web.test_app import AppTestCase, header
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def texts(image: bytes) -> list[str]:
-    """What stands on a badge."""
+    """The text of a badge."""
     return [text.text or "" for text in ElementTree.fromstring(image).iter(f"{SVG}text")]
 
 
@@ -33,6 +34,13 @@ class BadgeTests(SynchronousTestCase):
             self.assertEqual(texts(badge.svg(entry("http://h/a?secret", kind))), ["http://h/a?…", words])
         self.assertEqual(texts(badge.svg(new_entry()))[1], "not checked")
         self.assertEqual(texts(badge.svg(None)), ["Py Pinger", "not monitored"])
+
+    def test_not_seen(self) -> None:
+        made = entry(name="A")
+        unseen = Entry(made.task, made.state, NOW - 7200, NOW - 3600)
+        self.assertIn(b"A: not seen since 2026-11-22 21:28 UTC", badge.svg(unseen))
+        self.assertNotIn(b"on time", badge.svg(unseen))
+        self.assertTrue(json.loads(badge.shield(unseen))["isError"])
 
     def test_shield(self) -> None:
         for made, message, trouble in (
@@ -52,10 +60,10 @@ class BadgeTests(SynchronousTestCase):
         made = entry(name="")
         self.assertEqual(texts(badge.svg(made))[0], made.task.id)
 
-    def test_no_style_that_the_policy_forbids(self) -> None:
+    def test_no_inline_style(self) -> None:
         self.assertNotIn(b"style", badge.svg(entry()))
 
-    def test_text_can_be_read(self) -> None:
+    def test_contrast(self) -> None:
         for color in (*badge.COLORS.values(), json.loads(badge.shield(None))["color"]):
             self.assertGreaterEqual(1.05 / (luminance(color) + 0.05), 4.5, color)
 
@@ -83,7 +91,7 @@ class BadgeRouteTests(AppTestCase):
             self.assertIn("late", self.text(response))
             self.assertIn("late", str(self.json(f"/badge/{sent}.json")))
 
-    def test_query_of_our_own(self) -> None:
+    def test_query_is_ignored(self) -> None:
         self.assertIn("late", self.text(self.ask("/badge/http://h/b?x=1&y=2.svg?v=3")))
 
     def test_unknown(self) -> None:

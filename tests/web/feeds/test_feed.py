@@ -14,7 +14,7 @@ from pypinger.ports.history import PastIncident
 from pypinger.web.feeds.feed import feed
 from tests.web.fakes import NOW, FakeBoard, entry, task
 from tests.web.history_pages import PagedHistory
-from tests.web.json.test_history_pages import ArchiveTestCase
+from tests.web.json.test_history_pages import HistoryPagesTestCase
 from tests.web.test_app import header
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -28,7 +28,7 @@ def said(element: ElementTree.Element, name: str) -> str:
 
 
 def check(document: bytes) -> ElementTree.Element:
-    """What RFC 4287 asks of a feed and of its entries."""
+    """The requirements of RFC 4287."""
     root = ElementTree.fromstring(document)
     assert root.tag == f"{ATOM}feed"
     assert root.findall(f"{ATOM}author/{ATOM}name")
@@ -52,7 +52,7 @@ class FeedTests(SynchronousTestCase):
         incidents = self.successResultOf(_ready(history))
         return check(feed(incidents, FakeBoard([entry(name="Backup & <co>")]), NOW - 99, "/"))
 
-    def test_nothing_yet(self) -> None:
+    def test_empty(self) -> None:
         root = check(feed([], FakeBoard(), NOW, "https://x/pinger/"))
         self.assertEqual(said(root, "updated"), "2026-11-22T22:28:34.000Z")
         self.assertEqual(
@@ -72,7 +72,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(said(root, "updated"), said(opened, "updated"))
 
     def test_stable_ids(self) -> None:
-        """An incident that ends keeps its id, and is updated."""
+        """A closed incident keeps its id, and is updated."""
         [opened] = self.successResultOf(_ready(PagedHistory(1)))
         board = FakeBoard()
         before, after = (
@@ -96,7 +96,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(len(root.findall(f"{ATOM}entry")), 3)
 
 
-class FeedRouteTests(ArchiveTestCase):
+class FeedRouteTests(HistoryPagesTestCase):
     def test_all(self) -> None:
         response = self.ask("/feed.atom")
         self.assertEqual(header(response, "Content-Type"), "application/atom+xml; charset=utf-8")
@@ -104,13 +104,13 @@ class FeedRouteTests(ArchiveTestCase):
         self.assertEqual(len(root.findall(f"{ATOM}entry")), 3)
         self.assertEqual(self.ask("/feed.atom?x").code, 200)
 
-    def test_links_where_nobody_told_our_address(self) -> None:
-        """They lead from the feed to the pages under whatever prefix a proxy adds."""
+    def test_links_without_public_url(self) -> None:
+        """They hold under any prefix that a proxy adds."""
         number = task(URL).id
         for path, root in (
             ("/feed.atom", "./"),
             (f"/task/{number}/feed.atom", "../../"),
-            # How many slashes a proxy made of these nobody knows.
+            # A proxy may have changed the number of slashes.
             ("/task/http://h/b?x=1&y=2/feed.atom", "/"),
         ):
             document = check(self.text(self.ask(path)).encode())
@@ -119,7 +119,7 @@ class FeedRouteTests(ArchiveTestCase):
             links = {each.get("rel"): each.get("href") for each in document.findall(f"{ATOM}link")}
             self.assertTrue((links["self"] or "").startswith(root), links)
 
-    def test_of_a_task(self) -> None:
+    def test_task(self) -> None:
         self.serve(public_url="https://x/pinger")
         number = task(URL).id
         for sent in (number, URL, "http:/h/b?x=1&y=2", "http%3A%2F%2Fh%2Fb%3Fx=1%26y=2"):

@@ -60,7 +60,7 @@ class WholeTests(MetricsTestCase):
         self.assertEqual(found["pypinger_build_info", (("version", __version__),)], 1)
 
     def test_counters_never_fall(self) -> None:
-        """Not even when a reload drops tasks, or one comes back."""
+        """Not even when a reload drops tasks, or adds them again."""
         one, two = entry("http://h/a"), entry("http://h/b", Kind.LATE)
         board, clock = FakeBoard([one, two]), Clock()
         metrics = Metrics(board, EventStream(board, clock), make_cooperator(clock))
@@ -119,12 +119,12 @@ class TaskTests(MetricsTestCase):
         ):
             self.assertEqual(found[f"pypinger_task_{name}", label], value, name)
 
-    def test_what_is_not_known_is_absent(self) -> None:
+    def test_unknown_values_are_absent(self) -> None:
         found = self.series(FakeBoard([new_entry()]))
         self.assertEqual([name for name, _ in found if name.startswith("pypinger_task_")], ["pypinger_task_info"])
 
-    def test_reports_make_no_series(self) -> None:
-        """Whatever a report says, the series are the same."""
+    def test_reports_add_no_series(self) -> None:
+        """The series do not depend on reports."""
         one = self.series(FakeBoard([entry(process="a", server="b", reason="c")]))
         other = self.series(FakeBoard([entry(process="x", server="y", reason="z")]))
         self.assertEqual(list(one), list(other))
@@ -133,7 +133,7 @@ class TaskTests(MetricsTestCase):
         few, more = (len(self.series(FakeBoard([entry(f"http://h/{i}") for i in range(count)]))) for count in (1, 11))
         self.assertEqual(more - few, 50)
 
-    def test_both_formats_say_the_same(self) -> None:
+    def test_formats_agree(self) -> None:
         board = FakeBoard([entry(f"http://h/{kind}", kind) for kind in Kind if kind is not Kind.NEW])
         plain, other = self.series(board), self.series(board, OPENMETRICS, read_openmetrics)
 
@@ -180,7 +180,7 @@ class MetricsRouteTests(AppTestCase):
             self.assertEqual(header(response, "Cache-Control"), "no-store")
             self.assertEqual(self.text(response).endswith("# EOF\n"), media_type == other)
 
-    def test_many_tasks_leave_the_reactor_time(self) -> None:
+    def test_many_tasks_do_not_block_the_reactor(self) -> None:
         self.board.set([entry(f"http://h/{i}") for i in range(SLICE + 1)])
         pending = self.treq.get("http://localhost/metrics")
         self.assertNoResult(pending)

@@ -13,7 +13,7 @@ from tests.web.history import FakeHistory
 
 
 class SlowHistory(FakeHistory):
-    """Answers when it is told to."""
+    """Answers when the test says so."""
 
     def __init__(self) -> None:
         super().__init__(NOW)
@@ -42,7 +42,7 @@ class FigureCacheTests(SynchronousTestCase):
         self.assertTrue(self.successResultOf(self.renew(cache, self.one)))
         self.assertIsNone(cache.of(self.one))
 
-    def test_asked_for_once(self) -> None:
+    def test_read_once(self) -> None:
         cache = self.make(self.history)
         for _ in range(2):
             self.assertTrue(self.successResultOf(self.renew(cache, self.one, self.two, new_entry())))
@@ -51,7 +51,7 @@ class FigureCacheTests(SynchronousTestCase):
         assert kept is not None
         self.assertEqual(len(kept.gaps), figures.RUNS)
 
-    def test_asked_for_again(self) -> None:
+    def test_outdated_figures_are_read_again(self) -> None:
         cache = self.make(self.history)
         self.successResultOf(self.renew(cache, self.one))
         self.successResultOf(self.renew(cache, entry("http://h/1", lastrun=NOW - 1)))
@@ -61,7 +61,7 @@ class FigureCacheTests(SynchronousTestCase):
         self.successResultOf(self.renew(cache, entry("http://h/1", Kind.LATE, lastrun=NOW - 1)))
         self.assertEqual(len(self.history.asked), 4)
 
-    def test_asked_for_again_where_the_history_may_not_have_caught_up(self) -> None:
+    def test_figures_read_just_after_a_check_are_read_again(self) -> None:
         cache = self.make(self.history)
         just_now = Entry(self.one.task, replace(self.one.state, checked=NOW))
         self.successResultOf(self.renew(cache, just_now))
@@ -72,7 +72,7 @@ class FigureCacheTests(SynchronousTestCase):
             self.successResultOf(self.renew(cache, just_now))
             self.assertEqual(len(self.history.asked), 2)
 
-    def test_tasks_that_are_gone_are_forgotten(self) -> None:
+    def test_removed_tasks_are_forgotten(self) -> None:
         cache = self.make(self.history)
         self.successResultOf(self.renew(cache, self.one, self.two))
         cache.keep_only([self.one, self.two])
@@ -81,7 +81,7 @@ class FigureCacheTests(SynchronousTestCase):
         self.assertIsNone(cache.of(self.two))
         self.assertIsNotNone(cache.of(self.one))
 
-    def test_pages_wait_but_not_for_long(self) -> None:
+    def test_pages_wait_up_to_the_limit(self) -> None:
         history = SlowHistory()
         cache = self.make(history)
         first, second = self.renew(cache, self.one, self.two), self.renew(cache, self.one)
@@ -95,7 +95,7 @@ class FigureCacheTests(SynchronousTestCase):
         self.assertTrue(self.successResultOf(self.renew(cache, self.one, self.two)))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_pages_get_what_comes_in_time(self) -> None:
+    def test_figures_that_come_in_time(self) -> None:
         history = SlowHistory()
         cache = self.make(history)
         waiting = self.renew(cache, self.one)
@@ -103,7 +103,7 @@ class FigureCacheTests(SynchronousTestCase):
         self.assertTrue(self.successResultOf(waiting))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_old_figures_are_better_than_waiting(self) -> None:
+    def test_pages_do_not_wait_for_outdated_figures(self) -> None:
         history = SlowHistory()
         cache = self.make(history)
         self.renew(cache, self.one)
@@ -112,7 +112,7 @@ class FigureCacheTests(SynchronousTestCase):
         self.assertTrue(self.successResultOf(self.renew(cache, changed)))
         self.assertEqual(len(history.asking), 2)
 
-    def test_a_client_that_left(self) -> None:
+    def test_client_that_disconnects(self) -> None:
         history = SlowHistory()
         cache = self.make(history)
         waiting = self.renew(cache, self.one)
@@ -122,7 +122,7 @@ class FigureCacheTests(SynchronousTestCase):
         history.asking[0].callback(None)
         self.assertIsNotNone(cache.of(self.one))
 
-    def test_a_history_that_cannot_be_read_is_left_alone_for_a_while(self) -> None:
+    def test_pause_after_a_store_error(self) -> None:
         self.history.broken = True
         cache = self.make(self.history)
         self.assertFalse(self.successResultOf(self.renew(cache, self.one)))
@@ -132,7 +132,7 @@ class FigureCacheTests(SynchronousTestCase):
         self.assertTrue(self.successResultOf(self.renew(cache, self.one)))
         self.assertIsNotNone(cache.of(self.one))
 
-    def test_a_bug_of_a_history_is_logged(self) -> None:
+    def test_unexpected_errors_are_logged(self) -> None:
         async def broken(url: str, limit: int = 50) -> list[Gap]:
             raise ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""What an endpoint answered last: readable, and without secrets."""
+"""The last answer of an endpoint: readable, and without secrets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SHOWN = """{
   ]
 }"""
 
-# What may stand around a secret, and is nowhere in one.
+# Text around a secret; no secret contains these characters.
 _AROUND = " abc:{}[],."
 
 
@@ -45,7 +45,6 @@ FORMS: tuple[Callable[[str], str], ...] = (
     str,
     lambda secret: json.dumps(secret)[1:-1],
     lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1],
-    lambda secret: json.dumps(secret)[1:-1].replace("/", r"\/"),
     lambda secret: quote(secret, safe=""),
     quote,
 )
@@ -61,7 +60,7 @@ class ReadableTests(SynchronousTestCase):
         self.assertEqual(read(BODY), SHOWN)
         self.assertEqual(read(b"\xef\xbb\xbf" + BODY), SHOWN)
 
-    def test_as_the_endpoint_wrote_it(self) -> None:
+    def test_json_is_not_normalised(self) -> None:
         for text in ('{\n  "a": 1,\n  "a": 1e999\n}', f'{{\n  "n": {"9" * 3000}\n}}', '"\u00e4\n a : b"', "{ }", "7"):
             self.assertEqual(read(text), text)
 
@@ -74,11 +73,11 @@ class ReadableTests(SynchronousTestCase):
         ):
             self.assertEqual(read(text), shown)
 
-    def test_what_is_no_json(self) -> None:
+    def test_not_json(self) -> None:
         for text in ("<h1>Bad Gateway</h1>\n<hr>nginx", '{"status": "ok",}', "", "{'a': 1}"):
             self.assertEqual(read(text), text)
 
-    def test_what_is_nested_deeply(self) -> None:
+    def test_deep_nesting(self) -> None:
         fine, deep, bomb = (f"{'[' * depth}1{']' * depth}" for depth in (DEEPEST, DEEPEST + 1, 2000))
         self.assertIn("\n", indented(fine))
         self.assertEqual(indented(deep), deep)
@@ -87,18 +86,18 @@ class ReadableTests(SynchronousTestCase):
 
     def test_cut(self) -> None:
         self.assertEqual(read('{"a": 1, "b"', cut=True), '{"a": 1, "b"…')
-        # Nor is it taken for whole because it happens to be JSON as far as it goes.
+        # It is not indented, even if the part is valid JSON.
         self.assertEqual(read('{"a": 1}', cut=True), '{"a": 1}…')
         # Half a character, and half an escape.
         for end in ("ä".encode()[:1], b"\\", b"\\u00", b"&am", b"&#x3", b"%", b"%4"):
             self.assertEqual(read(b"abc" + end, cut=True), "abc…")
         self.assertEqual(read("abc%41", cut=True), "abc%41…")
 
-    def test_what_is_no_text(self) -> None:
+    def test_not_text(self) -> None:
         self.assertIsNone(read(b"\x1f\x8b\x08\x00"))
         self.assertIsNone(read("hunter2".encode("utf-16"), "hunter2"))
 
-    def test_what_is_no_utf_8(self) -> None:
+    def test_not_utf_8(self) -> None:
         self.assertEqual(read(b"caf\xe9"), "caf\udce9")
         self.assertEqual(read("f\xfcr p\xe4ssw\xf6rt".encode("latin-1"), "p\xe4ssw\xf6rt"), "f\udcfcr ***")
 
@@ -113,7 +112,7 @@ class ReadableTests(SynchronousTestCase):
         ):
             self.assertEqual(read(sent, "hunter2"), shown)
         self.assertEqual(read('["p\\/\\ud83d\\ude00\\"w"]', 'p/😀"w'), '[\n  "***"\n]')
-        # Without its quotes it is JSON no more.
+        # The mask makes it invalid JSON.
         self.assertEqual(read('{"a":12345678}', "12345678"), '{"a":***}')
 
     def test_percent_encodings(self) -> None:
@@ -139,7 +138,7 @@ class ReadableTests(SynchronousTestCase):
             ('["http:\\/\\/jane:p@w@h\\/x"]', '[\n  "http://***@h/x"\n]'),
             ("http://h/x jane@h", "http://h/x jane@h"),
             ("http://h:80/x http://@h/ http:///x@", "http://h:80/x http://@h/ http:///x@"),
-            # Passwords as they are.
+            # Passwords that are not percent-encoded.
             ('{"dsn":"postgres://app:pa/ss#word@db/x"}', '{\n  "dsn": "postgres://***@db/x"\n}'),
             ("a://u:p?w@h a://u:p'w@h a://u@corp:<p/>@h", "a://***@h a://***@h a://***@h"),
         ):
@@ -147,12 +146,12 @@ class ReadableTests(SynchronousTestCase):
         for end in ("", ":", ":p", ":p/a", ":p/a@", ":p@w"):
             self.assertEqual(read(f"see http://jane{end}", cut=True), "see http://***…")
 
-    def test_a_secret_cut_in_half(self) -> None:
+    def test_secret_at_the_cut(self) -> None:
         for end in ("hunter", "hunt", "h", "x hunter\\u0", "hunter2", "hunter2 h"):
             shown = read(f"{end}", "hunter2", "other-secret", cut=True)
             self.assertNotIn("h", shown or "")
         self.assertEqual(read("a hun", "hunter2", cut=False), "a hun")
-        # The longest one counts, and one that ends within the other.
+        # Of overlapping secrets, and of prefixes, the longest counts.
         self.assertEqual(read("x abcab", "abcabc", "bx", cut=True), "x ***…")
         self.assertEqual(read("x xyzab", "xyzab", "abqqq", cut=True), "x ***…")
         self.assertEqual(read("all is well", "hunter2", cut=True), "all is well…")
@@ -177,7 +176,7 @@ class ReadableTests(SynchronousTestCase):
 
 
 class TaskPageTests(SynchronousTestCase):
-    def test_what_was_answered(self) -> None:
+    def test_body(self) -> None:
         html = task_page(entry(), NOW, None, LastAnswer(NOW - 21, 200, BODY, False), "w1")
         page = Page(html)
         self.assertIn("Latest answer", page.text)
@@ -186,17 +185,30 @@ class TaskPageTests(SynchronousTestCase):
         self.assertNotIn("Last valid report", page.text)
         self.assertNotIn("cut at", page.text)
 
-    def test_what_is_not_shown_whole(self) -> None:
+    def test_cut_empty_and_binary_bodies(self) -> None:
         text = Page(task_page(entry(), NOW, None, LastAnswer(NOW, 200, b"x" * 4096, True))).text
         self.assertIn("Cut at 4,096 bytes.", text)
         for body, words in ((b"", "Empty."), (b"\0", "Not text.")):
             self.assertIn(words, Page(task_page(entry(), NOW, None, LastAnswer(NOW, 200, body, False))).text)
 
-    def test_with_which_status_code(self) -> None:
+    def test_after_redirects(self) -> None:
+        answer = LastAnswer(NOW, 200, BODY, False, url="http://h/other?…")
+        text = Page(task_page(entry(), NOW, None, answer)).text
+        self.assertIn("HTTP 200 from http://h/other?…, after redirects. Secrets are masked.", text)
+
+    def test_other_origin(self) -> None:
+        """Its body is not shown."""
+        answer = LastAnswer(NOW, 200, b"internal page", False, url="http://intranet/", foreign=True)
+        text = Page(task_page(entry(), NOW, None, answer)).text
+        self.assertIn("Not shown: it is from another origin.", text)
+        self.assertIn("HTTP 200 from http://intranet/, after redirects.", text)
+        self.assertNotIn("internal page", text)
+
+    def test_status_code(self) -> None:
         text = Page(task_page(entry(kind=Kind.UNREACHABLE), NOW, None, LastAnswer(NOW - 21, 502, b"<hr>", False))).text
         self.assertIn("22:28:13 UTC, HTTP 502. Secrets", text)
 
-    def test_values_of_its_own_query(self) -> None:
+    def test_values_of_the_query(self) -> None:
         made = entry("http://h/?code=azure-key")
         self.assertIn("is *** .", Page(task_page(made, NOW, None, LastAnswer(NOW, 200, b"is azure-key .", False))).text)
 
@@ -209,7 +221,7 @@ class TaskPageTests(SynchronousTestCase):
 
 
 class RouteTests(AppTestCase):
-    def test_secrets_learned_since(self) -> None:
+    def test_secrets_added_later(self) -> None:
         secrets = Secrets({"hunter2"})
         self.treq = type(self.treq)(make_pages(self.board, self.clock, secrets=secrets).resource)
         made = entry("http://h/a")
@@ -220,7 +232,7 @@ class RouteTests(AppTestCase):
         secrets.change({"hunter3"})
         self.assertIn("*** *** *** \ufffd\ufffd", self.html(path))
 
-    def test_only_on_its_page(self) -> None:
+    def test_shown_on_its_page_only(self) -> None:
         self.board.answers[entry("http://h/a").task.id] = LastAnswer(NOW, 200, b'{"mine": "only here"}', False)
         for path in ("/", "/task/http://h/b?x=1&y=2"):
             self.assertNotIn("only here", self.text(self.ask(path, Accept="text/html")))

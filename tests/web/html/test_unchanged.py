@@ -18,12 +18,12 @@ from tests.web.history import FakeHistory
 from tests.web.pages import make_pages
 from tests.web.test_app import HTML, AppTestCase, header
 
-#: So long after NOW all relative words stay as they are for twenty seconds, and a minute of the clock is over.
+#: Seconds after NOW: between the first two no relative time changes; at the third a new minute begins.
 SOON, LATER, NEXT_MINUTE = 5, 25, 26
 
 
 def daily(kind: Kind = Kind.OK, name: str = "Backup", explanation: str = "as it should be") -> Entry:
-    """A task that runs and is checked seldom, so that its page tells of nothing in seconds."""
+    """A task that runs and is checked rarely, so that its page shows no seconds."""
     made = entry(kind=kind, name=name, frequency=1440.0, lastrun=NOW - 330)
     assert made.state.verdict is not None
     verdict = replace(made.state.verdict, explanation=explanation)
@@ -31,7 +31,7 @@ def daily(kind: Kind = Kind.OK, name: str = "Backup", explanation: str = "as it 
 
 
 class ChangingHistory(FakeHistory):
-    """A history that goes on."""
+    """A history that changes."""
 
     gap = 600.0
 
@@ -39,7 +39,7 @@ class ChangingHistory(FakeHistory):
         return [Gap(NOW - 300, self.gap), Gap(NOW - 300 - self.gap, None)]
 
 
-class SamePageTests(AppTestCase):
+class UnchangedPageTests(AppTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.made = daily()
@@ -51,13 +51,13 @@ class SamePageTests(AppTestCase):
         self.treq = StubTreq(make_pages(self.board, self.clock, now=lambda: self.now, history=history).resource)
 
     def tag(self, path: str) -> str:
-        """The tag of what is there now."""
+        """The entity tag of the page now."""
         tag = header(self.ask(path, Accept=HTML), "ETag")
         assert tag is not None
         return tag
 
     def again(self, path: str, tag: str) -> int:
-        """The status code for a client that has what this tag stands for."""
+        """The status code for a client that sends this entity tag."""
         return self.ask(path, Accept=HTML, If_None_Match=tag).code
 
     def test_unchanged(self) -> None:
@@ -74,15 +74,15 @@ class SamePageTests(AppTestCase):
                         for name in ("ETag", "Vary", "Cache-Control"):
                             self.assertEqual(header(same, name), header(first, name))
 
-    def test_no_older_than_a_minute(self) -> None:
+    def test_at_most_a_minute_old(self) -> None:
         for path in self.paths:
             self.now = NOW + SOON
             tag = self.tag(path)
             self.now = NOW + NEXT_MINUTE
             self.assertEqual(self.again(path, tag), 200, path)
 
-    def test_another_word(self) -> None:
-        """What was to come in five minutes comes in four."""
+    def test_changed_relative_time(self) -> None:
+        """``in 5 min`` becomes ``in 4 min``."""
         for path in self.paths:
             self.now = NOW
             tag = self.tag(path)
@@ -90,7 +90,7 @@ class SamePageTests(AppTestCase):
             self.now = NOW + 1
             self.assertEqual(self.again(path, tag), 200, path)
 
-    def test_another_state(self) -> None:
+    def test_changed_state(self) -> None:
         for other in (
             daily(Kind.SLEEPING),
             daily(explanation="as it should be, again"),
@@ -102,7 +102,7 @@ class SamePageTests(AppTestCase):
                 self.board.show(other)
                 self.assertEqual(self.again(path, tag), 200, path)
 
-    def test_another_state_of_the_daemon(self) -> None:
+    def test_changed_state_of_the_daemon(self) -> None:
         tag = self.tag("/")
         for daemon in (daemon_state(undelivered=1), daemon_state(status=Status.ERROR, explanation="the disk")):
             self.board.state = daemon
@@ -121,27 +121,27 @@ class SamePageTests(AppTestCase):
         for path in paths:
             self.assertEqual(self.again(path, self.tag(path)), 304, path)
 
-    def test_another_result_of_a_query(self) -> None:
+    def test_changed_search_result(self) -> None:
         tag = self.tag("/?q=backup")
         other = daily(name="Backup of another")
         self.board.set([self.made, Entry(replace(other.task, id="other"), other.state), new_entry()])
         self.assertEqual(self.again("/?q=backup", tag), 200)
 
-    def test_other_pictures(self) -> None:
+    def test_changed_pictures(self) -> None:
         history = ChangingHistory(NOW)
         self.serve(history=history)
         tag = self.tag("/")
         self.now = NOW + LATER
         self.assertEqual(self.again("/", tag), 304)
         history.gap = 700.0
-        # Figures that are asked for anew, with a clock that comes back to the same minute.
+        # New figures, at the same minute of the clock.
         self.now = NOW + LASTING + LATER
         self.tag("/")
         self.now = NOW + SOON
         self.assertEqual(self.again("/", tag), 200)
 
     def test_stamps(self) -> None:
-        """Each page that is sent tells its own moment, wherever it is told and nowhere else."""
+        """Each page has its own time in both places, and nowhere else."""
         hostile = '<body data-now=""> <time datetime="" class="fixed">'
         self.board.set([daily(name=hostile, explanation=hostile)])
         for path in self.paths:

@@ -13,7 +13,7 @@ from tests.web.test_app import AppTestCase, header
 URL = "http://h/b?x=1&y=2"
 
 
-class ArchiveTestCase(AppTestCase):
+class HistoryPagesTestCase(AppTestCase):
     """Paths that read the history."""
 
     def setUp(self) -> None:
@@ -29,20 +29,20 @@ class ArchiveTestCase(AppTestCase):
         return value
 
 
-class PartsTests(ArchiveTestCase):
+class PartsTests(HistoryPagesTestCase):
     def test_history(self) -> None:
         value = self.value(f"/task/{task(URL).id}/history")
         self.assertEqual(list(value), ["data", "next"])
         data = value["data"]
         assert isinstance(data, dict)
         self.assertEqual(list(data), ["runs", "changes", "gaps", "uptime"])
-        refused, unsound, failed = data["runs"]
+        refused, invalid, failed = data["runs"]
         self.assertEqual(
             (refused["fault"], refused["problem"], refused["latency"]), ("refused", "connection refused", 0.01)
         )
         self.assertEqual((refused["code"], refused["report"], refused["count"]), (None, None, 3))
         self.assertEqual(
-            (unsound["code"], unsound["problem"], unsound["report"]), (200, "status: must be a string", None)
+            (invalid["code"], invalid["problem"], invalid["report"]), (200, "status: must be a string", None)
         )
         self.assertEqual((failed["code"], failed["problem"], failed["fault"]), (503, None, None))
         self.assertEqual((failed["report"]["status"], failed["report"]["sleep"]), ("error", []))
@@ -102,7 +102,7 @@ class PartsTests(ArchiveTestCase):
                 self.value(f"/task/{sent}/{part}")
                 self.value(f"/task/{sent}/{part}?limit=1")
 
-    def test_a_task_in_trouble_has_a_history_all_the_same(self) -> None:
+    def test_status_of_a_task_in_trouble(self) -> None:
         self.value(f"/task/{URL}", 500)
         self.value(f"/task/{URL}/history", 200)
 
@@ -117,7 +117,7 @@ class PartsTests(ArchiveTestCase):
         for path in ("/task/http://h/a/history", "/api/v1/incidents", "/feed.atom"):
             self.assertEqual(self.json(path, 503), {"error": "no history is kept"})
 
-    def test_unread(self) -> None:
+    def test_store_error(self) -> None:
         self.history.broken = True
         for path in (
             *(f"/task/http://h/a/{part}" for part in ("history", "incidents", "deliveries", "feed.atom")),
@@ -128,11 +128,11 @@ class PartsTests(ArchiveTestCase):
             self.assertEqual(self.json(path, 503), {"error": "the disk is gone"})
 
 
-class UrlsThatLookLikePartsTests(ArchiveTestCase):
+class AmbiguousUrlsTests(HistoryPagesTestCase):
     """A task's URL may itself end in the name of a part."""
 
-    def told(self, path: str) -> str:
-        """Which task's page it is, or which part of which."""
+    def answered(self, path: str) -> str:
+        """The task of the page, or the part of its history."""
         response = self.ask(path)
         self.assertEqual(response.code, 200, path)
         value = self.value(path)["data"]
@@ -149,25 +149,25 @@ class UrlsThatLookLikePartsTests(ArchiveTestCase):
             "http%3A%2F%2Fh%2Fa%2Fincidents",
             "http%3A%2F%2Fh%2Fa/incidents",
         ):
-            self.assertEqual(self.told(f"/task/{sent}"), "http://h/a/incidents")
-            self.assertEqual(self.told(f"/task/{sent}/incidents"), "incidents of http://h/a/incidents")
+            self.assertEqual(self.answered(f"/task/{sent}"), "http://h/a/incidents")
+            self.assertEqual(self.answered(f"/task/{sent}/incidents"), "incidents of http://h/a/incidents")
 
     def test_both(self) -> None:
         self.board.set([entry("http://h/a/incidents"), entry("http://h/a")])
         for sent in ("http://h/a/incidents", "http:/h/a/incidents", "http%3A%2F%2Fh%2Fa%2Fincidents"):
-            self.assertEqual(self.told(f"/task/{sent}"), "http://h/a/incidents")
+            self.assertEqual(self.answered(f"/task/{sent}"), "http://h/a/incidents")
         for sent in (task("http://h/a").id, "http%3A%2F%2Fh%2Fa"):
-            self.assertEqual(self.told(f"/task/{sent}/incidents"), "incidents of http://h/a")
+            self.assertEqual(self.answered(f"/task/{sent}/incidents"), "incidents of http://h/a")
 
     def test_with_a_query(self) -> None:
         self.board.set([entry("http://h/incidents?limit=5"), entry("http://h")])
-        self.assertEqual(self.told("/task/http://h/incidents?limit=5"), "http://h/incidents?limit=5")
-        self.assertEqual(self.told("/task/http://h/incidents?limit=6"), "incidents of http://h")
+        self.assertEqual(self.answered("/task/http://h/incidents?limit=5"), "http://h/incidents?limit=5")
+        self.assertEqual(self.answered("/task/http://h/incidents?limit=6"), "incidents of http://h")
 
 
-class PagesTests(ArchiveTestCase):
+class PagesTests(HistoryPagesTestCase):
     def turn(self, path: str) -> list[dict[str, object]]:
-        """All pages, from link to link."""
+        """All pages, by their links."""
         pages = [self.value(path)]
         while (link := pages[-1]["next"]) is not None:
             assert isinstance(link, str)
@@ -186,7 +186,7 @@ class PagesTests(ArchiveTestCase):
                     seen = {str(row[member]) for page in rows for row in page}  # type: ignore[attr-defined]
                     self.assertEqual(len(seen), count)
 
-    def test_history_has_two_lists(self) -> None:
+    def test_pages_over_two_lists(self) -> None:
         class Uneven(PagedHistory):
             async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> object:  # type: ignore[override]
                 return (
@@ -254,7 +254,7 @@ class PagesTests(ArchiveTestCase):
         self.value("/task/http://h/a/incidents?&&")
 
 
-class RenewalTests(ArchiveTestCase):
+class ConditionalRequestTests(HistoryPagesTestCase):
     """Unchanged pages answer 304."""
 
     PATHS = (
@@ -299,12 +299,12 @@ class RenewalTests(ArchiveTestCase):
             assert tag is not None
             self.assertEqual(self.ask(path, If_None_Match=tag).code, 200, path)
 
-    def test_forms_do_not_share_a_tag(self) -> None:
+    def test_html_and_json_have_different_etags(self) -> None:
         tag = header(self.ask("/"), "ETag")
         assert tag is not None
         self.assertEqual(self.ask("/", Accept="text/html", If_None_Match=tag).code, 200)
 
-    def test_for_this_moment_only(self) -> None:
+    def test_paths_without_etag(self) -> None:
         for path in ("/healthz", "/readyz", "/status", "/metrics", "/nothing", "/badge/x.svg", f"/task/{URL}"):
             response = self.ask(path, If_None_Match="*")
             self.assertNotEqual(response.code, 304, path)

@@ -15,6 +15,7 @@ MEMBERS = [
     "url",
     "id",
     "name",
+    "group",
     "status",
     "kind",
     "explanation",
@@ -24,14 +25,19 @@ MEMBERS = [
     "server",
     "reason",
     "frequency",
+    "schedule",
     "lastrun",
+    "started",
     "due",
     "next_change",
     "sleep_start",
     "sleep_end",
     "checked",
+    "seen",
+    "unseen",
     "since",
     "incident",
+    "silenced",
     "latency",
 ]
 
@@ -60,6 +66,7 @@ class TaskTests(SynchronousTestCase):
                 "url": "http://h/a?token=x",
                 "id": made.task.id,
                 "name": "A",
+                "group": None,
                 "status": "error",
                 "kind": "failed",
                 "explanation": "explained as failed",
@@ -69,17 +76,33 @@ class TaskTests(SynchronousTestCase):
                 "server": "web-1",
                 "reason": "disk full",
                 "frequency": 10,
+                "schedule": None,
                 "lastrun": "2026-11-22T22:23:34.000Z",
+                "started": None,
                 "due": "2026-11-22T22:33:34.000Z",
                 "next_change": "2026-11-22T22:34:34.000Z",
                 "sleep_start": None,
                 "sleep_end": None,
                 "checked": "2026-11-22T22:28:13.000Z",
+                "seen": None,
+                "unseen": None,
                 "since": "2026-11-22T22:13:34.000Z",
-                "incident": {"started": "2026-11-22T22:13:34.000Z", "kind": "failed"},
+                "incident": {
+                    "started": "2026-11-22T22:13:34.000Z",
+                    "kind": "failed",
+                    "flapping": False,
+                    "acknowledged": None,
+                },
+                "silenced": None,
                 "latency": 0.0123,
             },
         )
+
+    def test_seen_and_unseen(self) -> None:
+        made = entry()
+        value = shape(Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600))
+        self.assertEqual((value["seen"], value["unseen"]), ("2026-11-22T20:28:34.000Z", "2026-11-22T21:28:34.000Z"))
+        self.assertEqual((value["status"], value["kind"]), ("ok", "ok"))
 
     def test_not_checked_yet(self) -> None:
         value = shape(new_entry())
@@ -95,7 +118,7 @@ class TaskTests(SynchronousTestCase):
         self.assertEqual(value["sleep_end"], "2026-11-23T00:28:34.000Z")
         self.assertIsNone(value["incident"])
 
-    def test_reason_is_that_of_the_latest_verdict(self) -> None:
+    def test_reason_belongs_to_the_latest_verdict(self) -> None:
         for kind in (Kind.UNREACHABLE, Kind.INVALID):
             value = shape(entry(kind=kind, reason="of last week"))
             self.assertIsNone(value["reason"], kind)
@@ -108,7 +131,7 @@ class TaskTests(SynchronousTestCase):
         value = shape(entry(kind=Kind.FAILED, reason="r" * 501, process="p" * 501, server="s" * 501))
         self.assertEqual((value["reason"], value["process"], value["server"]), ("r" * 500, "p" * 500, "s" * 500))
 
-    def test_every_value_makes_json(self) -> None:
+    def test_every_value_is_valid_json(self) -> None:
         hostile = "\ud800\x00\u202e</script>\uffff"
         value = shape(entry("http://h/\udc80", Kind.FAILED, name=hostile, reason=hostile, process=hostile, server=""))
         self.assertEqual(value["reason"], "?\x00\u202e</script>\uffff")
@@ -116,7 +139,7 @@ class TaskTests(SynchronousTestCase):
             self.assertIn("latency", shape(with_state(latency=strange, checked=strange, since=strange)))
 
 
-class OtherShapesTests(SynchronousTestCase):
+class OtherObjectsTests(SynchronousTestCase):
     def test_overview(self) -> None:
         value = json.loads(
             objects.overview(b",".join((objects.task_row(entry()), objects.task_row(new_entry()))), STATE)
@@ -134,7 +157,7 @@ class OtherShapesTests(SynchronousTestCase):
             },
         )
 
-    def test_overview_of_nothing(self) -> None:
+    def test_empty_overview(self) -> None:
         self.assertEqual(json.loads(objects.overview(b"", STATE))["data"], [])
 
     def test_blind(self) -> None:

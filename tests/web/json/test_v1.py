@@ -8,13 +8,13 @@ from jsonschema import Draft202012Validator
 
 from pypinger.domain.kinds import Kind
 from tests.web.fakes import entry, new_entry, task
-from tests.web.json.test_history_pages import ArchiveTestCase
+from tests.web.json.test_history_pages import HistoryPagesTestCase
 from tests.web.test_app import SECURITY, header
 
 API = "/api/v1"
 
 
-class ApiTestCase(ArchiveTestCase):
+class ApiTestCase(HistoryPagesTestCase):
     def setUp(self) -> None:
         super().setUp()
         kinds = (Kind.OK, Kind.LATE, Kind.SLEEPING)
@@ -51,7 +51,7 @@ class TasksTests(ApiTestCase):
             self.assertEqual(self.urls(f"status={status}"), [urls])
             self.assertEqual(list(chain(*self.urls(f"status={status}&limit=1"))), urls)
 
-    def test_a_task_that_changes_moves_no_page(self) -> None:
+    def test_changes_between_pages(self) -> None:
         first = self.value(f"{API}/tasks?status=error&limit=1")
         self.board.show(entry("http://h/1"))
         second = self.value(f"{API}/tasks{first['next']}")
@@ -65,7 +65,7 @@ class TasksTests(ApiTestCase):
     def test_past_the_end(self) -> None:
         self.assertEqual(self.value(f"{API}/tasks?cursor=99"), {"data": [], "next": None})
 
-    def test_unsound(self) -> None:
+    def test_bad_parameters(self) -> None:
         words = "status must be one of new, error, sleeping, ok"
         for query in ("status=", "status=Error", "status=x"):
             self.assertEqual(self.value(f"{API}/tasks?{query}", 400), {"error": words})
@@ -112,14 +112,14 @@ class OtherPathsTests(ApiTestCase):
 
 
 class DescriptionTests(ApiTestCase):
-    """Every answer is what its description says."""
+    """Every answer matches its description."""
 
     def setUp(self) -> None:
         super().setUp()
         self.history.count = 12
         self.document: dict[str, Any] = self.value(f"{API}/openapi.json")
 
-    def test_frame(self) -> None:
+    def test_document(self) -> None:
         self.assertEqual(self.document["openapi"], "3.1.0")
         self.assertEqual(self.document["servers"], [{"url": "/api/v1"}])
         self.serve(public_url="https://x/pinger/")
@@ -130,7 +130,7 @@ class DescriptionTests(ApiTestCase):
         names = [operations["get"]["operationId"] for operations in self.document["paths"].values()]
         self.assertEqual(len(names), len(set(names)))
 
-    def test_references_lead_somewhere(self) -> None:
+    def test_references(self) -> None:
         def references(value: object) -> list[str]:
             if isinstance(value, dict):
                 own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
@@ -178,8 +178,8 @@ class DescriptionTests(ApiTestCase):
         self.board.set([entry(f"http://h/{kind}", kind) for kind in Kind if kind is not Kind.NEW] + [new_entry()])
         self.assert_valid("/tasks", "/tasks")
 
-    def test_members_are_described_whole(self) -> None:
-        """No answer has a member that its schema does not name."""
+    def test_members_are_described(self) -> None:
+        """Answers have only members that their schemas name."""
         schemas = self.document["components"]["schemas"]
         row = json.loads(self.text(self.ask("/")))["data"][0]
         self.assertEqual(set(row), set(schemas["TaskObject"]["properties"]))

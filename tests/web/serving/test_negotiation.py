@@ -39,7 +39,7 @@ class PrefersHtmlTests(SynchronousTestCase):
             "text/html;q=0",
             "text/html;q=0, */*",
             "text/html;q=0.4, application/json;q=0.5",
-            # The range that names the type decides, not the widest one.
+            # The more specific range decides.
             "text/html;q=0.1, */*;q=0.5",
             "text/html;q=nonsense",
             "text/html;q=",

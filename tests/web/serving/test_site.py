@@ -1,11 +1,19 @@
-"""Requests and connections: what is refused, and what is served to whom."""
+"""Requests and connections: limits, refusals and long answers."""
 
 from __future__ import annotations
 
+import select
+import socket
+from pathlib import Path
+from resource import RLIMIT_NOFILE, getpagesize, getrlimit
+
+from treq import content, get
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -13,8 +21,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from pypinger.domain.kinds import Kind
-from pypinger.web.serving.connections import CLOSE_LIMIT, LINGER, PIECE, REQUEST_LIMIT
-from tests.web.fakes import FakeBoard, entry
+from pypinger.web.serving.connections import CLOSE_LIMIT, LINGER, REQUEST_LIMIT
+from pypinger.web.serving.outgoing import BACKLOG, PIECE
+from tests.web.fakes import NOW, FakeBoard, entry
 from tests.web.pages import make_pages
 from tests.web.serving.memory import ANSWER, MemoryTestCase
 
@@ -77,7 +86,30 @@ class RefusalTests(MemoryTestCase):
             self.assertIn(b"Connection: close\r\n", rest)
             self.assertIn(b"\r\nX-Content-Type-Options: nosniff\r\n", rest)
 
-    def test_what_follows_is_thrown_away(self) -> None:
+    def test_chunked_body(self) -> None:
+        """An empty one is no body."""
+        head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for body, status in (
+            (b"0\r\n\r\n", b"200 OK"),
+            (b"0;x=1\r\nTrailer: x\r\n\r\n", b"200 OK"),
+            (b"1\r\nx", b"413 Request Entity Too Large"),
+            (b"ffffff\r\nx", b"413 Request Entity Too Large"),
+            (b"x\r\n", b"400 Bad Request"),
+        ):
+            self.connect()
+            self.assertEqual(self.send(head), b"")
+            answer = self.send(body)
+            self.assertEqual(answer.partition(b"\r\n")[0], b"HTTP/1.1 " + status, body)
+            self.assertEqual(answer.count(b"HTTP/1.1"), 1)
+        self.connect()
+        self.assertIn(b"405 Method", self.send(head.replace(b"GET", b"POST")))
+
+    def test_unfinished_chunked_body(self) -> None:
+        self.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        self.clock.advance(REQUEST_LIMIT)
+        self.assert_gone()
+
+    def test_data_after_a_refusal_is_discarded(self) -> None:
         body = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
         answer = self.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n" + body)
         self.assertEqual(answer.count(b"HTTP/1.1 "), 1)
@@ -137,7 +169,7 @@ class RefusalTests(MemoryTestCase):
             self.assertIn(b"Referrer-Policy: no-referrer", answer)
 
     def test_absolute_targets(self) -> None:
-        """RFC 9112, 3.2.2: a whole URL is a target too, and its host counts, not the header's."""
+        """The target may be a whole URL; its host counts, not the header (RFC 9112, 3.2.2)."""
         self.connect(hosts=["pinger.example"])
         for target, host, code in (
             (b"http://pinger.example/healthz", b"pinger.example", 200),
@@ -146,7 +178,7 @@ class RefusalTests(MemoryTestCase):
             (b"http://pinger.example?q=http://x/", b"pinger.example", 200),
             (b"http://pinger.example/task/http://host/task", b"pinger.example", 404),
             (b"http://pinger.example//healthz", b"pinger.example", 404),
-            (b"http://other.example/healthz", b"pinger.example", 421),
+            (b"http://other.example/", b"pinger.example", 421),
             (b"http://user@pinger.example/healthz", b"pinger.example", 400),
             (b"http:///healthz", b"pinger.example", 400),
             (b"http://pinger.example/healthz", b"pinger.example\r\nHost: pinger.example", 400),
@@ -155,7 +187,7 @@ class RefusalTests(MemoryTestCase):
             self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % code), (target, answer[:50]))
             self.assertNotIn(b"ocation:", answer)
 
-    def test_an_absolute_target_is_answered_as_its_path(self) -> None:
+    def test_absolute_target_of_a_task(self) -> None:
         url = entry().task.url.encode()
         answers = [
             self.send(b"GET " + place + b"/task/" + url + b"?x=1&y HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n")
@@ -178,7 +210,7 @@ class RefusalTests(MemoryTestCase):
             self.connect()
             self.assertEqual(self.send(head + b"\r\n").split(b" ")[1], b"%d" % code)
 
-    def test_old_client_without_a_host_where_hosts_are_limited(self) -> None:
+    def test_http_1_0_without_host(self) -> None:
         self.connect(hosts=["localhost"])
         self.assertIn(b" 421 Misdirected Request\r\n", self.send(b"GET / HTTP/1.0\r\n\r\n"))
 
@@ -188,6 +220,124 @@ class RefusalTests(MemoryTestCase):
         self.assertEqual(
             self.send(one + b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n" + one).count(ANSWER), 1
         )
+
+
+class HalfCloseTests(MemoryTestCase):
+    """A client may end its side of the connection after its request."""
+
+    ASK = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def setUp(self) -> None:
+        self.board = FakeBoard([entry(f"http://h/{i}") for i in range(1000)])
+        self.connect()
+
+    def half_close(self) -> None:
+        IHalfCloseableProtocol(self.transport.protocol).readConnectionLost()
+
+    def test_answer(self) -> None:
+        self.transport.protocol.dataReceived(self.ASK)
+        self.half_close()
+        self.assertTrue(self.transport.connected)
+        self.transport.stuck = True
+        self.clock.advance(0)
+        while self.transport.connected and self.transport.drain():
+            pass
+        self.assertTrue(self.transport.value().startswith(ANSWER))
+        self.assertTrue(self.transport.value().endswith(b"\n"))
+        self.assert_gone()
+
+    def test_pipelined_requests(self) -> None:
+        self.transport.protocol.dataReceived(self.ASK * 3)
+        self.half_close()
+        for _ in range(100):
+            self.clock.advance(0)
+            self.transport.drain()
+        self.assertEqual(self.transport.value().count(ANSWER), 3)
+        self.assert_gone()
+
+    def test_without_a_request(self) -> None:
+        for data in (b"", b"GET / HT", self.ASK):
+            self.connect()
+            self.send(data)
+            self.half_close()
+            self.assert_gone()
+
+    def test_refused_request(self) -> None:
+        self.send(b"nonsense\r\n")
+        self.half_close()
+        self.assert_gone()
+
+    def test_stream(self) -> None:
+        """It ends, since a reader that left looks the same."""
+        self.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.half_close()
+        self.assert_gone()
+
+
+class CapTests(MemoryTestCase):
+    """The client that has been idle longest makes room for another one."""
+
+    ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def setUp(self) -> None:
+        self.board = FakeBoard([entry()])
+        self.connect(most=3)
+
+    def test_idle_longest(self) -> None:
+        first, second, third = self.transport, self.another(), self.another()
+        self.send(self.ASK, first)
+        fourth = self.another()
+        self.assertTrue(second.aborted)
+        self.assertEqual([each.connected for each in (first, third, fourth)], [True] * 3)
+        self.another()
+        self.assertTrue(third.aborted)
+        self.another()
+        self.assertTrue(first.aborted)
+
+    def test_trickling_is_idle(self) -> None:
+        others = [self.another(), self.another()]
+        for _ in range(3):
+            self.transport.protocol.dataReceived(b"x")
+        self.send(self.ASK, others[0])
+        self.another()
+        self.assertTrue(self.transport.aborted)
+
+    def test_clients_that_are_being_answered(self) -> None:
+        """They are dropped only if there is no other."""
+        events = [self.transport, self.another()]
+        for each in events:
+            self.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n", each)
+        idle = self.another()
+        answered = self.another()
+        self.assertTrue(idle.aborted)
+        self.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n", answered)
+        self.another()
+        self.assertEqual([each.aborted for each in (*events, answered)], [True, False, False])
+
+    def test_default(self) -> None:
+        """Half of the file descriptors that the process may have."""
+        self.connect()
+        self.assertEqual(self.site.most, getrlimit(RLIMIT_NOFILE)[0] // 2)
+
+    def test_many(self) -> None:
+        self.connect(most=50)
+        for _ in range(1000):
+            last = self.another()
+        self.assertTrue(self.send(self.ASK, last).startswith(ANSWER))
+        self.assertEqual(len(self.site.protocols), 50)
+
+
+#: Clients that do not read; each takes two descriptors.
+CLIENTS = 200
+
+
+def resident() -> int:
+    """The memory of this process, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * getpagesize()
+
+
+def _readable(client: socket.socket) -> bool:
+    return bool(select.select([client], [], [], 0)[0])
 
 
 class Client(Protocol):
@@ -205,7 +355,7 @@ class Client(Protocol):
 
 
 class SocketTests(TestCase):
-    """The same over real sockets."""
+    """Requests over real sockets."""
 
     async def connect(self, board: FakeBoard | None = None) -> Client:
         pages = make_pages(board or FakeBoard([entry("http://h/a?x=1", Kind.LATE)]), reactor)
@@ -231,7 +381,39 @@ class SocketTests(TestCase):
         self.assertTrue(answer.startswith(ANSWER))
         self.assertTrue(answer.endswith(b"\r\n\r\n"))
 
-    async def test_a_large_form_gets_its_answer(self) -> None:
+    async def test_half_close(self) -> None:
+        """As ``nc -N`` does it."""
+        client = await self.connect()
+        assert client.transport is not None
+        client.transport.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        client.transport.loseWriteConnection()
+        answer = await client.closed
+        self.assertTrue(answer.startswith(ANSWER))
+        self.assertIn(b'{"data":[', answer)
+
+    async def test_memory_of_clients_that_do_not_read(self) -> None:
+        """Each costs a piece of its answer, and all together not more than the backlog."""
+        board = FakeBoard([entry(f"http://h/{number}") for number in range(3000)])
+        pages = make_pages(board, reactor, most=2 * CLIENTS)
+        port = reactor.listenTCP(0, pages.site, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        answer = await get(f"http://127.0.0.1:{port.getHost().port}/", persistent=False)
+        self.assertGreater(len(await content(answer)), 1_000_000)
+        before = resident()
+        clients = [socket.socket() for _ in range(CLIENTS)]
+        for client in clients:
+            self.addCleanup(client.close)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port.getHost().port))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            client.setblocking(False)
+            await deferLater(reactor, 0)
+        for client in clients:
+            while not _readable(client):
+                await deferLater(reactor, 0.01)
+        self.assertLess(resident() - before, BACKLOG + CLIENTS * 3 * PIECE)
+
+    async def test_large_form(self) -> None:
         client = await self.connect()
         assert client.transport is not None
         form = b"a=b&" * 2_000_000
@@ -336,6 +518,35 @@ class LongAnswerTests(MemoryTestCase):
             pass
         self.assertGreater(len(self.transport.value()), self.length(answer))
         self.assert_gone()
+
+    def test_many_clients_that_do_not_read(self) -> None:
+        """Beyond the limit the one that has not read for the longest time is dropped."""
+        clients = []
+        while not clients or not clients[0].aborted:
+            self.board.show(entry("http://h/0", lastrun=NOW + len(clients)))
+            clients.append(self.another())
+            clients[-1].stuck = True
+            answer = self.send(self.ASK + b"\r\n", clients[-1])
+            self.clock.advance(0)
+        self.assertGreater(len(clients) * self.length(answer), BACKLOG)
+        self.assertLess((len(clients) - 3) * self.length(answer), BACKLOG)
+        # A client that reads is not the next one.
+        clients[1].drain()
+        clients.append(self.another())
+        clients[-1].stuck = True
+        self.board.show(entry("http://h/0", lastrun=NOW - 1))
+        self.send(self.ASK + b"\r\n", clients[-1])
+        self.assertEqual([each.aborted for each in clients[:4]], [True, False, True, False])
+
+    def test_clients_of_the_same_answer(self) -> None:
+        """It counts once."""
+        clients = [self.another() for _ in range(500)]
+        for client in clients:
+            client.stuck = True
+            client.protocol.dataReceived(self.ASK + b"\r\n")
+        self.clock.pump([0] * 50)
+        self.assertFalse(any(client.aborted for client in clients))
+        self.assertTrue(all(client.value().startswith(ANSWER) for client in clients))
 
     def test_client_that_does_not_read(self) -> None:
         self.transport.slow = True

@@ -1,4 +1,4 @@
-"""What many ask for at the same time is made once."""
+"""Sharing work, and slicing it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SharedTests(SynchronousTestCase):
 
         return Deferred.fromCoroutine(self.shared.get(key, make))
 
-    def test_made_once_for_all_who_wait(self) -> None:
+    def test_made_once(self) -> None:
         pending = [self.ask() for _ in range(5)]
         self.assertEqual(self.made, [])
         self.clock.advance(0)
@@ -49,14 +49,14 @@ class SharedTests(SynchronousTestCase):
         for other in others:
             self.assertIs(other, first)
 
-    def test_each_thing_by_itself(self) -> None:
+    def test_keys_are_independent(self) -> None:
         pending = [self.ask(key) for key in "abab"]
         self.clock.advance(0)
         self.assertEqual([self.successResultOf(each) for each in pending], ["a0", "b0", "a0", "b0"])
         self.assertEqual(self.made, ["a", "b"])
 
-    def test_who_comes_later_gets_what_is_true_then(self) -> None:
-        """Though what is made for others is not ready yet."""
+    def test_later_client_gets_a_later_result(self) -> None:
+        """Even if the earlier one is not ready yet."""
         self.slow = Deferred()
         first = self.ask()
         self.clock.advance(0)
@@ -67,14 +67,14 @@ class SharedTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual((self.successResultOf(first), self.successResultOf(second)), ("a0", "a1"))
 
-    def test_all_hear_of_an_error(self) -> None:
+    def test_error_reaches_all_clients(self) -> None:
         pending = [self.ask("bad") for _ in range(3)]
         self.clock.advance(0)
         for each in pending:
             self.failureResultOf(each, ValueError)
         self.assertEqual(self.made, ["bad"])
 
-    def test_one_who_leaves_is_no_matter_to_the_others(self) -> None:
+    def test_one_client_leaves(self) -> None:
         pending = [self.ask() for _ in range(3)]
         left = pending.pop(0)
         left.cancel()
@@ -82,7 +82,7 @@ class SharedTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual([self.successResultOf(each) for each in pending], ["a0", "a0"])
 
-    def test_nothing_is_made_when_all_have_left(self) -> None:
+    def test_all_leave_before_the_work_begins(self) -> None:
         for each in [self.ask() for _ in range(3)]:
             each.cancel()
             self.failureResultOf(each, CancelledError)
@@ -91,7 +91,7 @@ class SharedTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.made, ["a"])
 
-    def test_it_is_stopped_when_all_have_left(self) -> None:
+    def test_all_leave_during_the_work(self) -> None:
         self.slow = Deferred()
         pending = self.ask()
         self.clock.advance(0)
@@ -100,8 +100,8 @@ class SharedTests(SynchronousTestCase):
         self.assertTrue(self.slow.called)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_answers_leave_the_reactor_time(self) -> None:
-        """To write an answer takes its time, too, for each of those who get the same."""
+    def test_delivery_does_not_block_the_reactor(self) -> None:
+        """Writing the answer for each client takes time, too."""
         order: list[str] = []
 
         def write(name: str) -> None:
@@ -133,7 +133,7 @@ class SlicesTests(SynchronousTestCase):
         self.order: list[str] = []
 
     def work(self, name: str, many: int, takes: float) -> Deferred[list[int]]:
-        """Begin to make so many items, a slice of which takes so many seconds."""
+        """Begin work on so many items, `takes` seconds a slice."""
 
         def double(number: int) -> int:
             if number % 3 == 0:
@@ -144,7 +144,7 @@ class SlicesTests(SynchronousTestCase):
         return Deferred.fromCoroutine(in_slices(double, range(many), self.cooperator, 3))
 
     def beside(self, *works: Deferred[list[int]]) -> str:
-        """Let all of it go on until these are done; the order."""
+        """Run until these works are done; returns the order."""
 
         def turn() -> None:
             if not all(work.called for work in works):
@@ -161,23 +161,23 @@ class SlicesTests(SynchronousTestCase):
             self.clock.advance(0)
             self.assertEqual(self.successResultOf(work), [number * 2 for number in range(many)])
 
-    def test_the_first_slice_waits_for_its_turn_too(self) -> None:
+    def test_first_slice_waits_for_its_turn(self) -> None:
         works = [self.work(name, 3, 1.5 * SHARE) for name in "abc"]
         self.assertEqual(self.order, [])
         self.assertEqual(self.beside(*works), "a0 - b0 - c0 -")
 
-    def test_other_work_gets_its_turn_after_a_long_slice(self) -> None:
-        """After the last one too: what is made of the items takes its time as well."""
+    def test_long_slices(self) -> None:
+        """Also after the last one, since using the items takes time as well."""
         self.assertEqual(self.beside(self.work("a", 12, 1.5 * SHARE)), "a0 - a3 - a6 - a9 -")
 
-    def test_short_slices_fill_a_share(self) -> None:
+    def test_short_slices(self) -> None:
         self.assertEqual(self.beside(self.work("a", 12, SHARE / 2)), "a0 a3 - a6 a9 -")
 
-    def test_all_works_together_have_one_share(self) -> None:
+    def test_works_have_one_share_together(self) -> None:
         works = [self.work(name, 9, 1.5 * SHARE) for name in "abc"]
         self.assertEqual(self.beside(*works), "a0 - b0 - c0 - a3 - b3 - c3 - a6 - b6 - c6 -")
 
-    def test_a_work_that_is_cancelled_leaves_the_others_theirs(self) -> None:
+    def test_cancelled_work(self) -> None:
         works = [self.work(name, 9, 1.5 * SHARE) for name in "ab"]
         works[0].cancel()
         self.failureResultOf(works[0], CancelledError)
@@ -186,7 +186,7 @@ class SlicesTests(SynchronousTestCase):
 
 
 class PagesTests(AppTestCase):
-    """What the stream's readers ask for when it tells of a change."""
+    """Pages that all readers of the stream ask for after an event."""
 
     def test_same_page(self) -> None:
         class Counted(FakeBoard):
@@ -217,7 +217,7 @@ class PagesTests(AppTestCase):
             self.assertEqual(len(self.all(path, accept, 20)), 1)
             self.assertEqual(board.looks, once, (path, accept))
 
-    def test_none_is_older_than_what_was_told(self) -> None:
+    def test_page_is_newer_than_the_event(self) -> None:
         for path in ("/", "/task/http://h/a"):
             self.board.show(entry("http://h/a"))
             self.treq.get(HOME + path, headers={"Accept": HTML})
@@ -225,7 +225,7 @@ class PagesTests(AppTestCase):
             self.assertIn("explained as sleeping", self.html(path))
 
     def all(self, path: str, accept: str, many: int) -> set[str]:
-        """What so many get who ask at the same time."""
+        """The answers to so many requests at the same time."""
         pending = [self.treq.get(HOME + path, headers={"Accept": accept}) for _ in range(many)]
         for each in pending:
             self.assertNoResult(each)

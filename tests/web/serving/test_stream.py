@@ -37,7 +37,7 @@ Event = tuple[str, object]
 
 LENGTHS = st.one_of(st.floats(-1e6, 1e6), st.floats())
 
-#: One for each kind, as time passes.
+#: Findings of every kind.
 FINDINGS = (
     Reported(200, Report(ok=True, lastrun=NOW)),
     Reported(200, Report(ok=True, lastrun=NOW, frequency=120.0, sleep=(NIGHT, Window(36_000, 5400.0)))),
@@ -51,18 +51,18 @@ ASK = b"GET /events HTTP/1.1\r\nHost: localhost\r\n"
 
 
 def changed(before: Entry, words: str) -> Entry:
-    """The same task after a check that gave another explanation."""
+    """The task after a check with another explanation."""
     assert before.state.verdict is not None
     return Entry(before.task, replace(before.state, verdict=replace(before.state.verdict, explanation=words)))
 
 
 def checked(before: Entry) -> Entry:
-    """The same task after a check that changed nothing that is shown as an event."""
+    """The task after a check without a visible change."""
     return Entry(before.task, replace(before.state, pings=before.state.pings + 1, checked=NOW))
 
 
 def events(text: bytes) -> list[Event]:
-    """The events of a stream, as a browser takes them."""
+    """The events of a stream, as a browser parses them."""
     found = []
     for block in text.decode("utf-8").split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
@@ -73,7 +73,7 @@ def events(text: bytes) -> list[Event]:
 
 
 class StreamTests(SynchronousTestCase):
-    """The stream over connections in memory, as time passes."""
+    """The stream over connections in memory."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -90,7 +90,7 @@ class StreamTests(SynchronousTestCase):
         return transport
 
     def heard(self, transport: Transport | None = None) -> bytes:
-        """What came since the last time, without the marks between chunks."""
+        """The new data, without the chunked encoding."""
         transport = transport or self.stream
         text = transport.value()
         transport.clear()
@@ -126,6 +126,7 @@ class StreamTests(SynchronousTestCase):
             "status": "error",
             "was": "ok",
             "kind": "failed",
+            "unseen": False,
             "checked": "2026-11-22T22:28:13.000Z",
             "changed": "kind",
         }
@@ -135,7 +136,7 @@ class StreamTests(SynchronousTestCase):
     def test_within_a_second(self) -> None:
         self.assertLess(TICK, 1)
 
-    def test_what_is_no_change(self) -> None:
+    def test_no_event_without_a_visible_change(self) -> None:
         for each in self.board.entries()[:2]:
             self.board.show(checked(each))
         self.assertEqual(self.tick(), [])
@@ -153,7 +154,7 @@ class StreamTests(SynchronousTestCase):
             self.board.show(made)
             self.assertEqual([event for event, _ in self.tick()], ["task"])
 
-    def test_how_much_changed(self) -> None:
+    def test_importance_of_changes(self) -> None:
         first = entry("http://h/a", Kind.LATE)
         assert first.state.report is not None
         self.board.show(first)
@@ -173,7 +174,7 @@ class StreamTests(SynchronousTestCase):
             self.board.show(made)
             [(_, data)] = self.tick()
             self.assertEqual(data["changed"], change, words)
-        # An alert more; and all that happened since the last time counts.
+        # One more alert is only a count; a change that was undone is none.
         last = self.board.entries()[0]
         assert last.state.incident is not None
         self.board.show(Entry(last.task, replace(last.state, incident=replace(last.state.incident, alerts=9))))
@@ -183,7 +184,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual([data["changed"] for _, data in self.tick()], ["time"])
 
     def test_another_incident(self) -> None:
-        """It is news, though the task's kind and all words may be the same."""
+        """It is news even if the kind and the explanation are the same."""
         late = entry("http://h/a", Kind.LATE)
         assert late.state.incident is not None
         other = replace(late.state.incident, started=NOW - 60)
@@ -197,7 +198,7 @@ class StreamTests(SynchronousTestCase):
     @given(st.sampled_from(("last ran {} ago; runs every 10 min", "{} from now", "{} late")), LENGTHS, LENGTHS)
     @example("{} ago", -0.5, nan)
     @example("{} ago", 0.5, 1e12)
-    def test_lengths_of_time_are_no_words(self, words: str, one: float, other: float) -> None:
+    def test_times_are_not_words(self, words: str, one: float, other: float) -> None:
         self.board.show(changed(entry("http://h/a"), words.format(span(one))))
         self.tick()
         self.board.show(changed(entry("http://h/a"), words.format(span(other))))
@@ -206,8 +207,8 @@ class StreamTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(st.sampled_from(FINDINGS), st.floats(0, 86_400), st.floats(0, 4000))
     @example(FINDINGS[0], 0.5, 1.0)
-    def test_what_only_grows_older(self, finding: Finding, age: float, later: float) -> None:
-        """The same finding, judged again to be of the same kind, is no news."""
+    def test_passing_time(self, finding: Finding, age: float, later: float) -> None:
+        """A finding that is judged again as the same kind is no news."""
         made = entry("http://h/a")
         verdicts = [judge(finding, 60.0, NOW + at) for at in (age, age + later)]
         before, after = (Entry(made.task, replace(made.state, verdict=verdict)) for verdict in verdicts)
@@ -219,13 +220,22 @@ class StreamTests(SynchronousTestCase):
         if verdicts[0].kind is verdicts[1].kind:
             self.assertIn([data["changed"] for _, data in self.tick()], ([], ["time"]), verdicts)
 
-    def test_changes_of_one_task_are_one(self) -> None:
+    def test_unseen(self) -> None:
+        made = self.board.entries()[0]
+        for unseen in (NOW, None):
+            self.board.show(Entry(made.task, made.state, NOW, unseen))
+            [(_, data)] = self.tick()
+            self.assertEqual((data["changed"], data["unseen"], data["kind"]), ("kind", unseen is not None, "ok"))
+        self.board.show(Entry(made.task, made.state, NOW + 60))
+        self.assertEqual(self.tick(), [])
+
+    def test_changes_of_one_task_are_merged(self) -> None:
         for i in range(50):
             self.board.show(changed(self.board.entries()[0], f"{i}"))
         self.assertEqual(len(self.tick()), 1)
 
-    def test_what_a_task_was_before(self) -> None:
-        """It is the status told last, whatever came and went between two messages."""
+    def test_previous_status(self) -> None:
+        """The status sent last counts, not those between two messages."""
         late, good = entry("http://h/a", Kind.LATE), entry("http://h/a")
         for shown, was in (
             ((late,), "ok"),
@@ -254,8 +264,8 @@ class StreamTests(SynchronousTestCase):
             self.board.show(changed(each, "z"))
         self.assertEqual(self.tick(), [("many", {"count": MANY + 1, "changed": "kind"})])
 
-    def test_what_is_new_among_many(self) -> None:
-        """However many tasks have only grown older, one of which something else is told comes through by itself."""
+    def test_news_among_many(self) -> None:
+        """An important change is sent singly, however many unimportant ones there are."""
         self.stream.loseConnection()
         self.board.set([changed(entry(f"http://h/{i}", Kind.LATE), "1 min late") for i in range(2 * MANY)])
         self.stream = self.connect()
@@ -298,13 +308,13 @@ class StreamTests(SynchronousTestCase):
         self.clock.pump([TICK + 0.001] * round((SILENCE + TICK) / TICK))
         self.assertEqual(self.heard(), b":\n\n")
 
-    def test_healthy_stream_outlives_every_limit(self) -> None:
+    def test_stream_has_no_time_limit(self) -> None:
         for _ in range(100):
             self.clock.pump([TICK] * 10)
         self.assertTrue(self.stream.connected)
         self.assertIn(b":\n\n", self.heard())
 
-    def test_client_that_comes_back(self) -> None:
+    def test_reconnect(self) -> None:
         for last in (b"7", b"", b"\xff nonsense"):
             back = self.connect(ASK + b"Last-Event-ID: " + last + b"\r\n")
             self.assertEqual(events(self.heard(back)), [("many", {"count": 3, "changed": "kind"})])
@@ -314,7 +324,7 @@ class StreamTests(SynchronousTestCase):
         self.assertTrue(self.stream.aborted)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_nobody_reads(self) -> None:
+    def test_idle_without_readers(self) -> None:
         other = self.connect()
         self.stream.loseConnection()
         self.assertTrue(self.clock.getDelayedCalls())
@@ -326,7 +336,7 @@ class StreamTests(SynchronousTestCase):
         self.heard()
         self.assertEqual(self.tick(), [])
 
-    def test_too_many(self) -> None:
+    def test_limit_of_readers(self) -> None:
         others = [self.connect() for _ in range(READERS - 1)]
         answer = self.connect().value()
         self.assertTrue(answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n"))
@@ -346,7 +356,7 @@ class StreamTests(SynchronousTestCase):
         self.stream.loseConnection()
         self.site.doStop()
 
-    def test_a_bug_of_ours_is_not_the_end(self) -> None:
+    def test_unexpected_error(self) -> None:
         class Broken(FakeBoard):
             def daemon(self) -> DaemonState:
                 raise RuntimeError
@@ -364,7 +374,7 @@ class StreamTests(SynchronousTestCase):
 
 
 class Reader(Protocol):
-    """Follows the stream."""
+    """Reads the stream."""
 
     def __init__(self) -> None:
         self.received = b""
@@ -382,7 +392,7 @@ class Reader(Protocol):
 
 
 class SocketTests(TestCase):
-    """The stream over real sockets; time passes on a clock."""
+    """The stream over real sockets, with a clock in memory."""
 
     timeout = 30
 
@@ -417,13 +427,13 @@ class SocketTests(TestCase):
         self.clock.advance(TICK + 0.001)
         await self.until(lambda: b'"kind":"late"' in reader.received)
 
-    async def test_gone_reader_is_forgotten(self) -> None:
+    async def test_reader_disconnects(self) -> None:
         reader = await self.connect()
         assert reader.transport is not None
         reader.transport.loseConnection()
         await self.until(lambda: self.board.watchers == 0)
 
-    async def test_slow_reader_is_cut(self) -> None:
+    async def test_slow_reader_is_dropped(self) -> None:
         good = await self.connect()
         slow = socket.socket()
         self.addCleanup(slow.close)
@@ -470,7 +480,7 @@ class SocketTests(TestCase):
 
 
 class OtherServerTests(AppTestCase):
-    """The stream served by Twisted's own site, which has no limits of time: it works just the same."""
+    """The stream served by Twisted's own site."""
 
     def test_stream(self) -> None:
         response = self.ask("/events")
@@ -484,7 +494,7 @@ class OtherServerTests(AppTestCase):
 
 
 class Process(ProcessProtocol):
-    """A program, until it has ended."""
+    """A process."""
 
     def __init__(self) -> None:
         self.ended: Deferred[None] = Deferred()
@@ -495,7 +505,7 @@ class Process(ProcessProtocol):
 
 
 class NginxTests(TestCase):
-    """The stream behind a proxy that gathers what it can."""
+    """The stream through a buffering proxy."""
 
     timeout = 30
 

@@ -1,0 +1,42 @@
+"""The example channel of CONTRIBUTING.md works as written."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+import unittest
+from pathlib import Path
+from types import ModuleType
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import pypinger.notify
+
+CONTRIBUTING = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def snippet(name: str) -> str:
+    """The block of code that follows the mark ``<!-- test: name -->``."""
+    found = re.search(rf"<!-- test: {name} -->\n *```python\n(.*?)\n *```", CONTRIBUTING, re.DOTALL)
+    assert found is not None, name
+    return textwrap.dedent(found[1]) + "\n"
+
+
+class ChannelTests(SynchronousTestCase):
+    def test_example(self) -> None:
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir()
+        (directory / "gotify.py").write_text(snippet("channel"))
+        pypinger.notify.__path__.append(str(directory))
+        pypinger.notify.channels.cache_clear()
+        self.addCleanup(pypinger.notify.channels.cache_clear)
+        self.addCleanup(sys.modules.pop, "pypinger.notify.gotify", None)
+        self.addCleanup(pypinger.notify.__path__.remove, str(directory))
+
+        module = ModuleType("test_gotify")
+        exec(snippet("channel-test"), vars(module))
+        result = unittest.TestResult()
+        unittest.defaultTestLoader.loadTestsFromTestCase(module.GotifyTests).run(result)
+        self.assertGreater(result.testsRun, 10)
+        self.assertEqual(result.errors + result.failures, [])

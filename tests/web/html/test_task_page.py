@@ -1,0 +1,222 @@
+"""The page of a task in HTML."""
+
+import re
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Fault, Finding, Invalid, NoAnswer, Verdict, Window
+from pypinger.ports.history import Run
+from pypinger.ports.showing import Entry
+from pypinger.web.html import task_history
+from pypinger.web.html import task_page as page_of_task
+from tests.web.browser import Page, past, result, task_page
+from tests.web.fakes import NIGHT, NOW, daemon_state, entry, new_entry
+from tests.web.history import FakeHistory
+
+replace = msgspec.structs.replace
+
+
+class TaskPageTests(SynchronousTestCase):
+    def test_all_members(self) -> None:
+        page = Page(task_page(entry("http://h/a?key=s3cret", Kind.FAILED, name="Backup", frequency=90.0)))
+        self.assertEqual(page.open, [])
+        for words_ in (
+            "Backup",
+            "failed · since 15 min ago 22:13:34 UTC",
+            "explained as failed",
+            "http://h/a?…",
+            "Last run5 min ago 22:23:34 UTC",
+            "Runs every1 h 30 min",
+            "Duein 5 min 22:33:34 UTC",
+            "Next changein 6 min",
+            "Processbackup",
+            "Serverweb-1",
+            "Reasondisk full",
+            "Last check21 s ago",
+            "Next checkin 39 s 22:29:13 UTC",
+            "Latency12.3 ms",
+            "Checks120",
+            "With errors7",
+            "Alerts afterthe first error",
+            "Reminders every8 min",
+            "Open since15 min ago",
+            '"frequency": 90.0',
+        ):
+            self.assertIn(words_, page.text)
+        self.assertNotIn("s3cret", page.text)
+        number = entry("http://h/a?key=s3cret").task.id
+        links = ["#main", "../", f"../badge/{number}.svg", f"../task/{number}/feed.atom"]
+        self.assertEqual(page.links(), links)
+        self.assertIn("(!) failed: Backup · Py Pinger", page.text)
+
+    def test_only_the_status_is_announced(self) -> None:
+        live = re.findall(r'<(\w+)[^>]*aria-live="polite"[^>]*>(.*?)</\1>', task_page(entry(kind=Kind.LATE)).decode())
+        self.assertEqual(live, [("span", "late")])
+
+    def test_settings(self) -> None:
+        made = entry()
+        made = Entry(replace(made.task, failures=3, error_interval=0.0), made.state)
+        page = Page(task_page(made))
+        self.assertIn("3 errors in a row", page.text)
+        self.assertIn("Reminders everynever", page.text)
+
+    def test_sleep(self) -> None:
+        page = Page(task_page(entry(kind=Kind.SLEEPING, sleep=(NIGHT, Window(3605, 86_400.0)))))
+        for words_ in (
+            "22:00 to 06:00 UTC (8 h)",
+            "01:00:05 to 01:00:05 UTC (1 d)",
+            "Asleep since",
+            "in 2 h",
+            '"start": "22:00:00", "duration": 480.0',
+        ):
+            self.assertIn(words_, page.text)
+
+    def test_not_checked_yet(self) -> None:
+        page = Page(task_page(new_entry()))
+        for words_ in ("not checked yet", "Reminders every"):
+            self.assertIn(words_, page.text)
+        self.assertNotIn("Next check", page.text)
+        self.assertNotIn("svg", [tag for tag, _ in page.elements])
+
+    def test_age(self) -> None:
+        for kind, words_ in (
+            (Kind.OK, "explained as ok (ran 1 h 5 min ago)"),
+            (Kind.LATE, "explained as late (late by 55 min)"),
+            (Kind.UNREACHABLE, "explained as unreachablehttp"),
+        ):
+            self.assertIn(words_, Page(task_page(entry(kind=kind), NOW + 3600)).text)
+        self.assertIn("(ahead by 2 h)", Page(task_page(entry(kind=Kind.FUTURE, lastrun=NOW + 7200))).text)
+
+    def test_not_seen(self) -> None:
+        made = entry()
+        page = Page(task_page(Entry(made.task, made.state, NOW - 7200, NOW - 3600)))
+        self.assertIn("not seen · since 1 h ago 21:28:34 UTC", page.text)
+        self.assertIn("Last answer2 h ago", page.text)
+        self.assertIn("(!) not seen: http://h/a", page.text)
+        self.assertEqual(page.classes("header"), ["banner task degraded"])
+
+    def test_blind(self) -> None:
+        daemon = daemon_state(status=Status.ERROR, explanation="blind", blind=NOW - 60)
+        page = Page(task_page(entry(), daemon=daemon))
+        self.assertIn("Py Pinger is blind: cannot see its tasks since 1 min ago (22:27:34 UTC)", page.text)
+        self.assertIn("(!) on time", page.text)
+        self.assertNotIn("blind", Page(task_page(entry())).text)
+
+    def test_latency(self) -> None:
+        made = entry()
+        slow = Entry(made.task, replace(made.state, latency=1.25))
+        self.assertIn("1.25 s", Page(task_page(slow)).text)
+
+    def test_next_check(self) -> None:
+        made = entry()
+        checked = made.state.checked
+        assert checked is not None
+        for change, expected in (
+            (checked + 10, checked + 10),
+            (checked + 99, checked + 60),
+            (checked - 1, checked + 60),
+        ):
+            verdict = Verdict(Kind.OK, "", next_change=change)
+            self.assertEqual(page_of_task.next_check(Entry(made.task, replace(made.state, verdict=verdict))), expected)
+        self.assertEqual(page_of_task.next_check(Entry(made.task, replace(made.state, verdict=None))), checked + 60)
+
+    def test_time_of_the_next_check(self) -> None:
+        made = entry()
+        checked = made.state.checked
+        assert checked is not None
+        for passed, text in ((60 - 39, "in 39 s"), (60, "due now"), (119, "due now"), (300, "due 4 min ago")):
+            page = Page(task_page(made, checked + passed))
+            self.assertIn(f"Next check{text} 22:29:13 UTC", page.text)
+            self.assertEqual(page.classes("time").count("coming"), 2)
+
+    def test_long_names_are_repeated_below_the_banner(self) -> None:
+        name, url = "n" * 2000, "http://h/" + "u" * 2000
+        text = Page(task_page(entry(url, name=name))).text
+        self.assertIn(f"Name{name}Address{url}", text)
+        text = Page(task_page(entry())).text
+        for title in ("Name", "Address"):
+            self.assertNotIn(title, text)
+
+    def test_history(self) -> None:
+        made = entry(kind=Kind.FAILED)
+        page = Page(task_page(made, past=past(FakeHistory(NOW), made)))
+        self.assertEqual(page.open, [])
+        for words_ in (
+            "24 hours100 %",
+            "7 days99.98 %",
+            "30 days97.13 %",
+            "90 days–",
+            "Open · late → failed · began 16 min ago 22:12:34 UTC, has lasted 16 min",
+            "Closed · late · began 9 d ago 2026-11-13 22:28:34 UTC, lasted 2 h 24 min",
+            "slack pending",
+            "slack pending after 2 attempts, 14 min ago: “channel_not_found”",
+            "hipchat given up after 1 attempt",
+            "slack sent after 1 attempt",
+            "1 more alert not sent to a channel, or not listed",
+            "ok, ran 22:23:34 UTC",
+            "error, ran 22:13:34 UTC, HTTP 503: channel_not_found",
+            "HTTP 200, invalid report: lastrun: channel_not_found",
+            "no answer: connection refused",
+        ):
+            self.assertIn(words_, page.text)
+
+    def test_equal_results_share_a_row(self) -> None:
+        same, other = Invalid(502, "the body is empty"), NoAnswer(Fault.DNS, "no such host", 0.1)
+
+        def lines(*found: Finding) -> list[str]:
+            runs = [Run(n, NOW - 60 * n - 60, NOW - 60 * n - 1, 2, finding) for n, finding in enumerate(found)]
+            html = task_page(entry(), past=task_history.Past(runs, (), (), {}, (), ()))
+            _, *rows = html[html.index(b'class="small reports"') :].split(b"<tr>")[1:]
+            return [Page(b"<tr>" + row.partition(b"</tr>")[0] + b"</tr>").text for row in rows]
+
+        words = "HTTP 502, invalid report: the body is empty"
+        self.assertEqual(
+            lines(same, same, same, other, same),
+            [
+                f"3 min ago 22:25:34 UTC6{words}",
+                "4 min ago 22:24:34 UTC2no answer: no such host",
+                f"5 min ago 22:23:34 UTC2{words}",
+            ],
+        )
+        self.assertEqual(len(lines(*([same, other] * 10))), task_history.ROWS)
+        # The oldest run that was read may have begun earlier.
+        self.assertEqual(
+            lines(same, *([other] * (task_history.RUNS - 1))),
+            [f"1 min ago 22:27:34 UTC2{words}", "before 45 min ago 21:43:34 UTC88no answer: no such host"],
+        )
+
+    def test_earlier_alerts_are_folded(self) -> None:
+        incident = result(Deferred.fromCoroutine(FakeHistory(NOW).incidents()))[0]  # type: ignore[arg-type]
+        for many, folded in ((5, None), (6, "1 earlier alert"), (20, "15 earlier alerts")):
+            told = [replace(incident.told[0], id=str(number), at=NOW - 100 + number) for number in range(many)]  # type: ignore[attr-defined]
+            made = task_history.Past((), [replace(incident, told=tuple(told), alerts=many)], (), {}, (), ())  # type: ignore[type-var]
+            page = Page(task_page(entry(kind=Kind.FAILED), past=made))
+            self.assertEqual(page.open, [])
+            self.assertEqual("earlier alert" in page.text, folded is not None)
+            self.assertIn(folded or "", page.text)
+            self.assertEqual(page.text.count("UTC–"), many)
+            self.assertEqual(page.text.partition("earlier alert")[0].count("UTC–"), 5)
+        over = replace(incident, ended=NOW - 60)  # type: ignore[type-var]
+        html = task_page(entry(), past=task_history.Past((), [over], (), {}, (), ()))
+        self.assertEqual(html.count(b"<table"), 1)
+        self.assertIn("3 alerts", Page(html[html.index(b"<summary") :].partition(b"</summary>")[0]).text)
+
+    def test_without_history(self) -> None:
+        made, history = entry(), FakeHistory(NOW)
+        history.broken = True
+        self.assertIsNone(past(history, made))
+        self.assertIsNone(result(Deferred.fromCoroutine(task_history.read(None, made, NOW))))  # type: ignore[arg-type]
+        text = Page(task_page(made)).text
+        self.assertNotIn("Incidents", text)
+
+    def test_empty_history(self) -> None:
+        page = Page(task_page(new_entry(), past=task_history.Past((), (), (), {}, (), ())))
+        for words_ in ("No incidents.", "None yet.", "24 hours–"):
+            self.assertIn(words_, page.text)
+
+    def test_outdated_report(self) -> None:
+        self.assertIn("Drawn from the last valid report", Page(task_page(entry(kind=Kind.UNREACHABLE))).text)
+        self.assertNotIn("Drawn from the last valid report", Page(task_page(entry())).text)
