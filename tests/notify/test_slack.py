@@ -12,7 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain.model import Alert, Event
 from pypinger.notify import channels
 from pypinger.ports.notifying import Reply
-from tests.contracts.notifier import JSON, NotifierContract, RecordingClient, alert, reply
+from tests.contracts.notifier import (
+    JSON,
+    NotifierContract,
+    RecordingClient,
+    ThreadedNotifierContract,
+    alert,
+    reply,
+)
 from tests.notify.slackserver import check_limits
 from tests.notify.strategies import storms
 
@@ -37,7 +44,7 @@ def message_of(values: dict[str, str], *alerts: Alert) -> dict[str, Any]:
     return message
 
 
-class WebApiTests(NotifierContract, SynchronousTestCase):
+class WebApiTests(ThreadedNotifierContract, NotifierContract, SynchronousTestCase):
     section = "slack"
     values = WEB_VALUES
     secrets = (TOKEN,)
@@ -47,6 +54,42 @@ class WebApiTests(NotifierContract, SynchronousTestCase):
 
     def refused(self, words: str) -> Reply:
         return reply(200, json.dumps({"ok": False, "error": "invalid_auth", "needed": words}))
+
+    def posted(self, number: int) -> Reply:
+        return reply(200, json.dumps({"ok": True, "channel": "C1", "ts": f"1700000000.{number:06}"}))
+
+    def lost(self) -> Reply:
+        return reply(200, json.dumps({"ok": False, "error": "thread_not_found"}))
+
+    def cannot_update(self) -> Reply:
+        return reply(200, json.dumps({"ok": False, "error": "message_not_found"}))
+
+    def test_requests_of_a_thread(self) -> None:
+        notifier, client = self.threaded(self.posted(1), self.posted(2), self.posted(3), self.posted(1))
+        thread = self.post(notifier, Event.PROBLEM).reference
+        assert thread is not None
+        self.post(notifier, Event.CHANGED, thread)
+        self.post(notifier, Event.RECOVERED, thread)
+        self.successResultOf(self.update(notifier, thread))
+        first, changed, recovered, update = (json.loads(posted.body) for posted in client.posted)
+        self.assertEqual(first["channel"], "#ops")
+        self.assertFalse(first.keys() & {"thread_ts", "reply_broadcast"})
+        self.assertEqual(
+            [(each["channel"], each["thread_ts"], each["reply_broadcast"]) for each in (changed, recovered)],
+            [("C1", "1700000000.000001", False), ("C1", "1700000000.000001", True)],
+        )
+        self.assertEqual((update["channel"], update["ts"]), ("C1", "1700000000.000001"))
+        self.assertEqual(client.posted[3].url, "https://slack.com/api/chat.update")
+        self.assertEqual({posted.headers["Authorization"] for posted in client.posted}, {f"Bearer {TOKEN}"})
+        for message in (first, changed, recovered, update):
+            check_limits(self, message)
+
+    @settings(max_examples=60, deadline=None)
+    @given(storms)
+    def test_any_update(self, alerts: list[Alert]) -> None:
+        notifier, client = self.threaded(self.posted(1))
+        self.successResultOf(Deferred.fromCoroutine(notifier.update("C1 1.2 #ops", alerts)))
+        check_limits(self, json.loads(client.posted[0].body))
 
     def test_request(self) -> None:
         client = RecordingClient(self.accepted())
