@@ -16,6 +16,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """
     A task and its state.
 
+    :ivar muted: the silence or maintenance that mutes its alerts now, if any.
     :ivar seen: when any answer of the task was last received; None before the first.
     :ivar unseen: since when the task is not seen (contract, section 3); None while it is seen.
     """

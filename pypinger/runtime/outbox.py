@@ -70,6 +70,7 @@ class Outbox:
         self._store = store
         self._board = board
         self._retry_for = retry_for
+        self._group_wait = group_wait
         self._queues: dict[str, DeliveryQueue] = {}
         # Channels that are off: their queues, or a list of deliveries if they have not been on since the start.
         self._off: dict[str, DeliveryQueue] = {}
@@ -112,7 +113,7 @@ class Outbox:
 
         Deliveries to a channel that is off wait until the channel is on again, or are dead after `retry_for`.
         """
-        self._retry_for = retry_for
+        self._retry_for, self._group_wait = retry_for, group_wait
         before, self._queues = self._queues, {}
         for notifier in notifiers:
             name = notifier.name
@@ -153,9 +154,9 @@ class Outbox:
             self._queue(delivery, storms[delivery.alert.id])
 
     def expect(self, origin: str, seconds: Seconds) -> None:
-        """More alerts of an origin may come soon: hold its groups for so many seconds, or until :meth:`settled`."""
+        """Hold the groups of an origin for so many seconds and ``group_wait``, or until :meth:`settled`."""
         for queue in self._queues.values():
-            queue.expect(("origin", origin), seconds)
+            queue.expect(("origin", origin), seconds + self._group_wait)
 
     def settled(self, origin: str) -> None:
         """No more alerts of an origin are expected."""
