@@ -306,9 +306,10 @@ def _is_web_api(values: Mapping[str, str]) -> bool:
 def _is_reply(answer: Mapping[str, object], parent: Reference) -> bool:
     """Whether the message became a reply: Slack may post one to the channel if there is no message to reply to."""
     message = answer.get("message")
-    return (
-        not isinstance(message, dict) or message.get("thread_ts", None if "ts" in message else parent.ts) == parent.ts
-    )
+    if not isinstance(message, dict) or "ts" not in message:
+        # The answer does not show the message.
+        return True
+    return message.get("thread_ts") == parent.ts
 
 
 def _details(answer: Mapping[str, object]) -> str:

@@ -58,8 +58,8 @@ class Kept(msgspec.Struct, frozen=True):
         time since then as blind.
     :ivar hosts: host name -> its latest answer, if that came within the last 24 h.
     :ivar blind: the blindness that the previous process ended in, if any.
-    :ivar told: channel -> the incidents that a message shows, oldest first: the open ones, those whose message shows an
-        open one as well, and those of the last hours.
+    :ivar told: channel -> the incidents that a message shows: the open ones, those whose message shows an open one as
+        well, and those of the last hours. Oldest first; of an incident with several messages the last counts.
     :ivar silences: the silences that have not ended.
     :ivar dead_channels: the channels whose latest delivery is dead.
     """

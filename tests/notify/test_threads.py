@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from itertools import count
+from typing import Any
 
 import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,6 +21,7 @@ from pypinger.ports.notifying import RequestFailed, ThreadedNotifier
 from pypinger.ports.storing import Told
 from pypinger.runtime import threads
 from pypinger.runtime.queue import DeliveryQueue
+from pypinger.runtime.updates import TRIES
 from tests.notify.slackserver import SlackServer
 from tests.notify.test_slack import HOOK_VALUES, WEB_VALUES
 from tests.runtime.fakes import NOON, World, make_alert
@@ -31,6 +36,7 @@ class ThreadsCase(SynchronousTestCase):
         self.numbers = count(1)
         self.settled: list[tuple[str, Outcome, str | None]] = []
         self.told: dict[str, Told] = {}
+        self.told_all: list[Told] = []
         self.queue = self.make()
         self.logged: list[dict[str, object]] = []
         globalLogPublisher.addObserver(self.logged.append)
@@ -45,7 +51,11 @@ class ThreadsCase(SynchronousTestCase):
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         self.settled.append((delivery.alert.id, outcome, delivery.reference))
         if delivery.reference is not None:
-            self.told[f"{delivery.alert.task} {delivery.alert.started}"] = Told(delivery.reference, delivery.alert)
+            told = Told(delivery.reference, delivery.alert)
+            self.told_all.append(told)
+            key = f"{delivery.alert.task} {delivery.alert.started}"
+            self.told.pop(key, None)
+            self.told[key] = told
 
     def restart(self, **values: str) -> None:
         self.queue.close()
@@ -467,3 +477,91 @@ class SettingsTests(ThreadsCase):
         self.queue.resume()
         self.tell(Event.RECOVERED)
         self.assertIn("update", self.slack.calls)
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["flip", "change", "remind"]), st.lists(st.integers(0, 7), min_size=1, max_size=8)),
+        st.tuples(st.just("wait"), st.sampled_from([0.0, 0.5, 3.0, 20.0, 100.0])),
+        st.tuples(st.sampled_from(["restart", "fail"]), st.none()),
+    ),
+    max_size=25,
+)
+
+
+class StoryTests(ThreadsCase):
+    """Whatever happens, an incident has one message, and that shows its present state in the end."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(steps)
+    def test_one_message_an_incident(self, steps: list[tuple[str, Any]]) -> None:
+        self.setUp()
+        kept: dict[str, Delivery] = {}
+        settle = self.settle
+
+        async def keep(delivery: Delivery, outcome: Outcome) -> None:
+            if outcome is not Outcome.RETRY:
+                kept.pop(delivery.alert.id, None)
+            await settle(delivery, outcome)
+
+        self.settle = keep  # type: ignore[method-assign]
+        self.queue = self.make()
+        started: dict[int, float] = {}
+        story: dict[str, Alert] = {}
+        failures = 0
+
+        def tell(event: Event, task: int, since: float) -> None:
+            made = self.alert(event, f"t{task}", since)
+            story[f"t{task} {since}"] = made
+            kept[made.id] = Delivery(made, "slack")
+            for gone in self.queue.accept(kept[made.id]):
+                kept.pop(gone.alert.id, None)
+
+        for step, value in steps:
+            match step:
+                case "flip":
+                    for task in dict.fromkeys(value):
+                        since = started.pop(task, None)
+                        if since is None:
+                            started[task] = self.world.clock.seconds() + next(self.numbers)
+                            tell(Event.PROBLEM, task, started[task])
+                        else:
+                            tell(Event.RECOVERED, task, since)
+                case "change" | "remind":
+                    for task in dict.fromkeys(value):
+                        if task in started:
+                            event = Event.CHANGED if step == "change" else Event.REMINDER
+                            tell(event, task, started[task])
+                case "wait":
+                    self.world.pass_time(value, 0.25)
+                case "fail":
+                    self.slack.next["post"].append("internal_error")
+                    failures += 1
+                    if failures < TRIES:
+                        self.slack.next["update"].append("ratelimited")
+                case _:
+                    # What is under way is answered at once here, so that it is settled as well.
+                    self.restart()
+                    for delivery in list(kept.values()):
+                        self.queue.accept(delivery)
+        self.world.pass_time(700, 0.5)
+        # Each channel's news makes the last updates.
+        self.send(Alert(id="x", event=Event.STOPPED, at=NOON, explanation=""), wait=200)
+        self.assertEqual(kept, {})
+        by_key: dict[str, set[str]] = defaultdict(set)
+        for each in self.told_all:
+            by_key[f"{each.alert.task} {each.alert.started - NOON}"].add(each.reference)  # type: ignore[operator]
+        for key, references in by_key.items():
+            self.assertEqual(len(references), 1, key)
+        for key, (reference,) in by_key.items():
+            message = self.slack.messages[reference.split(" ")[1]]
+            group = [other for other, (same,) in by_key.items() if same == reference]
+            latest = [story[other] for other in group]
+            over = sum(alert.event is Event.RECOVERED for alert in latest)
+            self.assertIsNone(message.thread)
+            if over == len(group):
+                self.assertIn("RECOVERED", message.headline, key)
+            elif over:
+                self.assertIn(f"{len(group) - over} of {len(group)} tasks", message.headline, key)
+            else:
+                self.assertNotIn("RECOVERED", message.headline, key)
