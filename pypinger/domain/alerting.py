@@ -58,3 +58,10 @@ def alert_id(*cause: str | Instant) -> str:
     """Return sixteen hex digits made from what caused the alert: the same cause gives the same id."""
     text = "\n".join(each if isinstance(each, str) else str(round(each * 1000)) for each in cause)
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def incident_key(alert: Alert) -> str | None:
+    """Return what all alerts of one incident have in common; None for an alert of the daemon itself."""
+    if not alert.task or alert.started is None:
+        return None
+    return f"{alert.task}:{round(alert.started * 1000)}"

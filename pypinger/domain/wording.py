@@ -72,7 +72,7 @@ def headline(alerts: Sequence[Alert]) -> str:
     """Return one line for one alert, or for a group of one event with its causes."""
     if len(alerts) == 1:
         return _headline(alerts[0])
-    count, place = len(alerts), _place(alerts)
+    count, place = len(alerts), common_place(alerts)
     events = {alert.event for alert in alerts}
     if events == {Event.REMINDER}:
         longest = min(alerts, key=_started)
@@ -218,7 +218,7 @@ def _started(alert: Alert) -> Instant:
     return alert.at if alert.started is None else alert.started
 
 
-def _place(alerts: Sequence[Alert]) -> str:
+def common_place(alerts: Sequence[Alert]) -> str:
     """Return what the tasks have in common: `` on https://h:443``, or the servers of a few."""
     first = alerts[0]
     if first.origin and all(alert.origin == first.origin for alert in alerts):

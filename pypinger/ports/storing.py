@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from pypinger.domain.model import Check, Delivery, Instant, Outcome, Task, TaskState
+from pypinger.domain.model import Alert, Check, Delivery, Instant, Outcome, Task, TaskState
 from pypinger.domain.silence import Silence
 
 
@@ -35,6 +35,18 @@ class Blind(msgspec.Struct, frozen=True, gc=False):
     words: str
 
 
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """
+    What a channel was told last of an incident.
+
+    :ivar reference: the message that shows the incident, as the channel refers to it.
+    :ivar alert: the latest that was sent; reminders do not count.
+    """
+
+    reference: str
+    alert: Alert
+
+
 class Kept(msgspec.Struct, frozen=True):
     """
     What a store holds when it is opened.
@@ -46,6 +58,8 @@ class Kept(msgspec.Struct, frozen=True):
         time since then as blind.
     :ivar hosts: host name -> its latest answer, if that came within the last 24 h.
     :ivar blind: the blindness that the previous process ended in, if any.
+    :ivar told: channel -> the incidents that a message shows: the open ones, those whose message shows an open one as
+        well, and those of the last hours. Oldest first; of an incident with several messages the last counts.
     :ivar silences: the silences that have not ended.
     :ivar dead_channels: the channels whose latest delivery is dead.
     """
@@ -56,6 +70,7 @@ class Kept(msgspec.Struct, frozen=True):
     last_alive: Instant | None = None
     hosts: Mapping[str, HostSeen] = {}
     blind: Blind | None = None
+    told: Mapping[str, Sequence[Told]] = {}
     silences: Sequence[Silence] = ()
     dead_channels: frozenset[str] = frozenset()
 
@@ -91,7 +106,11 @@ class Store(Protocol):
         """Record deliveries without a change of state: alerts of the daemon itself, and dead ones that are resent."""
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Record the outcome of an attempt, with the attempts, words and next time that `delivery` holds."""
+        """
+        Record the outcome of an attempt, with the attempts, words, next time and reference that `delivery` holds.
+
+        Of a delivery that is settled for good only the reference changes, if there is a new one.
+        """
 
     def blind(self, start: Instant, end: Instant) -> None:
         """

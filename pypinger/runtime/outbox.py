@@ -10,6 +10,7 @@ before the settling the delivery is still pending in the store, and the next sta
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList
@@ -24,7 +25,7 @@ from pypinger.domain.times import span
 from pypinger.domain.wording import headline, plain
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Notifier
-from pypinger.ports.storing import Kept, Store
+from pypinger.ports.storing import Kept, Store, Told
 from pypinger.runtime.board import Board
 from pypinger.runtime.queue import DeliveryQueue
 
@@ -74,6 +75,8 @@ class Outbox:
         # Channels that are off: their queues, or a list of deliveries if they have not been on since the start.
         self._off: dict[str, DeliveryQueue] = {}
         self._parked: dict[str, list[Delivery]] = {}
+        # What the store kept of channels that have not been on since the start.
+        self._told: dict[str, Sequence[Told]] = {}
         self._storms = Storms()
         self._notifiers: dict[str, Notifier] = {}
         # The channels whose latest delivery is dead.
@@ -84,8 +87,11 @@ class Outbox:
         board.add_source(self._trouble)
 
     def resume(self, kept: Kept) -> None:
-        """Take up the deliveries that the store kept."""
+        """Take up the deliveries that the store kept, and the messages of incidents."""
         deliveries = kept.deliveries
+        self._told = dict(kept.told)
+        for name, queue in self._queues.items():
+            queue.remember(self._told.pop(name, ()))
         self._board.count_dead(kept.dead)
         self._refused |= kept.dead_channels & self._queues.keys()
         for entry in self._board.entries():
@@ -113,7 +119,9 @@ class Outbox:
             name = notifier.name
             queue = before.pop(name, self._off.pop(name, None))
             if queue is None:
-                queue = DeliveryQueue(self._reactor, self._now, notifier, retry_for, group_wait, self._settle)
+                again = partial(self._queue, fresh=True)
+                queue = DeliveryQueue(self._reactor, self._now, notifier, retry_for, group_wait, self._settle, again)
+                queue.remember(self._told.pop(name, ()))
             else:
                 queue.update(notifier, retry_for, group_wait)
             self._queues[name] = queue

@@ -88,6 +88,10 @@ class Pending:
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
+    def has(self, task: str) -> bool:
+        """Whether a delivery of the task is pending, taken or not."""
+        return task in self._queues
+
     def first(self) -> Iterator[Waiting]:
         """The first delivery of each task."""
         return (queue[0] for queue in self._queues.values())

@@ -86,8 +86,9 @@ class Recorder:
         """See :meth:`pypinger.ports.storing.Store.settle`."""
         key = delivery.alert.id, delivery.channel
         words = text(delivery.words)
+        reference = None if delivery.reference is None else text(delivery.reference)
         self.pending.settle(
-            Settlement(*key, delivery.attempts, delivery.not_before, words, outcome, millis(now)),
+            Settlement(*key, delivery.attempts, delivery.not_before, words, outcome, millis(now), reference)
         )
         row = self.outbox.get(key)
         if outcome is not Outcome.RETRY:

@@ -72,6 +72,7 @@ class Settlement(msgspec.Struct):
     words: str
     outcome: Outcome
     at: Millis
+    reference: str | None = None
 
 
 class TaskRecord:
@@ -117,11 +118,13 @@ class PendingRows:
         return any(parts)
 
     def settle(self, settlement: Settlement) -> None:
-        """Keep the last settlement of a delivery; one that is final stays."""
+        """Keep the last settlement of a delivery; of one that is final only the reference changes."""
         key = settlement.alert, settlement.channel
         known = self.settlements.get(key)
         if known is None or known.outcome is Outcome.RETRY:
             self.settlements[key] = settlement
+        elif settlement.reference is not None:
+            known.reference = settlement.reference
 
     def account(self, task: int, hour: Hour) -> None:
         """Add to the account of a past hour."""

@@ -46,6 +46,8 @@ UPDATE delivery SET attempts = ?, not_before = ?, words = ?, outcome = ?, settle
 WHERE alert = ? AND channel = ? AND outcome IS NULL
 """
 
+_REFERENCE = "UPDATE delivery SET reference = ? WHERE alert = ? AND channel = ?"
+
 _HOST = "INSERT OR REPLACE INTO host (name, address, at) VALUES (?, ?, ?)"
 
 _NO_RUN = (None,) * 5
@@ -170,6 +172,8 @@ class Tables:
                     for each in pending.settlements.values()
                 ],
             )
+            referring = [each for each in pending.settlements.values() if each.reference is not None]
+            many(_REFERENCE, [(each.reference, each.alert, each.channel) for each in referring])
 
     def _blindness(self, state: Blind | None) -> None:
         self.connection.execute("DELETE FROM blindness")

@@ -23,7 +23,7 @@ from pypinger.domain.model import (
     Window,
 )
 from pypinger.domain.silence import Silence
-from pypinger.ports.storing import Blind, HostSeen, Store
+from pypinger.ports.storing import Blind, HostSeen, Store, Told
 
 TASK = Task(url="http://h/a?x=1", id="a1", name="a", label="http://h/a?…")
 OTHER = Task(url="http://h/b", id="b2", name="b", label="http://h/b")
@@ -52,6 +52,11 @@ CHECK = Check(
 
 def alert(number: int, event: Event = Event.PROBLEM, task: str = "a1") -> Alert:
     return Alert(id=f"{number:016x}", event=event, at=float(number), explanation="why", task=task, kind=Kind.LATE)
+
+
+def bare(delivery: Delivery) -> Delivery:
+    """The delivery before it was sent."""
+    return Delivery(delivery.alert, delivery.channel)
 
 
 class StoreContract:
@@ -160,6 +165,59 @@ class StoreContract:
         await store.settle(delivery, Outcome.RETRY)
         _, kept = await self.reopen(store)
         self.assertEqual(list(kept.deliveries), [])
+
+    async def test_what_was_told_is_kept_with_its_message(self: Any) -> None:
+        store = self.make()
+        store.open()
+        problems = [Delivery(alert(number), "slack", 1, reference="C1 1.1") for number in (1, 2)]
+        await store.commit(TASK, STATE, CHECK, [bare(problems[0])])
+        await store.commit(OTHER, STATE, CHECK, [bare(problems[1])])
+        for each in problems:
+            await store.settle(each, Outcome.SENT)
+        changed = Delivery(alert(3, Event.CHANGED), "slack", 1, reference="C1 1.1")
+        reminder = Delivery(alert(4, Event.REMINDER), "slack", 1)
+        await store.commit(TASK, STATE, CHECK, [bare(changed), reminder, Delivery(alert(5), "hipchat")])
+        await store.settle(changed, Outcome.SENT)
+        await store.settle(reminder, Outcome.SENT)
+        store, kept = await self.reopen(store)
+        self.assertEqual(
+            {channel: list(told) for channel, told in kept.told.items()},
+            {"slack": [Told("C1 1.1", problems[1].alert), Told("C1 1.1", changed.alert)]},
+        )
+        # The alerts are of long ago. One incident ends: the message still shows both.
+        await store.commit(TASK, TaskState(pings=4), CHECK, [])
+        store, kept = await self.reopen(store)
+        self.assertEqual([told.alert.id for told in kept.told["slack"]], [problems[1].alert.id, changed.alert.id])
+        await store.commit(OTHER, TaskState(pings=4), CHECK, [])
+        _, kept = await self.reopen(store)
+        self.assertEqual(dict(kept.told), {})
+
+    async def test_what_was_told_in_the_last_hours_is_kept(self: Any) -> None:
+        store = self.make()
+        store.open()
+        now = time.time()
+        recovered = Delivery(
+            msgspec.structs.replace(alert(1, Event.RECOVERED), at=now - 600), "slack", reference="C1 1"
+        )
+        await store.commit(TASK, TaskState(), CHECK, [bare(recovered)])
+        await store.settle(recovered, Outcome.SENT)
+        _, kept = await self.reopen(store)
+        self.assertEqual(list(kept.told["slack"]), [Told("C1 1", recovered.alert)])
+
+    async def test_another_message_takes_the_place_of_one(self: Any) -> None:
+        """Settling what is settled changes only the reference."""
+        store = self.make()
+        store.open()
+        delivery = Delivery(alert(1), "slack", 1, words="ok", reference="C1 1.1")
+        await store.commit(TASK, STATE, CHECK, [bare(delivery)])
+        await store.settle(delivery, Outcome.SENT)
+        await store.settle(msgspec.structs.replace(delivery, reference="C1 2.2"), Outcome.SENT)
+        store, kept = await self.reopen(store)
+        self.assertEqual(list(kept.told["slack"]), [Told("C1 2.2", delivery.alert)])
+        await store.settle(msgspec.structs.replace(delivery, reference="C1 3.3"), Outcome.SENT)
+        await store.settle(msgspec.structs.replace(delivery, reference=None), Outcome.DEAD)
+        _, kept = await self.reopen(store)
+        self.assertEqual((list(kept.told["slack"]), kept.dead), ([Told("C1 3.3", delivery.alert)], 0))
 
     async def test_hosts(self: Any) -> None:
         store = self.make()

@@ -12,10 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Alert, Delivery, Event, Incident, Outcome, TaskState, Verdict
 from pypinger.ports.notifying import DeliveryError
-from pypinger.ports.storing import Kept
+from pypinger.ports.storing import Kept, Told
 from pypinger.runtime.board import Board
 from pypinger.runtime.outbox import OVERDUE, Outbox
-from tests.runtime.fakes import NOON, FakeNotifier, SlowStore, World, make_alert, make_task
+from tests.runtime.fakes import NOON, FakeNotifier, FakeThreads, SlowStore, World, make_alert, make_task
 
 
 class OutboxCase(SynchronousTestCase):
@@ -359,3 +359,72 @@ class DeadChannelTests(OutboxCase):
     def test_resent_in_vain(self) -> None:
         self.successResultOf(Deferred.fromCoroutine(self.outbox.resend()))
         self.assertEqual((self.board.dead, self.outbox.refused), (1, {"slack"}))
+
+
+class ThreadTests(OutboxCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = SlowStore(self.world.now)
+        self.slack = self.threads = FakeThreads()
+        self.outbox = self.make([self.threads])
+
+    def restart(self, *notifiers: FakeNotifier) -> None:
+        kept = self.store.open()
+        self.outbox = self.make(list(notifiers))
+        self.outbox.resume(kept)
+
+    def test_the_reference_is_settled_with_the_delivery(self) -> None:
+        self.alert(make_alert(1))
+        self.assertEqual(self.store.open().told, {"slack": [Told("message 1", make_alert(1))]})
+        self.alert(make_alert(2, Event.CHANGED))
+        self.assertEqual(self.store.open().told, {"slack": [Told("message 1", make_alert(2, Event.CHANGED))]})
+        self.assertEqual(self.threads.posts[1:], [(2, "message 1", "message 1")])
+
+    def test_over_a_restart(self) -> None:
+        self.alert(make_alert(1))
+        self.restart(self.threads)
+        self.alert(make_alert(2, Event.RECOVERED))
+        self.assertEqual(self.threads.posts[1:], [(2, "message 1", "message 1")])
+
+    def test_a_channel_that_was_off_at_the_start(self) -> None:
+        self.alert(make_alert(1))
+        self.restart()
+        self.outbox.update([self.threads], 86_400, 5.0)
+        self.alert(make_alert(2, Event.RECOVERED))
+        self.assertEqual(self.threads.posts[1:], [(2, "message 1", "message 1")])
+
+    def test_a_channel_without_threads_any_more(self) -> None:
+        self.alert(make_alert(1))
+        plain = FakeNotifier("slack")
+        self.restart(plain)
+        self.alert(make_alert(2, Event.RECOVERED))
+        self.assertEqual(plain.events(), ["recovered"])
+        self.world.pass_time(10)
+        self.assertEqual(self.threads.updates, [])
+
+    def test_a_lost_message_is_sent_again(self) -> None:
+        self.alert(make_alert(1))
+        self.threads.lost.add("message 1")
+        self.alert(make_alert(2, Event.CHANGED))
+        self.world.pass_time(60)
+        self.assertEqual(
+            self.threads.posts, [(1, None, "message 1"), (2, "message 1", "message 1"), (2, None, "message 3")]
+        )
+        self.assertEqual((self.board.undelivered, self.board.dead), (0, 0))
+        self.restart(self.threads)
+        self.alert(make_alert(3, Event.RECOVERED))
+        self.assertEqual(self.threads.posts[3:], [(3, "message 3", "message 3")])
+
+    def test_a_broken_store_breaks_no_thread(self) -> None:
+        self.store.broken = OSError("disk full")
+        self.alert(make_alert(1))
+        self.alert(make_alert(2, Event.RECOVERED))
+        self.assertEqual(self.threads.posts[1:], [(2, "message 1", "message 1")])
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
+
+    def test_updates_end_with_the_stop(self) -> None:
+        self.alert(make_alert(1))
+        self.alert(make_alert(2, Event.RECOVERED))
+        self.successResultOf(Deferred.fromCoroutine(self.outbox.stop(5)))
+        self.world.pass_time(60)
+        self.assertEqual(self.threads.updates, [])

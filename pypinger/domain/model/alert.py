@@ -79,6 +79,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     :ivar attempts: how often it has been tried.
     :ivar not_before: the earliest moment for the next attempt.
     :ivar words: the service's latest answer; empty before the first attempt.
+    :ivar reference: the message that shows the alert, as the channel refers to it; of a reply the message that it
+        replies to. None before it is sent, and for channels without references.
     """
 
     alert: Alert
@@ -86,6 +88,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     attempts: int = 0
     not_before: Instant = 0.0
     words: str = ""
+    reference: str | None = None
 
 
 class Outcome(StrEnum):
