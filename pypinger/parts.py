@@ -176,9 +176,8 @@ class PageServer:
         self._parent = parent
         self._settings = settings
         sources = Sources(board, now, store, secrets)
-        self._pages = Pages(
-            reactor, sources, hosts=settings.hosts, public_url=settings.public_url, loopback=settings.loopback
-        )
+        self._pages = Pages(reactor, sources)
+        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
         self._service = self._listen(settings.endpoint)
         self._service.setServiceParent(parent)
 
@@ -187,7 +186,7 @@ class PageServer:
         before, self._settings = self._settings, settings
         if settings == before:
             return
-        self._pages.configure(hosts=settings.hosts, public_url=settings.public_url, loopback=settings.loopback)
+        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
         if settings.endpoint == before.endpoint:
             return
         try:
