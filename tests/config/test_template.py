@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pypinger
-from pypinger.config.known import OPTIONS, TASK_OPTIONS
+from pypinger.config.known import NAMED_OPTIONS, OPTIONS
 from pypinger.notify import channels
 from tests.config.samples import LoadingTestCase, pem_files
 
@@ -15,8 +15,8 @@ ROOT = Path(pypinger.__file__).parent.parent
 
 
 def every_option() -> set[tuple[str, str]]:
-    """Section and name of all options; the section of a task is ``task``."""
-    options = OPTIONS | {"task": TASK_OPTIONS}
+    """Section and name of all options; sections with names by their first word."""
+    options = OPTIONS | NAMED_OPTIONS
     options |= {name: tuple(spec.name for spec in channel.options) for name, channel in channels().items()}
     return {(section, name) for section, names in options.items() for name in names}
 
