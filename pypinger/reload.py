@@ -327,7 +327,7 @@ class Reloader:
         before, self._settings = self._settings, settings
         parts = self._parts
         parts.secrets.change(settings.secrets)
-        parts.log.configure(parts.secrets, debug=settings.debug)
+        parts.log.configure(parts.secrets, debug=settings.debug, as_json=settings.log == "json")
         parts.channels.change(settings)
         parts.outbox.update(parts.channels.notifiers, settings.retry_for, settings.group_wait)
         parts.runs.update(parts.channels.observers)

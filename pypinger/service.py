@@ -89,7 +89,7 @@ class Pinger(MultiService):
         self._freezing: IDelayedCall | None = None
         self.log = log
         self.secrets = Secrets(settings.secrets)
-        log.configure(self.secrets, debug=settings.debug)
+        log.configure(self.secrets, debug=settings.debug, as_json=settings.log == "json")
         self.store = SqliteStore(reactor, now, settings.store.path, keep_days=settings.store.keep_days)
         self.board = Board(settings.tasks, now)
         self.board.add_source(self.store.trouble)
