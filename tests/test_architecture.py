@@ -30,7 +30,7 @@ LAYERS = (
     ("domain",),
     ("ports",),
     (*ROOMS, *BESIDE),
-    ("service", "reload"),
+    ("service", "reload", "parts"),
     ("tap", "cli"),
 )
 

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from pypinger import __version__
+from pypinger.cli import verbs
 from pypinger.cli._output import Output
 from pypinger.domain.durations import parse_duration
 
@@ -125,6 +126,8 @@ def _parser() -> _Parser:
         "--failures", type=_failures, metavar="N", help="errors in a row before an alert, of every task"
     )
     replay.add_argument("--json", action="store_true", help="print JSON")
+
+    verbs.add_commands(commands.add_parser)
 
     demo = commands.add_parser(
         "demo",

@@ -155,6 +155,7 @@ class Attribution:
         self._questions: list[Question] = []
         self._blind: Cause | None = None
         self._own: Seconds = NEVER
+        self._sighted: Seconds = NEVER
 
     @property
     def blind(self) -> Cause | None:
@@ -193,8 +194,9 @@ class Attribution:
         :returns: the questions that it decides: those tasks are to blame.
         """
         name = self._record_answer(host, address, now)
-        if now - self._own >= CALM and not (self._blind is Cause.RESOLVER and name.literal):
-            self._blind = None
+        calm = now - self._own >= CALM and not (self._blind is Cause.RESOLVER and name.literal)
+        if self._blind is not None and calm:
+            self._blind, self._sighted = None, now
         decided = []
         for question in self._questions:
             if began > question.began:
@@ -224,7 +226,8 @@ class Attribution:
         :returns: a question to be decided by :meth:`answered`, :meth:`own_fault` or :meth:`expire`, where that is open.
         """
         self.unreached(sign, host, now)
-        if self._blind is not None:
+        if self._blind is not None or began < self._sighted:
+            # What began while Py Pinger was blind shows nothing, even if it ends later.
             return Decision.OURS
         if self._name(host).machine.blamed:
             return Decision.THEIRS

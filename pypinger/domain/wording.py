@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
+from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
 from pypinger.domain.kinds import KINDS, Kind, Status
 from pypinger.domain.model import Alert, Event, Instant
 from pypinger.domain.texts import one_line
@@ -150,6 +151,10 @@ def _headline(alert: Alert) -> str:
             return f"FLAPPING: {name} goes up and down; now it is {_state(alert.kind)}"
         case Event.ACKNOWLEDGED:
             return f"ACKNOWLEDGED: {name}, {_state(alert.kind)} for {lasted(alert)}"
+        case Event.BLIND if alert.explanation.startswith(IS_WRONG):
+            return "Py Pinger's CLOCK is WRONG"
+        case Event.SIGHTED if alert.explanation.startswith(WAS_WRONG):
+            return "Py Pinger's clock is right again"
         case Event.BLIND:
             return "Py Pinger is BLIND: no task can be checked"
         case Event.SIGHTED:

@@ -66,7 +66,9 @@ class WireUrl(EncodedURL):
 
 def client_over(agent: IAgent) -> HTTPClient:
     """Return a client of treq that makes its requests with `agent`."""
-    return HTTPClient(agent, cookiejar=NO_COOKIES, data_to_body_producer=BytesProducer)
+    # treq 26 has a subclass of CookieJar here, of which it needs nothing more.
+    jar: Any = NO_COOKIES
+    return HTTPClient(agent, cookiejar=jar, data_to_body_producer=BytesProducer)
 
 
 def within(seconds: Seconds, reactor: IReactorTime, exchange: Deferred[_T]) -> Deferred[_T]:

@@ -8,6 +8,8 @@ prepared once. An answer is an answer, whatever its status code: judging is done
 from __future__ import annotations
 
 from collections.abc import Callable
+from email.utils import mktime_tz, parsedate_tz
+from functools import lru_cache
 from typing import TypeAlias
 
 from treq import content
@@ -17,7 +19,7 @@ from twisted.logger import Logger
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
-from pypinger.domain.model import Answer, Contact, Fault, NoAnswer, Observation, Seconds, Task
+from pypinger.domain.model import Answer, Fault, Instant, NoAnswer, Observation, Seconds, Task
 from pypinger.domain.url import UrlError, parse
 from pypinger.http.agents.polling import PollingAgent
 from pypinger.http.agents.redirects import Redirects
@@ -166,9 +168,26 @@ class TaskFetcher:
         return client
 
 
+@lru_cache(256)
+def _instant(date: bytes) -> Instant | None:
+    """Read a ``Date`` header. Answers of one second share it, which the cache makes cheap."""
+    parts = parsedate_tz(date.decode("latin-1"))
+    try:
+        return None if parts is None else float(mktime_tz(parts))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _date_of(response: IResponse) -> Instant | None:
+    dates = response.headers.getRawHeaders(b"date", ())
+    if len(dates) != 1 or response.headers.hasHeader(b"age"):
+        return None
+    return _instant(dates[0])
+
+
 def _answer(task: Task, response: IResponse, body: bytes, latency: Seconds) -> Answer:
     request = response.request
-    contact = Contact(request.host, request.address)
+    contact = request.contact(date=_date_of(response))
     if response.previousResponse is None or request.absoluteURI is None:
         return Answer(response.code, body, latency, contact)
     url = parse(request.absoluteURI.decode("ascii"))

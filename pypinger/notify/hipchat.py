@@ -27,7 +27,7 @@ _COLORS: Mapping[Severity, str] = {
     Severity.NEUTRAL: "gray",
 }
 
-# Events that notify nobody in the room.
+# Events without a notification in the room.
 _QUIET = frozenset({Event.STARTED, Event.STOPPED})
 
 # HipChat finds mentions in texts too; a report must not notify everyone with "@all".
@@ -46,6 +46,7 @@ class HipChat:
     groups = True
 
     def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
+        self._now = now
         self._poster = Poster(client, now, [values["auth"]])
         self._url = f"{values['url'].rstrip('/')}/v2/room/{quote(values['room'], safe='')}/notification"
         self._headers = {"Authorization": f"Bearer {values['auth']}"}
@@ -60,7 +61,7 @@ class HipChat:
 
     def _payload(self, alerts: Sequence[Alert]) -> dict[str, object]:
         ids = "\n" + signature([alert.id for alert in alerts], MESSAGE_LIMIT // 2)
-        text = _MENTION.sub("@\N{ZERO WIDTH SPACE}", lines(wording.plain(alerts), MESSAGE_LIMIT))
+        text = _MENTION.sub("@\N{ZERO WIDTH SPACE}", lines(wording.plain(alerts, self._now()), MESSAGE_LIMIT))
         return {
             "message": cut(self._prefix + text, MESSAGE_LIMIT - len(ids)) + ids,
             "message_format": "text",

@@ -64,12 +64,13 @@ class Sentry:
         auth = dsn.to_auth(_AGENT)
         self._url = auth.get_api_url()
         self._headers = {"Content-Type": "application/x-sentry-envelope", "X-Sentry-Auth": auth.to_header()}
+        self._now = now
         self._poster = Poster(client, now, [values["url"], dsn.public_key, dsn.secret_key or ""])
 
     async def send(self, alerts: Sequence[Alert]) -> str:
         for alert in alerts:
             if alert.event not in _UNSENT:
-                await self._post(_event(alert), "error")
+                await self._post(_event(alert, self._now()), "error")
                 return f"accepted as event {_hex_id(alert.id)}"
         return "not sent: Sentry gets no alerts of the daemon itself"
 
@@ -182,7 +183,7 @@ def _without_own_host(event: SdkEvent, hint: dict[str, Any]) -> SdkEvent:
     return event
 
 
-def _event(alert: Alert) -> dict[str, Any]:
+def _event(alert: Alert, now: Instant) -> dict[str, Any]:
     tags = {"task": alert.name, "process": alert.process, "server": alert.server, "kind": alert.kind}
     details = {
         "explanation": one_line(alert.explanation),
@@ -198,7 +199,7 @@ def _event(alert: Alert) -> dict[str, Any]:
         "level": "info" if alert.event in _INFO else "error",
         "logger": "pypinger",
         # Sentry makes the first line the title.
-        "message": lines(wording.plain([alert]), MESSAGE_LIMIT),
+        "message": lines(wording.plain([alert], now), MESSAGE_LIMIT),
         "fingerprint": ["py-pinger", alert.task or "daemon"],
         "tags": {tag: shown for tag, text in tags.items() if (shown := cut(one_line(text or ""), TAG_LIMIT))},
         "contexts": {"alert": {key: cut(text, DETAIL_LIMIT) for key, text in details.items() if text}},

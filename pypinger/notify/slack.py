@@ -115,6 +115,7 @@ class Slack:
         self._url = _url(values)
         self._web_api = _is_web_api(values)
         self._headers = {"Authorization": f"Bearer {values['token']}"} if self._web_api else {}
+        self._now = now
         self._poster = Poster(client, now, [values["token"], *(() if self._web_api else secret_parts(self._url))])
         emoji = values["emoji"].strip(":")
         looks = {"channel": values["channel"], "username": values["user"], "icon_emoji": emoji and f":{emoji}:"}
@@ -132,7 +133,7 @@ class Slack:
 
     def _message(self, alerts: Sequence[Alert]) -> dict[str, object]:
         ids = [alert.id for alert in alerts]
-        text = wording.plain(alerts)
+        text = wording.plain(alerts, self._now())
         message: dict[str, object] = {
             **self._looks,
             "blocks": [_section(_headline(alerts))],

@@ -9,18 +9,21 @@ import msgspec
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Instant, Task, TaskState
+from pypinger.domain.silence import Muted
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """
     A task and its state.
 
+    :ivar muted: the silence or maintenance that mutes its alerts now, if any.
     :ivar seen: when any answer of the task was last received; None before the first.
     :ivar unseen: since when the task is not seen (contract, section 3); None while it is seen.
     """
 
     task: Task
     state: TaskState
+    muted: Muted | None = None
     seen: Instant | None = None
     unseen: Instant | None = None
 

@@ -130,6 +130,14 @@ class Store(Protocol):
         :raises StoreError: it cannot be copied.
         """
 
+    async def copy_to(self, descriptor: int) -> int:
+        """
+        Write a copy of the live store to an open file.
+
+        :returns: the bytes written.
+        :raises StoreError: it cannot be copied.
+        """
+
     async def close(self) -> None:
         """Write what is pending, and close."""
 

@@ -1,8 +1,8 @@
 """
-Finds out whose fault it is that a check got no answer, and announces blindness (contract, section 3, "Whose fault").
+Finds out whose fault it is that a check got no answer (contract, section 3, "Whose fault").
 
 :mod:`pypinger.domain.blindness` has the rules. This module asks other hosts, and remembers over restarts which hosts
-answered and whether Py Pinger is blind.
+answered.
 """
 
 from __future__ import annotations
@@ -18,15 +18,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.blindness import ASKED, Attribution, Cause, Decision, Question, Sign, sign_of
-from pypinger.domain.model import Contact, Event, Instant, NoAnswer, Observation, Seconds, Task
-from pypinger.domain.times import clock, span
+from pypinger.domain.model import Contact, NoAnswer, Observation, Seconds, Task
 from pypinger.ports.clock import WallClock
-from pypinger.ports.storing import Blind, HostSeen, Store
-from pypinger.runtime.board import Board
+from pypinger.ports.storing import HostSeen, Store
+from pypinger.runtime.condition import Condition
 from pypinger.runtime.fetches import CheckSettings, Fetches
-from pypinger.runtime.outbox import Outbox
 
 #: Interval in seconds at which the hosts that answered are stored.
 REMEMBERING: Seconds = 30.0
@@ -117,50 +114,36 @@ class Blindness:
         reactor: IReactorTime,
         now: WallClock,
         store: Store,
-        outbox: Outbox,
-        board: Board,
+        condition: Condition,
         settings: CheckSettings,
     ) -> None:
         self._reactor = reactor
         self._now = now
         self._store = store
-        self._outbox = outbox
-        self._board = board
+        self._condition = condition
         self.fetches = Fetches(reactor, settings, self._is_silent)
         self._attribution = Attribution()
         self._hosts = _Hosts()
-        self._blind: Blind | None = None
-        self._recorded: Instant = now()
         self._seen_again: Callable[[], None] = lambda: None
         self._blamed: set[str] = set()
         self._held: dict[Question, _Held] = {}
         self._asking: dict[str, Seconds] = {}
         self._running: set[Deferred[None]] = set()
         self._stored: dict[str, HostSeen] = {}
-        self._remembering = LoopingCall(self._remember)
+        self._remembering = LoopingCall(self._try_to_remember)
         self._remembering.clock = reactor
-        board.add_source(self._trouble)
-
-    @property
-    def blind(self) -> bool:
-        """Whether Py Pinger is blind."""
-        return self._blind is not None
 
     def update(self, tasks: Sequence[Task]) -> None:
         """Set the tasks that are checked."""
         self._hosts.update(tasks)
         self._blamed &= {task.id for task in tasks}
 
-    def resume(self, hosts: Mapping[str, HostSeen], blind: Blind | None) -> None:
-        """Take up what the store kept: the hosts that answered within a day, and blindness that has not ended."""
+    def resume(self, hosts: Mapping[str, HostSeen]) -> None:
+        """Take up the hosts that answered within a day, and blindness that has not ended."""
         self._stored = dict(hosts)
         now, offset = self._now(), self._now() - self._reactor.seconds()
         known = {host: (seen.address, min(seen.at, now) - offset) for host, seen in hosts.items()}
-        self._attribution.restore(known, blind=blind is not None)
-        self._blind = blind
-        if blind is not None:
-            self._board.show_blind(blind.since)
-            self._record(blind.since)
+        self._attribution.restore(known, blind=self._condition.blind)
 
     def start(self, seen_again: Callable[[], None]) -> None:
         """
@@ -180,8 +163,6 @@ class Blindness:
         if self._remembering.running:
             self._remembering.stop()
             self._remember()
-        if self._blind is not None:
-            self._record(self._recorded)
 
     async def attribute(self, task: Task, began: Seconds, observation: Observation) -> Observation | None:
         """
@@ -195,12 +176,12 @@ class Blindness:
             self._answered(task, contact, began)
             return observation
         if sign is Sign.NONE:
-            return None if self._blind else observation
+            return None if self._condition.blind else observation
         if sign is Sign.OWN:
             self._own_fault(observation)
             return None
         now = self._reactor.seconds()
-        if self._blind is None and task.id in self._blamed:
+        if not self._condition.blind and task.id in self._blamed:
             self._attribution.unreached(sign, contact.host, now)
             return observation
         question = self._attribution.ask(sign, contact.host, began, now, task.timeout)
@@ -284,8 +265,9 @@ class Blindness:
     def _answered(self, task: Task, contact: Contact, began: Seconds) -> None:
         self._blamed.discard(task.id)
         decided = self._attribution.answered(contact.host, contact.address, began, self._reactor.seconds())
-        if self._blind is not None and self._attribution.blind is None:
-            self._see_again(self._blind)
+        if self._condition.blind and self._attribution.blind is None:
+            self._condition.see_again()
+            self._seen_again()
         for question in decided:
             self._blame(question)
 
@@ -315,39 +297,15 @@ class Blindness:
             self._decide(question, None)
 
     def _go_blind(self, observation: Observation) -> None:
-        if self._blind is None:
-            cause = self._attribution.blind or Cause.OWN
-            example = observation.words if isinstance(observation, NoAnswer) else "no answer"
-            words = _WORDS[cause].format(example)
-            self._recorded = self._now()
-            self._blind = Blind(self._recorded, words)
-            self._board.show_blind(self._recorded)
-            count = len(self._hosts)
-            kept = "1 task keeps its last verdict" if count == 1 else f"{count} tasks keep their last verdicts"
-            self._announce(Event.BLIND, f"{words}; {kept}", self._blind)
+        example = observation.words if isinstance(observation, NoAnswer) else "no answer"
+        self._condition.go_blind(_WORDS[self._attribution.blind or Cause.OWN].format(example), len(self._hosts))
         self._drop_held()
 
-    def _see_again(self, blind: Blind) -> None:
-        now = self._now()
-        self._record(self._recorded)
-        self._blind = None
-        self._board.show_blind(None)
-        words = f"it was blind for {span(max(0.0, now - blind.since))}, since {clock(blind.since, now)}: {blind.words}"
-        self._announce(Event.SIGHTED, words, None)
-        self._seen_again()
-
-    def _announce(self, event: Event, explanation: str, state: Blind | None) -> None:
-        """Store and send the alert, in one transaction with the state that it is about."""
-        announced = Deferred.fromCoroutine(self._outbox.announce(daemon_alert(event, explanation, self._now())))
-        announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
-        self._store.blindness(state)
-
-    def _record(self, since: Instant) -> None:
-        """Store the blind time since then, which counts neither as up nor as down."""
-        now = self._now()
-        if now > since:
-            self._store.blind(since, now)
-        self._recorded = now
+    def _try_to_remember(self) -> None:
+        try:
+            self._remember()
+        except Exception:
+            self._log.failure("storing the hosts that answered")
 
     def _remember(self) -> None:
         """Store the hosts that answered, at most once in :data:`STALE` seconds each unless their address changed."""
@@ -378,6 +336,3 @@ class Blindness:
     def _failed(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
             self._log.failure("asking other hosts", failure)
-
-    def _trouble(self) -> str | None:
-        return None if self._blind is None else f"blind: {self._blind.words}"

@@ -12,12 +12,16 @@ from typing import TypeAlias
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Answer, Instant, Task, TaskState
+from pypinger.domain.silence import Muted
 from pypinger.domain.times import span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 
 #: Returns what is wrong with a part of Py Pinger, or None.
 Source: TypeAlias = Callable[[], str | None]
+
+#: Returns what mutes the alerts of a task now, or None.
+Mutes: TypeAlias = Callable[[Task, TaskState], Muted | None]
 
 #: How many bytes of a task's latest answer are kept for its page.
 SHOWN = 4096
@@ -37,6 +41,9 @@ class Board:
         self._dead = 0
         self._blind: Instant | None = None
         self._entries: dict[str, Entry] = {}
+        # Since when each task has been watched, and the earliest time at which one of them can be not seen.
+        self._watched: dict[str, Instant] = {}
+        self._sweep: Instant = self._started
         self._ids: dict[str, str] = {}
         self._answers: dict[str, LastAnswer] = {}
         self._unchecked: set[str] = set()
@@ -44,6 +51,7 @@ class Board:
         self._frequency = 1.0
         self._sources: list[Source] = []
         self._watchers: dict[object, Callable[[Entry], None]] = {}
+        self._mutes: Mutes = lambda task, state: None
         self.update(tasks)
 
     @property
@@ -74,8 +82,11 @@ class Board:
             entry = before.get(task.id)
             if entry is None:
                 self._unchecked.add(task.id)
+                self._watched[task.id] = self._now()
                 entry = Entry(task, TaskState())
-            self._entries[task.id] = entry if entry.task == task else Entry(task, entry.state)
+            self._entries[task.id] = entry if entry.task == task else self._entry(task, entry.state)
+        self._watched = {id_: since for id_, since in self._watched.items() if id_ in self._entries}
+        self._sweep = self._now()
         self._ids = {task.url: task.id for task in tasks}
         self._unchecked &= self._entries.keys()
         self._answers = {id_: answer for id_, answer in self._answers.items() if id_ in self._entries}
@@ -86,9 +97,55 @@ class Board:
         """Include what `source` returns in Py Pinger's own state."""
         self._sources.append(source)
 
+    def mute_with(self, mutes: Mutes) -> None:
+        """Show of each task what `mutes` returns."""
+        self._mutes = mutes
+
+    def muted(self, task: Task, state: TaskState) -> bool:
+        """Whether the alerts of a task are muted now."""
+        return self._mutes(task, state) is not None
+
+    def silences_changed(self) -> None:
+        """Show who is muted now."""
+        for entry in tuple(self._entries.values()):
+            if entry.muted != self._mutes(entry.task, entry.state):
+                self._show(self._entry(entry.task, entry.state))
+
     def show(self, task: Task, state: TaskState) -> None:
         """Show a committed state."""
-        entry = self._entries[task.id] = Entry(task, state)
+        self._show(self._entry(task, state))
+
+    def sweep(self, *, anew: bool = False) -> None:
+        """
+        Mark the tasks that are not seen; call it every second or so.
+
+        :param anew: whether the wall clock has been stepped, so that earlier calculations do not count.
+        """
+        now = self._now()
+        if now < self._sweep and not anew:
+            return
+        self._sweep = now + min((entry.task.interval for entry in self._entries.values()), default=0.0)
+        for entry in tuple(self._entries.values()):
+            if entry.unseen is not None:
+                continue
+            fresh = self._entry(entry.task, entry.state)
+            if fresh.unseen is not None:
+                self._show(fresh)
+            else:
+                self._sweep = min(self._sweep, self._last(entry.task, entry.state) + 2 * entry.task.interval)
+
+    def _entry(self, task: Task, state: TaskState) -> Entry:
+        last = self._last(task, state)
+        unseen = last if self._now() - last >= 2 * task.interval else None
+        return Entry(task, state, self._mutes(task, state), state.seen, unseen)
+
+    def _last(self, task: Task, state: TaskState) -> Instant:
+        """The last answer of a task, or the start of watching it if that is later."""
+        since = self._watched.get(task.id, self._started)
+        return since if state.seen is None else max(since, state.seen)
+
+    def _show(self, entry: Entry) -> None:
+        self._entries[entry.task.id] = entry
         for changed in tuple(self._watchers.values()):
             changed(entry)
 

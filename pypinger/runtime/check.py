@@ -16,13 +16,26 @@ from twisted.logger import Logger
 
 from pypinger.domain import incidents, reminders, report
 from pypinger.domain.blindness import Sign, sign_of
+from pypinger.domain.clocks import Clocks
 from pypinger.domain.judge import judge
-from pypinger.domain.model import Alert, Check, Event, Finding, NoAnswer, Seconds, Task, TaskState
+from pypinger.domain.model import (
+    Alert,
+    Check,
+    Contact,
+    Finding,
+    Instant,
+    NoAnswer,
+    Seconds,
+    Skew,
+    Task,
+    TaskState,
+)
 from pypinger.domain.times import iso
 from pypinger.ports.clock import WallClock
-from pypinger.ports.storing import Store
+from pypinger.ports.storing import Kept, Store
 from pypinger.runtime.blindness import Blindness
 from pypinger.runtime.board import Board
+from pypinger.runtime.condition import Condition
 from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
@@ -39,6 +52,7 @@ class Checker:
 
     :ivar fetches: makes the fetches.
     :ivar blindness: finds out whose fault it is if there is no answer.
+    :ivar condition: whether Py Pinger is blind, or its clock wrong.
     """
 
     _log = Logger()
@@ -59,8 +73,21 @@ class Checker:
         self._outbox = outbox
         self._board = board
         self._runs = runs
-        self.blindness = Blindness(reactor, now, store, outbox, board, settings)
+        self._clocks = Clocks()
+        self.condition = Condition(now, store, outbox, board)
+        self.blindness = Blindness(reactor, now, store, self.condition, settings)
         self.fetches = self.blindness.fetches
+
+    def resume(self, kept: Kept) -> None:
+        """Take up what the store kept of hosts and of Py Pinger's own condition."""
+        self.condition.resume(kept.blind)
+        self._clocks.restore(wrong=self.condition.clock_wrong)
+        self.blindness.resume(kept.hosts)
+
+    def stop(self) -> None:
+        """Begin no more fetches, drop held checks, and store what the next process needs."""
+        self.blindness.stop()
+        self.condition.stop()
 
     async def check(self, watch: Watch) -> None:
         """Make one check. It may be cancelled until it is judged, not while it is recorded."""
@@ -81,16 +108,16 @@ class Checker:
             answer = observation
             finding = report.read(answer, settings.secrets.scrub)
         now, before = self._now(), watch.state
-        verdict = judge(finding, task.grace, now)
+        verdict = judge(finding, task.grace, now, skew=self._skew(task, observation.contact, now))
         if settings.log_judged:
             self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=verdict.kind.value)
         check = Check(now, observation.latency, finding, verdict)
-        state, alerts = incidents.step(task, before, check)
+        muted = self._board.muted(task, before)
+        state, alerts = incidents.step(task, before, check, muted=muted, clock_wrong=self.condition.clock_wrong)
         state = replace(state, seen=now if reached else before.seen)
-        if alerts and alerts[0].event is Event.REMINDER and self.blindness.blind:
-            state, alerts = replace(state, incident=before.incident), ()
         rest = self._reactor.seconds() + PAUSE
-        if alerts or state.kind is not before.kind or state.incident != before.incident:
+        changed = state.kind is not before.kind or state.incident != before.incident or state.owed != before.owed
+        if alerts or changed:
             await self._commit(task, state, check, alerts)
         else:
             self._store.note(task, state, check)
@@ -101,20 +128,45 @@ class Checker:
         if ran is not None and (before.report is None or before.report.lastrun != ran.lastrun):
             self._runs.seen(task, ran, now)
 
-    async def remind(self, watch: Watch) -> None:
-        """Send the reminder that is due, if any."""
+    async def remind(self, watch: Watch, early: Seconds) -> None:
+        """Send the reminder that is due, or will be within `early` seconds."""
+        await self._move(watch, reminders.remind(watch.task, watch.state, self._now(), early))
+
+    async def unmute(self, watch: Watch) -> None:
+        """Tell what is still wrong after a silence."""
+        await self._move(watch, incidents.unmute(watch.task, watch.state, self._now()))
+
+    async def acknowledge(self, watch: Watch, by: str, reason: str) -> None:
+        """Record that somebody takes care of the open incident."""
+        muted = self._board.muted(watch.task, watch.state)
+        await self._move(watch, incidents.acknowledge(watch.task, watch.state, self._now(), by, reason, muted=muted))
+
+    async def _move(self, watch: Watch, after: tuple[TaskState, tuple[Alert, ...]]) -> None:
+        """Record what time or people changed."""
         watch.enter(Phase.RECORDING)
-        state, alerts = reminders.remind(watch.task, watch.state, self._now())
-        if alerts:
+        state, alerts = after
+        if alerts or state != watch.state:
             await self._commit(watch.task, state, None, alerts)
             watch.adopt(state)
             self._show(watch)
 
     async def close(self, task: Task, state: TaskState) -> None:
         """Close the incident of a task that is no longer configured, if it has one."""
-        state, alerts = incidents.close(task, state, self._now(), "it was removed from the configuration")
-        if alerts:
+        muted, why = self._board.muted(task, state), "it was removed from the configuration"
+        after, alerts = incidents.close(task, state, self._now(), why, muted=muted)
+        if alerts or after != state:
+            state = after
             await self._commit(task, state, None, alerts)
+
+    def _skew(self, task: Task, contact: Contact | None, now: Instant) -> Skew | None:
+        """Compare our clock with that of the host, and return how that differs."""
+        if contact is None:
+            return None
+        seconds = self._reactor.seconds()
+        if contact.date is not None:
+            self._clocks.heard(contact.host, contact.date, now, seconds, task.interval + task.timeout)
+            self.condition.set_clock(self._clocks.wrong)
+        return self._clocks.skew(contact.host, seconds)
 
     async def _commit(self, task: Task, state: TaskState, check: Check | None, alerts: Sequence[Alert]) -> None:
         """Store a state and its alerts in one transaction, then send them (contract, section 4)."""

@@ -17,13 +17,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, LogLevel
 
+from pypinger.domain.alerting import alert_id
 from pypinger.domain.grouping import Place, Storms, places_of
 from pypinger.domain.model import Alert, Delivery, Event, Outcome, Seconds
 from pypinger.domain.times import span
 from pypinger.domain.wording import headline, plain
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Notifier
-from pypinger.ports.storing import Store
+from pypinger.ports.storing import Kept, Store
 from pypinger.runtime.board import Board
 from pypinger.runtime.queue import DeliveryQueue
 
@@ -68,19 +69,25 @@ class Outbox:
         self._store = store
         self._board = board
         self._retry_for = retry_for
+        self._group_wait = group_wait
         self._queues: dict[str, DeliveryQueue] = {}
         # Channels that are off: their queues, or a list of deliveries if they have not been on since the start.
         self._off: dict[str, DeliveryQueue] = {}
         self._parked: dict[str, list[Delivery]] = {}
         self._storms = Storms()
+        self._notifiers: dict[str, Notifier] = {}
+        # The channels whose latest delivery is dead.
+        self._refused: set[str] = set()
         self._expiring = LoopingCall(self._expire)
         self._expiring.clock = reactor
         self.update(notifiers, retry_for, group_wait)
         board.add_source(self._trouble)
 
-    def resume(self, deliveries: Sequence[Delivery], dead: int) -> None:
-        """Take up the pending deliveries, and the number of dead ones, that the store kept."""
-        self._board.count_dead(dead)
+    def resume(self, kept: Kept) -> None:
+        """Take up the deliveries that the store kept."""
+        deliveries = kept.deliveries
+        self._board.count_dead(kept.dead)
+        self._refused |= kept.dead_channels & self._queues.keys()
         for entry in self._board.entries():
             if entry.state.incident is not None:
                 report = entry.state.report
@@ -100,7 +107,7 @@ class Outbox:
 
         Deliveries to a channel that is off wait until the channel is on again, or are dead after `retry_for`.
         """
-        self._retry_for = retry_for
+        self._retry_for, self._group_wait = retry_for, group_wait
         before, self._queues = self._queues, {}
         for notifier in notifiers:
             name = notifier.name
@@ -113,6 +120,11 @@ class Outbox:
             queue.resume()
             for delivery in self._parked.pop(name, ()):
                 self._hand_over(delivery)
+        changed = [name for name, notifier in self._notifiers.items() if notifier not in notifiers]
+        self._notifiers = {notifier.name: notifier for notifier in notifiers}
+        self._refused &= self._queues.keys()
+        for name in self._refused.intersection(changed):
+            self._works_again(name)
         for name, queue in before.items():
             queue.pause()
             self._off[name] = queue
@@ -134,14 +146,42 @@ class Outbox:
             self._queue(delivery, storms[delivery.alert.id])
 
     def expect(self, origin: str, seconds: Seconds) -> None:
-        """More alerts of an origin may come soon: hold its groups for so many seconds, or until :meth:`settled`."""
+        """Hold the groups of an origin for so many seconds and ``group_wait``, or until :meth:`settled`."""
         for queue in self._queues.values():
-            queue.expect(("origin", origin), seconds)
+            queue.expect(("origin", origin), seconds + self._group_wait)
 
     def settled(self, origin: str) -> None:
         """No more alerts of an origin are expected."""
         for queue in self._queues.values():
             queue.settled(("origin", origin))
+
+    async def resend(self) -> int:
+        """
+        Try every dead delivery again whose channel is on.
+
+        :returns: how many.
+        :raises StoreError: the store cannot be read.
+        """
+        dead = [delivery for delivery in await self._store.dead() if delivery.channel in self._queues]
+        await self._revive(dead)
+        for delivery in dead:
+            self._queue(replace(delivery, words=""), fresh=True)
+        return len(dead)
+
+    def works(self, channel: str) -> None:
+        """Take note that a channel accepted a message beside the queue."""
+        if channel in self._refused:
+            self._works_again(channel)
+
+    @property
+    def notifiers(self) -> list[Notifier]:
+        """The channels that are on."""
+        return list(self._notifiers.values())
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """The channels whose latest delivery is dead."""
+        return frozenset(self._refused)
 
     async def announce(self, alert: Alert) -> None:
         """Commit and send an alert of the daemon itself."""
@@ -171,16 +211,16 @@ class Outbox:
             self._storms.closed(alert.task)
         return storms
 
-    def _queue(self, delivery: Delivery, storms: Collection[Place] = ()) -> None:
+    def _queue(self, delivery: Delivery, storms: Collection[Place] = (), *, fresh: bool = False) -> None:
         self._board.count_undelivered(1)
-        self._hand_over(delivery, storms)
+        self._hand_over(delivery, storms, fresh=fresh)
 
-    def _hand_over(self, delivery: Delivery, storms: Collection[Place] = ()) -> None:
+    def _hand_over(self, delivery: Delivery, storms: Collection[Place] = (), *, fresh: bool = False) -> None:
         queue = self._queues.get(delivery.channel, self._off.get(delivery.channel))
         if queue is None:
             self._parked.setdefault(delivery.channel, []).append(delivery)
             return
-        for gone in queue.accept(delivery, storms):
+        for gone in queue.accept(delivery, storms, fresh=fresh):
             self._settle_aside(gone, Outcome.REPLACED)
 
     def _expire(self) -> None:
@@ -208,13 +248,59 @@ class Outbox:
             self._board.count_undelivered(-1)
         if outcome is Outcome.DEAD:
             self._board.count_dead(1)
+            self._refused.add(delivery.channel)
         await self._store.settle(delivery, outcome)
+        if outcome is Outcome.SENT:
+            self.works(delivery.channel)
+
+    def _works_again(self, channel: str) -> None:
+        """See :meth:`_retell`."""
+        self._refused.discard(channel)
+        retold = Deferred.fromCoroutine(self._retell(channel))
+        retold.addErrback(lambda failure: self._log.failure("repeating problems for {name}", failure, name=channel))
+
+    async def _retell(self, channel: str) -> None:
+        """Send the channel the open incidents whose problem died there, as new alerts (contract, section 4)."""
+        died: dict[str, Delivery] = {}
+        for delivery in await self._store.dead():
+            if delivery.channel == channel and delivery.alert.event in (Event.PROBLEM, Event.FLAPPING):
+                died[delivery.alert.task] = delivery
+        again: list[Delivery] = []
+        for task_id, delivery in died.items():
+            entry = self._board.by_id(task_id)
+            incident = None if entry is None else entry.state.incident
+            if entry is None or incident is None or incident.started != delivery.alert.started:
+                continue
+            now = self._now()
+            verdict = entry.state.verdict
+            alert = replace(
+                delivery.alert,
+                id=alert_id(delivery.alert.id, channel, now),
+                event=Event.PROBLEM,
+                at=now,
+                kind=incident.kind,
+                explanation=delivery.alert.explanation if verdict is None else verdict.explanation,
+                due=None if verdict is None else verdict.due,
+            )
+            again.append(Delivery(alert, channel))
+            # It is replaced by the new alert, and not told twice.
+            await self._revive([delivery])
+            await self._store.settle(delivery, Outcome.REPLACED)
+        if again and channel in self._queues:
+            await self._store.enqueue(again)
+            for delivery in again:
+                self._queue(delivery)
+
+    async def _revive(self, dead: Sequence[Delivery]) -> None:
+        if dead:
+            await self._store.enqueue(dead)
+            self._board.count_dead(-len(dead))
 
     def _trouble(self) -> str | None:
         late = {name: age for name, queue in self._queues.items() if (age := queue.oldest()) > OVERDUE}
-        if not late:
-            return None
-        return "; ".join(f"an alert has been pending for {name} for {span(age)}" for name, age in late.items())
+        words = [f"an alert has been pending for {name} for {span(age)}" for name, age in late.items()]
+        words += [f"{name} refused its latest alert" for name in sorted(self._refused)]
+        return "; ".join(words) or None
 
 
 def _facts(alert: Alert) -> dict[str, str]:

@@ -82,15 +82,16 @@ class DeliveryQueue:
         """The age in seconds of the oldest alert in the queue; 0 for an empty queue."""
         return max(map(self._age, self._pending.first()), default=0.0)
 
-    def accept(self, delivery: Delivery, storms: Collection[Place] = ()) -> list[Delivery]:
+    def accept(self, delivery: Delivery, storms: Collection[Place] = (), *, fresh: bool = False) -> list[Delivery]:
         """
         Queue a committed delivery.
 
         :param storms: where a storm is open.
+        :param fresh: whether its age counts from now, as it is sent again by hand.
         :returns: the deliveries that gave way, perhaps this one among them.
         """
         now = self._now()
-        age, wait = max(0.0, now - delivery.alert.at), max(0.0, delivery.not_before - now)
+        age, wait = 0.0 if fresh else max(0.0, now - delivery.alert.at), max(0.0, delivery.not_before - now)
         gone = self._pending.accept(delivery, self._reactor.seconds(), age=age, wait=wait, storms=storms)
         self._wake()
         return gone

@@ -6,7 +6,10 @@ Reads history from the database.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -19,7 +22,7 @@ from pypinger.ports.history import Day, Gap, PastAlert, PastDelivery, PastIncide
 from pypinger.ports.storing import StoreError
 from pypinger.store import accounting
 from pypinger.store.accounting import DAY, HOUR, millis
-from pypinger.store.database import connect, copy, unusable
+from pypinger.store.database import MEMORY, connect, copy, unusable
 from pypinger.store.rows import finding, text
 
 #: How many runs are searched at most for a page of gaps, and at a time.
@@ -214,6 +217,25 @@ class Reader:
         except (sqlite3.Error, OSError) as error:
             words = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise StoreError(f"the backup {path} cannot be written: {words}") from error
+
+    def copy_to(self, descriptor: int) -> int:
+        """
+        Write a copy to an open file, by way of one beside the database: SQLite needs a path, and the caller's may be
+        where this process must not open files.
+
+        :returns: the bytes written.
+        :raises StoreError: it cannot be copied.
+        """
+        beside = None if self._path == MEMORY else os.path.dirname(os.path.abspath(self._path))
+        try:
+            with tempfile.TemporaryDirectory(prefix=".backup-", dir=beside) as directory:
+                path = os.path.join(directory, "copy.sqlite")
+                self.backup(path)
+                with open(path, "rb") as copied, open(descriptor, "wb", closefd=False) as target:
+                    shutil.copyfileobj(copied, target)
+                return os.path.getsize(path)
+        except OSError as error:
+            raise StoreError(f"the backup cannot be written: {error.strerror or error}") from error
 
     def _all(self, query: str, *values: object) -> list[Any]:
         try:

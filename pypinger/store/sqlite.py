@@ -133,6 +133,10 @@ class SqliteStore:
         """See :meth:`pypinger.ports.storing.Store.backup`."""
         await self._read(Reader.backup, path)
 
+    async def copy_to(self, descriptor: int) -> int:
+        """See :meth:`pypinger.ports.storing.Store.copy_to`."""
+        return await self._read(Reader.copy_to, descriptor)
+
     async def close(self) -> None:
         """See :meth:`pypinger.ports.storing.Store.close`; it takes at most :data:`CLOSING` seconds."""
         queue, self._queue = self._queue, None

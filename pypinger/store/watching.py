@@ -96,13 +96,13 @@ class FileWatch:
         content = _content(self._file)
         if self._content is None or content == self._content:
             return None
+        if self._fits():
+            self._content = content
+            return None
         if content != self._foreign:
             self._foreign = content
             return FileProblem("another program is changing its file", final=False)
-        if not self._fits():
-            return FileProblem("its file was overwritten", final=True)
-        self._content = content
-        return None
+        return FileProblem("its file was overwritten", final=True)
 
     def leave(self) -> None:
         """

@@ -90,8 +90,11 @@ class WebTests(TestCase):
         for host, code in (("localhost", 200), (f"LOCALHOST:{port}", 200), ("pinger.example.com", 200)):
             self.assertEqual((await daemon.get(host=host)).code, code, host)
         for host in ("evil.example.com", "127.0.0.1", "pinger.example.com.evil.example.com", "", "a b"):
-            for target in ("/", "/healthz", "/status"):
+            for target in ("/", "/task/x"):
                 answer = await daemon.get(target, host=host)
                 self.assertTrue(400 <= answer.code < 500, (host, answer.code))
                 self.assertNotIn(b"task", answer.body)
+        for target in ("/healthz", "/readyz", "/status", "/metrics"):
+            self.assertEqual((await daemon.get(target, host="127.0.0.1")).code, 200, target)
+        self.assertEqual(daemon.log.count("evil.example.com: it is not in [web] hosts"), 2)
         await daemon.stop()

@@ -137,6 +137,12 @@ class NotifierContract:
         for text in ("nightly backup", "34 min ago", "https://db1.example/task?", "/task/0123456789ab", "late"):
             self.assertIn(text, body)
 
+    def test_age_when_sent(self) -> None:
+        """A message that is sent late says how late the task is now."""
+        client = RecordingClient(self.accepted())
+        self.send(client, alert(at=NOW - 600, lastrun=NOW - 2_000, due=NOW - 1_380))
+        self.assertIn("late by 23 min", client.posted[0].body.decode())
+
     def test_same_message_each_time(self) -> None:
         client = RecordingClient(self.accepted(), self.accepted())
         notifier = self.notifier(client)

@@ -1,12 +1,12 @@
 """
-``twistd`` as the crash tests start it: it dies where they say, has its own wall clock, and backs off in no time.
+``twistd`` for the crash tests: it kills itself at a given point, has a wall clock of its own, and retries fast.
 
-Nothing of this is in the daemon: its methods are wrapped before it is made. Two environment variables steer it:
+The daemon's code is unchanged; its methods are wrapped before it starts. Two environment variables control it:
 
 ``CRASH_AT``
     ``point:n`` kills the process as it passes this point for the n-th time. The points are those of :func:`place`.
 ``CRASH_CLOCK``
-    a file that says by how many seconds the wall clock is wrong.
+    a file with the error of the wall clock in seconds.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-#: Each step of an alert from the verdict to the settled delivery, in this order. "received" and "answering" are in the
-#: service that takes the message, not in here.
+#: The steps of an alert from the verdict to the settled delivery, in order. "received" and "answering" are reached in
+#: the fake service, not here.
 STEPS = (
     "verdict",
     "commit",
@@ -39,18 +39,18 @@ STEPS = (
     "settled",
 )
 
-#: Where a process begins.
+#: Steps of the start.
 STARTS = ("open", "opening", "opened", "resumed")
 
-#: Where one that was told to stop ends.
+#: Steps of the stop.
 STOPS = ("stopping", "closing", "closed")
 
 
 class Countdown:
-    """Kills the process as it passes a point for the n-th time."""
+    """Kills the process when it passes a point for the n-th time."""
 
     def __init__(self, setting: str) -> None:
-        # Without a setting the count has passed zero already, and never gets there.
+        # Without a setting the count starts below zero and never reaches it.
         self._point, _, passes = setting.partition(":")
         self._left = int(passes or 0)
 
@@ -62,14 +62,14 @@ class Countdown:
 
 
 def step_clock(path: str) -> None:
-    """Have a wall clock that is wrong by what the file says."""
+    """Make the wall clock wrong by the error in the file."""
     real = time.time
     offset = Path(path)
     time.time = lambda: real() + float(offset.read_text())
 
 
 def hurry() -> None:
-    """Wait hundredths of the seconds that a service which is in trouble is otherwise left alone for."""
+    """Divide the pauses between retries by a hundred."""
     from pypinger.domain import backoff
     from pypinger.notify.slack import Slack
     from pypinger.runtime import queue
@@ -80,7 +80,7 @@ def hurry() -> None:
 
 
 def place(reach: Callable[[str], None]) -> None:
-    """Have `reach` called at each point."""
+    """Call `reach` at each point."""
     from pypinger.http.messenger import Messenger
     from pypinger.runtime.check import Checker
     from pypinger.runtime.outbox import Outbox
@@ -90,7 +90,7 @@ def place(reach: Callable[[str], None]) -> None:
     from pypinger.store.tables import Tables
 
     def around(owner: type, name: str, before: str = "", after: str = "") -> None:
-        """Points before a method and after it; of a coroutine's, before it begins."""
+        """Points before and after a method; for a coroutine, before it starts."""
         method = getattr(owner, name)
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -102,7 +102,7 @@ def place(reach: Callable[[str], None]) -> None:
         setattr(owner, name, wrapped)
 
     def awaiting(owner: type, name: str, before: str, after: str = "") -> None:
-        """Points before a coroutine's method begins and after it is over."""
+        """Points before a coroutine method starts and after it ends."""
         method = getattr(owner, name)
 
         async def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -126,7 +126,7 @@ def place(reach: Callable[[str], None]) -> None:
     awaiting(SqliteStore, "close", "closing", "closed")
 
     class Connection(sqlite3.Connection):
-        """Tells of the transaction in which alerts, or how they stand, are written."""
+        """A connection with points around the transaction that writes alerts or their outcomes."""
 
         holds: tuple[str, ...] = ()
 
@@ -150,7 +150,7 @@ def place(reach: Callable[[str], None]) -> None:
     Tables._write = note
 
     def connect(path: str, *, query: str = "") -> sqlite3.Connection:
-        """As the original, with a connection that tells; each statement that makes the schema is a point too."""
+        """Like the original, with such a connection; each statement that creates the schema is a point, too."""
         connection = sqlite3.connect(
             f"file:{database.quote(path)}{query}",
             uri=True,
@@ -174,7 +174,7 @@ def place(reach: Callable[[str], None]) -> None:
 
 
 def run() -> None:
-    """Run ``twistd`` with the arguments given."""
+    """Run ``twistd`` with the command line's arguments."""
     if "CRASH_CLOCK" in os.environ:
         step_clock(os.environ["CRASH_CLOCK"])
     hurry()

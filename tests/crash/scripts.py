@@ -1,12 +1,12 @@
 """
-Tasks that flip by script.
+Tasks whose states follow a script.
 
 Note [Scripts]
 ~~~~~~~~~~~~~~
-A task shows the next state of its script to the second request of one life, and to each further one. The daemon makes
-one check of a task at a time, and a check is over once what it found is committed; so whoever comes a second time has
-kept what he was shown the first time, and no state is ever passed over unseen. Hence what people must be told follows
-from the script alone, wherever the daemon was killed.
+A task shows the next state of its script at the second request of one life of the daemon, and at each further one. The
+daemon runs one check of a task at a time, and a check ends once its result is committed. A second request therefore
+proves that the first state was committed, so that no state is skipped unseen. The expected alerts follow from the
+script alone, wherever the daemon was killed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.acceptance.endpoints import Request, Server, members
 
-#: What a task reports in each state. No step of the clock by hours changes what it amounts to.
+#: The report of each state. Clock steps of some hours do not change its verdict.
 REPORTS = {
     "ok": {"ago": 60, "frequency": 527_040},
     "failed": {"ago": 60, "frequency": 527_040, "status": "error"},
@@ -33,10 +33,10 @@ class Script:
     """
     A task: see Note [Scripts].
 
-    :ivar states: those that it has shown, in their order.
-    :ivar ending: show no other than this state from now on.
+    :ivar states: the states shown so far, in order.
+    :ivar ending: if set, only this state is shown from now on.
     :ivar kept: whether the last state shown is known to be committed.
-    :ivar shown_to: the token of the life that it was shown to last.
+    :ivar shown_to: the token of the life that the last state was shown to.
     """
 
     def __init__(self, random: Random, server: str) -> None:
@@ -51,7 +51,7 @@ class Script:
         token = request.headers["authorization"]
         self.kept = token == self.shown_to
         if self.kept and self.states[-1] != self.ending:
-            # Every other step would be a mere change of kind, if tasks did not recover more often than not.
+            # Recover more often than not; otherwise half of the steps would only change the kind.
             others = [state for state in REPORTS if state != self.states[-1]]
             weights = [4 if state == "ok" else 1 for state in others]
             self.states.append(self.ending or self._random.choices(others, weights)[0])

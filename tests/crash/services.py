@@ -1,4 +1,4 @@
-"""Services that cannot be relied on: Slack in both its ways, and HipChat."""
+"""Unreliable services: Slack (Web API and webhook) and HipChat."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Receipt:
     A message as a service saw it.
 
     :ivar life: the daemon's, from 1.
-    :ivar taken: whether the service has it: people may have read it.
-    :ivar answered: whether the service said so.
+    :ivar taken: whether the service has it, so that people may have read it.
+    :ivar answered: whether the service confirmed it.
     :ivar followed: whether the same life sent a further message.
     """
 
@@ -37,11 +37,11 @@ class Fate(NamedTuple):
     """
     What becomes of a message.
 
-    :ivar weight: how often.
+    :ivar weight: the relative frequency.
     :ivar taken: whether the service has it.
-    :ivar answer: the code of its answer, if it gives one.
-    :ivar then: what it does to the connection otherwise.
-    :ivar after: how many seconds it does nothing at first.
+    :ivar answer: the status code of the answer; None for no answer.
+    :ivar then: what it does to the connection without an answer.
+    :ivar after: seconds before it acts.
     """
 
     weight: float
@@ -60,7 +60,7 @@ FATES = (
     Fate(5, False, then="reset"),
     Fate(2, False, then="reset", after=0.5),
     Fate(0.5, False, then="hang"),
-    # Answers that are lost.
+    # Lost answers.
     Fate(5, True, then="close"),
     Fate(5, True, then="reset"),
     Fate(2, True, then="close", after=0.5),
@@ -74,9 +74,9 @@ class Service(Server):
     """
     A channel's service that cannot be relied on.
 
-    :param dies_of: told that this point was passed in that life; says whether the daemon was killed for it.
-    :ivar calm: whether it can, from now on.
-    :ivar receipts: every message that came.
+    :param dies_of: called with a point and a life; returns whether the daemon was killed at that point.
+    :ivar calm: whether it is reliable from now on.
+    :ivar receipts: all messages received.
     """
 
     channel = ""

@@ -1,4 +1,4 @@
-"""Faults beside kills: a wall clock that is stepped, a second instance, half a database, a full disk (section 8)."""
+"""Faults other than kills: clock steps, a second instance, half a database, a full disk (contract, section 8)."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ class FaultTests(TestCase):
     timeout = 180
 
     def holds(self, world: World) -> Account:
-        """The promise was kept."""
+        """Check that the promise was kept."""
         account = Account(world)
         self.assertEqual(account.wrong, [])
         return account
 
     async def test_clock_steps(self) -> None:
-        """By an hour and more either way, while the daemon runs and while it does not."""
+        """An hour and more either way, while the daemon runs and while it does not."""
         world = World(self, 1, Webhook, 0.2)
         for running, down in ((HOUR, -HOUR), (-HOUR, -HOUR), (-2 * HOUR, HOUR), (HOUR, 2 * HOUR)):
             world.start()
-            await world.goes_on(2)
+            await world.makes_progress(2)
             world.step(running)
-            await world.goes_on(3)
+            await world.makes_progress(3)
             await world.kill()
             world.step(down)
         await world.finish()
         self.assertGreater(self.holds(world).transitions, 30)
 
     async def test_second_instance(self) -> None:
-        """It is refused in one line, and the first goes on."""
+        """The second is refused in one line; the first continues."""
         world = World(self, 2, WebApi, 0)
         first = world.start()
         await world.becomes(bool)
@@ -62,7 +62,7 @@ class FaultTests(TestCase):
         self.holds(world)
 
     async def test_half_a_database(self) -> None:
-        """Whenever it is killed while it makes the database, the next start makes it."""
+        """After a kill at any step of creating the database, the next start creates it."""
         world = World(self, 3, WebApi, 0)
         for place in ("statement:1", "statement:2", "statement:9", "statement:24", "made:1", "renamed:1", "opening:1"):
             await world.live(place)
@@ -74,7 +74,7 @@ class FaultTests(TestCase):
         self.assertFalse(list(Path(world.database).parent.glob("*.new*")))
 
     async def test_disk_full(self) -> None:
-        """Checks and alerts go on, ``/status`` says so, and the store catches up; nothing comes twice."""
+        """Checks and alerts continue, ``/status`` reports it, and the store catches up; nothing is sent twice."""
         world = World(self, 4, WebApi, 0)
         for service in world.services:
             service.calm = True
@@ -86,16 +86,18 @@ class FaultTests(TestCase):
         self.assertEqual(report["status"], "error")
         self.assertIn("the store cannot be written", report["reason"])
         self.assertEqual((await ask(world.port, "/healthz")).code, 200)
-        await world.goes_on(4, 10)
+        await world.makes_progress(4, 10)
         self.fill_disk(process, False)
-        # A message that is under way when the process is killed may come again.
-        await world.becomes(lambda daemon: daemon["status"] == "ok" and daemon["undelivered"] == 0)
+        # A message that is under way when the process is killed may come again, so wait until there is none.
+        for script in world.scripts.values():
+            script.ending = "ok"
+        await world.becomes(lambda daemon: world.is_over and daemon["undelivered"] == 0 and daemon["status"] == "ok")
         await world.kill()
         await world.finish()
         self.assertEqual(self.holds(world).repeats, 0)
 
     async def test_killed_while_the_disk_is_full(self) -> None:
-        """The promise does not hold then, but the database is sound, and all goes on with what it kept."""
+        """The promise does not hold then, but the database is valid, and the next start continues from it."""
         world = World(self, 5, Webhook, 0)
         process = world.start()
         await world.becomes(bool)
@@ -109,6 +111,6 @@ class FaultTests(TestCase):
         await world.becomes(lambda daemon: world.is_over and daemon["undelivered"] == 0 and daemon["status"] == "ok")
 
     def fill_disk(self, process: Process, full: bool) -> None:
-        """Let the process make no file longer, as on a full disk."""
+        """Keep the process from extending any file, as on a full disk."""
         limit = 1 if full else resource.RLIM_INFINITY
         resource.prlimit(process.transport.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

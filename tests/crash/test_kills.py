@@ -1,8 +1,8 @@
 """
 The delivery promise (contract, section 4) under SIGKILL: at every step of an alert, and at random.
 
-``CRASH_KILLS`` asks for more than the few dozen kills of an ordinary run, ``CRASH_SEED`` for the scripts, fates and
-moments of an earlier one (as far as the machine's own timing allows); ``make crash`` is the long run.
+``CRASH_KILLS`` sets the number of kills (an ordinary run has a few dozen), ``CRASH_SEED`` repeats the scripts and
+moments of an earlier run, as far as the machine's timing allows. ``make crash`` is the long run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ POINTS = {*STEPS, *STARTS, *STOPS}
 
 
 def places(random: Random) -> Iterator[str]:
-    """Where the next life ends: at every point in turn, and each third one anywhere."""
+    """Yield where each life ends: at every point in turn, and each third one anywhere."""
     while True:
         points = sorted(POINTS)
         random.shuffle(points)

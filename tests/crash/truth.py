@@ -1,8 +1,8 @@
 """
-What must have come of it: every alert that the tasks' scripts ask for, once and in order, and nothing else.
+The expected result: every alert that the tasks' scripts call for, once and in order, and no other.
 
-The scripts are the truth, not the store: see Note [Scripts] in :mod:`tests.crash.scripts`. The store's own records are
-held against them too.
+The scripts decide, not the store: see Note [Scripts] in :mod:`tests.crash.scripts`. The store's records are compared
+with them, too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.crash.world import World, read
 
 
 class Row(NamedTuple):
-    """A delivery as the store kept it."""
+    """A delivery in the store."""
 
     alert: str
     channel: str
@@ -35,7 +35,7 @@ class Account:
     """
     What became of a world's alerts.
 
-    :ivar wrong: every breach of the promise, in words.
+    :ivar wrong: every violation of the promise, in words.
     """
 
     def __init__(self, world: World) -> None:
@@ -77,7 +77,7 @@ class Account:
             self.by_task[row.channel, row.task].append(row)
 
     def _check_scripts(self) -> None:
-        """Each task's alerts and records are those that its script asks for."""
+        """Each task's alerts and records are those of its script."""
         for url, script in self.world.scripts.items():
             self.transitions += len(script.states)
             if self.verdicts[url] != script.states:
@@ -98,7 +98,7 @@ class Account:
             self._check_incidents(url, [event for event, _ in expected])
 
     def _check_incidents(self, url: str, events: list[str]) -> None:
-        """Each was opened once, has ended, and has its alerts."""
+        """Each incident was opened once, is closed, and has its alerts."""
         recorded = self.incidents[url]
         reminders = {row.alert for row in self.rows if (row.event, row.task) == ("reminder", task_id(url))}
         if len(recorded) != events.count("problem") or any(ended is None for ended, *_ in recorded):
@@ -108,7 +108,7 @@ class Account:
             self._say(f"{url}: the incidents have {recorded} alerts, not {len(events)} and {len(reminders)} reminders")
 
     def _check_deliveries(self) -> None:
-        """Each is known to be delivered, but for reminders in whose place a later alert came."""
+        """Each delivery is settled as sent, except reminders that a later alert replaced."""
         received = {(alert, receipt.channel) for receipt in self._receipts() if receipt.taken for alert in receipt.ids}
         for (channel, task), rows in self.by_task.items():
             for place, row in enumerate(rows, 1):
@@ -125,7 +125,7 @@ class Account:
             self._say(f"received, and never committed: {unknown}")
 
     def _check_order(self, channel: str, receipts: list[Receipt]) -> None:
-        """The alerts of a task came in their order, and problems and recoveries by turns."""
+        """A task's alerts arrived in order, and problems and recoveries alternate."""
         about = {row.alert: row for row in self.rows}
         first: dict[str, list[Row]] = defaultdict(list)
         for alert in dict.fromkeys(alert for receipt in receipts for alert in receipt.ids):
@@ -141,7 +141,7 @@ class Account:
                 self._say(f"{channel} was told by turns: {turns}")
 
     def _check_repeats(self, receipts: list[Receipt]) -> None:
-        """What came again had its answer lost, or was not known to be delivered when the process died."""
+        """A message arrived twice only if its answer was lost, or it was not settled when the process died."""
         before: dict[str, Receipt] = {}
         for receipt in receipts:
             for alert in receipt.ids:
@@ -178,7 +178,7 @@ class Account:
 
 
 def alerts(states: list[str]) -> Iterator[tuple[str, str]]:
-    """What people must be told of a task that goes through these states: the event, and words of the explanation."""
+    """The alerts of a task that goes through these states: the event, and words of the explanation."""
     known = "ok"
     for number, state in enumerate(states, 1):
         if state != known:

@@ -1,9 +1,9 @@
 """
-The world of a daemon that is killed over and over: its tasks, its services, its database, and the kills. What all of it
-must have come to is :mod:`tests.crash.truth`'s business.
+The world of a daemon that is killed again and again: its tasks, services and database, and the kills.
+:mod:`tests.crash.truth` has the expected result.
 
-Each life of the daemon has a token of its own, which tasks and services are shown with every request, so that nothing
-is ever put down to the wrong life.
+Each life of the daemon has a token, which it sends with every request, so that tasks and services know the life that a
+request belongs to.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class World:
     """
     A daemon with its database, its tasks and its services.
 
-    :ivar life: which of the daemon's lives this is, from 1.
-    :ivar kills: where each life was ended.
-    :ivar settled: (alert, channel) -> the first life at whose end it was known to be delivered.
-    :ivar offset: by how many seconds the daemon's wall clock is wrong.
+    :ivar life: the number of the daemon's present life, from 1.
+    :ivar kills: the point at which each life ended.
+    :ivar settled: (alert, channel) -> the first life at whose end the delivery was settled.
+    :ivar offset: the error of the daemon's wall clock in seconds.
     """
 
     def __init__(self, test: TestCase, seed: int, slack: type[Service], group_wait: float) -> None:
@@ -73,13 +73,13 @@ class World:
     def step(self, seconds: float) -> None:
         """Step the daemon's wall clock."""
         self.offset += seconds
-        # All at once, for the daemon may be reading it.
+        # Atomically, as the daemon may be reading the file.
         part = self._clock.with_suffix(".new")
         part.write_text(str(self.offset))
         part.rename(self._clock)
 
     def start(self, crash: str = "") -> Process:
-        """Begin a new life, which ends at this point if it gets there."""
+        """Start a new life, which ends at this point if it reaches it."""
         self.life += 1
         self.token = f"life-{self.life}-{self.random.randrange(10**12):012}"
         point, _, passes = crash.partition(":")
@@ -102,7 +102,7 @@ class World:
         return self.process
 
     def dies_of(self, point: str, life: int) -> bool:
-        """Whether the daemon was killed just now, since this was the point; its last words may come after its end."""
+        """Whether the daemon was killed at this point; its last bytes may arrive after its end."""
         if point != self._deadly or life != self.life or self.process.ended is not None:
             return False
         self._passes -= 1
@@ -114,10 +114,10 @@ class World:
         """
         Begin a new life, which is ended by SIGKILL.
 
-        :param crash: where; if it never gets there, it is killed anyway.
-        :param span: after how many seconds.
-        :param work: whether they count from its first check, not from its start.
-        :param stop: whether it is told to stop then, and killed while it does.
+        :param crash: the point; a life that does not reach it is killed anyway.
+        :param span: seconds until it is killed.
+        :param work: whether `span` counts from the first check rather than from the start.
+        :param stop: whether it is stopped then, and killed while it stops.
         """
         process = self.start(crash)
         point = crash.partition(":")[0]
@@ -138,7 +138,7 @@ class World:
         self.inspect()
 
     async def finish(self) -> None:
-        """Let everything calm down, and the daemon run until all is delivered; then stop it."""
+        """Make all services reliable, run the daemon until everything is delivered, then stop it."""
         for service in self.services:
             service.calm = True
         for script in self.scripts.values():
@@ -150,15 +150,15 @@ class World:
         self.test.assertEqual(await process.end(), 0, process.log)
         self.inspect()
 
-    async def goes_on(self, states: int, messages: int = 0) -> None:
-        """Wait until each task has shown so many further states, and each service has got so many messages."""
+    async def makes_progress(self, states: int, messages: int = 0) -> None:
+        """Wait for this many further states of each task, and messages to each service."""
         growing = [(script.states, states) for script in self.scripts.values()]
         growing += [(service.receipts, messages) for service in self.services]
         goals = [(series, len(series) + more) for series, more in growing]
-        await until(lambda: all(len(series) >= goal for series, goal in goals), "that it goes on", 2 * PATIENCE)
+        await until(lambda: all(len(series) >= goal for series, goal in goals), "progress", 2 * PATIENCE)
 
     async def becomes(self, good: Callable[[dict[str, Any]], bool]) -> None:
-        """Wait until the daemon serves and says of itself what is good."""
+        """Wait until the daemon's report of itself is as wanted."""
         deadline = reactor.seconds() + 2 * PATIENCE
         daemon = None
         while daemon is None or not good(daemon):
@@ -172,30 +172,30 @@ class World:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether this life has begun to check."""
+        """Whether this life has made a check."""
         return any(script.shown_to == self.token for script in self.scripts.values())
 
     @property
     def is_over(self) -> bool:
-        """Whether every task is known to have got to the end of its script."""
+        """Whether every task's last state is committed."""
         return all(script.kept and script.states[-1] == script.ending for script in self.scripts.values())
 
     async def daemon(self) -> dict[str, Any]:
-        """What the daemon says of itself."""
+        """The daemon's report of itself."""
         return (await ask(self.port)).json()["self"]
 
     async def kill(self) -> None:
-        """Kill it now."""
+        """Kill the daemon."""
         self.process.signal("KILL")
         self.test.assertEqual(await self.process.end(), -9, self.process.log)
         self.kills.append("random")
         self.inspect()
 
     def inspect(self) -> None:
-        """The daemon is dead: see what its database says, and that its log holds no surprise."""
+        """After the daemon's end: read its database, and check its log for unexpected errors."""
         log = self.process.log
         self.process.out = self.process.err = b""
-        for surprise in ("Traceback", "Unhandled", "Error in Deferred", "nobody thought of", " broke"):
+        for surprise in ("Traceback", "Unhandled", "Error in Deferred", "nexpected error", " broke"):
             assert surprise not in log, log
         fresh = [receipt for service in self.services for receipt in service.receipts[self._inspected[service] :]]
         self._inspected = {service: len(service.receipts) for service in self.services}
@@ -215,12 +215,12 @@ class World:
                     self.settled[pair] = self.life
 
     async def _lives(self, process: Process, span: float, enough: Callable[[], object] = lambda: False) -> None:
-        """Wait for its end, for so many seconds, or until it is enough."""
+        """Wait until the daemon ends, the time has passed, or `enough` is true."""
         deadline = reactor.seconds() + span
         while process.ended is None and reactor.seconds() < deadline and not enough():
             await pause(min(0.02, span))
 
 
 def read(database: str) -> sqlite3.Connection:
-    """A connection that leaves the files as they are, whoever has been killed."""
+    """A connection that does not change the files, also after a kill."""
     return sqlite3.connect(f"file:{database}?mode=ro", uri=True)

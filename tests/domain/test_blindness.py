@@ -98,6 +98,7 @@ class Model:
         self.blamed_at: list[tuple[str, int]] = []
         self.blind: Cause | None = None
         self.own: Seconds = -1e9
+        self.sighted: Seconds = -1e9
 
     def machine(self, host: str) -> str:
         return self.address.get(host, host)
@@ -127,8 +128,8 @@ class Model:
         if address is not None:
             self.address[host] = address
         self.add(Sign.ANSWERED, host, began, now)
-        if now - self.own >= 10 and not (self.blind is Cause.RESOLVER and host[0].isdigit()):
-            self.blind = None
+        if self.blind and now - self.own >= 10 and not (self.blind is Cause.RESOLVER and host[0].isdigit()):
+            self.blind, self.sighted = None, now
         blamed = [
             q
             for q in self.open
@@ -146,7 +147,7 @@ class Model:
 
     def ask(self, sign: Sign, host: str, began: Seconds, now: Seconds, timeout: Seconds) -> Asked | Decision:
         self.add(sign, host, began, now)
-        if self.blind is not None:
+        if self.blind is not None or began < self.sighted:
             return Decision.OURS
         if self.blamed(self.machine(host)):
             return Decision.THEIRS

@@ -86,7 +86,7 @@ class Faults(TestCase):
             self.assertLess(peak, 8_000_000)
             await server.all_closed()
 
-    async def test_nobody_accepts(self) -> None:
+    async def test_full_backlog(self) -> None:
         """The listening socket's queue is full, so the connection is not made."""
         with socket.socket() as full, socket.socket() as first, socket.socket() as second:
             full.bind(("127.0.0.1", 0))

@@ -15,7 +15,7 @@ from pypinger.domain.model import Fault, Task
 from pypinger.domain.url import parse
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.http.wire.errors import ExchangeFailed
-from pypinger.http.wire.proxy import proxy_for
+from pypinger.http.wire.proxy import bypasses, proxy_for
 from tests.http.faults import REPORT, SHORT, answer, redirect
 from tests.http.faultserver import CLOSE, FaultServer, Trickle
 from tests.http.memory import Bench
@@ -209,6 +209,7 @@ class Settings(SynchronousTestCase):
         for setting, peer in (
             (None, None),
             ("", None),
+            ("direct", None),
             ("http://p.example:3128", "p.example:3128"),
             ("http://p.example", "p.example:80"),
             ("p.example:3128/", "p.example:3128"),
@@ -222,6 +223,48 @@ class Settings(SynchronousTestCase):
             with self.assertRaises(ExchangeFailed) as raised:
                 proxy_for(setting, parse("http://a.example/"))
             self.assertEqual(Fault.URL, raised.exception.fault)
+
+    def test_no_proxy(self) -> None:
+        """As curl and Go read it."""
+        for entries, host, port, exempt in (
+            ("", "a.example", 80, False),
+            ("*", "a.example", 80, True),
+            ("a.example", "a.example", 80, True),
+            ("A.Example.", "a.example", 80, True),
+            ("a.example", "b.a.example", 80, True),
+            ("a.example", "ba.example", 80, False),
+            (".a.example", "b.a.example", 80, True),
+            (".a.example", "a.example", 80, True),
+            ("*.a.example", "b.a.example", 80, True),
+            ("b.a.example", "a.example", 80, False),
+            ("x.example, a.example", "a.example", 80, True),
+            ("x.example a.example", "a.example", 80, True),
+            ("x.example,,a.example,", "a.example", 80, True),
+            ("a.example:81", "a.example", 81, True),
+            ("a.example:81", "a.example", 80, False),
+            ("a.example:81", "b.a.example", 81, True),
+            ("10.0.0.1", "10.0.0.1", 80, True),
+            ("10.0.0.1", "10.0.0.11", 80, False),
+            ("10.0.0.1:81", "10.0.0.1", 81, True),
+            ("10.0.0.1:81", "10.0.0.1", 80, False),
+            ("0.0.1", "10.0.0.1", 80, False),
+            ("10.0.0.0/8", "10.1.2.3", 80, True),
+            ("10.0.0.7/8", "10.1.2.3", 80, True),
+            ("10.0.0.0/8", "11.1.2.3", 80, False),
+            ("10.0.0.0/8", "a.example", 80, False),
+            ("10.0.0.0/99", "10.0.0.1", 80, False),
+            ("::1", "::1", 80, True),
+            ("[::1]", "::1", 80, True),
+            ("[::1]:81", "::1", 81, True),
+            ("[::1]:81", "::1", 80, False),
+            ("0:0:0:0:0:0:0:1", "::1", 80, True),
+            ("fe80::/10", "fe80::1%eth0", 80, True),
+            ("fd00::/8", "fd00::7", 80, True),
+            ("fd00::/8", "10.0.0.1", 80, False),
+            (".", "a.example", 80, False),
+            (":81", "a.example", 81, False),
+        ):
+            self.assertEqual(exempt, bypasses(entries, host, port), (entries, host, port))
 
     def test_environment(self) -> None:
         for name in list(os.environ):

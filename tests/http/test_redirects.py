@@ -98,6 +98,16 @@ class Chains(TestCase):
             self.assertEqual(code, getattr(found, "code", None), found)
             self.assertEqual(6, len(server.requests))
 
+    async def test_cookie(self) -> None:
+        """A loop that a cookie would end is explained."""
+        server = self.serve([answer(b"", b"Location: /", b"Set-Cookie: a=hunter2", status=b"302 x")])
+        found = await self.fetch(f"http://127.0.0.1:{server.port}/")
+        self.assertEqual(
+            "too many redirects (more than 5); the server sets a cookie and may need it back, "
+            "but Py Pinger keeps no cookies",
+            found.words,
+        )
+
     async def test_refused_away_from_home(self) -> None:
         """A 401 from an origin without the token does not renew the token."""
         away = self.serve([answer(b"", status=b"401 x")])

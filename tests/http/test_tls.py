@@ -23,10 +23,11 @@ from pypinger.http.wire import certificates, tls
 from pypinger.http.wire.certificates import refusal, service_id
 from pypinger.http.wire.errors import ExchangeFailed
 from tests.http.faults import REPORT, SHORT, answer, bare
-from tests.http.faultserver import AT_ONCE, CLOSE, RESET, STALL, FaultServer, Script, Trickle
+from tests.http.faultserver import AT_ONCE, CLOSE, RESET, STALL, FaultServer, Script, Trickle, Wait
 from tests.http.test_faults import task
 
 GOOD_ANSWER = (answer(),)
+CLOSE_NOTIFY = b"\x15\x03\x03\x00\x02\x01\x00"
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
 
@@ -211,6 +212,11 @@ class Certificates(TestCase):
 
     async def test_close_in_handshake(self) -> None:
         await self.refused("closed the connection in the TLS handshake", None, script=[AT_ONCE, CLOSE])
+
+    async def test_close_notify_in_handshake(self) -> None:
+        """It logs no error: trial would fail the test."""
+        for script in ([AT_ONCE, CLOSE_NOTIFY], [AT_ONCE, CLOSE_NOTIFY, CLOSE], [Wait(0.01), CLOSE_NOTIFY]):
+            await self.refused("closed the connection in the TLS handshake", None, script=[AT_ONCE, *script])
 
     async def test_reset_in_handshake(self) -> None:
         await self.refused("closed the connection in the TLS handshake", None, script=[AT_ONCE, RESET])

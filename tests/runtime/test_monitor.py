@@ -17,9 +17,10 @@ from pypinger.domain.times import iso
 from pypinger.runtime.board import Board
 from pypinger.runtime.check import Checker
 from pypinger.runtime.fetches import CheckSettings
-from pypinger.runtime.monitor import STUCK, Monitor
+from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
+from pypinger.runtime.stuck import STUCK
 from pypinger.runtime.watch import offsets
 from tests.runtime.fakes import NOON, FakeFetcher, FakeNotifier, FakeObserver, SlowStore, World, body, make_task
 
@@ -45,7 +46,7 @@ class MonitorCase(SynchronousTestCase):
             RunFeed(self.world.clock, [self.observer]),
             CheckSettings(self.fetcher, concurrency, self.secrets, log_judged),
         )
-        self.monitor = Monitor(self.world.clock, self.world.now, tasks, self.checker, self.board)
+        self.monitor = Monitor(self.world.clock, self.world.now, tasks, self.checker, self.board, self.outbox)
         # A check that waits for a permit must not continue when the garbage of a test is collected.
         self.addCleanup(lambda monitor: Deferred.fromCoroutine(monitor.stop()) and None, self.monitor)
 

@@ -9,9 +9,10 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.kinds import Status
-from pypinger.domain.model import Alert, Delivery, Event, Outcome, TaskState
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Alert, Delivery, Event, Incident, Outcome, TaskState, Verdict
 from pypinger.ports.notifying import DeliveryError
+from pypinger.ports.storing import Kept
 from pypinger.runtime.board import Board
 from pypinger.runtime.outbox import OVERDUE, Outbox
 from tests.runtime.fakes import NOON, FakeNotifier, SlowStore, World, make_alert, make_task
@@ -101,7 +102,7 @@ class ResumingTests(OutboxCase):
             Delivery(make_alert(1, at=NOON - 60), "slack", attempts=4, not_before=NOON + 10),
             Delivery(make_alert(2, at=NOON - 60), "hipchat"),
         ]
-        self.outbox.resume(pending, 3)
+        self.outbox.resume(Kept({}, pending, 3))
         self.assertEqual((self.board.undelivered, self.board.dead), (1, 3))
         self.assertEqual(len(self.hipchat.sent), 1)
         self.world.pass_time(11)
@@ -110,7 +111,7 @@ class ResumingTests(OutboxCase):
     def test_spacing_is_kept_across_a_restart(self) -> None:
         for notifier in (self.slack, self.hipchat):
             notifier.spacing = 1.0
-        self.outbox.resume([Delivery(make_alert(1), "slack")], 0)
+        self.outbox.resume(Kept({}, [Delivery(make_alert(1), "slack")], 0))
         self.alert(make_alert(2, task="b"))
         # The previous process left no delivery to hipchat.
         self.assertEqual((len(self.slack.tried), len(self.hipchat.sent)), (0, 1))
@@ -122,7 +123,7 @@ class ResumingTests(OutboxCase):
         self.assertEqual(self.slack.sent, [make_alert(1), make_alert(2, task="b")])
 
     def test_deliveries_to_a_channel_that_is_off_wait(self) -> None:
-        self.outbox.resume([Delivery(make_alert(1), "sentry")], 0)
+        self.outbox.resume(Kept({}, [Delivery(make_alert(1), "sentry")], 0))
         self.assertEqual(self.board.undelivered, 1)
         sentry = FakeNotifier("sentry")
         self.outbox.update([self.slack, sentry], 86_400, 0)
@@ -205,7 +206,7 @@ class UpdateTests(OutboxCase):
 
     def test_deliveries_to_a_channel_that_stays_off_expire(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
-        self.outbox.resume([Delivery(make_alert(9), "sentry")], 0)
+        self.outbox.resume(Kept({}, [Delivery(make_alert(9), "sentry")], 0))
         self.alert(make_alert(1))
         self.outbox.update([], 200, 0)
         self.world.pass_time(190, step=1)
@@ -270,3 +271,73 @@ class StoppingTests(OutboxCase):
         (kept,) = self.store.open().deliveries
         self.assertEqual((kept.attempts, kept.words), (1, "down"))
         self.assertEqual(msgspec.structs.replace(kept, attempts=0, words="", not_before=0.0).alert, make_alert(1))
+
+
+class DeadChannelTests(OutboxCase):
+    """A channel whose latest delivery is dead, and what it is told once it works again (contract, section 4)."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.slack.respond = lambda alert: fail(DeliveryError("invalid_auth", permanent=True))
+        self.problem = make_alert(1, task="a")
+        self.alert(self.problem)
+
+    def open_incident(self, started: float = NOON) -> None:
+        state = TaskState(verdict=Verdict(Kind.LATE, "late now"), incident=Incident(started, Kind.LATE, started, 1))
+        self.board.show(make_task(), state)
+
+    def repair(self) -> None:
+        self.slack.respond = lambda alert: "ok"
+        self.slack.sent.clear()
+
+    def test_it_is_said_until_it_works(self) -> None:
+        self.assertEqual(self.outbox.refused, {"slack"})
+        self.assertIn("slack refused its latest alert", self.board.daemon().explanation)
+        self.repair()
+        self.alert(make_alert(2, task="b"))
+        self.assertEqual((self.outbox.refused, self.board.daemon().status), (frozenset(), Status.OK))
+
+    def test_it_is_known_after_a_restart(self) -> None:
+        self.assertEqual(self.store.open().dead_channels, {"slack"})
+        outbox = self.make([self.slack])
+        outbox.resume(Kept({}, [], 1, dead_channels=frozenset({"slack", "hipchat"})))
+        self.assertEqual(outbox.refused, {"slack"})
+
+    def test_open_incidents_are_told_as_new_alerts(self) -> None:
+        self.open_incident()
+        self.repair()
+        self.alert(make_alert(2, task="b"))
+        told = self.slack.sent[-1]
+        self.assertEqual([alert.task for alert in self.slack.sent], ["b", "a"])
+        self.assertEqual((told.event, told.kind, told.explanation), (Event.PROBLEM, Kind.LATE, "late now"))
+        self.assertNotEqual(told.id, self.problem.id)
+        self.assertEqual([alert.id for alert in self.hipchat.sent].count(told.id), 0)
+        self.assertEqual((self.board.dead, self.board.undelivered), (0, 0))
+        # Once.
+        self.alert(make_alert(3, task="b"))
+        self.assertEqual(len(self.slack.sent), 3)
+
+    def test_what_is_over_is_not_told(self) -> None:
+        self.open_incident(started=NOON + 10)
+        self.repair()
+        self.alert(make_alert(2, task="b"))
+        self.assertEqual([alert.task for alert in self.slack.sent], ["b"])
+
+    def test_other_settings_are_a_new_try(self) -> None:
+        self.open_incident()
+        mended = FakeNotifier("slack")
+        self.outbox.update([mended, self.hipchat], 86_400, 5.0)
+        self.assertEqual([alert.task for alert in mended.sent], ["a"])
+
+    def test_resend(self) -> None:
+        self.repair()
+        self.world.pass_time(2 * 86_400, step=3600)
+        count = self.successResultOf(Deferred.fromCoroutine(self.outbox.resend()))
+        self.assertEqual(count, 1)
+        self.assertEqual([alert.id for alert in self.slack.sent], [self.problem.id])
+        self.assertEqual((self.board.dead, self.board.undelivered), (0, 0))
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.outbox.resend())), 0)
+
+    def test_resent_in_vain(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.outbox.resend()))
+        self.assertEqual((self.board.dead, self.outbox.refused), (1, {"slack"}))

@@ -398,7 +398,7 @@ class OutboxTests(StormCase):
             kept = store.open()
             made = Outbox(self.world.clock, self.world.now, store, board, list(notifiers.values()), 86_400, 5.0)
             notifiers["slack"].respond = lambda alert: fail(DeliveryError("down"))
-            made.resume(kept.deliveries, kept.dead)
+            made.resume(kept)
             return made, board, notifiers
 
         first, board, notifiers = outbox()

@@ -259,13 +259,14 @@ class ReplacedFileTests(LostFileCase):
             with self.subTest(script=script):
                 self.path = str(self.directory / f"{len(script)}.sqlite")
                 store = await self.begin()
-                with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
-                    connection.execute(script)
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-                await store.enqueue([Delivery(alert(4), "slack")])
-                await pause(0.2)
-                await store.enqueue([])
-                self.assertIsNone(store.trouble())
+                with capturedLogs() as logs:
+                    with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+                        connection.execute(script)
+                        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                    await store.enqueue([Delivery(alert(4), "slack")])
+                    await pause(0.2)
+                    await store.enqueue([])
+                self.assertEqual((store.trouble(), logs), (None, []))
                 self.assertEqual(len(await store.deliveries()), 4)
 
 

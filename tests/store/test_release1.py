@@ -22,6 +22,8 @@ from pypinger.ports.storing import Kept, StoreError
 from pypinger.store.database import scripts
 from pypinger.store.reading import BlindTime, Reader
 from pypinger.store.sqlite import SqliteStore
+from tests.cli.recording import Endpoint, Life
+from tests.runtime.fakes import NOON
 from tests.store.disks import small_disk
 from tests.store.pump import Pump
 
@@ -133,3 +135,30 @@ class Release1Tests(SynchronousTestCase):
         (stop, killed) = reader.blind_times(0.0, START)
         self.assertEqual(stop.end - stop.start, 300.0)
         self.assertEqual(killed, BlindTime(KILLED, START))
+
+
+class Resumed(Life):
+    """A daemon of today that starts where release 1 was killed."""
+
+    def begin(self) -> None:
+        self.clock.advance(START - NOON)
+        super().begin()
+
+
+class DaemonTests(SynchronousTestCase):
+    def test_nothing_is_announced_again(self) -> None:
+        path = Path(self.mktemp())
+        unpack(path)
+        hour = 3600.0
+        tasks = [
+            (Task(BACKUP, "b4c5d6e7f8", "backup", "label"), Endpoint([(4 * hour, "ok", 0.2), (hour, "stuck", 0.2)])),
+            (Task(BILLING, "c0d1e2f3a4", "billing", "label"), Endpoint([(5 * hour, "ok", 0.1)])),
+        ]
+        life = Resumed(str(path), tasks)
+        self.addCleanup(life.end)
+        life.live(NOON + 5 * hour + 120 - START)
+        first, *others = life.notifier.sent
+        self.assertEqual((first.id, first.event), (PROBLEM, Event.PROBLEM))
+        self.assertEqual(others[-1].event, Event.RECOVERED)
+        self.assertEqual({each.event for each in others[:-1]}, {Event.REMINDER})
+        self.assertEqual({each.started for each in life.notifier.sent}, {1_793_635_860.206})

@@ -165,5 +165,6 @@ class PollingAgent:
 
 def _check_proxy(response: Response, proxy: Proxy) -> Response:
     if response.code == 407:
-        raise refused_by_proxy(proxy)
+        failure = refused_by_proxy(proxy)
+        raise ExchangeFailed(failure.fault, failure.words, response.request.contact())
     return response

@@ -12,10 +12,11 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from pypinger.domain.model import Fault
-from pypinger.domain.url import Url, UrlError, join, parse
+from pypinger.domain.model import Contact, Fault
+from pypinger.domain.url import UrlError, join, parse
 from pypinger.http.wire.errors import ExchangeFailed
 from pypinger.http.wire.reader import REDIRECTS
+from pypinger.http.wire.response import Request
 from pypinger.http.wire.uri import uri_of
 
 _FOLLOWED = frozenset({b"GET", b"HEAD"})
@@ -61,9 +62,16 @@ class Redirects:
 
     async def _follow(self, response: IResponse, method: bytes, uri: bytes, headers: Headers) -> IResponse:
         agent = self._home
-        url = _parse(uri.decode("ascii"))
+        try:
+            url = parse(uri.decode("ascii"))
+        except UrlError as error:
+            raise _unusable(error, response) from None
+        cookie = response.headers.hasHeader(b"set-cookie")
         for _ in range(self._limit):
-            new = _join(url, response.headers.getRawHeaders(b"location", [b""])[0])
+            try:
+                new = join(url, response.headers.getRawHeaders(b"location", [b""])[0])
+            except UrlError as error:
+                raise _unusable(error, response) from None
             if new.origin != url.origin and agent is self._home:
                 agent, headers = self._away, _without_credentials(headers)
             url = new
@@ -72,25 +80,20 @@ class Redirects:
             response.setPreviousResponse(previous)
             if response.code not in REDIRECTS or not response.headers.hasHeader(b"location"):
                 return response
-        raise ExchangeFailed(Fault.REDIRECTS, f"too many redirects (more than {self._limit})")
+            cookie = cookie or response.headers.hasHeader(b"set-cookie")
+        words = f"too many redirects (more than {self._limit})"
+        if cookie:
+            words += "; the server sets a cookie and may need it back, but Py Pinger keeps no cookies"
+        raise ExchangeFailed(Fault.REDIRECTS, words, _contact(response))
 
 
-def _join(url: Url, location: bytes) -> Url:
-    try:
-        return join(url, location)
-    except UrlError as error:
-        raise _unusable(error) from None
+def _unusable(error: UrlError, response: IResponse) -> ExchangeFailed:
+    return ExchangeFailed(Fault.REDIRECTS, f"a redirect cannot be followed: {error}", _contact(response))
 
 
-def _parse(text: str) -> Url:
-    try:
-        return parse(text)
-    except UrlError as error:
-        raise _unusable(error) from None
-
-
-def _unusable(error: UrlError) -> ExchangeFailed:
-    return ExchangeFailed(Fault.REDIRECTS, f"a redirect cannot be followed: {error}")
+def _contact(response: IResponse) -> Contact | None:
+    request = response.request
+    return request.contact() if isinstance(request, Request) else None
 
 
 def _without_credentials(headers: Headers) -> Headers:

@@ -81,8 +81,9 @@ class _NoTokenYet(ExchangeCancelled):
         return _no_token(f"the login did not answer within {seconds:g} s")
 
 
-def _no_token(words: str, fault: Fault = Fault.TOKEN) -> ExchangeFailed:
-    return ExchangeFailed(fault, f"no token: {words}")
+def _no_token(words: str, response: IResponse | None = None) -> ExchangeFailed:
+    contact = None if response is None else response.request.contact()
+    return ExchangeFailed(Fault.TOKEN, f"no token: {words}", contact)
 
 
 class TokenSource:
@@ -188,7 +189,9 @@ class TokenSource:
         if failure.fault is not Fault.TOKEN:
             ours = failure.fault in (Fault.OWN, Fault.NO_ROUTE)
             words = f"no token: the login failed: {failure.words}"
-            failure = ExchangeFailed(failure.fault if ours else Fault.TOKEN, words, failure.contact)
+            # A name that cannot be looked up shows nothing about the host.
+            contact = None if failure.fault is Fault.DNS else failure.contact
+            failure = ExchangeFailed(failure.fault if ours else Fault.TOKEN, words, contact)
         self._failure = failure
         self._failed_until = self._reactor.seconds() + QUIET_AFTER_FAILURE
         return Failure(failure)
@@ -211,13 +214,13 @@ class TokenSource:
             ),
         )
         if not 200 <= response.code < 300:
-            raise _no_token(f"the login at {url.peer} answered with status {response.code}")
+            raise _no_token(f"the login at {url.peer} answered with status {response.code}", response)
         try:
             token = (await json_content(response))["auth_token"]
             if not isinstance(token, str):
                 raise TypeError
         except (ValueError, LookupError, TypeError, RecursionError):
-            raise _no_token(f"the login at {url.peer} answered without a usable auth_token") from None
+            raise _no_token(f"the login at {url.peer} answered without a usable auth_token", response) from None
         value = self._checked(token)
         self._learned(token)
         return value

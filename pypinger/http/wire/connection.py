@@ -228,8 +228,7 @@ class Connection:
         waiter.errback(cancelled)
 
     def _contact(self, *, silent: bool = False) -> Contact | None:
-        request = self._request
-        return None if request is None else Contact(request.host, request.address, silent=silent)
+        return None if self._request is None else self._request.contact(silent=silent)
 
     def _clean(self, reason: Failure) -> bool:
         # Many servers end TLS without saying so, which cannot be told from a reset. A body with a length or in chunks

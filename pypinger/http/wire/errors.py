@@ -20,7 +20,7 @@ from pypinger.domain.model import Contact, Fault, Seconds
 #: Error numbers of our own side, whatever the address (contract, section 3).
 OWN_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENETDOWN, errno.EADDRNOTAVAIL})
 
-# A machine without IPv6 answers these for every IPv6 address, which says nothing about its network.
+# A machine without IPv6 answers these for every IPv6 address, so they say nothing about its network.
 _NO_IPV6 = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 _OWN_WORDS = {

@@ -3,7 +3,7 @@ Every limit of the client.
 
 :mod:`~pypinger.http.wire.reader` enforces those on bytes, headers and interim answers,
 :mod:`~pypinger.http.wire.pool` those on connections, :mod:`~pypinger.http.agents.redirects` that on redirects. A time
-limit belongs to an exchange: whoever begins it cancels it.
+limit belongs to an exchange, and cancels its Deferred.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from pypinger.domain.model import Seconds
 
-#: Descriptors never used for fetching: channels, the store, logs and look-ups need them.
+#: Descriptors used neither for fetching nor for pages: channels, the store, logs and look-ups need them.
 RESERVED_DESCRIPTORS = 128
 
 
@@ -52,8 +52,11 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 def free_descriptors() -> int:
-    """Return how many descriptors this process may use for fetching: the soft limit less the reserve."""
+    """Return how many descriptors this process may use for fetching: half the soft limit less the reserve.
+
+    The other half is for clients of the pages (contract, section 7).
+    """
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if soft == resource.RLIM_INFINITY:
         return 1_000_000
-    return max(soft - RESERVED_DESCRIPTORS, soft // 2)
+    return max(soft // 2 - RESERVED_DESCRIPTORS, soft // 4)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+from ipaddress import ip_address, ip_network
+from urllib.request import getproxies_environment
 
 import msgspec
 from twisted.internet.interfaces import IProtocol, ITCPTransport, ITransport
@@ -16,12 +17,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pypinger.domain.model import Fault
-from pypinger.domain.url import Url, UrlError, parse
+from pypinger.domain.url import Url, UrlError, is_ip_address, parse
 from pypinger.http.wire.errors import ExchangeFailed
 from pypinger.http.wire.headers import basic
 
 #: The setting that means the usual environment variables.
 ENVIRONMENT = "env"
+
+#: The setting that means no proxy, as does an empty one.
+DIRECT = "direct"
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |\r?$)")
 _HEAD_LIMIT = 16_384
@@ -53,7 +57,7 @@ def proxy_for(setting: str | None, url: Url) -> Proxy | None:
     :param setting: a proxy's URL, ``env``, ``direct``, or nothing.
     :raises ExchangeFailed: the setting cannot be used.
     """
-    if not setting:
+    if not setting or setting == DIRECT:
         return None
     if setting == ENVIRONMENT:
         found = _from_environment(url)
@@ -78,9 +82,46 @@ def proxy_for(setting: str | None, url: Url) -> Proxy | None:
 
 def _from_environment(url: Url) -> str | None:
     proxies = getproxies_environment()
-    if proxy_bypass_environment(f"{url.host}:{url.port}", proxies):
+    if bypasses(proxies.get("no", ""), url.host, url.port):
         return None
     return proxies.get(url.scheme) or proxies.get("all")
+
+
+def bypasses(no_proxy: str, host: str, port: int) -> bool:
+    """
+    Whether ``no_proxy`` exempts a host, read as curl and Go read it.
+
+    Its entries, separated by commas or spaces, are ``*``, names (which include their subdomains, with a leading dot or
+    without), IP addresses and networks (``10.0.0.0/8``); names and addresses may have a port.
+    """
+    host = host.partition("%")[0]
+    return any(_matches(entry.rstrip("."), host, port) for entry in no_proxy.lower().replace(",", " ").split())
+
+
+def _matches(entry: str, host: str, port: int) -> bool:
+    if entry == "*":
+        return True
+    try:
+        network = ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        pass
+    else:
+        return is_ip_address(host) and ip_address(host) in network
+    name, wanted = _split_port(entry)
+    if wanted and wanted != str(port):
+        return False
+    if is_ip_address(name) or is_ip_address(host):
+        return is_ip_address(name) and is_ip_address(host) and ip_address(name) == ip_address(host)
+    name = name.removeprefix("*").lstrip(".")
+    return bool(name) and (host == name or host.endswith(f".{name}"))
+
+
+def _split_port(entry: str) -> tuple[str, str]:
+    if entry.startswith("["):
+        literal, _, rest = entry[1:].partition("]")
+        return literal, rest.removeprefix(":")
+    name, _, port = entry.partition(":")
+    return name, port
 
 
 @implementer(IProtocol)

@@ -12,6 +12,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IClientRequest, IResponse
 from zope.interface import implementer
 
+from pypinger.domain.model import Contact, Instant
+
 
 @implementer(IPushProducer)
 class _Delivered:
@@ -49,6 +51,10 @@ class Request:
         self.headers = headers
         self.host = host
         self.address = address
+
+    def contact(self, *, silent: bool = False, date: Instant | None = None) -> Contact:
+        """Return what the exchange showed about the host."""
+        return Contact(self.host, self.address, silent=silent, date=date)
 
 
 @implementer(IResponse)

@@ -147,6 +147,21 @@ def _verify(connection: SSL.Connection, certificate: X509, error: int, depth: in
     return problem is None
 
 
+class _ClientConnection(SSL.Connection):
+    """A connection that reports a close_notify in the handshake in a way that Twisted knows."""
+
+    def do_handshake(self) -> None:
+        """
+        Continue the handshake.
+
+        :raises SSL.SysCallError: the other side has ended TLS.
+        """
+        try:
+            super().do_handshake()
+        except SSL.ZeroReturnError:
+            raise SSL.SysCallError(-1, "Unexpected EOF") from None
+
+
 @implementer(IOpenSSLClientConnectionCreator)
 class TlsClient:
     """
@@ -201,7 +216,7 @@ class TlsClient:
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Return the OpenSSL side of a connection, for Twisted."""
         assert self._context is not None, "load() comes first"
-        connection = SSL.Connection(self._context, None)
+        connection = _ClientConnection(self._context, None)
         connection.set_app_data(tlsProtocol)
         if self._name is not None:
             connection.set_tlsext_host_name(self._name)

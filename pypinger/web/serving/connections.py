@@ -1,5 +1,5 @@
 """
-Clients' connections: time limits, a cap on their number, half-closes, and what is buffered for each.
+Clients' connections: time limits, a cap on their number, and half-closes.
 
 Twisted's own idle timeout is not enough for a page that faces strangers: a client that sends a byte now and then stays
 forever, and so does one that never reads its answer. :class:`Connections` wraps the factory of the HTTP channels, and
@@ -12,13 +12,6 @@ its data into memory. But the kernel resets a socket that is closed with unread 
 the answer: the client then sees a broken connection instead of the 413. So after a refusal the connection discards
 what arrives for up to :data:`LINGER`, and only then closes. The answer says ``Connection: close``, so that a client
 that behaves closes first.
-
-Note [Long answers]
-~~~~~~~~~~~~~~~~~~~
-A transport copies what it is given. A megabyte for each of a thousand clients that do not read would take a gigabyte.
-So a connection gives its transport one :data:`PIECE` at a time, and clients that get the same answer share it. The
-request ends when its last piece is with the transport, so that no pipelined request begins before; and nothing is read
-from the client meanwhile.
 """
 
 # Twisted's protocol wrappers have no annotations.
@@ -35,7 +28,6 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IProtocolFactory,
-    IPullProducer,
     IPushProducer,
     IReactorTime,
     ISystemHandle,
@@ -44,6 +36,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from pypinger.web.serving.outgoing import Backlog, Outgoing
 
 #: Seconds from connecting, or from the last answer, in which the next request must arrive and be answered.
 REQUEST_LIMIT = 40.0
@@ -56,59 +50,6 @@ LINGER = 2.0
 
 #: Bytes of a stream that the kernel buffers for a client.
 KERNEL_BUFFER = 32_768
-
-#: Bytes of an answer given to the transport at a time; see Note [Long answers].
-PIECE = 65_536
-
-
-@implementer(IPullProducer)
-class _Outgoing:
-    """
-    What is to be sent to one client; see Note [Long answers].
-
-    :param drained: called whenever all of it is with the transport.
-    """
-
-    def __init__(self, transport: Any, drained: Callable[[], None]) -> None:
-        self._transport = transport
-        self._drained = drained
-        self._data: list[bytes] = []
-        self._sent = 0
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that the transport does not have yet."""
-        return sum(map(len, self._data)) - self._sent
-
-    def write(self, data: bytes) -> None:
-        """Send `data` after what waits."""
-        if self._data:
-            self._data.append(data)
-        elif len(data) <= PIECE:
-            self._transport.write(data)
-        else:
-            self._data.append(data)
-            self._transport.registerProducer(self, False)
-
-    def resumeProducing(self) -> None:
-        """The transport has sent the piece before."""
-        if not self._data:
-            return
-        first = self._data[0]
-        piece = first[self._sent : self._sent + PIECE]
-        self._sent += PIECE
-        if self._sent >= len(first):
-            del self._data[0]
-            self._sent = 0
-        self._transport.write(piece)
-        if not self._data:
-            self._transport.unregisterProducer()
-            self._drained()
-
-    def stopProducing(self) -> None:
-        """The connection is lost."""
-        self._data.clear()
-        self._sent = 0
 
 
 @implementer(IPushProducer)
@@ -142,7 +83,7 @@ class Connection(ProtocolWrapper):
     # TCP, UNIX or TLS: ITransport, IConsumer and IPushProducer.
     transport: Any
     _deadline: IDelayedCall
-    _outgoing: _Outgoing
+    _outgoing: Outgoing
     _answering = False
     _streaming = False
     _closing = False
@@ -150,7 +91,7 @@ class Connection(ProtocolWrapper):
 
     def makeConnection(self, transport: Any) -> None:
         """Begin the client's time."""
-        self._outgoing = _Outgoing(transport, self._drained)
+        self._outgoing = Outgoing(transport, self.factory.backlog, self._drained)
         self._when_drained: Callable[[], object] | None = None
         self._deadline = self.factory.clock.callLater(REQUEST_LIMIT, self._out_of_time)
         super().makeConnection(transport)
@@ -171,6 +112,9 @@ class Connection(ProtocolWrapper):
             return
         if not self._answering:
             self.refuse(self.factory.bad_request)
+            return
+        if self._streaming:
+            self.transport.write(data)
             return
         waited = self._outgoing.waiting
         self._outgoing.write(data)
@@ -259,6 +203,7 @@ class Connection(ProtocolWrapper):
         if self._deadline.active():
             self._deadline.cancel()
         self._when_drained = None
+        self._outgoing.clear()
         super().connectionLost(reason)
 
     def abortConnection(self) -> None:
@@ -304,17 +249,26 @@ class Connections(WrappingFactory):
         self.clock = clock
         self.bad_request = bad_request
         self.most = max(1, getrlimit(RLIMIT_NOFILE)[0] // 2 if most is None else most)
+        self.backlog = Backlog()
+        # Those that are not being dropped, in the order of their last use.
+        self._kept: dict[Connection, None] = {}
 
     def registerProtocol(self, connection: Connection) -> None:
-        """Take up a connection."""
+        """Add a connection, and drop another one if there are too many."""
         super().registerProtocol(connection)
-        if len(self.protocols) > self.most:
-            others = [other for other in self.protocols if other is not connection]
-            # The dictionary is in the order of last use.
-            next((other for other in others if other.idle), others[0]).abortConnection()
+        if len(self._kept) >= self.most:
+            dropped = next((other for other in self._kept if other.idle), next(iter(self._kept)))
+            del self._kept[dropped]
+            dropped.abortConnection()
+        self._kept[connection] = None
+
+    def unregisterProtocol(self, connection: Connection) -> None:
+        """Forget a lost connection."""
+        super().unregisterProtocol(connection)
+        self._kept.pop(connection, None)
 
     def note_use(self, connection: Connection) -> None:
         """Note that the client has just asked or been answered."""
-        if connection in self.protocols:
-            del self.protocols[connection]
-            self.protocols[connection] = 1
+        if connection in self._kept:
+            del self._kept[connection]
+            self._kept[connection] = None

@@ -94,7 +94,7 @@ class Request(server.Request):
         super().process()
 
     def finish(self) -> None:
-        """End the answer once all of it is with the transport; see Note [Long answers] in ``connections``."""
+        """End the answer once all of it is with the transport; see Note [Long answers] in ``outgoing``."""
         if self.channel is None:
             super().finish()
         else:

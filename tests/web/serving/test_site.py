@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from resource import RLIMIT_NOFILE, getrlimit
+import select
+import socket
+from pathlib import Path
+from resource import RLIMIT_NOFILE, getpagesize, getrlimit
 
+from treq import content, get
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -16,8 +21,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from pypinger.domain.kinds import Kind
-from pypinger.web.serving.connections import CLOSE_LIMIT, LINGER, PIECE, REQUEST_LIMIT
-from tests.web.fakes import FakeBoard, entry
+from pypinger.web.serving.connections import CLOSE_LIMIT, LINGER, REQUEST_LIMIT
+from pypinger.web.serving.outgoing import BACKLOG, PIECE
+from tests.web.fakes import NOW, FakeBoard, entry
 from tests.web.pages import make_pages
 from tests.web.serving.memory import ANSWER, MemoryTestCase
 
@@ -321,6 +327,19 @@ class CapTests(MemoryTestCase):
         self.assertEqual(len(self.site.protocols), 50)
 
 
+#: Clients that do not read; each takes two descriptors.
+CLIENTS = 200
+
+
+def resident() -> int:
+    """The memory of this process, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * getpagesize()
+
+
+def _readable(client: socket.socket) -> bool:
+    return bool(select.select([client], [], [], 0)[0])
+
+
 class Client(Protocol):
     """Keeps what it receives until the server closes."""
 
@@ -361,6 +380,38 @@ class SocketTests(TestCase):
         answer = await self.ask(b"HEAD / HTTP/1.1")
         self.assertTrue(answer.startswith(ANSWER))
         self.assertTrue(answer.endswith(b"\r\n\r\n"))
+
+    async def test_half_close(self) -> None:
+        """As ``nc -N`` does it."""
+        client = await self.connect()
+        assert client.transport is not None
+        client.transport.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        client.transport.loseWriteConnection()
+        answer = await client.closed
+        self.assertTrue(answer.startswith(ANSWER))
+        self.assertIn(b'{"data":[', answer)
+
+    async def test_memory_of_clients_that_do_not_read(self) -> None:
+        """Each costs a piece of its answer, and all together not more than the backlog."""
+        board = FakeBoard([entry(f"http://h/{number}") for number in range(3000)])
+        pages = make_pages(board, reactor, most=2 * CLIENTS)
+        port = reactor.listenTCP(0, pages.site, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        answer = await get(f"http://127.0.0.1:{port.getHost().port}/", persistent=False)
+        self.assertGreater(len(await content(answer)), 1_000_000)
+        before = resident()
+        clients = [socket.socket() for _ in range(CLIENTS)]
+        for client in clients:
+            self.addCleanup(client.close)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port.getHost().port))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            client.setblocking(False)
+            await deferLater(reactor, 0)
+        for client in clients:
+            while not _readable(client):
+                await deferLater(reactor, 0.01)
+        self.assertLess(resident() - before, BACKLOG + CLIENTS * 3 * PIECE)
 
     async def test_large_form(self) -> None:
         client = await self.connect()
@@ -467,6 +518,35 @@ class LongAnswerTests(MemoryTestCase):
             pass
         self.assertGreater(len(self.transport.value()), self.length(answer))
         self.assert_gone()
+
+    def test_many_clients_that_do_not_read(self) -> None:
+        """Beyond the limit the one that has not read for the longest time is dropped."""
+        clients = []
+        while not clients or not clients[0].aborted:
+            self.board.show(entry("http://h/0", lastrun=NOW + len(clients)))
+            clients.append(self.another())
+            clients[-1].stuck = True
+            answer = self.send(self.ASK + b"\r\n", clients[-1])
+            self.clock.advance(0)
+        self.assertGreater(len(clients) * self.length(answer), BACKLOG)
+        self.assertLess((len(clients) - 3) * self.length(answer), BACKLOG)
+        # A client that reads is not the next one.
+        clients[1].drain()
+        clients.append(self.another())
+        clients[-1].stuck = True
+        self.board.show(entry("http://h/0", lastrun=NOW - 1))
+        self.send(self.ASK + b"\r\n", clients[-1])
+        self.assertEqual([each.aborted for each in clients[:4]], [True, False, True, False])
+
+    def test_clients_of_the_same_answer(self) -> None:
+        """It counts once."""
+        clients = [self.another() for _ in range(500)]
+        for client in clients:
+            client.stuck = True
+            client.protocol.dataReceived(self.ASK + b"\r\n")
+        self.clock.pump([0] * 50)
+        self.assertFalse(any(client.aborted for client in clients))
+        self.assertTrue(all(client.value().startswith(ANSWER) for client in clients))
 
     def test_client_that_does_not_read(self) -> None:
         self.transport.slow = True

@@ -1,0 +1,120 @@
+"""
+What is wrong with Py Pinger itself for a time: it is blind, or its clock is wrong (contract, section 3).
+
+Both are announced when they begin and when they end, also when a restart came in between, and shown on the board.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from pypinger.domain.alerting import daemon_alert
+from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
+from pypinger.domain.model import Event, Instant, Seconds
+from pypinger.domain.times import MINUTE, clock, span
+from pypinger.ports.clock import WallClock
+from pypinger.ports.storing import Blind, Store
+from pypinger.runtime.board import Board
+from pypinger.runtime.outbox import Outbox
+
+
+class Condition:
+    """Announces, stores and shows that Py Pinger is blind, or that its clock is wrong."""
+
+    _log = Logger()
+
+    def __init__(self, now: WallClock, store: Store, outbox: Outbox, board: Board) -> None:
+        self._now = now
+        self._store = store
+        self._outbox = outbox
+        self._board = board
+        self._blind: Blind | None = None
+        self._clock: Blind | None = None
+        self._recorded: Instant = now()
+        board.add_source(self._trouble)
+
+    @property
+    def blind(self) -> bool:
+        """Whether Py Pinger is blind."""
+        return self._blind is not None
+
+    @property
+    def clock_wrong(self) -> bool:
+        """Whether its clock is wrong."""
+        return self._clock is not None
+
+    def resume(self, kept: Blind | None) -> None:
+        """Take up the condition that the previous process ended in."""
+        if kept is None:
+            return
+        if kept.words.startswith(IS_WRONG):
+            self._clock = kept
+            return
+        self._blind = kept
+        self._board.show_blind(kept.since)
+        # If that process was killed, nobody has recorded this time.
+        self._record(kept.since)
+
+    def stop(self) -> None:
+        """Record the blind time so far; the next process goes on from there."""
+        if self._blind is not None:
+            self._record(self._recorded)
+
+    def go_blind(self, words: str, tasks: int) -> None:
+        """
+        Begin to be blind, unless Py Pinger is already.
+
+        :param words: why.
+        :param tasks: how many tasks there are.
+        """
+        if self._blind is None:
+            self._recorded = self._now()
+            self._blind = Blind(self._recorded, words)
+            self._board.show_blind(self._recorded)
+            kept = "1 task keeps its last verdict" if tasks == 1 else f"{tasks} tasks keep their last verdicts"
+            self._announce(Event.BLIND, f"{words}; {kept}")
+
+    def see_again(self) -> None:
+        """Be no longer blind."""
+        blind, self._blind = self._blind, None
+        if blind is not None:
+            self._record(self._recorded)
+            self._board.show_blind(None)
+            self._announce(Event.SIGHTED, f"it was blind for {self._lasted(blind)}: {blind.words}")
+
+    def set_clock(self, ahead: Seconds | None) -> None:
+        """
+        Set whether the clock is wrong.
+
+        :param ahead: seconds that the clocks of hosts are ahead of ours; None if it is right.
+        """
+        if ahead is not None and self._clock is None:
+            side = "behind" if ahead > 0 else "ahead of"
+            words = f"{IS_WRONG}: it is {span(round(abs(ahead) / MINUTE) * MINUTE)} {side} the clocks of most hosts"
+            self._clock = Blind(self._now(), words)
+            self._announce(Event.BLIND, f"{words}; tasks that are late or ahead of time cause no alerts")
+        elif ahead is None and self._clock is not None:
+            wrong, self._clock = self._clock, None
+            self._announce(Event.SIGHTED, f"{WAS_WRONG} for {self._lasted(wrong)}")
+
+    def _lasted(self, condition: Blind) -> str:
+        now = self._now()
+        return f"{span(max(0.0, now - condition.since))}, since {clock(condition.since, now)}"
+
+    def _announce(self, event: Event, explanation: str) -> None:
+        """Store and send the alert, in one transaction with the condition that it is about."""
+        announced = Deferred.fromCoroutine(self._outbox.announce(daemon_alert(event, explanation, self._now())))
+        announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
+        self._store.blindness(self._blind or self._clock)
+
+    def _record(self, since: Instant) -> None:
+        """Store the blind time since then, which counts neither as up nor as down."""
+        now = self._now()
+        if now > since:
+            self._store.blind(since, now)
+        self._recorded = now
+
+    def _trouble(self) -> str | None:
+        blind = None if self._blind is None else f"blind: {self._blind.words}"
+        return "; ".join(filter(None, (blind, None if self._clock is None else self._clock.words))) or None

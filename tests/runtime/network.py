@@ -1,0 +1,145 @@
+"""A network in memory: hosts that answer, are silent, refuse, or cannot be resolved, with latencies on a fake clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from twisted.internet.defer import Deferred
+
+from pypinger.domain.model import Answer, Contact, Fault, Instant, NoAnswer, Observation, Seconds, Task, TaskState
+from pypinger.domain.redaction import Secrets
+from pypinger.ports.storing import Kept
+from pypinger.runtime.board import Board
+from pypinger.runtime.check import Checker
+from pypinger.runtime.fetches import CheckSettings
+from pypinger.runtime.monitor import Monitor
+from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.runs import RunFeed
+from tests.runtime.fakes import NOON, FakeNotifier, World, body
+from tests.store.inline import InlineStore
+
+
+def task_of(host: str, path: str = "", port: int = 80, **settings: object) -> Task:
+    url = f"http://{host}:{port}/{path}"
+    name = f"{host}:{port}/{path}" if path or port != 80 else host
+    return Task(url=url, id=name, name=name, label=url, origin=f"http://{host}:{port}", **settings)  # type: ignore[arg-type]
+
+
+class Network:
+    """
+    Implements :class:`pypinger.ports.fetching.Fetcher`.
+
+    :ivar modes: what the hosts, or single tasks by name, do: ``ok``, ``slow`` (answers after 3 s), ``silent``,
+        ``unreachable`` (silent, known at once), ``refused``, ``no name``, ``no route``, ``own`` (no descriptors).
+    :ivar everywhere: what all of them do, if it is set.
+    :ivar ahead: seconds that the hosts' clocks are ahead of the true time.
+    :ivar asked: (task, time) of each request.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.modes: dict[str, str] = {}
+        self.everywhere: str | None = None
+        self.addresses: dict[str, str] = {}
+        self.ahead: dict[str, Seconds] = {}
+        self.asked: list[tuple[str, Seconds]] = []
+        self.lastrun: Callable[[Task], Instant] = lambda task: world.now()
+        self.status = "ok"
+
+    def times(self, name: str) -> list[Seconds]:
+        return [at for asked, at in self.asked if asked == name]
+
+    async def fetch(self, task: Task) -> Observation:
+        self.asked.append((task.name, self.world.clock.seconds()))
+        host = task.url.split("/")[2].partition(":")[0]
+        mode = self.everywhere or self.modes.get(task.name) or self.modes.get(host, "ok")
+        wait = {"ok": 0.02, "slow": 3.0, "silent": task.timeout}.get(mode, 0.001)
+        waited: Deferred[None] = Deferred(lambda _: call.cancel())
+        call = self.world.clock.callLater(min(wait, task.timeout), waited.callback, None)
+        await waited
+        mute = Contact(host, None, silent=True)
+        match mode:
+            case "silent":
+                return NoAnswer(Fault.TIMEOUT, f"no answer within {task.timeout:g} s", wait, mute)
+            case "unreachable":
+                return NoAnswer(Fault.CONNECT, "no route to host", wait, mute)
+            case "refused":
+                return NoAnswer(Fault.REFUSED, "connection refused", wait, Contact(host, self.addresses.get(host)))
+            case "no name":
+                return NoAnswer(Fault.DNS, f"no such host: {host}", wait, Contact(host))
+            case "no route":
+                return NoAnswer(Fault.NO_ROUTE, "network is unreachable", wait, Contact(host))
+            case "own":
+                return NoAnswer(Fault.OWN, "all file descriptors are in use", wait, Contact(host))
+        date = NOON + self.world.clock.seconds() + self.ahead.get(host, 0.0)
+        contact = Contact(host, self.addresses.get(host, f"address of {host}"), date=float(int(date)))
+        return Answer(200, body(self.lastrun(task), status=self.status), wait, contact)
+
+
+class Life:
+    """
+    One process: monitor, checker and outbox over a network and a store, which the next life goes on with.
+
+    :ivar notifier: a channel; `events` are those of the alerts that it was sent.
+    """
+
+    def __init__(
+        self, world: World, network: Network, store: InlineStore, tasks: Iterable[Task], **settings: int
+    ) -> None:
+        self.world = world
+        self.network = network
+        self.store = store
+        self.tasks = list(tasks)
+        self.notifier = FakeNotifier()
+        self.board = Board(self.tasks, world.now)
+        self.outbox = Outbox(world.clock, world.now, store, self.board, [self.notifier], 86_400, 0)
+        self.checker = Checker(
+            world.clock,
+            world.now,
+            store,
+            self.outbox,
+            self.board,
+            RunFeed(world.clock, []),
+            CheckSettings(network, settings.get("concurrency", 256), Secrets()),
+        )
+        self.monitor = Monitor(world.clock, world.now, self.tasks, self.checker, self.board, self.outbox)
+
+    def start(self, kept: Kept | None = None) -> None:
+        kept = kept or self.store.open()
+        self.monitor.resume(kept.states)
+        self.checker.resume(kept)
+        self.outbox.resume(kept)
+        self.monitor.start()
+
+    def run(self, seconds: Seconds) -> None:
+        """Let time pass, from one timer to the next."""
+        clock = self.world.clock
+        end = clock.seconds() + seconds
+        while (following := min((call.getTime() for call in clock.getDelayedCalls()), default=end)) <= end:
+            clock.advance(max(0.0, following - clock.seconds()))
+        clock.advance(end - clock.seconds())
+
+    def stop(self) -> None:
+        Deferred.fromCoroutine(self.monitor.stop())
+        Deferred.fromCoroutine(self.outbox.stop(0))
+
+    def kill(self) -> None:
+        """End without a trace: no timer of it fires any more."""
+        self.stop_recording()
+        self.stop()
+
+    def stop_recording(self) -> None:
+        """Let nothing that happens from now on reach the store."""
+        self.checker.condition._store = self.checker.blindness._store = InlineStore(self.world.now)
+
+    def state(self, name: str) -> TaskState:
+        entry = self.board.by_id(name)
+        assert entry is not None
+        return entry.state
+
+    def events(self) -> list[str]:
+        return self.notifier.events()
+
+    def counted(self) -> Counter[str]:
+        return Counter(self.events())
