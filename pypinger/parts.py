@@ -57,6 +57,11 @@ class Channels:
         return list(self._notifiers.values())
 
     @property
+    def client(self) -> Messenger:
+        """The HTTP client that they send with."""
+        return self._client
+
+    @property
     def observers(self) -> list[RunObserver]:
         """The channels that are also informed of every run."""
         return [each for each in self._notifiers.values() if isinstance(each, RunObserver)]

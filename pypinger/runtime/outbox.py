@@ -191,6 +191,11 @@ class Outbox:
         """The channels whose latest delivery is dead."""
         return frozenset(self._refused)
 
+    def healthy(self) -> bool:
+        """Whether alerts reach people: no channel is on, or one takes messages, as far as is known."""
+        working = (name not in self._refused and queue.oldest() <= OVERDUE for name, queue in self._queues.items())
+        return not self._queues or any(working)
+
     async def announce(self, alert: Alert) -> None:
         """Commit and send an alert of the daemon itself."""
         deliveries = self.address((alert,))

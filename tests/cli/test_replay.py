@@ -252,7 +252,9 @@ class CommandTests(SynchronousTestCase):
             self.assertEqual(next(event for _, event, _ in self.marks("--since", text)[1]), "changed", text)
             self.assertEqual(self.marks("--until", text), (0, [("=", "problem", "late")]), text)
         self.assertEqual(self.marks("--since", "2026-01-01")[0], 0)
-        self.assertEqual(self.marks("--since", "0.1h"), (0, []))
+        for text in ("0.1h", "6min", " 6 min", "5m 60s"):
+            self.assertEqual(self.marks("--since", text), (0, []), text)
+        self.assertEqual(self.marks("--since", "20260101")[0], 0)
 
     def test_no_alerts(self) -> None:
         self.write_ini(f"[urls]\nprod = {self.url}, http://new.example/\n")
