@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from msgspec.structs import replace
 
@@ -97,9 +98,9 @@ def change_some(board: Board) -> None:
 
 def crowd(count: int) -> Board:
     """A board with so many tasks."""
-    board = Board([a_task(number) for number in range(count)], time.time)
-    # For how long it has been running is told to the second only in the first minute.
-    board.started = NOW - 7200
+    # The board has run for two hours: in the first minute its age has seconds, which change each page.
+    clock = chain([NOW - 7200], iter(time.time, None))
+    board = Board([a_task(number) for number in range(count)], lambda: next(clock))
     for number, entry in enumerate(board.entries()):
         board.show(entry.task, a_state(number))
     return board

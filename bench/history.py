@@ -1,9 +1,9 @@
 """
 A database of 1,000 tasks with 90 days of history: ``python bench/history.py [DIRECTORY [DAYS [TASKS]]]``.
 
-It is filled in the order of time, as a daemon would; then its size is told, and how long it takes to open it, to read
-each kind of page, and to delete what is too old. A task is checked each minute and runs every 10 minutes, half of the
-tasks report it with microseconds; one in three has an incident a day, with four alerts to two channels.
+It is filled in the order of time, as the daemon does. Then it prints the size, and how long it takes to open the
+database, to read each kind of page, and to delete a day. A task is checked each minute and runs every 10 minutes, half
+of the tasks report with microseconds; one task in three has an incident a day, with four alerts to two channels.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def fill(connection: sqlite3.Connection, tasks: int, days: int) -> None:
 
 
 def timed(name: str, call: Callable[[int], object], tasks: int) -> None:
-    """Say how long a call takes, for twenty tasks each time."""
+    """Print how long a call takes, for twenty tasks."""
     times = []
     for number in range(20):
         began = time.perf_counter()
@@ -109,7 +109,7 @@ def timed(name: str, call: Callable[[int], object], tasks: int) -> None:
 
 
 def sizes(path: str) -> None:
-    """Say where the bytes are."""
+    """Print the size of each table."""
     print(f"size: {os.path.getsize(path) / 1e6:.0f} MB")
     with closing(sqlite3.connect(path)) as connection:
         for table in ("run", "hour", "verdict", "incident", "delivery", "task"):
@@ -121,11 +121,12 @@ def sizes(path: str) -> None:
                     "SELECT pgsize FROM dbstat WHERE aggregate = TRUE AND name = ?", (name,)
                 ).fetchone() or (0,)
                 taken += size
-            print(f"  {table}: {rows:,} rows, {taken / 1e6:.1f} MB, {taken / rows:.1f} bytes a row")
+            each = f", {taken / rows:.1f} bytes a row" if rows else ""
+            print(f"  {table}: {rows:,} rows, {taken / 1e6:.1f} MB{each}")
 
 
 async def use(path: str, tasks: int) -> None:
-    """Open it as the daemon does, and write beside it."""
+    """Open it as the daemon does, and commit."""
     store = SqliteStore(reactor, time.time, path, keep_days=90)  # type: ignore[arg-type]
     began = time.perf_counter()
     kept = store.open()
@@ -171,7 +172,7 @@ def measure(path: str, tasks: int) -> None:
     tables = Tables(connection, lock)
     recorder = Recorder()
     for (name,) in connection.execute("SELECT url FROM task ORDER BY id").fetchall():
-        recorder._record(name)
+        recorder.present(name)
     began, longest, steps = time.perf_counter(), 0.0, 0
     last = began
     for _ in retention.sweep(tables, recorder, 89.0, NOW * 1000):

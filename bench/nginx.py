@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-#: A report that stays healthy for as long as a benchmark takes.
+#: A report that stays healthy during a benchmark.
 REPORT = '{"status": "ok", "lastrun": "%s", "frequency": 527040, "process": "import", "server": "%s"}'
 
 _MAIN = """
@@ -50,7 +50,7 @@ class Origin:
 
     :param tls: whether it speaks TLS.
     :param keep: whether it keeps connections.
-    :param fresh: whether no report is like another; else all are the same.
+    :param fresh: whether every report differs; otherwise all are the same.
     """
 
     def __init__(self, *, tls: bool = False, keep: bool = True, fresh: bool = False) -> None:
@@ -61,12 +61,12 @@ class Origin:
 
     @property
     def url(self) -> str:
-        """Where it is, without a path."""
+        """Its address, without a path."""
         return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
 
 def version() -> str:
-    """nginx's version; without nginx the benchmark says so and ends."""
+    """The version of nginx; ends the benchmark if nginx is not installed."""
     if shutil.which("nginx") is None:
         sys.exit("nginx is missing; on Debian: apt install nginx-light")
     return subprocess.run(["nginx", "-v"], capture_output=True, text=True).stderr.strip().rpartition("/")[2]

@@ -49,14 +49,14 @@ except ImportError:
 
 ROUNDS = 7
 
-#: For how many seconds pages are asked for without a pause; in the first of them the clients' processes start.
+#: Seconds in which pages are requested without a pause; the clients start in the first ones.
 BESIDE = 2.5
 BEFORE = 0.8
 
-#: How often the daemon polls each task, in seconds: twelve times as often as people do.
+#: Seconds between two checks of a task by the daemon: a twelfth of the default.
 INTERVAL = 5
 
-#: How often the overview is loaded in the browser.
+#: Loads of the overview in the browser.
 LOADS = 7
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -73,7 +73,7 @@ PAGES = (
     ("/metrics", "text/plain"),
 )
 
-#: What the daemon is asked for, at first nothing; the braces stand for the URL of a task.
+#: The other requests to the daemon, at first none; the braces stand for the URL of a task.
 BUSY = (
     ("", ""),
     ("/", JSON),
@@ -83,8 +83,8 @@ BUSY = (
     ("/metrics", "text/plain"),
 )
 
-#: Asks for a path, once or for some seconds; tells the status, the size and the tag of the last answer, and the median,
-#: the 99th percentile and the maximum of the waits in ms.
+#: Requests a path, once or for some seconds; prints the status, size and entity tag of the last answer, and the median,
+#: 99th percentile and maximum of the waits in ms.
 CLIENT = """
 import http.client, sys, time
 port, path, accept, seconds, tag = int(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4]), sys.argv[5]
@@ -120,13 +120,13 @@ class Turns:
     """
     Watches the reactor's turns.
 
-    :ivar longest: the most CPU time that one of them took, in seconds; that is how long all else waited for it.
+    :ivar longest: the longest CPU time of a turn, in seconds; everything else waited as long.
     """
 
     def __init__(self) -> None:
         self.longest = 0.0
         self._start = 0.0
-        # Starting the clients' processes takes a long turn, which is none of the pages'.
+        # Starting the clients takes a long turn, which does not count.
         self._call = reactor.callLater(BEFORE, self._begin)
 
     def _begin(self) -> None:
@@ -140,12 +140,12 @@ class Turns:
         self._call = reactor.callLater(0, self._turn)
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._call.cancel()
 
 
 class Answers:
-    """What a client got: see :data:`CLIENT`."""
+    """The output of a client: see :data:`CLIENT`."""
 
     def __init__(self, output: bytes) -> None:
         status, size, tag, *waits = output.decode().split()
@@ -154,13 +154,13 @@ class Answers:
 
 
 async def ask(port: int, path: str, accept: str, seconds: float = 0, tag: str = "") -> Answers:
-    """Have a client ask for a path, once or for so many seconds."""
+    """Have a client request a path, once or for so many seconds."""
     arguments = ("-c", CLIENT, str(port), path, accept, str(seconds), tag)
     return Answers(await getProcessOutput(sys.executable, arguments, errortoo=True))
 
 
 def named(path: str, accept: str) -> str:
-    """What a page is called in the tables."""
+    """The name of a page in the tables."""
     return f"`{path}` ({accept.rpartition('/')[2].upper()})"
 
 
@@ -168,7 +168,7 @@ async def cost(board: Board, port: int, client: float, path: str, accept: str, s
     """
     CPU time of one answer in ms, after a share of the tasks has changed.
 
-    :param client: what the client's process itself costs us, in seconds.
+    :param client: the cost of starting the client, in seconds.
     """
     for entry in board.entries()[: round(len(board.entries()) * share)]:
         change(board, entry)
@@ -246,7 +246,7 @@ async def paint(board: Board, port: int) -> None:
 
 @contextmanager
 def polling(count: int) -> Iterator[tuple[int, int, str]]:
-    """Run a daemon that has checked so many tasks; gives its process, the port of its pages, and a task's URL."""
+    """Run a daemon that has checked so many tasks; yields its process id, the port of its pages, and a task's URL."""
     with tempfile.TemporaryDirectory() as name:
         place, origins = Path(name), [nginx.Origin() for _ in range(scale.ORIGINS)]
         place.chmod(0o755)
@@ -270,12 +270,12 @@ def polling(count: int) -> Iterator[tuple[int, int, str]]:
 
 
 def kept_waiting(pid: int) -> float:
-    """For how many ms a process's main thread could have run, but other processes had the processors."""
+    """Milliseconds in which a process's main thread was ready to run, but had no processor."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e6
 
 
 async def waits(count: int) -> None:
-    """Print how long ``/healthz`` of a daemon that polls waits beside pages."""
+    """Print how long ``/healthz`` of a busy daemon waits while pages are requested."""
     if shutil.which("nginx") is None:
         print("`/healthz` beside pages while polling: skipped, there is no nginx")
         return

@@ -38,7 +38,7 @@ FOLDER = Path(__file__).parent / "screenshots"
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
-#: How long the tasks have been in the trouble that the pictures show.
+#: How long the tasks have been in trouble.
 TROUBLE = 34 * MINUTE
 
 #: Name -> the task whose page it is (None for the overview), and options of the browser's context.
@@ -64,7 +64,7 @@ async def main(reactor: Any) -> None:
 
 
 async def remember(reactor: Any, tasks: tuple[Task, ...], path: str) -> None:
-    """Fill a database with what checks would have found."""
+    """Fill a database with results of checks."""
     end = time.time()
     moment = end
     store = SqliteStore(reactor, lambda: moment, path, keep_days=90)
@@ -76,7 +76,7 @@ async def remember(reactor: Any, tasks: tuple[Task, ...], path: str) -> None:
         for moment, interval, finding in past(task, sample, end):
             verdict = judge(finding, task.grace, moment)
             check = Check(moment, 0.02, finding, verdict)
-            # For as long as its interval the store takes a finding to be true.
+            # The store takes a finding to be true for one interval.
             slow = replace(task, interval=interval)
             state, alerts = incidents.step(slow, state, check)
             deliveries = [Delivery(alert, "slack") for alert in alerts]
@@ -91,7 +91,7 @@ async def remember(reactor: Any, tasks: tuple[Task, ...], path: str) -> None:
 
 
 def past(task: Task, sample: Sample | None, end: Instant) -> Iterator[tuple[Instant, float, Finding]]:
-    """What the checks of a task found: when, with what interval, and what."""
+    """The results of a task's checks, as (time, interval, finding)."""
     dice = random.Random(task.name)
     trouble = end - TROUBLE
     sent = None if sample is None else sample.behaviour(end, end)
@@ -119,7 +119,7 @@ def past(task: Task, sample: Sample | None, end: Instant) -> Iterator[tuple[Inst
 
 
 def _run(at: Instant, frequency: float, reason: str | None = None) -> Reported:
-    # What runs less often than it is checked has run some time ago.
+    # A task that runs less often than it is checked ran some time before.
     period = frequency * MINUTE
     return Reported(200, Report(reason is None, at - 1 if period < HOUR else at // period * period, frequency, reason))
 
@@ -154,12 +154,12 @@ def take(home: str) -> None:
 
 
 def visit(page: Page, home: str, task: str | None) -> None:
-    """Go to the overview, or on to a task's page."""
+    """Go to the overview, or to a task's page."""
     page.goto(home)
     if task is not None:
         page.get_by_role("link", name=task, exact=True).last.click()
     page.wait_for_selector(".live.on")
-    # Figures that were not there in time come a moment later.
+    # Figures that come too late for the page are fetched a moment later.
     page.wait_for_timeout(2500)
 
 

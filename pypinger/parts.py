@@ -57,6 +57,11 @@ class Channels:
         return list(self._notifiers.values())
 
     @property
+    def client(self) -> Messenger:
+        """The HTTP client that they send with."""
+        return self._client
+
+    @property
     def observers(self) -> list[RunObserver]:
         """The channels that are also informed of every run."""
         return [each for each in self._notifiers.values() if isinstance(each, RunObserver)]
@@ -110,9 +115,8 @@ class Fetching:
 
     def for_checks(self) -> CheckSettings:
         """The settings of checks."""
-        settings = self._settings
-        free = free_descriptors()
-        # Fetches that find out whose fault a silence is are made beside these, and need descriptors too.
+        settings, free = self._settings, free_descriptors()
+        # Extra fetches are made beside these, and need descriptors too.
         extra = min(EXTRA, max(1, free // 4))
         free -= extra
         if settings.concurrency > free:
@@ -177,9 +181,8 @@ class PageServer:
         self._parent = parent
         self._settings = settings
         sources = Sources(board, now, store, secrets)
-        self._pages = Pages(
-            reactor, sources, hosts=settings.hosts, public_url=settings.public_url, loopback=settings.loopback
-        )
+        self._pages = Pages(reactor, sources)
+        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
         self._service = self._listen(settings.endpoint)
         self._service.setServiceParent(parent)
 
@@ -188,7 +191,7 @@ class PageServer:
         before, self._settings = self._settings, settings
         if settings == before:
             return
-        self._pages.configure(hosts=settings.hosts, public_url=settings.public_url, loopback=settings.loopback)
+        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
         if settings.endpoint == before.endpoint:
             return
         try:

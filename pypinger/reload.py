@@ -17,6 +17,7 @@ from pypinger.config.settings import Settings
 from pypinger.domain.redaction import Secrets
 from pypinger.logs import CleanLog
 from pypinger.parts import Channels, Fetching, PageServer
+from pypinger.runtime.heartbeat import Heartbeat
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
@@ -35,7 +36,13 @@ class Parts(NamedTuple):
     fetching: Fetching
     monitor: Monitor
     silencing: Silencing
+    heartbeat: Heartbeat
     pages: PageServer
+
+    def set_heartbeat(self, settings: Settings) -> None:
+        """Give the heartbeat its settings; it is off with ``only_log``, as nothing may leave the machine."""
+        beat = None if settings.only_log else settings.heartbeat
+        self.heartbeat.configure(beat.url if beat else "", beat.interval if beat else 0.0, self.channels.client)
 
 
 class Reloader:
@@ -125,12 +132,14 @@ class Reloader:
         before, self._settings = self._settings, settings
         parts = self._parts
         parts.secrets.change(settings.secrets)
-        parts.log.configure(parts.secrets, debug=settings.debug)
+        parts.log.configure(parts.secrets, debug=settings.debug, as_json=settings.log == "json")
         parts.channels.change(settings)
         parts.outbox.update(parts.channels.notifiers, settings.retry_for, settings.group_wait)
         parts.runs.update(parts.channels.observers)
         parts.fetching.change(settings, parts.monitor)
         parts.monitor.update(settings.tasks)
+        parts.silencing.configure(settings.maintenance)
+        parts.set_heartbeat(settings)
         await parts.pages.change(settings.web)
         if settings.store != before.store:
             self._log.warn("[store] has changed; that takes effect at the next start")

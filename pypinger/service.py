@@ -42,6 +42,7 @@ from pypinger.runtime.check import Checker
 from pypinger.runtime.commands import Commands
 from pypinger.runtime.control import NAME as SOCKET_NAME
 from pypinger.runtime.control import ControlService
+from pypinger.runtime.heartbeat import Heartbeat
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
@@ -94,7 +95,7 @@ class Pinger(MultiService):
         self._freezing: IDelayedCall | None = None
         self.log = log
         self.secrets = Secrets(settings.secrets)
-        log.configure(self.secrets, debug=settings.debug)
+        log.configure(self.secrets, debug=settings.debug, as_json=settings.log == "json")
         self.store = SqliteStore(reactor, now, settings.store.path, keep_days=settings.store.keep_days)
         self.board = Board(settings.tasks, now)
         self.board.add_source(self.store.trouble)
@@ -109,7 +110,9 @@ class Pinger(MultiService):
         )
         self.monitor = Monitor(reactor, now, settings.tasks, self.checker, self.board, self.outbox)
         self.silencing = Silencing(reactor, now, self.store, self.board.entries)
+        self.silencing.configure(settings.maintenance)
         self.board.mute_with(self.silencing.muted)
+        self._heartbeat = Heartbeat(reactor, self.monitor.stuck, self.outbox.healthy)
         try:
             self._pages = PageServer(reactor, now, self.board, self.store, self.secrets, self, settings.web)
         except EndpointError as error:
@@ -125,8 +128,10 @@ class Pinger(MultiService):
             fetching=self._fetching,
             monitor=self.monitor,
             silencing=self.silencing,
+            heartbeat=self._heartbeat,
             pages=self._pages,
         )
+        parts.set_heartbeat(settings)
         self._reloader = Reloader(reread, settings, self._supervision, parts)
         self.board.add_source(self._reloader.trouble)
         commands = Commands(
@@ -171,6 +176,7 @@ class Pinger(MultiService):
         self._announce_start()
         self.monitor.start()
         self.silencing.start(self.monitor.silences_changed)
+        self._heartbeat.start()
         self._reloader.start()
         # A full garbage collection visits every object: with 50,000 tasks it stops the reactor for half a second. What
         # lives as long as the process is therefore moved out of the collector's sight, once. Checks leave no cycles.
@@ -191,6 +197,7 @@ class Pinger(MultiService):
             self._freezing.cancel()
             self._freezing = None
         self.silencing.stop()
+        self._heartbeat.stop()
         began = self._reactor.seconds()
         await self._at_most(2.0, self.monitor.stop(), "ending the checks")
         self._runs.stop()

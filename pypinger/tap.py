@@ -1,4 +1,8 @@
-"""The options of ``twistd pypinger``, and the service that they make."""
+"""
+The options of ``twistd pypinger``, and the service that they make.
+
+Most modules are imported after :meth:`~pypinger.signals.Signals.hold`: a SIGHUP during their import must not kill.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,16 @@ import os
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
 from twisted.python import usage
 
-from pypinger import __version__, logs
-from pypinger.config import ConfigErrors, load
-from pypinger.config.settings import Settings
-from pypinger.notify import channels
+from pypinger import __version__
 from pypinger.signals import Signals
+
+if TYPE_CHECKING:
+    from pypinger.config.settings import Settings
 
 
 class Options(usage.Options):
@@ -52,6 +56,8 @@ class Options(usage.Options):
             would print its help, too.)
         """
         self.signals.hold()
+        from pypinger.config import ConfigErrors
+
         try:
             self.settings = self.read()
         except ConfigErrors as errors:
@@ -63,6 +69,9 @@ class Options(usage.Options):
 
         :raises ConfigErrors: it is invalid.
         """
+        from pypinger.config import load
+        from pypinger.notify import channels
+
         return load(self["config"], channels=channels(), environ=os.environ, cwd=self._directory)
 
 
@@ -70,6 +79,7 @@ def makeService(options: Options) -> IService:
     """Make the daemon; no file or port is opened yet but the log."""
     from twisted.internet import reactor
 
+    from pypinger import logs
     from pypinger.runtime.clock import use_monotonic_time
     from pypinger.service import Pinger
 

@@ -18,7 +18,7 @@ from typing import NoReturn
 from pypinger import __version__
 from pypinger.cli import verbs
 from pypinger.cli._output import Output
-from pypinger.domain.durations import parse_duration
+from pypinger.domain.durations import UNITS, parse_duration
 
 #: The exit code of a monitoring plugin that could not make its check.
 UNKNOWN = 3
@@ -157,8 +157,10 @@ def _seconds(text: str) -> float:
 
 def _moment(text: str) -> Callable[[float], float]:
     """Return a function from the current time to the moment that `text` names."""
+    text = text.strip()
     try:
-        if text[-1:] not in ("d", "h", "m", "s"):
+        # A number without a unit may be a date such as 20260301.
+        if not text.endswith(tuple(UNITS)):
             then = datetime.fromisoformat(text)
             instant = (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
             return lambda now: instant

@@ -83,7 +83,8 @@ def sign_of(observation: Observation) -> Sign:
         return Sign.SILENT if contact.silent else Sign.ANSWERED
     if fault in (Fault.TIMEOUT, Fault.CONNECT):
         return Sign.SILENT
-    return Sign.NONE if fault in (Fault.URL, Fault.TOKEN) else Sign.ANSWERED
+    # Without a contact, these failed before any host was asked: a certificate file that cannot be read, say.
+    return Sign.NONE if fault in (Fault.URL, Fault.TOKEN, Fault.TLS, Fault.BROKEN) else Sign.ANSWERED
 
 
 class _Machine:

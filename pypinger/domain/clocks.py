@@ -68,6 +68,11 @@ class Clocks:
         if (odd or self._wrong is not None) and (len(self._heard) <= FEW or seconds >= self._looked + 1.0):
             self._look(seconds, odd=odd)
 
+    def stepped(self, step: Seconds, seconds: Seconds) -> None:
+        """Record that our wall clock was stepped forward by `step` seconds (backward if negative)."""
+        self._heard = {host: _Heard(heard.ahead - step, heard.until) for host, heard in self._heard.items()}
+        self._look(seconds, odd=False)
+
     def skew(self, host: str, seconds: Seconds) -> Skew | None:
         """Return how the clock of a host differs from ours, if it does and was heard lately."""
         heard = self._heard.get(host)

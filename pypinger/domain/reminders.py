@@ -76,6 +76,6 @@ def _due(task: Task, incident: Incident, now: Instant) -> tuple[Instant, int]:
     while True:
         due = base + min(task.error_interval * 2.0 ** min(number, _MOST_DOUBLINGS), longest)
         changed = incident.changed
-        if changed is None or not 0 <= max(due, now) - changed < task.error_interval / 2:
+        if changed is None or due - changed >= task.error_interval / 2:
             return due, number
         base, number = due, number + 1

@@ -29,7 +29,7 @@ class RequestFailed(Exception):
 
 
 class HttpClient(Protocol):
-    """Posts messages."""
+    """Posts messages, and makes the request of the heartbeat."""
 
     async def post(
         self,
@@ -46,6 +46,14 @@ class HttpClient(Protocol):
         :param json: sent as JSON, with its content type.
         :param data: sent as it is; used if `json` is None.
         :param timeout: seconds for the whole exchange; when it passes, the socket is closed.
+        :raises RequestFailed: there was no answer in time.
+        """
+
+    async def get(self, url: str, *, timeout: Seconds = 20.0) -> Reply:
+        """
+        GET, following no redirect.
+
+        :param timeout: seconds for the whole exchange.
         :raises RequestFailed: there was no answer in time.
         """
 

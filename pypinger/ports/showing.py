@@ -1,4 +1,4 @@
-"""What the pages read: the port :class:`Board`."""
+"""What the pages read: the port :class:`TaskBoard`."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class DaemonState(msgspec.Struct, frozen=True):
     frequency: float
 
 
-class Board(Protocol):
+class TaskBoard(Protocol):
     """The state of every task as it was last committed."""
 
     def entries(self) -> Sequence[Entry]:

@@ -126,7 +126,7 @@ class Store(Protocol):
         """
         Record that Py Pinger is blind, or no longer is; like `note`.
 
-        It is in the same transaction as what is committed or enqueued in the same turn of the reactor.
+        Call it before enqueueing the alert about it: then both are in one transaction.
         """
 
     async def silences(self, present: Sequence[Silence]) -> None:

@@ -8,6 +8,7 @@ answered.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from sys import intern
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,7 +70,7 @@ class _Hosts:
 
     def update(self, tasks: Sequence[Task]) -> None:
         self._tasks = {task.id: task for task in tasks}
-        self._own = {task.id: urlsplit(task.url).hostname or "" for task in tasks}
+        self._own = {task.id: intern(urlsplit(task.url).hostname or "") for task in tasks}
         self._by_host = {host: task_id for task_id, host in self._own.items()}
         self._reached = {task_id: host for task_id, host in self._reached.items() if task_id in self._tasks}
         self._through = {host: task_id for host, task_id in self._through.items() if task_id in self._tasks}

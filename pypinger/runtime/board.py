@@ -29,7 +29,7 @@ SHOWN = 4096
 
 class Board:
     """
-    Implements :class:`pypinger.ports.showing.Board`.
+    Implements :class:`pypinger.ports.showing.TaskBoard`.
 
     :param now: the wall clock.
     """
@@ -181,24 +181,24 @@ class Board:
         self._dead += change
 
     def entries(self) -> Sequence[Entry]:
-        """See :meth:`pypinger.ports.showing.Board.entries`."""
+        """See :meth:`pypinger.ports.showing.TaskBoard.entries`."""
         return tuple(self._entries.values())
 
     def by_id(self, task_id: str) -> Entry | None:
-        """See :meth:`pypinger.ports.showing.Board.by_id`."""
+        """See :meth:`pypinger.ports.showing.TaskBoard.by_id`."""
         return self._entries.get(task_id)
 
     def by_url(self, url: str) -> Entry | None:
-        """See :meth:`pypinger.ports.showing.Board.by_url`."""
+        """See :meth:`pypinger.ports.showing.TaskBoard.by_url`."""
         task_id = self._ids.get(url)
         return None if task_id is None else self._entries[task_id]
 
     def last_answer(self, task_id: str) -> LastAnswer | None:
-        """See :meth:`pypinger.ports.showing.Board.last_answer`."""
+        """See :meth:`pypinger.ports.showing.TaskBoard.last_answer`."""
         return self._answers.get(task_id)
 
     def daemon(self) -> DaemonState:
-        """See :meth:`pypinger.ports.showing.Board.daemon`."""
+        """See :meth:`pypinger.ports.showing.TaskBoard.daemon`."""
         now = self._now()
         troubles = [words for source in self._sources if (words := source()) is not None]
         return DaemonState(
@@ -221,7 +221,7 @@ class Board:
         return f"watching {tasks}{waiting}; running for {span(now - self._started)}"
 
     def watch(self, changed: Callable[[Entry], None]) -> Callable[[], None]:
-        """See :meth:`pypinger.ports.showing.Board.watch`."""
+        """See :meth:`pypinger.ports.showing.TaskBoard.watch`."""
         key = object()
         self._watchers[key] = changed
 

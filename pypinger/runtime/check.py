@@ -89,6 +89,11 @@ class Checker:
         self.blindness.stop()
         self.condition.stop()
 
+    def clock_stepped(self, step: Seconds) -> None:
+        """Compare the clocks again after a step of our wall clock."""
+        self._clocks.stepped(step, self._reactor.seconds())
+        self.condition.set_clock(self._clocks.wrong)
+
     async def check(self, watch: Watch) -> None:
         """Make one check. It may be cancelled until it is judged, not while it is recorded."""
         task, settings = watch.task, self.fetches.settings

@@ -37,12 +37,13 @@ class StepWatch:
     """
     Detects steps (and slow drift) of the wall clock.
 
-    :param stepped: called when the wall clock has moved by more than :data:`TOLERANCE` against the reactor's clock.
+    :param stepped: called with the step when the wall clock has moved by more than :data:`TOLERANCE` against the
+        reactor's clock.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorTime, now: WallClock, stepped: Callable[[], None]) -> None:
+    def __init__(self, reactor: IReactorTime, now: WallClock, stepped: Callable[[Seconds], None]) -> None:
         self._reactor = reactor
         self._now = now
         self._stepped = stepped
@@ -69,6 +70,6 @@ class StepWatch:
         if abs(step) > 5 * TOLERANCE:
             self._log.warn("the wall clock was stepped by {step:+.1f} s", step=step)
         try:
-            self._stepped()
+            self._stepped(step)
         except Exception:
             self._log.failure("setting timers after a step of the wall clock")

@@ -104,9 +104,9 @@ class Condition:
 
     def _announce(self, event: Event, explanation: str) -> None:
         """Store and send the alert, in one transaction with the condition that it is about."""
+        self._store.blindness(self._blind or self._clock)
         announced = Deferred.fromCoroutine(self._outbox.announce(daemon_alert(event, explanation, self._now())))
         announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
-        self._store.blindness(self._blind or self._clock)
 
     def _record(self, since: Instant) -> None:
         """Store the blind time since then, which counts neither as up nor as down."""

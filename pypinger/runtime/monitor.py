@@ -326,8 +326,9 @@ class Monitor:
         except Exception:
             self._log.failure("marking tasks that are not seen")
 
-    def _rearm(self) -> None:
+    def _rearm(self, step: Seconds) -> None:
         """Set all timers again after a step of the wall clock."""
+        self._checker.clock_stepped(step)
         self._sweep(anew=True)
         self._rearm_all()
 

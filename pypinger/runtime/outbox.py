@@ -191,6 +191,11 @@ class Outbox:
         """The channels whose latest delivery is dead."""
         return frozenset(self._refused)
 
+    def healthy(self) -> bool:
+        """Whether alerts reach people: no channel is on, or one takes messages, as far as is known."""
+        working = (name not in self._refused and queue.oldest() <= OVERDUE for name, queue in self._queues.items())
+        return not self._queues or any(working)
+
     async def announce(self, alert: Alert) -> None:
         """Commit and send an alert of the daemon itself."""
         deliveries = self.address((alert,))
@@ -307,7 +312,7 @@ class Outbox:
     def _trouble(self) -> str | None:
         late = {name: age for name, queue in self._queues.items() if (age := queue.oldest()) > OVERDUE}
         words = [f"an alert has been pending for {name} for {span(age)}" for name, age in late.items()]
-        words += [f"{name} refused its latest alert" for name in sorted(self._refused)]
+        words += [f"{name} did not accept the latest alert" for name in sorted(self._refused)]
         return "; ".join(words) or None
 
 

@@ -6,8 +6,9 @@ Note [Foreign changes]
 Changes go to the log (``-wal``) until a checkpoint writes them into the file, and only our own checkpoints do so. If
 the file changes at another time, either another program made a checkpoint through SQLite, which does no harm, or it was
 overwritten (``cp backup.sqlite pypinger.sqlite``) and our log no longer fits. A random token tells them apart. It is
-written before each checkpoint, so a copy that was made before the latest checkpoint holds another token; a newer copy
-fits the log.
+written before each checkpoint, so a copy that was made before the latest checkpoint holds another token. A newer one
+has another schema cookie, because SQLite's backup sets it, while no transaction of another program explains that. A
+copy that has the same token and cookie fits the log.
 
 A connection that closes last writes the log into the file, which would damage a file that was overwritten. So a second,
 read-only connection, the guard, stays open until the first one is closed.
@@ -64,6 +65,8 @@ class FileWatch:
         self._log: dict[str, _Identity] = {}
         self._content: tuple[int, int] | None = None
         self._foreign: tuple[int, int] | None = None
+        self._cookie = _pragma(connection, "schema_version")
+        self._version = _pragma(connection, "data_version")
 
     def before_write(self) -> None:
         """Call before each transaction: changes the token if a checkpoint is due."""
@@ -148,9 +151,14 @@ class FileWatch:
         try:
             with closing(connect(self._file, query="?mode=ro&immutable=1")) as connection:
                 row = connection.execute("SELECT token FROM life").fetchone()
+                cookie = _pragma(connection, "schema_version")
+            version = _pragma(self._connection, "data_version")
         except sqlite3.Error:
             return False
-        return row is not None and row[0] in self._tokens
+        if row is None or row[0] not in self._tokens or (cookie != self._cookie and version == self._version):
+            return False
+        self._cookie, self._version = cookie, version
+        return True
 
     def _log_is_ours(self) -> bool:
         return all(_identity(self._file + suffix) == known for suffix, known in self._log.items())
@@ -160,6 +168,11 @@ class FileWatch:
             return os.stat(f"{self._file}-wal").st_size
         except OSError:
             return 0
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return int(value)
 
 
 def _identity(path: str) -> _Identity:

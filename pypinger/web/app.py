@@ -25,7 +25,7 @@ from pypinger.domain.kinds import Status
 from pypinger.domain.redaction import Secrets
 from pypinger.ports.clock import WallClock
 from pypinger.ports.history import History
-from pypinger.ports.showing import Board, Entry
+from pypinger.ports.showing import Entry, TaskBoard
 from pypinger.ports.storing import StoreError
 from pypinger.web.feeds import badge, feed
 from pypinger.web.feeds.metrics import Metrics
@@ -64,7 +64,7 @@ class Sources(msgspec.Struct, frozen=True):
     :ivar secrets: masked in the answers of tasks; it may change while the server runs.
     """
 
-    board: Board
+    board: TaskBoard
     now: WallClock
     history: History | None = None
     secrets: Secrets = msgspec.field(default_factory=Secrets)
@@ -75,32 +75,21 @@ class Pages:
     The web server.
 
     :param clock: for time limits, and to share the reactor's time while long pages are made.
-    :param hosts: see :meth:`configure`, as `public_url` and `loopback`.
     :param most: clients connected at once; by default half of the descriptors that the process may have.
     :ivar site: the factory to give to an endpoint.
     :ivar resource: what the site serves.
     :ivar stream: the stream of changes.
     """
 
-    def __init__(
-        self,
-        clock: IReactorTime,
-        sources: Sources,
-        *,
-        hosts: Iterable[str] = (),
-        public_url: str = "",
-        loopback: bool = False,
-        most: int | None = None,
-    ) -> None:
+    def __init__(self, clock: IReactorTime, sources: Sources, *, most: int | None = None) -> None:
         self.stream = EventStream(sources.board, clock)
         self._routes = Routes(sources, self.stream, clock)
         self.resource = Guard(self._routes.app.resource())
-        self.configure(hosts=hosts, public_url=public_url, loopback=loopback)
         self.site = serve(self.resource, clock, self.stream.close, most)
 
-    def configure(self, *, hosts: Iterable[str], public_url: str, loopback: bool = False) -> None:
+    def configure(self, hosts: Iterable[str], public_url: str, *, loopback: bool = False) -> None:
         """
-        Change the settings while the server runs.
+        Set what the ``[web]`` section says, also while the server runs.
 
         :param hosts: the ``Host`` names served, beside that of `public_url`; empty for any.
         :param public_url: where people reach the pages, for links; empty if that is not known.

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import msgspec
 
 from pypinger.domain.model import Task
-from pypinger.ports.showing import Board, Entry
+from pypinger.ports.showing import Entry, TaskBoard
 
 _SLASHES = re.compile("/+")
 _PART = re.compile(r"(?P<task>.+)/(?P<part>[a-z]+(?:\.[a-z]+)?)(?:\?(?P<query>[^?]*))?", re.DOTALL)
@@ -39,7 +39,7 @@ class Found(msgspec.Struct, frozen=True):
 class TaskLookup:
     """Looks tasks up on a board by what a client sent."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: TaskBoard) -> None:
         self._board = board
         self._tasks: list[Task] = []
         self._decoded: dict[str, str | None] = {}

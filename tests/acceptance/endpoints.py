@@ -101,11 +101,19 @@ class Server(Factory):
     protocol = Connection
     noisy = False
 
-    def __init__(self, test: TestCase, tls: IOpenSSLContextFactory | None = None) -> None:
+    def __init__(
+        self,
+        test: TestCase,
+        tls: IOpenSSLContextFactory | None = None,
+        interface: str = "127.0.0.1",
+        backlog: int = 50,
+    ) -> None:
+        self.interface = interface
+        self.backlog = backlog
         self.requests: list[Request] = []
         self.connections: set[Connection] = set()
         if tls is None:
-            port = reactor.listenTCP(0, self, interface="127.0.0.1")
+            port = reactor.listenTCP(0, self, backlog, interface)
         else:
             port = reactor.listenSSL(0, self, tls, interface="127.0.0.1")
         self.scheme = "http" if tls is None else "https"
@@ -116,7 +124,7 @@ class Server(Factory):
 
     @property
     def origin(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return f"{self.scheme}://{self.interface}:{self.port}"
 
     def serve(self, request: Request) -> None:
         self.requests.append(request)
@@ -132,7 +140,7 @@ class Server(Factory):
 
     def live_again(self) -> None:
         """Listen on the same port again, without TLS."""
-        self._listening = reactor.listenTCP(self.port, self, interface="127.0.0.1")
+        self._listening = reactor.listenTCP(self.port, self, self.backlog, self.interface)
 
     def _stop_listening(self) -> Deferred[None]:
         listening, self._listening = self._listening, None
@@ -146,8 +154,14 @@ class Server(Factory):
 class Endpoints(Server):
     """Task endpoints: path → behaviour."""
 
-    def __init__(self, test: TestCase, tls: IOpenSSLContextFactory | None = None) -> None:
-        super().__init__(test, tls)
+    def __init__(
+        self,
+        test: TestCase,
+        tls: IOpenSSLContextFactory | None = None,
+        interface: str = "127.0.0.1",
+        backlog: int = 50,
+    ) -> None:
+        super().__init__(test, tls, interface, backlog)
         self.paths: dict[str, Behaviour] = {}
 
     def url(self, path: str, behaviour: Behaviour | None = None) -> str:

@@ -122,6 +122,23 @@ class StateTests(BrowserTestCase):
 
         await self.browse(visit, **WIDE)
 
+    async def test_age_of_a_verdict(self) -> None:
+        """The script keeps it up to date in the server's words."""
+        late = judged("Invoices", report(self.started, 3600 + 4 * 60), self.started)
+        home = self.serve([late])
+
+        def visit(page: Page) -> None:
+            for address in (home, f"{home}task/{late.task.id}"):
+                page.clock.install(time=self.started)
+                page.goto(address)
+                page.route("**/*", lambda route: route.abort())
+                expect(page.locator(".age")).to_have_text("late by 54 min")
+                page.clock.run_for(120_000)
+                expect(page.locator(".age")).to_have_text("late by 56 min")
+                page.unroute("**/*")
+
+        await self.browse(visit, **WIDE)
+
     async def test_local_time_zone(self) -> None:
         home = self.serve([judged("One", report(self.started, 125), self.started)])
 

@@ -1,4 +1,4 @@
-"""What every store must remember of the past; mix :class:`HistoryContract` into a trial ``TestCase``."""
+"""The contract suite of the port History; mix :class:`HistoryContract` into a trial ``TestCase``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def reported(lastrun: float = NOW - 60) -> Finding:
 
 
 class Story:
-    """Tells a store what happens to a task, as the monitor does."""
+    """Records a task's checks in a store, as the monitor does."""
 
     def __init__(self, store: Any, task: Task = TASK) -> None:
         self.store = store
@@ -71,17 +71,17 @@ class Story:
 
 
 class HistoryContract:
-    """Wants `make`, which gives a store that is open, and nothing of the past."""
+    """Needs `make`, which returns an open store without history."""
 
     def make(self) -> Any:
         raise NotImplementedError
 
     async def written(self, store: Any) -> Any:
-        """Wait until what was noted can be read."""
+        """Wait until notes can be read."""
         await store.enqueue([])
         return store
 
-    async def test_nothing(self: Any) -> None:
+    async def test_an_unknown_task_has_no_history(self: Any) -> None:
         store = self.make()
         for page in (store.runs, store.verdicts, store.incidents, store.deliveries, store.gaps):
             self.assertEqual(list(await page(TASK.url)), [])
@@ -89,7 +89,7 @@ class HistoryContract:
         self.assertEqual(list(await store.deliveries()), [])
         self.assertEqual(await store.uptime(TASK.url, NOW), {"24h": None, "7d": None, "30d": None, "90d": None})
 
-    async def test_findings_come_back_as_they_were(self: Any) -> None:
+    async def test_findings_are_read_as_they_were_recorded(self: Any) -> None:
         store = self.make()
         story = Story(store)
         for number, finding in enumerate(FINDINGS):
@@ -101,7 +101,7 @@ class HistoryContract:
         self.assertEqual([run.first for run in runs], [NOW + 60 * number for number in range(4)])
         self.assertEqual([(run.last - run.first, run.count) for run in runs], [(30.5, 2)] * 4)
 
-    async def test_a_failure_that_takes_longer_is_the_same_failure(self: Any) -> None:
+    async def test_the_latency_of_a_failure_does_not_matter(self: Any) -> None:
         store = self.make()
         story = Story(store)
         for number, latency in enumerate((1.0, 2.0, 3.0)):
@@ -112,7 +112,7 @@ class HistoryContract:
         runs = await store.runs(TASK.url)
         self.assertEqual([(run.count, run.finding.latency) for run in runs], [(1, 1.0), (3, 1.0)])
 
-    async def test_what_was_committed_begins_a_run(self: Any) -> None:
+    async def test_a_commit_begins_a_run(self: Any) -> None:
         store = self.make()
         story = Story(store)
         await story.check(NOW)
@@ -186,7 +186,7 @@ class HistoryContract:
         (incident,) = await store.incidents()
         self.assertIsNotNone(incident.ended)
 
-    async def test_one_incident_after_the_other(self: Any) -> None:
+    async def test_incidents_of_two_tasks(self: Any) -> None:
         store = self.make()
         story, other = Story(store), Story(store, OTHER)
         for number in range(3):
@@ -225,7 +225,7 @@ class HistoryContract:
         self.assertEqual([each.url for each in found], [None] + [TASK.url] * 5)
         self.assertEqual(list(await store.deliveries(TASK.url, found[2].key, 2)), list(found[3:5]))
 
-    async def test_what_was_sent_is_not_pending_again(self: Any) -> None:
+    async def test_a_sent_delivery_is_not_pending_again(self: Any) -> None:
         store = self.make()
         await store.enqueue([Delivery(alert(1), "slack")])
         await store.settle(Delivery(alert(1), "slack"), Outcome.SENT)
@@ -242,7 +242,7 @@ class HistoryContract:
         await story.check(NOW + 7260)
         await self.written(store)
         uptime = await store.uptime(TASK.url, NOW + 7260)
-        # 30 minutes up before, 10 down, and one minute up after the hour that was blind.
+        # 30 minutes up, 10 down, and one minute up after the blind hour.
         self.assertEqual({name: round(share, 6) for name, share in uptime.items()}, dict.fromkeys(uptime, 0.756098))
 
     async def test_uptime_of_a_day(self: Any) -> None:
@@ -273,21 +273,21 @@ class HistoryContract:
         self.assertEqual(list(await store.days(TASK.url, midnight + 3600, 1)), [second])
         self.assertEqual(list(await store.days(TASK.url, midnight - 1, 5)), [first])
 
-    async def test_time_nobody_watched_counts_as_nothing(self: Any) -> None:
+    async def test_time_without_checks_is_not_counted(self: Any) -> None:
         store = self.make()
         story = Story(store)
         await story.check(NOW, Kind.LATE)
         await story.check(NOW + 86_400)
-        # A step back, and on until the clock has caught up.
+        # The clock is set back, and catches up.
         for number in range(61):
             await story.check(NOW + 86_400 - 3600 + 60 * number)
         await story.check(NOW + 86_400 + 200)
         await self.written(store)
         uptime = await store.uptime(TASK.url, NOW + 90_000)
-        # Late for two intervals, a timeout and a minute; then 200 s on time.
+        # Late for two intervals, a timeout and a minute, then on time for 200 s.
         self.assertEqual(uptime["7d"], 0.5)
 
-    async def test_a_clock_that_was_days_ahead_is_forgotten(self: Any) -> None:
+    async def test_accounting_restarts_after_a_clock_that_was_days_ahead(self: Any) -> None:
         store = self.make()
         story = Story(store)
         await story.check(NOW + 1_000_000, Kind.LATE)

@@ -1,4 +1,4 @@
-"""What every store must do, whatever it is made of; mix :class:`StoreContract` into a trial ``TestCase``."""
+"""The contract suite of the port Store; mix :class:`StoreContract` into a trial ``TestCase``."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def bare(delivery: Delivery) -> Delivery:
 
 
 class StoreContract:
-    """Wants `make`, which opens the same store anew each time, as a restart does, after closing the one before."""
+    """Needs `make`: each call returns the same store as a restarted process would open it."""
 
     def make(self) -> Store:
         raise NotImplementedError
@@ -70,7 +70,7 @@ class StoreContract:
         again = self.make()
         return again, again.open()
 
-    async def test_fresh(self: Any) -> None:
+    async def test_new_store(self: Any) -> None:
         kept = self.make().open()
         self.assertEqual((dict(kept.states), list(kept.deliveries), kept.dead), ({}, [], 0))
 
@@ -119,7 +119,7 @@ class StoreContract:
         _, kept = await self.reopen(store)
         self.assertEqual((list(kept.deliveries), kept.dead), ([three], 0))
 
-    async def test_only_the_channel_that_took_it_is_settled(self: Any) -> None:
+    async def test_each_channel_is_settled_separately(self: Any) -> None:
         store = self.make()
         store.open()
         slack, sentry = Delivery(alert(1), "slack"), Delivery(alert(1), "sentry")
@@ -138,7 +138,7 @@ class StoreContract:
         _, kept = await self.reopen(store)
         self.assertEqual(list(kept.deliveries), [tried, Delivery(alert(2), "slack")])
 
-    async def test_dead_ones_are_counted(self: Any) -> None:
+    async def test_dead_deliveries_are_counted(self: Any) -> None:
         store = self.make()
         store.open()
         delivery = Delivery(alert(1), "slack")
@@ -156,7 +156,7 @@ class StoreContract:
         _, kept = await self.reopen(store)
         self.assertEqual(list(kept.deliveries), [delivery])
 
-    async def test_settling_what_is_settled_does_no_harm(self: Any) -> None:
+    async def test_settling_twice_changes_nothing(self: Any) -> None:
         store = self.make()
         store.open()
         delivery = Delivery(alert(1), "slack")

@@ -491,18 +491,18 @@ class Model:
                 self.untold = False
                 self.tell(Event.PROBLEM, at)
 
-    def reminder(self, now: Instant) -> tuple[Instant, int] | None:
+    def reminder(self) -> tuple[Instant, int] | None:
         if self.open is None or self.task.error_interval <= 0 or self.kind is Kind.SLEEPING:
             return None
         at, number = self.base, self.number
         while True:
             gap = min(self.task.error_interval * 2**number, max(self.task.error_interval, self.task.error_interval_max))
             at, number = at + gap, number + 1
-            if not 0 <= max(at, now) - self.changed < self.task.error_interval / 2:
+            if at - self.changed >= self.task.error_interval / 2:
                 return at, number
 
     def remind(self, at: Instant) -> None:
-        due = self.reminder(at)
+        due = self.reminder()
         if due is not None and due[0] <= at and not self.muted:
             self.base, self.number = at, due[1]
             self.tell(Event.REMINDER, at)

@@ -25,7 +25,7 @@ class StepWatchTests(SynchronousTestCase):
         self.watch = StepWatch(self.world.clock, self.world.now, self.stepped)
         self.watch.start()
 
-    def stepped(self) -> None:
+    def stepped(self, step: float) -> None:
         self.steps += 1
 
     def test_nothing_is_reported_while_the_clocks_agree(self) -> None:
@@ -48,7 +48,7 @@ class StepWatchTests(SynchronousTestCase):
         self.assertEqual(self.steps, 2)
 
     def test_an_error_in_the_callback_is_logged(self) -> None:
-        watch = StepWatch(self.world.clock, self.world.now, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+        watch = StepWatch(self.world.clock, self.world.now, lambda step: 1 / 0)  # type: ignore[arg-type, return-value]
         watch.start()
         for _ in range(2):
             self.world.offset += 60

@@ -344,7 +344,7 @@ class ResumeTests(MonitorCase):
 
     def test_a_reminder_that_was_due_before_the_start_waits_for_the_first_check(self) -> None:
         """The incident may be over."""
-        tasks = make_task("x"), make_task("a", interval=10.0, error_interval=5.0)
+        tasks = make_task("x"), make_task("a", interval=10.0, error_interval=5.0, error_interval_max=5.0)
         self.build(*tasks)
         self.fetcher.answer = lambda task: NoAnswer(Fault.REFUSED, "connection refused", 0.0)
         self.monitor.start()
@@ -363,7 +363,7 @@ class ResumeTests(MonitorCase):
             self.assertEqual(self.notifier.events(), [told])
 
     def test_a_reminder_is_due_before_the_first_check(self) -> None:
-        tasks = make_task("x"), make_task("a", interval=10.0, error_interval=5.0)
+        tasks = make_task("x"), make_task("a", interval=10.0, error_interval=5.0, error_interval_max=5.0)
         self.build(*tasks)
         self.fetcher.answer = lambda task: NoAnswer(Fault.REFUSED, "connection refused", 0.0)
         self.monitor.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 
 import msgspec
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -58,6 +58,23 @@ class DeliveringTests(OutboxCase):
         self.assertEqual((self.board.undelivered, self.board.dead), (0, 1))
         errors = [event for event in self.logged if event["log_level"] is LogLevel.error]
         self.assertEqual([event["words"] for event in errors], ["invalid_auth"])
+
+    def test_healthy(self) -> None:
+        """One channel that works is enough, and none is needed where none is configured."""
+        self.assertTrue(self.outbox.healthy())
+        self.slack.respond = lambda alert: fail(DeliveryError("invalid_auth", permanent=True))
+        self.alert(make_alert(1))
+        self.assertTrue(self.outbox.healthy())
+        # The other channel is away: it counts as working until a delivery has been pending for too long.
+        self.hipchat.respond = lambda alert: fail(DeliveryError("down"))
+        self.alert(make_alert(2, at=self.world.now()))
+        self.assertTrue(self.outbox.healthy())
+        self.world.pass_time(OVERDUE + 1, 1.0)
+        self.assertFalse(self.outbox.healthy())
+        self.slack.respond = self.hipchat.respond = lambda alert: succeed("ok")
+        self.alert(make_alert(3))
+        self.assertTrue(self.outbox.healthy())
+        self.assertTrue(self.make([]).healthy())
 
     def test_a_replaced_reminder_is_settled(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
@@ -237,6 +254,24 @@ class TroubleTests(OutboxCase):
         self.world.pass_time(301, step=1)
         self.assertEqual(self.board.daemon().status, Status.OK)
 
+    def test_a_channel_whose_latest_delivery_is_dead(self) -> None:
+        self.slack.respond = lambda alert: fail(DeliveryError("invalid_auth", permanent=True))
+        self.alert(make_alert(1))
+        self.assertEqual(self.board.daemon().status, Status.ERROR)
+        self.assertIn("slack did not accept the latest alert", self.board.daemon().explanation)
+        self.slack.respond = lambda alert: fail(DeliveryError("down"))
+        self.alert(make_alert(2))
+        self.assertEqual(self.board.daemon().status, Status.ERROR)
+        self.slack.respond = lambda alert: "ok"
+        self.world.pass_time(5)
+        self.assertEqual(self.board.daemon().status, Status.OK)
+
+    def test_a_dead_channel_that_is_off(self) -> None:
+        self.slack.respond = lambda alert: fail(DeliveryError("invalid_auth", permanent=True))
+        self.alert(make_alert(1))
+        self.outbox.update([self.hipchat], 86_400, 0)
+        self.assertEqual(self.board.daemon().status, Status.OK)
+
 
 class StoppingTests(OutboxCase):
     def test_waits_for_what_is_under_way(self) -> None:
@@ -292,7 +327,7 @@ class DeadChannelTests(OutboxCase):
 
     def test_it_is_said_until_it_works(self) -> None:
         self.assertEqual(self.outbox.refused, {"slack"})
-        self.assertIn("slack refused its latest alert", self.board.daemon().explanation)
+        self.assertIn("slack did not accept the latest alert", self.board.daemon().explanation)
         self.repair()
         self.alert(make_alert(2, task="b"))
         self.assertEqual((self.outbox.refused, self.board.daemon().status), (frozenset(), Status.OK))

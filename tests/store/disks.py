@@ -1,4 +1,4 @@
-"""A disk that is soon full."""
+"""Small disks for tests of full ones."""
 
 from __future__ import annotations
 

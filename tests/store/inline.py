@@ -47,7 +47,7 @@ class InlineStore(SqliteStore):
         super().open()
 
     def open(self) -> Kept:
-        """What a restarted process would find."""
+        """What a restarted process would load."""
         Deferred.fromCoroutine(self.enqueue([]))
         assert self._queue is not None
         return load(self._queue._writer._open.tables.connection, Recorder(), millis(self._now()))

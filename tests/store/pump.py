@@ -1,4 +1,4 @@
-"""A store without a reactor, for tests that cannot wait for one."""
+"""A store with threads but without the global reactor, for synchronous tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 @implementer(IReactorTime)
 class Pump(Clock):
-    """A reactor that turns only while something is waited for; its time stands still unless it is advanced."""
+    """A reactor that runs only while a test waits; its time stands still unless it is advanced."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Pump(Clock):
         self._calls.put(lambda: call(*args, **kwargs))
 
     def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Turn until `work` is done; returns its result."""
+        """Run until `work` is done; return its result."""
         results: list[Any] = []
         failures: list[Any] = []
         Deferred.fromCoroutine(work).addCallbacks(results.append, failures.append)
@@ -39,10 +39,10 @@ class Pump(Clock):
         return results[0]
 
     def until(self, condition: Callable[[], Any], limit: float = 30.0) -> None:
-        """Turn until something is so."""
+        """Run until a condition holds."""
         deadline = time.monotonic() + limit
         while not condition():
-            assert time.monotonic() < deadline, "it never came"
+            assert time.monotonic() < deadline, "the condition was not met in time"
             while not self._calls.empty():
                 self._calls.get()()
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Time is accounted for to the millisecond: compared with a model that goes through it minute by minute."""
+"""Accounts of time, compared with a model that counts minute by minute."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class StretchesTests(SynchronousTestCase):
                 expected[hour] = overlap
         self.assertEqual(cut, list(expected.items()))
 
-    def test_a_year_of_blindness_costs_nothing(self) -> None:
+    def test_a_blind_year_is_skipped(self) -> None:
         self.assertEqual(list(hours(1, 365 * 24 * HOUR + 2, False)), [(0, HOUR - 1), (365 * 24, 2)])
 
 
 class HourTests(SynchronousTestCase):
-    def test_every_kind_of_verdict(self) -> None:
+    def test_each_kind_of_verdict(self) -> None:
         hour = Hour(1)
         for kind in [*Kind, None]:
             hour.spend(kind, 1)

@@ -135,7 +135,7 @@ class AgreementTests(SynchronousTestCase):
 
     @given(story=st.lists(steps, max_size=40))
     @settings(deadline=None, max_examples=60)
-    def test_they_agree(self, story: list[Sequence[Any]]) -> None:
+    def test_a_restart_changes_nothing(self, story: list[Sequence[Any]]) -> None:
         descriptor, path = tempfile.mkstemp(prefix="pypinger-agreement-")
         os.close(descriptor)
         world = World(path)

@@ -1,4 +1,4 @@
-"""Opening the database: what is refused, in which words, untouched; how it is made and upgraded."""
+"""Opening the database: refusals and their messages, creation, upgrade and locks."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ class DatabaseTestCase(SynchronousTestCase):
         self.path = self.directory / "pypinger.sqlite"
 
     def fill(self) -> None:
-        """Make a database that holds something."""
+        """Create a database with content."""
         store, pump = open_store(self.path)
         pump.wait(store.commit(TASK, STATE, CHECK, [Delivery(alert(number), "slack") for number in range(50)]))
         close(store, pump)
 
     def refused(self, path: Path | None = None) -> str:
-        """It is refused in one line that names it; returns the line."""
+        """Assert that it is refused in one line with its path; return the line."""
         path = path or self.path
         with self.assertRaises(StoreError) as caught:
             open_store(path)
@@ -93,26 +93,26 @@ class DatabaseTestCase(SynchronousTestCase):
 
 
 class RefusalTests(DatabaseTestCase):
-    def test_text(self) -> None:
+    def test_text_file(self) -> None:
         self.path.write_text("no database\n" * 100)
         self.refused_untouched("it is not an SQLite database")
         self.assertEqual(os.listdir(self.directory), [self.path.name])
 
-    def test_foreign(self) -> None:
+    def test_database_of_another_program(self) -> None:
         self.change("CREATE TABLE a (b)")
         self.refused_untouched("it is an SQLite database of another program")
         self.assertEqual(os.listdir(self.directory), [self.path.name])
 
-    def test_header_only(self) -> None:
+    def test_file_with_a_header_only(self) -> None:
         self.path.write_bytes(b"SQLite format 3\0")
         self.refused_untouched("or damaged")
 
-    def test_newer(self) -> None:
+    def test_newer_schema(self) -> None:
         self.fill()
         self.change("PRAGMA user_version = 1000")
         self.refused_untouched("a newer Py Pinger wrote it (schema 1000, this one knows")
 
-    def test_no_version(self) -> None:
+    def test_schema_version_0(self) -> None:
         self.fill()
         self.change("PRAGMA user_version = 0")
         self.refused_untouched("it is damaged")
@@ -141,7 +141,7 @@ class RefusalTests(DatabaseTestCase):
         self.change("ALTER TABLE delivery DROP COLUMN words")
         self.refused_untouched("it is damaged (its table delivery lacks words)")
 
-    def test_more_than_there_was_does_no_harm(self) -> None:
+    def test_additional_tables_and_columns_are_accepted(self) -> None:
         self.fill()
         self.change("CREATE TABLE mine (a); ALTER TABLE task ADD COLUMN mine")
         close(*open_store(self.path))
@@ -153,7 +153,7 @@ class RefusalTests(DatabaseTestCase):
             file.write(b"\x99" * 4096)
         self.refused_untouched("it is damaged")
 
-    def test_cut_off(self) -> None:
+    def test_truncated_file(self) -> None:
         self.fill()
         os.truncate(self.path, 4096 + 1000)
         self.refused_untouched("it is damaged")
@@ -165,7 +165,7 @@ class RefusalTests(DatabaseTestCase):
             self.assertIn("it is damaged", self.refused())
 
     def test_a_damaged_page_beside_a_log(self) -> None:
-        # Killed: what was written last is in the log still.
+        # A killed process leaves its last transactions in the log.
         process = python(HOLD, str(self.path))
         assert process.stdout is not None
         process.stdout.readline()
@@ -180,7 +180,7 @@ class RefusalTests(DatabaseTestCase):
     def test_directory(self) -> None:
         self.assertIn("it is a directory", self.refused(self.directory))
 
-    def test_no_directory(self) -> None:
+    def test_missing_directory(self) -> None:
         self.assertIn("does not exist", self.refused(self.directory / "none" / "pypinger.sqlite"))
 
     def test_pipe(self) -> None:
@@ -194,11 +194,11 @@ class RefusalTests(DatabaseTestCase):
             connection.execute("BEGIN EXCLUSIVE")
             self.refused_untouched("another program has it locked")
 
-    def test_lock_cannot_be_made(self) -> None:
+    def test_lock_file_cannot_be_created(self) -> None:
         os.mkdir(f"{self.path}.lock")
         self.assertIn("cannot create", self.refused())
 
-    def test_no_room(self) -> None:
+    def test_no_room_to_create_it(self) -> None:
         def full(path: str, schema: object) -> None:
             raise OSError(28, "No space left on device")
 
@@ -214,7 +214,7 @@ class RefusalTests(DatabaseTestCase):
         self.patch(Tables, "write", full)
         self.assertIn("cannot be written (database or disk is full); check the disk", self.refused())
 
-    def test_no_wal(self) -> None:
+    def test_no_wal_mode(self) -> None:
         self.fill()
 
         class Connection(sqlite3.Connection):
@@ -224,7 +224,7 @@ class RefusalTests(DatabaseTestCase):
         self.patch(database, "connect", lambda path, query="": sqlite3.connect(path, factory=Connection))
         self.assertIn("WAL", self.refused())
 
-    def test_checks_no_longer_than_its_limit(self) -> None:
+    def test_check_stops_at_its_time_limit(self) -> None:
         store, pump = open_store(self.path)
         pump.wait(store.enqueue([Delivery(alert(number), "slack") for number in range(3000)]))
         close(store, pump)
@@ -284,7 +284,7 @@ class PermissionTests(DatabaseTestCase):
         self.assertIn("cannot be written", self.unprivileged())
         self.assertEqual(self.path.read_bytes(), before)
 
-    def test_directory_for_a_new_one(self) -> None:
+    def test_read_only_directory_for_a_new_database(self) -> None:
         self.directory.chmod(0o555)
         self.assertIn("cannot be written", self.unprivileged())
 
@@ -363,7 +363,7 @@ class LockTests(DatabaseTestCase):
         self.patch(database, "Lock", Colliding)
         close(*open_store(self.path))
 
-    def test_a_killed_process_lets_go(self) -> None:
+    def test_a_killed_process_releases_the_lock(self) -> None:
         process = python(HOLD, str(self.path))
         assert process.stdout is not None
         self.assertEqual(process.stdout.readline(), "open\n")
@@ -372,27 +372,27 @@ class LockTests(DatabaseTestCase):
         process.communicate()
         close(*open_store(self.path))
 
-    def test_holder_unknown(self) -> None:
+    def test_unknown_holder(self) -> None:
         store, pump = open_store(self.path)
         self.addCleanup(close, store, pump)
         os.truncate(f"{self.path}.lock", 0)
         self.assertIn("another Py Pinger (a process) is using it", self.refused())
 
-    def test_no_locks_on_this_file_system(self) -> None:
+    def test_file_system_without_locks(self) -> None:
         def flock(*_: int) -> None:
             raise OSError(errno.ENOLCK, "No locks available")
 
         self.patch(fcntl, "flock", flock)
         self.assertIn("No locks available", self.refused())
 
-    def test_no_room_for_the_holder(self) -> None:
+    def test_no_room_for_the_process_id(self) -> None:
         def pwrite(*_: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         self.patch(os, "pwrite", pwrite)
         close(*open_store(self.path))
 
-    def test_a_refused_start_lets_go(self) -> None:
+    def test_a_refused_start_releases_the_lock(self) -> None:
         self.fill()
         self.change("UPDATE task SET state = '{'")
         self.refused()
@@ -428,7 +428,7 @@ class UpgradeTests(DatabaseTestCase):
         names = sorted(each.name for each in directory.iterdir())
         self.assertEqual(names, [f"{number:04}.sql" for number in range(1, len(database.scripts()) + 1)])
 
-    def test_upgraded_equals_fresh(self) -> None:
+    def test_an_upgraded_schema_equals_a_new_one(self) -> None:
         scripts = [*database.scripts(), *self.more]
         fresh = self.directory / "fresh"
         self.opened(fresh, scripts).close()
@@ -471,7 +471,7 @@ class UpgradeTests(DatabaseTestCase):
         self.assertEqual(schema(self.path), old)
         self.assertEqual(sorted(os.listdir(self.directory)), ["pypinger.sqlite", "pypinger.sqlite.lock"])
 
-    def test_a_script_that_fails_changes_nothing(self) -> None:
+    def test_a_failed_upgrade_changes_nothing(self) -> None:
         self.fill()
         old = schema(self.path)
         with self.assertRaises(StoreError):
@@ -493,12 +493,12 @@ class UpgradeTests(DatabaseTestCase):
         close(*open_store(self.path))
         self.assertEqual(schema(self.path), old)
 
-    def test_a_new_one_that_fails_leaves_nothing(self) -> None:
+    def test_a_failed_creation_leaves_no_file(self) -> None:
         with self.assertRaises(StoreError):
             database.open_database(str(self.path), ["CREATE TABLE two (a); CREATE TABLE two (a);"])
         self.assertEqual(os.listdir(self.directory), ["pypinger.sqlite.lock"])
 
-    def test_what_a_removed_one_left_is_not_taken_up(self) -> None:
+    def test_the_log_of_a_removed_database_is_ignored(self) -> None:
         process = python(HOLD, str(self.path))
         assert process.stdout is not None
         process.stdout.readline()

@@ -1,4 +1,4 @@
-"""What a start takes up from a database, where the clock has not gone on as it should."""
+"""Loading a database after the clock was set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOW = 1_800_000_000.0
 
 class RestTests(SqliteTestCase):
     async def rest(self, later: float) -> float:
-        """How long a delivery rests that rested for 40 s when it was tried, at a start so many seconds later."""
+        """The rest of a pause of 40 s at a start that is `later` seconds after the attempt."""
         before = self.store(now=lambda: NOW)
         before.open()
         delivery = replace(Delivery(alert(1), "slack"), attempts=1, not_before=NOW + 40)
@@ -25,12 +25,12 @@ class RestTests(SqliteTestCase):
         (kept,) = after.open().deliveries
         return kept.not_before - (NOW + later)
 
-    async def test_clock_that_goes_on(self) -> None:
+    async def test_clock_as_expected(self) -> None:
         self.assertEqual(await self.rest(30), 10)
 
-    async def test_clock_that_was_set_back(self) -> None:
-        """It rests for no longer than it was to, and not for the hour too."""
+    async def test_clock_set_back(self) -> None:
+        """The pause is not longer than planned."""
         self.assertEqual(await self.rest(-3600), 40)
 
-    async def test_clock_that_was_set_forward(self) -> None:
+    async def test_clock_set_forward(self) -> None:
         self.assertEqual(await self.rest(3600), -3560)

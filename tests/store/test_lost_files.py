@@ -9,6 +9,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 from twisted.logger import capturedLogs
@@ -192,28 +193,41 @@ class ReplacedFileTests(LostFileCase):
         await self.replace(lambda backup: shutil.copyfile(backup, self.path), "its file was overwritten")
 
     async def test_a_copy_of_this_run(self) -> None:
-        """Whether or not the log still fits the copy, nothing is lost."""
-        for number, size in enumerate((watching.LOG_SIZE, 0)):
-            with self.subTest(size=size):
+        """Whether or not a checkpoint was made since, it is noticed and nothing is lost."""
+        for number, (size, ours) in enumerate(product((watching.LOG_SIZE, 0), (True, False))):
+            with self.subTest(size=size, ours=ours):
                 self.path = str(self.directory / f"{number}.sqlite")
                 self.patch(watching, "LOG_SIZE", size)
                 store = await self.begin()
-                with closing(sqlite3.connect(self.path)) as connection:
-                    with closing(sqlite3.connect(f"{self.path}.copy")) as copy:
-                        connection.backup(copy)
+                if ours:
+                    await store.backup(f"{self.path}.copy")
+                else:
+                    with (
+                        closing(sqlite3.connect(self.path)) as source,
+                        closing(sqlite3.connect(f"{self.path}.copy")) as copy,
+                    ):
+                        source.backup(copy)
                 for late in range(50):
                     await self.story.check(NOW + 120 + late, Kind.LATE, reported(NOW + late), incident=INCIDENT)
-                await store.enqueue([Delivery(alert(4), "slack")])
                 shutil.copyfile(f"{self.path}.copy", self.path)
-                await pause(0.3)
-                await store.enqueue([])
-                self.assertEqual(store.trouble() is None, bool(size))
-                shutil.rmtree(self.directory / "copy", ignore_errors=True)
+                await self.noticed(store, "its file was overwritten")
                 kept = await self.killed(number)
                 self.assertEqual(kept.states[TASK.url], self.story.state)
                 self.assertEqual([each.alert.id for each in kept.deliveries], [alert(3).id, alert(4).id])
                 await store.close()
                 self.whole(self.path)
+
+    async def test_the_same_bytes(self) -> None:
+        """A plain copy of the file alone, put back before the next checkpoint, changes nothing."""
+        store = await self.begin()
+        shutil.copyfile(self.path, f"{self.path}.copy")
+        await store.enqueue([Delivery(alert(4), "slack")])
+        shutil.copyfile(f"{self.path}.copy", self.path)
+        await pause(0.2)
+        await store.enqueue([])
+        self.assertIsNone(store.trouble())
+        self.assertEqual(len(await store.deliveries()), 4)
+        await self.all_kept(store)
 
     async def killed(self, number: int) -> Kept:
         copy = str(self.directory / f"killed{number}.sqlite")

@@ -15,18 +15,18 @@ from tests.store.test_sqlite import SqliteTestCase
 
 
 class ReaderTests(SqliteTestCase):
-    def test_no_database(self) -> None:
+    def test_missing_database(self) -> None:
         with self.assertRaises(StoreError):
             Reader(self.path)
 
-    async def test_what_cannot_be_read(self) -> None:
+    async def test_missing_table(self) -> None:
         store = self.store()
         store.open()
         self.connection(store).execute("DROP TABLE verdict")
         with self.assertRaises(StoreError):
             await store.verdicts(TASK.url)
 
-    async def test_gaps_of_long_ago(self) -> None:
+    async def test_gaps_are_searched_up_to_a_limit(self) -> None:
         self.patch(reading, "CHUNK", 4)
         self.patch(reading, "LOOK", 16)
         store = self.store()
@@ -45,7 +45,7 @@ class ReaderTests(SqliteTestCase):
         reader = self.reader()
         self.assertEqual(len(reader.runs(TASK.url)), 1)
 
-    async def test_a_database_that_is_not_ours(self) -> None:
+    async def test_foreign_database(self) -> None:
         sqlite3.connect(self.path).close()
         reader = self.reader()
         with self.assertRaises(StoreError):

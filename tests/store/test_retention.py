@@ -1,4 +1,4 @@
-"""What is old goes, what is needed stays, and the writer is never held up."""
+"""Deleting old history."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RetentionTests(SynchronousTestCase):
     def rows(self, query: str) -> list[Any]:
         return self.tables.connection.execute(query).fetchall()
 
-    def test_what_is_old_goes(self) -> None:
+    def test_old_history_is_deleted(self) -> None:
         days = 10
         for hour in range(24 * days + 1):
             at = NOW + 3600.0 * hour
@@ -75,12 +75,12 @@ class RetentionTests(SynchronousTestCase):
         self.assertLess(len(seen), 10)
         self.assertGreaterEqual(len(self.rows("SELECT * FROM hour")), 24 * days)
         self.assertEqual(len(self.rows("SELECT * FROM blind")), 24 * days + 1)
-        # What the writer knew of is still found or made anew.
+        # The cache of shapes holds no deleted ones.
         self.recorder.note(TASK, TaskState(), check(end + 1, "0"))
         self.write(end)
         self.assertEqual(self.rows("SELECT count(*) FROM run WHERE shape NOT IN (SELECT id FROM shape)"), [(0,)])
 
-    def test_what_is_open_stays(self) -> None:
+    def test_open_incidents_and_pending_deliveries_stay(self) -> None:
         incident = Incident(NOW, Kind.LATE, NOW, 1)
         state = TaskState(incident=incident)
         pending = Delivery(alert(1), "slack")
@@ -92,7 +92,7 @@ class RetentionTests(SynchronousTestCase):
         self.assertEqual(len(self.rows("SELECT * FROM delivery")), 1)
         self.assertEqual(len(self.rows("SELECT * FROM task JOIN shape ON shape.id = task.shape")), 1)
 
-    def test_after_four_hundred_days(self) -> None:
+    def test_tasks_are_deleted_after_400_days(self) -> None:
         for task in (TASK, OTHER):
             self.recorder.note(task, TaskState(), check(NOW))
         incident = Incident(NOW, Kind.LATE, NOW, 1)
@@ -128,7 +128,7 @@ class SweepingTests(SynchronousTestCase):
             assert isinstance(count, int)
             return count
 
-    def test_in_small_steps(self) -> None:
+    def test_small_steps(self) -> None:
         self.patch(retention, "ROWS", 5)
         self.patch(retention, "STEP", 0.0)
         self.store.open()
@@ -144,7 +144,7 @@ class SweepingTests(SynchronousTestCase):
         self.assertEqual(counts[-1], 0)
         self.assertGreater(len(set(counts)), 15)
 
-    def test_what_fails_is_tried_again_an_hour_later(self) -> None:
+    def test_a_failure_is_retried_an_hour_later(self) -> None:
         tries = []
 
         def broken(*_: object) -> Any:

@@ -1,4 +1,4 @@
-"""The SQLite store: the contract, and that it goes on when its process or its disk does not."""
+"""The SQLite store: the contract, restarts, and faults of the disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Delivery, Incident, Outcome, Report, Reported, Task, TaskState, Verdict, Window
-from pypinger.ports.storing import Store, StoreError
+from pypinger.ports.storing import Blind, Store, StoreError
 from pypinger.store import queue, recorder, sqlite, tables, writer
 from pypinger.store.reading import BlindTime, Reader
 from pypinger.store.sqlite import SqliteStore
@@ -76,7 +76,7 @@ class SqliteTestCase(TestCase):
             if condition():
                 return
             await pause(0.01)
-        raise AssertionError("it never came")
+        raise AssertionError("the condition was not met in time")
 
     def connection(self, store: SqliteStore) -> sqlite3.Connection:
         assert store._queue is not None
@@ -100,13 +100,13 @@ class SqliteHistoryTests(HistoryContract, SqliteTestCase):
 
 
 class WritingTests(SqliteTestCase):
-    async def test_a_note_is_written_within_a_second_or_so(self) -> None:
+    async def test_a_note_is_written_soon(self) -> None:
         store = self.store()
         store.open()
         store.note(TASK, STATE, CHECK)
         await self.until(lambda: self.rows("SELECT url FROM task") == [(TASK.url,)])
 
-    async def test_what_is_not_text_is_kept_as_well_as_can_be(self) -> None:
+    async def test_lone_surrogates_are_replaced(self) -> None:
         store = self.store()
         store.open()
         odd = Delivery(alert(1), "slack", words="no \ud800")
@@ -119,14 +119,14 @@ class WritingTests(SqliteTestCase):
         assert verdict is not None
         self.assertEqual((verdict.explanation, kept.deliveries[0].words), ("late ?", "no ?"))
 
-    async def test_a_url_that_is_not_text(self) -> None:
+    async def test_a_url_with_a_lone_surrogate(self) -> None:
         store = self.store()
         store.open()
         task = Task(url="http://h/\udc80", id="x", name="x", label="x")
         await Story(store, task).check(NOW)
         self.assertEqual(len(await store.runs(task.url)), 1)
 
-    async def test_shapes_are_not_known_by_heart_without_end(self) -> None:
+    async def test_the_cache_of_shapes_is_limited(self) -> None:
         self.patch(tables, "SHAPES", 2)
         store = self.store()
         store.open()
@@ -138,7 +138,7 @@ class WritingTests(SqliteTestCase):
         self.assertEqual(self.rows("SELECT count(*) FROM shape"), [(4,)])
         self.assertEqual(len(await store.runs(TASK.url)), 12)
 
-    async def test_an_incident_that_goes_to_and_fro(self) -> None:
+    async def test_the_kinds_of_an_incident_are_limited(self) -> None:
         self.patch(recorder, "KINDS", 3)
         store = self.store()
         store.open()
@@ -150,7 +150,7 @@ class WritingTests(SqliteTestCase):
         (incident,) = await store.incidents()
         self.assertEqual((incident.kinds, incident.alerts), ((Kind.LATE, Kind.FAILED, Kind.LATE), 8))
 
-    async def test_a_call_that_cannot_be_recorded_holds_nothing_up(self) -> None:
+    async def test_a_call_that_cannot_be_recorded_is_logged(self) -> None:
         store = self.store()
         store.open()
         store.blind(float("-inf"), float("inf"))
@@ -159,7 +159,7 @@ class WritingTests(SqliteTestCase):
         await store.close()
         self.assertEqual(self.store().open().states, {TASK.url: STATE})
 
-    async def test_closed(self) -> None:
+    async def test_calls_after_closing(self) -> None:
         store = self.store()
         await store.close()
         store.open()
@@ -172,7 +172,7 @@ class WritingTests(SqliteTestCase):
             await store.runs(TASK.url)
         self.assertEqual(self.store().open().states, {})
 
-    async def test_many_who_wait_go_on_in_order_a_few_at_a_time(self) -> None:
+    async def test_callers_resume_in_order_a_few_per_turn(self) -> None:
         store = self.store()
         store.open()
         turns: list[int] = []
@@ -190,7 +190,7 @@ class WritingTests(SqliteTestCase):
 
         order: list[int] = []
         with self.connection(store) as connection:
-            # Nothing is written until all of them wait.
+            # Nothing is written until all callers wait.
             connection.execute("BEGIN IMMEDIATE")
             waiting = [Deferred.fromCoroutine(one(number)) for number in range(200)]
             connection.execute("ROLLBACK")
@@ -200,7 +200,7 @@ class WritingTests(SqliteTestCase):
         self.assertEqual(order, list(range(200)))
         self.assertLessEqual(max(turns.count(each) for each in turns), 2 * queue.RESUMED)
 
-    async def test_a_hundred_that_wait_for_nobody_at_closing(self) -> None:
+    async def test_callers_that_wait_resume_at_closing(self) -> None:
         store = self.store()
         store.open()
         waiting = [Deferred.fromCoroutine(store.enqueue([Delivery(alert(number), "slack")])) for number in range(100)]
@@ -210,7 +210,7 @@ class WritingTests(SqliteTestCase):
 
 
 class RestartTests(SqliteTestCase):
-    async def test_the_time_between_is_blind(self) -> None:
+    async def test_the_time_between_two_processes_is_blind(self) -> None:
         clock = [NOW]
         store = self.store(now=lambda: clock[0])
         self.assertIsNone(store.open().last_alive)
@@ -229,7 +229,7 @@ class RestartTests(SqliteTestCase):
         # 60 and 40 s before, 20 s after, then 2 min late.
         self.assertEqual((await again.uptime(TASK.url, NOW + 3840))["24h"], 0.5)
 
-    async def test_the_clock_was_set_back_between(self) -> None:
+    async def test_the_clock_was_set_back_between_two_processes(self) -> None:
         store = self.store(now=lambda: NOW)
         store.open()
         await store.close()
@@ -246,7 +246,7 @@ class RestartTests(SqliteTestCase):
         clock[0] = NOW + 50
         await self.until(lambda: self.rows("SELECT alive FROM life") == [((NOW + 50) * 1000,)])
 
-    async def test_an_incident_and_a_run_go_on(self) -> None:
+    async def test_an_incident_and_a_run_continue(self) -> None:
         store = self.store()
         store.open()
         story = Story(store)
@@ -264,7 +264,7 @@ class RestartTests(SqliteTestCase):
         (change,) = await again.verdicts(TASK.url, limit=1)
         self.assertEqual(change.kind, Kind.OK)
 
-    def test_killed_in_the_middle_of_it(self) -> None:
+    def test_a_killed_process_keeps_what_was_committed(self) -> None:
         for lines in (1, 57, 211):
             path = self.mktemp()
             process = python(KILLED, path)
@@ -287,7 +287,7 @@ class TroubleTests(SqliteTestCase):
         self.patch(queue, "TICK", 0.02)
 
     async def goes_on(self, store: SqliteStore, fill: Callable[[], None], empty: Callable[[], None]) -> str:
-        """Everything goes on while the disk is full, and is caught up with; returns the words."""
+        """Assert that calls return while the disk is full and are written afterwards; return the trouble."""
         await store.commit(TASK, TaskState(pings=1), CHECK, [Delivery(alert(1), "slack")])
         with capturedLogs() as logs:
             fill()
@@ -316,7 +316,7 @@ class TroubleTests(SqliteTestCase):
         self.assertEqual([each.alert.id for each in kept.deliveries], expected)
         return words
 
-    async def test_as_many_pages_as_there_may_be(self) -> None:
+    async def test_the_page_limit(self) -> None:
         store = self.store()
         store.open()
         connection = self.connection(store)
@@ -347,7 +347,7 @@ class TroubleTests(SqliteTestCase):
         words = await self.goes_on(store, fill, ballast.unlink)
         self.assertIn("disk", words)
 
-    async def test_half_a_transaction_is_none(self) -> None:
+    async def test_a_failed_transaction_writes_nothing(self) -> None:
         store = self.store()
         store.open()
         story = Story(store)
@@ -360,7 +360,22 @@ class TroubleTests(SqliteTestCase):
         self.assertEqual(len(await store.runs(TASK.url)), 1)
         self.assertEqual([len(each.told) for each in await store.incidents()], [1])
 
-    def test_each_waits_for_its_own_time(self) -> None:
+    async def test_blindness_and_its_alert_are_one_transaction(self) -> None:
+        store = self.store()
+        store.open()
+        write = Tables._write
+        writes: list[tuple[int, int]] = []
+
+        def count(tables: Tables, pending: Any) -> None:
+            writes.append((len(pending.blindness), len(pending.deliveries)))
+            write(tables, pending)
+
+        self.patch(Tables, "_write", count)
+        store.blindness(Blind(1.25, "no host answers"))
+        await store.enqueue([Delivery(alert(1), "slack")])
+        self.assertEqual(writes, [(1, 1)])
+
+    def test_each_caller_has_its_own_time_limit(self) -> None:
         pump, turns = Pump(), threading.Semaphore(0)
         store = SqliteStore(pump, lambda: NOW, self.path, keep_days=90)
         store.open()
@@ -384,7 +399,7 @@ class TroubleTests(SqliteTestCase):
         self.assertIn("has not answered", store.trouble() or "")
         self.assertTrue(late.called)
 
-    async def test_reading_goes_on(self) -> None:
+    async def test_history_is_read_while_writing_fails(self) -> None:
         store = self.store()
         store.open()
         story = Story(store)
@@ -394,7 +409,7 @@ class TroubleTests(SqliteTestCase):
         self.assertIn("readonly", store.trouble() or "")
         self.assertEqual(len(await store.runs(TASK.url)), 1)
 
-    async def test_trouble_to_the_end(self) -> None:
+    async def test_closing_while_writing_fails(self) -> None:
         store = self.store()
         store.open()
         self.connection(store).execute("PRAGMA query_only = 1")
@@ -452,7 +467,7 @@ class TroubleTests(SqliteTestCase):
         await self.until(lambda: store.trouble() is None)
         self.assertEqual(self.rows("SELECT count(*) FROM delivery"), [(1,)])
 
-    async def test_closing_does_not_wait_for_ever(self) -> None:
+    async def test_closing_has_a_time_limit(self) -> None:
         self.patch(sqlite, "CLOSING", 0.1)
         store = self.store()
         store.open()
@@ -501,14 +516,14 @@ class TroubleTests(SqliteTestCase):
 
 
 class MemoryTests(SqliteTestCase):
-    """``:memory:`` keeps nothing over a restart, and little of the past."""
+    """``[store] path = :memory:``."""
 
     def make(self) -> SqliteStore:
         store = self.store(":memory:")
         store.open()
         return store
 
-    async def test_a_restart_begins_anew(self) -> None:
+    async def test_a_restart_starts_empty(self) -> None:
         store = self.make()
         await store.commit(TASK, STATE, CHECK, [Delivery(alert(1), "slack")])
         await store.close()

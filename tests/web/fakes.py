@@ -15,7 +15,7 @@ NOW = 1_795_386_514.0
 
 class FakeBoard:
     """
-    Implements :class:`pypinger.ports.showing.Board`.
+    Implements :class:`pypinger.ports.showing.TaskBoard`.
 
     :ivar answers: task id -> what its endpoint answered last.
     """

@@ -8,13 +8,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from pypinger.domain.redaction import Secrets
 from pypinger.ports.history import History
-from pypinger.ports.showing import Board
+from pypinger.ports.showing import TaskBoard
 from pypinger.web.app import Pages, Sources
 from tests.web.fakes import NOW
 
 
 def make_pages(
-    board: Board,
+    board: TaskBoard,
     clock: IReactorTime,
     *,
     now: Callable[[], float] = lambda: NOW,
@@ -26,4 +26,6 @@ def make_pages(
     most: int | None = None,
 ) -> Pages:
     sources = Sources(board, now, history, secrets or Secrets())
-    return Pages(clock, sources, hosts=hosts, public_url=public_url, loopback=loopback, most=most)
+    pages = Pages(clock, sources, most=most)
+    pages.configure(hosts, public_url, loopback=loopback)
+    return pages

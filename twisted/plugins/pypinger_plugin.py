@@ -1,7 +1,7 @@
 """
-Tells ``twistd`` of ``twistd pypinger``; it imports nothing of Py Pinger, for every ``twistd`` start reads it.
+Registers ``twistd pypinger``. It imports nothing of Py Pinger, since every start of ``twistd`` imports it.
 
-Neither this directory nor its parent may ever hold an ``__init__.py``: it would hide Twisted's own modules.
+There must be no ``__init__.py`` in this directory or its parent: it would hide Twisted's own modules.
 """
 
 from twisted.application.service import ServiceMaker
@@ -9,6 +9,6 @@ from twisted.application.service import ServiceMaker
 pypinger = ServiceMaker(
     "Py Pinger",
     "pypinger.tap",
-    "Watches scheduled tasks: fetches their reports, judges whether they run on time, tells people.",
+    "Monitors scheduled tasks: fetches their reports, decides whether they are on time, and alerts people.",
     "pypinger",
 )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: .*)?")
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
-_CHUNK_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r]*)?")
+_CHUNK_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
 # NUL and CR stay refused: other clients cut a value there, or refuse it too.
 _CONTROLS = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -59,9 +59,12 @@ class Rewriter:
         return data
 
     def _head(self) -> bytes:
-        first = self._buffer[self._at : self._buffer.find(b"\n", self._at) + 1].rstrip(b"\r\n")
+        first, newline, _ = self._buffer[self._at :].partition(b"\n")
+        if not newline and b"HTTP/1.".startswith(first[:7]):
+            return b""
+        first = first.removesuffix(b"\r")
         status = _STATUS_LINE.fullmatch(first)
-        if status is None:
+        if status is None or not newline:
             self._state = Rewriter._pass
             return b""
         end = _END_OF_HEAD.search(self._buffer, max(self._at, self._searched - 3))
@@ -81,26 +84,26 @@ class Rewriter:
             self._state = Rewriter._pass
         return b"\r\n".join([first, *lines]) + b"\r\n\r\n"
 
-    def _line(self) -> bytes | None:
-        """Return the next line without its end, None if it is incomplete."""
-        end = self._buffer.find(b"\n", self._at)
-        return None if end < 0 else self._buffer[self._at : end].removesuffix(b"\r")
-
-    def _skip_line(self) -> None:
-        self._at = self._buffer.find(b"\n", self._at) + 1
-
     def _chunk_line(self) -> bytes:
-        line = self._line()
-        if line is None:
-            return b""
-        match = _CHUNK_LINE.fullmatch(line)
-        if match is None:
-            self._state = Rewriter._pass
-            return b""
-        self._skip_line()
-        self._chunk = int(match[1], 16)
-        self._state = Rewriter._chunk_data if self._chunk else Rewriter._trailers
-        return b"%x\r\n" % self._chunk
+        buffer, at = self._buffer, self._at
+        out = []
+        # Whole chunks in one loop, as there may be very many of them.
+        while (line := _CHUNK_LINE.match(buffer, at)) is not None:
+            size, at = int(line[1], 16), line.end()
+            end = at + size
+            if size and buffer.startswith((b"\r\n", b"\n"), end):
+                out.append(b"%x\r\n%b\r\n" % (size, buffer[at:end]))
+                at = buffer.find(b"\n", end) + 1
+                continue
+            self._chunk = size
+            self._state = Rewriter._chunk_data if size else Rewriter._trailers
+            out.append(b"%x\r\n" % size)
+            break
+        else:
+            if buffer.find(b"\n", at) >= 0:
+                self._state = Rewriter._pass
+        self._at = at
+        return b"".join(out)
 
     def _chunk_data(self) -> bytes:
         data = self._buffer[self._at : self._at + self._chunk]
@@ -117,15 +120,16 @@ class Rewriter:
         if rest != b"\r\n" and rest[:1] != b"\n":
             self._state = Rewriter._pass
             return b""
-        self._skip_line()
+        self._at = self._buffer.find(b"\n", self._at) + 1
         self._state = Rewriter._chunk_line
         return b"\r\n"
 
     def _trailers(self) -> bytes:
-        line = self._line()
-        if line is None:
+        end = self._buffer.find(b"\n", self._at)
+        if end < 0:
             return b""
-        self._skip_line()
+        line = self._buffer[self._at : end].removesuffix(b"\r")
+        self._at = end + 1
         if line:
             return b""
         self._state = Rewriter._pass

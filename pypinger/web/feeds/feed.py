@@ -14,7 +14,7 @@ from pypinger.domain.model import Instant, Seconds
 from pypinger.domain.times import iso, span
 from pypinger.domain.url import label, task_id
 from pypinger.ports.history import PastIncident
-from pypinger.ports.showing import Board, Entry
+from pypinger.ports.showing import Entry, TaskBoard
 from pypinger.web.formatting import NAMES, shown
 
 MEDIA_TYPE = b"application/atom+xml; charset=utf-8"
@@ -28,7 +28,7 @@ _TAG = "tag:py-pinger.invalid,2026:"
 
 
 def feed(
-    incidents: Sequence[PastIncident], board: Board, started: Instant, root: str, of: Entry | None = None
+    incidents: Sequence[PastIncident], board: TaskBoard, started: Instant, root: str, of: Entry | None = None
 ) -> bytes:
     """
     The feed of these incidents, newest first.
@@ -57,7 +57,7 @@ def feed(
     return "\n".join(lines).encode("utf-8")
 
 
-def _entry(incident: PastIncident, board: Board, root: str) -> str:
+def _entry(incident: PastIncident, board: TaskBoard, root: str) -> str:
     known = board.by_url(incident.url)
     name = shown(known.task.name if known else label(incident.url))
     number = task_id(incident.url)

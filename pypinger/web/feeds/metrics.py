@@ -21,7 +21,7 @@ from twisted.internet.task import Cooperator
 from pypinger import __version__
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import Instant
-from pypinger.ports.showing import Board, Entry
+from pypinger.ports.showing import Entry, TaskBoard
 from pypinger.web.formatting import shown
 from pypinger.web.serving.slicing import Shared, in_slices
 from pypinger.web.serving.stream import EventStream
@@ -47,7 +47,7 @@ class Metrics(Collector):
     :param cooperator: shares out the time while many lines are made.
     """
 
-    def __init__(self, board: Board, stream: EventStream, cooperator: Cooperator) -> None:
+    def __init__(self, board: TaskBoard, stream: EventStream, cooperator: Cooperator) -> None:
         self._board = board
         self._stream = stream
         self._cooperator = cooperator

@@ -146,7 +146,7 @@ def _uptime(past: Past | None, now: Instant) -> list[Tag]:
             "Uptime",
             tiles,
             *([*picture(calendar(past.days, now)), ends] if past.days else []),
-            tags.p("The part of the time on time. Sleep, and time without checks, do not count.", class_="quiet"),
+            tags.p("The share of time on time. Sleep, and time without checks, do not count.", class_="quiet"),
         )
     ]
 

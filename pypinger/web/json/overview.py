@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from twisted.internet.task import Cooperator
 
-from pypinger.ports.showing import Board, Entry
+from pypinger.ports.showing import Entry, TaskBoard
 from pypinger.web.json import objects
 from pypinger.web.serving.responses import etag_of
 from pypinger.web.serving.slicing import Shared, in_slices
@@ -23,7 +23,7 @@ class JsonTasks:
     :param cooperator: shares out the time while many rows are made.
     """
 
-    def __init__(self, board: Board, cooperator: Cooperator) -> None:
+    def __init__(self, board: TaskBoard, cooperator: Cooperator) -> None:
         self._board = board
         self._cooperator = cooperator
         self._shared: Shared[tuple[bytes, bytes]] = Shared(cooperator)

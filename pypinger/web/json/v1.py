@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from pypinger.ports.showing import Board, Entry
+from pypinger.ports.showing import Entry, TaskBoard
 from pypinger.web.json import objects
 from pypinger.web.json.history_pages import PARTS, HistoryPages, next_page
 from pypinger.web.json.openapi import STATUSES, StateObject, description
@@ -31,7 +31,7 @@ class Api:
     :param row: the JSON of one task.
     """
 
-    def __init__(self, board: Board, pages: HistoryPages, row: Callable[[Entry], bytes]) -> None:
+    def __init__(self, board: TaskBoard, pages: HistoryPages, row: Callable[[Entry], bytes]) -> None:
         self._board = board
         self._pages = pages
         self._row = row

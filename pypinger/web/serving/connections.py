@@ -3,7 +3,7 @@ Clients' connections: time limits, a cap on their number, and half-closes.
 
 Twisted's own idle timeout is not enough for a page that faces strangers: a client that sends a byte now and then stays
 forever, and so does one that never reads its answer. :class:`Connections` wraps the factory of the HTTP channels, and
-each :class:`Connection` stands between a channel and its transport.
+each :class:`ClientConnection` stands between a channel and its transport.
 
 Note [Closing after a refusal]
 ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
@@ -71,7 +71,7 @@ class _Cutter:
 
 
 @implementer(IHalfCloseableProtocol)
-class Connection(ProtocolWrapper):
+class ClientConnection(ProtocolWrapper):
     """
     One client's connection.
 
@@ -239,7 +239,7 @@ class Connections(WrappingFactory):
         dropped. By default half of the descriptors that the process may have.
     """
 
-    protocol = Connection
+    protocol = ClientConnection
     noisy = False
 
     def __init__(
@@ -251,9 +251,9 @@ class Connections(WrappingFactory):
         self.most = max(1, getrlimit(RLIMIT_NOFILE)[0] // 2 if most is None else most)
         self.backlog = Backlog()
         # Those that are not being dropped, in the order of their last use.
-        self._kept: dict[Connection, None] = {}
+        self._kept: dict[ClientConnection, None] = {}
 
-    def registerProtocol(self, connection: Connection) -> None:
+    def registerProtocol(self, connection: ClientConnection) -> None:
         """Add a connection, and drop another one if there are too many."""
         super().registerProtocol(connection)
         if len(self._kept) >= self.most:
@@ -262,12 +262,12 @@ class Connections(WrappingFactory):
             dropped.abortConnection()
         self._kept[connection] = None
 
-    def unregisterProtocol(self, connection: Connection) -> None:
+    def unregisterProtocol(self, connection: ClientConnection) -> None:
         """Forget a lost connection."""
         super().unregisterProtocol(connection)
         self._kept.pop(connection, None)
 
-    def note_use(self, connection: Connection) -> None:
+    def note_use(self, connection: ClientConnection) -> None:
         """Note that the client has just asked or been answered."""
         if connection in self._kept:
             del self._kept[connection]

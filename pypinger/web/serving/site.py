@@ -1,8 +1,8 @@
 """
 The HTTP channel, request and site: what of a request is read before a resource sees it.
 
-Request bodies are refused as soon as they are announced, or begin: Twisted would read and parse them first, which takes
-seconds for a form of some megabytes.
+Bodies are refused as soon as they are announced, or begin: Twisted would read and parse them first, which takes seconds
+for a form of some megabytes.
 """
 
 # Twisted's HTTP server has no annotations.
@@ -17,18 +17,18 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web import http, server
 from twisted.web.resource import IResource
 
-from pypinger.web.serving.connections import Connection, Connections
+from pypinger.web.serving.connections import ClientConnection, Connections
 from pypinger.web.serving.guard import METHODS, refusal
 
 
-class Channel(http.HTTPChannel):
+class HttpChannel(http.HTTPChannel):
     """Reads the requests of one client."""
 
     # The longest URL of a task, percent-encoded whole, fits into a line.
     MAX_LENGTH = 32_768
     totalHeadersSize = 40_960
 
-    transport: Connection  # type: ignore[assignment]
+    transport: ClientConnection  # type: ignore[assignment]
     _method = b""
 
     def lineReceived(self, line: bytes) -> None:
@@ -77,10 +77,10 @@ class Channel(http.HTTPChannel):
         self.transport.end_requests()
 
 
-class Request(server.Request):
+class PageRequest(server.Request):
     """One request."""
 
-    channel: Channel | None  # type: ignore[assignment]
+    channel: HttpChannel | None  # type: ignore[assignment]
 
     def handleContentChunk(self, data: bytes) -> None:
         """Refuse a body that was not announced by its length."""
@@ -110,8 +110,8 @@ class Site(server.Site):
     :param closing: called when the port is closed, to end answers that have no end of their own.
     """
 
-    protocol = Channel  # type: ignore[assignment]  # without Twisted's proxy for HTTP/2
-    requestFactory = Request
+    protocol = HttpChannel  # type: ignore[assignment]  # without Twisted's proxy for HTTP/2
+    requestFactory = PageRequest
     noisy = False
 
     def __init__(self, resource: IResource, closing: Callable[[], None], clock: IReactorTime) -> None:

@@ -30,11 +30,11 @@ from twisted.web.server import Request
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Instant, Seconds, TaskState
 from pypinger.domain.times import iso
-from pypinger.ports.showing import Board, DaemonState, Entry
+from pypinger.ports.showing import DaemonState, Entry, TaskBoard
 from pypinger.web.json import objects
 from pypinger.web.serving.guard import NO_STORE
 from pypinger.web.serving.responses import problem
-from pypinger.web.serving.site import Channel
+from pypinger.web.serving.site import HttpChannel
 
 #: Readers at once; others get 503 and poll instead.
 READERS = 200
@@ -102,7 +102,7 @@ class EventStream:
 
     _log = Logger()
 
-    def __init__(self, board: Board, clock: IReactorTime) -> None:
+    def __init__(self, board: TaskBoard, clock: IReactorTime) -> None:
         self._board = board
         self._clock = clock
         self._readers: dict[Request, Deferred[None]] = {}
@@ -133,7 +133,7 @@ class EventStream:
         if request.method == b"HEAD":
             return b""
         # Tests serve the stream without our channel, too.
-        if isinstance(request.channel, Channel):
+        if isinstance(request.channel, HttpChannel):
             request.channel.begin_stream()
         if not self._readers:
             self._begin()
