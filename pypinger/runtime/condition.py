@@ -73,7 +73,7 @@ class Condition:
             self._blind = Blind(self._recorded, words)
             self._board.show_blind(self._recorded)
             kept = "1 task keeps its last verdict" if tasks == 1 else f"{tasks} tasks keep their last verdicts"
-            self._announce(Event.BLIND, f"{words}; {kept}")
+            self._announce(Event.BLIND, f"{words}; since {clock(self._recorded)} {kept}")
 
     def see_again(self) -> None:
         """Be no longer blind."""
