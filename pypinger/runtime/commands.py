@@ -15,7 +15,7 @@ from pypinger.domain.wording import age
 from pypinger.ports.clock import WallClock
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import Store, StoreError
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.control import Call, CommandError, Handler
 from pypinger.runtime.drill import send_to_all
 from pypinger.runtime.monitor import Monitor
@@ -36,7 +36,7 @@ class Commands:
     def __init__(
         self,
         clocks: tuple[IReactorTime, WallClock],
-        board: Board,
+        board: LiveBoard,
         monitor: Monitor,
         silencing: Silencing,
         outbox: Outbox,

@@ -26,7 +26,7 @@ from pypinger.domain.wording import headline, plain
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Notifier
 from pypinger.ports.storing import Kept, Store, Told
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.queue import DeliveryQueue
 
 #: Age in seconds from which a pending delivery makes ``/status`` an error (contract, section 7).
@@ -60,7 +60,7 @@ class Outbox:
         reactor: IReactorTime,
         now: WallClock,
         store: Store,
-        board: Board,
+        board: LiveBoard,
         notifiers: Sequence[Notifier],
         retry_for: Seconds,
         group_wait: Seconds,
