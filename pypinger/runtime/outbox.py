@@ -219,9 +219,11 @@ class Outbox:
         """Return where a storm was open when the alert came, and count its incident."""
         storms = self._storms.at(alert)
         if alert.event in (Event.PROBLEM, Event.FLAPPING):
-            self._storms.opened(alert.task, list(places_of(alert)))
+            for kind, place in self._storms.opened(alert.task, list(places_of(alert))):
+                self._log.warn("STORM: several tasks on {kind} {place} are in trouble", kind=kind, place=place)
         elif alert.event is Event.RECOVERED:
-            self._storms.closed(alert.task)
+            for kind, place in self._storms.closed(alert.task):
+                self._log.info("STORM over: no task on {kind} {place} is in trouble", kind=kind, place=place)
         return storms
 
     def _queue(self, delivery: Delivery, storms: Collection[Place] = (), *, fresh: bool = False) -> None:
