@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import sys
 from contextlib import closing
@@ -13,7 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.acceptance.channels import HipChat
 from tests.acceptance.endpoints import Endpoints, report
-from tests.acceptance.process import Daemon, Process, free_port, ini, pause, until
+from tests.acceptance.process import TWISTD, Daemon, Process, free_port, ini, pause, until
 
 PYPINGER = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())")
 MAIN = "interval = 0.5\ngroup_wait = 0\nerror_interval = 1h"
@@ -80,24 +79,10 @@ class CommandTests(TestCase):
         await self.run_command("silence", "nightly import", "1h")
         daemon.signal("KILL")
         await daemon.end()
-        again = Process(
-            self,
-            sys.executable,
-            "-c",
-            "from twisted.scripts.twistd import run; run()",
-            "-n",
-            "--pidfile=",
-            "pypinger",
-            directory=daemon.directory,
-        )
-        await until(
-            lambda: (
-                "nightly" in again.log
-                or again.ended is not None
-                or os.path.exists(os.path.join(daemon.directory, "pypinger.sock"))
-            )
-        )
-        await pause(1.0)
+        again = Process(self, *TWISTD, "-n", "--pidfile=", "pypinger", directory=daemon.directory)
+        await until(lambda: (Path(daemon.directory, "pypinger.sqlite.lock")).read_text().strip() == str(again.pid))
+        daemon.ended = None
+        await daemon.is_ready()
         self.assertIn("nightly import", await self.run_command("silences"))
         again.signal("TERM")
         self.assertEqual(await again.end(), 0, again.log)
