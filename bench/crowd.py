@@ -13,7 +13,7 @@ from pypinger.domain.model import Incident, Instant, Report, Task, TaskState, Ve
 from pypinger.domain.url import label, task_id
 from pypinger.ports.history import Day, Gap, PastDelivery, PastIncident, Run, VerdictChange
 from pypinger.ports.showing import Entry
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 
 NOW = time.time()
 DAY = 86_400.0
@@ -80,7 +80,7 @@ def a_state(number: int) -> TaskState:
     )
 
 
-def change(board: Board, entry: Entry) -> None:
+def change(board: LiveBoard, entry: Entry) -> None:
     """Have a task checked, with a new explanation."""
     state = entry.state
     assert state.verdict is not None
@@ -88,7 +88,7 @@ def change(board: Board, entry: Entry) -> None:
     board.show(entry.task, replace(state, pings=state.pings + 1, verdict=verdict))
 
 
-def change_some(board: Board) -> None:
+def change_some(board: LiveBoard) -> None:
     """Have a hundredth of the tasks checked, each time others."""
     entries = board.entries()
     start = int(time.monotonic() * 100) % 100
@@ -96,11 +96,11 @@ def change_some(board: Board) -> None:
         change(board, entry)
 
 
-def crowd(count: int) -> Board:
+def crowd(count: int) -> LiveBoard:
     """A board with so many tasks."""
     # The board has run for two hours: in the first minute its age has seconds, which change each page.
     clock = chain([NOW - 7200], iter(time.time, None))
-    board = Board([a_task(number) for number in range(count)], lambda: next(clock))
+    board = LiveBoard([a_task(number) for number in range(count)], lambda: next(clock))
     for number, entry in enumerate(board.entries()):
         board.show(entry.task, a_state(number))
     return board

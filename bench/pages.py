@@ -39,7 +39,7 @@ from twisted.internet.task import LoopingCall, react
 from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutput
 
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.web.app import Pages, Sources
 
 try:
@@ -164,7 +164,9 @@ def named(path: str, accept: str) -> str:
     return f"`{path}` ({accept.rpartition('/')[2].upper()})"
 
 
-async def cost(board: Board, port: int, client: float, path: str, accept: str, share: float, tag: str = "") -> float:
+async def cost(
+    board: LiveBoard, port: int, client: float, path: str, accept: str, share: float, tag: str = ""
+) -> float:
     """
     CPU time of one answer in ms, after a share of the tasks has changed.
 
@@ -177,7 +179,7 @@ async def cost(board: Board, port: int, client: float, path: str, accept: str, s
     return max(0.0, (time.thread_time() - start - client) * 1000)
 
 
-async def costs(board: Board, port: int) -> None:
+async def costs(board: LiveBoard, port: int) -> None:
     """Print the CPU times of all pages, and the longest turns."""
     client = median([await cost(board, port, 0, "/healthz", "*/*", 0) for _ in range(ROUNDS)]) / 1000
     print("| page | bytes | first | unchanged | 1 % new | all new | 304 | longest turn |")
@@ -198,7 +200,7 @@ async def costs(board: Board, port: int) -> None:
         print(f"| {named(path, accept)} | {answers.size:,} | {told} | {same} | {longest:.1f} |", flush=True)
 
 
-async def turn(board: Board, port: int, path: str, accept: str) -> float:
+async def turn(board: LiveBoard, port: int, path: str, accept: str) -> float:
     """The longest turn in ms while a client asks for a page without a pause and all tasks change each second."""
     changes = LoopingCall(change_some, board)
     changes.start(0.01)
@@ -228,7 +230,7 @@ def paints(port: int) -> tuple[str, list[float]]:
     return used, found
 
 
-async def paint(board: Board, port: int) -> None:
+async def paint(board: LiveBoard, port: int) -> None:
     """Print the first paint."""
     if sync_playwright is None or CHROMIUM is None:
         print("First paint: skipped, there is no Playwright or no Chromium")

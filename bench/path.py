@@ -34,7 +34,7 @@ from twisted.web.http_headers import Headers
 
 import twisted
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Task
+from pypinger.domain.model import Answer, Task
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.url import parse
 from pypinger.http.agents.polling import PollingAgent
@@ -43,7 +43,7 @@ from pypinger.http.fetcher import TaskFetcher
 from pypinger.http.wire.headers import USER_AGENT
 from pypinger.http.wire.limits import Limits
 from pypinger.http.wire.network import Network
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import use_monotonic_time
 from pypinger.runtime.fetches import CheckSettings
@@ -59,7 +59,7 @@ WORKERS = 100
 AT_ONCE = 0.0001
 
 #: Seconds that each run has to open its connections before it is measured.
-WARM_UP = 0.3
+WARM_UP = 1.0
 
 #: A run: works for some seconds and returns the reports read per second of CPU time, of all threads.
 Run = Callable[[float], Awaitable[float]]
@@ -129,6 +129,32 @@ def ours(origin: nginx.Origin, *, with_treq: bool) -> Run:
     return run
 
 
+def fetching(origin: nginx.Origin) -> Run:
+    """Return a loop over the fetcher: treq over our agents, with time limit, redirects and what is told of the host."""
+    done = 0
+
+    async def run(seconds: float) -> float:
+        fetcher = TaskFetcher(reactor)  # type: ignore[arg-type]
+        until = time.monotonic() + WARM_UP + seconds + 0.1
+
+        async def worker(number: int) -> None:
+            nonlocal done
+            url = parse(f"{origin.url}/task/{number}")
+            task = Task(url=url.text, id=url.id, name=url.label, label=url.label, origin=url.origin)
+            while time.monotonic() < until:
+                found = await fetcher.fetch(task)
+                assert isinstance(found, Answer)
+                done += 1
+
+        workers = [Deferred.fromCoroutine(worker(number)) for number in range(WORKERS)]
+        rate = await measured(seconds, lambda: done)
+        await gatherResults(workers)
+        await fetcher.close()
+        return rate
+
+    return run
+
+
 def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
     """Py Pinger without its pages; with the store in memory if there is no `database`."""
     tasks = []
@@ -153,7 +179,7 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
         path = ":memory:" if database is None else str(database)
         store = SqliteStore(reactor, time.time, path, keep_days=90)  # type: ignore[arg-type]
         kept = store.open()
-        board = Board(tasks, time.time)
+        board = LiveBoard(tasks, time.time)
         outbox = Outbox(reactor, time.time, store, board, [], 86_400.0, 5.0)  # type: ignore[arg-type]
         fetcher = TaskFetcher(reactor)  # type: ignore[arg-type]
         runs = RunFeed(reactor, [])  # type: ignore[arg-type]
@@ -205,6 +231,7 @@ async def main(seconds: float, rounds: int, place: Path) -> None:
             runs["whole path", kind] = whole(origin, ca_file, place / f"{number}.sqlite")
         runs["our agent alone", base] = ours(origins[base], with_treq=False)
         runs["treq over our agent", base] = ours(origins[base], with_treq=True)
+        runs["the fetcher alone", base] = fetching(origins[base])
         runs["in memory", base] = whole(origins[base], ca_file, None)
         runs["each report new", base] = whole(fresh, ca_file, place / "fresh.sqlite")
         rates: dict[tuple[str, str], list[float]] = {key: [] for key in runs}

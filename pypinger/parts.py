@@ -21,7 +21,7 @@ from pypinger.http.wire.limits import free_descriptors
 from pypinger.notify import channels
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Notifier, RunObserver
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.fetches import EXTRA, CheckSettings
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.queue import ATTEMPT_LIMIT
@@ -171,7 +171,7 @@ class PageServer:
         self,
         reactor: Any,
         now: WallClock,
-        board: Board,
+        board: LiveBoard,
         store: SqliteStore,
         secrets: Secrets,
         parent: MultiService,

@@ -37,7 +37,7 @@ from pypinger.parts import Channels, EndpointError, Fetching, PageServer
 from pypinger.ports.clock import WallClock
 from pypinger.ports.storing import StoreError
 from pypinger.reload import Parts, Reloader
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.commands import Commands
 from pypinger.runtime.control import NAME as SOCKET_NAME
@@ -97,7 +97,7 @@ class Pinger(MultiService):
         self.secrets = Secrets(settings.secrets)
         log.configure(self.secrets, debug=settings.debug, as_json=settings.log == "json")
         self.store = SqliteStore(reactor, now, settings.store.path, keep_days=settings.store.keep_days)
-        self.board = Board(settings.tasks, now)
+        self.board = LiveBoard(settings.tasks, now)
         self.board.add_source(self.store.trouble)
         self.channels = Channels(reactor, now, settings)
         self.outbox = Outbox(

@@ -202,8 +202,7 @@ class Attribution:
         for question in self._questions:
             if began > question.began:
                 question.heard = True
-                asked_for = question.sign is not Sign.UNRESOLVED or not name.literal
-                if asked_for and self._name(question.host).machine is not name.machine:
+                if self._shows(name, question, now) and self._name(question.host).machine is not name.machine:
                     decided.append(question)
         for question in decided:
             self._blame(question)
@@ -265,6 +264,13 @@ class Attribution:
         """Drop a question, because its task has answered or is no longer checked."""
         if question in self._questions:
             self._questions.remove(question)
+
+    def _shows(self, name: _Name, question: Question, now: Seconds) -> bool:
+        """Whether an answer decides a question; that of an address does not show that other names are resolved."""
+        if question.sign is not Sign.UNRESOLVED or not name.literal:
+            return True
+        others = (each for host, each in self._names.items() if host != question.host and not each.literal)
+        return not any(each.resolved > now - DAY for each in others)
 
     def _name(self, host: str) -> _Name:
         name = self._names.get(host)

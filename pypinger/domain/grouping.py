@@ -180,23 +180,38 @@ class Storms:
         """The places of an alert where a storm is open."""
         return tuple(place for place in places_of(alert) if place in self._storms)
 
-    def opened(self, task: str, places: Collection[Place]) -> None:
-        """An incident of the task with this id has opened."""
+    def opened(self, task: str, places: Collection[Place]) -> list[Place]:
+        """
+        An incident of the task with this id has opened.
+
+        :returns: where a storm opens with it.
+        """
         self.closed(task)
         self._places[task] = places
+        begun: list[Place] = []
         for place in places:
             tasks = self._incidents.setdefault(place, set())
             tasks.add(task)
-            if len(tasks) >= MOST_MESSAGES:
+            if len(tasks) >= MOST_MESSAGES and place not in self._storms:
                 self._storms.add(place)
+                begun.append(place)
+        return begun
 
-    def closed(self, task: str) -> None:
-        """The incident of the task has ended."""
+    def closed(self, task: str) -> list[Place]:
+        """
+        The incident of the task has ended.
+
+        :returns: where a storm ends with it.
+        """
+        ended: list[Place] = []
         for place in self._places.pop(task, ()):
             self._incidents[place].discard(task)
             if not self._incidents[place]:
                 del self._incidents[place]
-                self._storms.discard(place)
+                if place in self._storms:
+                    self._storms.discard(place)
+                    ended.append(place)
+        return ended
 
 
 def _drop(values: dict[_K, _V], over: Callable[[_V], bool]) -> None:

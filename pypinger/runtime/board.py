@@ -27,7 +27,7 @@ Mutes: TypeAlias = Callable[[Task, TaskState], Muted | None]
 SHOWN = 4096
 
 
-class Board:
+class LiveBoard:
     """
     Implements :class:`pypinger.ports.showing.TaskBoard`.
 

@@ -34,7 +34,7 @@ from pypinger.domain.times import iso
 from pypinger.ports.clock import WallClock
 from pypinger.ports.storing import Kept, Store
 from pypinger.runtime.blindness import Blindness
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.condition import Condition
 from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.outbox import Outbox
@@ -63,7 +63,7 @@ class Checker:
         now: WallClock,
         store: Store,
         outbox: Outbox,
-        board: Board,
+        board: LiveBoard,
         runs: RunFeed,
         settings: CheckSettings,
     ) -> None:

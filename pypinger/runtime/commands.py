@@ -10,12 +10,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Event
-from pypinger.domain.selector import SelectorError, parse, subject_of
+from pypinger.domain.selector import SelectorError, parse_typed, subject_of
 from pypinger.domain.wording import age
 from pypinger.ports.clock import WallClock
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import Store, StoreError
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.control import Call, CommandError, Handler
 from pypinger.runtime.drill import send_to_all
 from pypinger.runtime.monitor import Monitor
@@ -36,7 +36,7 @@ class Commands:
     def __init__(
         self,
         clocks: tuple[IReactorTime, WallClock],
-        board: Board,
+        board: LiveBoard,
         monitor: Monitor,
         silencing: Silencing,
         outbox: Outbox,
@@ -185,7 +185,7 @@ class Commands:
 
     def _matching(self, text: str) -> list[Entry]:
         try:
-            selector = parse(text)
+            selector = parse_typed(text, (subject_of(entry.task, entry.state) for entry in self._board.entries()))
         except SelectorError as error:
             raise CommandError(str(error)) from None
         found = [entry for entry in self._board.entries() if selector.matches(subject_of(entry.task, entry.state))]

@@ -15,7 +15,7 @@ from pypinger.domain.model import Event, Instant, Seconds
 from pypinger.domain.times import MINUTE, clock, span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.storing import Blind, Store
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.outbox import Outbox
 
 
@@ -24,7 +24,7 @@ class Condition:
 
     _log = Logger()
 
-    def __init__(self, now: WallClock, store: Store, outbox: Outbox, board: Board) -> None:
+    def __init__(self, now: WallClock, store: Store, outbox: Outbox, board: LiveBoard) -> None:
         self._now = now
         self._store = store
         self._outbox = outbox
@@ -73,7 +73,7 @@ class Condition:
             self._blind = Blind(self._recorded, words)
             self._board.show_blind(self._recorded)
             kept = "1 task keeps its last verdict" if tasks == 1 else f"{tasks} tasks keep their last verdicts"
-            self._announce(Event.BLIND, f"{words}; {kept}")
+            self._announce(Event.BLIND, f"{words}; since {clock(self._recorded)} {kept}")
 
     def see_again(self) -> None:
         """Be no longer blind."""

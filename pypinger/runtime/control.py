@@ -39,7 +39,7 @@ class CommandError(Exception):
     """A command cannot be carried out; ``str()`` is one line that says why."""
 
 
-class Request(msgspec.Struct):
+class CommandRequest(msgspec.Struct):
     """
     A command as it arrived.
 
@@ -198,7 +198,7 @@ class _Conversation(Protocol):
 
     async def _call(self, line: bytes) -> object:
         try:
-            request = msgspec.json.decode(line, type=Request)
+            request = msgspec.json.decode(line, type=CommandRequest)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise CommandError("this is no request of the pypinger command") from None
         handler = self._handlers.get(request.command)

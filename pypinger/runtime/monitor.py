@@ -27,7 +27,7 @@ from pypinger.domain.model import Instant, Seconds, Task, TaskState
 from pypinger.domain.reminders import digest_span, next_reminder
 from pypinger.domain.url import label, task_id
 from pypinger.ports.clock import WallClock
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import StepWatch
 from pypinger.runtime.fetches import CheckSettings
@@ -58,7 +58,7 @@ class Monitor:
         now: WallClock,
         tasks: Sequence[Task],
         checker: Checker,
-        board: Board,
+        board: LiveBoard,
         outbox: Outbox,
     ) -> None:
         self._reactor = reactor

@@ -26,7 +26,7 @@ from pypinger.domain.wording import headline, plain
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Notifier
 from pypinger.ports.storing import Kept, Store, Told
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.queue import DeliveryQueue
 
 #: Age in seconds from which a pending delivery makes ``/status`` an error (contract, section 7).
@@ -60,7 +60,7 @@ class Outbox:
         reactor: IReactorTime,
         now: WallClock,
         store: Store,
-        board: Board,
+        board: LiveBoard,
         notifiers: Sequence[Notifier],
         retry_for: Seconds,
         group_wait: Seconds,
@@ -219,9 +219,11 @@ class Outbox:
         """Return where a storm was open when the alert came, and count its incident."""
         storms = self._storms.at(alert)
         if alert.event in (Event.PROBLEM, Event.FLAPPING):
-            self._storms.opened(alert.task, list(places_of(alert)))
+            for kind, place in self._storms.opened(alert.task, list(places_of(alert))):
+                self._log.warn("STORM: several tasks on {kind} {place} are in trouble", kind=kind, place=place)
         elif alert.event is Event.RECOVERED:
-            self._storms.closed(alert.task)
+            for kind, place in self._storms.closed(alert.task):
+                self._log.info("STORM over: no task on {kind} {place} is in trouble", kind=kind, place=place)
         return storms
 
     def _queue(self, delivery: Delivery, storms: Collection[Place] = (), *, fresh: bool = False) -> None:
@@ -322,8 +324,9 @@ def _facts(alert: Alert) -> dict[str, str]:
 
 
 def _log_line(alert: Alert, facts: Mapping[str, str]) -> str:
-    """One line that begins with the event in capitals and ends with the facts that tools look for."""
+    """One line: the event in capitals, the text, the id as in messages, and the facts that tools look for."""
     text = "; ".join(plain((alert,)).splitlines())
     event = alert.event.value.upper()
     marks = " ".join(f"{name}={value}" for name, value in facts.items())
-    return f"{text} {marks}" if text.startswith(f"{event}:") else f"{event}: {text} {marks}"
+    head = "" if text.startswith(f"{event}:") else f"{event}: "
+    return f"{head}{text} [{alert.id}] {marks}"

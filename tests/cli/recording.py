@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from pypinger.domain.model import Answer, Fault, Instant, NoAnswer, Observation, Seconds, Task
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
@@ -97,7 +97,7 @@ class Life(World):
         """As the service does."""
         # Its clock stands still: what is noted is written with the next commit, or by `write`.
         self.store = SqliteStore(cast(Reactor, Clock()), self.now, self.path, keep_days=90, worker=InlineWorker)
-        board = Board(self.tasks, self.now)
+        board = LiveBoard(self.tasks, self.now)
         notifiers = [self.notifier] if self.channel else []
         self.outbox = Outbox(self.reactor, self.now, self.store, board, notifiers, 86_400, 0)
         runs = RunFeed(self.reactor, [])

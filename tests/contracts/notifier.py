@@ -230,7 +230,8 @@ class NotifierContract:
             error = self.failure(reply(500, body))
             self.assertFalse(error.permanent)
             self.assertTrue(error.words)
-            self.assertTrue(self.failure(reply(403, body)).permanent)
+            # A page comes from what stands between, and is no refusal (contract, section 4).
+            self.assertIs(self.failure(reply(403, body)).permanent, not body.startswith(b"<"))
 
     def test_fits_the_port(self) -> None:
         notifier = self.notifier(RecordingClient())

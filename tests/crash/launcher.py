@@ -70,7 +70,7 @@ def step_clock(path: str) -> None:
 
 def hurry() -> None:
     """Divide the pauses between retries by a hundred."""
-    from pypinger.domain import backoff, incidents
+    from pypinger.domain import backoff, grouping, incidents
     from pypinger.notify.slack import Slack
     from pypinger.runtime import queue, updates
 
@@ -79,6 +79,7 @@ def hurry() -> None:
     queue.ATTEMPT_LIMIT = 10.0
     # The scripts flip all the time; flapping has tests of its own.
     incidents.FLAP_SPAN = 0.0
+    grouping.APART, grouping.DIGEST_WAIT = 0.6, 0.1
     updates.SPACING, updates.PAUSE = 0.02, 0.03
 
 

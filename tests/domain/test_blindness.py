@@ -137,11 +137,16 @@ class Model:
             for q in self.open
             if began > q.began
             and self.machine(host) != self.machine(q.host)
-            and not (q.sign is Sign.UNRESOLVED and host[0].isdigit())
+            and not (q.sign is Sign.UNRESOLVED and host[0].isdigit() and self.other_names(q, now))
         ]
         for q in blamed:
             self.blame(q)
         return blamed
+
+    def other_names(self, question: Asked, now: Seconds) -> bool:
+        """Whether other names have been resolved within a day."""
+        names = {e.host for e in self.log if e.sign is Sign.ANSWERED and e.ended > now - DAY}
+        return any(not name[0].isdigit() and name != question.host for name in names)
 
     def blame(self, question: Asked) -> None:
         self.open.remove(question)

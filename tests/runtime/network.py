@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from pypinger.domain.model import Answer, Contact, Fault, Instant, NoAnswer, Observation, Seconds, Task, TaskState
 from pypinger.domain.redaction import Secrets
 from pypinger.ports.storing import Kept
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
@@ -92,7 +92,7 @@ class Life:
         self.store = store
         self.tasks = list(tasks)
         self.notifier = FakeNotifier()
-        self.board = Board(self.tasks, world.now)
+        self.board = LiveBoard(self.tasks, world.now)
         self.outbox = Outbox(world.clock, world.now, store, self.board, [self.notifier], 86_400, 0)
         self.checker = Checker(
             world.clock,

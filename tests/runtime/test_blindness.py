@@ -363,6 +363,14 @@ class OwnFaultTests(NetworkCase):
         life.run(100)
         self.assertEqual(life.events(), ["problem"])
 
+    def test_the_only_name_among_addresses(self) -> None:
+        """It is blamed at once: no other name could show that the resolver works."""
+        life = self.live(*self.hosts(1), task_of("10.0.0.1"), task_of("10.0.0.2"))
+        life.run(125)
+        self.network.modes["h0.example"] = "no name"
+        life.run(56)
+        self.assertEqual(life.events(), ["problem"])
+
 
 class WhileBlindTests(NetworkCase):
     def test_answers_are_judged_and_reminders_wait(self) -> None:

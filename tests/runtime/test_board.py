@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Answer, TaskState
 from pypinger.ports.showing import LastAnswer
-from pypinger.runtime.board import SHOWN, Board
+from pypinger.runtime.board import SHOWN, LiveBoard
 from tests.runtime.fakes import NOON, World, make_task
 
 
@@ -20,7 +20,7 @@ class BoardTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World()
         self.tasks = [make_task("a", interval=60.0, timeout=20.0), make_task("b", interval=300.0)]
-        self.board = Board(self.tasks, self.world.now)
+        self.board = LiveBoard(self.tasks, self.world.now)
 
     def test_entries_keep_their_order_and_are_found(self) -> None:
         self.assertEqual([entry.task for entry in self.board.entries()], self.tasks)
@@ -78,9 +78,9 @@ class BoardTests(SynchronousTestCase):
         self.assertEqual(self.board.daemon().lastrun, NOON + 5)
 
     def test_frequency_is_at_least_a_minute(self) -> None:
-        self.assertEqual(Board([make_task(interval=1.0, timeout=1.0)], self.world.now).daemon().frequency, 1.0)
-        self.assertEqual(Board([], self.world.now).daemon().frequency, 1.0)
-        self.assertTrue(Board([], self.world.now).daemon().ready)
+        self.assertEqual(LiveBoard([make_task(interval=1.0, timeout=1.0)], self.world.now).daemon().frequency, 1.0)
+        self.assertEqual(LiveBoard([], self.world.now).daemon().frequency, 1.0)
+        self.assertTrue(LiveBoard([], self.world.now).daemon().ready)
 
     def test_troubles_are_joined(self) -> None:
         self.board.add_source(lambda: "one")
@@ -91,7 +91,7 @@ class BoardTests(SynchronousTestCase):
 
     def test_summary(self) -> None:
         self.world.clock.advance(120)
-        board = Board([make_task()], self.world.now)
+        board = LiveBoard([make_task()], self.world.now)
         self.world.clock.advance(120)
         board.checked(make_task(), NOON, None)
         self.assertEqual(board.daemon().explanation, "watching 1 task; running for 2 min")
@@ -106,6 +106,6 @@ class BoardTests(SynchronousTestCase):
         self.assertEqual(told, [1])
 
     def test_without_tasks_lastrun_is_now(self) -> None:
-        board = Board([], self.world.now)
+        board = LiveBoard([], self.world.now)
         self.world.clock.advance(1000)
         self.assertEqual(board.daemon().lastrun, NOON + 1000)

@@ -14,7 +14,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Answer, Fault, NoAnswer, Observation, Task, TaskState
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
@@ -34,7 +34,7 @@ class MonitorCase(SynchronousTestCase):
         self.fetcher = FakeFetcher(self.world)
         self.secrets = Secrets({"hunter22"})
         self.store = SlowStore()
-        self.board = Board(tasks, self.world.now)
+        self.board = LiveBoard(tasks, self.world.now)
         self.notifier, self.observer = FakeNotifier(), FakeObserver()
         self.outbox = Outbox(self.world.clock, self.world.now, self.store, self.board, [self.notifier], 86_400, 0)
         self.checker = Checker(

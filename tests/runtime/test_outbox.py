@@ -13,7 +13,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Alert, Delivery, Event, Incident, Outcome, TaskState, Verdict
 from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.storing import Kept, Told
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.outbox import OVERDUE, Outbox
 from tests.runtime.fakes import NOON, FakeNotifier, FakeThreads, SlowStore, World, make_alert, make_task
 
@@ -22,7 +22,7 @@ class OutboxCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World()
         self.store = SlowStore()
-        self.board = Board([make_task()], self.world.now)
+        self.board = LiveBoard([make_task()], self.world.now)
         self.slack, self.hipchat = FakeNotifier("slack"), FakeNotifier("hipchat")
         self.outbox = self.make([self.slack, self.hipchat])
         self.logged: list[dict[str, object]] = []

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain.grouping import AlertGroup, Grouping
 from pypinger.domain.model import Alert, Delivery, Event, Outcome
 from pypinger.ports.notifying import DeliveryError
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.queue import DeliveryQueue
 from tests.runtime.fakes import NOON, FakeNotifier, SlowStore, World, make_alert
@@ -388,13 +388,13 @@ class OutboxTests(StormCase):
     def test_a_storm_across_a_restart_with_three_channels(self) -> None:
         store = SlowStore()
 
-        def outbox() -> tuple[Outbox, Board, dict[str, FakeNotifier]]:
+        def outbox() -> tuple[Outbox, LiveBoard, dict[str, FakeNotifier]]:
             notifiers = {
                 "slack": FakeNotifier("slack", groups=True),
                 "hipchat": FakeNotifier("hipchat", groups=True),
                 "sentry": FakeNotifier("sentry"),
             }
-            board = Board([], self.world.now)
+            board = LiveBoard([], self.world.now)
             kept = store.open()
             made = Outbox(self.world.clock, self.world.now, store, board, list(notifiers.values()), 86_400, 5.0)
             notifiers["slack"].respond = lambda alert: fail(DeliveryError("down"))

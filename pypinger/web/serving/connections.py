@@ -28,6 +28,7 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IProtocolFactory,
+    IProtocolNegotiationFactory,
     IPushProducer,
     IReactorTime,
     ISystemHandle,
@@ -230,6 +231,7 @@ class ClientConnection(ProtocolWrapper):
             self.transport.loseConnection()
 
 
+@implementer(IProtocolNegotiationFactory)
 class Connections(WrappingFactory):
     """
     Serves the channels of `channels`, within limits.
@@ -252,6 +254,10 @@ class Connections(WrappingFactory):
         self.backlog = Backlog()
         # Those that are not being dropped, in the order of their last use.
         self._kept: dict[ClientConnection, None] = {}
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """HTTP/1.1 alone: the channels do not speak HTTP/2."""
+        return [b"http/1.1"]
 
     def registerProtocol(self, connection: ClientConnection) -> None:
         """Add a connection, and drop another one if there are too many."""

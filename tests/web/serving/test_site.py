@@ -7,12 +7,14 @@ import socket
 from pathlib import Path
 from resource import RLIMIT_NOFILE, getpagesize, getrlimit
 
+import trustme
 from treq import content, get
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, serverFromString, wrapClientTLS
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
@@ -380,6 +382,28 @@ class SocketTests(TestCase):
         answer = await self.ask(b"HEAD / HTTP/1.1")
         self.assertTrue(answer.startswith(ANSWER))
         self.assertTrue(answer.endswith(b"\r\n\r\n"))
+
+    async def test_tls(self) -> None:
+        """HTTP/1.1 alone, and long answers in pieces."""
+        authority = trustme.CA()
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "pem")
+        board = FakeBoard([entry(f"http://h/{number}") for number in range(1000)])
+        endpoint = f"ssl:0:interface=127.0.0.1:privateKey={folder}/pem:certKey={folder}/pem"
+        port = await serverFromString(reactor, endpoint).listen(make_pages(board, reactor).site)
+        self.addCleanup(port.stopListening)
+        root = Certificate.loadPEM(authority.cert_pem.bytes())
+        options = optionsForClientTLS("localhost", trustRoot=root, acceptableProtocols=[b"h2", b"http/1.1"])
+        client = Client()
+        await connectProtocol(
+            wrapClientTLS(options, TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)), client
+        )
+        ask = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+        client.transport.write(ask + b"\r\n" + ask + b"Connection: close\r\n\r\n")  # type: ignore[union-attr]
+        answer = await client.closed
+        self.assertEqual(answer.count(ANSWER), 2)
+        self.assertEqual(answer.count(b'"url":"http://h/999"'), 2)
 
     async def test_half_close(self) -> None:
         """As ``nc -N`` does it."""
