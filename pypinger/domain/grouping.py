@@ -101,14 +101,16 @@ class Grouping:
                 return self._joined(group)
         for place in places:
             if place in storms:
+                if place != places[0]:
+                    # To its origin it is the first, and others may follow there.
+                    self._open_window(alert.event, places[0], now)
                 return self._join(alert.event, place, now, now + self._wait)
         if sum(time > now - self._wait for time in self._leaving.get(alert.event, ())) >= MOST_MESSAGES:
             return self._join(alert.event, ANYWHERE, now, now + self._wait, apart=False)
         self._leaves(alert.event, now)
         for place in places:
             self._last[alert.event, place] = now
-            group = self._open[alert.event, place] = AlertGroup(alert.event, place, now + self._wait)
-            group.closes = max(group.closes, self._expected.get(place, now))
+            self._open_window(alert.event, place, now)
         return None
 
     def expect(self, place: Place, until: Seconds) -> None:
@@ -124,6 +126,10 @@ class Grouping:
         for (_, where), group in self._open.items():
             if where == place:
                 group.closes = max(now, group.window_end)
+
+    def _open_window(self, event: Event, place: Place, now: Seconds) -> None:
+        group = self._open[event, place] = AlertGroup(event, place, now + self._wait)
+        group.closes = max(group.closes, self._expected.get(place, now))
 
     def _find(self, event: Event, place: Place, now: Seconds) -> AlertGroup | None:
         group = self._open.get((event, place))

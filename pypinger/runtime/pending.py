@@ -238,9 +238,7 @@ class Pending:
             return []
         recent = self._left.setdefault(event, deque(maxlen=MOST_MESSAGES))
         others = [
-            message
-            for message, tasks in self._due.items()
-            if self._queues[tasks[0]][0].delivery.alert.event is event
+            message for message, tasks in self._due.items() if self._queues[tasks[0]][0].delivery.alert.event is event
         ]
         count = 1 + len(others) + sum(time >= now - self._wait for time in recent)
         recent.append(now)

@@ -20,6 +20,9 @@ APART = 60.0
 #: How long the question of fault may take for a silent task, after its request.
 FAULT = TIMEOUT + 5.0
 
+#: How soon a cut of our own network is told, and its end: a check, its timeout, and the question of fault.
+CUT = 60.0 + TIMEOUT + FAULT + 5.0
+
 NEW = ("problem", "flapping")
 
 
@@ -57,6 +60,7 @@ class Measures:
     """
     :ivar delays: of problems.
     :ivar lost: alerts of problems and recoveries that reached nobody.
+    :ivar unseen: cuts of our own network that were not told.
     :ivar doubled: ids that came twice.
     """
 
@@ -80,6 +84,7 @@ class Measures:
             for each in caused
             if each.event in NEW and each.id in told
         ]
+        self.unseen = [start for start, end in self.script.cuts if not self._cut_told(start, end)]
         self.storms = list(self._storms(caused, sent))
 
     def days(self) -> float:
@@ -157,6 +162,13 @@ class Measures:
             messages = {message.at for each in within for message in sent.get(each.id, ())}
             if within:
                 yield Storm(way, start, len(within), len(messages), quiet=quiet)
+
+    def _cut_told(self, start: float, end: float) -> bool:
+        """Whether people heard that we were blind, and that we no longer are."""
+        if end - start < CUT:
+            return True
+        blind = any(each.source == "blind" and start <= each.at <= start + CUT for each in self.messages)
+        return blind and any(each.source == "sighted" and end <= each.at <= end + CUT for each in self.messages)
 
     def _troubled(self, caused: list[Caused], host: str, servers: set[str], at: float) -> bool:
         """Whether an incident is open on the origin or one of its servers, or something happened there just now."""

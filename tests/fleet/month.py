@@ -48,6 +48,7 @@ class Result:
     false: list[str]
     faults: list[str]
     lost: int
+    unseen: list[float]
     doubled: int
     delays: list[float]
     beyond: float
@@ -67,6 +68,7 @@ class Result:
             yield f"{self.lost} alerts reached nobody"
         if self.doubled:
             yield f"{self.doubled} alerts came twice"
+        yield from (f"our cut was not told: {at:.0f} s" for at in self.unseen)
         if self.beyond > 0:
             yield f"told {self.beyond:.1f} s too late: {self.worst}"
         for storm in self.storms:
@@ -92,6 +94,7 @@ def measure(seed: int, days: float, error_interval: float) -> Result:
         missed=truth.missed,
         false=truth.false,
         faults=truth.faults,
+        unseen=slack.unseen + plain.unseen,
         lost=len(slack.lost) + len(plain.lost),
         doubled=len(slack.doubled) + len(plain.doubled),
         delays=[delay.took for delay in slack.delays],
@@ -130,9 +133,11 @@ def table(results: Sequence[Result]) -> Iterator[str]:
     replies = [sum(count for name, count in each.sources.items() if name.endswith("+")) for each in results]
     yield row("replies in threads a day", *(f"{n / each.days:.1f}" for n, each in zip(replies, results, strict=True)))
     yield row("messages a day without threads", *(f"{each.plain:.1f}" for each in results))
-    yield row("reminders a day, were they fixed and single", *(f"{each.fixed_reminders / each.days:.0f}" for each in results))
+    fixed = [f"{each.fixed_reminders / each.days:.0f}" for each in results]
+    yield row("reminders a day, were they fixed and single", *fixed)
     counts = [Counter(storm.messages for storm in each.storms) for each in results]
-    yield row("storms told in 1, 2, 3 and more messages", *(f"{n[1]}, {n[2]}, {n.total() - n[1] - n[2]}" for n in counts))
+    told = [f"{each[1]}, {each[2]}, {each.total() - each[1] - each[2]}" for each in counts]
+    yield row("storms told in 1, 2, 3 and more messages", *told)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -142,9 +147,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(arguments)
     with ProcessPoolExecutor(options.jobs) as pool:
-        running = [
-            pool.submit(measure, seed, options.days, interval) for interval in LIMITS for seed in options.seeds
-        ]
+        running = [pool.submit(measure, seed, options.days, interval) for interval in LIMITS for seed in options.seeds]
         results = [each.result() for each in running]
     print("\n".join(table(results)))
     breaches = [line for each in results for line in each.breaches()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -47,16 +48,18 @@ class Scene(Script):
 
 class FleetTests(SynchronousTestCase):
     def test_some_bad_hours(self) -> None:
-        """Everything that happens to a fleet, ten times as often as it does."""
-        rates = Rates().times(10)
+        """Everything that happens to a fleet, ten times as often as it does, and more of our own misfortunes."""
+        rates = replace(Rates().times(10), cuts=8, restarts=12, small_steps=4, large_steps=4)
         simulation = Simulation(Script(5, 6 / 24, rates))
         simulation.run()
         truth = simulation.truth
         self.assertEqual((truth.missed, truth.false, truth.faults), ([], [], []))
         self.assertGreater(truth.incidents, 40)
+        script = simulation.script
+        self.assertTrue(script.cuts and script.restarts and script.steps)
         for channel in simulation.channels:
             measures = Measures(simulation, channel)
-            self.assertEqual((measures.lost, measures.doubled), ([], []))
+            self.assertEqual((measures.lost, measures.doubled, measures.unseen), ([], [], []))
             self.assertEqual([delay for delay in measures.delays if delay.beyond > 0], [])
             self.assertEqual([storm for storm in measures.storms if storm.quiet and storm.messages > 2], [])
 

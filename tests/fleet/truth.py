@@ -14,6 +14,9 @@ from tests.fleet.script import BEGIN, GRACE, HOUR, MINUTE, Member, Script
 #: Seconds after which a wrong clock is known to be right again.
 SETTLING = 150.0
 
+#: How long a check may take: the timeout, then the question of fault, and a second.
+LONGEST = 46.0
+
 STEADY = 30 * MINUTE
 NO_REPORT = ("unreachable", "invalid")
 
@@ -113,13 +116,10 @@ class Truth:
                 self.false.append(wrong)
             else:
                 self.faults.append(wrong)
-        if optional and not got:
+        if optional and not got and {"problem", "flapping"} & set(expected):
             # Nothing was said, and need not be.
-            if "recovered" not in expected:
-                story.since, story.kind = (None, "") if {"problem", "flapping"} & set(expected) else (story.since, story.kind)
-                if story.opened and {"problem", "flapping"} & set(expected):
-                    story.opened.pop()
-                    story.flapping = False
+            story.since, story.kind, story.flapping = None, "", False
+            story.opened.pop()
         for event, what, id_ in events:
             self.caused.append(Caused(task, event, what, at - late_by, at, id_))
         story.status = "sleeping" if kind == "sleeping" else "ok" if kind == "ok" else "error"
@@ -127,9 +127,12 @@ class Truth:
 
     def close(self) -> None:
         """The time is over."""
+        end = self._script.length
         for story in self._stories.values():
+            if not self._excused(story.checked or 0.0, end):
+                self._gap(story, end)
             if story.since is not None:
-                self._ended(story, self._script.length)
+                self._ended(story, end)
 
     def _where(self, task: str, at: float) -> str:
         return f"seed {self._script.seed}, {at:.1f} s ({at / 86400:.2f} days), {task}"
@@ -137,7 +140,8 @@ class Truth:
     def _kind(self, story: Story, at: float, answer: Answered) -> str:
         match answer.way:
             case "cut":
-                return "cut"
+                # What was blamed before the cut stays so.
+                return "unreachable" if story.since is not None and story.kind == "unreachable" else "cut"
             case "refused" | "silent" | "503":
                 return "unreachable"
             case "invalid":
@@ -155,16 +159,20 @@ class Truth:
     def _late(self, story: Story, at: float, kind: str) -> float:
         """How long ago the task became late, where the check had to be made then."""
         member, before = story.member, story.checked
-        gap = 0.0 if before is None else at - before
         excused = self._excused(before or 0.0, at)
-        if before is not None and not excused and gap > member.interval + 47:
-            self.faults.append(f"{self._where(member.name, at)}: no check for {gap:.1f} s")
+        if not excused:
+            self._gap(story, at)
         if kind != "late" or story.since is not None or before is None or excused or story.run is None:
             return 0.0
         late = member.due(member.runs[story.run][0]) + GRACE - self._script.offset(at)
         if not before < late <= at or story.status != "ok":
             return 0.0
         return at - late
+
+    def _gap(self, story: Story, at: float) -> None:
+        gap = at - (story.checked or 0.0)
+        if gap > story.member.interval + LONGEST:
+            self.faults.append(f"{self._where(story.member.name, at)}: no check for {gap:.1f} s")
 
     def _excused(self, since: float, until: float) -> bool:
         script = self._script
