@@ -134,7 +134,7 @@ class OverviewTests(SynchronousTestCase):
 
     def test_not_seen(self) -> None:
         made = entry()
-        unseen = Entry(made.task, made.state, NOW - 7200, NOW - 3600)
+        unseen = Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600)
         page = Page(overview([unseen, entry("http://h/b")]))
         self.assertIn("1 of 2 tasks not seen", page.text)
         self.assertIn("not seen since 1 h ago", page.text)

@@ -92,7 +92,7 @@ class TaskPageTests(SynchronousTestCase):
 
     def test_not_seen(self) -> None:
         made = entry()
-        page = Page(task_page(Entry(made.task, made.state, NOW - 7200, NOW - 3600)))
+        page = Page(task_page(Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600)))
         self.assertIn("not seen · since 1 h ago 21:28:34 UTC", page.text)
         self.assertIn("Last answer2 h ago", page.text)
         self.assertIn("(!) not seen: http://h/a", page.text)

@@ -223,10 +223,10 @@ class StreamTests(SynchronousTestCase):
     def test_unseen(self) -> None:
         made = self.board.entries()[0]
         for unseen in (NOW, None):
-            self.board.show(Entry(made.task, made.state, NOW, unseen))
+            self.board.show(Entry(made.task, made.state, seen=NOW, unseen=unseen))
             [(_, data)] = self.tick()
             self.assertEqual((data["changed"], data["unseen"], data["kind"]), ("kind", unseen is not None, "ok"))
-        self.board.show(Entry(made.task, made.state, NOW + 60))
+        self.board.show(Entry(made.task, made.state, seen=NOW + 60))
         self.assertEqual(self.tick(), [])
 
     def test_changes_of_one_task_are_merged(self) -> None:
