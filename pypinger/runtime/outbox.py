@@ -98,6 +98,7 @@ class Outbox:
             queue.remember(self._told.pop(name, ()))
         self._board.count_dead(kept.dead)
         self._refused |= kept.dead_channels & self._queues.keys()
+        self._refusals.update(kept.refusals)
         for entry in self._board.entries():
             if entry.state.incident is not None:
                 report = entry.state.report
@@ -267,7 +268,9 @@ class Outbox:
             self._board.count_undelivered(-1)
         if outcome is Outcome.DEAD:
             self._board.count_dead(1)
-            self._refused.add(delivery.channel)
+            # One that is off is not expected to work.
+            if delivery.channel in self._queues:
+                self._refused.add(delivery.channel)
             self._refusals[delivery.channel] = delivery.words
         await self._store.settle(delivery, outcome)
         if outcome is Outcome.SENT:

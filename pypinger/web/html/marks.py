@@ -16,7 +16,7 @@ from pypinger.ports.showing import Entry
 from pypinger.web.formatting import shown
 
 #: Characters that mean something in a selector's word.
-_SPECIAL = frozenset("*?!|:\"'")
+_SPECIAL = frozenset("*?!|\"'")
 
 
 class Mark(NamedTuple):
@@ -84,7 +84,9 @@ def _selector(entry: Entry) -> str:
     plain = shown(task.name) == task.name and not task.name.startswith("-")
     if plain and not _SPECIAL.intersection(task.name):
         try:
-            if parse(name).matches(subject_of(task, entry.state)):
+            selector = parse(name)
+            # Without a prefix.
+            if selector.fields == {""} and selector.matches(subject_of(task, entry.state)):
                 return shlex.quote(name)
         except SelectorError:
             pass
