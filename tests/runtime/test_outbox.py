@@ -232,6 +232,8 @@ class UpdateTests(OutboxCase):
         self.assertEqual((self.board.undelivered, self.board.dead), (0, 2))
         self.assertEqual(list(self.store.open().deliveries), [])
         self.assertEqual(sum("off too long" in str(event.get("log_format")) for event in self.logged), 2)
+        # A channel that is off is not expected to work.
+        self.assertEqual(self.outbox.refused, frozenset())
 
     def test_deliveries_committed_for_a_removed_channel_wait(self) -> None:
         alert = make_alert(1)
@@ -327,16 +329,21 @@ class DeadChannelTests(OutboxCase):
 
     def test_it_is_said_until_it_works(self) -> None:
         self.assertEqual(self.outbox.refused, {"slack"})
-        self.assertIn("slack did not accept the latest alert", self.board.daemon().explanation)
+        self.assertIn("slack did not accept the latest alert: invalid_auth", self.board.daemon().explanation)
+        self.assertEqual(self.board.daemon().dead_channels, ("slack",))
         self.repair()
         self.alert(make_alert(2, task="b"))
         self.assertEqual((self.outbox.refused, self.board.daemon().status), (frozenset(), Status.OK))
+        self.assertEqual(self.board.daemon().dead_channels, ())
 
     def test_it_is_known_after_a_restart(self) -> None:
-        self.assertEqual(self.store.open().dead_channels, {"slack"})
+        kept = self.store.open()
+        self.assertEqual((kept.dead_channels, kept.refusals), ({"slack"}, {"slack": "invalid_auth"}))
         outbox = self.make([self.slack])
-        outbox.resume(Kept({}, [], 1, dead_channels=frozenset({"slack", "hipchat"})))
+        refusals = {"slack": "invalid_auth", "hipchat": "no such room"}
+        outbox.resume(Kept({}, [], 1, dead_channels=frozenset(refusals), refusals=refusals))
         self.assertEqual(outbox.refused, {"slack"})
+        self.assertIn("slack did not accept the latest alert: invalid_auth", self.board.daemon().explanation)
 
     def test_open_incidents_are_told_as_new_alerts(self) -> None:
         self.open_incident()
