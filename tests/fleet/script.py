@@ -176,7 +176,9 @@ class Script:
             member = random.choice([each for each in quick if each.frequency >= 10 * MINUTE and not each.sleep])
             fails[member.name].append((at, at + random.uniform(HOUR, 3 * HOUR), "flap"))
         for at in self._moments(self.rates.blips):
-            self._blips.setdefault(random.choice(self.members).name, []).append((at, at + random.uniform(30, 70), "invalid"))
+            self._blips.setdefault(random.choice(self.members).name, []).append(
+                (at, at + random.uniform(30, 70), "invalid")
+            )
         for member in self.members:
             self._run(member, stops[member.name], sorted(skips[member.name]), sorted(fails[member.name]))
 

@@ -116,7 +116,9 @@ class Truth:
         if optional and not got:
             # Nothing was said, and need not be.
             if "recovered" not in expected:
-                story.since, story.kind = (None, "") if {"problem", "flapping"} & set(expected) else (story.since, story.kind)
+                story.since, story.kind = (
+                    (None, "") if {"problem", "flapping"} & set(expected) else (story.since, story.kind)
+                )
                 if story.opened and {"problem", "flapping"} & set(expected):
                     story.opened.pop()
                     story.flapping = False
