@@ -9,7 +9,7 @@ keep spaces.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 import msgspec
@@ -124,6 +124,20 @@ def parse(text: str) -> Selector:
     :raises SelectorError: it is not valid.
     """
     return Selector(text.strip(), tuple(_word(each) for each in _split(text)))
+
+
+def parse_typed(text: str, subjects: Iterable[Subject]) -> Selector:
+    """
+    Parse a selector from a command line, whose shell has taken the quotes away.
+
+    A text that equals the name, the URL or the id of a task is one word, although it holds spaces.
+
+    :raises SelectorError: it is not valid.
+    """
+    typed = text.strip()
+    if " " in typed and any(typed in (each.name, each.url, each.id, *each.aliases) for each in subjects):
+        return parse(f"'{typed}'" if '"' in typed else f'"{typed}"')
+    return parse(text)
 
 
 def _on_tags(word: _Word) -> bool:

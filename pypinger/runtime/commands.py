@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Event
-from pypinger.domain.selector import SelectorError, parse, subject_of
+from pypinger.domain.selector import SelectorError, parse_typed, subject_of
 from pypinger.domain.wording import age
 from pypinger.ports.clock import WallClock
 from pypinger.ports.showing import Entry
@@ -185,7 +185,7 @@ class Commands:
 
     def _matching(self, text: str) -> list[Entry]:
         try:
-            selector = parse(text)
+            selector = parse_typed(text, (subject_of(entry.task, entry.state) for entry in self._board.entries()))
         except SelectorError as error:
             raise CommandError(str(error)) from None
         found = [entry for entry in self._board.entries() if selector.matches(subject_of(entry.task, entry.state))]

@@ -336,8 +336,9 @@ def _facts(alert: Alert) -> dict[str, str]:
 
 
 def _log_line(alert: Alert, facts: Mapping[str, str]) -> str:
-    """One line that begins with the event in capitals and ends with the facts that tools look for."""
+    """One line: the event in capitals, the text, the id as in messages, and the facts that tools look for."""
     text = "; ".join(plain((alert,)).splitlines())
     event = alert.event.value.upper()
     marks = " ".join(f"{name}={value}" for name, value in facts.items())
-    return f"{text} {marks}" if text.startswith(f"{event}:") else f"{event}: {text} {marks}"
+    head = "" if text.startswith(f"{event}:") else f"{event}: "
+    return f"{head}{text} [{alert.id}] {marks}"

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain.model import Instant, Seconds, Task, TaskState
-from pypinger.domain.selector import Selector, SelectorError, parse, subject_of
+from pypinger.domain.selector import Selector, SelectorError, parse, parse_typed, subject_of
 from pypinger.domain.silence import LONGEST, Maintenance, Muted, Muting, Silence
 from pypinger.domain.times import length
 from pypinger.ports.clock import WallClock
@@ -117,7 +117,7 @@ class Silencing:
         if not 0 < seconds <= LONGEST:
             raise SilenceError(f"a silence lasts more than 0 s and at most {length(LONGEST)}")
         try:
-            parsed = parse(selector)
+            parsed = parse_typed(selector, (subject_of(entry.task, entry.state) for entry in self._entries()))
         except SelectorError as error:
             raise SilenceError(str(error)) from None
         if not parsed.words:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.selector import SelectorError, Subject, parse
+from pypinger.domain.selector import SelectorError, Subject, parse, parse_typed
 from tests.domain.strategies import thorough
 
 URL = "https://example.com/reports/import?key=1"
@@ -87,6 +87,11 @@ class MatchTests(SynchronousTestCase):
             ("!", "has an empty alternative"),
         ]:
             self.assertIn(words, str(self.assertRaises(SelectorError, parse, text)), text)
+
+    def test_typed_in_a_shell(self) -> None:
+        self.assertTrue(parse_typed("Nightly import", [IMPORT]).matches(IMPORT))
+        self.assertFalse(parse_typed("Nightly other", [IMPORT]).matches(IMPORT))
+        self.assertTrue(parse_typed("nightly* kind:late", [IMPORT]).matches(IMPORT))
 
     def test_fields(self) -> None:
         self.assertEqual(parse("name:a|b server:c").fields, {"name", "server"})
