@@ -107,7 +107,7 @@ def _silence(arguments: argparse.Namespace, path: str) -> int:
     try:
         seconds = parse_duration(arguments.duration)
     except ValueError as error:
-        raise Refused(f"{arguments.duration!r} {error}") from None
+        raise Refused(f"{arguments.duration!r} is {error}; say 30m, 2h or 1d 12h") from None
     reason = " ".join(arguments.reason)
     answer = ask(path, "silence", {"selector": arguments.selector, "seconds": seconds, "reason": reason})
     tasks = "1 task" if answer["tasks"] == 1 else f"{answer['tasks']} tasks"
@@ -153,7 +153,8 @@ def _check_now(arguments: argparse.Namespace, path: str) -> int:
 
 def _resend(arguments: argparse.Namespace, path: str) -> int:
     count = ask(path, "resend", {})["count"]
-    print("no alert was given up" if not count else f"{count} deliveries are tried again")
+    tried = "1 delivery is" if count == 1 else f"{count} deliveries are"
+    print(f"{tried} tried again" if count else "no alert was given up")
     return OK
 
 

@@ -294,6 +294,9 @@ class Outbox:
             incident = None if entry is None else entry.state.incident
             if entry is None or incident is None or incident.started != delivery.alert.started:
                 continue
+            if entry.muted is not None:
+                # What is still wrong when the silence ends is told to every channel.
+                continue
             now = self._now()
             verdict = entry.state.verdict
             alert = replace(

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Alert, Delivery, Event, Incident, Outcome, TaskState, Verdict
+from pypinger.domain.silence import Muted
 from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.storing import Kept, Told
 from pypinger.runtime.board import LiveBoard
@@ -361,6 +362,13 @@ class DeadChannelTests(OutboxCase):
 
     def test_what_is_over_is_not_told(self) -> None:
         self.open_incident(started=NOON + 10)
+        self.repair()
+        self.alert(make_alert(2, task="b"))
+        self.assertEqual([alert.task for alert in self.slack.sent], ["b"])
+
+    def test_what_is_silenced_is_not_told(self) -> None:
+        self.board.mute_with(lambda task, state: Muted(NOON + 3600, "", "anna", "silence 3f2a"))
+        self.open_incident()
         self.repair()
         self.alert(make_alert(2, task="b"))
         self.assertEqual([alert.task for alert in self.slack.sent], ["b"])
