@@ -49,7 +49,7 @@ def status_code(answer: Mapping[str, Any]) -> int:
     tasks, daemon = answer["tasks"], answer["self"]
     if any(task["status"] == Status.ERROR for task in tasks):
         return ERROR
-    if daemon["blind"] or daemon["dead"] or any(task["unseen"] for task in tasks):
+    if daemon["blind"] or daemon["dead_channels"] or any(task["unseen"] for task in tasks):
         return WARNING
     return OK
 

@@ -41,7 +41,8 @@ _SWEEP: Seconds = 1.0
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
-_GROUPED = frozenset({Event.PROBLEM, Event.CHANGED, Event.RECOVERED, Event.FLAPPING})
+#: The events whose alerts may share a message with others of the same event, reminders apart.
+GROUPED = frozenset({Event.PROBLEM, Event.CHANGED, Event.RECOVERED, Event.FLAPPING})
 
 
 class AlertGroup:
@@ -91,7 +92,7 @@ class Grouping:
         self._forget(now)
         if alert.event is Event.REMINDER:
             return self._join(Event.REMINDER, ANYWHERE, now, now + min(DIGEST_WAIT, self._wait))
-        if alert.event not in _GROUPED:
+        if alert.event not in GROUPED:
             return None
         places = list(places_of(alert))
         for place in places:

@@ -14,6 +14,9 @@ of one task keep their order, and follows with other members as soon as it may. 
 failed wait equally long, and so stay together; each is settled, and given up, separately. After a restart pending
 deliveries are accepted anew, and so grouped anew. At a stop nothing is held.
 
+Where more than two messages of one event would leave within ``group_wait``, those that are due leave as one: the first
+window of an origin and that of its server may close together, and messages pile up while a channel is down or slow.
+
 The windows are times on the reactor's clock, so a step of the wall clock does not change them.
 
 Note [What gives way]
@@ -31,7 +34,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from pypinger.domain.grouping import AlertGroup, Grouping, Place
+from pypinger.domain.grouping import GROUPED, MOST_MESSAGES, AlertGroup, Grouping, Place
 from pypinger.domain.model import Delivery, Event, Seconds
 
 #: What one message holds: a group, or the first alert of the task with this id.
@@ -73,7 +76,10 @@ class Pending:
     """
 
     def __init__(self, group_wait: Seconds) -> None:
+        self._wait = group_wait
         self._grouping = Grouping(group_wait)
+        # When the latest messages of each event were taken.
+        self._left: dict[Event, deque[Seconds]] = {}
         # Each task's alerts in order. The first of each is in the heap by (when, number) until it is due, then in its
         # message; those that were taken are in neither.
         self._queues: dict[str, deque[Waiting]] = {}
@@ -160,6 +166,7 @@ class Pending:
             messages = self._patient if first.delivery.alert.event is Event.REMINDER else self._due
             messages.setdefault(first.message, []).append(task)
         _, tasks = (self._due or self._patient).popitem(last=False)
+        tasks += self._crowd(self._queues[tasks[0]][0].delivery.alert.event, now)
         taken = [self._queues[task][0] for task in tasks]
         self._taken.update(taken)
         return taken
@@ -194,6 +201,7 @@ class Pending:
 
     def regroup(self, group_wait: Seconds) -> None:
         """Change the length of new windows; pending deliveries keep their group."""
+        self._wait = group_wait
         self._grouping = Grouping(group_wait)
 
     def waiting(self) -> list[Delivery]:
@@ -223,6 +231,22 @@ class Pending:
             self._heap = [each for each in self._heap if each[2] != task]
             heapify(self._heap)
         return waiting.delivery
+
+    def _crowd(self, event: Event, now: Seconds) -> list[str]:
+        """Return the tasks of the other due messages of this event, and remove these, if there are too many."""
+        if self._wait <= 0 or event not in GROUPED:
+            return []
+        recent = self._left.setdefault(event, deque(maxlen=MOST_MESSAGES))
+        others = [
+            message
+            for message, tasks in self._due.items()
+            if self._queues[tasks[0]][0].delivery.alert.event is event
+        ]
+        count = 1 + len(others) + sum(time >= now - self._wait for time in recent)
+        recent.append(now)
+        if count <= MOST_MESSAGES:
+            return []
+        return [task for message in others for task in self._due.pop(message)]
 
     def _tidy(self, task: str) -> None:
         if not self._queues[task]:

@@ -30,14 +30,14 @@ SERVERS = 12
 class Rates:
     """How often a day things happen to the fleet."""
 
-    missed: float = 9.0
-    hung: float = 5.0
+    missed: float = 11.0
+    hung: float = 8.0
     failed_run: float = 5.0
-    failed_long: float = 3.0
-    blips: float = 3.5
-    forgotten: float = 0.25
-    deploys: float = 0.8
-    outages: float = 0.7
+    failed_long: float = 4.0
+    blips: float = 5.0
+    forgotten: float = 0.45
+    deploys: float = 1.0
+    outages: float = 0.9
     flapping: float = 0.4
     slow: float = 0.5
     cuts: float = 0.15
@@ -117,7 +117,7 @@ class Script:
                 sleep = None
                 if frequency <= 2 * HOUR and random.random() < 0.12:
                     sleep = (float(random.randrange(18, 24) * 3600), float(random.randrange(3, 9) * 3600))
-                interval = 300.0 if random.random() < 0.25 else 60.0
+                interval = 300.0 if random.random() < 0.4 else 60.0
                 server = f"srv{random.randrange(SERVERS)}"
                 members.append(Member(f"t{number}-{index}", f"h{number}", server, interval, frequency, sleep))
         return members
@@ -208,6 +208,7 @@ class Script:
             single = next((each[0] for each in fails if each[2] == "once" and once < each[0] <= at), None)
             once = single or once
             well = not (long or single)
+        member.runs.append((float("inf"), True))
 
     def _origins(self) -> None:
         random, hosts = self._random, sorted({member.host for member in self.members})

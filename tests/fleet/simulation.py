@@ -25,7 +25,7 @@ from pypinger.domain.model import (
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso
 from pypinger.ports.notifying import DeliveryError, Receipt
-from pypinger.runtime.board import Board
+from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
@@ -221,7 +221,7 @@ class Process:
         self._simulation = simulation
         self.clock = clock = ProcessClock(simulation.clock)
         now, store, tasks = simulation.now, simulation.store, simulation.tasks
-        self.board = Board(tasks, now)
+        self.board = LiveBoard(tasks, now)
         self.outbox = Outbox(clock, now, store, self.board, simulation.channels, 86_400, 5)
         settings = CheckSettings(simulation.fleet, 256, Secrets())
         self.checker = Checker(clock, now, store, self.outbox, self.board, RunFeed(clock, []), settings)

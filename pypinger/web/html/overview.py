@@ -139,7 +139,7 @@ def _details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: Daemon
             tags.p("It cannot see its tasks since ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)})."),
             tags.p("The last known states are shown: ", known, class_="quiet"),
         ]
-    marked = _marked(entries)
+    flagged = _flagged(entries)
     troubled = [entry for entry in entries if entry.state.status is Status.ERROR and entry.state.since is not None]
     if troubled:
         since_when = sorted(troubled, key=lambda entry: entry.state.since or now)
@@ -149,12 +149,12 @@ def _details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: Daemon
         if latest is not first:
             words += " Latest: ", tags.a(shown(latest.task.name), href=f"task/{latest.task.id}"), ", "
             words += ago(latest.state.since or now, now), "."
-        return [tags.p(*words), *marked]
+        return [tags.p(*words), *flagged]
     asleep = counts["sleeping"]
-    return [*([tags.p(f"{asleep:,} of them asleep.")] if asleep and len(entries) > 1 else []), *marked]
+    return [*([tags.p(f"{asleep:,} of them asleep.")] if asleep and len(entries) > 1 else []), *flagged]
 
 
-def _marked(entries: Sequence[Entry]) -> list[Tag]:
+def _flagged(entries: Sequence[Entry]) -> list[Tag]:
     """How many tasks are silenced, acknowledged or flapping; nothing if none is."""
     incidents = [entry.state.incident for entry in entries if entry.state.incident is not None]
     counts = {

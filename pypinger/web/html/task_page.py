@@ -14,9 +14,9 @@ from pypinger.domain.times import clock, number, span
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from pypinger.web.formatting import count, daily, every, look_of, percent, shown, standing_of, state_of
 from pypinger.web.html.charts import calendar
+from pypinger.web.html.flags import commands, flags
 from pypinger.web.html.last_answer import last_answer
 from pypinger.web.html.layout import age, ago, brand, card, facts, foot, moment, page, picture, top, upcoming
-from pypinger.web.html.marks import commands, marks
 from pypinger.web.html.task_history import Past, incidents, reports
 from pypinger.web.html.timeline import timeline
 from pypinger.web.json.objects import NO_VERDICT, reason_of
@@ -67,7 +67,7 @@ async def page_of(
             tags.h1(name),
             tags.p(*status, class_="verdict"),
             tags.p(*explained, class_="why"),
-            *_marks(entry, now),
+            *_flags(entry, now),
             tags.p(shown(task.label), class_="label"),
             look=f"task {look}",
         ),
@@ -121,9 +121,9 @@ def _blind(daemon: DaemonState, now: Instant) -> list[Tag]:
     return [tags.section(text, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})]
 
 
-def _marks(entry: Entry, now: Instant) -> list[Tag]:
-    found = marks(entry, now)
-    lines = [tags.li(tags.strong(mark.words), mark.details, class_=f"flag {mark.look}") for mark in found]
+def _flags(entry: Entry, now: Instant) -> list[Tag]:
+    found = flags(entry, now)
+    lines = [tags.li(tags.strong(flag.words), flag.details, class_=f"flag {flag.look}") for flag in found]
     return [tags.ul(lines, class_="flags", **{"aria-label": "Alerts of this task"})] if lines else []
 
 

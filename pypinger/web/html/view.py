@@ -144,7 +144,7 @@ def _searched(entry: Entry) -> str:
         texts.append(state.verdict.explanation)
     if state.report is not None:
         texts += state.report.process or "", state.report.server or ""
-    # The words of the marks, without the time, which would have to be worked out for each.
+    # The words of the flags, without the time, which would have to be worked out for each.
     if entry.muted is not None:
         texts += "silenced", entry.muted.by, entry.muted.reason
     if state.incident is not None and (taken := state.incident.acknowledged) is not None:

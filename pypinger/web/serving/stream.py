@@ -229,12 +229,12 @@ class EventStream:
 def _compared(entry: Entry) -> tuple[object, ...]:
     """What pages show of an entry, beside counts and the latest check."""
     state = entry.state
-    return state.kind, _explanation(state), _incident(state), state.report, entry.unseen, _marks(entry)
+    return state.kind, _explanation(state), _incident(state), state.report, entry.unseen, _flags(entry)
 
 
 def _change(sent: Entry, entry: Entry) -> TaskChange:
     state, before, unseen = entry.state, sent.state, entry.unseen is not None
-    if state.kind is not before.kind or unseen is not (sent.unseen is not None) or _marks(entry) != _marks(sent):
+    if state.kind is not before.kind or unseen is not (sent.unseen is not None) or _flags(entry) != _flags(sent):
         changed = "kind"
     elif _incident_start(state) != _incident_start(before) or _words(state) != _words(before):
         changed = "words"
@@ -254,7 +254,7 @@ def _incident(state: TaskState) -> tuple[object, ...] | None:
     return None if incident is None else (incident.started, incident.kind, incident.alerts)
 
 
-def _marks(entry: Entry) -> tuple[object, ...]:
+def _flags(entry: Entry) -> tuple[object, ...]:
     """Whether a task is silenced, acknowledged or flapping, and all that pages say of it."""
     incident = entry.state.incident
     return entry.muted, incident and incident.acknowledged, incident is not None and incident.flapping

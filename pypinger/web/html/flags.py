@@ -19,7 +19,7 @@ from pypinger.web.formatting import shown
 _SPECIAL = frozenset("*?!|\"'")
 
 
-class Mark(NamedTuple):
+class Flag(NamedTuple):
     """
     One of these states.
 
@@ -40,21 +40,21 @@ class Command(NamedTuple):
     words: str
 
 
-def marks(entry: Entry, now: Instant) -> list[Mark]:
-    """The states of a task that are worth a mark, in the order of their weight."""
-    found: list[Mark] = []
+def flags(entry: Entry, now: Instant) -> list[Flag]:
+    """The states of a task that are worth a flag, in the order of their weight."""
+    found: list[Flag] = []
     muted, incident = entry.muted, entry.state.incident
     if muted is not None:
         by = f" by {shown(muted.by)}" if muted.by else ""
         details = f"{by}{_reason(muted.reason)} ({shown(muted.source)})"
-        found.append(Mark("silenced", f"silenced until {clock(muted.until, now)}", details))
+        found.append(Flag("silenced", f"silenced until {clock(muted.until, now)}", details))
     if incident is None:
         return found
     if (taken := incident.acknowledged) is not None:
         details = f" at {clock(taken.at, now)}{_reason(taken.reason)}"
-        found.append(Mark("acknowledged", f"acknowledged by {shown(taken.by) or 'unknown'}", details))
+        found.append(Flag("acknowledged", f"acknowledged by {shown(taken.by) or 'unknown'}", details))
     if incident.flapping:
-        found.append(Mark("flapping", "flapping", ": it goes up and down"))
+        found.append(Flag("flapping", "flapping", ": it goes up and down"))
     return found
 
 
