@@ -84,5 +84,5 @@ def login() -> str:
 
 def _words(error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return "permission denied; its group may use it (see the README)"
+        return "permission denied; it is for its owner and its group (docs/commands.md)"
     return error.strerror or str(error)

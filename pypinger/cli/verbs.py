@@ -49,7 +49,7 @@ def status_code(answer: Mapping[str, Any]) -> int:
     tasks, daemon = answer["tasks"], answer["self"]
     if any(task["status"] == Status.ERROR for task in tasks):
         return ERROR
-    if daemon["blind"] or daemon["dead"] or any(task["unseen"] for task in tasks):
+    if daemon["blind"] or daemon["dead_channels"] or any(task["unseen"] for task in tasks):
         return WARNING
     return OK
 
@@ -107,7 +107,7 @@ def _silence(arguments: argparse.Namespace, path: str) -> int:
     try:
         seconds = parse_duration(arguments.duration)
     except ValueError as error:
-        raise Refused(f"{arguments.duration!r} {error}") from None
+        raise Refused(f"{arguments.duration!r} is {error}; say 30m, 2h or 1d 12h") from None
     reason = " ".join(arguments.reason)
     answer = ask(path, "silence", {"selector": arguments.selector, "seconds": seconds, "reason": reason})
     tasks = "1 task" if answer["tasks"] == 1 else f"{answer['tasks']} tasks"
@@ -153,7 +153,8 @@ def _check_now(arguments: argparse.Namespace, path: str) -> int:
 
 def _resend(arguments: argparse.Namespace, path: str) -> int:
     count = ask(path, "resend", {})["count"]
-    print("no alert was given up" if not count else f"{count} deliveries are tried again")
+    tried = "1 delivery is" if count == 1 else f"{count} deliveries are"
+    print(f"{tried} tried again" if count else "no alert was given up")
     return OK
 
 
@@ -230,7 +231,7 @@ def add_commands(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         "status",
         "what is wrong now",
         "Show the tasks that are in error or not seen, the newest first.",
-        "Exit code: 2 any task is in error, 1 blind, not seen or alerts given up, 3 no daemon, else 0.",
+        "Exit code: 2 any task is in error, 1 blind, not seen or a dead channel, 3 no daemon, else 0.",
     )
     status.add_argument("selector", nargs="*", metavar="SELECTOR", help=selector)
     status.add_argument("--json", action="store_true", help="print JSON, all tasks included")

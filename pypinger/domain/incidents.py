@@ -108,11 +108,11 @@ def unmute(task: Task, state: TaskState, now: Instant) -> tuple[TaskState, tuple
     return state, owed + alerts
 
 
-def close(
-    task: Task, state: TaskState, now: Instant, why: str, *, muted: bool = False
-) -> tuple[TaskState, tuple[Alert, ...]]:
+def close(task: Task, state: TaskState, now: Instant, why: str) -> tuple[TaskState, tuple[Alert, ...]]:
     """
     The task is no longer monitored: close its incident, if one is open, with one message.
+
+    A silence does not hold that message back: nobody would send it later.
 
     :param why: goes into the explanation, say ``it was removed from the configuration``.
     :returns: the state without an incident; the alert is ``recovered`` with the kind that the incident had.

@@ -55,6 +55,7 @@ class DaemonState(msgspec.Struct, frozen=True):
     :ivar blind: since when it has been blind, None while it is not.
     :ivar undelivered: pending alerts, counted per channel.
     :ivar dead: alerts that were given up, counted per channel.
+    :ivar dead_channels: the channels whose latest delivery is dead.
     :ivar ready: whether every task has been checked, or found blind, since this start.
     :ivar lastrun: its latest completed check, or the start.
     :ivar frequency: minutes; twice the shortest interval plus timeout, at least 1.
@@ -69,6 +70,7 @@ class DaemonState(msgspec.Struct, frozen=True):
     ready: bool
     lastrun: Instant
     frequency: float
+    dead_channels: tuple[str, ...] = ()
 
 
 class TaskBoard(Protocol):

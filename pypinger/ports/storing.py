@@ -62,6 +62,7 @@ class Kept(msgspec.Struct, frozen=True):
         well, and those of the last hours. Oldest first; of an incident with several messages the last counts.
     :ivar silences: the silences that have not ended.
     :ivar dead_channels: the channels whose latest delivery is dead.
+    :ivar refusals: channel -> why that delivery is dead, in words.
     """
 
     states: Mapping[str, TaskState]
@@ -73,6 +74,7 @@ class Kept(msgspec.Struct, frozen=True):
     told: Mapping[str, Sequence[Told]] = {}
     silences: Sequence[Silence] = ()
     dead_channels: frozenset[str] = frozenset()
+    refusals: Mapping[str, str] = {}
 
 
 class Store(Protocol):

@@ -7,7 +7,7 @@ function that returns one line about what is wrong, or None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from pypinger.domain.kinds import Status
@@ -22,6 +22,9 @@ Source: TypeAlias = Callable[[], str | None]
 
 #: Returns what mutes the alerts of a task now, or None.
 Mutes: TypeAlias = Callable[[Task, TaskState], Muted | None]
+
+#: Returns the channels whose latest delivery is dead.
+DeadChannels: TypeAlias = Callable[[], Iterable[str]]
 
 #: How many bytes of a task's latest answer are kept for its page.
 SHOWN = 4096
@@ -52,6 +55,7 @@ class LiveBoard:
         self._sources: list[Source] = []
         self._watchers: dict[object, Callable[[Entry], None]] = {}
         self._mutes: Mutes = lambda task, state: None
+        self._dead_channels: DeadChannels = tuple
         self.update(tasks)
 
     @property
@@ -100,6 +104,10 @@ class LiveBoard:
     def mute_with(self, mutes: Mutes) -> None:
         """Show of each task what `mutes` returns."""
         self._mutes = mutes
+
+    def dead_channels_from(self, channels: DeadChannels) -> None:
+        """Show the channels that `channels` returns as those whose latest delivery is dead."""
+        self._dead_channels = channels
 
     def muted(self, task: Task, state: TaskState) -> bool:
         """Whether the alerts of a task are muted now."""
@@ -212,6 +220,7 @@ class LiveBoard:
             # Without tasks no check can be overdue.
             lastrun=self._lastrun if self._entries else now,
             frequency=self._frequency,
+            dead_channels=tuple(sorted(self._dead_channels())),
         )
 
     def _summary(self, now: Instant) -> str:

@@ -157,8 +157,7 @@ class Checker:
 
     async def close(self, task: Task, state: TaskState) -> None:
         """Close the incident of a task that is no longer configured, if it has one."""
-        muted, why = self._board.muted(task, state), "it was removed from the configuration"
-        after, alerts = incidents.close(task, state, self._now(), why, muted=muted)
+        after, alerts = incidents.close(task, state, self._now(), "it was removed from the configuration")
         if alerts or after != state:
             state = after
             await self._commit(task, state, None, alerts)

@@ -21,6 +21,7 @@ from twisted.logger import Logger, LogLevel
 from pypinger.domain.alerting import alert_id
 from pypinger.domain.grouping import Place, Storms, places_of
 from pypinger.domain.model import Alert, Delivery, Event, Outcome, Seconds
+from pypinger.domain.texts import one_line
 from pypinger.domain.times import span
 from pypinger.domain.wording import headline, plain
 from pypinger.ports.clock import WallClock
@@ -81,10 +82,13 @@ class Outbox:
         self._notifiers: dict[str, Notifier] = {}
         # The channels whose latest delivery is dead.
         self._refused: set[str] = set()
+        # Why, as far as it is known.
+        self._refusals: dict[str, str] = {}
         self._expiring = LoopingCall(self._expire)
         self._expiring.clock = reactor
         self.update(notifiers, retry_for, group_wait)
         board.add_source(self._trouble)
+        board.dead_channels_from(lambda: self._refused)
 
     def resume(self, kept: Kept) -> None:
         """Take up the deliveries that the store kept, and the messages of incidents."""
@@ -94,6 +98,7 @@ class Outbox:
             queue.remember(self._told.pop(name, ()))
         self._board.count_dead(kept.dead)
         self._refused |= kept.dead_channels & self._queues.keys()
+        self._refusals.update(kept.refusals)
         for entry in self._board.entries():
             if entry.state.incident is not None:
                 report = entry.state.report
@@ -263,7 +268,10 @@ class Outbox:
             self._board.count_undelivered(-1)
         if outcome is Outcome.DEAD:
             self._board.count_dead(1)
-            self._refused.add(delivery.channel)
+            # One that is off is not expected to work.
+            if delivery.channel in self._queues:
+                self._refused.add(delivery.channel)
+            self._refusals[delivery.channel] = delivery.words
         await self._store.settle(delivery, outcome)
         if outcome is Outcome.SENT:
             self.works(delivery.channel)
@@ -285,6 +293,9 @@ class Outbox:
             entry = self._board.by_id(task_id)
             incident = None if entry is None else entry.state.incident
             if entry is None or incident is None or incident.started != delivery.alert.started:
+                continue
+            if entry.muted is not None:
+                # What is still wrong when the silence ends is told to every channel.
                 continue
             now = self._now()
             verdict = entry.state.verdict
@@ -314,8 +325,12 @@ class Outbox:
     def _trouble(self) -> str | None:
         late = {name: age for name, queue in self._queues.items() if (age := queue.oldest()) > OVERDUE}
         words = [f"an alert has been pending for {name} for {span(age)}" for name, age in late.items()]
-        words += [f"{name} did not accept the latest alert" for name in sorted(self._refused)]
+        words += [f"{name} did not accept the latest alert{self._why(name)}" for name in sorted(self._refused)]
         return "; ".join(words) or None
+
+    def _why(self, channel: str) -> str:
+        words = one_line(self._refusals.get(channel, ""))
+        return f": {words}" if words else ""
 
 
 def _facts(alert: Alert) -> dict[str, str]:

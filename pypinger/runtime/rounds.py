@@ -47,8 +47,10 @@ class HostRounds:
 
     def note(self, watch: Watch, before: Kind) -> None:
         """Take note of a check, before which the verdict was of this kind."""
-        kind, host = watch.state.kind, _host(watch)
-        if kind not in _SILENT or before in _SILENT or host in self._rounds:
+        if watch.state.kind not in _SILENT or before in _SILENT:
+            return
+        host = _host(watch)
+        if host in self._rounds:
             return
         others = [each for each in self._hosts.get(host, ()) if each is not watch]
         if not others or any(each.state.kind in _SILENT for each in others):

@@ -139,10 +139,11 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
             (now / 1000,),
         )
     )
-    dead_channels = {
-        channel
-        for channel, outcome, _ in execute(
-            "SELECT channel, outcome, max(printf('%015d%015d', settled, id)) FROM delivery"
+    # Beside max(), SQLite takes the columns of the row with the maximum.
+    refusals = {
+        channel: words
+        for channel, outcome, words, _ in execute(
+            "SELECT channel, outcome, words, max(printf('%015d%015d', settled, id)) FROM delivery"
             " WHERE outcome IN ('sent', 'dead') GROUP BY channel"
         )
         if outcome == "dead"
@@ -164,5 +165,6 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
         blind=recorder.blindness,
         told=told,
         silences=recorder.silences,
-        dead_channels=frozenset(dead_channels),
+        dead_channels=frozenset(refusals),
+        refusals=refusals,
     )

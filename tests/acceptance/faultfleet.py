@@ -53,6 +53,8 @@ def judged(case: Case) -> tuple[Sequence[str], str]:
         return ("unreachable",), case.words
     if case.body == REPORT:
         return (REPORTED, "10 min") if good else (("failed",), f"HTTP {case.code} although the report says ok")
+    if case.code == 200:
+        return ("invalid",), "not a valid report: "
     return (("invalid",) if good else ("unreachable",)), f"HTTP {case.code}"
 
 

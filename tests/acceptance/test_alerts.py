@@ -243,7 +243,7 @@ class RetryTests(TestCase):
         await until(lambda: len(tasks.requests) > asked + 3, "checks beside a hanging channel")
         self.assertEqual(hipchat.events(), ["started"])
         own = (await daemon.get()).json()["self"]
-        self.assertEqual((own["dead"], own["undelivered"], own["status"]), (1, 3, "ok"))
+        self.assertEqual((own["dead"], own["undelivered"], own["status"]), (1, 3, "error"))
         self.assertRegex(daemon.log, r"#error\] slack refused .*channel_not_found.*PROBLEM: ")
 
         # A permanently refused alert is not retried; the task's next alert is sent.

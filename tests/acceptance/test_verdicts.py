@@ -122,7 +122,8 @@ class VerdictTests(TestCase):
         table = self.table(http, https)
         slow = http.url("/new", hang)
         port = free_port()
-        more = f"[task {slow}]\ntimeout = 60\n[task {http.url('/late')}]\nname = Night backup\n"
+        # Without an answer for two intervals the task would be "not seen", with another status code.
+        more = f"[task {slow}]\ntimeout = 60\ninterval = 600\n[task {http.url('/late')}]\nname = Night backup\n"
         daemon = Daemon(
             self, ini(port, [*table, slow], "interval = 2\ntimeout = 1.5\nerror_interval = 0\nonly_log=1", more), port
         )

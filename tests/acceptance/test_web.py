@@ -18,7 +18,7 @@ class WebTests(TestCase):
         first = tasks.url("/first", report())
         last = tasks.url("/last", hang)
         port = free_port()
-        more = f"[task {last}]\ntimeout = 60\n"
+        more = f"[task {last}]\ntimeout = 60\ninterval = 600\n"
         daemon = Daemon(self, ini(port, [first, last], "interval = 1\nonly_log = yes", more), port)
         await daemon.becomes(first, kind="ok")
         self.assertEqual((await daemon.get("/healthz")).code, 200)

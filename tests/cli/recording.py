@@ -105,8 +105,9 @@ class Life(World):
         checker = Checker(self.reactor, self.now, self.store, self.outbox, board, runs, settings)
         self.monitor = Monitor(self.reactor, self.now, self.tasks, checker, board, self.outbox)
         kept = self.store.open()
-        self.outbox.resume(kept)
         self.monitor.resume(kept.states)
+        checker.resume(kept)
+        self.outbox.resume(kept)
         self.monitor.start()
         self.reactor.advance(0)
 

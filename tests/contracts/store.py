@@ -274,6 +274,10 @@ class StoreContract:
         deliveries = [Delivery(alert(number), name) for number in (1, 2) for name in ("slack", "hipchat")]
         await store.commit(TASK, STATE, CHECK, deliveries)
         for delivery, outcome in zip(deliveries, ["dead", "sent", "sent", "dead"], strict=True):
-            await store.settle(delivery, Outcome(outcome))
+            await store.settle(
+                msgspec.structs.replace(delivery, words=f"{outcome} {delivery.alert.id}"), Outcome(outcome)
+            )
         await store.close()
-        self.assertEqual(self.make().open().dead_channels, {"hipchat"})
+        kept = self.make().open()
+        self.assertEqual(kept.dead_channels, {"hipchat"})
+        self.assertEqual(kept.refusals, {"hipchat": f"dead {alert(2).id}"})

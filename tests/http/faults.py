@@ -82,7 +82,7 @@ TRANSPORT = [
     Case("resets on accept", [AT_ONCE, RESET], Fault.RESET, "reset before any answer"),
     Case("closes after the request", [CLOSE], Fault.RESET, "closed before any answer"),
     Case("resets after the request", [RESET], Fault.RESET, "reset before any answer"),
-    Case("stalls after the request", [STALL], Fault.TIMEOUT, "while waiting for the headers", timeout=SHORT),
+    Case("stalls after the request", [STALL], Fault.TIMEOUT, "still waiting for the headers", timeout=SHORT),
     Case("stalls in the status line", [b"HTTP/1.1 20"], Fault.TIMEOUT, "end of the headers (11 bytes", timeout=SHORT),
     Case("stalls in the headers", [b"HTTP/1.1 200 OK\r\nA: b\r\n"], Fault.TIMEOUT, "headers (23 bytes", timeout=SHORT),
     Case("stalls before the body", [answer(b"", length=9)], Fault.TIMEOUT, "reading the body (0 bytes", timeout=SHORT),

@@ -153,7 +153,7 @@ class Making(Base):
         running = self.bench.fetch(task(timeout=1.0))
         self.reactor.advance(1)
         found = self.successResultOf(running)
-        self.assertEqual("no answer within 1 s, while connecting to 127.0.0.1:80", found.words)
+        self.assertEqual("no answer within 1 s: still connecting to 127.0.0.1:80", found.words)
         self.assertEqual(0, len(self.pool))
 
     def test_late_look_up(self) -> None:
@@ -162,7 +162,7 @@ class Making(Base):
         self.reactor.advance(1)
         found = self.successResultOf(running)
         self.assertEqual(
-            (Fault.TIMEOUT, "no answer within 1 s, while looking up a.example"), (found.fault, found.words)
+            (Fault.TIMEOUT, "no answer within 1 s: still looking up a.example"), (found.fault, found.words)
         )
 
     def test_late_tls(self) -> None:

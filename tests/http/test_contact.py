@@ -80,6 +80,7 @@ class InMemory(SynchronousTestCase):
             (["10.0.0.1"], [failed(errno.EHOSTUNREACH)], Fault.CONNECT, True),
             (["10.0.0.1"], [failed(errno.ETIMEDOUT)], Fault.CONNECT, True),
             (["10.0.0.1"], [failed(errno.ECONNREFUSED)], Fault.REFUSED, False),
+            (["10.0.0.1"], [failed(errno.ECONNRESET)], Fault.RESET, False),
             (["10.0.0.1"], [failed(errno.ENETUNREACH)], Fault.NO_ROUTE, False),
             (["10.0.0.1"], [failed(errno.ENETDOWN)], Fault.OWN, False),
             (["10.0.0.1"], [ConnectBindError(errno.EMFILE, "x")], Fault.OWN, False),

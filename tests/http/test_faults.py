@@ -97,7 +97,7 @@ class Faults(TestCase):
                 filler.connect_ex(("127.0.0.1", port))
             found = await self.fetcher.fetch(task(f"http://127.0.0.1:{port}/", timeout=SHORT))
         self.assertEqual(Fault.TIMEOUT, found.fault)
-        self.assertIn(f"while connecting to 127.0.0.1:{port}", found.words)
+        self.assertIn(f"still connecting to 127.0.0.1:{port}", found.words)
 
     async def test_cancelled(self) -> None:
         """Cancelling the check closes the socket at any moment."""

@@ -154,14 +154,14 @@ class Proxies(TestCase):
             ("https://a.example/", [b"HTTP/1.1 200 OK\r\n\r\nhello"], Fault.BROKEN, "before the tunnel was used"),
             ("https://a.example/", [b"x" * 20_000], Fault.TOO_LARGE, "headers larger than 16,384 bytes"),
             ("https://a.example/", [b"HTTP/1.1 200 OK\r\n", CLOSE], Fault.CONNECT, "closed the connection without"),
-            ("https://a.example/", [Trickle(b"HTTP/1.1 200 OK\r\n")], Fault.TIMEOUT, "while waiting for the proxy"),
+            ("https://a.example/", [Trickle(b"HTTP/1.1 200 OK\r\n")], Fault.TIMEOUT, "still waiting for the proxy"),
             (
                 "https://a.example/",
                 [b"HTTP/1.1 100 x\r\n\r\nHTTP/1.1 103 x\r\n\r\nHTTP/1.1 500 x\r\n\r\n"],
                 Fault.CONNECT,
                 "tunnel (500)",
             ),
-            ("https://a.example/", [b"HTTP/1.1 100 x\r\n\r\n"], Fault.TIMEOUT, "while waiting for the proxy 127.0.0.1"),
+            ("https://a.example/", [b"HTTP/1.1 100 x\r\n\r\n"], Fault.TIMEOUT, "still waiting for the proxy 127.0.0.1"),
             ("https://a.example/", [b"HTTP/1.1 200 OK\r\n\r\n"], Fault.TIMEOUT, "TLS handshake with a.example:443"),
         ):
             proxy = self.serve(script)

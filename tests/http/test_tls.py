@@ -228,7 +228,7 @@ class Certificates(TestCase):
         for script in ([AT_ONCE, STALL], [AT_ONCE, Trickle(b"\x16\x03\x03\x40\x00\x02" + bytes(99))]):
             found = await self.check(None, script=script, timeout=SHORT)
             self.assertEqual(Fault.TIMEOUT, found.fault)
-            self.assertIn("while in the TLS handshake with localhost", found.words)
+            self.assertIn("still in the TLS handshake with localhost", found.words)
 
     async def test_stall_after_handshake(self) -> None:
         found = await self.check(Server(GOOD), script=[bare()[:9]], timeout=SHORT)

@@ -261,7 +261,7 @@ class Tokens(SynchronousTestCase):
         self.bench.reactor.advance(20)
         found = self.observed(running)
         self.assertEqual(Fault.TOKEN, found.fault)
-        self.assertIn("no answer within 20 s, while connecting to 10.0.0.1:80", found.words)
+        self.assertIn("no answer within 20 s: still connecting to 10.0.0.1:80", found.words)
 
     def test_closed(self) -> None:
         """Closing the client ends a login and the checks that wait for it."""

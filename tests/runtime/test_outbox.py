@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Alert, Delivery, Event, Incident, Outcome, TaskState, Verdict
+from pypinger.domain.silence import Muted
 from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.storing import Kept, Told
 from pypinger.runtime.board import LiveBoard
@@ -232,6 +233,8 @@ class UpdateTests(OutboxCase):
         self.assertEqual((self.board.undelivered, self.board.dead), (0, 2))
         self.assertEqual(list(self.store.open().deliveries), [])
         self.assertEqual(sum("off too long" in str(event.get("log_format")) for event in self.logged), 2)
+        # A channel that is off is not expected to work.
+        self.assertEqual(self.outbox.refused, frozenset())
 
     def test_deliveries_committed_for_a_removed_channel_wait(self) -> None:
         alert = make_alert(1)
@@ -327,16 +330,21 @@ class DeadChannelTests(OutboxCase):
 
     def test_it_is_said_until_it_works(self) -> None:
         self.assertEqual(self.outbox.refused, {"slack"})
-        self.assertIn("slack did not accept the latest alert", self.board.daemon().explanation)
+        self.assertIn("slack did not accept the latest alert: invalid_auth", self.board.daemon().explanation)
+        self.assertEqual(self.board.daemon().dead_channels, ("slack",))
         self.repair()
         self.alert(make_alert(2, task="b"))
         self.assertEqual((self.outbox.refused, self.board.daemon().status), (frozenset(), Status.OK))
+        self.assertEqual(self.board.daemon().dead_channels, ())
 
     def test_it_is_known_after_a_restart(self) -> None:
-        self.assertEqual(self.store.open().dead_channels, {"slack"})
+        kept = self.store.open()
+        self.assertEqual((kept.dead_channels, kept.refusals), ({"slack"}, {"slack": "invalid_auth"}))
         outbox = self.make([self.slack])
-        outbox.resume(Kept({}, [], 1, dead_channels=frozenset({"slack", "hipchat"})))
+        refusals = {"slack": "invalid_auth", "hipchat": "no such room"}
+        outbox.resume(Kept({}, [], 1, dead_channels=frozenset(refusals), refusals=refusals))
         self.assertEqual(outbox.refused, {"slack"})
+        self.assertIn("slack did not accept the latest alert: invalid_auth", self.board.daemon().explanation)
 
     def test_open_incidents_are_told_as_new_alerts(self) -> None:
         self.open_incident()
@@ -354,6 +362,13 @@ class DeadChannelTests(OutboxCase):
 
     def test_what_is_over_is_not_told(self) -> None:
         self.open_incident(started=NOON + 10)
+        self.repair()
+        self.alert(make_alert(2, task="b"))
+        self.assertEqual([alert.task for alert in self.slack.sent], ["b"])
+
+    def test_what_is_silenced_is_not_told(self) -> None:
+        self.board.mute_with(lambda task, state: Muted(NOON + 3600, "", "anna", "silence 3f2a"))
+        self.open_incident()
         self.repair()
         self.alert(make_alert(2, task="b"))
         self.assertEqual([alert.task for alert in self.slack.sent], ["b"])

@@ -30,7 +30,7 @@ from pypinger.http.wire.route import Route
 NEXT_AFTER: Seconds = 0.3
 
 # Which failure is reported if the addresses of a host failed differently.
-_RANKS = {Fault.REFUSED: 0, Fault.CONNECT: 1, Fault.NO_ROUTE: 2, Fault.OWN: 3}
+_RANKS = {Fault.REFUSED: 0, Fault.RESET: 0, Fault.CONNECT: 1, Fault.NO_ROUTE: 2, Fault.OWN: 3}
 
 
 class Opening:

@@ -70,7 +70,7 @@ class ExchangeCancelled(CancelledError):
 
     def timed_out(self, seconds: Seconds) -> ExchangeFailed:
         """Return the failure to report if a time limit of `seconds` cancelled the exchange."""
-        return ExchangeFailed(Fault.TIMEOUT, f"no answer within {seconds:g} s, while {self.stage}", self.contact)
+        return ExchangeFailed(Fault.TIMEOUT, f"no answer within {seconds:g} s: still {self.stage}", self.contact)
 
 
 def closing() -> ExchangeFailed:
@@ -96,6 +96,9 @@ def connect_failed(error: BaseException | None, address: str, host: str, peer: s
     at = peer if address in peer else f"{peer} ({address})"
     if number == errno.ECONNREFUSED:
         return ExchangeFailed(Fault.REFUSED, f"connection refused by {at}", Contact(host))
+    if number in (errno.ECONNRESET, errno.ECONNABORTED):
+        # It was accepted and reset before this process had a look.
+        return ExchangeFailed(Fault.RESET, "the connection was reset before any answer", Contact(host))
     silent = Contact(host, silent=True)
     if number in _NO_IPV6 and ":" in address:
         return NoIPv6(Fault.CONNECT, f"cannot connect to {at}: this machine does not reach it over IPv6", silent)
