@@ -118,18 +118,8 @@ class Truth:
                 self.faults.append(wrong)
         if optional and not got and {"problem", "flapping"} & set(expected):
             # Nothing was said, and need not be.
-<<<<<<< HEAD
             story.since, story.kind, story.flapping = None, "", False
             story.opened.pop()
-=======
-            if "recovered" not in expected:
-                story.since, story.kind = (
-                    (None, "") if {"problem", "flapping"} & set(expected) else (story.since, story.kind)
-                )
-                if story.opened and {"problem", "flapping"} & set(expected):
-                    story.opened.pop()
-                    story.flapping = False
->>>>>>> alerts
         for event, what, id_ in events:
             self.caused.append(Caused(task, event, what, at - late_by, at, id_))
         story.status = "sleeping" if kind == "sleeping" else "ok" if kind == "ok" else "error"
