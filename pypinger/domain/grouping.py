@@ -51,12 +51,15 @@ class AlertGroup:
 
     :ivar event: what its alerts have in common.
     :ivar place: where they come from.
+    :ivar behind: whether the first alert of its origin went into the storm of a server; the group of such a storm is
+        then preferred.
     :ivar closes: when it takes no more and is sent, in seconds on a clock that never goes back.
     """
 
-    __slots__ = ("closes", "empty", "event", "place", "window_end")
+    __slots__ = ("behind", "closes", "empty", "event", "place", "window_end")
 
-    def __init__(self, event: Event, place: Place, closes: Seconds) -> None:
+    def __init__(self, event: Event, place: Place, closes: Seconds, *, behind: bool = False) -> None:
+        self.behind = behind
         self.event = event
         self.place = place
         self.closes = self.window_end = closes
@@ -95,15 +98,14 @@ class Grouping:
         if alert.event not in GROUPED:
             return None
         places = list(places_of(alert))
-        for place in places:
-            group = self._find(alert.event, place, now)
-            if group is not None:
-                return self._joined(group)
+        found = [group for place in places if (group := self._find(alert.event, place, now)) is not None]
+        if found:
+            return self._joined(min(found, key=lambda group: group.behind))
         for place in places:
             if place in storms:
                 if place != places[0]:
                     # To its origin it is the first, and others may follow there.
-                    self._open_window(alert.event, places[0], now)
+                    self._open_window(alert.event, places[0], now, behind=True)
                 return self._join(alert.event, place, now, now + self._wait)
         if sum(time > now - self._wait for time in self._leaving.get(alert.event, ())) >= MOST_MESSAGES:
             return self._join(alert.event, ANYWHERE, now, now + self._wait, apart=False)
@@ -127,8 +129,8 @@ class Grouping:
             if where == place:
                 group.closes = max(now, group.window_end)
 
-    def _open_window(self, event: Event, place: Place, now: Seconds) -> None:
-        group = self._open[event, place] = AlertGroup(event, place, now + self._wait)
+    def _open_window(self, event: Event, place: Place, now: Seconds, *, behind: bool = False) -> None:
+        group = self._open[event, place] = AlertGroup(event, place, now + self._wait, behind=behind)
         group.closes = max(group.closes, self._expected.get(place, now))
 
     def _find(self, event: Event, place: Place, now: Seconds) -> AlertGroup | None:

@@ -32,6 +32,8 @@ REMEMBERING: Seconds = 30.0
 #: Age in seconds of a stored answer from which a newer one replaces it; answers count for a day.
 STALE: Seconds = 600.0
 
+#: How long a silent task still has once another host answers: after a cut of our own network both do.
+PATIENCE: Seconds = 2.0
 _WORDS = {
     Cause.OWN: "{}",
     Cause.NO_ROUTE: "{}, and no other host answers",
@@ -223,6 +225,15 @@ class Blindness:
             # The deadline could not change the decision.
             self._expire(question)
 
+    async def _ask_last(self, question: Question, held: _Held) -> None:
+        late = self._reactor.callLater(PATIENCE, self._blame, question)
+        try:
+            await self._ask_again(question, held)
+        finally:
+            if late.active():
+                late.cancel()
+                self._blame(question)
+
     def _others(self, question: Question) -> list[Task]:
         """A task of each other host to ask."""
         found: list[Task] = []
@@ -269,8 +280,8 @@ class Blindness:
         if self._condition.blind and self._attribution.blind is None:
             self._condition.see_again()
             self._seen_again()
-        for question in decided:
-            self._blame(question)
+        for question in self._held.keys() & set(decided):
+            self._run(self._ask_last(question, self._held[question]))
 
     def _blame(self, question: Question) -> None:
         held = self._held.get(question)

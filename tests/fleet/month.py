@@ -128,15 +128,14 @@ def table(results: Sequence[Result]) -> Iterator[str]:
         yield row(f"delay {name}, s", *(f"{quantile(each.delays, share):.1f}" for each in results))
     yield row("beyond what is permitted, s", *(f"{max(each.beyond, 0):.1f}" for each in results))
     for source in SOURCES:
-        yield row(f"{source} a day", *(f"{each.sources[source] / each.days:.1f}" for each in results))
+        counts = [(each.sources[source] / each.days, each.sources[source + "+"] / each.days) for each in results]
+        yield row(f"{source} a day + in threads", *(f"{alone:.1f} + {replies:.1f}" for alone, replies in counts))
     yield row("**messages a day**", *(f"**{each.a_day:.1f}**" for each in results))
-    replies = [sum(count for name, count in each.sources.items() if name.endswith("+")) for each in results]
-    yield row("replies in threads a day", *(f"{n / each.days:.1f}" for n, each in zip(replies, results, strict=True)))
     yield row("messages a day without threads", *(f"{each.plain:.1f}" for each in results))
     fixed = [f"{each.fixed_reminders / each.days:.0f}" for each in results]
     yield row("reminders a day, were they fixed and single", *fixed)
-    counts = [Counter(storm.messages for storm in each.storms) for each in results]
-    told = [f"{each[1]}, {each[2]}, {each.total() - each[1] - each[2]}" for each in counts]
+    storms = [Counter(storm.messages for storm in each.storms) for each in results]
+    told = [f"{each[1]}, {each[2]}, {each.total() - each[1] - each[2]}" for each in storms]
     yield row("storms told in 1, 2, 3 and more messages", *told)
 
 
