@@ -93,6 +93,18 @@ class StormTests(SynchronousTestCase):
         storms.closed("2")
         self.assertEqual(storms.at(first), ())
 
+    def test_the_storm_of_a_server_opens_a_window_for_its_origin(self) -> None:
+        """Tasks of one origin, the first of which is on a server with a storm, are two messages."""
+        grouping, storms = Grouping(5.0), (("server", "db1"),)
+        stormy = grouping.place(alert(server="db1"), 0, storms)
+        window = grouping.place(alert(server="db2"), 1)
+        assert stormy is not None
+        assert window is not None
+        self.assertEqual((stormy.place, window.place), (("server", "db1"), ("origin", "http://a:80")))
+        self.assertIs(grouping.place(alert(server="db3"), 2), window)
+        # What belongs to that storm too goes with it.
+        self.assertIs(grouping.place(alert(server="db1"), 3, storms), stormy)
+
     def test_messages_of_one_event_are_a_minute_apart(self) -> None:
         grouping, here = Grouping(5.0), [("origin", "http://a:80")]
         first = grouping.place(alert(), 100, here)

@@ -106,6 +106,17 @@ class GatheringTests(StormCase):
         self.world.pass_time(5.1)
         self.assertEqual(self.notifier.messages[2:], [tuple(range(2, 20))])
 
+    def test_what_piles_up_leaves_as_one(self) -> None:
+        """The groups of many origins wait for a channel that is down, then leave together."""
+        self.notifier.respond = lambda alert: fail(DeliveryError("down"))
+        for number in range(20):
+            self.accept(make_alert(number, Event.RECOVERED, str(number), origin=f"http://{number // 2}:80"))
+            self.world.pass_time(6)
+        self.notifier.respond = lambda alert: "ok"
+        self.world.pass_time(600)
+        self.assertLessEqual(len(self.notifier.messages), 3)
+        self.assertEqual(sorted(sum(self.notifier.messages, ())), list(range(20)))
+
     def test_in_a_storm_messages_are_a_minute_apart(self) -> None:
         here = [("origin", HOST)]
         for number, alert in enumerate(storm(3)):
@@ -406,7 +417,7 @@ class OutboxTests(StormCase):
         deliveries = first.address(alerts)
         self.successResultOf(Deferred.fromCoroutine(store.enqueue(deliveries)))
         first.accept(alerts, deliveries)
-        self.assertEqual(len(self.lines(LogLevel.warn)), 40 + 1)  # the alerts singly, and that Slack is down
+        self.assertEqual(len(self.lines(LogLevel.warn)), 40 + 3)  # singly, two storms, and that Slack is down
         self.assertEqual(len(notifiers["sentry"].messages), 40)
         self.world.pass_time(10)
         self.assertEqual(notifiers["hipchat"].messages, [(0,), tuple(range(1, 40))])
