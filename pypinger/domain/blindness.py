@@ -192,7 +192,7 @@ class Attribution:
         Record an answer of any kind; it may end blindness.
 
         :param began: when the request began.
-        :returns: the questions that it decides: those tasks are to blame.
+        :returns: the questions that it decides: :meth:`blame` those tasks, unless they answer now.
         """
         name = self._record_answer(host, address, now)
         calm = now - self._own >= CALM and not (self._blind is Cause.RESOLVER and name.literal)
@@ -205,7 +205,7 @@ class Attribution:
                 if self._shows(name, question, now) and self._name(question.host).machine is not name.machine:
                     decided.append(question)
         for question in decided:
-            self._blame(question)
+            self.withdraw(question)
         return decided
 
     def unreached(self, sign: Sign, host: str, now: Seconds) -> None:
@@ -248,7 +248,7 @@ class Attribution:
         """Decide a question whose deadline has passed; if Py Pinger is blind, so are all others."""
         cause = self._cause(question, now)
         if cause is None:
-            self._blame(question)
+            self.blame(question)
             return Decision.THEIRS
         self._blind = cause
         self._questions.clear()
@@ -309,6 +309,7 @@ class Attribution:
             return Cause.RESOLVER
         return None
 
-    def _blame(self, question: Question) -> None:
+    def blame(self, question: Question) -> None:
+        """Record that a host is to blame: it is no evidence until it answers again."""
         self.withdraw(question)
         self._name(question.host).machine.blamed = True

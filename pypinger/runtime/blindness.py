@@ -31,7 +31,6 @@ REMEMBERING: Seconds = 30.0
 
 #: Age in seconds of a stored answer from which a newer one replaces it; answers count for a day.
 STALE: Seconds = 600.0
-
 #: How long a silent task still has once another host answers: after a cut of our own network both do.
 PATIENCE: Seconds = 2.0
 _WORDS = {
@@ -286,6 +285,7 @@ class Blindness:
     def _blame(self, question: Question) -> None:
         held = self._held.get(question)
         if held is not None:
+            self._attribution.blame(question)
             self._blamed.add(held.task.id)
             self._decide(question, held.observation)
 
