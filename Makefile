@@ -11,6 +11,8 @@ CONFIG ?= pinger.ini
 # How many processes run the tests at once.
 JOBS ?= 2
 KILLS ?= 500
+# How many days `make month` simulates.
+DAYS ?= 30
 
 bin := $(VENV)/bin
 made_from := setup.py pyproject.toml pypinger/__init__.py
@@ -25,7 +27,7 @@ together = $(filter-out $(alone),$(subst /,.,$(basename $(all))))
 # Suites that lean most on Twisted, treq and Klein.
 oldest_suites := tests.http tests.web tests.notify tests.store tests.runtime
 
-.PHONY: run demo test lint format types trial coverage crash oldest clean
+.PHONY: run demo test lint format types trial coverage crash month oldest clean
 
 run: $(VENV)/.installed $(CONFIG)
 	@echo 'Py Pinger reads $(CONFIG). The pages are at http://localhost:3002/ unless [web] endpoint names another port.'
@@ -70,6 +72,10 @@ coverage: $(VENV)/.tested
 crash: $(VENV)/.tested
 	mkdir -p $(work)
 	CRASH_KILLS=$(KILLS) $(bin)/python -m twisted.trial --temp-directory=$(work)/crash tests.crash.test_kills
+
+# A month of a fleet's alerts on a fake clock, three seeds twice (docs/alerts.md): an hour or so of CPU time.
+month: $(VENV)/.tested
+	$(bin)/python -m tests.fleet.month --days $(DAYS) --jobs $(JOBS)
 
 # Those suites with the oldest supported dependencies, in an environment of their own.
 oldest: $(VENV)-oldest/.tested

@@ -185,7 +185,7 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
         runs = RunFeed(reactor, [])  # type: ignore[arg-type]
         settings = CheckSettings(fetcher, 256, Secrets(["hunter2-and-more"]))
         checker = Checker(reactor, time.time, store, outbox, board, runs, settings)  # type: ignore[arg-type]
-        monitor = Monitor(reactor, time.time, tasks, checker, board)  # type: ignore[arg-type]
+        monitor = Monitor(reactor, time.time, tasks, checker, board, outbox)  # type: ignore[arg-type]
         monitor.resume(kept.states)
         monitor.start()
         rate = await measured(seconds, lambda: sum(entry.state.pings for entry in board.entries()))

@@ -3,12 +3,16 @@ The log: one line per event, without secrets and without characters that control
 
 Texts of endpoints and services reach the log, so each line is cleaned here, in the last step: known secrets become
 ``***``, and control characters, except line feeds of tracebacks, are written as escapes.
+
+With ``[main] log = json`` a line is a JSON object instead: `time`, `level`, `namespace` and `message`, and of events
+that have them `event`, `task`, `kind` and `id`. Only syslog, which has marks of its own, gets text in any case.
 """
 
 from __future__ import annotations
 
 import atexit
 import io
+import json
 import os
 import re
 import stat
@@ -25,13 +29,13 @@ from twisted.logger import (
     eventAsText,
     formatEvent,
     formatEventAsClassicLogText,
-    textFileLogObserver,
 )
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
 from pypinger.domain.model import Seconds
 from pypinger.domain.redaction import Secrets
+from pypinger.domain.times import iso
 from pypinger.streams import LogStream
 
 #: How long the end of the process waits for a reader of the log.
@@ -39,6 +43,9 @@ DRAIN: Seconds = 1.0
 
 #: The priorities of syslog and the journal.
 PRIORITIES = {LogLevel.critical: 2, LogLevel.error: 3, LogLevel.warn: 4, LogLevel.info: 6, LogLevel.debug: 7}
+
+#: The fields of events that are members of JSON lines, too.
+FIELDS = ("event", "task", "kind", "id")
 
 _KEPT = ("log_time", "log_level", "log_namespace", "log_system")
 _UNFIT = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -87,15 +94,18 @@ class CleanLog:
         self._output = output
         self._secrets = Secrets()
         self._debug = False
+        self._json = False
 
-    def configure(self, secrets: Secrets, *, debug: bool) -> None:
+    def configure(self, secrets: Secrets, *, debug: bool, as_json: bool = False) -> None:
         """
-        Set what is masked and logged from now on.
+        Set what is masked and logged from now on, and how.
 
         :param debug: whether events of level debug are written.
+        :param as_json: whether lines are JSON objects.
         """
         self._secrets = secrets
         self._debug = debug
+        self._json = as_json
 
     def use(self, reactor: Any) -> None:
         """Write what a stream's reader has not read yet with this reactor's timers."""
@@ -122,7 +132,24 @@ class CleanLog:
             return
         kept: LogEvent = {key: event[key] for key in _KEPT if key in event}
         text = unfit.sub(_escape, self._secrets.scrub(text.rstrip("\n")))
-        self._target({**kept, "log_format": "{log_text}", "log_text": text})
+        kept |= {"log_format": "{log_text}", "log_text": text}
+        if self._json:
+            kept["log_json"] = self._as_json(event, text)
+        self._target(kept)
+
+    def _as_json(self, event: LogEvent, text: str) -> str:
+        level = event.get("log_level", LogLevel.info)
+        members = {
+            "time": iso(event.get("log_time")),
+            "level": level.name,
+            "namespace": event.get("log_namespace") or event.get("log_system", ""),
+            "message": text,
+        }
+        for name in FIELDS:
+            if event.get(name):
+                members[name] = _UNFIT.sub(_escape, self._secrets.scrub(str(event[name])))
+        # In ASCII, since the encoding of the stream may lack other characters.
+        return json.dumps(members)
 
 
 def make_log(twistd: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> CleanLog:
@@ -149,7 +176,7 @@ def make_log(twistd: Mapping[str, Any], environ: Mapping[str, str] = os.environ)
         output = _pipe(name) or ReopenableFile(name)
     except OSError as error:
         sys.exit(f"twistd pypinger: --logfile {name}: it cannot be opened: {error.strerror}")
-    return CleanLog(_observer(output, formatEventAsClassicLogText), output)
+    return CleanLog(_observer(output, log_line), output)
 
 
 def _pipe(name: str) -> LogStream | None:
@@ -170,22 +197,28 @@ def _standard_output(environ: Mapping[str, str]) -> CleanLog:
         descriptor = sys.stdout.fileno()
     except (AttributeError, io.UnsupportedOperation):
         # It is closed, or no stream of the process.
-        return CleanLog(textFileLogObserver(sys.stdout or open(os.devnull, "w", encoding="utf-8")))
+        return CleanLog(FileLogObserver(sys.stdout or open(os.devnull, "w", encoding="utf-8"), log_line))
     stream = LogStream(descriptor, sys.stdout.encoding)
     atexit.register(stream.drain, DRAIN)
     status = os.fstat(descriptor)
     if environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}":
         return CleanLog(_observer(stream, _journal_lines), stream)
-    return CleanLog(_observer(stream, formatEventAsClassicLogText), stream)
+    return CleanLog(_observer(stream, log_line), stream)
 
 
 def _observer(output: Any, lines: Callable[[LogEvent], str | None]) -> FileLogObserver:
     return FileLogObserver(output, lines)
 
 
+def log_line(event: LogEvent) -> str | None:
+    """Format an event of :class:`CleanLog`."""
+    line: str | None = event.get("log_json")
+    return formatEventAsClassicLogText(event) if line is None else f"{line}\n"
+
+
 def _journal_lines(event: LogEvent) -> str | None:
     """Format an event with its priority before each line, as the journal reads it (``sd-daemon(3)``)."""
-    text = formatEventAsClassicLogText(event)
+    text = log_line(event)
     if text is None:
         return None
     prefix = f"<{PRIORITIES.get(event.get('log_level', LogLevel.info), 6)}>"

@@ -1,235 +1,28 @@
 """
-What a reload changes (contract, section 8): channels, checks and pages, made from the settings and changed in place.
+What a reload changes (contract, section 8).
 
 :class:`Reloader` reads the ini file again and applies what differs. State, queues and work under way are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-import msgspec
-from twisted.application.service import MultiService, Service
-from twisted.application.strports import service as endpoint_service
-from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from pypinger.config import ConfigErrors
-from pypinger.config.settings import Settings, WebSettings
+from pypinger.config.settings import Settings
 from pypinger.domain.redaction import Secrets
-from pypinger.http.fetcher import TaskFetcher
-from pypinger.http.messenger import Messenger
-from pypinger.http.wire.limits import free_descriptors
 from pypinger.logs import CleanLog
-from pypinger.notify import channels
-from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import Notifier, RunObserver
-from pypinger.runtime.board import LiveBoard
-from pypinger.runtime.fetches import EXTRA, CheckSettings
+from pypinger.parts import Channels, Fetching, PageServer
+from pypinger.runtime.heartbeat import Heartbeat
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
-from pypinger.runtime.queue import ATTEMPT_LIMIT
 from pypinger.runtime.runs import RunFeed
-from pypinger.store.sqlite import SqliteStore
+from pypinger.runtime.silencing import Silencing
 from pypinger.supervision import Supervision
-from pypinger.web.app import Pages, Sources
-
-
-class EndpointError(Exception):
-    """The pages cannot be served at the configured endpoint; ``str()`` of it is one line that says why."""
-
-
-class Channels:
-    """
-    The channels that are on, and the HTTP client they send with.
-
-    A channel whose settings stay the same stays the same object.
-    """
-
-    _log = Logger()
-
-    def __init__(self, reactor: Any, now: WallClock, settings: Settings) -> None:
-        self._reactor = reactor
-        self._now = now
-        self._settings = settings
-        self._client = self._make_client(settings)
-        self._notifiers: dict[str, Notifier] = {}
-        self._leaving: dict[Messenger, IDelayedCall] = {}
-        self._choose(settings, {})
-
-    @property
-    def notifiers(self) -> list[Notifier]:
-        """The channels that are on; none with ``only_log``."""
-        return list(self._notifiers.values())
-
-    @property
-    def observers(self) -> list[RunObserver]:
-        """The channels that are also informed of every run."""
-        return [each for each in self._notifiers.values() if isinstance(each, RunObserver)]
-
-    def change(self, settings: Settings) -> None:
-        before, self._settings = self._settings, settings
-        known = {channel.name: channel for channel in before.channels}
-        if (settings.ca_file, settings.proxy) != (before.ca_file, before.proxy):
-            # Messages under way keep the old client, and take at most two attempts' time.
-            old, self._client = self._client, self._make_client(settings)
-            self._leaving[old] = self._reactor.callLater(2 * ATTEMPT_LIMIT, self._leave, old)
-            known.clear()
-        self._choose(settings, known)
-
-    async def close(self) -> None:
-        leaving, self._leaving = self._leaving, {}
-        for call in leaving.values():
-            call.cancel()
-        for client in (self._client, *leaving):
-            await client.close()
-
-    def _make_client(self, settings: Settings) -> Messenger:
-        return Messenger(self._reactor, ca_file=settings.ca_file, proxy=settings.proxy)
-
-    def _choose(self, settings: Settings, known: Mapping[str, object]) -> None:
-        registry = channels()
-        self._notifiers = {
-            channel.name: self._notifiers[channel.name]
-            if channel.name in self._notifiers and known.get(channel.name) == channel
-            else registry[channel.name].notifier(channel.values, self._client, self._now)
-            for channel in (() if settings.only_log else settings.channels)
-        }
-
-    def _leave(self, client: Messenger) -> None:
-        del self._leaving[client]
-        _close(client, self._log)
-
-
-class Fetching:
-    """The fetcher, and how checks use it."""
-
-    _log = Logger()
-
-    def __init__(self, reactor: Any, secrets: Secrets, settings: Settings) -> None:
-        self._reactor = reactor
-        self._secrets = secrets
-        self._settings = settings
-        self._fetcher = self._make(settings)
-
-    def for_checks(self) -> CheckSettings:
-        """The settings of checks."""
-        settings, free = self._settings, free_descriptors()
-        # Extra fetches are made beside these, and need descriptors too.
-        extra = min(EXTRA, max(1, free // 4))
-        free -= extra
-        if settings.concurrency > free:
-            # More checks at once would run out of descriptors, and make Py Pinger blind.
-            self._log.warn(
-                "[main] concurrency is {wanted}, but the limit of open files leaves room for {free} checks at once",
-                wanted=settings.concurrency,
-                free=free,
-            )
-        concurrency = max(1, min(settings.concurrency, free))
-        return CheckSettings(self._fetcher, concurrency, self._secrets, settings.debug_now, extra)
-
-    def change(self, settings: Settings, monitor: Monitor) -> None:
-        """Use other settings; a replaced fetcher is closed when its last check is over."""
-        before, self._settings = self._settings, settings
-        old = None
-        if self._made_from(settings) != self._made_from(before):
-            old, self._fetcher = self._fetcher, self._make(settings)
-        free = monitor.reconfigure(self.for_checks())
-        if old is not None:
-            free.addCallback(lambda _: _close(old, self._log))
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._fetcher.close()
-
-    def _make(self, settings: Settings) -> TaskFetcher:
-        return TaskFetcher(
-            self._reactor,
-            token=settings.token_auth,
-            max_body=settings.max_body,
-            ca_file=settings.ca_file,
-            proxy=settings.proxy,
-            learned=self._secrets.add,
-        )
-
-    @staticmethod
-    def _made_from(settings: Settings) -> tuple[object, ...]:
-        return settings.token_auth, settings.max_body, settings.ca_file, settings.proxy
-
-
-class PageServer:
-    """
-    The pages, and the endpoint they are served at.
-
-    :param parent: the service that the endpoint's service belongs to.
-    """
-
-    _log = Logger()
-
-    def __init__(
-        self,
-        reactor: Any,
-        now: WallClock,
-        board: LiveBoard,
-        store: SqliteStore,
-        secrets: Secrets,
-        parent: MultiService,
-        settings: WebSettings,
-    ) -> None:
-        self._reactor = reactor
-        self._parent = parent
-        self._settings = settings
-        sources = Sources(board, now, store, secrets)
-        self._pages = Pages(reactor, sources)
-        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
-        self._service = self._listen(settings.endpoint)
-        self._service.setServiceParent(parent)
-
-    async def change(self, settings: WebSettings) -> None:
-        """Use other settings; an endpoint that cannot be used is logged, and the old one stays."""
-        before, self._settings = self._settings, settings
-        if settings == before:
-            return
-        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
-        if settings.endpoint == before.endpoint:
-            return
-        try:
-            await self._move(settings.endpoint)
-        except EndpointError as error:
-            self._log.critical("{words}", words=str(error))
-            # The next reload tries again.
-            self._settings = msgspec.structs.replace(settings, endpoint=before.endpoint)
-
-    def refused(self, error: Exception) -> EndpointError:
-        """Explain why the configured endpoint cannot be bound."""
-        return self._busy(self._settings.endpoint, error)
-
-    async def _move(self, endpoint: str) -> None:
-        fresh = self._listen(endpoint)
-        try:
-            fresh.setServiceParent(self._parent)
-        except (CannotListenError, OSError) as error:
-            await maybeDeferred(fresh.disownServiceParent)
-            raise self._busy(endpoint, error) from error
-        old, self._service = self._service, fresh
-        await maybeDeferred(old.disownServiceParent)
-
-    def _listen(self, endpoint: str) -> Service:
-        try:
-            made: Service = endpoint_service(endpoint, self._pages.site, self._reactor)
-        except (ValueError, LookupError) as error:
-            # The configuration is valid, so this is a socket that systemd did not pass.
-            raise EndpointError(f"[web] endpoint {endpoint}: no such socket was passed to us ({error})") from error
-        return made
-
-    @staticmethod
-    def _busy(endpoint: str, error: Exception) -> EndpointError:
-        cause = getattr(error, "socketError", error)
-        words = getattr(cause, "strerror", None) or str(cause)
-        return EndpointError(f"[web] endpoint {endpoint}: cannot listen: {words}; is another Py Pinger running?")
 
 
 class Parts(NamedTuple):
@@ -242,7 +35,14 @@ class Parts(NamedTuple):
     runs: RunFeed
     fetching: Fetching
     monitor: Monitor
+    silencing: Silencing
+    heartbeat: Heartbeat
     pages: PageServer
+
+    def set_heartbeat(self, settings: Settings) -> None:
+        """Give the heartbeat its settings; it is off with ``only_log``, as nothing may leave the machine."""
+        beat = None if settings.only_log else settings.heartbeat
+        self.heartbeat.configure(beat.url if beat else "", beat.interval if beat else 0.0, self.channels.client)
 
 
 class Reloader:
@@ -264,6 +64,7 @@ class Reloader:
         self._lock = DeferredLock()
         self._active = False
         self._failed: str | None = None
+        self._problems: list[str] = []
 
     def start(self) -> None:
         """Reload from now on; until then the file that was just read counts."""
@@ -287,12 +88,19 @@ class Reloader:
         reloading: Deferred[None] = self._lock.run(lambda: Deferred.fromCoroutine(self._reload()))
         return reloading.addErrback(lambda failure: self._log.failure("reloading the configuration", failure))
 
+    async def problems(self) -> Sequence[str]:
+        """Read the ini file again, and return why that failed; nothing if it did not."""
+        await self.reload()
+        if not self._active:
+            return ["the daemon is starting or stopping"]
+        return [] if self._failed is None else self._problems or [self._failed]
+
     async def _reload(self) -> None:
         if not self._active:
             return
         self._supervision.reloading()
         try:
-            self._failed = "the latest reload failed; see the log"
+            self._failed, self._problems = "the latest reload failed; see the log", []
             await self._read()
         finally:
             self._supervision.ready()
@@ -315,6 +123,7 @@ class Reloader:
         for problem in problems:
             self._log.error("{problem}", problem=problem)
         self._log.error("reload failed: {path} is not valid; the configuration stays", path=self._settings.path)
+        self._problems = problems
         rest = len(problems) - 1
         more = f" (and {rest} more problem{'s' if rest > 1 else ''})" if rest else ""
         self._failed = f"the latest reload failed: {problems[0]}{more}"
@@ -323,12 +132,14 @@ class Reloader:
         before, self._settings = self._settings, settings
         parts = self._parts
         parts.secrets.change(settings.secrets)
-        parts.log.configure(parts.secrets, debug=settings.debug)
+        parts.log.configure(parts.secrets, debug=settings.debug, as_json=settings.log == "json")
         parts.channels.change(settings)
         parts.outbox.update(parts.channels.notifiers, settings.retry_for, settings.group_wait)
         parts.runs.update(parts.channels.observers)
         parts.fetching.change(settings, parts.monitor)
         parts.monitor.update(settings.tasks)
+        parts.silencing.configure(settings.maintenance)
+        parts.set_heartbeat(settings)
         await parts.pages.change(settings.web)
         if settings.store != before.store:
             self._log.warn("[store] has changed; that takes effect at the next start")
@@ -340,8 +151,3 @@ class Reloader:
             added=len(urls - old_urls),
             removed=len(old_urls - urls),
         )
-
-
-def _close(client: Messenger | TaskFetcher, log: Logger) -> None:
-    closing = Deferred.fromCoroutine(client.close())
-    closing.addErrback(lambda failure: log.failure("closing connections", failure))

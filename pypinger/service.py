@@ -28,19 +28,25 @@ from twisted.python.components import Componentized
 
 from pypinger import __version__
 from pypinger.config.settings import Settings
-from pypinger.domain.incidents import daemon_alert
+from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Event, Seconds
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import span
 from pypinger.logs import CleanLog
+from pypinger.parts import Channels, EndpointError, Fetching, PageServer
 from pypinger.ports.clock import WallClock
 from pypinger.ports.storing import StoreError
-from pypinger.reload import Channels, EndpointError, Fetching, PageServer, Parts, Reloader
+from pypinger.reload import Parts, Reloader
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
+from pypinger.runtime.commands import Commands
+from pypinger.runtime.control import NAME as SOCKET_NAME
+from pypinger.runtime.control import ControlService
+from pypinger.runtime.heartbeat import Heartbeat
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
+from pypinger.runtime.silencing import Silencing
 from pypinger.store.sqlite import CLOSING, SqliteStore
 from pypinger.supervision import Supervision
 
@@ -89,7 +95,7 @@ class Pinger(MultiService):
         self._freezing: IDelayedCall | None = None
         self.log = log
         self.secrets = Secrets(settings.secrets)
-        log.configure(self.secrets, debug=settings.debug)
+        log.configure(self.secrets, debug=settings.debug, as_json=settings.log == "json")
         self.store = SqliteStore(reactor, now, settings.store.path, keep_days=settings.store.keep_days)
         self.board = LiveBoard(settings.tasks, now)
         self.board.add_source(self.store.trouble)
@@ -102,7 +108,11 @@ class Pinger(MultiService):
         self.checker = Checker(
             reactor, now, self.store, self.outbox, self.board, self._runs, self._fetching.for_checks()
         )
-        self.monitor = Monitor(reactor, now, settings.tasks, self.checker, self.board)
+        self.monitor = Monitor(reactor, now, settings.tasks, self.checker, self.board, self.outbox)
+        self.silencing = Silencing(reactor, now, self.store, self.board.entries)
+        self.silencing.configure(settings.maintenance)
+        self.board.mute_with(self.silencing.muted)
+        self._heartbeat = Heartbeat(reactor, self.monitor.stuck, self.outbox.healthy)
         try:
             self._pages = PageServer(reactor, now, self.board, self.store, self.secrets, self, settings.web)
         except EndpointError as error:
@@ -117,10 +127,18 @@ class Pinger(MultiService):
             runs=self._runs,
             fetching=self._fetching,
             monitor=self.monitor,
+            silencing=self.silencing,
+            heartbeat=self._heartbeat,
             pages=self._pages,
         )
+        parts.set_heartbeat(settings)
         self._reloader = Reloader(reread, settings, self._supervision, parts)
         self.board.add_source(self._reloader.trouble)
+        commands = Commands(
+            (reactor, now), self.board, self.monitor, self.silencing, self.outbox, self.store, self._reloader.problems
+        )
+        self._control = ControlService(reactor, _socket_path(settings, environ), commands.handlers())
+        self._control.setServiceParent(self)
 
     def setServiceParent(self, parent: Componentized) -> None:
         """Join the application, and set its log observer."""
@@ -150,12 +168,15 @@ class Pinger(MultiService):
             store="memory only" if settings.store.path == ":memory:" else settings.store.path,
             pages=settings.web.public_url or settings.web.endpoint,
         )
+        self.silencing.resume(kept.silences)
         self.monitor.resume(kept.states)
         self.checker.resume(kept)
-        self.outbox.resume(kept.deliveries, kept.dead)
+        self.outbox.resume(kept)
         super().startService()
         self._announce_start()
         self.monitor.start()
+        self.silencing.start(self.monitor.silences_changed)
+        self._heartbeat.start()
         self._reloader.start()
         # A full garbage collection visits every object: with 50,000 tasks it stops the reactor for half a second. What
         # lives as long as the process is therefore moved out of the collector's sight, once. Checks leave no cycles.
@@ -175,6 +196,8 @@ class Pinger(MultiService):
         if self._freezing is not None:
             self._freezing.cancel()
             self._freezing = None
+        self.silencing.stop()
+        self._heartbeat.stop()
         began = self._reactor.seconds()
         await self._at_most(2.0, self.monitor.stop(), "ending the checks")
         self._runs.stop()
@@ -221,3 +244,12 @@ class Pinger(MultiService):
     def _refuse(self, words: str) -> StartError:
         self._log.critical("{words}", words=words)
         return StartError(words)
+
+
+def _socket_path(settings: Settings, environ: Mapping[str, str]) -> str:
+    """Where the control socket is: in systemd's runtime directory, else beside the store (contract, section 9)."""
+    # systemd separates several directories by colons.
+    directory = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if not directory and settings.store.path != ":memory:":
+        directory = os.path.dirname(settings.store.path)
+    return os.path.join(directory, SOCKET_NAME)

@@ -30,7 +30,7 @@ LAYERS = (
     ("domain",),
     ("ports",),
     (*ROOMS, *BESIDE),
-    ("service", "reload"),
+    ("service", "reload", "parts"),
     ("tap", "cli"),
 )
 
@@ -40,8 +40,10 @@ DOMAIN_MAY_IMPORT = {
     "base64",
     "bisect",
     "collections",
+    "cronsim",
     "dataclasses",
     "datetime",
+    "difflib",
     "email",
     "enum",
     "functools",
@@ -60,6 +62,7 @@ DOMAIN_MAY_IMPORT = {
     "typing",
     "unicodedata",
     "urllib",
+    "zoneinfo",
 }
 
 CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today"}

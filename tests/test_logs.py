@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from typing import Any
 
-from twisted.logger import Logger, LogPublisher, textFileLogObserver
+from twisted.logger import Logger, LogLevel, LogPublisher, textFileLogObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger import logs
@@ -60,6 +61,104 @@ class CleanLogTests(SynchronousTestCase):
             self.log.debug("at debug, {debug}", debug=debug)
         self.assertEqual(len(self.lines()), 1)
         self.assertIn("at debug, True", self.lines()[0])
+
+
+class JsonTests(SynchronousTestCase):
+    """``[main] log = json``."""
+
+    def setUp(self) -> None:
+        self.path = self.mktemp()
+        self.clean = logs.make_log({"logfile": self.path})
+        self.configure()
+        self.log = Logger(observer=LogPublisher(self.clean), namespace="here")
+
+    def configure(self, *, as_json: bool = True) -> None:
+        self.clean.configure(Secrets({"hunter22"}), debug=False, as_json=as_json)
+
+    def lines(self) -> list[str]:
+        with open(self.path, encoding="ascii") as file:
+            return file.read().splitlines()
+
+    def members(self) -> dict[str, Any]:
+        (line,) = self.lines()
+        members: dict[str, Any] = json.loads(line)
+        return members
+
+    def test_members(self) -> None:
+        self.clean(
+            {
+                "log_time": 1_700_000_000.25,
+                "log_level": LogLevel.warn,
+                "log_namespace": "here",
+                "log_format": "hello {name}",
+                "name": "you",
+            }
+        )
+        self.assertEqual(
+            self.members(),
+            {"time": "2023-11-14T22:13:20.250Z", "level": "warn", "namespace": "here", "message": "hello you"},
+        )
+
+    def test_alert(self) -> None:
+        """The marks of an alert are members; other fields of the event are not."""
+        marks = {"event": "problem", "task": "0123456789ab", "kind": "late", "id": "0123456789abcdef"}
+        self.log.warn("{text}", text="PROBLEM: late", **marks)
+        members = self.members()
+        self.assertEqual({name: members[name] for name in marks}, marks)
+        self.assertEqual(set(members), {"time", "level", "namespace", "message", *marks})
+
+    def test_secrets(self) -> None:
+        self.log.info("it said {said}", said="hunter22!", task="hunter22")
+        self.assertEqual((self.members()["message"], self.members()["task"]), ("it said ***!", "***"))
+
+    def test_unusual_characters(self) -> None:
+        """They are as in text; what ASCII lacks is escaped."""
+        self.log.info("{said}", said='a\nb\x1b[31m\ud800é"', task="\ud800")
+        self.assertEqual((self.members()["message"], self.members()["task"]), ('a\\nb\\x1b[31m\\ud800é"', "\\ud800"))
+
+    def test_long_text_is_complete(self) -> None:
+        """With ``only_log`` the line is all that there is of an alert."""
+        self.log.info("{text}", text="x" * 100_000)
+        self.assertEqual(len(self.members()["message"]), 100_000)
+
+    def test_traceback(self) -> None:
+        """It is one line."""
+        try:
+            raise ValueError("hunter22\x1b")
+        except ValueError:
+            self.log.failure("oh {what}", what="dear")
+        members = self.members()
+        self.assertEqual(members["level"], "critical")
+        self.assertRegex(members["message"], r"(?s)\Aoh dear\nTraceback .*ValueError: \*\*\*\\x1b\Z")
+
+    def test_reload(self) -> None:
+        """The format changes with the settings."""
+        for as_json in (True, False, True):
+            self.configure(as_json=as_json)
+            self.log.info("a line")
+        self.assertEqual([line.startswith("{") for line in self.lines()], [True, False, True])
+
+    def test_journal(self) -> None:
+        """The priority precedes the object."""
+        with open(self.path, "w") as file:
+            self.patch(sys, "stdout", file)
+            status = os.fstat(file.fileno())
+            self.clean = logs.make_log({"nodaemon": True}, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+            self.configure()
+            Logger(observer=LogPublisher(self.clean)).error("a\nb")
+        (line,) = self.lines()
+        self.assertEqual((line[:3], json.loads(line[3:])["message"]), ("<3>", "a\\nb"))
+
+    def test_syslog(self) -> None:
+        """syslog has marks of its own, and gets text."""
+        from twisted.python import syslog
+
+        said: list[str] = []
+        self.patch(syslog.SyslogObserver, "syslog", staticmethod(lambda priority, text: said.append(text)))
+        self.clean = logs.make_log({"syslog": True, "prefix": "pp"})
+        self.configure()
+        Logger(observer=LogPublisher(self.clean)).info("at info")
+        self.assertTrue(said[0].endswith("at info"), said)
 
 
 class ObserverTests(SynchronousTestCase):

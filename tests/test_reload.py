@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from pypinger import reload
+from pypinger import parts
 from pypinger.config import load
 from pypinger.domain.kinds import Kind, Status
 from pypinger.logs import make_log
@@ -21,6 +22,8 @@ from pypinger.notify import channels
 from pypinger.ports.notifying import Notifier
 from pypinger.runtime.monitor import Monitor
 from pypinger.service import Pinger
+from tests.http.faults import answer
+from tests.http.faultserver import FaultServer
 from tests.runtime.fakes import NOON
 
 
@@ -188,6 +191,38 @@ class ReloadTests(ServiceCase):
         # Answers that hold old secrets are still shown.
         self.assertEqual(made.secrets.scrub("x 0ld-auth y"), "x *** y")
 
+    async def test_maintenance_and_log(self) -> None:
+        """Maintenance counts from the start and from each reload; so does the format of the log."""
+        always = "[maintenance all]\nmatch = *\nschedule = * * * * *\nduration = 5\n"
+        self.write(f"{self.dead}/a", rest=always)
+        made = self.start()
+        self.assertEqual([each.text for each in made.silencing.listed()], ["all"])
+        self.write(f"{self.dead}/a", main="log = json")
+        await made.reload()
+        self.assertEqual(made.silencing.listed(), [])
+        made.log({"log_level": LogLevel.info, "log_time": NOON, "log_format": "a line"})
+        lines = Path(f"{self.path}.log").read_text().splitlines()
+        self.assertEqual(json.loads(lines[-1])["message"], "a line")
+
+    async def test_heartbeat(self) -> None:
+        """It begins and ends with the settings, and rests with ``only_log``."""
+        beats = FaultServer([answer(b"OK")])
+        listening = beats.listen()
+        self.addCleanup(listening.stopListening)
+        rest = f"[heartbeat]\nurl = http://127.0.0.1:{beats.port}/ping\ninterval = 1\n"
+        self.write(f"{self.dead}/a", main="only_log = true", rest=rest)
+        made = self.start()
+        await deferLater(reactor, 1.2)  # type: ignore[arg-type]
+        self.assertEqual(beats.requests, [])
+        self.write(f"{self.dead}/a", rest=rest)
+        await made.reload()
+        await self.until(lambda: beats.requests)
+        self.write(f"{self.dead}/a")
+        await made.reload()
+        count = len(beats.requests)
+        await deferLater(reactor, 1.2)  # type: ignore[arg-type]
+        self.assertEqual(len(beats.requests), count)
+
     async def test_a_store_is_not_changed_while_running(self) -> None:
         self.write(f"{self.dead}/a")
         made = self.start()
@@ -235,7 +270,7 @@ class StopTests(ServiceCase):
 
     async def test_no_more_checks_at_once_than_descriptors(self) -> None:
         self.write(f"{self.dead}/a", main="concurrency = 90000")
-        self.patch(reload, "free_descriptors", lambda: 7)
+        self.patch(parts, "free_descriptors", lambda: 7)
         made = self.start()
         self.assertEqual(made.checker.fetches.settings.concurrency, 6)
         self.assertIn("room for 6 checks", " ".join(self.words(LogLevel.warn)))

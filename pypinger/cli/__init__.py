@@ -16,8 +16,9 @@ from importlib import import_module
 from typing import NoReturn
 
 from pypinger import __version__
+from pypinger.cli import verbs
 from pypinger.cli._output import Output
-from pypinger.domain.durations import parse_duration
+from pypinger.domain.durations import UNITS, parse_duration
 
 #: The exit code of a monitoring plugin that could not make its check.
 UNKNOWN = 3
@@ -126,6 +127,8 @@ def _parser() -> _Parser:
     )
     replay.add_argument("--json", action="store_true", help="print JSON")
 
+    verbs.add_commands(commands.add_parser)
+
     demo = commands.add_parser(
         "demo",
         help="run the daemon with sample tasks",
@@ -154,8 +157,10 @@ def _seconds(text: str) -> float:
 
 def _moment(text: str) -> Callable[[float], float]:
     """Return a function from the current time to the moment that `text` names."""
+    text = text.strip()
     try:
-        if text[-1:] not in ("d", "h", "m", "s"):
+        # A number without a unit may be a date such as 20260301.
+        if not text.endswith(tuple(UNITS)):
             then = datetime.fromisoformat(text)
             instant = (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
             return lambda now: instant

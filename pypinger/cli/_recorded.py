@@ -109,17 +109,27 @@ def _open(
 ) -> Incident:
     """Return an incident as it was right before a moment."""
     kind, reminded = incident.kinds[0], incident.opened
+    reminders, changed = 0, None
     for change in changes:
         if incident.opened < change.at < at and status_of(change.kind) is Status.ERROR:
             kind = change.kind
     for alert in alerts:
-        if incident.opened - MILLISECOND <= alert.at < at - MILLISECOND and (
-            alert.event in (Event.PROBLEM, Event.REMINDER)
-            # A change replaces a reminder that is due.
-            or (alert.event is Event.CHANGED and 0 < task.error_interval <= alert.at - reminded)
-        ):
+        if not incident.opened - MILLISECOND <= alert.at < at - MILLISECOND:
+            continue
+        if alert.event is Event.CHANGED:
+            changed = alert.at
+        elif alert.event in (Event.PROBLEM, Event.FLAPPING, Event.REMINDER):
+            reminders = reminders + 1 if alert.event is Event.REMINDER else 0
             reminded = alert.at
-    return Incident(incident.started, kind, reminded, incident.alerts)
+    return Incident(
+        incident.started,
+        kind,
+        reminded,
+        incident.alerts,
+        reminders,
+        changed,
+        flapping=any(alert.event is Event.FLAPPING for alert in alerts if alert.started == incident.started),
+    )
 
 
 def _incidents(reader: Reader, url: str, since: Instant, until: Instant) -> list[PastIncident]:

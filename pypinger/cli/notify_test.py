@@ -10,41 +10,18 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
 from socket import gethostname
 from typing import Any
 
-import msgspec
-from twisted.internet.defer import Deferred, gatherResults
-
 from pypinger.config import ConfigErrors, load
-from pypinger.domain.incidents import daemon_alert
-from pypinger.domain.model import Alert, Event, Seconds
+from pypinger.domain.alerting import daemon_alert
+from pypinger.domain.model import Event
 from pypinger.domain.redaction import Secrets
-from pypinger.domain.texts import one_line
 from pypinger.notify import channels
-from pypinger.ports.notifying import DeliveryError, Notifier
+from pypinger.runtime.drill import send_to_all
 
 #: Exit codes.
 ACCEPTED, REFUSED, NOT_SENT = 0, 1, 2
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """
-    The result of one channel.
-
-    :ivar words: what the service said.
-    :ivar took: how long the attempt took, in seconds.
-    """
-
-    channel: str
-    accepted: bool
-    words: str
-    took: Seconds
-
-    def __str__(self) -> str:
-        state = "accepted" if self.accepted else "NOT ACCEPTED"
-        return f"{self.channel}: {state} after {self.took:.2f} s: {one_line(self.words)}"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -82,24 +59,3 @@ def run(arguments: argparse.Namespace) -> int:
     from pypinger.cli._reactor import run_until_done
 
     return run_until_done(send, NOT_SENT)
-
-
-async def send_to_all(notifiers: Sequence[Notifier], alert: Alert, seconds: Callable[[], Seconds]) -> list[Attempt]:
-    """
-    Send `alert` through all channels at once.
-
-    :param seconds: a monotonic clock.
-    :returns: one result for each channel, in their order.
-    """
-
-    async def attempt(notifier: Notifier) -> Attempt:
-        start = seconds()
-        try:
-            words = await notifier.send([alert])
-        except DeliveryError as error:
-            return Attempt(notifier.name, False, error.words, seconds() - start)
-        return Attempt(notifier.name, True, words, seconds() - start)
-
-    return await gatherResults(
-        [Deferred.fromCoroutine(attempt(notifier)) for notifier in notifiers], consumeErrors=True
-    )

@@ -55,7 +55,7 @@ def store_problem(path: str) -> str:
 def summary(settings: Settings) -> Iterator[str]:
     """Yield a few lines about the settings, without secrets."""
     yield f"{settings.path} is valid"
-    yield f"tasks: {len(settings.tasks)}, from [urls] {'dev' if settings.debug else 'prod'} and [task URL] sections"
+    yield f"tasks: {len(settings.tasks)}, from [urls] {'dev' if settings.debug else 'prod'} and [task] sections"
     names = ", ".join(channel.name for channel in settings.channels) or "none"
     yield f"channels: {names}" + (" (only_log is true: nothing is sent)" if settings.only_log else "")
     yield f"token for the tasks: {'no' if settings.token_auth is None else 'yes'}"

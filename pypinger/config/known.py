@@ -5,47 +5,51 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-#: The options of a task section; all but the last two are options of ``[main]`` too.
-TASK_OPTIONS = (
+#: The options that ``[main]`` sets for all tasks and a task section may override.
+OVERRIDABLE = (
     "interval",
     "error_interval",
+    "error_interval_max",
     "timeout",
     "grace",
     "failures",
+    "unreachable_for",
     "ca_file",
     "client_cert",
     "client_key",
     "proxy",
-    "name",
-    "token_auth",
 )
 
 #: Section -> its options.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "main": (
+        *OVERRIDABLE,
         "debug",
         "debug_now",
         "only_log",
         "greeting",
-        "interval",
-        "error_interval",
-        "timeout",
-        "grace",
-        "failures",
+        "flap_incidents",
         "concurrency",
         "max_body",
         "retry_for",
         "group_wait",
-        "ca_file",
-        "client_cert",
-        "client_key",
-        "proxy",
+        "log",
     ),
     "urls": ("prod", "dev"),
     "token_auth": ("token", "url", "username", "password", "header"),
+    "heartbeat": ("url", "interval"),
     "web": ("endpoint", "hosts", "public_url"),
     "store": ("path", "keep_days"),
 }
+
+#: First word of the names of sections that stand once for each task or maintenance -> their options.
+NAMED_OPTIONS: dict[str, tuple[str, ...]] = {
+    "task": ("url", "name", "group", "enabled", *OVERRIDABLE, "runbook", "note", "token_auth"),
+    "maintenance": ("match", "schedule", "timezone", "duration", "from", "to", "reason"),
+}
+
+#: How such sections are shown in lists of known ones.
+EXAMPLES = {"task": "[task NAME or URL]", "maintenance": "[maintenance NAME]"}
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

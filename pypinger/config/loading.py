@@ -7,16 +7,14 @@ import re
 import stat
 from collections.abc import Mapping
 
-import msgspec
-
 from pypinger.config import channels as channel_sections
-from pypinger.config import ini, tasks, web
-from pypinger.config.known import OPTIONS, suggestion
+from pypinger.config import ini, maintenance, tasks, web
+from pypinger.config.known import EXAMPLES, NAMED_OPTIONS, OPTIONS, suggestion
+from pypinger.config.overrides import Overridable, overridable
 from pypinger.config.problems import ConfigErrors, in_order
-from pypinger.config.section import LoadContext, SectionReader, is_task
-from pypinger.config.settings import Settings, StoreSettings, TokenAuth
+from pypinger.config.section import LoadContext, SectionReader, split_name
+from pypinger.config.settings import HeartbeatSettings, Settings, StoreSettings, TokenAuth
 from pypinger.config.substitution import Unreadable, read_bytes
-from pypinger.domain.model import Task
 from pypinger.ports.notifying import Channel
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
@@ -24,6 +22,10 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?\Z")
 
 _BYTES_MAX = 1_073_741_824
 _CONCURRENCY_MAX = 100_000
+_INCIDENTS_MAX = 1000
+
+#: The shortest interval of the heartbeat, in seconds: other services limit how often they are asked.
+_SHORTEST_BEAT = 1.0
 
 
 def load(
@@ -77,19 +79,26 @@ def _settings(
 ) -> Settings:
     options = OPTIONS | {name: tuple(spec.name for spec in channel.options) for name, channel in channels.items()}
     for name, source in sections.items():
-        if not is_task(name) and name not in options:
-            _unknown(context, source, [*options, "task"])
+        if not split_name(name)[0] and name not in options:
+            _unknown(context, source, [*options, *NAMED_OPTIONS])
 
     found = {name: SectionReader(context, name, sections.get(name)) for name in options}
     for name, section in found.items():
         section.expect(options[name], legacy=("auth_token",) if name == "urls" else ())
     main = found["main"]
     debug = main.flag("debug", False)
-    inherited = tasks.overridable(main, tasks.Overridable())
     pages = web.read(found["web"])
-    own = [SectionReader(context, name, source) for name, source in sections.items() if is_task(name)]
+    common = tasks.Common(
+        inherited=overridable(main, Overridable()),
+        flap_incidents=main.whole("flap_incidents", 4, _INCIDENTS_MAX, least=0),
+        public_url=pages.public_url,
+    )
+    named: dict[str, list[SectionReader]] = {family: [] for family in NAMED_OPTIONS}
+    for name, source in sections.items():
+        if family := split_name(name)[0]:
+            named[family].append(SectionReader(context, name, source))
     active = "dev" if debug else "prod"
-    monitored = tasks.read(found["urls"], active, own, inherited, pages.public_url)
+    monitored = tasks.read(found["urls"], active, named["task"], common)
     if not monitored:
         found["urls"].warn(active, "there is no task to check")
 
@@ -97,7 +106,7 @@ def _settings(
         path=path,
         store=_store(found["store"]),
         tasks=tuple(monitored),
-        task_defaults=Task(url="", id="", name="", label="", **msgspec.structs.asdict(inherited)),
+        task_defaults=tasks.defaults(common),
         debug=debug,
         debug_now=main.flag("debug_now", False, lenient=True),
         only_log=main.flag("only_log", False),
@@ -106,14 +115,17 @@ def _settings(
         max_body=main.whole("max_body", 65_536, _BYTES_MAX),
         retry_for=main.seconds("retry_for", 86_400.0),
         group_wait=main.seconds("group_wait", 5.0, zero=True),
-        ca_file=inherited.ca_file,
-        proxy=inherited.proxy,
+        ca_file=common.inherited.ca_file,
+        proxy=common.inherited.proxy,
         token_auth=_token_auth(found["token_auth"], found["urls"]),
         channels=tuple(
             settings
             for name, channel in channels.items()
             if (settings := channel_sections.read(found[name], channel)) is not None
         ),
+        heartbeat=_heartbeat(found["heartbeat"]),
+        maintenance=maintenance.read(named["maintenance"], monitored),
+        log=main.choice("log", ("text", "json")),
         web=pages,
         secrets=frozenset(context.secrets),
         warnings=tuple(str(warning) for warning in in_order(context.warnings)),
@@ -122,16 +134,26 @@ def _settings(
 
 def _unknown(context: LoadContext, source: ini.IniSection, known: list[str]) -> None:
     name = source.name
-    close = suggestion(name, known)
+    close = suggestion(name, known) or suggestion(name.partition(" ")[0], NAMED_OPTIONS)
     if name == "DEFAULT":
         words = "unknown section; sections inherit nothing from it, so set each option in its own section"
     elif "://" in name:
         words = "unknown section; a task section starts with the word task, as in [task https://example.com/report]"
     elif close:
-        words = f"unknown section; did you mean [{close}]?"
+        words = f"unknown section; did you mean {EXAMPLES.get(close, f'[{close}]')}?"
     else:
-        words = f"unknown section; known are {', '.join(f'[{other}]' for other in known[:-1])} and [task URL]"
+        shown = [EXAMPLES.get(other, f"[{other}]") for other in known]
+        words = f"unknown section; known are {', '.join(shown[:-1])} and {shown[-1]}"
     context.problem(source.line, name, "", words)
+
+
+def _heartbeat(section: SectionReader) -> HeartbeatSettings | None:
+    # Such services identify the sender by the path.
+    url = section.url("url", secret=True)
+    interval = section.seconds("interval", 60.0)
+    if interval < _SHORTEST_BEAT:
+        section.problem("interval", f"must be at least {_SHORTEST_BEAT:g} s, not {section.quoted('interval')}")
+    return HeartbeatSettings(url, interval) if url else None
 
 
 def _store(section: SectionReader) -> StoreSettings:

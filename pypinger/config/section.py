@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from pypinger.config import ini
-from pypinger.config.known import suggestion
+from pypinger.config.known import NAMED_OPTIONS, suggestion
 from pypinger.config.problems import ConfigProblem
 from pypinger.config.substitution import Substitution
 from pypinger.domain import url as urls
@@ -34,6 +34,7 @@ _FLAGS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": Fa
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}\Z")
 _NAME = re.compile(r"[a-z_-]{1,24}[0-9]{0,2}\Z")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_URL_LIKE = re.compile("[/@=]")
 _WITHOUT_SCHEME = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}(?::[0-9]{1,5})?(?:/[a-z0-9_./-]{0,60})?\Z")
 
 
@@ -88,10 +89,12 @@ class SectionReader:
         self.name = name
         self.line = source.line if source else 0
         self.unresolved: set[str] = set()
+        self._wrong: set[str] = set()
         self._options = source.options if source else {}
 
     def problem(self, option: str, words: str, *, line: int = 0) -> None:
         """Record a problem of an option, or of the section if `option` is empty."""
+        self._wrong.add(option)
         self.context.problem(line or self.line_of(option), self.name, option, words)
 
     def warn(self, option: str, words: str, *, line: int = 0) -> None:
@@ -102,6 +105,20 @@ class SectionReader:
         """Return an option's line, or that of the section's header if the option is absent."""
         known = self._options.get(option)
         return known.line if known else self.line
+
+    def has(self, name: str) -> bool:
+        """Whether an option is set; a value that cannot be substituted counts as set, an empty one does not."""
+
+        def ignore(_: str) -> None:
+            pass
+
+        option = self._options.get(name)
+        values = [self.context.substitution.apply(text, ignore, ignore) for _, text in option.lines] if option else ()
+        return any(value is None or value.text.strip() for value in values)
+
+    def is_wrong(self, option: str) -> bool:
+        """Whether a problem of an option has been recorded."""
+        return option in self._wrong
 
     def expect(self, known: tuple[str, ...], *, legacy: tuple[str, ...] = ()) -> None:
         """
@@ -168,14 +185,21 @@ class SectionReader:
         self.problem(name, f"must be true or false, not {self.quoted(name)}")
         return default
 
-    def seconds(self, name: str, default: Seconds, *, zero: bool = False) -> Seconds:
+    def choice(self, name: str, words: tuple[str, ...]) -> str:
+        """Return one of `words`, in any letter case; the first is the default."""
+        value = self._checkable(name)
+        if value and value.lower() not in words:
+            self.problem(name, f"must be {' or '.join(words)}, not {self.quoted(name)}")
+        return value.lower() if value.lower() in words else words[0]
+
+    def seconds(self, name: str, default: Seconds, *, zero: bool = False, unit: Seconds = 1.0) -> Seconds:
         """
-        Return a length of time in seconds; a number without a unit is seconds.
+        Return a length of time in seconds.
 
         :param zero: whether 0 is allowed.
+        :param unit: the unit of a number without one, in seconds.
         """
-        example = "90, 90s, 5m, 1h 30m"
-        value = self._duration(name, default, 1.0, example, zero=zero)
+        value = self._duration(name, default, unit, "90, 90s, 5m, 1h 30m", zero=zero)
         if value and not SHORTEST <= value <= LONGEST:
             self.problem(name, f"must be between 0.001 seconds and 366 days, not {self.quoted(name)}")
             return default
@@ -189,13 +213,13 @@ class SectionReader:
             return default
         return value / DAY
 
-    def whole(self, name: str, default: int, most: int) -> int:
-        """Return a whole number from 1 to `most`."""
+    def whole(self, name: str, default: int, most: int, *, least: int = 1) -> int:
+        """Return a whole number from `least` to `most`."""
         value = self._checkable(name)
         if not value:
             return default
-        if not _WHOLE.match(value) or not 1 <= int(value) <= most:
-            self.problem(name, f"must be a whole number from 1 to {most}, not {self.quoted(name)}")
+        if not _WHOLE.match(value) or not least <= int(value) <= most:
+            self.problem(name, f"must be a whole number from {least} to {most}, not {self.quoted(name)}")
             return default
         return int(value)
 
@@ -255,21 +279,32 @@ class SectionReader:
         return json.dumps(value if len(value) <= 60 else f"{value[:60]}…", ensure_ascii=False)
 
 
-def is_task(name: str) -> bool:
-    """Whether a section's name is that of a task section, valid or not."""
-    return name.split(None, 1)[:1] == ["task"]
+def split_name(section: str) -> tuple[str, str]:
+    """Return the first word of a section's name if it is one of `NAMED_OPTIONS`, else an empty text, and the rest."""
+    words = section.split(None, 1)
+    if not words or words[0] not in NAMED_OPTIONS:
+        return "", section
+    return words[0], "".join(words[1:]).strip()
 
 
 def shown_section(name: str) -> str:
     """Return a section's name without secrets: of a URL only its label."""
-    if is_task(name):
-        return " ".join(["task", *map(urls.label, name.split(None, 1)[1:])])
+    family, rest = split_name(name)
+    if family:
+        # A URL may stand where a name belongs, and without its scheme.
+        shown = urls.label(rest) if _URL_LIKE.search(rest) else rest[:200]
+        return f"{family} {shown}".strip()
     return name if len(name) <= 40 and "://" not in name and "@" not in name else "…"
 
 
 def shown_name(option: str) -> str:
     """Return an option's name, or ``…`` if it may be part of a secret that was not indented."""
     return option if not option or _NAME.match(option) else "…"
+
+
+def is_without_scheme(text: str) -> bool:
+    """Whether `text` looks like the host and path of a URL whose scheme is missing."""
+    return _WITHOUT_SCHEME.match(text) is not None
 
 
 def about_url(text: str, words: str) -> str:
@@ -280,4 +315,4 @@ def about_url(text: str, words: str) -> str:
     """
     if "://" in text:
         return f"{urls.label(text)}: {words}"
-    return f"{text}: {words}" if _WITHOUT_SCHEME.match(text) else words
+    return f"{text}: {words}" if is_without_scheme(text) else words

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from pypinger.domain.model import Seconds, Task
+from pypinger.domain.silence import Maintenance
 
 #: In values, what stands for a credential that is missing outside the service; its name follows.
 MISSING_CREDENTIAL = "missing-credential-"
@@ -36,6 +37,18 @@ class ChannelSettings(msgspec.Struct, frozen=True):
 
     name: str
     values: Mapping[str, str]
+
+
+class HeartbeatSettings(msgspec.Struct, frozen=True):
+    """
+    The ``[heartbeat]`` section.
+
+    :ivar url: what is fetched; secret.
+    :ivar interval: seconds between two requests.
+    """
+
+    url: str
+    interval: Seconds = 60.0
 
 
 class WebSettings(msgspec.Struct, frozen=True):
@@ -79,6 +92,9 @@ class Settings(msgspec.Struct, frozen=True):
     :ivar channels: the channels that are on.
     :ivar ca_file: a private CA to trust for every request, or None.
     :ivar proxy: the proxy of every request: a URL, ``env``, or None.
+    :ivar heartbeat: None when off.
+    :ivar maintenance: in the order of the file.
+    :ivar log: ``text`` or ``json``.
     :ivar secrets: all secret values of the file, to be masked in everything that is written or shown.
     :ivar warnings: harmless mistakes, with file and line.
     """
@@ -99,6 +115,9 @@ class Settings(msgspec.Struct, frozen=True):
     proxy: str | None = None
     token_auth: TokenAuth | None = None
     channels: tuple[ChannelSettings, ...] = ()
+    heartbeat: HeartbeatSettings | None = None
+    maintenance: tuple[Maintenance, ...] = ()
+    log: str = "text"
     web: WebSettings = WebSettings()
     secrets: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()

@@ -1,104 +1,134 @@
-"""The tasks: the URLs of ``[urls]``, and the ``[task URL]`` sections that override or add tasks."""
+"""
+The tasks: the URLs of ``[urls]``, and the task sections that override or add tasks.
+
+A section is named by the task's URL, or by any other text, which is then the task's name; its option ``url`` says where
+the report is.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from pypinger.config import pem
-from pypinger.config.known import TASK_OPTIONS
+from pypinger.config.known import NAMED_OPTIONS
 from pypinger.config.nearby import NearbyUrls
-from pypinger.config.section import SectionReader, about_url
+from pypinger.config.overrides import Overridable, overridable
+from pypinger.config.section import SectionReader, about_url, is_without_scheme, split_name
 from pypinger.domain import url as urls
 from pypinger.domain.model import Task
 from pypinger.domain.url import Url
 
-_PROXY = re.compile(r"http://[^/?#]+/?\Z", re.IGNORECASE)
+_ADVICE = "a task section looks like [task https://example.com/report] or [task NAME]"
 
 
-class Overridable(msgspec.Struct, frozen=True):
-    """The options that ``[main]`` sets and a task section may override; see :class:`~pypinger.domain.model.Task`."""
+class Common(msgspec.Struct, frozen=True):
+    """
+    What all tasks share.
 
-    interval: float = 60.0
-    error_interval: float = 480.0
-    timeout: float = 20.0
-    grace: float = 60.0
-    failures: int = 1
-    ca_file: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
-    proxy: str | None = None
+    :ivar public_url: of ``[web]``.
+    """
+
+    inherited: Overridable = Overridable()
+    flap_incidents: int = 4
+    public_url: str = ""
 
 
-def overridable(section: SectionReader, inherited: Overridable) -> Overridable:
-    """Return the values of a section, inherited where it has none."""
-    certificate, key = _pair(section)
-    if certificate is None:
-        certificate, key = inherited.client_cert, inherited.client_key
-    return Overridable(
-        interval=section.seconds("interval", inherited.interval),
-        error_interval=section.seconds("error_interval", inherited.error_interval, zero=True),
-        timeout=section.seconds("timeout", inherited.timeout),
-        grace=section.seconds("grace", inherited.grace, zero=True),
-        failures=section.whole("failures", inherited.failures, 1_000_000),
-        ca_file=_ca_file(section) or inherited.ca_file,
-        client_cert=certificate,
-        client_key=key,
-        proxy=_proxy(section, inherited.proxy),
-    )
+class _Own(msgspec.Struct, frozen=True):
+    """
+    A task section.
+
+    :ivar name: the configured name; empty without one.
+    """
+
+    section: SectionReader
+    task: Task
+    name: str
+    enabled: bool
 
 
-def read(
-    listed: SectionReader, active: str, sections: Sequence[SectionReader], main: Overridable, public_url: str
-) -> list[Task]:
+def read(listed: SectionReader, active: str, sections: Sequence[SectionReader], common: Common) -> list[Task]:
     """
     Return the tasks to check: those of the active list, then those that only have a section, in the order of the file.
 
-    A section for a URL that is only in the inactive list is checked for problems and otherwise ignored.
+    Sections of tasks that are not checked (URLs of the inactive list, with `dev` also the tasks in no list, disabled
+    tasks) are checked for problems and otherwise ignored.
 
     :param listed: ``[urls]``.
     :param active: the list in use, ``prod`` or ``dev``.
-    :param sections: the ``[task URL]`` sections.
+    :param sections: the task sections.
     """
     lists = {name: _list(listed, name) for name in ("prod", "dev")}
-    first: dict[str, SectionReader] = {}
-    overrides: dict[str, Task] = {}
+    known: dict[str, _Own] = {}
     for section in sections:
-        section.expect(TASK_OPTIONS)
-        task = _override(section, main)
-        if task is None:
+        section.expect(NAMED_OPTIONS["task"])
+        own = _own(section, common)
+        if own is None:
             continue
-        if task.url in first:
-            section.problem("", f"duplicate section of this task, first given in line {first[task.url].line}")
-            continue
-        first[task.url] = section
-        overrides[task.url] = task
+        first = known.setdefault(own.task.url, own)
+        if first is not own:
+            section.problem("", f"duplicate section of this task, first given in line {first.section.line}")
+
+    everywhere = {url for urls_ in lists.values() for url in urls_}
+    unlisted = [own for url, own in known.items() if url not in everywhere]
+    # A listed URL with a section of its own is not the one that a typo missed.
+    _warn_of_typos(unlisted, [url for url in everywhere if url not in known])
 
     tasks: list[Task] = []
     for url in lists[active].values():
-        task = overrides.pop(url.text, None) or _task(url, main)
-        tasks.append(msgspec.structs.replace(task, credentials=task.credentials or url.credentials))
-    own = [task for task in overrides.values() if not any(task.url in known for known in lists.values())]
-    # A listed URL with a section of its own is not the one that a typo missed.
-    plain = [url for known in lists.values() for url in known if url not in first]
-    _warn_of_typos([first[task.url] for task in own], own, plain)
-    tasks.extend(own)
-    if public_url:
-        tasks = [msgspec.structs.replace(task, page=f"{public_url}/task/{task.id}") for task in tasks]
+        found = known.get(url.text)
+        if found is None:
+            tasks.append(make(url, common))
+        elif found.enabled:
+            tasks.append(msgspec.structs.replace(found.task, credentials=found.task.credentials or url.credentials))
+    if active == "prod":
+        tasks += [own.task for own in unlisted if own.enabled]
+    checked = {task.url for task in tasks}
+    _warn_of_names(own for own in known.values() if own.task.url in checked)
     return tasks
 
 
-def _warn_of_typos(sections: Sequence[SectionReader], own: Sequence[Task], listed: Sequence[str]) -> None:
+def make(url: Url, common: Common) -> Task:
+    """Return the task of a URL, without options of its own."""
+    task = Task(
+        url=url.text,
+        id=url.id,
+        name=url.label.partition("://")[2],
+        label=url.label,
+        origin=url.origin,
+        credentials=url.credentials,
+        page=f"{common.public_url}/task/{url.id}" if common.public_url else None,
+        flap_incidents=common.flap_incidents,
+    )
+    return msgspec.structs.replace(task, **msgspec.structs.asdict(common.inherited))
+
+
+def defaults(common: Common) -> Task:
+    """Return a task without a URL, with what ``[main]`` sets for all tasks."""
+    task = Task(url="", id="", name="", label="", flap_incidents=common.flap_incidents)
+    return msgspec.structs.replace(task, **msgspec.structs.asdict(common.inherited))
+
+
+def _warn_of_typos(unlisted: Sequence[_Own], listed: Sequence[str]) -> None:
     """Warn of sections that add a task although a listed URL is nearly the same."""
-    if not own or not listed:
+    if not unlisted or not listed:
         return
     nearby = NearbyUrls(listed)
-    for section, task in zip(sections, own, strict=True):
-        near = nearby.find(task.url)
+    for own in unlisted:
+        near = nearby.find(own.task.url)
         if near:
-            section.warn("", f"adds a task of its own; did you mean {urls.label(near)}, which is in [urls]?")
+            words = f"adds a task of its own; did you mean {urls.label(near)}, which is in [urls]?"
+            own.section.warn("url" if own.section.has("url") else "", words)
+
+
+def _warn_of_names(sections: Iterable[_Own]) -> None:
+    """Warn of tasks with the same name: commands and selectors cannot tell them apart by it."""
+    first: dict[str, SectionReader] = {}
+    for own in sections:
+        section = first.setdefault(own.name.casefold(), own.section)
+        if own.name and section is not own.section:
+            option = "name" if own.section.has("name") else ""
+            own.section.warn(option, f"the task of line {section.line} has this name, too; selectors match both")
 
 
 def _list(section: SectionReader, name: str) -> dict[str, Url]:
@@ -120,81 +150,62 @@ def _list(section: SectionReader, name: str) -> dict[str, Url]:
     return found
 
 
-def _url(section: SectionReader) -> Url | None:
-    text = "".join(section.name.split(None, 1)[1:]).strip()
-    section.url_secrets(text)
-    try:
-        return urls.parse(text)
-    except urls.UrlError as error:
-        section.problem("", f"{error}; a task section looks like [task https://example.com/report]")
-        return None
-
-
-def _override(section: SectionReader, main: Overridable) -> Task | None:
+def _own(section: SectionReader, common: Common) -> _Own | None:
     """Read a whole task section, even if its URL is invalid, to find every problem."""
-    url = _url(section)
-    values = overridable(section, main)
-    name = section.text("name")
+    url, name = _identity(section)
+    values = overridable(section, common.inherited)
+    name = section.text("name") or name
+    group, note = section.text("group"), section.text("note")
+    runbook, enabled = _runbook(section), section.flag("enabled", True)
     token_auth = section.flag("token_auth", True)
     if url is None:
         return None
-    task = _task(url, values)
-    return msgspec.structs.replace(task, name=name or task.name, token_auth=token_auth)
-
-
-def _task(url: Url, values: Overridable) -> Task:
-    return Task(
-        url=url.text,
-        id=url.id,
-        name=url.label.partition("://")[2],
-        label=url.label,
-        origin=url.origin,
-        credentials=url.credentials,
-        **msgspec.structs.asdict(values),
+    task = make(url, msgspec.structs.replace(common, inherited=values))
+    task = msgspec.structs.replace(
+        task, name=name or task.name, group=group, runbook=runbook, note=note, token_auth=token_auth
     )
+    return _Own(section, task, name, enabled)
 
 
-def _ca_file(section: SectionReader) -> str | None:
-    path = section.path("ca_file")
-    words = pem.check_ca(path) if path else ""
-    if words:
-        section.problem("ca_file", words)
-    return path
-
-
-def _pair(section: SectionReader) -> tuple[str | None, str | None]:
-    """Return the client certificate and its key. They belong together, so a task inherits both or neither."""
-    before = len(section.context.problems)
-    certificate, key = section.path("client_cert"), section.path("client_key")
-    if len(section.context.problems) > before or {"client_cert", "client_key"} & section.unresolved:
-        return None, None
-    if key and not certificate:
-        section.problem("client_key", "needs client_cert")
-    if certificate:
-        for option, words in zip(("client_cert", "client_key"), pem.check_pair(certificate, key), strict=True):
-            if words:
-                section.problem(option, words)
-    return certificate, key
-
-
-def _proxy(section: SectionReader, inherited: str | None) -> str | None:
-    value = section.text("proxy")
+def _identity(section: SectionReader) -> tuple[Url | None, str]:
+    """Return the URL of a task section, None after a problem, and the name that the section's name gives it."""
+    _, text = split_name(section.name)
+    if "://" in text or not text:
+        section.url_secrets(text)
+        if section.has("url"):
+            section.problem("url", "is only for sections that are named by a name; this one is named by its URL")
+        try:
+            return urls.parse(text), ""
+        except urls.UrlError as error:
+            words = str(error) if text else "needs a URL or a name"
+            section.problem("", f"{words}; {_ADVICE}")
+            return None, ""
+    value = section.text("url")
     if not value:
-        return inherited
-    if "proxy" in section.unresolved:
-        return value
-    if value.lower() == "env":
-        return "env"
-    if value.lower() == "direct":
-        return None
+        if not section.is_wrong("url"):
+            advice = f"; if {text} is that URL, write https:// before it" if is_without_scheme(text) else ""
+            section.problem("", f"needs url, the URL of the task's report{advice}")
+        return None, text
     section.url_secrets(value)
     try:
-        url, valid = urls.parse(value), bool(_PROXY.match(value))
-        shown = url.origin if url.target == b"/" else f"{url.origin}/…"
-    except urls.UrlError:
-        shown, valid = urls.label(value), False
-    if not valid:
-        example = "http://proxy.example.com:3128"
-        section.problem("proxy", f"must be env, direct, or a URL without a path such as {example}, not {shown}")
-        return inherited
-    return value
+        return urls.parse(value), text
+    except urls.UrlError as error:
+        if "url" not in section.unresolved:
+            section.problem("url", about_url(value, str(error)))
+        return None, text
+
+
+def _runbook(section: SectionReader) -> str | None:
+    """Return the URL of the instructions. It is a link for people: its query is no secret, and it has no userinfo."""
+    value = section.text("runbook")
+    if not value or "runbook" in section.unresolved:
+        return value or None
+    try:
+        if urls.parse(value).credentials is None:
+            return value
+        words = "the URL must have no user name"
+    except urls.UrlError as error:
+        words = str(error)
+    section.url_secrets(value)
+    section.problem("runbook", about_url(value, words))
+    return None

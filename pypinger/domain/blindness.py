@@ -170,7 +170,7 @@ class Attribution:
         Record an answer of any kind; it may end blindness.
 
         :param began: when the request began.
-        :returns: the questions that it decides: those tasks are to blame.
+        :returns: the questions that it decides: :meth:`blame` those tasks, unless they answer now.
         """
         name = self._record_answer(host, address, now)
         if self._blind is not Cause.RESOLVER:
@@ -261,7 +261,7 @@ class Attribution:
         if cause is None:
             if waiting:
                 return None
-            self._blame(question)
+            self.blame(question)
             return Decision.THEIRS
         self._blind = cause
         self._questions.clear()
@@ -284,7 +284,7 @@ class Attribution:
 
     def _decided(self, questions: list[Question]) -> list[Question]:
         for question in questions:
-            self._blame(question)
+            self.withdraw(question)
         return questions
 
     def _other_names(self, question: Question, now: Seconds) -> list[str]:
@@ -332,7 +332,8 @@ class Attribution:
         machine = name.machine
         return (machine.silent and machine.unreached >= began) or (name.failing and name.failed >= began)
 
-    def _blame(self, question: Question) -> None:
+    def blame(self, question: Question) -> None:
+        """Record that a host is to blame: it is no evidence until it answers again."""
         self.withdraw(question)
         name = self._name(question.host)
         if question.sign is Sign.UNRESOLVED:

@@ -1,77 +1,228 @@
 """
-Which alerts of a storm share a message (contract, section 4).
+Which alerts go out in one message (contract, section 4, "Storms").
 
-This decides which message an alert joins. The runtime holds the alert until then, and sends.
+This decides into which message an alert goes and when that message leaves. Holding alerts until then, and sending, is
+left to the runtime.
+
+Note [Grouping]
+~~~~~~~~~~~~~~~
+The first alert of an event on an origin or server leaves at once and opens a *window* there: what follows within
+``group_wait`` is one message. Where two incidents are open a *storm* is open: everything there waits for its group, and
+the groups of one event leave :data:`APART` seconds apart. When two messages of an event have left, or are about to,
+within ``group_wait``, further ones are gathered in the *overflow*, wherever they come from. Reminders go into a digest.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-
-import msgspec
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeAlias, TypeVar
 
 from pypinger.domain.model import Alert, Event, Seconds
 
-_GROUPED = frozenset({Event.PROBLEM, Event.RECOVERED})
+#: ``("origin", ...)``, ``("server", ...)``, or :data:`ANYWHERE`.
+Place: TypeAlias = tuple[str, str]
+
+#: Where the overflow and the digest of reminders are.
+ANYWHERE: Place = ("", "")
+
+#: The least time between two messages of one event in a storm, and between two digests, in seconds.
+APART: Seconds = 60.0
+
+#: How long the first reminder of a digest waits for the others that are due with it, in seconds.
+DIGEST_WAIT: Seconds = 1.0
+
+#: So many messages of one event may leave within ``group_wait`` before the overflow begins.
+MOST_MESSAGES = 2
+
+# How often what no longer matters is looked for, in seconds.
+_SWEEP: Seconds = 1.0
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+#: The events whose alerts may share a message with others of the same event, reminders apart.
+GROUPED = frozenset({Event.PROBLEM, Event.CHANGED, Event.RECOVERED, Event.FLAPPING})
 
 
-class AlertGroup(msgspec.Struct, frozen=True):
+class AlertGroup:
     """
-    A message that alerts may still join.
+    One message to be.
 
-    :ivar event: of all its alerts: ``problem`` or ``recovered``.
-    :ivar place: where its tasks are: ``("origin", …)`` or ``("server", …)``.
-    :ivar closes: when it is sent, in seconds on a monotonic clock.
+    :ivar event: what its alerts have in common.
+    :ivar place: where they come from.
+    :ivar behind: whether the first alert of its origin went into the storm of a server; the group of such a storm is
+        then preferred.
+    :ivar closes: when it takes no more and is sent, in seconds on a clock that never goes back.
     """
 
-    event: Event
-    place: tuple[str, str]
-    closes: Seconds
+    __slots__ = ("behind", "closes", "empty", "event", "place", "window_end")
+
+    def __init__(self, event: Event, place: Place, closes: Seconds, *, behind: bool = False) -> None:
+        self.behind = behind
+        self.event = event
+        self.place = place
+        self.closes = self.window_end = closes
+        self.empty = True
 
 
 class Grouping:
     """
-    The groups that are open.
+    The groups of one channel: see Note [Grouping]. Times are seconds on a clock that never goes back.
 
-    It is mutable, since a storm may open tens of thousands of groups within seconds. Its answers depend on earlier
-    calls only.
-
-    :param wait: how many seconds a group is open; 0 groups nothing.
+    :param wait: ``group_wait``; 0 groups nothing.
     """
 
     def __init__(self, wait: Seconds) -> None:
         self._wait = wait
-        self._open: dict[tuple[Event, tuple[str, str]], AlertGroup] = {}
-        # In the order in which they close, since all are open equally long. Closed groups are removed: reports name the
-        # servers, so their number has no limit.
-        self._closing: deque[AlertGroup] = deque()
+        self._open: dict[tuple[Event, Place], AlertGroup] = {}
+        # When messages of an event left, or will, as far as that still matters.
+        self._leaving: dict[Event, deque[Seconds]] = {}
+        self._last: dict[tuple[Event, Place], Seconds] = {}
+        self._expected: dict[Place, Seconds] = {}
+        self._swept: Seconds = float("-inf")
 
-    def place(self, alert: Alert, now: Seconds) -> AlertGroup | None:
+    def place(self, alert: Alert, now: Seconds, storms: Collection[Place] = ()) -> AlertGroup | None:
         """
-        Return the group that an alert joins.
+        Find the group that an alert joins.
 
-        :param now: on the clock of :attr:`AlertGroup.closes`; never decreases.
-        :returns: None if the alert is sent at once. If others may follow it, its groups open now.
+        :param now: never earlier than the time before.
+        :param storms: where a storm is open.
+        :returns: None if the alert leaves at once, by itself.
         """
-        if self._wait <= 0 or alert.event not in _GROUPED:
+        if self._wait <= 0:
             return None
-        while self._closing and self._closing[0].closes <= now:
-            closed = self._closing.popleft()
-            del self._open[closed.event, closed.place]
-        places = list(_places(alert))
+        self._forget(now)
+        if alert.event is Event.REMINDER:
+            return self._join(Event.REMINDER, ANYWHERE, now, now + min(DIGEST_WAIT, self._wait))
+        if alert.event not in GROUPED:
+            return None
+        places = list(places_of(alert))
+        found = [group for place in places if (group := self._find(alert.event, place, now)) is not None]
+        if found:
+            return self._joined(min(found, key=lambda group: group.behind))
         for place in places:
-            if (group := self._open.get((alert.event, place))) is not None:
-                return group
+            if place in storms:
+                if place != places[0]:
+                    # To its origin it is the first, and others may follow there.
+                    self._open_window(alert.event, places[0], now, behind=True)
+                return self._join(alert.event, place, now, now + self._wait)
+        if sum(time > now - self._wait for time in self._leaving.get(alert.event, ())) >= MOST_MESSAGES:
+            return self._join(alert.event, ANYWHERE, now, now + self._wait, apart=False)
+        self._leaves(alert.event, now)
         for place in places:
-            group = self._open[alert.event, place] = AlertGroup(alert.event, place, now + self._wait)
-            self._closing.append(group)
+            self._last[alert.event, place] = now
+            self._open_window(alert.event, place, now)
         return None
 
+    def expect(self, place: Place, until: Seconds) -> None:
+        """More alerts may come from there soon: its windows stay open until then, or until :meth:`settled`."""
+        self._expected[place] = until
+        for (_, where), group in self._open.items():
+            if where == place:
+                group.closes = max(group.closes, until)
 
-def _places(alert: Alert) -> Iterator[tuple[str, str]]:
-    """Yield the places where other alerts may join; the first with an open group counts."""
+    def settled(self, place: Place, now: Seconds) -> None:
+        """No more is expected from there: its windows end when they would have."""
+        self._expected.pop(place, None)
+        for (_, where), group in self._open.items():
+            if where == place:
+                group.closes = max(now, group.window_end)
+
+    def _open_window(self, event: Event, place: Place, now: Seconds, *, behind: bool = False) -> None:
+        group = self._open[event, place] = AlertGroup(event, place, now + self._wait, behind=behind)
+        group.closes = max(group.closes, self._expected.get(place, now))
+
+    def _find(self, event: Event, place: Place, now: Seconds) -> AlertGroup | None:
+        group = self._open.get((event, place))
+        return group if group is not None and group.closes > now else None
+
+    def _join(self, event: Event, place: Place, now: Seconds, closes: Seconds, *, apart: bool = True) -> AlertGroup:
+        group = self._find(event, place, now)
+        if group is None:
+            last = self._last.get((event, place))
+            if apart and last is not None:
+                closes = max(closes, last + APART)
+            group = self._open[event, place] = AlertGroup(event, place, closes)
+            group.closes = max(closes, self._expected.get(place, now))
+        return self._joined(group)
+
+    def _joined(self, group: AlertGroup) -> AlertGroup:
+        if group.empty:
+            group.empty = False
+            self._leaves(group.event, group.closes)
+            self._last[group.event, group.place] = group.closes
+        return group
+
+    def _leaves(self, event: Event, at: Seconds) -> None:
+        self._leaving.setdefault(event, deque()).append(at)
+
+    def _forget(self, now: Seconds) -> None:
+        """Servers are named by reports: what no longer matters is dropped, or hostile ones would fill the memory."""
+        if now < self._swept + _SWEEP:
+            return
+        self._swept = now
+        _drop(self._open, lambda group: group.closes <= now)
+        _drop(self._last, lambda at: at <= now - APART)
+        _drop(self._expected, lambda until: until <= now)
+        for event, times in self._leaving.items():
+            self._leaving[event] = deque(time for time in times if time > now - self._wait)
+
+
+def places_of(alert: Alert) -> Iterator[Place]:
+    """Where followers of an alert may be; the first that fits counts."""
     if alert.origin:
         yield "origin", alert.origin
     if alert.server:
         yield "server", alert.server
+
+
+class Storms:
+    """Where storms are open: from two open incidents on an origin or server on, until all there are closed."""
+
+    def __init__(self) -> None:
+        self._incidents: dict[Place, set[str]] = {}
+        self._places: dict[str, Collection[Place]] = {}
+        self._storms: set[Place] = set()
+
+    def at(self, alert: Alert) -> tuple[Place, ...]:
+        """The places of an alert where a storm is open."""
+        return tuple(place for place in places_of(alert) if place in self._storms)
+
+    def opened(self, task: str, places: Collection[Place]) -> list[Place]:
+        """
+        An incident of the task with this id has opened.
+
+        :returns: where a storm opens with it.
+        """
+        self.closed(task)
+        self._places[task] = places
+        begun: list[Place] = []
+        for place in places:
+            tasks = self._incidents.setdefault(place, set())
+            tasks.add(task)
+            if len(tasks) >= MOST_MESSAGES and place not in self._storms:
+                self._storms.add(place)
+                begun.append(place)
+        return begun
+
+    def closed(self, task: str) -> list[Place]:
+        """
+        The incident of the task has ended.
+
+        :returns: where a storm ends with it.
+        """
+        ended: list[Place] = []
+        for place in self._places.pop(task, ()):
+            self._incidents[place].discard(task)
+            if not self._incidents[place]:
+                del self._incidents[place]
+                if place in self._storms:
+                    self._storms.discard(place)
+                    ended.append(place)
+        return ended
+
+
+def _drop(values: dict[_K, _V], over: Callable[[_V], bool]) -> None:
+    for key in [key for key, value in values.items() if over(value)]:
+        del values[key]

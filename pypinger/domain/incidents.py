@@ -1,54 +1,147 @@
 """
 Incidents and the alerts they cause (contract, section 4): pure reducers over a task's state.
 
-An incident opens with the error verdict that completes a row of ``failures``, counts from the first of that row, and
-ends with the next ``ok``. The runtime stores a state together with its alerts and sends them; it passes no check that
-failed for a reason of our own (:attr:`pypinger.domain.model.Fault.OWN`).
+An incident opens with the error verdict that completes a row of ``failures`` (and, of ``unreachable`` and ``invalid``,
+a hold of ``unreachable_for``); it starts with the first of that row and ends with the next ``ok``. Storing a state
+together with its alerts, and sending these, is left to the runtime.
+
+Note [Flapping]
+~~~~~~~~~~~~~~~
+The incident that makes ``flap_incidents`` within an hour stays open over ``ok`` verdicts, until the task has kept one
+status, ``ok`` or not, for :data:`STEADY` seconds awake. Until then only its beginning and its reminders are alerts.
 """
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 from msgspec.structs import replace
 
+from pypinger.domain.alerting import task_alert
 from pypinger.domain.kinds import KINDS, Kind, Status
-from pypinger.domain.model import Alert, Check, Event, Incident, Instant, Report, Reported, Task, TaskState
+from pypinger.domain.model import (
+    Acknowledgement,
+    Alert,
+    Check,
+    Event,
+    Incident,
+    Instant,
+    Report,
+    Reported,
+    Seconds,
+    Task,
+    TaskState,
+)
 from pypinger.domain.schedule import merge
+
+#: The time in which the incidents of a task are counted to see whether it flaps, in seconds.
+FLAP_SPAN: Seconds = 3600.0
+
+#: How long a flapping task must keep one status, in seconds.
+STEADY: Seconds = 1800.0
+
+_HELD = frozenset({Kind.UNREACHABLE, Kind.INVALID})
+_CLOCKED = frozenset({Kind.LATE, Kind.FUTURE})
 
 
 def step(
-    task: Task, state: TaskState, check: Check, *, clock_wrong: bool = False
+    task: Task, state: TaskState, check: Check, *, muted: bool = False, clock_wrong: bool = False
 ) -> tuple[TaskState, tuple[Alert, ...]]:
     """
-    Apply a check: return the new state and the alerts it causes (at most one).
+    Take a check in.
 
-    :param clock_wrong: whether our wall clock is wrong (contract, section 3, "Whose clock"). Then ``late`` and
-        ``future`` neither open an incident nor count in the row; an open incident continues as always.
+    :param muted: whether a silence holds back the alerts of the task.
+    :param clock_wrong: whether our clock is known to be wrong, so that ``late`` and ``future`` open nothing.
+    :returns: the new state, and the alerts it causes, at most one. The state's verdict has the ``next_change`` of the
+        contract's section 2: the earliest of what the verdict, the sleep, a hold and flapping bring.
     """
+    after, alerts = _step(task, state, check, muted=muted, clock_wrong=clock_wrong)
+    assert after.verdict is not None
+    moments = (after.verdict.next_change, hold_end(task, after), steady_end(after), _next_sleep_change(after))
+    change = min((moment for moment in moments if moment is not None), default=None)
+    if change != after.verdict.next_change:
+        after = replace(after, verdict=replace(after.verdict, next_change=change))
+    return after, alerts
+
+
+def hold_end(task: Task, state: TaskState) -> Instant | None:
+    """When the task will have been unreachable for long enough to open an incident; None where nothing is held."""
+    if state.hold is None or state.incident is not None or task.unreachable_for <= 0:
+        return None
+    return state.hold + task.unreachable_for
+
+
+def steady_end(state: TaskState) -> Instant | None:
+    """When a flapping task will have kept its status for long enough; None while it sleeps or does not flap."""
+    if state.incident is None or not state.incident.flapping or state.checked is None:
+        return None
+    return None if state.status is Status.SLEEPING else state.checked + STEADY - state.incident.steady
+
+
+def acknowledge(
+    task: Task, state: TaskState, now: Instant, by: str, reason: str, *, muted: bool = False
+) -> tuple[TaskState, tuple[Alert, ...]]:
+    """Take note that somebody takes care of the open incident; without one nothing happens."""
+    if state.incident is None:
+        return state, ()
+    incident = replace(state.incident, acknowledged=Acknowledgement(now, by, reason))
+    if muted:
+        return replace(state, incident=incident), ()
+    words = f"acknowledged by {by or 'unknown'}" + (f": {reason}" if reason else "")
+    return _tell(task, state, Event.ACKNOWLEDGED, now, incident, words)
+
+
+def unmute(task: Task, state: TaskState, now: Instant) -> tuple[TaskState, tuple[Alert, ...]]:
+    """
+    A silence has ended: tell what is still wrong, as problem if it was never told, else as reminder.
+
+    The ``recovered`` that the silence held back comes first.
+    """
+    owed: tuple[Alert, ...] = () if state.owed is None else (replace(state.owed, at=now),)
+    state = replace(state, owed=None)
+    incident = state.incident
+    if incident is None or state.verdict is None or state.status is Status.SLEEPING:
+        return state, owed
+    if incident.told and incident.acknowledged is not None:
+        return state, owed
+    event = Event.REMINDER if incident.told else Event.FLAPPING if incident.flapping else Event.PROBLEM
+    incident = replace(incident, told=True, reminded=now)
+    state, alerts = _tell(task, state, event, now, incident, _explained(state, incident))
+    return state, owed + alerts
+
+
+def close(task: Task, state: TaskState, now: Instant, why: str) -> tuple[TaskState, tuple[Alert, ...]]:
+    """
+    The task is no longer monitored: close its incident, if one is open, with one message.
+
+    A silence does not hold that message back: nobody would send it later.
+
+    :param why: goes into the explanation, say ``it was removed from the configuration``.
+    :returns: the state without an incident; the alert is ``recovered`` with the kind that the incident had.
+    """
+    incident = state.incident
+    if incident is None:
+        return replace(state, owed=None), () if state.owed is None else (state.owed,)
+    after = replace(state, row=0, row_started=None, hold=None, opened=(), owed=None)
+    if not incident.told:
+        return replace(after, incident=None), ()
+    after, alerts = _tell(
+        task, after, Event.RECOVERED, now, incident, f"no longer monitored: {why}", kind=incident.kind
+    )
+    return replace(after, incident=None), alerts
+
+
+def _step(
+    task: Task, state: TaskState, check: Check, *, muted: bool, clock_wrong: bool
+) -> tuple[TaskState, tuple[Alert, ...]]:
     verdict, now = check.verdict, check.at
-    status = verdict.status
-    doubtful = clock_wrong and KINDS[verdict.kind].timed
+    kind, status = verdict.kind, verdict.status
     report = state.report
     if isinstance(check.finding, Reported) and check.finding.report != report:
-        # An equal report keeps its object: thousands of tasks hold one report each, not one per check.
+        # While a report stays the same so does its object: thousands of tasks have one each, not one a check.
         report = check.finding.report
-    row, row_started, incident = state.row, state.row_started, state.incident
-    event = None
-    if status is Status.ERROR:
-        if not doubtful:
-            row += 1
-            row_started = now if row_started is None else row_started
-        if incident is not None:
-            event, incident = _continue(task, incident, verdict.kind, now)
-        elif row >= task.failures and not doubtful:
-            assert row_started is not None
-            event, incident = Event.PROBLEM, Incident(row_started, verdict.kind, reminded=now, alerts=1)
-    elif status is Status.OK:
-        row, row_started = 0, None
-        if incident is not None:
-            event, incident = Event.RECOVERED, _count_alert(incident, incident.reminded)
-    after = TaskState(
+    expected = status is Status.ERROR and not _excused(kind, report, now)
+    counts = expected and not (clock_wrong and kind in _CLOCKED)
+    after = replace(
+        state,
         verdict=verdict,
         report=report,
         pings=state.pings + 1,
@@ -56,113 +149,125 @@ def step(
         checked=now,
         since=state.since if status is state.status else now,
         latency=check.latency,
-        row=row,
-        row_started=row_started,
-        incident=None if event is Event.RECOVERED else incident,
+        hold=(state.hold if state.hold is not None else now) if expected and kind in _HELD else None,
     )
-    if event is None:
-        return after, ()
-    assert incident is not None
-    before = None if state.incident is None or event is Event.REMINDER else state.incident.kind
-    return after, (_verdict_alert(task, after, event, now, incident, before),)
-
-
-def next_reminder(task: Task, state: TaskState, now: Instant) -> Instant | None:
-    """
-    Return when :func:`remind` gives an alert, seen from `now`; None without an incident, or while the task sleeps.
-
-    While Py Pinger is blind only the last report shows that the task has fallen asleep: a reminder that would fall into
-    that sleep waits for its end (contract, section 4).
-    """
-    if state.incident is None or task.error_interval <= 0 or state.status is Status.SLEEPING:
-        return None
-    due = state.incident.reminded + task.error_interval
-    if KINDS[state.kind].reported and state.report is not None:
-        period = merge(state.report.sleep).period_at(max(due, now))
-        if period is not None:
-            return period.end
-    return due
-
-
-def remind(task: Task, state: TaskState, now: Instant) -> tuple[TaskState, tuple[Alert, ...]]:
-    """Let time pass: return the state and the reminder of an open incident, if one is due."""
-    due = next_reminder(task, state, now)
-    if due is None or now < due:
-        return state, ()
-    assert state.incident is not None
-    incident = _count_alert(state.incident, now)
-    return replace(state, incident=incident), (_verdict_alert(task, state, Event.REMINDER, now, incident),)
-
-
-def close(task: Task, state: TaskState, now: Instant, why: str) -> tuple[TaskState, tuple[Alert, ...]]:
-    """
-    Close the open incident, if any, of a task that is no longer monitored.
-
-    :param why: goes into the explanation, say ``it was removed from the configuration``.
-    :returns: the state without an incident; the alert is ``recovered`` with the kind that the incident had.
-    """
+    if counts:
+        after = replace(after, row=state.row + 1, row_started=now if state.row_started is None else state.row_started)
+    elif status is Status.OK:
+        after = replace(after, row=0, row_started=None)
     if state.incident is None:
-        return state, ()
-    incident = _count_alert(state.incident, state.incident.reminded)
-    alert = _alert(task, state.report, Event.RECOVERED, now, incident, incident.kind, f"no longer monitored: {why}")
-    return replace(state, incident=None, row=0, row_started=None), (alert,)
+        if not counts or after.row < task.failures or now < (hold_end(task, after) or now):
+            return after, ()
+        return _open(task, after, now, muted)
+    if state.incident.flapping:
+        return _flap(task, state, after, now, muted)
+    if expected and kind is not state.incident.kind:
+        return _change(task, after, now, muted)
+    if status is Status.OK:
+        return _recover(task, after, now, muted)
+    return after, ()
 
 
-def daemon_alert(event: Event, explanation: str, now: Instant) -> Alert:
-    """Return an alert of Py Pinger itself: ``started``, ``stopped`` or ``test``."""
-    return Alert(id=_id("", now, event.value), event=event, at=now, explanation=explanation)
+def _excused(kind: Kind, report: Report | None, now: Instant) -> bool:
+    """Whether nothing is expected of the task: its last valid report says that it sleeps."""
+    if KINDS[kind].reported or report is None or not report.sleep:
+        return False
+    return merge(report.sleep).period_at(now) is not None
 
 
-def _continue(task: Task, incident: Incident, kind: Kind, now: Instant) -> tuple[Event | None, Incident]:
-    """Apply another error verdict to an open incident: a change of kind, a reminder that is due, or no alert."""
-    # If the clock was set back, the next reminder must not wait until it has caught up.
-    reminded = min(incident.reminded, now)
-    overdue = task.error_interval > 0 and now >= reminded + task.error_interval
-    if kind is not incident.kind:
-        # A change says all that a reminder would, and so replaces one that is due.
-        return Event.CHANGED, Incident(incident.started, kind, now if overdue else reminded, incident.alerts + 1)
-    if overdue:
-        return Event.REMINDER, _count_alert(incident, now)
-    return None, incident if reminded == incident.reminded else replace(incident, reminded=reminded)
+def _next_sleep_change(state: TaskState) -> Instant | None:
+    """When the last valid report of a task that gives none now lets it fall asleep or wake."""
+    if KINDS[state.kind].reported or state.report is None or not state.report.sleep or state.checked is None:
+        return None
+    sleep = merge(state.report.sleep)
+    period = sleep.period_at(state.checked)
+    return sleep.next_start(state.checked) if period is None else period.end
 
 
-def _count_alert(incident: Incident, reminded: Instant) -> Incident:
-    """Return the incident after one more alert."""
-    return Incident(incident.started, incident.kind, reminded, incident.alerts + 1)
+def _open(task: Task, state: TaskState, now: Instant, muted: bool) -> tuple[TaskState, tuple[Alert, ...]]:
+    assert state.row_started is not None
+    most = max(task.flap_incidents, 1)
+    opened = (*(each for each in state.opened if now - FLAP_SPAN < each <= now), now)[-most:]
+    flapping = 0 < task.flap_incidents <= len(opened)
+    incident = Incident(state.row_started, state.kind, reminded=now, alerts=0, told=not muted, flapping=flapping)
+    state = replace(state, opened=opened)
+    if muted:
+        return replace(state, incident=incident), ()
+    event = Event.FLAPPING if flapping else Event.PROBLEM
+    return _tell(task, state, event, now, incident, _explained(state, incident))
 
 
-def _verdict_alert(
-    task: Task, state: TaskState, event: Event, now: Instant, incident: Incident, before: Kind | None = None
-) -> Alert:
-    """Return the alert that tells the verdict of a state."""
-    verdict, report = state.verdict, state.report
-    assert verdict is not None
-    alert = _alert(task, report, event, now, incident, verdict.kind, verdict.explanation)
-    return replace(alert, before=before, lastrun=None if report is None else report.lastrun, due=verdict.due)
+def _change(task: Task, state: TaskState, now: Instant, muted: bool) -> tuple[TaskState, tuple[Alert, ...]]:
+    assert state.incident is not None
+    before = state.incident.kind
+    incident = replace(state.incident, kind=state.kind, changed=now, acknowledged=None)
+    if muted:
+        return replace(state, incident=replace(incident, changed=state.incident.changed)), ()
+    return _tell(task, state, Event.CHANGED, now, incident, _explained(state, incident), before=before)
 
 
-def _alert(
-    task: Task, report: Report | None, event: Event, now: Instant, incident: Incident, kind: Kind, explanation: str
-) -> Alert:
-    """Return an alert that the incident counts already."""
-    return Alert(
-        id=_id(task.url, incident.started, str(incident.alerts)),
-        event=event,
-        at=now,
-        explanation=explanation,
-        task=task.id,
-        name=task.name,
-        label=task.label,
-        origin=task.origin,
-        page=task.page,
-        kind=kind,
-        process=report.process if report else None,
-        server=report.server if report else None,
-        started=incident.started,
+def _recover(task: Task, state: TaskState, now: Instant, muted: bool) -> tuple[TaskState, tuple[Alert, ...]]:
+    incident = state.incident
+    assert incident is not None
+    if not incident.told:
+        return replace(state, incident=None), ()
+    told, alerts = _tell(
+        task, state, Event.RECOVERED, now, incident, _explained(state, incident), kind=state.kind, before=incident.kind
     )
+    told = replace(told, incident=None)
+    return (replace(told, owed=alerts[0]), ()) if muted else (told, alerts)
 
 
-def _id(*cause: str | Instant) -> str:
-    """Return sixteen hex digits made from the cause of an alert: the same cause always has the same id."""
-    text = "\n".join(each if isinstance(each, str) else str(round(each * 1000)) for each in cause)
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+def _flap(
+    task: Task, before: TaskState, state: TaskState, now: Instant, muted: bool
+) -> tuple[TaskState, tuple[Alert, ...]]:
+    """See Note [Flapping]."""
+    incident = before.incident
+    assert incident is not None
+    if state.status is Status.SLEEPING:
+        return state, ()
+    well = state.status is Status.OK
+    kind = incident.kind if well else state.kind
+    if well is not incident.well:
+        steady = 0.0
+    elif before.status is Status.SLEEPING or before.checked is None:
+        steady = incident.steady
+    else:
+        steady = incident.steady + max(0.0, now - before.checked)
+    incident = replace(incident, kind=kind, well=well, steady=steady)
+    state = replace(state, incident=incident)
+    if steady < STEADY:
+        return state, ()
+    state = replace(state, opened=())
+    if well:
+        return _recover(task, state, now, muted)
+    incident = replace(incident, flapping=False, reminded=now, reminders=0)
+    if muted:
+        return replace(state, incident=incident), ()
+    return _tell(task, state, Event.PROBLEM, now, replace(incident, told=True), _explained(state, incident))
+
+
+def _tell(
+    task: Task,
+    state: TaskState,
+    event: Event,
+    now: Instant,
+    incident: Incident,
+    explanation: str,
+    *,
+    kind: Kind | None = None,
+    before: Kind | None = None,
+) -> tuple[TaskState, tuple[Alert, ...]]:
+    """Charge the incident with one more alert."""
+    incident = replace(incident, alerts=incident.alerts + 1)
+    due = None if state.verdict is None else state.verdict.due
+    alert = task_alert(task, state.report, event, now, incident, explanation, due=due, kind=kind, before=before)
+    return replace(state, incident=incident), (alert,)
+
+
+def _explained(state: TaskState, incident: Incident) -> str:
+    assert state.verdict is not None
+    if incident.flapping and state.opened:
+        count = len(state.opened)
+        return f"incident number {count} within an hour; the latest: {state.verdict.explanation}"
+    return state.verdict.explanation

@@ -35,7 +35,7 @@ from itertools import pairwise
 
 import msgspec
 
-from pypinger.domain import incidents
+from pypinger.domain import incidents, reminders
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import (
@@ -202,14 +202,15 @@ class _Replay:
 
     def _reminder(self, run: FindingRun, following: FindingRun | None) -> Instant | None:
         """Return when the next reminder is given, unless a check gives it."""
-        due = incidents.next_reminder(self._task, self._state, self._now)
+        due = reminders.next_reminder(self._task, self._state, self._now)
         if due is None:
             return None
         at = max(due, self._now)
         sees = self._blind.end(at, self._task.timeout + _SLACK)
-        index = bisect_left(self._reminders, at - TOLERANCE)
+        # It may have come early, in a digest with one of another task.
+        index = bisect_left(self._reminders, max(self._now, at - reminders.digest_span(self._task)) - TOLERANCE)
         if index < len(self._reminders) and self._reminders[index] <= sees + 2 * self._task.timeout + _HELD + _SLACK:
-            return max(at, self._reminders[index])
+            return max(self._now, self._reminders[index])
         return sees if sees <= run.last or self._alone(sees, following) else None
 
     def _alone(self, at: Instant, following: FindingRun | None) -> bool:
@@ -226,7 +227,8 @@ class _Replay:
         self._keep(at, incidents.step(self._task, self._state, check))
 
     def _remind(self, at: Instant) -> None:
-        self._keep(at, incidents.remind(self._task, self._state, at))
+        early = reminders.digest_span(self._task)
+        self._keep(at, reminders.remind(self._task, self._state, at, early))
 
     def _remove(self, at: Instant) -> None:
         self._removed.popleft()

@@ -6,6 +6,8 @@ Channels add markup, escaping, limits of length and the alert's id.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
@@ -15,8 +17,25 @@ from pypinger.domain.model import Alert, Event, Instant
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import span
 
-#: How many tasks of a storm are named; the others are counted.
+#: How many tasks of a group are named; the others are counted.
 NAMED = 20
+
+#: How many causes of a group are named, and how many servers.
+CAUSES = 4
+SERVERS = 3
+
+# What an explanation says first, and the cause that it stands for.
+_CAUSES = (
+    (re.compile(r"\bHTTP (\d{3})\b"), r"HTTP \1"),
+    (re.compile(r"^connection refused"), "connection refused"),
+    (re.compile(r"^(?:no answer within|timed out)"), "no answer in time"),
+    (re.compile(r"^cannot look up"), "name not found"),
+    (re.compile(r"^cannot connect"), "cannot connect"),
+    (re.compile(r"^the connection was (closed|reset)"), r"connection \1"),
+    (re.compile(r"certificate|TLS", re.IGNORECASE), "TLS failure"),
+    (re.compile(r"^too many redirects|^a redirect"), "redirect not followed"),
+    (re.compile(r"^no token"), "no token"),
+)
 
 
 class Severity(StrEnum):
@@ -33,6 +52,8 @@ _SEVERITY_OF: dict[Event, Severity] = {
     Event.CHANGED: Severity.WARNING,
     Event.REMINDER: Severity.WARNING,
     Event.RECOVERED: Severity.RECOVERED,
+    Event.FLAPPING: Severity.PROBLEM,
+    Event.ACKNOWLEDGED: Severity.NEUTRAL,
     Event.STARTED: Severity.NEUTRAL,
     Event.STOPPED: Severity.NEUTRAL,
     Event.BLIND: Severity.PROBLEM,
@@ -48,29 +69,47 @@ def severity(alerts: Sequence[Alert]) -> Severity:
 
 
 def headline(alerts: Sequence[Alert]) -> str:
-    """Return one line for one alert, or for a storm of them."""
+    """Return one line for one alert, or for a group of one event with its causes."""
     if len(alerts) == 1:
         return _headline(alerts[0])
-    first = alerts[0]
-    place = ""
-    if first.origin and all(alert.origin == first.origin for alert in alerts):
-        place = f" on {first.origin}"
-    elif first.server and all(alert.server == first.server for alert in alerts):
-        place = f" on server {one_line(first.server)}"
-    if any(alert.event is not Event.RECOVERED for alert in alerts):
-        return f"PROBLEM: {len(alerts)} tasks{place} are in trouble"
-    outcomes = {"OK again" if alert.kind is Kind.OK else "no longer monitored" for alert in alerts}
-    return f"{len(alerts)} tasks{place} are {' or '.join(sorted(outcomes))}"
+    count, place = len(alerts), common_place(alerts)
+    events = {alert.event for alert in alerts}
+    if events == {Event.REMINDER}:
+        longest = min(alerts, key=_started)
+        return f"STILL in trouble: {count} tasks{place}: {causes(alerts)}; the longest for {lasted(longest)}"
+    if events == {Event.RECOVERED}:
+        outcomes = {"OK again" if alert.kind is Kind.OK else "no longer monitored" for alert in alerts}
+        return f"RECOVERED: {count} tasks{place} are {' or '.join(sorted(outcomes))}"
+    word = next(iter(events)).value.upper() if len(events) == 1 else "PROBLEM"
+    verb = {"CHANGED": "have changed", "FLAPPING": "go up and down"}.get(word, "are in trouble")
+    return f"{word}: {count} tasks{place} {verb}: {causes(alerts)}"
+
+
+def causes(alerts: Sequence[Alert]) -> str:
+    """Return what is wrong with several tasks, the most frequent first: ``3 × HTTP 503, 1 × late``."""
+    counts = Counter(cause(alert) for alert in alerts)
+    most = [f"{count} × {words}" for words, count in counts.most_common(CAUSES)]
+    rest = sum(counts.values()) - sum(count for _, count in counts.most_common(CAUSES))
+    return ", ".join([*most, f"{rest} × other causes"] if rest else most)
+
+
+def cause(alert: Alert) -> str:
+    """Return what is wrong with a task in a few words without its name: ``connection refused``, ``HTTP 503``."""
+    if alert.kind in (Kind.UNREACHABLE, Kind.FAILED, Kind.INVALID):
+        for pattern, words in _CAUSES:
+            if match := pattern.search(alert.explanation):
+                return match.expand(words)
+    return _state(alert.kind)
 
 
 def plain(alerts: Sequence[Alert], now: Instant | None = None) -> str:
     """
     Return the whole text, several lines: the headline, the explanation, the tags, the URL and the link to the task's
-    page. For a storm it names the first 20 tasks and counts the others.
+    page. Of a group it names the first 20 tasks, of a digest those in trouble for longest, and counts the others.
 
     :param now: when the message is sent, for ages such as "late by 23 min"; None for when the alert was made.
     """
-    lines = _lines(alerts[0], now) if len(alerts) == 1 else _storm_lines(alerts)
+    lines = _lines(alerts[0], now) if len(alerts) == 1 else _group_lines(alerts)
     return "\n".join(lines)
 
 
@@ -105,9 +144,13 @@ def _headline(alert: Alert) -> str:
         case Event.REMINDER:
             return f"STILL {_state(alert.kind)} after {lasted(alert)}: {name}"
         case Event.RECOVERED if alert.kind is not Kind.OK:
-            return f"{name} is no longer monitored; it was {_state(alert.kind)}"
+            return f"RECOVERED: {name} is no longer monitored; it was {_state(alert.kind)}"
         case Event.RECOVERED:
-            return f"{name} is OK again after {lasted(alert)}"
+            return f"RECOVERED: {name} is OK again after {lasted(alert)}"
+        case Event.FLAPPING:
+            return f"FLAPPING: {name} goes up and down; now it is {_state(alert.kind)}"
+        case Event.ACKNOWLEDGED:
+            return f"ACKNOWLEDGED: {name}, {_state(alert.kind)} for {lasted(alert)}"
         case Event.BLIND if alert.explanation.startswith(IS_WRONG):
             return "Py Pinger's CLOCK is WRONG"
         case Event.SIGHTED if alert.explanation.startswith(WAS_WRONG):
@@ -141,6 +184,8 @@ def _lines(alert: Alert, now: Instant | None) -> Iterator[str]:
         yield ", ".join(tags)
     if alert.label:
         yield alert.label
+    if alert.runbook:
+        yield f"runbook: {alert.runbook}"
     if alert.page:
         yield alert.page
 
@@ -152,10 +197,33 @@ def _age(alert: Alert, now: Instant) -> str:
     return f" ({text})" if text else ""
 
 
-def _storm_lines(alerts: Sequence[Alert]) -> Iterator[str]:
+def _group_lines(alerts: Sequence[Alert]) -> Iterator[str]:
     yield headline(alerts)
-    for alert in alerts[:NAMED]:
+    named = shown(alerts)
+    for alert in named:
         line = f"{_headline(alert)}: {alert.label}"
         yield f"- {line} ({alert.page})" if alert.page else f"- {line}"
-    if len(alerts) > NAMED:
-        yield f"and {len(alerts) - NAMED} more"
+    if len(alerts) > len(named):
+        yield f"and {len(alerts) - len(named)} more"
+
+
+def shown(alerts: Sequence[Alert]) -> Sequence[Alert]:
+    """Return the alerts of a group that are named, in the order in which they are named."""
+    if all(alert.event is Event.REMINDER for alert in alerts):
+        alerts = sorted(alerts, key=_started)
+    return alerts[:NAMED]
+
+
+def _started(alert: Alert) -> Instant:
+    return alert.at if alert.started is None else alert.started
+
+
+def common_place(alerts: Sequence[Alert]) -> str:
+    """Return what the tasks have in common: `` on https://h:443``, or the servers of a few."""
+    first = alerts[0]
+    if first.origin and all(alert.origin == first.origin for alert in alerts):
+        return f" on {first.origin}"
+    servers = dict.fromkeys(one_line(alert.server or "") for alert in alerts)
+    if "" in servers or len(servers) > SERVERS:
+        return ""
+    return f" on server{'s' if len(servers) > 1 else ''} {', '.join(servers)}"

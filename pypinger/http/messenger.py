@@ -56,8 +56,21 @@ class Messenger:
         timeout: Seconds = 20.0,
     ) -> Reply:
         """See :meth:`pypinger.ports.notifying.HttpClient.post`; the words name the host and nothing else of `url`."""
+        return await self._request("POST", url, headers, {"data": data} if json is None else {"json": json}, timeout)
+
+    async def get(self, url: str, *, timeout: Seconds = 20.0) -> Reply:
+        """See :meth:`pypinger.ports.notifying.HttpClient.get`; the words name the host and nothing else of `url`."""
+        return await self._request("GET", url, {}, {}, timeout)
+
+    async def close(self) -> None:
+        """Close every connection, idle or in use, and wait until they are gone."""
+        await self._network.close()
+
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: dict[str, Any], timeout: Seconds
+    ) -> Reply:
         try:
-            return await self._post(url, headers, {"data": data} if json is None else {"json": json}, timeout)
+            return await self._exchange(method, url, headers, body, timeout)
         except (ExchangeFailed, UrlError) as failure:
             raise RequestFailed(str(failure)) from None
         except CancelledError:
@@ -66,11 +79,9 @@ class Messenger:
             self._log.failure("unexpected error while posting a message")
             raise RequestFailed("the request failed in Py Pinger itself, see the log") from None
 
-    async def close(self) -> None:
-        """Close every connection, idle or in use, and wait until they are gone."""
-        await self._network.close()
-
-    async def _post(self, text: str, headers: Mapping[str, str], body: dict[str, Any], timeout: Seconds) -> Reply:
+    async def _exchange(
+        self, method: str, text: str, headers: Mapping[str, str], body: dict[str, Any], timeout: Seconds
+    ) -> Reply:
         url = parse(text)
         sent = Headers()
         for name, value in headers.items():
@@ -82,8 +93,8 @@ class Messenger:
         response = await within(
             timeout,
             self._reactor,
-            self._client.post(
-                WireUrl(url), headers=sent, cookies=NO_COOKIES, unbuffered=True, allow_redirects=False, **body
+            self._client.request(
+                method, WireUrl(url), headers=sent, cookies=NO_COOKIES, unbuffered=True, allow_redirects=False, **body
             ),
         )
         reply_headers = {

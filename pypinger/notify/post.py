@@ -68,7 +68,8 @@ class Poster:
         :param wait: seconds until the service accepts messages again, if it says so in a way of its own.
         """
         if permanent is None:
-            permanent = reply.code in _REFUSALS
+            # A page comes from what stands between us and the service, which may let the next attempt through.
+            permanent = reply.code in _REFUSALS and not is_page(reply)
         if wait is None:
             wait = retry_after(reply.headers.get("retry-after"), self._now())
         return DeliveryError(
@@ -83,6 +84,11 @@ class Poster:
 def succeeded(reply: Reply) -> bool:
     """Whether the status code is 2xx."""
     return 200 <= reply.code <= 299
+
+
+def is_page(reply: Reply) -> bool:
+    """Whether the answer is an HTML page; the services answer with JSON or a word."""
+    return "html" in reply.headers.get("content-type", "").lower() or reply.body.lstrip()[:1] == b"<"
 
 
 def status_words(code: int) -> str:

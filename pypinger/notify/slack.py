@@ -1,48 +1,39 @@
 """
-The ``[slack]`` channel: the Web API's ``chat.postMessage``, or an incoming webhook (contract, section 5).
+The ``[slack]`` channel: the Web API, with threads or without, or an incoming webhook (contract, section 5).
 
-A message has the headline, linked to the task's page, and below it the rest beside a coloured bar. ``text`` repeats all
-of it, for notifications and for services without blocks. Texts from reports are escaped and put into ``plain_text``
-objects where possible, so that they can neither mention anyone nor forge a link.
+Note [Threads]
+~~~~~~~~~~~~~~
+The reference of a message is the channel's id and the message's ``ts``, which ``chat.postMessage`` returns, and the
+channel as the settings name it: after a change of the settings a message goes where they say, not into a thread of the
+channel before. A thread that does not take a reply (its message was deleted, it is locked) is not tried again, and the
+reply becomes a message of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pypinger.domain import wording
-from pypinger.domain.model import Alert, Seconds
+import msgspec
+
+from pypinger.domain.model import Alert, Event, Seconds
 from pypinger.domain.redaction import secret_parts
-from pypinger.domain.wording import Severity
 from pypinger.notify.post import Poster, json_object, status_words, succeeded, unfit_for_header
-from pypinger.notify.text import escape, signature
+from pypinger.notify.slack_message import alert_message, present_state
 from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import HttpClient, OptionSpec, Reply
+from pypinger.ports.notifying import DeliveryError, HttpClient, MessageLost, Notifier, OptionSpec, Receipt
 
 WEB_API = "/api/chat.postMessage"
 DEFAULT_URL = f"https://slack.com{WEB_API}"
+_UPDATE = "/api/chat.update"
 
-#: Characters that Slack accepts in ``text``, and in one text object of a block, the headline's link included.
-TEXT_LIMIT = 4_000
-BLOCK_LIMIT = 3_000
+#: How many threads that take no replies are remembered.
+LOST_THREADS = 1_000
 
-#: Characters in all blocks of a message. Slack does not document this limit, but refuses a little more than 12,000, and
-#: the blocks themselves count too.
-MESSAGE_LIMIT = 10_000
+# Longest reference that is kept.
+_REFERENCE_LIMIT = 500
 
-_PAGE_LIMIT = 2_000
-_HEADLINE_LIMIT = 800
-_ROW_LIMIT = 200
-_ROWS_LIMIT = 6_000
-_IDS_LIMIT = 2_000
-_METADATA_LIMIT = 4_000
-
-_COLORS: Mapping[Severity, str] = {
-    Severity.PROBLEM: "#d92d20",
-    Severity.WARNING: "#f5b301",
-    Severity.RECOVERED: "#2e9e4f",
-    Severity.NEUTRAL: "#8a94a0",
-}
+# Replies to a thread that the channel shows as well.
+_BROADCAST = frozenset({Event.PROBLEM, Event.FLAPPING, Event.RECOVERED})
 
 # Errors of the Web API that the same message would get again until someone changes the settings or the workspace. After
 # all others, known and unknown, the message is retried: an alert sent late is better than an alert lost.
@@ -99,10 +90,66 @@ _PERMANENT = frozenset(
     }
 )
 
+# Errors of the Web API that pass by themselves. A reply to a thread that fails with another error is posted as a
+# message of its own.
+_PASSING = frozenset(
+    {
+        "accesslimited",
+        "fatal_error",
+        "internal_error",
+        "message_limit_exceeded",
+        "org_login_required",
+        "rate_limited",
+        "ratelimited",
+        "request_timeout",
+        "service_unavailable",
+        "team_added_to_org",
+    }
+)
+
+# Errors of ``chat.update`` that a new message does not meet.
+_CANNOT_UPDATE = frozenset({"block_mismatch", "cant_update_message", "edit_window_closed", "message_not_found"})
+
+
+class SlackError(DeliveryError):
+    """
+    The Web API's answer is an error.
+
+    :ivar name: the error.
+    :ivar passing: whether the same request may succeed later.
+    """
+
+    def __init__(self, name: str, error: DeliveryError, *, passing: bool) -> None:
+        super().__init__(error.words, permanent=error.permanent, retry_after=error.retry_after)
+        self.name = name
+        self.passing = passing
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """
+    A message: see Note [Threads].
+
+    :ivar id: of the channel.
+    :ivar channel: as the settings name it.
+    """
+
+    id: str
+    ts: str
+    channel: str
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.ts} {self.channel}"
+
+    @classmethod
+    def of(cls, text: str | None) -> Reference | None:
+        """Read a text that :meth:`__str__` made."""
+        parts = (text or "").split(" ", 2)
+        return cls(*parts) if len(parts) == 3 else None
+
 
 class Slack:
     """
-    A :class:`pypinger.ports.notifying.Notifier` for one Slack channel.
+    What the notifiers of Slack share.
 
     :param values: the section's options.
     """
@@ -111,49 +158,50 @@ class Slack:
     spacing: Seconds = 1.0
     groups = True
 
-    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
+    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock, secrets: Sequence[str]) -> None:
         self._url = _url(values)
-        self._web_api = _is_web_api(values)
-        self._headers = {"Authorization": f"Bearer {values['token']}"} if self._web_api else {}
         self._now = now
-        self._poster = Poster(client, now, [values["token"], *(() if self._web_api else secret_parts(self._url))])
+        self._poster = Poster(client, now, secrets)
         emoji = values["emoji"].strip(":")
         looks = {"channel": values["channel"], "username": values["user"], "icon_emoji": emoji and f":{emoji}:"}
         self._looks = {key: value for key, value in looks.items() if value}
 
+
+class SlackWebhook(Slack):
+    """A :class:`pypinger.ports.notifying.Notifier` for an incoming webhook."""
+
+    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
+        super().__init__(values, client, now, [values["token"], *secret_parts(_url(values))])
+
     async def send(self, alerts: Sequence[Alert]) -> str:
-        reply = await self._poster.post(self._url, headers=self._headers, json=self._message(alerts))
-        if self._web_api:
-            return self._web_api_answer(reply)
+        message = {**self._looks, **alert_message(alerts, self._now(), signed=True)}
+        reply = await self._poster.post(self._url, headers={}, json=message)
         if succeeded(reply):
             return status_words(reply.code)
         words = reply.body.decode("utf-8", "replace")
         # A middlebox answers with a page; Slack answers with a word.
         raise self._poster.refused(reply, "" if words.lstrip().startswith("<") else words)
 
-    def _message(self, alerts: Sequence[Alert]) -> dict[str, object]:
-        ids = [alert.id for alert in alerts]
-        text = wording.plain(alerts, self._now())
-        message: dict[str, object] = {
-            **self._looks,
-            "blocks": [_section(_headline(alerts))],
-            "attachments": [_attachment(alerts, text)],
-            "unfurl_links": False,
-            "unfurl_media": False,
-            "link_names": False,
-        }
-        if self._web_api:
-            message["metadata"] = {"event_type": "py_pinger_alert", "event_payload": _payload(ids)}
-            message["text"] = escape(text, TEXT_LIMIT)
-        else:
-            signed = "\n" + escape(signature(ids, _IDS_LIMIT), _IDS_LIMIT)
-            message["text"] = escape(text, TEXT_LIMIT - len(signed)) + signed
-        return message
 
-    def _web_api_answer(self, reply: Reply) -> str:
+class SlackWebApi(Slack):
+    """A :class:`pypinger.ports.notifying.Notifier` that posts each message to the channel."""
+
+    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
+        super().__init__(values, client, now, [values["token"]])
+        self._headers = {"Authorization": f"Bearer {values['token']}"}
+
+    async def send(self, alerts: Sequence[Alert]) -> str:
+        await self._call(self._url, self._message(alerts))
+        return "ok"
+
+    def _message(self, alerts: Sequence[Alert]) -> dict[str, object]:
+        return {**self._looks, **alert_message(alerts, self._now(), signed=False)}
+
+    async def _call(self, url: str, request: Mapping[str, object]) -> Mapping[str, object]:
+        reply = await self._poster.post(url, headers=self._headers, json=request)
         answer = json_object(reply.body)
         if succeeded(reply) and answer.get("ok") is True:
-            return "ok"
+            return answer
         error = answer.get("error")
         if not isinstance(error, str):
             words = "" if not succeeded(reply) else f"{status_words(reply.code)}, but the answer is not from Slack"
@@ -163,7 +211,60 @@ class Slack:
             permanent = True
         elif succeeded(reply):
             permanent = False
-        raise self._poster.refused(reply, error + _details(answer), permanent=permanent)
+        refused = self._poster.refused(reply, error + _details(answer), permanent=permanent)
+        passing = not refused.permanent and (error in _PASSING or not succeeded(reply))
+        raise SlackError(error, refused, passing=passing)
+
+
+class SlackThreads(SlackWebApi):
+    """A :class:`pypinger.ports.notifying.ThreadedNotifier`: see Note [Threads]."""
+
+    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
+        super().__init__(values, client, now)
+        self._channel = values["channel"]
+        self._lost: dict[str, None] = {}
+
+    async def post(self, alerts: Sequence[Alert], thread: str | None) -> Receipt:
+        message = self._message(alerts)
+        parent = Reference.of(thread)
+        if thread is not None and parent is not None and parent.channel == self._channel and thread not in self._lost:
+            broadcast = any(alert.event in _BROADCAST for alert in alerts)
+            reply = {**message, "channel": parent.id, "thread_ts": parent.ts, "reply_broadcast": broadcast}
+            try:
+                answer = await self._call(self._url, reply)
+            except SlackError as error:
+                if error.passing:
+                    raise
+                self._lose(thread)
+            else:
+                return Receipt("ok", thread if _is_reply(answer, parent) else self._reference(answer))
+        return Receipt("ok", self._reference(await self._call(self._url, message)))
+
+    async def update(self, reference: str, alerts: Sequence[Alert]) -> str:
+        message = Reference.of(reference)
+        if message is None:
+            raise MessageLost("the reference is not Slack's")
+        request = {"channel": message.id, "ts": message.ts, **present_state(alerts)}
+        try:
+            await self._call(self._url.removesuffix(WEB_API) + _UPDATE, request)
+        except SlackError as error:
+            if error.name in _CANNOT_UPDATE:
+                self._lose(reference)
+                raise MessageLost(error.words) from None
+            raise
+        return "ok"
+
+    def _lose(self, thread: str) -> None:
+        self._lost[thread] = None
+        if len(self._lost) > LOST_THREADS:
+            del self._lost[next(iter(self._lost))]
+
+    def _reference(self, answer: Mapping[str, object]) -> str | None:
+        channel, ts = answer.get("channel"), answer.get("ts")
+        if not isinstance(channel, str) or not isinstance(ts, str) or not channel or not ts or " " in channel + ts:
+            return None
+        reference = str(Reference(channel, ts, self._channel))
+        return reference if len(reference) <= _REFERENCE_LIMIT else None
 
 
 class SlackChannel:
@@ -176,6 +277,7 @@ class SlackChannel:
         OptionSpec("token", secret=True),
         OptionSpec("user"),
         OptionSpec("emoji"),
+        OptionSpec("threads", form="flag", default="true"),
     )
 
     def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
@@ -184,8 +286,10 @@ class SlackChannel:
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
         return unfit_for_header(values, "token")
 
-    def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> Slack:
-        return Slack(values, client, now)
+    def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> Notifier:
+        if not _is_web_api(values):
+            return SlackWebhook(values, client, now)
+        return (SlackThreads if values["threads"] == "true" else SlackWebApi)(values, client, now)
 
 
 CHANNEL = SlackChannel()
@@ -199,6 +303,15 @@ def _is_web_api(values: Mapping[str, str]) -> bool:
     return _url(values).endswith(WEB_API)
 
 
+def _is_reply(answer: Mapping[str, object], parent: Reference) -> bool:
+    """Whether the message became a reply: Slack may post one to the channel if there is no message to reply to."""
+    message = answer.get("message")
+    if not isinstance(message, dict) or "ts" not in message:
+        # The answer does not show the message.
+        return True
+    return message.get("thread_ts") == parent.ts
+
+
 def _details(answer: Mapping[str, object]) -> str:
     """Return what Slack adds to an error's name: the missing scope, or the part of the message that it refuses."""
     if isinstance(needed := answer.get("needed"), str):
@@ -206,81 +319,3 @@ def _details(answer: Mapping[str, object]) -> str:
     metadata = answer.get("response_metadata")
     messages = metadata.get("messages") if isinstance(metadata, dict) else None
     return f" ({messages[0]})" if isinstance(messages, list) and messages else ""
-
-
-def _payload(ids: Sequence[str]) -> dict[str, str]:
-    """Return the alert's id; for a storm the id of its first alert, and as many of all ids as fit."""
-    if len(ids) == 1:
-        return {"alert_id": ids[0]}
-    listed = " ".join(ids)
-    if len(listed) > _METADATA_LIMIT:
-        listed = listed[:_METADATA_LIMIT].rpartition(" ")[0]
-    return {"alert_id": ids[0], "alert_ids": listed}
-
-
-def _headline(alerts: Sequence[Alert]) -> dict[str, object]:
-    words = escape(wording.headline(alerts), _HEADLINE_LIMIT)
-    return _linked(alerts[0].page, words) if len(alerts) == 1 else _plain_text(words)
-
-
-def _attachment(alerts: Sequence[Alert], text: str) -> dict[str, object]:
-    headline = escape(wording.headline(alerts), _HEADLINE_LIMIT)
-    if len(alerts) == 1:
-        blocks, room = _single(alerts[0], text), _IDS_LIMIT
-    else:
-        rows = _filled(_rows(alerts), "\n")
-        blocks = [_section({"type": "mrkdwn", "text": each, "verbatim": True}) for each in rows]
-        room = MESSAGE_LIMIT - len(headline) - sum(map(len, rows))
-    ids = escape(signature([alert.id for alert in alerts], room), room).split(" ")
-    blocks += [{"type": "context", "elements": [_plain_text(each)]} for each in _filled(ids, " ")]
-    return {"color": _COLORS[wording.severity(alerts)], "fallback": headline, "blocks": blocks}
-
-
-def _single(alert: Alert, text: str) -> list[dict[str, object]]:
-    """Return what `text` says below the headline, which has the link to the page."""
-    rest = text.partition("\n")[2]
-    if alert.page:
-        rest = rest.removesuffix(alert.page)
-    shown = escape(rest.strip(), BLOCK_LIMIT)
-    return [_section(_plain_text(shown))] if shown else []
-
-
-def _rows(alerts: Sequence[Alert]) -> list[str]:
-    """Return the tasks that the text names, as many of them linked to their pages as there is room for."""
-    named = alerts[: wording.NAMED]
-    rows = [escape(wording.headline([alert]), _ROW_LIMIT) for alert in named]
-    room = _ROWS_LIMIT - sum(map(len, rows))
-    for number, alert in enumerate(named):
-        linked = str(_linked(alert.page, rows[number])["text"])
-        if len(linked) - len(rows[number]) <= room:
-            room -= len(linked) - len(rows[number])
-            rows[number] = linked
-    more = [f"and {len(alerts) - len(named):,} more"] if len(alerts) > len(named) else []
-    return [f"• {row}" for row in rows] + more
-
-
-def _filled(parts: Sequence[str], between: str) -> list[str]:
-    """Join the parts into as few texts as they fit into; no part is longer than a text may be."""
-    texts = [parts[0]]
-    for part in parts[1:]:
-        if len(texts[-1]) + len(between) + len(part) <= BLOCK_LIMIT:
-            texts[-1] += between + part
-        else:
-            texts.append(part)
-    return texts
-
-
-def _linked(page: str | None, words: str) -> dict[str, object]:
-    """Return a text object of escaped words, a link if the page is known; ``verbatim`` allows no other link."""
-    url = escape(page or "", _PAGE_LIMIT + 1).replace("|", "%7C")
-    if not url or len(url) > _PAGE_LIMIT:
-        return _plain_text(words)
-    return {"type": "mrkdwn", "text": f"<{url}|{words}>", "verbatim": True}
-
-
-def _section(text: dict[str, object]) -> dict[str, object]:
-    return {"type": "section", "text": text}
-
-
-def _plain_text(text: str) -> dict[str, object]:
-    return {"type": "plain_text", "text": text, "emoji": False}

@@ -29,7 +29,7 @@ class RequestFailed(Exception):
 
 
 class HttpClient(Protocol):
-    """Posts messages."""
+    """Posts messages, and makes the request of the heartbeat."""
 
     async def post(
         self,
@@ -49,6 +49,14 @@ class HttpClient(Protocol):
         :raises RequestFailed: there was no answer in time.
         """
 
+    async def get(self, url: str, *, timeout: Seconds = 20.0) -> Reply:
+        """
+        GET, following no redirect.
+
+        :param timeout: seconds for the whole exchange.
+        :raises RequestFailed: there was no answer in time.
+        """
+
 
 class DeliveryError(Exception):
     """
@@ -64,6 +72,13 @@ class DeliveryError(Exception):
         self.words = words
         self.permanent = permanent
         self.retry_after = retry_after
+
+
+class MessageLost(DeliveryError):
+    """A message cannot be changed any more (it was deleted, say); a new one has to take its place."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, permanent=True)
 
 
 class Notifier(Protocol):
@@ -90,6 +105,48 @@ class Notifier(Protocol):
 
         :returns: the service's answer in a few words, for ``notify-test`` and the record of deliveries.
         :raises DeliveryError: the message was not accepted, or it is not known whether it was.
+        """
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """
+    A message was accepted.
+
+    :ivar words: the service's answer in a few words.
+    :ivar reference: what the notifier finds the message by; kept in the store and not interpreted. None if the service
+        does not tell.
+    """
+
+    words: str
+    reference: str | None = None
+
+
+@runtime_checkable
+class ThreadedNotifier(Protocol):
+    """
+    A :class:`Notifier` whose messages can be replied to and changed (contract, section 5, ``[slack]``).
+
+    The first message of an incident is the incident's; the incident's later alerts are replies to it.
+    """
+
+    async def post(self, alerts: Sequence[Alert], thread: str | None) -> Receipt:
+        """
+        Send one message as :meth:`Notifier.send` does.
+
+        :param thread: the reference of the message to reply to. If it takes no reply, the alerts are sent as a message
+            of their own.
+        :returns: with `thread` as its reference if the message is a reply to it, else with that of the new message.
+        :raises DeliveryError: the message was not accepted, or it is not known whether it was.
+        """
+
+    async def update(self, reference: str, alerts: Sequence[Alert]) -> str:
+        """
+        Change a message to show the present state of its incidents. Best effort.
+
+        :param alerts: the latest alert of each incident, except reminders.
+        :returns: the service's answer in a few words.
+        :raises MessageLost: the message cannot be changed.
+        :raises DeliveryError: it was not changed, or it is not known whether it was.
         """
 
 

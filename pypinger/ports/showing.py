@@ -9,18 +9,21 @@ import msgspec
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Instant, Task, TaskState
+from pypinger.domain.silence import Muted
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """
     A task and its state.
 
+    :ivar muted: the silence or maintenance that mutes its alerts now, if any.
     :ivar seen: when any answer of the task was last received; None before the first.
     :ivar unseen: since when the task is not seen (contract, section 3); None while it is seen.
     """
 
     task: Task
     state: TaskState
+    muted: Muted | None = None
     seen: Instant | None = None
     unseen: Instant | None = None
 
@@ -52,6 +55,7 @@ class DaemonState(msgspec.Struct, frozen=True):
     :ivar blind: since when it has been blind, None while it is not.
     :ivar undelivered: pending alerts, counted per channel.
     :ivar dead: alerts that were given up, counted per channel.
+    :ivar dead_channels: the channels whose latest delivery is dead.
     :ivar ready: whether every task has been checked, or found blind, since this start.
     :ivar lastrun: its latest completed check, or the start.
     :ivar frequency: minutes; twice the shortest interval plus timeout, at least 1.
@@ -66,6 +70,7 @@ class DaemonState(msgspec.Struct, frozen=True):
     ready: bool
     lastrun: Instant
     frequency: float
+    dead_channels: tuple[str, ...] = ()
 
 
 class TaskBoard(Protocol):

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from pypinger.domain.model import Check, Delivery, Instant, Outcome, Task, TaskState
+from pypinger.domain.model import Alert, Check, Delivery, Instant, Outcome, Task, TaskState
+from pypinger.domain.silence import Silence
 
 
 class HostSeen(msgspec.Struct, frozen=True, gc=False):
@@ -34,6 +35,18 @@ class Blind(msgspec.Struct, frozen=True, gc=False):
     words: str
 
 
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """
+    What a channel was told last of an incident.
+
+    :ivar reference: the message that shows the incident, as the channel refers to it.
+    :ivar alert: the latest that was sent; reminders do not count.
+    """
+
+    reference: str
+    alert: Alert
+
+
 class Kept(msgspec.Struct, frozen=True):
     """
     What a store holds when it is opened.
@@ -46,6 +59,11 @@ class Kept(msgspec.Struct, frozen=True):
     :ivar hosts: host name -> its latest answer, if that came within the last 24 h.
     :ivar blind: the blindness that the previous process ended in, if any.
     :ivar clock: how wrong its clock was then, if it was.
+    :ivar told: channel -> the incidents that a message shows: the open ones, those whose message shows an open one as
+        well, and those of the last hours. Oldest first; of an incident with several messages the last counts.
+    :ivar silences: the silences that have not ended.
+    :ivar dead_channels: the channels whose latest delivery is dead.
+    :ivar refusals: channel -> why that delivery is dead, in words.
     """
 
     states: Mapping[str, TaskState]
@@ -55,6 +73,10 @@ class Kept(msgspec.Struct, frozen=True):
     hosts: Mapping[str, HostSeen] = {}
     blind: Blind | None = None
     clock: Blind | None = None
+    told: Mapping[str, Sequence[Told]] = {}
+    silences: Sequence[Silence] = ()
+    dead_channels: frozenset[str] = frozenset()
+    refusals: Mapping[str, str] = {}
 
 
 class Store(Protocol):
@@ -85,10 +107,14 @@ class Store(Protocol):
         """
 
     async def enqueue(self, deliveries: Sequence[Delivery]) -> None:
-        """Record deliveries of alerts of the daemon itself."""
+        """Record deliveries without a change of state: alerts of the daemon itself, and dead ones that are resent."""
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Record the outcome of an attempt, with the attempts, words and next time that `delivery` holds."""
+        """
+        Record the outcome of an attempt, with the attempts, words, next time and reference that `delivery` holds.
+
+        Of a delivery that is settled for good only the reference changes, if there is a new one.
+        """
 
     def blind(self, start: Instant, end: Instant) -> None:
         """
@@ -107,6 +133,16 @@ class Store(Protocol):
         Call it before enqueueing the alert about it: then all are in one transaction.
         """
 
+    async def silences(self, present: Sequence[Silence]) -> None:
+        """Record the silences that there are now; durable once the coroutine returns."""
+
+    async def dead(self) -> Sequence[Delivery]:
+        """
+        Return the dead deliveries that are still kept, oldest first.
+
+        :raises StoreError: the store cannot be read.
+        """
+
     def trouble(self) -> str | None:
         """Why the store cannot be written at present; None if it can."""
 
@@ -114,6 +150,14 @@ class Store(Protocol):
         """
         Copy the live store to a new file.
 
+        :raises StoreError: it cannot be copied.
+        """
+
+    async def copy_to(self, descriptor: int) -> int:
+        """
+        Write a copy of the live store to an open file.
+
+        :returns: the bytes written.
         :raises StoreError: it cannot be copied.
         """
 

@@ -30,7 +30,8 @@ REMEMBERING: Seconds = 30.0
 
 #: Age in seconds of a stored answer from which a newer one replaces it; answers count for a day.
 STALE: Seconds = 600.0
-
+#: How long a silent task still has once another host answers: after a cut of our own network both do.
+PATIENCE: Seconds = 2.0
 _WORDS = {
     Cause.OWN: "{}",
     Cause.NO_ROUTE: "{}, and no other host answers",
@@ -186,6 +187,15 @@ class Blindness:
             # The deadline could not change the decision.
             self._expire(question)
 
+    async def _ask_last(self, question: Question, held: _Held) -> None:
+        late = self._reactor.callLater(PATIENCE, self._blame, question)
+        try:
+            await self._ask_again(question, held)
+        finally:
+            if late.active():
+                late.cancel()
+                self._blame(question)
+
     def _others(self, question: Question) -> list[Task]:
         """A task of each other host to ask."""
         found: list[Task] = []
@@ -259,12 +269,13 @@ class Blindness:
         if self._condition.blind and self._attribution.blind is None:
             self._condition.see_again()
             self._seen_again()
-        for question in questions:
-            self._blame(question)
+        for question in self._held.keys() & set(questions):
+            self._run(self._ask_last(question, self._held[question]))
 
     def _blame(self, question: Question) -> None:
         held = self._held.get(question)
         if held is not None:
+            self._attribution.blame(question)
             self._blamed.add(held.task.id)
             self._decide(question, held.observation)
 

@@ -7,17 +7,24 @@ function that returns one line about what is wrong, or None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Answer, Instant, Task, TaskState
+from pypinger.domain.silence import Muted
 from pypinger.domain.times import span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 
 #: Returns what is wrong with a part of Py Pinger, or None.
 Source: TypeAlias = Callable[[], str | None]
+
+#: Returns what mutes the alerts of a task now, or None.
+Mutes: TypeAlias = Callable[[Task, TaskState], Muted | None]
+
+#: Returns the channels whose latest delivery is dead.
+DeadChannels: TypeAlias = Callable[[], Iterable[str]]
 
 #: How many bytes of a task's latest answer are kept for its page.
 SHOWN = 4096
@@ -47,6 +54,8 @@ class LiveBoard:
         self._frequency = 1.0
         self._sources: list[Source] = []
         self._watchers: dict[object, Callable[[Entry], None]] = {}
+        self._mutes: Mutes = lambda task, state: None
+        self._dead_channels: DeadChannels = tuple
         self.update(tasks)
 
     @property
@@ -92,6 +101,24 @@ class LiveBoard:
         """Include what `source` returns in Py Pinger's own state."""
         self._sources.append(source)
 
+    def mute_with(self, mutes: Mutes) -> None:
+        """Show of each task what `mutes` returns."""
+        self._mutes = mutes
+
+    def dead_channels_from(self, channels: DeadChannels) -> None:
+        """Show the channels that `channels` returns as those whose latest delivery is dead."""
+        self._dead_channels = channels
+
+    def muted(self, task: Task, state: TaskState) -> bool:
+        """Whether the alerts of a task are muted now."""
+        return self._mutes(task, state) is not None
+
+    def silences_changed(self) -> None:
+        """Show who is muted now."""
+        for entry in tuple(self._entries.values()):
+            if entry.muted != self._mutes(entry.task, entry.state):
+                self._show(self._entry(entry.task, entry.state))
+
     def show(self, task: Task, state: TaskState) -> None:
         """Show a committed state."""
         self._show(self._entry(task, state))
@@ -118,7 +145,7 @@ class LiveBoard:
     def _entry(self, task: Task, state: TaskState) -> Entry:
         last = self._last(task, state)
         unseen = last if self._now() - last >= 2 * task.interval else None
-        return Entry(task, state, state.seen, unseen)
+        return Entry(task, state, self._mutes(task, state), state.seen, unseen)
 
     def _last(self, task: Task, state: TaskState) -> Instant:
         """The last answer of a task, or the start of watching it if that is later."""
@@ -193,6 +220,7 @@ class LiveBoard:
             # Without tasks no check can be overdue.
             lastrun=self._lastrun if self._entries else now,
             frequency=self._frequency,
+            dead_channels=tuple(sorted(self._dead_channels())),
         )
 
     def _summary(self, now: Instant) -> str:

@@ -15,14 +15,13 @@ from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pypinger.domain import incidents, report
+from pypinger.domain import incidents, reminders, report
 from pypinger.domain.clocks import Clocks
 from pypinger.domain.judge import judge
 from pypinger.domain.model import (
     Alert,
     Check,
     Contact,
-    Event,
     Finding,
     Instant,
     NoAnswer,
@@ -119,12 +118,12 @@ class Checker:
         if settings.log_judged:
             self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=verdict.kind.value)
         check = Check(now, observation.latency, finding, verdict)
-        state, alerts = incidents.step(task, before, check, clock_wrong=self.condition.clock_wrong)
+        muted = self._board.muted(task, before)
+        state, alerts = incidents.step(task, before, check, muted=muted, clock_wrong=self.condition.clock_wrong)
         state = replace(state, seen=now if reached else before.seen)
-        if alerts and alerts[0].event is Event.REMINDER and self.condition.blind:
-            state, alerts = replace(state, incident=before.incident), ()
         rest = self._reactor.seconds() + PAUSE
-        if alerts or state.kind is not before.kind or state.incident != before.incident:
+        changed = state.kind is not before.kind or state.incident != before.incident or state.owed != before.owed
+        if alerts or changed:
             await self._commit(task, state, check, alerts)
         else:
             self._store.note(task, state, check)
@@ -135,19 +134,33 @@ class Checker:
         if ran is not None and (before.report is None or before.report.lastrun != ran.lastrun):
             self._runs.seen(task, ran, now)
 
-    async def remind(self, watch: Watch) -> None:
-        """Send the reminder that is due, if any."""
+    async def remind(self, watch: Watch, early: Seconds) -> None:
+        """Send the reminder that is due, or will be within `early` seconds."""
+        await self._move(watch, reminders.remind(watch.task, watch.state, self._now(), early))
+
+    async def unmute(self, watch: Watch) -> None:
+        """Tell what is still wrong after a silence."""
+        await self._move(watch, incidents.unmute(watch.task, watch.state, self._now()))
+
+    async def acknowledge(self, watch: Watch, by: str, reason: str) -> None:
+        """Record that somebody takes care of the open incident."""
+        muted = self._board.muted(watch.task, watch.state)
+        await self._move(watch, incidents.acknowledge(watch.task, watch.state, self._now(), by, reason, muted=muted))
+
+    async def _move(self, watch: Watch, after: tuple[TaskState, tuple[Alert, ...]]) -> None:
+        """Record what time or people changed."""
         watch.enter(Phase.RECORDING)
-        state, alerts = incidents.remind(watch.task, watch.state, self._now())
-        if alerts:
+        state, alerts = after
+        if alerts or state != watch.state:
             await self._commit(watch.task, state, None, alerts)
             watch.adopt(state)
             self._show(watch)
 
     async def close(self, task: Task, state: TaskState) -> None:
         """Close the incident of a task that is no longer configured, if it has one."""
-        state, alerts = incidents.close(task, state, self._now(), "it was removed from the configuration")
-        if alerts:
+        after, alerts = incidents.close(task, state, self._now(), "it was removed from the configuration")
+        if alerts or after != state:
+            state = after
             await self._commit(task, state, None, alerts)
 
     def _skew(self, task: Task, contact: Contact | None, now: Instant) -> Skew | None:

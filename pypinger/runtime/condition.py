@@ -9,8 +9,8 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
-from pypinger.domain.incidents import daemon_alert
 from pypinger.domain.model import Event, Instant, Seconds
 from pypinger.domain.times import MINUTE, clock, span
 from pypinger.ports.clock import WallClock

@@ -7,7 +7,7 @@ Note [One check at a time]
 ~~~~~~~~~~~~~~~~~~~~~~~~~~
 A task is checked by its loop every ``interval`` seconds and by its timer at its verdict's ``next_change``. Both call
 :meth:`Monitor._begin`, which does nothing while a check of that task is under way: the end of a check sets the timer
-again, so nothing is missed. A reminder also waits for a check under way: the check itself may remind.
+again, so nothing is missed. A reminder also waits for a check under way.
 
 A check has two halves. The first (waiting for a permit, fetching, asking other hosts) may be cancelled at any time. The
 second (judging, recording) is never cancelled: once an alert is committed, the outbox must send it.
@@ -18,27 +18,26 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from pypinger.domain.incidents import next_reminder
-from pypinger.domain.model import Seconds, Task, TaskState
-from pypinger.domain.times import span
+from pypinger.domain.model import Instant, Seconds, Task, TaskState
+from pypinger.domain.reminders import digest_span, next_reminder
 from pypinger.domain.url import label, task_id
 from pypinger.ports.clock import WallClock
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import StepWatch
 from pypinger.runtime.fetches import CheckSettings
+from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.rounds import HostRounds
+from pypinger.runtime.stuck import stuck
 from pypinger.runtime.watch import MARGIN, Phase, Watch, offsets
 
 #: How many overdue checks a second begin after blindness.
 OVERDUE_RATE = 1000
-
-#: A check that takes this many seconds longer than its timeout is stuck.
-STUCK: Seconds = 60.0
 
 
 def _after(running: Deferred[None]) -> Deferred[None]:
@@ -54,13 +53,21 @@ class Monitor:
     _log = Logger()
 
     def __init__(
-        self, reactor: IReactorTime, now: WallClock, tasks: Sequence[Task], checker: Checker, board: LiveBoard
+        self,
+        reactor: IReactorTime,
+        now: WallClock,
+        tasks: Sequence[Task],
+        checker: Checker,
+        board: LiveBoard,
+        outbox: Outbox,
     ) -> None:
         self._reactor = reactor
         self._now = now
         self._checker = checker
         self._board = board
         self._watches = {task.url: Watch(task, TaskState()) for task in tasks}
+        self._rounds = HostRounds(outbox, self._begin)
+        self._rounds.update(self._watches.values())
         self._steps = StepWatch(reactor, now, self._rearm)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
@@ -76,6 +83,7 @@ class Monitor:
             watch = self._watches.get(url)
             if watch is not None:
                 watch.adopt(state)
+                watch.mute(state.owed is not None or (state.incident is not None and not state.incident.told))
                 self._board.show(watch.task, state)
             elif state.incident is not None:
                 self._close(Task(url=url, id=task_id(url), name=label(url), label=label(url)), state)
@@ -106,6 +114,7 @@ class Monitor:
                 begin.append(watch)
             self._watches[task.url] = watch
         self._checker.blindness.update(tasks)
+        self._rounds.update(self._watches.values())
         for watch in gone.values():
             self._end(watch)
         self._board.update(tasks)
@@ -138,21 +147,8 @@ class Monitor:
 
     def stuck(self) -> str | None:
         """Return a line about checks that make no progress, or None."""
-        if not self._watches:
-            return None
-        now = self._reactor.seconds()
-        quiet = now - max(self._started, self._checker.fetches.progress)
-        limit = min(2 * watch.task.interval + watch.task.timeout for watch in self._watches.values()) + STUCK
-        if quiet > limit:
-            return f"checks are stuck: none has been completed for {span(quiet)}"
-        hanging = [
-            watch
-            for watch in self._watches.values()
-            if watch.phase is Phase.FETCHING and now - watch.began > watch.task.timeout + STUCK
-        ]
-        if hanging:
-            return f"{len(hanging)} checks are stuck, that of {hanging[0].task.name} for {span(now - hanging[0].began)}"
-        return None
+        since = max(self._started, self._checker.fetches.progress)
+        return stuck(self._watches.values(), self._reactor.seconds(), since)
 
     def _spread(self, watches: Sequence[Watch]) -> None:
         """Begin to check these at their offsets from now, regardless of how long the scheduling takes."""
@@ -222,7 +218,12 @@ class Monitor:
         if watch.busy or watch.gone or self._stopping:
             return None
         watch.begin(self._reactor.seconds())
-        return self._run(watch, self._checker.check(watch))
+        return self._run(watch, self._check(watch))
+
+    async def _check(self, watch: Watch) -> None:
+        before = watch.state.kind
+        await self._checker.check(watch)
+        self._rounds.note(watch, before)
 
     def _run(self, watch: Watch, work: Coroutine[Deferred[Any], Any, None]) -> Deferred[None] | None:
         """
@@ -254,7 +255,9 @@ class Monitor:
     def _arm(self, watch: Watch) -> None:
         """Set the timer for the next check or reminder that the loop does not make."""
         gone, now = self._stopping or watch.gone, self._now()
-        delay = None if gone else watch.until_due(now, self._reactor.seconds(), blind=self._checker.condition.blind)
+        blind, muted = self._checker.condition.blind, self._board.muted(watch.task, watch.state)
+        watch.mute(muted)
+        delay = None if gone else watch.until_due(now, self._reactor.seconds(), blind=blind, muted=muted)
         timer = watch.timer
         if delay is None:
             if timer is not None:
@@ -270,15 +273,50 @@ class Monitor:
         if watch.busy:
             return
         now = self._now()
-        reminder = next_reminder(watch.task, watch.state, now)
         seconds = self._reactor.seconds()
+        blind, muted = self._checker.condition.blind, self._board.muted(watch.task, watch.state)
         if watch.overdue(now) and seconds >= watch.rested():
             watch.take_turn(seconds)
             self._begin(watch)
-        elif reminder is not None and now >= reminder and not self._checker.condition.blind:
-            self._run(watch, self._checker.remind(watch))
+        elif watch.untold(blind=blind, muted=muted):
+            watch.hear_again()
+            self._run(watch, self._checker.unmute(watch))
+        elif not blind and not muted and self._reminds(watch, now):
+            self._remind(digest_span(watch.task), now)
         else:
             self._arm(watch)
+
+    def _reminds(self, watch: Watch, now: Instant) -> bool:
+        reminder = next_reminder(watch.task, watch.state, now)
+        return reminder is not None and reminder <= now
+
+    def _remind(self, early: Seconds, now: Instant) -> None:
+        """Send the reminders that are due, and those that are due soon with them, for one digest to tell all."""
+        for watch in list(self._watches.values()):
+            if watch.state.incident is None or watch.busy or self._board.muted(watch.task, watch.state):
+                continue
+            if self._reminds(watch, now + early):
+                self._run(watch, self._checker.remind(watch, early))
+
+    def silences_changed(self) -> None:
+        """A silence has begun or ended."""
+        self._board.silences_changed()
+        self._rearm_all()
+
+    def check_now(self, url: str) -> Deferred[None]:
+        """Check a task now, or wait for the check that is under way; fires when it is recorded."""
+        watch = self._watches[url]
+        running = watch.running if watch.busy else self._begin(watch)
+        return succeed(None) if running is None else _after(running)
+
+    async def acknowledge(self, url: str, by: str, reason: str) -> None:
+        """Record that somebody takes care of a task's incident, once what is under way is recorded."""
+        watch = self._watches[url]
+        while watch.busy and watch.running is not None:
+            await _after(watch.running)
+        running = self._run(watch, self._checker.acknowledge(watch, by, reason))
+        if running is not None:
+            await _after(running)
 
     def _seen_again(self) -> None:
         """Set all timers after blindness; overdue checks are made at once, but at most OVERDUE_RATE a second."""
@@ -302,6 +340,9 @@ class Monitor:
         """Set all timers again after a step of the wall clock."""
         self._checker.clock_stepped(step)
         self._sweep(anew=True)
+        self._rearm_all()
+
+    def _rearm_all(self) -> None:
         for watch in self._watches.values():
             if not watch.busy:
                 self._arm(watch)

@@ -14,17 +14,27 @@ of one task keep their order, and follows with other members as soon as it may. 
 failed wait equally long, and so stay together; each is settled, and given up, separately. After a restart pending
 deliveries are accepted anew, and so grouped anew. At a stop nothing is held.
 
+Where more than two messages of one event would leave within ``group_wait``, those that are due leave as one: the first
+window of an origin and that of its server may close together, and messages pile up while a channel is down or slow.
+
 The windows are times on the reactor's clock, so a step of the wall clock does not change them.
+
+Note [What gives way]
+~~~~~~~~~~~~~~~~~~~~~
+A reminder that still waits is dropped when anything newer of its task comes. A ``changed`` that still waits is replaced
+by the next one, and both are dropped if the kind is again what was told last (contract, section 4).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
-from pypinger.domain.grouping import AlertGroup, Grouping
+from msgspec.structs import replace
+
+from pypinger.domain.grouping import GROUPED, MOST_MESSAGES, AlertGroup, Grouping, Place
 from pypinger.domain.model import Delivery, Event, Seconds
 
 #: What one message holds: a group, or the first alert of the task with this id.
@@ -66,14 +76,17 @@ class Pending:
     """
 
     def __init__(self, group_wait: Seconds) -> None:
+        self._wait = group_wait
         self._grouping = Grouping(group_wait)
+        # When the latest messages of each event were taken.
+        self._left: dict[Event, deque[Seconds]] = {}
         # Each task's alerts in order. The first of each is in the heap by (when, number) until it is due, then in its
         # message; those that were taken are in neither.
         self._queues: dict[str, deque[Waiting]] = {}
         self._heap: list[tuple[Seconds, int, str]] = []
         self._due: OrderedDict[Message, list[str]] = OrderedDict()
-        # Reminders that are due, by task. They bring no news and may be too many for the service, so they go last.
-        self._patient: OrderedDict[str, None] = OrderedDict()
+        # Reminders that are due. They bring no news and may be too many for the service, so they go last.
+        self._patient: OrderedDict[Message, list[str]] = OrderedDict()
         self._number = 0
         self._taken: set[Waiting] = set()
         self._holding = True
@@ -81,37 +94,57 @@ class Pending:
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
+    def has(self, task: str) -> bool:
+        """Whether a delivery of the task is pending, taken or not."""
+        return task in self._queues
+
     def first(self) -> Iterator[Waiting]:
         """The first delivery of each task."""
         return (queue[0] for queue in self._queues.values())
 
-    def accept(self, delivery: Delivery, now: Seconds, *, age: Seconds, wait: Seconds) -> Delivery | None:
+    def accept(
+        self, delivery: Delivery, now: Seconds, *, age: Seconds, wait: Seconds, storms: Collection[Place] = ()
+    ) -> list[Delivery]:
         """
-        Add a delivery.
+        Add a delivery: see Note [What gives way].
 
         :param age: the age of its alert in seconds.
         :param wait: seconds before the first attempt.
-        :returns: the pending reminder that it replaces, if there is one.
+        :param storms: where a storm is open.
+        :returns: the deliveries that gave way, perhaps this one among them.
         """
         alert = delivery.alert
-        waiting = Waiting(delivery, now, age, now + wait, self._grouping.place(alert, now))
         queue = self._queues.setdefault(alert.task, deque())
-        older = self._reminder(queue) if alert.event is Event.REMINDER else None
-        if older is not None:
-            # The pause of the replaced reminder continues.
-            waiting.rest = max(waiting.rest, older.rest)
-            if older is queue[-1]:
-                queue[-1] = waiting
-                return older.delivery
-            self._drop(older, now)
+        gone: list[Delivery] = []
+        rest = now + wait
+        last = queue[-1] if queue and queue[-1] not in self._taken else None
+        if last is not None and alert.task:
+            if last.delivery.alert.event is Event.REMINDER:
+                # The pause of a replaced reminder continues.
+                rest = max(rest, last.rest) if alert.event is Event.REMINDER else rest
+                gone.append(self._drop(last, now))
+            elif last.delivery.alert.event is Event.CHANGED and alert.event is Event.CHANGED:
+                before = last.delivery.alert.before
+                gone.append(self._drop(last, now))
+                if before is alert.kind:
+                    self._tidy(alert.task)
+                    return [*gone, delivery]
+                delivery = replace(delivery, alert=replace(alert, before=before))
+        waiting = Waiting(delivery, now, age, rest, self._grouping.place(alert, now, storms))
         queue.append(waiting)
         if len(queue) == 1:
             self._push(waiting, now)
-        elif alert.task in self._patient:
-            # News waits behind the reminder, so the reminder is urgent now.
-            del self._patient[alert.task]
-            self._due[alert.task] = [alert.task]
-        return None if older is None else older.delivery
+        return gone
+
+    def expect(self, place: Place, until: Seconds) -> None:
+        """Hold the groups of a place until then, or until :meth:`settled`."""
+        self._grouping.expect(place, until)
+        self._reschedule()
+
+    def settled(self, place: Place, now: Seconds) -> None:
+        """No more alerts are expected from a place."""
+        self._grouping.settled(place, now)
+        self._reschedule()
 
     def due(self) -> Seconds | None:
         """When the next message may be sent; None if nothing is pending."""
@@ -123,21 +156,17 @@ class Pending:
         """
         Take the next message, which must be due; then :meth:`remove` or :meth:`postpone` each of its deliveries.
 
-        Reminders that hold up no news come last.
+        Reminders come last.
 
         :returns: one delivery or a group, with at most one delivery of each task.
         """
         while self._heap and self._heap[0][0] <= now:
             task = heappop(self._heap)[2]
-            queue = self._queues[task]
-            if len(queue) == 1 and queue[0].delivery.alert.event is Event.REMINDER:
-                self._patient[task] = None
-            else:
-                self._due.setdefault(queue[0].message, []).append(task)
-        if self._due:
-            _, tasks = self._due.popitem(last=False)
-        else:
-            tasks = [self._patient.popitem(last=False)[0]]
+            first = self._queues[task][0]
+            messages = self._patient if first.delivery.alert.event is Event.REMINDER else self._due
+            messages.setdefault(first.message, []).append(task)
+        _, tasks = (self._due or self._patient).popitem(last=False)
+        tasks += self._crowd(self._queues[tasks[0]][0].delivery.alert.event, now)
         taken = [self._queues[task][0] for task in tasks]
         self._taken.update(taken)
         return taken
@@ -157,14 +186,14 @@ class Pending:
         """
         Put a taken delivery back, not to be attempted before `rest`.
 
-        :returns: False if it was dropped: a reminder gives way to a newer one that came while it was under way.
+        :returns: False if it was dropped: a reminder gives way to what came while it was under way.
         """
-        if waiting.delivery.alert.event is Event.REMINDER:
-            newer = self._reminder(self._queues[waiting.delivery.alert.task])
-            if newer is not None:
-                newer.rest = max(newer.rest, rest)
-                self.remove(waiting, now)
-                return False
+        queue = self._queues[waiting.delivery.alert.task]
+        if waiting.delivery.alert.event is Event.REMINDER and len(queue) > 1:
+            if queue[1].delivery.alert.event is Event.REMINDER:
+                queue[1].rest = max(queue[1].rest, rest)
+            self.remove(waiting, now)
+            return False
         self._taken.discard(waiting)
         waiting.rest = rest
         self._push(waiting, now)
@@ -172,6 +201,7 @@ class Pending:
 
     def regroup(self, group_wait: Seconds) -> None:
         """Change the length of new windows; pending deliveries keep their group."""
+        self._wait = group_wait
         self._grouping = Grouping(group_wait)
 
     def waiting(self) -> list[Delivery]:
@@ -182,27 +212,53 @@ class Pending:
     def release(self) -> None:
         """Stop holding deliveries for their group."""
         self._holding = False
-        self._heap = [(self._queues[task][0].rest, number, task) for _, number, task in self._heap]
-        heapify(self._heap)
+        self._reschedule()
 
-    def _reminder(self, queue: Iterable[Waiting]) -> Waiting | None:
-        """The task's pending reminder that was not taken; there is at most one."""
-        waiting = (each for each in queue if each.delivery.alert.event is Event.REMINDER)
-        return next((each for each in waiting if each not in self._taken), None)
-
-    def _drop(self, waiting: Waiting, now: Seconds) -> None:
-        """Remove a reminder that holds up other deliveries."""
+    def _drop(self, waiting: Waiting, now: Seconds) -> Delivery:
+        """Remove a task's last delivery, which was not taken."""
         task = waiting.delivery.alert.task
         queue = self._queues[task]
-        first = queue[0] is waiting
-        queue.remove(waiting)
-        if first:
-            if self._due.pop(task, None) is None:
-                self._heap = [each for each in self._heap if each[2] != task]
-                heapify(self._heap)
-            self._push(queue[0], now)
+        queue.pop()
+        if not queue:
+            # It was first, and so is in the heap or in a message that is due.
+            for messages in (self._due, self._patient):
+                tasks = messages.get(waiting.message)
+                if tasks is not None and task in tasks:
+                    tasks.remove(task)
+                    if not tasks:
+                        del messages[waiting.message]
+                    return waiting.delivery
+            self._heap = [each for each in self._heap if each[2] != task]
+            heapify(self._heap)
+        return waiting.delivery
+
+    def _crowd(self, event: Event, now: Seconds) -> list[str]:
+        """Return the tasks of the other due messages of this event, and remove these, if there are too many."""
+        if self._wait <= 0 or event not in GROUPED:
+            return []
+        recent = self._left.setdefault(event, deque(maxlen=MOST_MESSAGES))
+        others = [
+            message for message, tasks in self._due.items() if self._queues[tasks[0]][0].delivery.alert.event is event
+        ]
+        count = 1 + len(others) + sum(time >= now - self._wait for time in recent)
+        recent.append(now)
+        if count <= MOST_MESSAGES:
+            return []
+        return [task for message in others for task in self._due.pop(message)]
+
+    def _tidy(self, task: str) -> None:
+        if not self._queues[task]:
+            del self._queues[task]
+
+    def _reschedule(self) -> None:
+        self._heap = [(self._time(self._queues[task][0]), number, task) for _, number, task in self._heap]
+        heapify(self._heap)
+
+    def _time(self, waiting: Waiting) -> Seconds:
+        if waiting.group is None or not self._holding:
+            return waiting.rest
+        return max(waiting.rest, waiting.group.closes)
 
     def _push(self, waiting: Waiting, now: Seconds) -> None:
         self._number += 1
-        due = waiting.rest if waiting.group is None or not self._holding else max(waiting.rest, waiting.group.closes)
-        heappush(self._heap, (max(now, due), self._number, waiting.delivery.alert.task))
+        heappush(self._heap, (max(now, self._time(waiting)), self._number, waiting.delivery.alert.task))

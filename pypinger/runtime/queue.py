@@ -3,7 +3,8 @@ One channel's queue of deliveries.
 
 At most one message of a channel is under way. The alerts of one task keep their order: the next alert of a task waits
 until the previous one is sent or given up; other tasks' alerts do not wait for it. :mod:`~pypinger.runtime.pending`
-chooses the next message and what goes into it; :mod:`~pypinger.runtime.outbox` records the outcome.
+chooses the next message and what goes into it, :mod:`~pypinger.runtime.threads` the message that it replies to;
+:mod:`~pypinger.runtime.outbox` records the outcome.
 
 Note [Backing off]
 ~~~~~~~~~~~~~~~~~~
@@ -17,20 +18,24 @@ of one group, count once, so that a message the service rejects does not hold up
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
-import msgspec
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain import backoff
+from pypinger.domain.grouping import Place
 from pypinger.domain.model import Alert, Delivery, Outcome, Seconds
 from pypinger.domain.times import span
 from pypinger.domain.wording import headline
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import DeliveryError, Notifier
+from pypinger.ports.storing import Told
 from pypinger.runtime.pending import Message, Pending, Waiting
+from pypinger.runtime.threads import References, Threads
+from pypinger.runtime.updates import Updates
 
 #: Time limit for one attempt to send, in seconds (contract, section 4).
 ATTEMPT_LIMIT: Seconds = 20.0
@@ -43,6 +48,7 @@ class DeliveryQueue:
     :param retry_for: seconds after its alert's cause during which a delivery is retried (contract, section 4).
     :param group_wait: seconds during which alerts are gathered, if the channel can show several in one message.
     :param settle: records the outcome of an attempt; the next attempt waits for it.
+    :param resend: accepts deliveries whose message was lost; None: :meth:`accept`.
     """
 
     _log = Logger()
@@ -55,6 +61,7 @@ class DeliveryQueue:
         retry_for: Seconds,
         group_wait: Seconds,
         settle: Callable[[Delivery, Outcome], Awaitable[None]],
+        resend: Callable[[Delivery], object] | None = None,
     ) -> None:
         self.notifier = notifier
         self._retry_for = retry_for
@@ -63,8 +70,11 @@ class DeliveryQueue:
         self._settle = settle
         self._group_wait = group_wait if notifier.groups else 0.0
         self._pending = Pending(self._group_wait)
+        self._threads = Threads()
+        self._updates = Updates(reactor, self._threads, self._send_again)
+        self._resend = resend or self.accept
         self._paused = False
-        self._sending: Deferred[str] | None = None
+        self._sending: Deferred[tuple[str, References]] | None = None
         self._opens: Seconds = 0.0
         self._failures = 0
         self._failed_last: Message | None = None
@@ -81,28 +91,39 @@ class DeliveryQueue:
         """The age in seconds of the oldest alert in the queue; 0 for an empty queue."""
         return max(map(self._age, self._pending.first()), default=0.0)
 
-    def accept(self, delivery: Delivery) -> Delivery | None:
+    def remember(self, told: Iterable[Told]) -> None:
+        """Take up the messages of incidents that the store kept."""
+        self._threads.remember(self.notifier, told, self._now())
+
+    def accept(self, delivery: Delivery, storms: Collection[Place] = (), *, fresh: bool = False) -> list[Delivery]:
         """
         Queue a committed delivery.
 
-        :returns: the pending reminder that it replaces, if there is one.
+        :param storms: where a storm is open.
+        :param fresh: whether its age counts from now, as it is sent again by hand.
+        :returns: the deliveries that gave way, perhaps this one among them.
         """
         now = self._now()
-        age, wait = max(0.0, now - delivery.alert.at), max(0.0, delivery.not_before - now)
-        replaced = self._pending.accept(delivery, self._reactor.seconds(), age=age, wait=wait)
+        age, wait = 0.0 if fresh else max(0.0, now - delivery.alert.at), max(0.0, delivery.not_before - now)
+        gone = self._pending.accept(delivery, self._reactor.seconds(), age=age, wait=wait, storms=storms)
         self._wake()
-        return replaced
+        return gone
+
+    def expect(self, place: Place, seconds: Seconds) -> None:
+        """More alerts may come from a place soon: hold its groups for so many seconds, or until :meth:`settled`."""
+        self._pending.expect(place, self._reactor.seconds() + seconds)
+
+    def settled(self, place: Place) -> None:
+        """No more alerts are expected from a place."""
+        self._pending.settled(place, self._reactor.seconds())
+        self._wake()
 
     def keep_pace(self) -> None:
         """Wait for the channel's spacing first: the previous process may have sent a message a moment ago."""
         self._opens = self._reactor.seconds() + self.notifier.spacing
 
     def drain(self, deadline: Seconds) -> Deferred[None]:
-        """
-        Fire when nothing is left that can be sent before `deadline`, in seconds on the reactor's clock.
-
-        Alerts are no longer held for their group. The Deferred may be cancelled.
-        """
+        """Hold nothing; fire when nothing is left to send before `deadline` (reactor's clock). May be cancelled."""
         self._deadline = deadline
         self._pending.release()
         drained = self._drained = Deferred()
@@ -114,11 +135,13 @@ class DeliveryQueue:
         self.notifier = notifier
         self._retry_for = retry_for
         self._group_wait = group_wait if notifier.groups else 0.0
+        self._threads.use(notifier)
         self._pending.regroup(self._group_wait)
 
     def pause(self) -> None:
         """Finish the message under way and hold all others until :meth:`resume`."""
         self._paused = True
+        self._updates.pause()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
@@ -128,11 +151,7 @@ class DeliveryQueue:
         self._wake()
 
     def expire(self, retry_for: Seconds) -> list[Delivery]:
-        """
-        While paused, remove the deliveries that are older than `retry_for` seconds.
-
-        :returns: the removed deliveries.
-        """
+        """While paused, remove and return the deliveries that are older than `retry_for` seconds."""
         self._retry_for = retry_for
         if self._working or not self._paused:
             return []
@@ -148,10 +167,16 @@ class DeliveryQueue:
     def close(self) -> None:
         """Stop sending and abandon the message under way; the rest stays pending in the store."""
         self._closed = True
+        self._updates.close()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         if self._sending is not None:
             self._sending.cancel()
+
+    def _send_again(self, alert: Alert) -> None:
+        """The message that showed this alert is lost; what is pending of its task says more than a copy."""
+        if not self._pending.has(alert.task):
+            self._resend(Delivery(alert, self.notifier.name))
 
     def _age(self, waiting: Waiting) -> Seconds:
         return waiting.age + self._reactor.seconds() - waiting.accepted
@@ -182,7 +207,7 @@ class DeliveryQueue:
                     if due > self._deadline:
                         self._end_drain()
                     return
-                await self._attempt(self._pending.take(now))
+                await self._attempt(self._threads.take(self._pending, now))
         finally:
             self._working = False
 
@@ -195,27 +220,33 @@ class DeliveryQueue:
         """Claim, send, settle: see Note [Backing off]."""
         self._opens = self._reactor.seconds() + self.notifier.spacing
         wait: Seconds = 0.0
+        references: References = [None] * len(message)
         try:
-            words = await self._send(tuple(waiting.delivery.alert for waiting in message))
+            words, references = await self._send([waiting.delivery.alert for waiting in message])
         except CancelledError:
             # The queue was closed. The message may have arrived or not; it is sent again after the next start.
             return
         except DeliveryError as error:
             words = error.words
             outcomes, wait = self._failed(message, error)
+            self._updates.pause()
         else:
             self._failures, self._failed_last = 0, None
             outcomes = [Outcome.SENT] * len(message)
             self._log.debug("{name} took {ids}: {words}", name=self.notifier.name, ids=_ids(message), words=words)
         rest, not_before = self._reactor.seconds() + wait, self._now() + wait
         settled = []
-        for waiting, outcome in zip(message, outcomes, strict=True):
-            delivery = msgspec.structs.replace(waiting.delivery, attempts=waiting.delivery.attempts + 1, words=words)
+        for waiting, outcome, reference in zip(message, outcomes, references, strict=True):
+            delivery = replace(
+                waiting.delivery, attempts=waiting.delivery.attempts + 1, words=words, reference=reference
+            )
             if outcome is Outcome.RETRY:
-                delivery = msgspec.structs.replace(delivery, not_before=not_before)
+                delivery = replace(delivery, not_before=not_before)
             waiting.delivery = delivery
             settled.append(Deferred.fromCoroutine(self._keep(delivery, outcome)))
         await DeferredList(settled)
+        if Outcome.SENT in outcomes and not (self._paused or self._closed):
+            self._updates.resume(self.notifier)
         now = self._reactor.seconds()
         for waiting, outcome in zip(message, outcomes, strict=True):
             if outcome is not Outcome.RETRY:
@@ -230,14 +261,14 @@ class DeliveryQueue:
             # Memory is right for now; after a restart the alert may be sent again, with the same id.
             self._log.failure("recording [{id}] as {outcome}", id=delivery.alert.id, outcome=outcome.value)
 
-    async def _send(self, alerts: Sequence[Alert]) -> str:
+    async def _send(self, alerts: Sequence[Alert]) -> tuple[str, References]:
         """
         Make one attempt.
 
         :raises DeliveryError: the attempt failed.
         :raises CancelledError: the queue was closed.
         """
-        self._sending = Deferred.fromCoroutine(self.notifier.send(alerts))
+        self._sending = Deferred.fromCoroutine(self._threads.post(self.notifier, alerts))
         try:
             return await self._sending.addTimeout(ATTEMPT_LIMIT, self._reactor)
         except (DeliveryError, CancelledError):

@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
-from pypinger.domain.incidents import next_reminder
 from pypinger.domain.model import Instant, Seconds, Task, TaskState
+from pypinger.domain.reminders import next_reminder
 
 #: The start of a check that was never made.
 NEVER: Seconds = float("-inf")
@@ -57,11 +57,25 @@ class Watch:
     :ivar gone: whether the task was removed from the configuration.
     :ivar rest: the earliest time for a check at ``next_change``.
     :ivar first: the timer of the first check, then None.
+    :ivar silenced: whether a silence muted it, so that what is still wrong is to be told when that ends.
     :ivar timer: the timer of ``next_change`` or the next reminder.
     :ivar turns: when the latest checks at ``next_change`` began; None before the first.
     """
 
-    __slots__ = ("began", "first", "gone", "loop", "phase", "rest", "running", "state", "task", "timer", "turns")
+    __slots__ = (
+        "began",
+        "first",
+        "gone",
+        "loop",
+        "phase",
+        "rest",
+        "running",
+        "silenced",
+        "state",
+        "task",
+        "timer",
+        "turns",
+    )
 
     def __init__(self, task: Task, state: TaskState) -> None:
         self.task = task
@@ -74,6 +88,7 @@ class Watch:
         self.began: Seconds = NEVER
         self.rest: Seconds = 0.0
         self.gone = False
+        self.silenced = False
         self.turns: deque[Seconds] | None = None
 
     @property
@@ -142,13 +157,26 @@ class Watch:
         verdict = self.state.verdict
         return verdict is not None and verdict.next_change is not None and verdict.next_change <= now
 
-    def until_due(self, now: Instant, seconds: Seconds, *, blind: bool) -> Seconds | None:
+    def mute(self, muted: bool) -> None:
+        """Take note of whether a silence mutes the task now."""
+        self.silenced = self.silenced or muted
+
+    def hear_again(self) -> None:
+        """The silence is over, and what is still wrong is being told."""
+        self.silenced = False
+
+    def untold(self, *, blind: bool, muted: bool) -> bool:
+        """Whether a silence has ended whose end was not dealt with yet; not before the first check."""
+        return self.silenced and not muted and not blind and self.began != NEVER
+
+    def until_due(self, now: Instant, seconds: Seconds, *, blind: bool, muted: bool) -> Seconds | None:
         """
         Return the delay until the next check or reminder that the loop does not make.
 
         :param now: the wall-clock time.
         :param seconds: the time on the reactor's clock.
         :param blind: whether Py Pinger is blind, so that there are no reminders.
+        :param muted: whether a silence mutes the task, so that there are none either.
         :returns: None if nothing is due before the loop's next check, which asks again. A healthy task therefore has
             no timer most of the time.
         """
@@ -164,7 +192,9 @@ class Watch:
             change = max(verdict.next_change + MARGIN - now, self.rested() - seconds)
             if change > earliest:
                 due = change
-        if state.incident is not None and not blind:
+        if self.untold(blind=blind, muted=muted):
+            due = 0.0
+        if state.incident is not None and not blind and not muted:
             reminder = next_reminder(self.task, state, now)
             if reminder is not None and reminder + MARGIN - now > earliest:
                 due = min(due, reminder + MARGIN - now)

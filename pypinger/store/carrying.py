@@ -112,6 +112,8 @@ class _Carrier:
         new.see_hosts(old.hosts)
         if new.blindness != old.blindness:
             new.set_blindness(old.blindness)
+        if new.silences != old.silences:
+            new.set_silences(old.silences)
 
 
 def _settlement(row: DeliveryRow, outcome: Outcome, words: str, now: Millis) -> Settlement:

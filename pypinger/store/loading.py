@@ -9,14 +9,30 @@ import msgspec
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Delivery, Instant, TaskState
-from pypinger.ports.storing import Blind, HostSeen, Kept
-from pypinger.store.accounting import DAY, Hour, Millis
+from pypinger.domain.silence import Silence
+from pypinger.ports.storing import Blind, HostSeen, Kept, Told
+from pypinger.store.accounting import DAY, HOUR, Hour, Millis
 from pypinger.store.carrying import carry_over
 from pypinger.store.database import damaged, open_database, scripts, unusable
 from pypinger.store.recorder import BLIND_TIMES, Recorder
 from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, TaskRecord, finding
 from pypinger.store.tables import Tables
 from pypinger.store.watching import FileWatch
+
+#: For how many hours an incident that is over is loaded with its message.
+TOLD_HOURS = 6
+
+# The latest alert of each message and incident. A recovery that a silence held back is recorded with the incident that
+# followed, so the message counts as well.
+_TOLD = """
+SELECT channel, reference, body, max(id) AS latest FROM delivery
+WHERE reference IN (
+    SELECT reference FROM delivery WHERE reference IS NOT NULL AND incident IN
+        (SELECT id FROM incident WHERE ended IS NULL)
+    UNION SELECT reference FROM delivery WHERE reference IS NOT NULL AND at >= ?
+)
+GROUP BY channel, reference, incident ORDER BY latest
+"""
 
 _STATE = msgspec.json.Decoder(TaskState)
 _ALERT = msgspec.json.Decoder(Alert)
@@ -108,11 +124,30 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     ):
         row = DeliveryRow(_ALERT.decode(body), *values)
         recorder.outbox[row.alert.id, row.channel] = row
+    told: dict[str, list[Told]] = {}
+    for channel, reference, body, _ in execute(_TOLD, (now - TOLD_HOURS * HOUR,)):
+        told.setdefault(channel, []).append(Told(reference, _ALERT.decode(body)))
     (dead,) = execute("SELECT count(*) FROM delivery WHERE outcome = 'dead'").fetchone()
     for name, address, at in execute("SELECT name, address, at FROM host WHERE at >= ?", ((now - DAY) / 1000,)):
         recorder.hosts[name] = HostSeen(address, at)
     lasting = {row: Blind(since, words) for row, since, words in execute("SELECT id, since, words FROM blindness")}
     recorder.blindness = lasting.get(1), lasting.get(2)
+    recorder.silences = tuple(
+        Silence(*row)
+        for row in execute(
+            "SELECT id, selector, start, until, reason, by FROM silence WHERE until > ? ORDER BY start, id",
+            (now / 1000,),
+        )
+    )
+    # Beside max(), SQLite takes the columns of the row with the maximum.
+    refusals = {
+        channel: words
+        for channel, outcome, words, _ in execute(
+            "SELECT channel, outcome, words, max(printf('%015d%015d', settled, id)) FROM delivery"
+            " WHERE outcome IN ('sent', 'dead') GROUP BY channel"
+        )
+        if outcome == "dead"
+    }
     last_alive: Instant | None = None
     for (alive,) in execute("SELECT alive FROM life"):
         last_alive = alive / 1000
@@ -129,4 +164,8 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
         hosts=dict(recorder.hosts),
         blind=recorder.blindness[0],
         clock=recorder.blindness[1],
+        told=told,
+        silences=recorder.silences,
+        dead_channels=frozenset(refusals),
+        refusals=refusals,
     )

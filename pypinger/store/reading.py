@@ -6,7 +6,10 @@ Reads history from the database.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -14,12 +17,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Instant, Outcome, Reported
+from pypinger.domain.model import Alert, Delivery, Instant, Outcome, Reported
 from pypinger.ports.history import Day, Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
 from pypinger.ports.storing import StoreError
 from pypinger.store import accounting
 from pypinger.store.accounting import DAY, HOUR, millis
-from pypinger.store.database import connect, copy, unusable
+from pypinger.store.database import MEMORY, connect, copy, unusable
 from pypinger.store.rows import finding, text
 
 #: How many runs are searched at most for a page of gaps, and at a time.
@@ -142,6 +145,11 @@ class Reader:
             for key, name, body, channel, attempts, words, outcome, settled in rows
         ]
 
+    def dead(self) -> Sequence[Delivery]:
+        """See :meth:`pypinger.ports.storing.Store.dead`."""
+        rows = self._all("SELECT body, channel, words FROM delivery WHERE outcome = 'dead' ORDER BY id")
+        return [Delivery(_ALERT.decode(body), channel, words=words) for body, channel, words in rows]
+
     def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
         """See :meth:`pypinger.ports.history.History.uptime`."""
         task = self._task(url)
@@ -209,6 +217,25 @@ class Reader:
         except (sqlite3.Error, OSError) as error:
             words = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise StoreError(f"the backup {path} cannot be written: {words}") from error
+
+    def copy_to(self, descriptor: int) -> int:
+        """
+        Write a copy to an open file, by way of one beside the database: SQLite needs a path, and the caller's may be
+        where this process must not open files.
+
+        :returns: the bytes written.
+        :raises StoreError: it cannot be copied.
+        """
+        beside = None if self._path == MEMORY else os.path.dirname(os.path.abspath(self._path))
+        try:
+            with tempfile.TemporaryDirectory(prefix=".backup-", dir=beside) as directory:
+                path = os.path.join(directory, "copy.sqlite")
+                self.backup(path)
+                with open(path, "rb") as copied, open(descriptor, "wb", closefd=False) as target:
+                    shutil.copyfileobj(copied, target)
+                return os.path.getsize(path)
+        except OSError as error:
+            raise StoreError(f"the backup cannot be written: {error.strerror or error}") from error
 
     def _all(self, query: str, *values: object) -> list[Any]:
         try:

@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Check, Delivery, Incident, Instant, NoAnswer, Outcome, Task, TaskState
+from pypinger.domain.silence import Silence
 from pypinger.ports.storing import HostSeen
 from pypinger.store.accounting import DAY, HOUR, Hour, Millis, hours, millis, stretches
 from pypinger.store.rows import Blindness, DeliveryRow, IncidentRow, OpenRun, PendingRows, Settlement, TaskRecord, text
@@ -52,6 +53,7 @@ class Recorder:
         self.blind: list[tuple[Millis, Millis]] = []
         self.hosts: dict[str, HostSeen] = {}
         self.blindness: Blindness = (None, None)
+        self.silences: tuple[Silence, ...] = ()
         self.outbox: dict[tuple[str, str], DeliveryRow] = {}
         self.next_task = 1
         self.next_incident = 1
@@ -84,8 +86,9 @@ class Recorder:
         """See :meth:`pypinger.ports.storing.Store.settle`."""
         key = delivery.alert.id, delivery.channel
         words = text(delivery.words)
+        reference = None if delivery.reference is None else text(delivery.reference)
         self.pending.settle(
-            Settlement(*key, delivery.attempts, delivery.not_before, words, outcome, millis(now)),
+            Settlement(*key, delivery.attempts, delivery.not_before, words, outcome, millis(now), reference)
         )
         row = self.outbox.get(key)
         if outcome is not Outcome.RETRY:
@@ -109,6 +112,11 @@ class Recorder:
         """See :meth:`pypinger.ports.storing.Store.blindness`."""
         self.blindness = state
         self.pending.blindness.append(state)
+
+    def set_silences(self, present: tuple[Silence, ...]) -> None:
+        """See :meth:`pypinger.ports.storing.Store.silences`."""
+        self.silences = present
+        self.pending.silences.append(present)
 
     def remember_blind(self, span: tuple[Millis, Millis]) -> None:
         """Take account of a blind time that is already written."""

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Finding, NoAnswer, Outcome, Reported, TaskState
+from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Blind, HostSeen
 from pypinger.store.accounting import Hour, Millis
 
@@ -74,6 +75,7 @@ class Settlement(msgspec.Struct):
     words: str
     outcome: Outcome
     at: Millis
+    reference: str | None = None
 
 
 class TaskRecord:
@@ -112,16 +114,20 @@ class PendingRows:
         self.hosts: dict[str, HostSeen] = {}
         # The latest counts.
         self.blindness: list[Blindness] = []
+        self.silences: list[tuple[Silence, ...]] = []
 
     def __bool__(self) -> bool:
-        return bool(self.tasks or self.deliveries or self.settlements or self.blind or self.hosts or self.blindness)
+        parts = (self.tasks, self.deliveries, self.settlements, self.blind, self.hosts, self.blindness, self.silences)
+        return any(parts)
 
     def settle(self, settlement: Settlement) -> None:
-        """Keep the last settlement of a delivery; one that is final stays."""
+        """Keep the last settlement of a delivery; of one that is final only the reference changes."""
         key = settlement.alert, settlement.channel
         known = self.settlements.get(key)
         if known is None or known.outcome is Outcome.RETRY:
             self.settlements[key] = settlement
+        elif settlement.reference is not None:
+            known.reference = settlement.reference
 
     def account(self, task: int, hour: Hour) -> None:
         """Add to the account of a past hour."""
@@ -144,6 +150,7 @@ class PendingRows:
         self.blind.clear()
         self.hosts.clear()
         self.blindness.clear()
+        self.silences.clear()
 
 
 _FINDING = msgspec.json.Decoder(Finding)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Seconds, Task, TaskState
+from pypinger.domain.silence import Silence
 from pypinger.ports.clock import WallClock
 from pypinger.ports.history import Day, Gap, PastDelivery, PastIncident, Run, VerdictChange
 from pypinger.ports.storing import Blind, HostSeen, Kept, StoreError
@@ -111,6 +112,15 @@ class SqliteStore:
         if self._queue is not None:
             self._queue.put(Recorder.set_blindness, (blind, clock))
 
+    async def silences(self, present: Sequence[Silence]) -> None:
+        """See :meth:`pypinger.ports.storing.Store.silences`."""
+        if self._queue is not None:
+            await self._queue.write(Recorder.set_silences, tuple(present))
+
+    async def dead(self) -> Sequence[Delivery]:
+        """See :meth:`pypinger.ports.storing.Store.dead`."""
+        return await self._read(Reader.dead)
+
     def trouble(self) -> str | None:
         """See :meth:`pypinger.ports.storing.Store.trouble`."""
         if self._queue is None:
@@ -122,6 +132,10 @@ class SqliteStore:
     async def backup(self, path: str) -> None:
         """See :meth:`pypinger.ports.storing.Store.backup`."""
         await self._read(Reader.backup, path)
+
+    async def copy_to(self, descriptor: int) -> int:
+        """See :meth:`pypinger.ports.storing.Store.copy_to`."""
+        return await self._read(Reader.copy_to, descriptor)
 
     async def close(self) -> None:
         """See :meth:`pypinger.ports.storing.Store.close`; it takes at most :data:`CLOSING` seconds."""

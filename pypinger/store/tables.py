@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from pypinger.domain.model import Finding, Outcome
+from pypinger.domain.silence import Silence
 from pypinger.store.accounting import DAY, Millis
 from pypinger.store.lock import Lock
 from pypinger.store.rows import Blindness, OpenRun, PendingRows, TaskRecord, encode, figure, shape, text
@@ -34,13 +36,16 @@ ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, kinds = excluded.kinds, a
 _DELIVERY = """
 INSERT INTO delivery (alert, channel, task, incident, at, body, attempts, not_before, words)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (alert, channel) DO NOTHING
+ON CONFLICT (alert, channel) DO UPDATE SET outcome = NULL, attempts = 0, not_before = 0, words = ''
+WHERE outcome = 'dead'
 """
 
 _SETTLE = """
 UPDATE delivery SET attempts = ?, not_before = ?, words = ?, outcome = ?, settled = ?
 WHERE alert = ? AND channel = ? AND outcome IS NULL
 """
+
+_REFERENCE = "UPDATE delivery SET reference = ? WHERE alert = ? AND channel = ?"
 
 _HOST = "INSERT OR REPLACE INTO host (name, address, at) VALUES (?, ?, ?)"
 
@@ -113,6 +118,8 @@ class Tables:
             many(_HOST, [(text(name), host.address, host.at) for name, host in pending.hosts.items()])
         if pending.blindness:
             self._blindness(pending.blindness[-1])
+        if pending.silences:
+            self._silences(pending.silences[-1])
         if pending.incidents:
             many(
                 _INCIDENT,
@@ -164,11 +171,23 @@ class Tables:
                     for each in pending.settlements.values()
                 ],
             )
+            referring = [each for each in pending.settlements.values() if each.reference is not None]
+            many(_REFERENCE, [(each.reference, each.alert, each.channel) for each in referring])
 
     def _blindness(self, state: Blindness) -> None:
         self.connection.execute("DELETE FROM blindness")
         rows = [(row, each.since, text(each.words)) for row, each in enumerate(state, 1) if each is not None]
         self.connection.executemany("INSERT INTO blindness (id, since, words) VALUES (?, ?, ?)", rows)
+
+    def _silences(self, present: Sequence[Silence]) -> None:
+        self.connection.execute("DELETE FROM silence")
+        self.connection.executemany(
+            "INSERT INTO silence (id, selector, start, until, reason, by) VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (each.id, text(each.selector), each.start, each.until, text(each.reason), text(each.by))
+                for each in present
+            ],
+        )
 
     def _task(self, record: TaskRecord) -> tuple[object, ...]:
         run, hour = record.run, record.hour

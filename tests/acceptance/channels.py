@@ -94,10 +94,35 @@ class SlackWebApi(Service):
     def section(self, token: str = "xoxb-token") -> str:
         return f"[slack]\nurl = {self.origin}/api/chat.postMessage\nchannel = #ops\ntoken = {token}\nuser = pinger\n"
 
-    def read(self, request: Request) -> Message:
+    def read(self, request: Request) -> Message | None:
         payload = json.loads(request.body)
         text = payload["text"]
         return Message(payload["metadata"]["event_payload"]["alert_id"], event_of(text), text, payload)
+
+
+class SlackThreads(SlackWebApi):
+    """
+    Slack's Web API with answers that tell which message was made, so that there are threads.
+
+    :ivar updates: the requests that updated a message.
+    """
+
+    def __init__(self, test: TestCase) -> None:
+        super().__init__(test)
+        self.updates: list[dict[str, Any]] = []
+        self._count = 0
+        self.always = self._accept
+
+    def _accept(self, request: Request) -> None:
+        if request.path == "/api/chat.update":
+            self.updates.append(json.loads(request.body))
+        else:
+            self._count += 1
+        answer = {"ok": True, "channel": "C1", "ts": f"1700000000.{self._count:06}"}
+        body(json.dumps(answer), Content_Type="application/json")(request)
+
+    def read(self, request: Request) -> Message | None:
+        return None if request.path == "/api/chat.update" else super().read(request)
 
 
 class SlackWebhook(Service):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.trial.unittest import TestCase
 
-from tests.acceptance.channels import HipChat, Sentry, Service, SlackWebApi, SlackWebhook
+from tests.acceptance.channels import HipChat, Sentry, Service, SlackThreads, SlackWebApi, SlackWebhook
 from tests.acceptance.endpoints import Endpoints, Request, asleep, body, hang, report
-from tests.acceptance.process import Daemon, free_port, ini, pause, until
+from tests.acceptance.process import Daemon, free_port, ini, new_directory, pause, until
 
 FAST = "interval = 0.5\nerror_interval = 0\ngroup_wait = 0\n"
 
@@ -172,6 +174,40 @@ class TransitionTests(TestCase):
         for words in ("Py Pinger started", "PROBLEM: ", "is OK again", "Py Pinger stopped"):
             self.assertIn(words, daemon.log)
         self.assertEqual(slack.requests + hipchat.requests + sentry.requests, [])
+
+
+class ThreadTests(TestCase):
+    timeout = 90
+
+    async def test_over_a_restart(self) -> None:
+        """An incident is one message that is updated, with its story in the thread."""
+        tasks, slack = Endpoints(self), SlackThreads(self)
+        url = tasks.url("/task", report(ago=3600))
+        port, path = free_port(), Path(new_directory(self), "pypinger.sqlite")
+        text = ini(port, [url], FAST, slack.section()).replace(":memory:", str(path))
+        daemon = Daemon(self, text, port)
+        await until(lambda: slack.events("/task") == ["problem"])
+        await daemon.stop()
+
+        tasks.url("/task", report(status="error"))
+        daemon = Daemon(self, text, port)
+        await until(lambda: slack.events("/task") == ["problem", "changed"])
+        await until(lambda: len(slack.updates) == 1, "the update after the change")
+        tasks.url("/task", report())
+        await until(lambda: slack.events("/task") == ["problem", "changed", "recovered"])
+        await until(lambda: len(slack.updates) == 2, "the update after the recovery")
+        await daemon.stop()
+
+        problem, changed, recovered = (message.payload for message in slack.messages("/task"))
+        self.assertNotIn("thread_ts", problem)
+        # Py Pinger's own start comes first.
+        self.assertEqual([each["thread_ts"] for each in (changed, recovered)], ["1700000000.000002"] * 2)
+        self.assertEqual([each["reply_broadcast"] for each in (changed, recovered)], [False, True])
+        self.assertEqual({each["ts"] for each in slack.updates}, {"1700000000.000002"})
+        self.assertTrue(slack.updates[0]["text"].startswith("CHANGED: "))
+        self.assertTrue(slack.updates[1]["text"].startswith("RECOVERED: "))
+        self.assertEqual({each["username"] for each in (problem, changed, recovered)}, {"pinger"})
+        self.assertNotIn("was not updated", daemon.log)
 
 
 class RetryTests(TestCase):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import (
+    Acknowledgement,
     Fault,
     Finding,
     Incident,
@@ -18,9 +21,10 @@ from pypinger.domain.model import (
     TaskState,
     Window,
 )
+from pypinger.domain.silence import Muted
 from pypinger.domain.times import DAY, HOUR
 from pypinger.ports.showing import Entry
-from tests.web.fakes import task
+from tests.web.fakes import task, with_incident
 
 MINUTE = 60.0
 
@@ -73,6 +77,28 @@ def fleet(now: Instant) -> Iterator[Entry]:
     )
     yield Entry(task("http://app.example/new", "Loyalty points"), TaskState())
     yield judged("Grace", report(now, 10 * MINUTE + 30, server="app-1", process="loyalty"), now)
+
+
+def on_call(now: Instant) -> Iterator[Entry]:
+    """Tasks that are silenced, acknowledged, flapping, and all of that at once."""
+    members: dict[str, str] = {
+        "runbook": "https://wiki.example/run?book=1",
+        "note": "Ask Ben first.",
+        "group": "billing",
+    }
+    upgrade = Muted(now + 25 * MINUTE, "upgrade of db-2, see ticket 4711", "jane", "silence 3f2a")
+    taken = Acknowledgement(now - 5 * MINUTE, "jane", "on it, the disk is being replaced")
+    silenced = judged("Ledger", report(now, 55 * MINUTE, process="ledger", server="db-2"), now, **members)
+    yield replace(silenced, muted=upgrade)
+    yield with_incident(
+        judged("Exports", report(now, 300, ok=False, reason="disk full"), now, **members), acknowledged=taken
+    )
+    flapping = judged("Crawler", report(now, 3 * HOUR, process="crawler", server="app-9"), now)
+    yield with_incident(flapping, flapping=True)
+    every = with_incident(judged("Ratings", report(now, HOUR, server="db-2"), now), flapping=True, acknowledged=taken)
+    yield replace(every, muted=replace(upgrade, until=now + 2 * DAY, reason="long words " * 40))
+    nightly = Muted(now + 90 * MINUTE, "", "", "maintenance nightly")
+    yield replace(judged("Archive", report(now, 60, process="archive"), now), muted=nightly)
 
 
 def crowd(now: Instant, many: int) -> Iterator[Entry]:

@@ -15,7 +15,7 @@ from pypinger.ports.showing import Entry, LastAnswer
 from pypinger.web.html import task_history
 from pypinger.web.serving import assets
 from tests.browser.chromium import BrowserTestCase, Page, expect, reactor
-from tests.browser.fleet import crowd, fleet, judged, report
+from tests.browser.fleet import crowd, fleet, judged, on_call, report
 from tests.web.fakes import daemon_state, task
 from tests.web.history import FakeHistory
 from tests.web.pages import make_pages
@@ -104,6 +104,38 @@ class StateTests(BrowserTestCase):
                     self.assertIn(name.strip(), page.locator("#checks").inner_text())
 
         await self.browse(visit, **WIDE)
+
+    async def test_silenced_acknowledged_and_flapping(self) -> None:
+        marked = list(on_call(self.started))
+        home = self.serve([*fleet(self.started), *marked])
+        ledger = marked[0]
+
+        def visit(page: Page) -> None:
+            for width in (1280, 900, 360):
+                page.set_viewport_size({"width": width, "height": 800})
+                for path in ("", "?by=group", *(f"task/{each.task.id}" for each in marked)):
+                    page.goto(home + path)
+                    self.assertLessEqual(overflow(page), 0, (width, path))
+            page.goto(home)
+            page.get_by_role("link", name="3 silenced").click()
+            expect(page.locator("tbody tr")).to_have_count(3)
+            page.goto(f"{home}task/{ledger.task.id}")
+            command = page.locator(".command").first
+            command.click()
+            self.assertEqual(page.evaluate("getSelection().toString()"), "pypinger ack Ledger REASON")
+            page.wait_for_selector(".live.on")
+            # The end of the silence shows at once, and so does the next one.
+            self.change(replace(ledger, muted=None))
+            expect(page.locator(".flag")).to_have_count(0, timeout=3000)
+            page.goto(home)
+            page.wait_for_selector(".live.on")
+            row = page.locator(f"#t-{ledger.task.id}")
+            expect(row.locator(".flag")).to_have_count(0)
+            self.change(ledger)
+            expect(row.locator(".flag")).to_contain_text("silenced until", timeout=3000)
+
+        await self.browse(visit, **WIDE)
+        self.assertEqual([each for each in self.complaints if "status of 500" not in each], [])
 
     async def test_next_check(self) -> None:
         """The script uses the server's words."""
@@ -692,9 +724,11 @@ class AccessTests(BrowserTestCase):
     async def test_axe(self) -> None:
         if Axe is None:
             raise SkipTest("there is no axe-core")
-        home = self.serve(fleet(self.started), daemon_state(status=Status.ERROR, dead=2, started=self.started))
-        kinds = {each.state.kind: each.task.id for each in self.board.entries()}
-        paths = ["", "?by=server", "?q=nothing+at+all", "no/such/page"]
+        daemon = daemon_state(status=Status.ERROR, dead=2, dead_channels=("slack",), started=self.started)
+        marked = list(on_call(self.started))
+        home = self.serve([*fleet(self.started), *marked], daemon)
+        kinds = {each.state.kind: each.task.id for each in self.board.entries()[: -len(marked)]}
+        paths = ["", "?by=group", "?q=nothing+at+all", "no/such/page", f"task/{marked[3].task.id}"]
         paths += [f"task/{kinds[kind]}" for kind in (Kind.LATE, Kind.SLEEPING, Kind.UNREACHABLE, Kind.NEW)]
 
         def visit(page: Page) -> None:
@@ -705,7 +739,7 @@ class AccessTests(BrowserTestCase):
                 page.emulate_media(color_scheme="dark")
                 self._assert_sound(page, f"{path} in the dark", runOnly=["color-contrast"])
                 page.emulate_media(color_scheme="light")
-            for path in ("", paths[4]):
+            for path in ("", *paths[4:6]):
                 page.set_viewport_size({"width": 360, "height": 780})
                 page.goto(home + path)
                 self._assert_sound(page, f"{path} on a phone")

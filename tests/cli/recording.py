@@ -103,10 +103,11 @@ class Life(World):
         runs = RunFeed(self.reactor, [])
         settings = CheckSettings(self, 256, Secrets())
         checker = Checker(self.reactor, self.now, self.store, self.outbox, board, runs, settings)
-        self.monitor = Monitor(self.reactor, self.now, self.tasks, checker, board)
+        self.monitor = Monitor(self.reactor, self.now, self.tasks, checker, board, self.outbox)
         kept = self.store.open()
-        self.outbox.resume(kept.deliveries, kept.dead)
         self.monitor.resume(kept.states)
+        checker.resume(kept)
+        self.outbox.resume(kept)
         self.monitor.start()
         self.reactor.advance(0)
 

@@ -14,10 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from pypinger.cli.notify_test import Attempt, send_to_all
-from pypinger.domain.incidents import daemon_alert
+from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Alert, Event
 from pypinger.ports.notifying import DeliveryError
+from pypinger.runtime.drill import Attempt, send_to_all
 from tests.cli.processes import Process
 from tests.cli.test_command import pypinger
 

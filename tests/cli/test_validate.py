@@ -29,7 +29,7 @@ class ValidateTests(SynchronousTestCase):
             out.splitlines(),
             [
                 f"{self.path} is valid",
-                "tasks: 1, from [urls] prod and [task URL] sections",
+                "tasks: 1, from [urls] prod and [task] sections",
                 "channels: slack",
                 "token for the tasks: yes",
                 "pages: tcp:3002:interface=127.0.0.1",

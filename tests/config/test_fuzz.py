@@ -9,15 +9,17 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.config import ConfigErrors, load
-from pypinger.config.known import OPTIONS, TASK_OPTIONS
+from pypinger.config.known import NAMED_OPTIONS, OPTIONS
 from tests.config.samples import fake_channels, new_directory
 
 OPTIONS_OF = {
     **OPTIONS,
     **{name: tuple(spec.name for spec in channel.options) for name, channel in fake_channels().items()},
-    "task http://h/": TASK_OPTIONS,
-    "task http://[::1]/?a]": TASK_OPTIONS,
-    "task x": TASK_OPTIONS,
+    "task http://h/": NAMED_OPTIONS["task"],
+    "task http://[::1]/?a]": NAMED_OPTIONS["task"],
+    "task x": NAMED_OPTIONS["task"],
+    "maintenance x": NAMED_OPTIONS["maintenance"],
+    "maintenance": NAMED_OPTIONS["maintenance"],
     "DEFAULT": ("x",),
 }
 PIECES = [
@@ -52,6 +54,7 @@ PIECES = [
         "true",
     ),
     *("tcp:", "systemd:", "ssl:", "unix:", "domain=", "name=", "haproxy:", "\\", "=", "env", "direct", "/", "\t", "é"),
+    *("0 3 * * *", "@daily", "Europe/Berlin", "2026-03-01", "T22:00Z", "name:", "kind:", "!", "|", "*", '"', "30m"),
 ]
 VALUES = st.lists(st.sampled_from(PIECES), max_size=5).map("".join) | st.text(max_size=12)
 

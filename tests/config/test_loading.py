@@ -12,7 +12,7 @@ from msgspec.structs import replace
 import pypinger
 from pypinger.config import ConfigErrors, ConfigProblem, load
 from pypinger.config.endpoint import endpoint_problem
-from pypinger.config.settings import Settings, StoreSettings, TokenAuth, WebSettings
+from pypinger.config.settings import HeartbeatSettings, Settings, StoreSettings, TokenAuth, WebSettings
 from pypinger.config.web import ANY_HOST
 from tests.config.samples import ORIGINAL, LoadingTestCase
 
@@ -157,14 +157,55 @@ class UnknownTests(LoadingTestCase):
         self.assertEqual(self.problem("[slakc]\n"), "1: [slakc]: unknown section; did you mean [slack]?")
         self.assertEqual(
             self.problem("[xyz]\n"),
-            "1: [xyz]: unknown section; known are [main], [urls], [token_auth], [web], [store], [slack], [hipchat], "
-            "[sentry] and [task URL]",
+            "1: [xyz]: unknown section; known are [main], [urls], [token_auth], [heartbeat], [web], [store], [slack], "
+            "[hipchat], [sentry], [task NAME or URL] and [maintenance NAME]",
         )
+
+    def test_named_section(self) -> None:
+        """Of sections with a name of their own the first word is compared."""
+        for header, words in (
+            ("Task orders", "[task NAME or URL]"),
+            ("maintainance some night of the year", "[maintenance NAME]"),
+        ):
+            self.assertEqual(self.problem(f"[{header}]\n"), f"1: [{header}]: unknown section; did you mean {words}?")
 
     def test_default_section(self) -> None:
         self.assertEqual(
             self.problem("[DEFAULT]\ninterval = 5\n"),
             "1: [DEFAULT]: unknown section; sections inherit nothing from it, so set each option in its own section",
+        )
+
+
+class LogTests(LoadingTestCase):
+    def test_format(self) -> None:
+        self.assertEqual(self.load("").log, "text")
+        self.assertEqual(self.load("[main]\nlog = JSON\n").log, "json")
+        self.assertEqual(self.problem("[main]\nlog = xml\n"), '2: [main] log: must be text or json, not "xml"')
+
+
+class HeartbeatTests(LoadingTestCase):
+    def test_off(self) -> None:
+        self.assertIsNone(self.load("").heartbeat)
+        self.assertIsNone(self.load("[heartbeat]\nurl =\ninterval = 30\n").heartbeat)
+
+    def test_on(self) -> None:
+        """The path identifies the sender, so the URL is secret as a whole."""
+        url = "https://hc.example/ping/0c6b9f0e-5d1c-4a3f-a0f5-6c1f6a1b2c3d"
+        settings = self.load(f"[heartbeat]\nurl = {url}\n")
+        self.assertEqual(settings.heartbeat, HeartbeatSettings(url, 60.0))
+        self.assertIn(url, settings.secrets)
+        self.assertIn("0c6b9f0e-5d1c-4a3f-a0f5-6c1f6a1b2c3d", settings.secrets)
+        self.assertEqual(
+            self.load(f"[heartbeat]\nurl = {url}\ninterval = 5m\n").heartbeat, HeartbeatSettings(url, 300.0)
+        )
+
+    def test_invalid(self) -> None:
+        self.assertEqual(
+            self.problems("[heartbeat]\nurl = ftp://S3CRET/\ninterval = 0.5\n"),
+            [
+                "2: [heartbeat] url: the URL's scheme must be http or https",
+                '3: [heartbeat] interval: must be at least 1 s, not "0.5"',
+            ],
         )
 
 
@@ -198,7 +239,7 @@ class ValueTests(LoadingTestCase):
                 )
 
     def test_seconds_or_none(self) -> None:
-        for option in ("error_interval", "grace", "group_wait"):
+        for option in ("error_interval", "error_interval_max", "unreachable_for", "grace", "group_wait"):
             self.assertEqual(self.main(option, "0"), 0)
             self.assertEqual(self.main(option, "1.5"), 1.5)
             self.assertEqual(

@@ -137,11 +137,11 @@ class SectionTests(LoadingTestCase):
 
     def test_invalid_url(self) -> None:
         """A section with an invalid URL is a problem, and so are its options; secrets are not shown."""
-        advice = "a task section looks like [task https://example.com/report]"
+        advice = "a task section looks like [task https://example.com/report] or [task NAME]"
         self.assertEqual(
             self.problems("[task]\n[task ftp://me:S3CRET@h/?S3CRET]\ninterval = x\n"),
             [
-                f"1: [task]: the URL is empty; {advice}",
+                f"1: [task]: needs a URL or a name; {advice}",
                 f"2: [task ftp://…]: the URL's scheme must be http or https; {advice}",
                 '3: [task ftp://…] interval: must be a length of time greater than 0 (90, 90s, 5m, 1h 30m), not "x"',
             ],
@@ -199,6 +199,150 @@ class SectionTests(LoadingTestCase):
         before = time.monotonic()
         self.assertEqual(len(self.load(text).tasks), 4000)
         self.assertLess(time.monotonic() - before, 15)
+
+
+class NameTests(LoadingTestCase):
+    """``[task NAME]``."""
+
+    def test_name(self) -> None:
+        """The section's name is the task's, unless an option says otherwise; its identity comes from its URL."""
+        settings = self.load(
+            "[task Order export]\nurl = https://me:pw@h/orders?day=1\ninterval = 5m\n"
+            "[task mails]\nname = Mails to customers\nurl = https://h/mails\n"
+        )
+        orders, mails = settings.tasks
+        self.assertEqual((orders.name, orders.url), ("Order export", "https://h/orders?day=1"))
+        self.assertEqual((orders.label, orders.credentials, orders.interval), ("https://h/orders?…", "me:pw", 300))
+        self.assertEqual((mails.name, mails.url), ("Mails to customers", "https://h/mails"))
+        listed = self.load("[urls]\nprod = https://h/mails\n").tasks[0]
+        self.assertEqual(mails.id, listed.id)
+
+    def test_name_for_a_listed_url(self) -> None:
+        """It overrides the listed task and keeps its place."""
+        settings = self.load("[urls]\nprod = https://h/a, https://me:pw@h/b\n[task B]\nurl = https://h/b\ngrace = 5m\n")
+        self.assertEqual([task.name for task in settings.tasks], ["h/a", "B"])
+        self.assertEqual((settings.tasks[1].grace, settings.tasks[1].credentials), (300, "me:pw"))
+
+    def test_without_url(self) -> None:
+        needs = "needs url, the URL of the task's report"
+        self.assertEqual(self.problem("[task Order export]\ninterval = 5\n"), f"1: [task Order export]: {needs}")
+        self.assertEqual(self.problem("[task #7, all?]\nurl =\n"), f"1: [task #7, all?]: {needs}")
+        self.assertEqual(
+            self.problem("[task example.com/report]\n"),
+            f"1: [task example.com/report]: {needs}; if example.com/report is that URL, write https:// before it",
+        )
+
+    def test_invalid_url(self) -> None:
+        for url, words in (
+            ("ftp://u:S3CRET@h/?S3CRET", "ftp://…: the URL's scheme must be http or https"),
+            ("h", "the URL must start with http:// or https://"),
+        ):
+            self.assertEqual(self.problem(f"[task x]\nurl = {url}\n"), f"2: [task x] url: {words}")
+        self.assertEqual(
+            self.problem("[task x]\nurl = ${env:NO}\n"),
+            "2: [task x] url: environment variable NO is not set; ${env:NO:-...} sets a default",
+        )
+
+    def test_secret_in_a_name(self) -> None:
+        """What may be a URL without its scheme is shown without its userinfo and query."""
+        for name, shown in (("me:S3CRET@h/x", "…"), ("h/x?S3CRET", "h/x?…"), ("h?key=S3CRET", "h?…")):
+            self.assertTrue(self.problem(f"[task {name}]\n").startswith(f"1: [task {shown}]: needs url"))
+
+    def test_url_beside_url(self) -> None:
+        self.assertEqual(
+            self.problem("[task http://h/]\nurl = http://h/\n"),
+            "2: [task http://h/] url: is only for sections that are named by a name; this one is named by its URL",
+        )
+
+    def test_one_url_in_two_sections(self) -> None:
+        self.assertEqual(
+            self.problem("[task http://h/]\n[task x]\nurl = http://me:pw@h/\n"),
+            "2: [task x]: duplicate section of this task, first given in line 1",
+        )
+
+    def test_one_name_for_two_tasks(self) -> None:
+        """It is a warning; a task that is not checked does not count."""
+        text = "[task Orders]\nurl = http://h/a\n[task http://h/b]\nname = orders\n"
+        words = "4: [task http://h/b] name: the task of line 1 has this name, too; selectors match both"
+        self.assertEqual(self.warnings_of(text), [words])
+        self.assertEqual(self.warnings_of(f"{text}enabled = no\n"), [])
+        self.assertEqual(self.warnings_of("[task http://h/?a]\n[task http://h/?b]\n"), [])
+
+    def test_typo_in_the_url(self) -> None:
+        text = "[urls]\nprod = https://h.example/cron/orders\n[task x]\nurl = https://h.example/cron/ordres\n"
+        self.assertEqual(
+            self.warnings_of(text),
+            [
+                "4: [task x] url: adds a task of its own; did you mean https://h.example/cron/orders, which is in "
+                "[urls]?"
+            ],
+        )
+
+    def test_own_tasks_rest_while_debugging(self) -> None:
+        """With ``debug`` only the URLs of ``dev`` are checked, with their sections."""
+        settings = self.load(
+            "[main]\ndebug = true\n[urls]\nprod = http://p/\ndev = http://d/\n"
+            "[task D]\nurl = http://d/\n[task own]\nurl = http://own/\n[task http://other/]\n"
+        )
+        self.assertEqual([task.name for task in settings.tasks], ["D"])
+
+
+class OptionTests(LoadingTestCase):
+    def task(self, *options: str, main: str = "") -> Task:
+        (task,) = self.load(f"[main]\n{main}\n[task http://h/]\n" + "\n".join(options)).tasks
+        return task
+
+    def section_problem(self, option: str) -> str:
+        return self.problem(f"[task http://h/]\n{option}\n").removeprefix("2: [task http://h/] ")
+
+    def test_disabled(self) -> None:
+        """A task that is off is not checked, listed or not; its section is checked for problems."""
+        text = "[urls]\nprod = http://a/, http://b/\n[task http://a/]\nenabled = no\n[task c]\nurl = http://c/\n"
+        self.assertEqual([task.url for task in self.load(f"{text}enabled = off\n").tasks], ["http://b/"])
+        self.assertEqual([task.url for task in self.load(f"{text}enabled = yes\n").tasks], ["http://b/", "http://c/"])
+        self.assertEqual(len(self.problems(f"{text}enabled = no\ngrace = x\n")), 1)
+
+    def test_all_disabled(self) -> None:
+        self.assertEqual(
+            self.warnings_of("[urls]\nprod = http://a/\n[task http://a/]\nenabled = no\n"),
+            ["2: [urls] prod: there is no task to check"],
+        )
+
+    def test_texts(self) -> None:
+        task = self.task("group = shop", "note = Restart it by hand.", "runbook = https://wiki.example/x?page=12345678")
+        self.assertEqual((task.group, task.note), ("shop", "Restart it by hand."))
+        self.assertEqual(task.runbook, "https://wiki.example/x?page=12345678")
+        self.assertEqual((self.task().group, self.task().note, self.task().runbook), ("", "", None))
+
+    def test_runbook(self) -> None:
+        """It is a link for people: its query is no secret, and it has no userinfo."""
+        settings = self.load("[task http://h/]\nrunbook = https://wiki.example/x?page=12345678\n")
+        self.assertEqual(settings.secrets, frozenset())
+        for value, words in (
+            ("wiki.example/x", "wiki.example/x: the URL must start with http:// or https://"),
+            ("javascript:alert(1)", "the URL must start with http:// or https://"),
+            ("https://me:S3CRET@wiki/", "https://wiki/: the URL must have no user name"),
+        ):
+            self.assertEqual(self.section_problem(f"runbook = {value}"), f"runbook: {words}")
+
+    def test_reminders_and_hold(self) -> None:
+        main = "error_interval = 1h\nerror_interval_max = 1d\nunreachable_for = 90\nflap_incidents = 0"
+        task = self.task(main=main)
+        self.assertEqual((task.error_interval, task.error_interval_max), (3600, 86_400))
+        self.assertEqual((task.unreachable_for, task.flap_incidents), (90, 0))
+        task = self.task("error_interval_max = 2h", "unreachable_for = 0", main=main)
+        self.assertEqual((task.error_interval_max, task.unreachable_for, task.flap_incidents), (7200, 0, 0))
+        task = self.task()
+        self.assertEqual((task.error_interval_max, task.unreachable_for, task.flap_incidents), (21_600, 0, 4))
+        self.assertEqual(self.load("[main]\nflap_incidents = 7\n").task_defaults.flap_incidents, 7)
+
+    def test_flap_incidents(self) -> None:
+        """It is a whole number, and for all tasks."""
+        self.assertEqual(
+            self.problem("[main]\nflap_incidents = -1\n"),
+            '2: [main] flap_incidents: must be a whole number from 0 to 1000, not "-1"',
+        )
+        self.assertIn("unknown option", self.section_problem("flap_incidents = 3"))
 
 
 class ProxyTests(LoadingTestCase):

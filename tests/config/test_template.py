@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pypinger
-from pypinger.config.known import OPTIONS, TASK_OPTIONS
+from pypinger.config.known import NAMED_OPTIONS, OPTIONS
+from pypinger.config.settings import Settings
 from pypinger.notify import channels
 from tests.config.samples import LoadingTestCase, pem_files
 
@@ -15,8 +16,8 @@ ROOT = Path(pypinger.__file__).parent.parent
 
 
 def every_option() -> set[tuple[str, str]]:
-    """Section and name of all options; the section of a task is ``task``."""
-    options = OPTIONS | {"task": TASK_OPTIONS}
+    """Section and name of all options; sections with names by their first word."""
+    options = OPTIONS | NAMED_OPTIONS
     options |= {name: tuple(spec.name for spec in channel.options) for name, channel in channels().items()}
     return {(section, name) for section, names in options.items() for name in names}
 
@@ -30,13 +31,14 @@ class TemplateTests(LoadingTestCase):
         self.full = re.sub("^;", "", self.text, flags=re.MULTILINE)
 
     def test_as_shipped(self) -> None:
-        """It checks Py Pinger's own report, sends nothing, and has the defaults."""
+        """It checks Py Pinger's own report, sends nothing, and has the defaults but for fewer reminders."""
         settings = self.load(self.text)
         self.assertEqual([task.url for task in settings.tasks], ["http://localhost:3002/status"])
         self.assertTrue(settings.only_log)
         self.assertEqual((settings.channels, settings.token_auth, settings.warnings), ((), None, ()))
         plain = self.load(
-            "[main]\nonly_log = true\n[urls]\nprod = http://localhost:3002/status\n[web]\nhosts = localhost 127.0.0.1\n"
+            "[main]\nonly_log = true\nerror_interval = 1h\n[urls]\nprod = http://localhost:3002/status\n"
+            "[web]\nhosts = localhost 127.0.0.1\n"
         )
         self.assertEqual(settings, plain)
 
@@ -48,24 +50,51 @@ class TemplateTests(LoadingTestCase):
                 section = header[1]
             elif option := re.match(r"(\w+) =", line):
                 found.append((section, option[1]))
-        self.assertEqual(sorted(found), sorted(every_option()))
+        self.assertEqual(set(found), every_option())
+        once = [option for option in found if option[0] not in NAMED_OPTIONS]
+        self.assertEqual(len(once), len(set(once)))
 
     def test_everything_on(self) -> None:
         """With all options set the file is valid and every channel is on."""
+        settings = self.load_with_files(self.full)
+        self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
+        self.assertEqual([task.name for task in settings.tasks][1:], ["Order export", "Mails"])
+        self.assertEqual([each.name for each in settings.maintenance], ["backups", "move to the new server"])
+        self.assertEqual(settings.heartbeat and settings.heartbeat.url, "https://hc.example/ping/1")
+        self.assertEqual(settings.token_auth and settings.token_auth.token, "Bearer secret")
+        self.assertEqual(len(settings.warnings), 1)
+
+    def test_earlier_templates(self) -> None:
+        """Each earlier template of this project is still valid, as shipped and with all options set."""
+        paths = sorted(Path(__file__).with_name("templates").glob("*.ini"))
+        self.assertEqual(len(paths), 2)
+        for path in paths:
+            text = path.read_text()
+            settings = self.load(text)
+            self.assertEqual([task.url for task in settings.tasks], ["http://localhost:3002/status"])
+            self.assertEqual((settings.only_log, settings.channels), (True, ()))
+            self.assertEqual((settings.task_defaults.error_interval, settings.store.keep_days), (480, 90))
+            settings = self.load_with_files(re.sub("^;", "", text, flags=re.MULTILINE))
+            self.assertEqual(
+                [task.url for task in settings.tasks[1:]],
+                ["https://shop.example.com/cron/orders", "https://shop.example.com/cron/mails?region=eu%2Cus"],
+            )
+            orders = settings.tasks[1]
+            self.assertEqual((orders.name, orders.error_interval, orders.grace), ("Order export", 3600, 300))
+            self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
+
+    def load_with_files(self, text: str) -> Settings:
+        """Load a text with all options set; the files and credentials that it names exist."""
         pem = pem_files(self.cwd)
         for name in ("shop_password", "slack_token", "hipchat_auth"):
             self.write(name, "secret\n")
+        self.write("heartbeat_url", "https://hc.example/ping/1\n")
         self.environ = {"CREDENTIALS_DIRECTORY": self.cwd, "PINGER_TOKEN": "secret"}
-        text = self.full
-        for shown, path in (("client", "client"), ("shop", "client"), ("ca", "ca"), ("shop-ca", "ca")):
-            text = text.replace(f"/etc/py-pinger/{shown}.pem", pem[f"{path}.pem"])
-            text = text.replace(f"/etc/py-pinger/{shown}.key", os.path.join(self.cwd, "client.key"))
-        settings = self.load(text)
-        self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
-        self.assertEqual([task.name for task in settings.tasks][1], "Order export")
-        self.assertEqual(len(settings.tasks), 3)
-        self.assertEqual(settings.token_auth and settings.token_auth.token, "Bearer secret")
-        self.assertEqual(len(settings.warnings), 1)
+        for name in ("client", "shop", "ca", "shop-ca"):
+            known = pem["ca.pem" if name.endswith("ca") else "client.pem"]
+            text = re.sub(f"/etc/py-?pinger/{name}.pem", known, text)
+            text = re.sub(f"/etc/py-?pinger/{name}.key", os.path.join(self.cwd, "client.key"), text)
+        return self.load(text)
 
     def test_reference(self) -> None:
         """``docs/configuration.md`` has all options in the tables of their sections."""

@@ -22,7 +22,8 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
-from pypinger.ports.storing import Blind, HostSeen, Store
+from pypinger.domain.silence import Silence
+from pypinger.ports.storing import Blind, HostSeen, Store, Told
 
 TASK = Task(url="http://h/a?x=1", id="a1", name="a", label="http://h/a?…")
 OTHER = Task(url="http://h/b", id="b2", name="b", label="http://h/b")
@@ -51,6 +52,11 @@ CHECK = Check(
 
 def alert(number: int, event: Event = Event.PROBLEM, task: str = "a1") -> Alert:
     return Alert(id=f"{number:016x}", event=event, at=float(number), explanation="why", task=task, kind=Kind.LATE)
+
+
+def bare(delivery: Delivery) -> Delivery:
+    """The delivery before it was sent."""
+    return Delivery(delivery.alert, delivery.channel)
 
 
 class StoreContract:
@@ -160,6 +166,59 @@ class StoreContract:
         _, kept = await self.reopen(store)
         self.assertEqual(list(kept.deliveries), [])
 
+    async def test_what_was_told_is_kept_with_its_message(self: Any) -> None:
+        store = self.make()
+        store.open()
+        problems = [Delivery(alert(number), "slack", 1, reference="C1 1.1") for number in (1, 2)]
+        await store.commit(TASK, STATE, CHECK, [bare(problems[0])])
+        await store.commit(OTHER, STATE, CHECK, [bare(problems[1])])
+        for each in problems:
+            await store.settle(each, Outcome.SENT)
+        changed = Delivery(alert(3, Event.CHANGED), "slack", 1, reference="C1 1.1")
+        reminder = Delivery(alert(4, Event.REMINDER), "slack", 1)
+        await store.commit(TASK, STATE, CHECK, [bare(changed), reminder, Delivery(alert(5), "hipchat")])
+        await store.settle(changed, Outcome.SENT)
+        await store.settle(reminder, Outcome.SENT)
+        store, kept = await self.reopen(store)
+        self.assertEqual(
+            {channel: list(told) for channel, told in kept.told.items()},
+            {"slack": [Told("C1 1.1", problems[1].alert), Told("C1 1.1", changed.alert)]},
+        )
+        # The alerts are of long ago. One incident ends: the message still shows both.
+        await store.commit(TASK, TaskState(pings=4), CHECK, [])
+        store, kept = await self.reopen(store)
+        self.assertEqual([told.alert.id for told in kept.told["slack"]], [problems[1].alert.id, changed.alert.id])
+        await store.commit(OTHER, TaskState(pings=4), CHECK, [])
+        _, kept = await self.reopen(store)
+        self.assertEqual(dict(kept.told), {})
+
+    async def test_what_was_told_in_the_last_hours_is_kept(self: Any) -> None:
+        store = self.make()
+        store.open()
+        now = time.time()
+        recovered = Delivery(
+            msgspec.structs.replace(alert(1, Event.RECOVERED), at=now - 600), "slack", reference="C1 1"
+        )
+        await store.commit(TASK, TaskState(), CHECK, [bare(recovered)])
+        await store.settle(recovered, Outcome.SENT)
+        _, kept = await self.reopen(store)
+        self.assertEqual(list(kept.told["slack"]), [Told("C1 1", recovered.alert)])
+
+    async def test_another_message_takes_the_place_of_one(self: Any) -> None:
+        """Settling what is settled changes only the reference."""
+        store = self.make()
+        store.open()
+        delivery = Delivery(alert(1), "slack", 1, words="ok", reference="C1 1.1")
+        await store.commit(TASK, STATE, CHECK, [bare(delivery)])
+        await store.settle(delivery, Outcome.SENT)
+        await store.settle(msgspec.structs.replace(delivery, reference="C1 2.2"), Outcome.SENT)
+        store, kept = await self.reopen(store)
+        self.assertEqual(list(kept.told["slack"]), [Told("C1 2.2", delivery.alert)])
+        await store.settle(msgspec.structs.replace(delivery, reference="C1 3.3"), Outcome.SENT)
+        await store.settle(msgspec.structs.replace(delivery, reference=None), Outcome.DEAD)
+        _, kept = await self.reopen(store)
+        self.assertEqual((list(kept.told["slack"]), kept.dead), ([Told("C1 3.3", delivery.alert)], 0))
+
     async def test_hosts(self: Any) -> None:
         store = self.make()
         store.open()
@@ -189,3 +248,43 @@ class StoreContract:
         again.blindness(None)
         _, kept = await self.reopen(again)
         self.assertEqual((kept.blind, kept.clock), (None, None))
+
+    async def test_silences(self: Any) -> None:
+        store = self.make()
+        self.assertEqual(store.open().silences, ())
+        later = time.time() + 3600
+        kept = Silence("s1", "server:db1 \N{SNOWMAN}", 10.0, later, "upgrade", "jane")
+        await store.silences([kept, Silence("s2", "*", 10.0, 20.0)])
+        await store.silences([kept])
+        await store.close()
+        self.assertEqual(list(self.make().open().silences), [kept])
+
+    async def test_dead_deliveries_can_be_enqueued_again(self: Any) -> None:
+        store = self.make()
+        store.open()
+        first, second = Delivery(alert(1), "slack"), Delivery(alert(2), "slack")
+        await store.commit(TASK, STATE, CHECK, [first, second])
+        await store.settle(msgspec.structs.replace(first, words="no_text"), Outcome.DEAD)
+        await store.settle(second, Outcome.SENT)
+        (dead,) = await store.dead()
+        self.assertEqual((dead.alert, dead.channel, dead.words), (alert(1), "slack", "no_text"))
+        await store.enqueue([dead, second])
+        self.assertEqual(list(await store.dead()), [])
+        await store.close()
+        kept = self.make().open()
+        self.assertEqual([each.alert.id for each in kept.deliveries], [alert(1).id])
+        self.assertEqual(kept.dead, 0)
+
+    async def test_channels_whose_latest_delivery_is_dead(self: Any) -> None:
+        store = self.make()
+        store.open()
+        deliveries = [Delivery(alert(number), name) for number in (1, 2) for name in ("slack", "hipchat")]
+        await store.commit(TASK, STATE, CHECK, deliveries)
+        for delivery, outcome in zip(deliveries, ["dead", "sent", "sent", "dead"], strict=True):
+            await store.settle(
+                msgspec.structs.replace(delivery, words=f"{outcome} {delivery.alert.id}"), Outcome(outcome)
+            )
+        await store.close()
+        kept = self.make().open()
+        self.assertEqual(kept.dead_channels, {"hipchat"})
+        self.assertEqual(kept.refusals, {"hipchat": f"dead {alert(2).id}"})

@@ -70,13 +70,17 @@ def step_clock(path: str) -> None:
 
 def hurry() -> None:
     """Divide the pauses between retries by a hundred."""
-    from pypinger.domain import backoff
+    from pypinger.domain import backoff, grouping, incidents
     from pypinger.notify.slack import Slack
-    from pypinger.runtime import queue
+    from pypinger.runtime import queue, updates
 
     backoff.SHORTEST, backoff.LONGEST, backoff.LONGEST_ASKED = 0.01, 0.03, 0.03
     Slack.spacing = 0.01
     queue.ATTEMPT_LIMIT = 10.0
+    # The scripts flip all the time; flapping has tests of its own.
+    incidents.FLAP_SPAN = 0.0
+    grouping.APART, grouping.DIGEST_WAIT = 0.6, 0.1
+    updates.SPACING, updates.PAUSE = 0.02, 0.03
 
 
 def place(reach: Callable[[str], None]) -> None:

@@ -22,6 +22,8 @@ class Receipt:
     :ivar taken: whether the service has it, so that people may have read it.
     :ivar answered: whether the service confirmed it.
     :ivar followed: whether the same life sent a further message.
+    :ivar ts: the service's name for it.
+    :ivar thread: the `ts` of the message that it replies to.
     """
 
     def __init__(self, channel: str, ids: tuple[str, ...], life: int, taken: bool, answered: bool) -> None:
@@ -31,6 +33,8 @@ class Receipt:
         self.taken = taken
         self.answered = answered
         self.followed = False
+        self.ts = ""
+        self.thread: str | None = None
 
 
 class Fate(NamedTuple):
@@ -80,7 +84,6 @@ class Service(Server):
     """
 
     channel = ""
-    success = '{"ok": true}'
 
     def __init__(self, test: TestCase, random: Random, dies_of: Callable[[str, int], bool]) -> None:
         super().__init__(test)
@@ -107,15 +110,22 @@ class Service(Server):
                 break
         receipt = Receipt(self.channel, ids, life, fate.taken, fate.answer == 200)
         self.receipts.append(receipt)
+        self.note(request, receipt)
         if fate.taken and self.dies_of("received", life):
             receipt.answered = False
         else:
-            reactor.callLater(fate.after, self.answer, request, fate, life)
+            reactor.callLater(fate.after, self.answer, request, fate, receipt)
 
-    def answer(self, request: Request, fate: Fate, life: int) -> None:
+    def note(self, request: Request, receipt: Receipt) -> None:
+        """Look at what only this service knows."""
+
+    def success(self, receipt: Receipt) -> str:
+        return '{"ok": true}'
+
+    def answer(self, request: Request, fate: Fate, receipt: Receipt) -> None:
         if fate.answer == 200:
-            request.answer(200, self.success)
-            self.dies_of("answering", life)
+            request.answer(200, self.success(receipt))
+            self.dies_of("answering", receipt.life)
         elif fate.answer is not None:
             more = {"Retry_After": "1"} if fate.answer == 429 else {}
             request.answer(fate.answer, "try again", **more)
@@ -126,7 +136,14 @@ class Service(Server):
 
 
 class WebApi(Service):
+    """
+    Slack's Web API with threads.
+
+    :ivar updates: how many messages were updated.
+    """
+
     channel = "slack"
+    updates = 0
 
     def section(self) -> str:
         url = f"{self.origin}/api/chat.postMessage"
@@ -135,6 +152,31 @@ class WebApi(Service):
     def read(self, request: Request) -> tuple[str, tuple[str, ...]]:
         payload = json.loads(request.body)["metadata"]["event_payload"]
         return request.headers["authorization"].split()[1], tuple(payload.get("alert_ids", payload["alert_id"]).split())
+
+    def serve(self, request: Request) -> None:
+        if request.path != "/api/chat.update":
+            super().serve(request)
+        elif self.calm or self.random.random() < 0.7:
+            update = json.loads(request.body)
+            assert update["channel"] == "C1"
+            assert self.has(update["ts"]), update
+            self.updates += 1
+            request.answer(200, '{"ok": true}')
+        else:
+            request.answer(500, "try again")
+
+    def note(self, request: Request, receipt: Receipt) -> None:
+        message = json.loads(request.body)
+        receipt.ts, receipt.thread = f"1700000000.{len(self.receipts):06}", message.get("thread_ts")
+        assert message["channel"] == ("#ops" if receipt.thread is None else "C1")
+        assert receipt.thread is None or self.has(receipt.thread), message
+
+    def has(self, ts: str) -> bool:
+        """Whether a message of the channel, which is no reply, was answered with this `ts`."""
+        return any(each.ts == ts and each.thread is None and each.answered for each in self.receipts)
+
+    def success(self, receipt: Receipt) -> str:
+        return json.dumps({"ok": True, "channel": "C1", "ts": receipt.ts})
 
 
 class Webhook(Service):

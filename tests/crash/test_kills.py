@@ -59,6 +59,7 @@ class KillTests(TestCase):
         print(dict(reached), end=" ", flush=True)
         self.assertEqual([wrong for account in accounts for wrong in account.wrong], [])
         self.assertGreater(figures["repeats"], 0)
+        self.assertGreater(figures["replies"], 0)
         self.assertEqual(POINTS - reached.keys(), set())
 
     async def run_world(self, world: World, worlds: list[World], turns: Iterator[str]) -> None:

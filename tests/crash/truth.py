@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from pypinger.domain.url import task_id
-from tests.crash.services import Receipt
+from tests.crash.services import Receipt, WebApi
 from tests.crash.world import World, read
 
 
@@ -29,6 +29,7 @@ class Row(NamedTuple):
     event: str
     task: str
     explanation: str
+    started: float | None
 
 
 class Account:
@@ -40,7 +41,7 @@ class Account:
 
     def __init__(self, world: World) -> None:
         self.wrong: list[str] = []
-        self.lost = self.disordered = self.repeats = self.transitions = 0
+        self.lost = self.disordered = self.repeats = self.transitions = self.replies = 0
         self.world = world
         self._load()
         self._check_scripts()
@@ -49,11 +50,21 @@ class Account:
             receipts = [receipt for receipt in service.receipts if receipt.taken]
             self._check_order(service.channel, receipts)
             self._check_repeats(receipts)
+            if isinstance(service, WebApi):
+                self._check_threads(receipts)
 
     def _load(self) -> None:
         with closing(read(self.world.database)) as connection:
             self.rows = [
-                Row(alert, channel, outcome, body["event"], body.get("task", ""), body["explanation"])
+                Row(
+                    alert,
+                    channel,
+                    outcome,
+                    body["event"],
+                    body.get("task", ""),
+                    body["explanation"],
+                    body.get("started"),
+                )
                 for alert, channel, outcome, body in (
                     (*row, msgspec.json.decode(text))
                     for *row, text in connection.execute(
@@ -108,12 +119,13 @@ class Account:
             self._say(f"{url}: the incidents have {recorded} alerts, not {len(events)} and {len(reminders)} reminders")
 
     def _check_deliveries(self) -> None:
-        """Each delivery is settled as sent, except reminders that a later alert replaced."""
+        """Each delivery is settled as sent, except reminders and changes that a later alert replaced."""
         received = {(alert, receipt.channel) for receipt in self._receipts() if receipt.taken for alert in receipt.ids}
         for (channel, task), rows in self.by_task.items():
             for place, row in enumerate(rows, 1):
                 if row.outcome == "replaced":
-                    if row.event != "reminder" or all(later.event != "reminder" for later in rows[place:]):
+                    events = [later.event for later in rows[place:]]
+                    if row.event not in ("reminder", "changed") or not events:
                         self._say(f"{row} was replaced by none of {rows[place:]}")
                 elif row.outcome != "sent":
                     self._say(f"{row} of {task or 'the daemon'} is not delivered to {channel}")
@@ -156,6 +168,30 @@ class Account:
                 elif last.answered and (last.life == receipt.life or last.followed):
                     self._say(f"{alert} was taken in life {last.life}, and came again in {receipt.life}")
 
+    def _check_threads(self, receipts: list[Receipt]) -> None:
+        """An incident has one message, or more only while an answer was not known; the rest replies to it."""
+        about = {row.alert: row for row in self.rows}
+        incidents: dict[str, set[tuple[str, float | None]]] = {}
+        messages: dict[tuple[str, float | None], list[tuple[Receipt, str]]] = defaultdict(list)
+        for receipt in receipts:
+            rows = [about[alert] for alert in receipt.ids if about[alert].task]
+            keys = {(row.task, row.started) for row in rows if row.event != "reminder"}
+            if receipt.thread is not None:
+                self.replies += 1
+                if not keys or not keys <= incidents[receipt.thread]:
+                    self._say(f"{receipt.ids} reply to a message of another incident")
+                continue
+            incidents[receipt.ts] = keys
+            for row in rows:
+                if row.event == "reminder":
+                    continue
+                for before, alert in messages[row.task, row.started]:
+                    settled = self.world.settled.get((alert, receipt.channel), self.world.life)
+                    known = before.answered and (before.life == receipt.life or before.followed)
+                    if known or settled < receipt.life:
+                        self._say(f"{row} has a message of its own, and the incident had one in life {before.life}")
+                messages[row.task, row.started].append((receipt, row.alert))
+
     def _receipts(self) -> Iterator[Receipt]:
         for service in self.world.services:
             yield from service.receipts
@@ -171,6 +207,7 @@ class Account:
             "deliveries": len(self.rows),
             "messages": sum(1 for _ in self._receipts()),
             "repeats": self.repeats,
+            "replies": self.replies,
             "lost": self.lost,
             "out of order": self.disordered,
             "other breaches": len(self.wrong),

@@ -281,6 +281,8 @@ class PropertyTests(SynchronousTestCase):
             if what == "answer":
                 assert detail is None or isinstance(detail, str)
                 decided = made.answered(host, detail, now - length, now)
+                for question in decided:
+                    made.blame(question)
                 expected = model.answer(host, detail, now - length, now)
                 by_question = dict(pairs)
                 self.assertEqual([by_question[each] for each in decided], expected)

@@ -1,115 +1,131 @@
-"""Tests for :mod:`pypinger.domain.grouping`: the contract's rules, and a model that searches all earlier alerts."""
+"""Tests for :mod:`pypinger.domain.grouping`."""
 
 from __future__ import annotations
 
-from itertools import accumulate
-
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.grouping import AlertGroup, Grouping
+from pypinger.domain.grouping import APART, AlertGroup, Grouping, Storms, places_of
 from pypinger.domain.model import Alert, Event
-
-ORIGIN = ("origin", "http://a:80")
-SERVER = ("server", "db1")
+from tests.domain.strategies import thorough
 
 
-def alert(event: Event = Event.PROBLEM, origin: str = "", server: str | None = None) -> Alert:
-    return Alert(id="", event=event, at=0.0, explanation="", task="t", origin=origin, server=server)
+def alert(
+    event: Event = Event.PROBLEM, origin: str = "http://a:80", server: str | None = None, task: str = ""
+) -> Alert:
+    return Alert(id="0", event=event, at=0.0, explanation="", task=task, origin=origin, server=server)
 
 
-def problem(origin: str = "http://a:80", server: str | None = None) -> Alert:
-    return alert(origin=origin, server=server)
-
-
-class RuleTests(SynchronousTestCase):
+class WindowTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.grouping = Grouping(5.0)
 
-    def test_the_first_is_sent_at_once_and_the_others_together(self) -> None:
-        self.assertIsNone(self.grouping.place(problem(), 10))
-        expected = AlertGroup(Event.PROBLEM, ORIGIN, 15)
-        self.assertEqual([self.grouping.place(problem(), now) for now in (10, 12, 14.999)], [expected] * 3)
+    def place(self, now: float, **values: object) -> AlertGroup | None:
+        return self.grouping.place(alert(**values), now)  # type: ignore[arg-type]
 
-    def test_a_group_is_not_extended(self) -> None:
-        self.grouping.place(problem(), 10)
-        self.grouping.place(problem(), 14)
-        self.assertIsNone(self.grouping.place(problem(), 15))
-        self.assertEqual(self.grouping.place(problem(), 16), AlertGroup(Event.PROBLEM, ORIGIN, 20))
+    def test_first_alone_followers_together(self) -> None:
+        self.assertIsNone(self.place(0))
+        group = self.place(1)
+        assert group is not None
+        self.assertEqual(group.closes, 5)
+        self.assertIs(self.place(4.9), group)
 
-    def test_by_server_too(self) -> None:
-        self.grouping.place(problem("http://b:80", "db1"), 0)
-        self.assertEqual(self.grouping.place(problem("http://a:80", "db1"), 1), AlertGroup(Event.PROBLEM, SERVER, 5))
+    def test_a_server_is_a_place_too_but_the_origin_comes_first(self) -> None:
+        self.assertIsNone(self.place(0, server="db1"))
+        by_server = self.place(1, origin="http://b:80", server="db1")
+        assert by_server is not None
+        self.assertEqual(by_server.place, ("server", "db1"))
+        by_origin = self.place(1, server="db1")
+        assert by_origin is not None
+        self.assertEqual(by_origin.place, ("origin", "http://a:80"))
 
-    def test_the_origin_comes_before_the_server(self) -> None:
-        self.grouping.place(problem("http://b:80", "db1"), 0)
-        self.grouping.place(problem("http://a:80", "db2"), 1)
-        self.assertEqual(self.grouping.place(problem("http://a:80", "db1"), 2), AlertGroup(Event.PROBLEM, ORIGIN, 6))
+    def test_events_are_apart(self) -> None:
+        self.assertIsNone(self.place(0))
+        self.assertIsNone(self.place(1, event=Event.RECOVERED))
+        self.assertIsNone(self.place(1, event=Event.CHANGED))
 
-    def test_only_alerts_sent_at_once_open_groups(self) -> None:
-        self.grouping.place(problem("http://a:80", "db1"), 0)
-        self.assertIsNotNone(self.grouping.place(problem("http://a:80", "db2"), 1))
-        self.assertIsNone(self.grouping.place(problem("http://b:80", "db2"), 2))
-
-    def test_recoveries_have_their_own_groups(self) -> None:
-        recovered = alert(Event.RECOVERED, "http://a:80")
-        self.grouping.place(problem(), 0)
-        self.assertIsNone(self.grouping.place(recovered, 1))
-        self.assertEqual(self.grouping.place(recovered, 2), AlertGroup(Event.RECOVERED, ORIGIN, 6))
-        self.assertEqual(self.grouping.place(problem(), 2), AlertGroup(Event.PROBLEM, ORIGIN, 5))
-
-    def test_an_origin_does_not_match_a_server(self) -> None:
-        self.grouping.place(problem("db1"), 0)
-        self.assertIsNone(self.grouping.place(problem("http://a:80", "db1"), 1))
-
-    def test_other_events_are_never_grouped(self) -> None:
-        for event in set(Event) - {Event.PROBLEM, Event.RECOVERED}:
-            for _ in range(2):
-                self.assertIsNone(self.grouping.place(alert(event, "http://a:80", "db1"), 0))
-        self.assertIsNone(self.grouping.place(problem("http://a:80", "db1"), 0))
-
-    def test_without_origin_and_server(self) -> None:
-        for _ in range(2):
-            self.assertIsNone(self.grouping.place(problem(""), 0))
-
-    def test_off(self) -> None:
+    def test_no_grouping_at_all(self) -> None:
         grouping = Grouping(0.0)
-        for _ in range(2):
-            self.assertIsNone(grouping.place(problem(), 0))
+        for event in Event:
+            for _ in range(4):
+                self.assertIsNone(grouping.place(alert(event), 0.0))
 
-    def test_closed_groups_are_removed(self) -> None:
-        for number in range(1000):
-            self.grouping.place(problem(f"http://host{number}:80", f"server{number}"), float(number))
-        self.assertLessEqual(len(self.grouping._open), 2 * 5)
-        self.assertEqual(len(self.grouping._open), len(self.grouping._closing))
+    def test_the_third_message_within_the_wait_takes_all_others(self) -> None:
+        self.assertIsNone(self.place(0, origin="a"))
+        self.assertIsNone(self.place(0, origin="b"))
+        rest = self.place(0, origin="c")
+        assert rest is not None
+        self.assertIs(self.place(1, origin="d"), rest)
+        self.assertIsNotNone(self.place(1, origin="a"))
+        self.assertIsNone(self.place(11, origin="e"))
+
+    def test_reminders_make_one_digest_a_minute(self) -> None:
+        first = self.place(0, event=Event.REMINDER)
+        assert first is not None
+        self.assertEqual(first.closes, 1)
+        self.assertIs(self.place(0.5, event=Event.REMINDER, origin="b"), first)
+        second = self.place(10, event=Event.REMINDER)
+        assert second is not None
+        self.assertEqual(second.closes, 1 + APART)
+
+    def test_what_is_expected_is_waited_for(self) -> None:
+        self.grouping.expect(("origin", "http://a:80"), 25)
+        self.assertIsNone(self.place(0))
+        group = self.place(12)
+        assert group is not None
+        self.assertEqual(group.closes, 25)
+        self.grouping.settled(("origin", "http://a:80"), 13)
+        self.assertEqual(group.closes, 13)
 
 
-ALERTS = st.builds(
-    alert,
-    st.sampled_from([Event.PROBLEM, Event.PROBLEM, Event.RECOVERED, Event.CHANGED]),
-    st.sampled_from(["", "http://a:80", "http://b:80", "http://c:80"]),
-    st.sampled_from([None, "", "db1", "db2", "db3"]),
-)
+class StormTests(SynchronousTestCase):
+    def test_opens_with_two_and_closes_with_the_last(self) -> None:
+        storms = Storms()
+        first = alert(server="db1")
+        places = list(places_of(first))
+        storms.opened("1", places)
+        self.assertEqual(storms.at(first), ())
+        storms.opened("2", [places[1]])
+        self.assertEqual(storms.at(first), (places[1],))
+        storms.closed("1")
+        self.assertEqual(storms.at(first), (places[1],))
+        storms.closed("2")
+        self.assertEqual(storms.at(first), ())
 
+    def test_the_storm_of_a_server_opens_a_window_for_its_origin(self) -> None:
+        """Tasks of one origin, the first of which is on a server with a storm, are two messages."""
+        grouping, storms = Grouping(5.0), (("server", "db1"),)
+        stormy = grouping.place(alert(server="db1"), 0, storms)
+        window = grouping.place(alert(server="db2"), 1)
+        assert stormy is not None
+        assert window is not None
+        self.assertEqual((stormy.place, window.place), (("server", "db1"), ("origin", "http://a:80")))
+        self.assertIs(grouping.place(alert(server="db3"), 2), window)
+        # What belongs to that storm too goes with it.
+        self.assertIs(grouping.place(alert(server="db1"), 3, storms), stormy)
 
-class ModelTests(SynchronousTestCase):
-    @settings(deadline=None, max_examples=300)
-    @given(
-        alerts=st.lists(ALERTS, min_size=1, max_size=30),
-        gaps=st.lists(st.integers(0, 4), min_size=30, max_size=30),
-        wait=st.integers(0, 7),
-    )
-    def test_as_the_model(self, alerts: list[Alert], gaps: list[int], wait: int) -> None:
-        grouping = Grouping(float(wait))
-        single: list[tuple[float, Alert]] = []
-        for now, each in zip(accumulate(map(float, gaps)), alerts, strict=False):
-            expected = None
-            for name in ("server", "origin"):  # the origin wins
-                mine = getattr(each, name)
-                for sent, other in single:
-                    if mine and each.event is other.event and mine == getattr(other, name) and now < sent + wait:
-                        expected = AlertGroup(each.event, (name, mine), sent + wait)
-            if expected is None and each.event in (Event.PROBLEM, Event.RECOVERED):
-                single.append((now, each))
-            self.assertEqual(grouping.place(each, now), expected)
+    def test_messages_of_one_event_are_a_minute_apart(self) -> None:
+        grouping, here = Grouping(5.0), [("origin", "http://a:80")]
+        first = grouping.place(alert(), 100, here)
+        assert first is not None
+        self.assertEqual(first.closes, 105)
+        second = grouping.place(alert(), 106, here)
+        assert second is not None
+        self.assertEqual(second.closes, 105 + APART)
+        other = grouping.place(alert(Event.RECOVERED), 106, here)
+        assert other is not None
+        self.assertEqual(other.closes, 111)
+
+    @thorough
+    @given(st.lists(st.tuples(st.floats(0, 30), st.sampled_from("abcdefgh"), st.sampled_from([None, "x", "y"]))))
+    def test_never_more_than_the_wait_allows(self, arrivals: list[tuple[float, str, str | None]]) -> None:
+        """Of one event, in any five seconds, at most two leave alone, and each alert leaves within its wait."""
+        grouping, alone = Grouping(5.0), []
+        for now, origin, server in sorted(arrivals, key=lambda each: each[0]):
+            group = grouping.place(alert(origin=origin, server=server), now)
+            if group is None:
+                alone.append(now)
+                self.assertLessEqual(sum(time > now - 5.0 for time in alone), 2)
+            else:
+                self.assertTrue(now <= group.closes <= now + 5.0)

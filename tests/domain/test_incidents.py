@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.incidents import close, daemon_alert, next_reminder, remind, step
+from pypinger.domain.alerting import daemon_alert
+from pypinger.domain.incidents import acknowledge, close, hold_end, steady_end, step, unmute
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import (
@@ -28,6 +29,7 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
+from pypinger.domain.reminders import next_reminder, remind
 from pypinger.domain.wording import plain
 from tests.domain.strategies import Night, minute_windows, minutes, thorough
 
@@ -55,22 +57,32 @@ class Story:
         self.task = task
         self.state = TaskState()
         self.alerts: list[Alert] = []
+        self.muted = False
+        self.now = 0.0
 
-    def step(
-        self, kind: Kind, at: Instant, finding: Finding | None = None, *, clock_wrong: bool = False
-    ) -> list[Event]:
-        self.state, alerts = step(self.task, self.state, check(kind, at, finding), clock_wrong=clock_wrong)
-        self.alerts += alerts
-        return [alert.event for alert in alerts]
+    def step(self, kind: Kind, at: Instant, finding: Finding | None = None, **how: bool) -> list[Event]:
+        self.now = at
+        return self.take(step(self.task, self.state, check(kind, at, finding), muted=self.muted, **how))
 
     def remind(self, at: Instant) -> list[Event]:
-        self.state, alerts = remind(self.task, self.state, at)
+        self.now = at
+        return [] if self.muted else self.take(remind(self.task, self.state, at))
+
+    def mute(self, at: Instant, muted: bool) -> list[Event]:
+        self.muted, self.now = muted, at
+        return [] if muted else self.take(unmute(self.task, self.state, at))
+
+    def acknowledge(self, at: Instant) -> list[Event]:
+        return self.take(acknowledge(self.task, self.state, at, "jane", "on it", muted=self.muted))
+
+    def take(self, after: tuple[TaskState, tuple[Alert, ...]]) -> list[Event]:
+        self.state, alerts = after
         self.alerts += alerts
         return [alert.event for alert in alerts]
 
     @property
     def reminder(self) -> Instant | None:
-        return next_reminder(self.task, self.state, self.state.checked or 0.0)
+        return next_reminder(self.task, self.state, self.now)
 
 
 class StateTests(SynchronousTestCase):
@@ -171,13 +183,7 @@ class IncidentTests(SynchronousTestCase):
         story.step(Kind.LATE, 0.0)
         self.assertEqual(story.step(Kind.FAILED, 60.0), [Event.CHANGED])
         self.assertEqual((story.alerts[-1].kind, story.alerts[-1].explanation), (Kind.FAILED, "it is failed"))
-        # It does not postpone the reminder.
-        self.assertEqual(story.reminder, 480.0)
         self.assertEqual(story.step(Kind.FAILED, 479.0), [])
-        self.assertEqual(story.step(Kind.FAILED, 480.0), [Event.REMINDER])
-        # It replaces a reminder that is due.
-        self.assertEqual(story.step(Kind.LATE, 960.0), [Event.CHANGED])
-        self.assertEqual(story.reminder, 1440.0)
 
     def test_sleep_neither_closes_nor_changes(self) -> None:
         story = Story()
@@ -188,73 +194,147 @@ class IncidentTests(SynchronousTestCase):
         self.assertEqual(story.step(Kind.OK, 180.0), [Event.RECOVERED])
 
 
-class ReminderTests(SynchronousTestCase):
-    def test_every_error_interval(self) -> None:
+class HoldTests(SynchronousTestCase):
+    def test_opens_once_it_has_lasted(self) -> None:
+        story = Story(replace(TASK, unreachable_for=60.0))
+        self.assertEqual(story.step(Kind.UNREACHABLE, 0.0), [])
+        self.assertEqual(hold_end(story.task, story.state), 60.0)
+        assert story.state.verdict is not None
+        self.assertEqual(story.state.verdict.next_change, 60.0)
+        self.assertEqual(story.step(Kind.INVALID, 30.0), [])
+        self.assertEqual(story.step(Kind.UNREACHABLE, 60.0), [Event.PROBLEM])
+        self.assertEqual(story.alerts[0].started, 0.0)
+        self.assertIsNone(hold_end(story.task, story.state))
+
+    def test_another_kind_between_begins_anew(self) -> None:
+        story = Story(replace(TASK, unreachable_for=60.0))
+        story.step(Kind.UNREACHABLE, 0.0)
+        self.assertEqual(story.step(Kind.OK, 50.0), [])
+        self.assertEqual(story.step(Kind.UNREACHABLE, 70.0), [])
+        self.assertEqual(hold_end(story.task, story.state), 130.0)
+
+    def test_other_kinds_are_not_held(self) -> None:
+        story = Story(replace(TASK, unreachable_for=60.0))
+        self.assertEqual(story.step(Kind.FAILED, 0.0), [Event.PROBLEM])
+        self.assertEqual(story.step(Kind.UNREACHABLE, 1.0), [Event.CHANGED])
+
+
+class SleepTests(SynchronousTestCase):
+    def test_nothing_is_expected_of_a_sleeping_task(self) -> None:
+        asleep = Reported(200, replace(REPORT, sleep=(Window(300, 600.0),)))
         story = Story()
-        self.assertIsNone(story.reminder)
-        self.assertEqual(story.remind(0.0), [])
-        story.step(Kind.LATE, 0.0)
-        self.assertEqual(story.reminder, 480.0)
-        self.assertEqual(story.remind(479.9), [])
-        self.assertEqual(story.remind(480.0), [Event.REMINDER])
-        reminder = story.alerts[-1]
-        self.assertEqual((reminder.at, reminder.started, reminder.kind), (480.0, 0.0, Kind.LATE))
-        self.assertEqual(reminder.explanation, "it is late")
-        self.assertEqual(story.reminder, 960.0)
-        self.assertEqual(story.remind(480.0), [])
-        self.assertEqual(story.step(Kind.LATE, 2000.0), [Event.REMINDER])
+        story.step(Kind.OK, 0.0, asleep)
+        self.assertEqual(story.step(Kind.UNREACHABLE, 400.0), [])
+        self.assertEqual(story.step(Kind.INVALID, 500.0), [])
+        self.assertEqual((story.state.errors, story.state.row, story.state.incident), (2, 0, None))
+        assert story.state.verdict is not None
+        self.assertEqual(story.state.verdict.next_change, 900.0)
+        self.assertEqual(story.step(Kind.UNREACHABLE, 900.0), [Event.PROBLEM])
+        self.assertEqual(story.alerts[-1].started, 900.0)
+
+    def test_an_open_incident_does_not_change(self) -> None:
+        asleep = Reported(200, replace(REPORT, sleep=(Window(300, 600.0),)))
+        story = Story()
+        story.step(Kind.LATE, 0.0, asleep)
+        self.assertEqual(story.step(Kind.UNREACHABLE, 400.0), [])
+        self.assertEqual(story.step(Kind.UNREACHABLE, 900.0), [Event.CHANGED])
+
+
+class FlappingTests(SynchronousTestCase):
+    def flap(self, count: int, story: Story) -> float:
+        now = 0.0
+        for _ in range(count):
+            story.step(Kind.FAILED, now)
+            story.step(Kind.OK, now + 60)
+            now += 120
+        return now
+
+    def test_the_fourth_incident_within_an_hour(self) -> None:
+        story = Story()
+        now = self.flap(3, story)
+        self.assertEqual(story.step(Kind.FAILED, now), [Event.FLAPPING])
+        self.assertIn("incident number 4 within an hour; the latest: it is failed", story.alerts[-1].explanation)
+        self.assertEqual(story.step(Kind.OK, now + 60), [])
+        self.assertEqual(story.step(Kind.LATE, now + 120), [])
+        self.assertEqual(story.reminder, now + 480)
+        self.assertEqual(story.step(Kind.OK, now + 180), [])
+        self.assertEqual(steady_end(story.state), now + 180 + 1800)
+        self.assertEqual(story.step(Kind.OK, now + 1979), [])
+        self.assertEqual(story.step(Kind.OK, now + 1980), [Event.RECOVERED])
+        self.assertIsNone(story.state.incident)
+        # It begins to count anew.
+        self.assertEqual(story.step(Kind.FAILED, now + 2000), [Event.PROBLEM])
+
+    def test_that_stays_in_error_is_an_ordinary_problem(self) -> None:
+        story = Story()
+        now = self.flap(3, story)
+        story.step(Kind.FAILED, now)
+        self.assertEqual(story.step(Kind.LATE, now + 1800), [Event.PROBLEM])
+        self.assertEqual(story.step(Kind.FAILED, now + 1860), [Event.CHANGED])
+
+    def test_sleep_neither_counts_nor_interrupts(self) -> None:
+        story = Story()
+        now = self.flap(3, story)
+        story.step(Kind.FAILED, now)
+        story.step(Kind.FAILED, now + 900)
+        story.step(Kind.SLEEPING, now + 1000)
+        self.assertIsNone(steady_end(story.state))
+        story.step(Kind.FAILED, now + 9000)
+        self.assertEqual(steady_end(story.state), now + 9000 + 900)
+
+    def test_more_than_an_hour_apart_or_switched_off(self) -> None:
+        story = Story()
+        for hour in range(6):
+            self.assertEqual(story.step(Kind.FAILED, hour * 1300.0), [Event.PROBLEM])
+            story.step(Kind.OK, hour * 1300.0 + 60)
+        never = Story(replace(TASK, flap_incidents=0))
+        self.flap(9, never)
+        self.assertNotIn(Event.FLAPPING, [alert.event for alert in never.alerts])
+
+
+class SilenceTests(SynchronousTestCase):
+    def test_what_is_still_wrong_at_the_end_is_a_problem(self) -> None:
+        story = Story()
+        story.mute(0.0, True)
+        self.assertEqual(story.step(Kind.FAILED, 0.0), [])
+        self.assertEqual(story.step(Kind.LATE, 60.0), [])
+        self.assertEqual(story.mute(100.0, False), [Event.PROBLEM])
+        self.assertIs(story.alerts[-1].kind, Kind.LATE)
+
+    def test_what_was_told_before_is_a_reminder(self) -> None:
+        story = Story()
+        story.step(Kind.FAILED, 0.0)
+        story.mute(10.0, True)
+        self.assertEqual(story.remind(1000.0), [])
+        self.assertEqual(story.mute(2000.0, False), [Event.REMINDER])
         self.assertEqual(story.reminder, 2480.0)
-        story.step(Kind.OK, 2001.0)
+
+    def test_what_began_and_ended_in_it_is_never_told(self) -> None:
+        story = Story()
+        story.mute(0.0, True)
+        story.step(Kind.FAILED, 0.0)
+        story.step(Kind.OK, 60.0)
+        self.assertEqual(story.mute(100.0, False), [])
+
+    def test_the_end_of_what_was_told_follows(self) -> None:
+        story = Story()
+        story.step(Kind.FAILED, 0.0)
+        story.mute(10.0, True)
+        self.assertEqual(story.step(Kind.OK, 60.0), [])
+        story.step(Kind.FAILED, 70.0)
+        self.assertEqual(story.mute(100.0, False), [Event.RECOVERED, Event.PROBLEM])
+
+
+class AcknowledgementTests(SynchronousTestCase):
+    def test_stops_reminders_until_the_kind_changes(self) -> None:
+        story = Story()
+        self.assertEqual(story.acknowledge(0.0), [])
+        story.step(Kind.FAILED, 0.0)
+        self.assertEqual(story.acknowledge(10.0), [Event.ACKNOWLEDGED])
+        self.assertEqual(story.alerts[-1].explanation, "acknowledged by jane: on it")
         self.assertIsNone(story.reminder)
-
-    def test_never(self) -> None:
-        story = Story(replace(TASK, error_interval=0.0))
-        story.step(Kind.LATE, 0.0)
-        self.assertIsNone(story.reminder)
-        self.assertEqual(story.step(Kind.LATE, 1e9), [])
-        self.assertEqual(story.remind(1e9), [])
-        self.assertEqual(story.step(Kind.FAILED, 2e9), [Event.CHANGED])
-
-    def test_not_while_asleep_but_on_waking(self) -> None:
-        story = Story()
-        story.step(Kind.LATE, 0.0)
-        story.step(Kind.SLEEPING, 400.0)
-        self.assertIsNone(story.reminder)
-        self.assertEqual(story.remind(5000.0), [])
-        self.assertEqual(story.step(Kind.SLEEPING, 5000.0), [])
-        self.assertEqual(story.step(Kind.LATE, 6000.0), [Event.REMINDER])
-        self.assertEqual(story.reminder, 6480.0)
-
-    def test_reminder_due_in_an_unseen_sleep_waits_for_its_end(self) -> None:
-        asleep = Reported(200, replace(REPORT, sleep=(Window(300.0, 600.0),)))
-        for kind in (Kind.LATE, Kind.FAILED, Kind.FUTURE):
-            story = Story()
-            story.step(kind, 0.0, asleep)
-            self.assertEqual(story.reminder, 900.0)
-            self.assertEqual(story.remind(899.9), [])
-            self.assertEqual(story.remind(900.0), [Event.REMINDER])
-            self.assertEqual(story.reminder, 1380.0)
-
-    def test_reminder_due_before_an_unseen_sleep_waits_too(self) -> None:
-        story = Story()
-        story.step(Kind.LATE, 0.0, Reported(200, replace(REPORT, sleep=(Window(500, 600.0),))))
-        self.assertEqual(story.reminder, 480.0)
-        self.assertEqual(story.remind(500.0), [])
-        self.assertEqual(next_reminder(story.task, story.state, 500.0), 1100.0)
-        self.assertEqual(story.remind(1099.9), [])
-        self.assertEqual(story.remind(1100.0), [Event.REMINDER])
-
-    def test_reminder_of_an_unreachable_task_does_not_wait_for_its_sleep(self) -> None:
-        story = Story()
-        story.step(Kind.OK, 0.0, Reported(200, replace(REPORT, sleep=(Window(300.0, 600.0),))))
-        story.step(Kind.UNREACHABLE, 1.0)
-        self.assertEqual(story.reminder, 481.0)
-
-    def test_clock_set_back(self) -> None:
-        story = Story()
-        story.step(Kind.LATE, 10_000.0)
-        self.assertEqual(story.step(Kind.LATE, 6400.0), [])
-        self.assertEqual(story.reminder, 6880.0)
+        self.assertEqual(story.step(Kind.LATE, 1000.0), [Event.CHANGED])
+        self.assertIsNotNone(story.reminder)
 
 
 class ClockTests(SynchronousTestCase):
@@ -284,7 +364,6 @@ class ClockTests(SynchronousTestCase):
         story = Story()
         story.step(Kind.FAILED, 0.0)
         self.assertEqual(story.step(Kind.LATE, 1.0, clock_wrong=True), [Event.CHANGED])
-        self.assertEqual(story.step(Kind.LATE, 480.0, clock_wrong=True), [Event.REMINDER])
         self.assertEqual(story.step(Kind.OK, 481.0, clock_wrong=True), [Event.RECOVERED])
 
 
@@ -315,67 +394,184 @@ class DaemonAlertTests(SynchronousTestCase):
 
 _moments = st.lists(
     st.tuples(
-        st.sampled_from([Kind.OK, Kind.SLEEPING, *ERRORS, None]),
+        st.sampled_from([Kind.OK, Kind.OK, Kind.SLEEPING, *ERRORS, None]),
         st.sampled_from([1.0, 60.0, 300.0, 1000.0]),
-        st.sampled_from([False, False, True]),
+        st.booleans(),
     ),
-    max_size=40,
+    max_size=60,
 )
+
+
+class Model:
+    """The contract's section 4 as a plain program, second by second where time matters."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.told: list[tuple[Event, Instant]] = []
+        self.row = 0
+        self.kind: Kind | None = None
+        self.open: Kind | None = None
+        self.held: Instant | None = None
+        self.openings: list[Instant] = []
+        self.flapping = False
+        self.kept: list[tuple[Instant, bool | None]] = []
+        self.base = 0.0
+        self.number = 0
+        self.changed = -1e9
+        self.muted = False
+        self.untold = False
+        self.owed = False
+
+    def tell(self, event: Event, at: Instant) -> None:
+        self.told.append((event, at))
+
+    def check(self, kind: Kind, at: Instant) -> None:
+        self.kind = kind
+        error = kind in ERRORS
+        if error:
+            self.row += 1
+        elif kind is Kind.OK:
+            self.row = 0
+        if kind in (Kind.UNREACHABLE, Kind.INVALID):
+            self.held = at if self.held is None else self.held
+        else:
+            self.held = None
+        if self.flapping:
+            self.flap(kind, at)
+        elif self.open is None:
+            long = self.held is None or at - self.held >= self.task.unreachable_for
+            if error and self.row >= self.task.failures and long:
+                self.openings = [each for each in self.openings if at - each < 3600] + [at]
+                self.flapping = 0 < self.task.flap_incidents <= len(self.openings)
+                self.open, self.base, self.number, self.changed = kind, at, 0, -1e9
+                self.kept = [(at, False)]
+                self.untold = self.muted
+                if not self.muted:
+                    self.tell(Event.FLAPPING if self.flapping else Event.PROBLEM, at)
+        elif error and kind is not self.open:
+            self.open = kind
+            if not self.muted:
+                self.changed = at
+                self.tell(Event.CHANGED, at)
+        elif kind is Kind.OK:
+            self.end(at)
+
+    def end(self, at: Instant) -> None:
+        if not self.untold:
+            if self.muted:
+                self.owed = True
+            else:
+                self.tell(Event.RECOVERED, at)
+        self.open, self.flapping = None, False
+
+    def flap(self, kind: Kind, at: Instant) -> None:
+        if kind in ERRORS:
+            self.open = kind
+        self.kept.append((at, None if kind is Kind.SLEEPING else kind is Kind.OK))
+        if kind is Kind.SLEEPING:
+            return
+        steady, well = 0.0, kind is Kind.OK
+        for (start, before), (end, after) in zip(reversed(self.kept[:-1]), reversed(self.kept[1:]), strict=True):
+            if after is not None and after is not well:
+                break
+            if before is not None and after is not None and before is well:
+                steady += end - start
+            elif before is not None and after is None and before is well:
+                steady += 0.0
+            if before is not None and before is not well:
+                break
+        if steady < 1800:
+            return
+        self.openings = []
+        if well:
+            self.end(at)
+        else:
+            self.flapping, self.base, self.number = False, at, 0
+            if not self.muted:
+                self.untold = False
+                self.tell(Event.PROBLEM, at)
+
+    def reminder(self) -> tuple[Instant, int] | None:
+        if self.open is None or self.task.error_interval <= 0 or self.kind is Kind.SLEEPING:
+            return None
+        at, number = self.base, self.number
+        while True:
+            gap = min(self.task.error_interval * 2**number, max(self.task.error_interval, self.task.error_interval_max))
+            at, number = at + gap, number + 1
+            if at - self.changed >= self.task.error_interval / 2:
+                return at, number
+
+    def remind(self, at: Instant) -> None:
+        due = self.reminder()
+        if due is not None and due[0] <= at and not self.muted:
+            self.base, self.number = at, due[1]
+            self.tell(Event.REMINDER, at)
+
+    def unmute(self, at: Instant) -> None:
+        if self.owed:
+            self.tell(Event.RECOVERED, at)
+        self.owed = False
+        if self.open is None or self.kind is Kind.SLEEPING:
+            return
+        self.base = at
+        untold = Event.FLAPPING if self.flapping else Event.PROBLEM
+        self.tell(untold if self.untold else Event.REMINDER, at)
+        self.untold = False
 
 
 class AnyStoryTests(SynchronousTestCase):
     @thorough
-    @given(_moments, st.integers(1, 4), st.sampled_from([0.0, 60.0, 480.0]))
+    @given(
+        _moments,
+        st.integers(1, 4),
+        st.sampled_from([0.0, 60.0, 480.0]),
+        st.sampled_from([60.0, 2000.0]),
+        st.sampled_from([0.0, 90.0, 400.0]),
+        st.sampled_from([0, 1, 2, 4]),
+        st.booleans(),
+    )
     def test_as_the_model(
-        self, moments: list[tuple[Kind | None, float, bool]], failures: int, error_interval: float
+        self,
+        moments: list[tuple[Kind | None, float, bool]],
+        failures: int,
+        error_interval: float,
+        longest: float,
+        unreachable_for: float,
+        flap_incidents: int,
+        silences: bool,
     ) -> None:
-        """The contract's rules as a plain program; None is time passing without a check."""
-        story = Story(replace(TASK, failures=failures, error_interval=error_interval))
-        expected: list[tuple[Event, Instant]] = []
-        now, row, opened, told = 0.0, 0, None, 0.0
-        latest: Kind | None = None
-        for kind, wait, clock_wrong in moments:
+        """None is time passing without a check; the flag of a moment begins or ends a silence."""
+        task = replace(
+            TASK,
+            failures=failures,
+            error_interval=error_interval,
+            error_interval_max=longest,
+            unreachable_for=unreachable_for,
+            flap_incidents=flap_incidents,
+        )
+        story, model = Story(task), Model(task)
+        now = 0.0
+        for kind, wait, toggle in moments:
             now += wait
+            if silences and toggle:
+                story.mute(now, not model.muted)
+                model.muted = not model.muted
+                if not model.muted:
+                    model.unmute(now)
             if kind is None:
                 story.remind(now)
+                model.remind(now)
             else:
-                story.step(kind, now, clock_wrong=clock_wrong)
-            error = (kind or latest) in ERRORS
-            due = error and opened is not None and 0 < error_interval <= now - told
-            if kind is None:
-                if due:
-                    expected.append((Event.REMINDER, now))
-                    told = now
-                continue
-            latest = kind
-            if error:
-                doubtful = clock_wrong and kind in (Kind.LATE, Kind.FUTURE)
-                row += not doubtful
-                if opened is None and row >= failures and not doubtful:
-                    opened, told = kind, now
-                    expected.append((Event.PROBLEM, now))
-                elif opened is not None:
-                    if opened is not kind or due:
-                        expected.append((Event.REMINDER if opened is kind else Event.CHANGED, now))
-                        told = now if due else told
-                    opened = kind
-            elif kind is Kind.OK:
-                if opened is not None:
-                    expected.append((Event.RECOVERED, now))
-                row, opened = 0, None
-        self.assertEqual([(alert.event, alert.at) for alert in story.alerts], expected)
+                story.step(kind, now)
+                model.check(kind, now)
+        self.assertEqual([(alert.event, alert.at) for alert in story.alerts], model.told)
 
         self.assertEqual(len({alert.id for alert in story.alerts}), len(story.alerts))
-        ends = [a.event for a in story.alerts if a.event in (Event.PROBLEM, Event.RECOVERED)]
-        self.assertEqual(ends, [Event.PROBLEM, Event.RECOVERED] * (len(ends) // 2) + [Event.PROBLEM] * (len(ends) % 2))
-        checks = [kind for kind, _, _ in moments if kind is not None]
+        checks = [kind for kind, *_ in moments if kind is not None]
         self.assertEqual(story.state.pings, len(checks))
         self.assertEqual(story.state.errors, sum(status_of(kind) is Status.ERROR for kind in checks))
         # A stored state reads back.
         self.assertEqual(msgspec.json.decode(msgspec.json.encode(story.state), type=TaskState), story.state)
-
-
-_KINDS = {Kind.FAILED, Kind.FUTURE, Kind.LATE}
 
 
 class NextReminderTests(SynchronousTestCase):
@@ -394,11 +590,12 @@ class NextReminderTests(SynchronousTestCase):
         now = opened + later * 60.0
         reminder = next_reminder(task, state, now)
         night = Night(windows)
-        if not interval or (kind in _KINDS and all(night.asleep)):
+        excused = kind in (Kind.UNREACHABLE, Kind.INVALID) and night.at(opened)
+        if not interval or excused or all(night.asleep):
             self.assertIsNone(reminder)
         else:
             first = opened + interval * 60.0
-            expected = night.wake(max(first, now)) if kind in _KINDS and night.at(max(first, now)) else first
+            expected = night.wake(max(first, now)) if night.at(max(first, now)) else first
             self.assertEqual(reminder, expected)
         asked = now + at * 60.0
         due = next_reminder(task, state, asked)
@@ -456,5 +653,3 @@ class VerdictFieldTests(SynchronousTestCase):
         down = NoAnswer(Fault.DNS, "x", 0.1)
         _, (changed,) = step(TASK, state, Check(760.0, 0.1, down, judge(down, 60, 760.0)))
         self.assertEqual((changed.lastrun, changed.due), (0.0, None))
-        _, (closed,) = close(TASK, state, 800.0, "x")
-        self.assertEqual((closed.lastrun, closed.due), (None, None))

@@ -105,7 +105,7 @@ class DeadlineTests(ReplayCase):
         found = run(0, 2400, ran(0, ok=False, sleep=windows)), run(2460, 2460, ran(2450, sleep=windows))
         alerts = [(0, P, Kind.FAILED), (500, M, Kind.FAILED), (1000, M, Kind.FAILED)]
         alerts += [(1800, M, Kind.FAILED), (2300, M, Kind.FAILED), (2460, R, Kind.OK)]
-        self.assertAlerts(task(error_interval=500.0), records(*found), *alerts)
+        self.assertAlerts(task(error_interval=500.0, error_interval_max=500.0), records(*found), *alerts)
 
 
 class RowTests(ReplayCase):
@@ -150,13 +150,18 @@ class ReminderTests(ReplayCase):
     def test_by_timer(self) -> None:
         found = run(0, 1000, FAULT), run(1060, 1060, ran(1050))
         lines = (0, P, Kind.UNREACHABLE), (450, M, Kind.UNREACHABLE), (900, M, Kind.UNREACHABLE), (1060, R, Kind.OK)
-        self.assertAlerts(task(error_interval=450.0), records(*found), *lines)
+        self.assertAlerts(task(error_interval=450.0, error_interval_max=450.0), records(*found), *lines)
 
     def test_as_they_were_given(self) -> None:
         found = run(0, 1000, FAULT), run(1060, 1060, ran(1050))
         reminders = [notice(450.4), notice(900.9)]
         lines = (0, P, Kind.UNREACHABLE), (450.4, M, Kind.UNREACHABLE), (900.9, M, Kind.UNREACHABLE)
-        self.assertAlerts(task(error_interval=450.0), records(*found, given=reminders), *lines, (1060, R, Kind.OK))
+        self.assertAlerts(
+            task(error_interval=450.0, error_interval_max=450.0),
+            records(*found, given=reminders),
+            *lines,
+            (1060, R, Kind.OK),
+        )
 
     def test_after_the_last_check(self) -> None:
         found = (run(0, 400, FAULT),)
@@ -184,7 +189,7 @@ class ReminderTests(ReplayCase):
         found = (run(0, 3000, ran(0, ok=False, sleep=windows), 30),)
         blind = [(START + 1100, START + 1300)]
         lines = (0, P, Kind.FAILED), (1800, M, Kind.FAILED), (2950, M, Kind.FAILED)
-        self.assertAlerts(task(error_interval=1150.0), records(*found, blind=blind), *lines)
+        self.assertAlerts(task(error_interval=1150.0, error_interval_max=1150.0), records(*found, blind=blind), *lines)
 
     def test_one_due_in_a_sleep_that_no_check_saw_waits_for_its_end(self) -> None:
         windows = (Window(1200, 600.0),)

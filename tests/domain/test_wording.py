@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Instant, Report, Reported, Window
-from pypinger.domain.wording import Severity, age, headline, plain, severity
+from pypinger.domain.wording import Severity, age, cause, causes, headline, plain, severity
 from tests.domain.strategies import any_windows, frequencies, minutes, thorough
 
 PROBLEM = Alert(
@@ -44,30 +44,69 @@ class HeadlineTests(SynchronousTestCase):
             (replace(PROBLEM, kind=None), "PROBLEM: nightly-import is in trouble"),
             (replace(PROBLEM, event=Event.CHANGED), "CHANGED: nightly-import is now late"),
             (replace(PROBLEM, event=Event.REMINDER), "STILL late after 34 min: nightly-import"),
-            (RECOVERED, "nightly-import is OK again after 34 min"),
-            (replace(RECOVERED, at=0.0), "nightly-import is OK again after 0 s"),
-            (replace(RECOVERED, kind=Kind.LATE), "nightly-import is no longer monitored; it was late"),
+            (RECOVERED, "RECOVERED: nightly-import is OK again after 34 min"),
+            (replace(RECOVERED, at=0.0), "RECOVERED: nightly-import is OK again after 0 s"),
+            (replace(RECOVERED, kind=Kind.LATE), "RECOVERED: nightly-import is no longer monitored; it was late"),
             (STARTED, "Py Pinger started"),
             (replace(STARTED, event=Event.STOPPED), "Py Pinger stopped"),
             (replace(STARTED, event=Event.BLIND), "Py Pinger is BLIND: no task can be checked"),
             (replace(STARTED, event=Event.SIGHTED), "Py Pinger sees again"),
+            (
+                replace(PROBLEM, event=Event.FLAPPING),
+                "FLAPPING: nightly-import goes up and down; now it is late",
+            ),
+            (replace(PROBLEM, event=Event.ACKNOWLEDGED), "ACKNOWLEDGED: nightly-import, late for 34 min"),
             (replace(STARTED, event=Event.TEST), "TEST of Py Pinger's alerts"),
             (replace(PROBLEM, name="a\nb"), "PROBLEM: a b is late"),
         ]:
             self.assertEqual(headline([alert]), text)
 
-    def test_storms(self) -> None:
+    def test_groups(self) -> None:
         elsewhere = replace(PROBLEM, origin="https://i:443")
+        down = replace(PROBLEM, kind=Kind.UNREACHABLE, explanation="HTTP 503 and no valid report: x", started=0.0)
+        refused = replace(down, explanation="connection refused by h:443")
         for alerts, text in [
-            ([PROBLEM, PROBLEM], "PROBLEM: 2 tasks on https://h:443 are in trouble"),
-            ([PROBLEM, elsewhere], "PROBLEM: 2 tasks on server web1 are in trouble"),
-            ([PROBLEM, replace(elsewhere, server="web2")], "PROBLEM: 2 tasks are in trouble"),
-            ([PROBLEM, RECOVERED], "PROBLEM: 2 tasks on https://h:443 are in trouble"),
-            ([RECOVERED, RECOVERED], "2 tasks on https://h:443 are OK again"),
-            ([replace(RECOVERED, kind=Kind.LATE)] * 2, "2 tasks on https://h:443 are no longer monitored"),
-            ([STARTED, STARTED], "PROBLEM: 2 tasks are in trouble"),
+            ([PROBLEM, PROBLEM], "PROBLEM: 2 tasks on https://h:443 are in trouble: 2 × late"),
+            ([PROBLEM, elsewhere], "PROBLEM: 2 tasks on server web1 are in trouble: 2 × late"),
+            (
+                [PROBLEM, replace(elsewhere, server="web2")],
+                "PROBLEM: 2 tasks on servers web1, web2 are in trouble: 2 × late",
+            ),
+            ([PROBLEM, replace(elsewhere, server=None)], "PROBLEM: 2 tasks are in trouble: 2 × late"),
+            (
+                [down, *[refused] * 3],
+                "PROBLEM: 4 tasks on https://h:443 are in trouble: 3 × connection refused, 1 × HTTP 503",
+            ),
+            ([RECOVERED, RECOVERED], "RECOVERED: 2 tasks on https://h:443 are OK again"),
+            ([replace(RECOVERED, kind=Kind.LATE)] * 2, "RECOVERED: 2 tasks on https://h:443 are no longer monitored"),
+            (
+                [replace(each, event=Event.REMINDER) for each in (PROBLEM, down)],
+                "STILL in trouble: 2 tasks on https://h:443: 1 × late, 1 × HTTP 503; the longest for 50 min",
+            ),
+            (
+                [replace(PROBLEM, event=Event.CHANGED)] * 2,
+                "CHANGED: 2 tasks on https://h:443 have changed: 2 × late",
+            ),
         ]:
             self.assertEqual(headline(alerts), text)
+
+    def test_causes(self) -> None:
+        down = replace(PROBLEM, kind=Kind.UNREACHABLE)
+        for explanation, words in [
+            ("HTTP 503 and no valid report: x", "HTTP 503"),
+            ("connection refused by h:80", "connection refused"),
+            ("no answer within 20 s, while connecting to h:80", "no answer in time"),
+            ("cannot look up h: there is no such name", "name not found"),
+            ("cannot connect to h:80: no route to host", "cannot connect"),
+            ("the connection was reset before any answer", "connection reset"),
+            ("h's certificate is expired", "TLS failure"),
+            ("something else", "unreachable"),
+        ]:
+            self.assertEqual(cause(replace(down, explanation=explanation)), words)
+        self.assertEqual(cause(PROBLEM), "late")
+        many = [replace(down, explanation=f"HTTP {500 + number} x") for number in range(6)]
+        self.assertEqual(causes(many).count("×"), 5)
+        self.assertTrue(causes(many).endswith(", 2 × other causes"))
 
 
 class PlainTests(SynchronousTestCase):
@@ -88,7 +127,7 @@ class PlainTests(SynchronousTestCase):
         self.assertEqual(
             lines,
             [
-                "nightly-import is OK again after 34 min",
+                "RECOVERED: nightly-import is OK again after 34 min",
                 "It was not OK for 34 min.",
                 "next due 23:05:00 UTC",
                 "server: w 1",
@@ -102,15 +141,29 @@ class PlainTests(SynchronousTestCase):
     def test_storm_names_twenty_and_counts_the_rest(self) -> None:
         alerts = [replace(PROBLEM, name=f"task{n}", page=None) for n in range(23)]
         lines = plain(alerts).splitlines()
-        self.assertEqual(lines[0], "PROBLEM: 23 tasks on https://h:443 are in trouble")
+        self.assertEqual(lines[0], "PROBLEM: 23 tasks on https://h:443 are in trouble: 23 × late")
         self.assertEqual(lines[1], "- PROBLEM: task0 is late: https://h/import?…")
         self.assertEqual(lines[20], "- PROBLEM: task19 is late: https://h/import?…")
         self.assertEqual(lines[21:], ["and 3 more"])
 
+    def test_a_digest_names_the_longest_first(self) -> None:
+        alerts = [
+            replace(PROBLEM, event=Event.REMINDER, name=f"t{n}", started=3000.0 - n, page=None) for n in range(22)
+        ]
+        lines = plain(alerts).splitlines()
+        self.assertIn(": t21: https", lines[1])
+        self.assertEqual(lines[21:], ["and 2 more"])
+
+    def test_runbook(self) -> None:
+        self.assertIn("runbook: https://wiki/import", plain([replace(PROBLEM, runbook="https://wiki/import")]))
+
     def test_storm_links(self) -> None:
         self.assertEqual(
             plain([RECOVERED, RECOVERED]).splitlines()[1:],
-            ["- nightly-import is OK again after 34 min: https://h/import?… (https://pinger/task/0123456789ab)"] * 2,
+            [
+                "- RECOVERED: nightly-import is OK again after 34 min: https://h/import?… (https://pinger/task/0123456789ab)"
+            ]
+            * 2,
         )
 
 

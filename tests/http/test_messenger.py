@@ -61,6 +61,23 @@ class Posts(TestCase):
         )
         self.assertEqual(1, server.connections)
 
+    async def test_get(self) -> None:
+        server = self.serve([redirect(b"/elsewhere")])
+        url = f"http://me:pw@127.0.0.1:{server.port}/ping?a"
+        reply = await self.client.get(url)
+        self.assertEqual((302, 1), (reply.code, len(server.requests)))
+        self.assertEqual(
+            b"GET /ping?a HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Basic bWU6cHc=\r\n"
+            b"User-Agent: py-pinger/1.0.0\r\nAccept-Encoding: gzip, deflate\r\n\r\n" % server.port,
+            server.requests[0],
+        )
+        stalls = self.serve([])
+        failed = await self.assertFailure(
+            Deferred.fromCoroutine(self.client.get(f"http://127.0.0.1:{stalls.port}/hunter2", timeout=SHORT)),
+            RequestFailed,
+        )
+        self.assertIn("no answer within", str(failed))
+
     async def test_userinfo(self) -> None:
         server = self.serve([answer(gzip.compress(b"ok"), b"Content-Encoding: gzip")])
         reply = await self.client.post(f"http://a:b@127.0.0.1:{server.port}/", headers={}, data=b"")

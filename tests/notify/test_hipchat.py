@@ -67,6 +67,8 @@ class HipChatTests(NotifierContract, SynchronousTestCase):
                 Event.CHANGED: ("yellow", True),
                 Event.REMINDER: ("yellow", True),
                 Event.RECOVERED: ("green", True),
+                Event.FLAPPING: ("red", True),
+                Event.ACKNOWLEDGED: ("gray", True),
                 Event.STARTED: ("gray", False),
                 Event.STOPPED: ("gray", False),
                 Event.BLIND: ("red", True),

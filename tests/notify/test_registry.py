@@ -15,7 +15,7 @@ class RegistryTests(SynchronousTestCase):
 
     def test_options_of_the_contract(self) -> None:
         options = {name: {option.name for option in channel.options} for name, channel in channels().items()}
-        self.assertEqual({"url", "channel", "token", "user", "emoji"}, options["slack"])
+        self.assertEqual({"url", "channel", "token", "user", "emoji", "threads"}, options["slack"])
         self.assertEqual({"room", "auth", "emoji", "url"}, options["hipchat"])
         self.assertEqual({"url", "environment", "crons"}, options["sentry"])
 

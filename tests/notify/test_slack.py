@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import given, settings
-from slack_sdk.models.attachments import BlockAttachment
-from slack_sdk.models.blocks import Block
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Alert, Event
 from pypinger.notify import channels
 from pypinger.ports.notifying import Reply
-from tests.contracts.notifier import JSON, NotifierContract, RecordingClient, alert, reply
+from tests.contracts.notifier import (
+    JSON,
+    NotifierContract,
+    RecordingClient,
+    ThreadedNotifierContract,
+    alert,
+    reply,
+)
+from tests.notify.slackserver import check_limits
 from tests.notify.strategies import storms
 
 TOKEN = "xoxb-1234567890-SECRET"
@@ -27,23 +31,9 @@ WEB_VALUES = {
     "token": TOKEN,
     "user": "",
     "emoji": "",
+    "threads": "true",
 }
-HOOK_VALUES = {"url": WEBHOOK, "channel": "", "token": "", "user": "", "emoji": ""}
-
-ESCAPED = re.compile("&(?!amp;|lt;|gt;)|[<>]")
-
-
-def texts_of(value: object) -> Iterator[str]:
-    """Yield every text that Slack shows, at any depth."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key in ("text", "fallback") and isinstance(inner, str):
-                yield inner
-            else:
-                yield from texts_of(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from texts_of(inner)
+HOOK_VALUES = {"url": WEBHOOK, "channel": "", "token": "", "user": "", "emoji": "", "threads": "true"}
 
 
 def message_of(values: dict[str, str], *alerts: Alert) -> dict[str, Any]:
@@ -54,7 +44,7 @@ def message_of(values: dict[str, str], *alerts: Alert) -> dict[str, Any]:
     return message
 
 
-class WebApiTests(NotifierContract, SynchronousTestCase):
+class WebApiTests(ThreadedNotifierContract, NotifierContract, SynchronousTestCase):
     section = "slack"
     values = WEB_VALUES
     secrets = (TOKEN,)
@@ -64,6 +54,42 @@ class WebApiTests(NotifierContract, SynchronousTestCase):
 
     def refused(self, words: str) -> Reply:
         return reply(200, json.dumps({"ok": False, "error": "invalid_auth", "needed": words}))
+
+    def posted(self, number: int) -> Reply:
+        return reply(200, json.dumps({"ok": True, "channel": "C1", "ts": f"1700000000.{number:06}"}))
+
+    def lost(self) -> Reply:
+        return reply(200, json.dumps({"ok": False, "error": "thread_not_found"}))
+
+    def cannot_update(self) -> Reply:
+        return reply(200, json.dumps({"ok": False, "error": "message_not_found"}))
+
+    def test_requests_of_a_thread(self) -> None:
+        notifier, client = self.threaded(self.posted(1), self.posted(2), self.posted(3), self.posted(1))
+        thread = self.post(notifier, Event.PROBLEM).reference
+        assert thread is not None
+        self.post(notifier, Event.CHANGED, thread)
+        self.post(notifier, Event.RECOVERED, thread)
+        self.successResultOf(self.update(notifier, thread))
+        first, changed, recovered, update = (json.loads(posted.body) for posted in client.posted)
+        self.assertEqual(first["channel"], "#ops")
+        self.assertFalse(first.keys() & {"thread_ts", "reply_broadcast"})
+        self.assertEqual(
+            [(each["channel"], each["thread_ts"], each["reply_broadcast"]) for each in (changed, recovered)],
+            [("C1", "1700000000.000001", False), ("C1", "1700000000.000001", True)],
+        )
+        self.assertEqual((update["channel"], update["ts"]), ("C1", "1700000000.000001"))
+        self.assertEqual(client.posted[3].url, "https://slack.com/api/chat.update")
+        self.assertEqual({posted.headers["Authorization"] for posted in client.posted}, {f"Bearer {TOKEN}"})
+        for message in (first, changed, recovered, update):
+            check_limits(self, message)
+
+    @settings(max_examples=60, deadline=None)
+    @given(storms)
+    def test_any_update(self, alerts: list[Alert]) -> None:
+        notifier, client = self.threaded(self.posted(1))
+        self.successResultOf(Deferred.fromCoroutine(notifier.update("C1 1.2 #ops", alerts)))
+        check_limits(self, json.loads(client.posted[0].body))
 
     def test_request(self) -> None:
         client = RecordingClient(self.accepted())
@@ -275,25 +301,3 @@ class ChannelTests(SynchronousTestCase):
             problems = channels()["slack"].check({**WEB_VALUES, "token": token})
             self.assertEqual(["token"], list(problems))
             self.assertNotIn(token, problems["token"])
-
-
-def check_limits(test: SynchronousTestCase, message: dict[str, Any]) -> None:
-    """Slack's limits, no markup but our own link, and slack_sdk's models accept the message."""
-    test.assertLessEqual(len(message["text"]), 4000)
-    for text in texts_of(message):
-        test.assertNotRegex(re.sub(r"<https://p\.example/[^<>|]*\|([^<>]*)>", r"\1", text), ESCAPED)
-        test.assertTrue(1 <= len(text) <= 4000)
-        text.encode()
-    (attachment,) = message["attachments"]
-    blocks = [*message["blocks"], *attachment["blocks"]]
-    test.assertLessEqual(len(blocks), 50)
-    for text in texts_of(blocks):
-        test.assertLessEqual(len(text), 3000)
-    test.assertLessEqual(sum(map(len, texts_of(blocks))), 10_000)
-    for block in blocks:
-        parsed = Block.parse(block)
-        assert parsed is not None
-        parsed.validate_json()
-    BlockAttachment(
-        blocks=Block.parse_all(attachment["blocks"]), color=attachment["color"], fallback=attachment["fallback"]
-    ).validate_json()

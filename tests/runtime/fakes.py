@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
@@ -22,6 +23,8 @@ from pypinger.domain.model import (
 )
 from pypinger.domain.times import iso
 from pypinger.domain.url import origin
+from pypinger.ports.clock import WallClock
+from pypinger.ports.notifying import MessageLost, Receipt
 from tests.store.inline import InlineStore
 
 #: A Monday at noon, UTC.
@@ -110,6 +113,34 @@ class FakeNotifier:
         return [alert.event.value for alert in self.sent]
 
 
+class FakeThreads(FakeNotifier):
+    """
+    A channel whose messages can be replied to.
+
+    :ivar posts: the number of each message's first alert, the message replied to, and the reference returned.
+    :ivar lost: references of messages that cannot be updated.
+    :ivar updates: references of the messages updated.
+    """
+
+    def __init__(self, name: str = "slack") -> None:
+        super().__init__(name, groups=True)
+        self.posts: list[tuple[int, str | None, str]] = []
+        self.lost: set[str] = set()
+        self.updates: list[str] = []
+
+    async def post(self, alerts: Sequence[Alert], thread: str | None) -> Receipt:
+        words = await self.send(alerts)
+        reference = thread or f"message {len(self.posts) + 1}"
+        self.posts.append((int(alerts[0].id, 16), thread, reference))
+        return Receipt(words, reference)
+
+    async def update(self, reference: str, alerts: Sequence[Alert]) -> str:
+        if reference in self.lost:
+            raise MessageLost("it is gone")
+        self.updates.append(reference)
+        return "ok"
+
+
 class FakeObserver(FakeNotifier):
     """A channel that observes runs."""
 
@@ -128,8 +159,8 @@ class FakeObserver(FakeNotifier):
 class SlowStore(InlineStore):
     """A store whose commits wait while `slow` is set, and whose settling fails while `broken` is set."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, now: WallClock = time.time) -> None:
+        super().__init__(now)
         self.waiting: list[Deferred[None]] = []
         self.slow = False
         self.settled: list[tuple[str, Outcome]] = []

@@ -144,13 +144,13 @@ class Life:
             RunFeed(world.clock, []),
             CheckSettings(network, settings.get("concurrency", 256), Secrets()),
         )
-        self.monitor = Monitor(world.clock, world.now, self.tasks, self.checker, self.board)
+        self.monitor = Monitor(world.clock, world.now, self.tasks, self.checker, self.board, self.outbox)
 
     def start(self, kept: Kept | None = None) -> None:
         kept = kept or self.store.open()
         self.monitor.resume(kept.states)
         self.checker.resume(kept)
-        self.outbox.resume(kept.deliveries, kept.dead)
+        self.outbox.resume(kept)
         self.monitor.start()
 
     def run(self, seconds: Seconds) -> None:

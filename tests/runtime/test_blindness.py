@@ -190,10 +190,24 @@ class FaultTests(NetworkCase):
             self.assertEqual(life.events(), ["problem"], mode)
             alert = life.notifier.sent[0]
             self.assertEqual(alert.name, "h1.example")
-            # Its check begins at 182 s and fails; then all others are asked at once, and the first of them answers.
-            self.assertApproximates(alert.at - NOON, 182 + knows, 0.1)
+            # Its check begins at 182 s and fails; then all others are asked at once, and the first of them answers. If
+            # the task stays silent, it has two more seconds.
+            self.assertApproximates(alert.at - NOON, 182 + knows + (2 if mode == "silent" else 0), 0.1)
             asked_then = {name for name, at in self.network.asked[before:] if abs(at - 182 - knows) < 0.5}
             self.assertEqual(asked_then, {f"h{number}.example" for number in range(5)}, mode)
+            life.stop()
+
+    def test_a_cut_that_ends_before_it_is_known(self) -> None:
+        """The first answer comes from another host while the second request of the silent task still hangs."""
+        for lasts in range(20, 44, 2):
+            self.setUp()
+            life = self.live(*self.hosts(20))
+            life.run(125)
+            self.network.everywhere = "silent"
+            life.run(lasts)
+            self.network.everywhere = None
+            life.run(120)
+            self.assertNotIn("problem", life.events(), lasts)
             life.stop()
 
     def test_no_questions_are_asked_about_a_blamed_host(self) -> None:

@@ -17,9 +17,10 @@ from pypinger.domain.times import iso
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.fetches import CheckSettings
-from pypinger.runtime.monitor import STUCK, Monitor
+from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
+from pypinger.runtime.stuck import STUCK
 from pypinger.runtime.watch import offsets
 from tests.runtime.fakes import NOON, FakeFetcher, FakeNotifier, FakeObserver, SlowStore, World, body, make_task
 
@@ -45,7 +46,7 @@ class MonitorCase(SynchronousTestCase):
             RunFeed(self.world.clock, [self.observer]),
             CheckSettings(self.fetcher, concurrency, self.secrets, log_judged),
         )
-        self.monitor = Monitor(self.world.clock, self.world.now, tasks, self.checker, self.board)
+        self.monitor = Monitor(self.world.clock, self.world.now, tasks, self.checker, self.board, self.outbox)
         # A check that waits for a permit must not continue when the garbage of a test is collected.
         self.addCleanup(lambda monitor: Deferred.fromCoroutine(monitor.stop()) and None, self.monitor)
 
@@ -269,8 +270,8 @@ class AlertTests(MonitorCase):
             answer=lambda task: NoAnswer(Fault.REFUSED, "connection refused", 0.0),
         )
         self.world.pass_time(1500, step=0.5)
-        self.assertEqual(self.notifier.events(), ["problem", "reminder", "reminder", "reminder"])
-        for alert, expected in zip(self.notifier.sent, (0, 480, 960, 1440), strict=True):
+        self.assertEqual(self.notifier.events(), ["problem", "reminder", "reminder"])
+        for alert, expected in zip(self.notifier.sent, (0, 480, 1440), strict=True):
             self.assertApproximates(alert.at - NOON, expected, 2.0)
         self.assertEqual(len(self.fetcher.asked), 1)
         self.assertEqual(self.state().pings, 1)
@@ -343,7 +344,7 @@ class ResumeTests(MonitorCase):
 
     def test_a_reminder_that_was_due_before_the_start_waits_for_the_first_check(self) -> None:
         """The incident may be over."""
-        tasks = make_task("x"), make_task("a", interval=10.0, error_interval=5.0)
+        tasks = make_task("x"), make_task("a", interval=10.0, error_interval=5.0, error_interval_max=5.0)
         self.build(*tasks)
         self.fetcher.answer = lambda task: NoAnswer(Fault.REFUSED, "connection refused", 0.0)
         self.monitor.start()
@@ -362,7 +363,7 @@ class ResumeTests(MonitorCase):
             self.assertEqual(self.notifier.events(), [told])
 
     def test_a_reminder_is_due_before_the_first_check(self) -> None:
-        tasks = make_task("x"), make_task("a", interval=10.0, error_interval=5.0)
+        tasks = make_task("x"), make_task("a", interval=10.0, error_interval=5.0, error_interval_max=5.0)
         self.build(*tasks)
         self.fetcher.answer = lambda task: NoAnswer(Fault.REFUSED, "connection refused", 0.0)
         self.monitor.start()

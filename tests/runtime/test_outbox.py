@@ -5,16 +5,18 @@ from __future__ import annotations
 import gc
 
 import msgspec
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.kinds import Status
-from pypinger.domain.model import Alert, Delivery, Event, Outcome, TaskState
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Alert, Delivery, Event, Incident, Outcome, TaskState, Verdict
+from pypinger.domain.silence import Muted
 from pypinger.ports.notifying import DeliveryError
+from pypinger.ports.storing import Kept, Told
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.outbox import OVERDUE, Outbox
-from tests.runtime.fakes import NOON, FakeNotifier, SlowStore, World, make_alert, make_task
+from tests.runtime.fakes import NOON, FakeNotifier, FakeThreads, SlowStore, World, make_alert, make_task
 
 
 class OutboxCase(SynchronousTestCase):
@@ -57,6 +59,23 @@ class DeliveringTests(OutboxCase):
         self.assertEqual((self.board.undelivered, self.board.dead), (0, 1))
         errors = [event for event in self.logged if event["log_level"] is LogLevel.error]
         self.assertEqual([event["words"] for event in errors], ["invalid_auth"])
+
+    def test_healthy(self) -> None:
+        """One channel that works is enough, and none is needed where none is configured."""
+        self.assertTrue(self.outbox.healthy())
+        self.slack.respond = lambda alert: fail(DeliveryError("invalid_auth", permanent=True))
+        self.alert(make_alert(1))
+        self.assertTrue(self.outbox.healthy())
+        # The other channel is away: it counts as working until a delivery has been pending for too long.
+        self.hipchat.respond = lambda alert: fail(DeliveryError("down"))
+        self.alert(make_alert(2, at=self.world.now()))
+        self.assertTrue(self.outbox.healthy())
+        self.world.pass_time(OVERDUE + 1, 1.0)
+        self.assertFalse(self.outbox.healthy())
+        self.slack.respond = self.hipchat.respond = lambda alert: succeed("ok")
+        self.alert(make_alert(3))
+        self.assertTrue(self.outbox.healthy())
+        self.assertTrue(self.make([]).healthy())
 
     def test_a_replaced_reminder_is_settled(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
@@ -101,7 +120,7 @@ class ResumingTests(OutboxCase):
             Delivery(make_alert(1, at=NOON - 60), "slack", attempts=4, not_before=NOON + 10),
             Delivery(make_alert(2, at=NOON - 60), "hipchat"),
         ]
-        self.outbox.resume(pending, 3)
+        self.outbox.resume(Kept({}, pending, 3))
         self.assertEqual((self.board.undelivered, self.board.dead), (1, 3))
         self.assertEqual(len(self.hipchat.sent), 1)
         self.world.pass_time(11)
@@ -110,7 +129,7 @@ class ResumingTests(OutboxCase):
     def test_spacing_is_kept_across_a_restart(self) -> None:
         for notifier in (self.slack, self.hipchat):
             notifier.spacing = 1.0
-        self.outbox.resume([Delivery(make_alert(1), "slack")], 0)
+        self.outbox.resume(Kept({}, [Delivery(make_alert(1), "slack")], 0))
         self.alert(make_alert(2, task="b"))
         # The previous process left no delivery to hipchat.
         self.assertEqual((len(self.slack.tried), len(self.hipchat.sent)), (0, 1))
@@ -122,7 +141,7 @@ class ResumingTests(OutboxCase):
         self.assertEqual(self.slack.sent, [make_alert(1), make_alert(2, task="b")])
 
     def test_deliveries_to_a_channel_that_is_off_wait(self) -> None:
-        self.outbox.resume([Delivery(make_alert(1), "sentry")], 0)
+        self.outbox.resume(Kept({}, [Delivery(make_alert(1), "sentry")], 0))
         self.assertEqual(self.board.undelivered, 1)
         sentry = FakeNotifier("sentry")
         self.outbox.update([self.slack, sentry], 86_400, 0)
@@ -205,7 +224,7 @@ class UpdateTests(OutboxCase):
 
     def test_deliveries_to_a_channel_that_stays_off_expire(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
-        self.outbox.resume([Delivery(make_alert(9), "sentry")], 0)
+        self.outbox.resume(Kept({}, [Delivery(make_alert(9), "sentry")], 0))
         self.alert(make_alert(1))
         self.outbox.update([], 200, 0)
         self.world.pass_time(190, step=1)
@@ -214,6 +233,8 @@ class UpdateTests(OutboxCase):
         self.assertEqual((self.board.undelivered, self.board.dead), (0, 2))
         self.assertEqual(list(self.store.open().deliveries), [])
         self.assertEqual(sum("off too long" in str(event.get("log_format")) for event in self.logged), 2)
+        # A channel that is off is not expected to work.
+        self.assertEqual(self.outbox.refused, frozenset())
 
     def test_deliveries_committed_for_a_removed_channel_wait(self) -> None:
         alert = make_alert(1)
@@ -288,3 +309,154 @@ class StoppingTests(OutboxCase):
         (kept,) = self.store.open().deliveries
         self.assertEqual((kept.attempts, kept.words), (1, "down"))
         self.assertEqual(msgspec.structs.replace(kept, attempts=0, words="", not_before=0.0).alert, make_alert(1))
+
+
+class DeadChannelTests(OutboxCase):
+    """A channel whose latest delivery is dead, and what it is told once it works again (contract, section 4)."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.slack.respond = lambda alert: fail(DeliveryError("invalid_auth", permanent=True))
+        self.problem = make_alert(1, task="a")
+        self.alert(self.problem)
+
+    def open_incident(self, started: float = NOON) -> None:
+        state = TaskState(verdict=Verdict(Kind.LATE, "late now"), incident=Incident(started, Kind.LATE, started, 1))
+        self.board.show(make_task(), state)
+
+    def repair(self) -> None:
+        self.slack.respond = lambda alert: "ok"
+        self.slack.sent.clear()
+
+    def test_it_is_said_until_it_works(self) -> None:
+        self.assertEqual(self.outbox.refused, {"slack"})
+        self.assertIn("slack did not accept the latest alert: invalid_auth", self.board.daemon().explanation)
+        self.assertEqual(self.board.daemon().dead_channels, ("slack",))
+        self.repair()
+        self.alert(make_alert(2, task="b"))
+        self.assertEqual((self.outbox.refused, self.board.daemon().status), (frozenset(), Status.OK))
+        self.assertEqual(self.board.daemon().dead_channels, ())
+
+    def test_it_is_known_after_a_restart(self) -> None:
+        kept = self.store.open()
+        self.assertEqual((kept.dead_channels, kept.refusals), ({"slack"}, {"slack": "invalid_auth"}))
+        outbox = self.make([self.slack])
+        refusals = {"slack": "invalid_auth", "hipchat": "no such room"}
+        outbox.resume(Kept({}, [], 1, dead_channels=frozenset(refusals), refusals=refusals))
+        self.assertEqual(outbox.refused, {"slack"})
+        self.assertIn("slack did not accept the latest alert: invalid_auth", self.board.daemon().explanation)
+
+    def test_open_incidents_are_told_as_new_alerts(self) -> None:
+        self.open_incident()
+        self.repair()
+        self.alert(make_alert(2, task="b"))
+        told = self.slack.sent[-1]
+        self.assertEqual([alert.task for alert in self.slack.sent], ["b", "a"])
+        self.assertEqual((told.event, told.kind, told.explanation), (Event.PROBLEM, Kind.LATE, "late now"))
+        self.assertNotEqual(told.id, self.problem.id)
+        self.assertEqual([alert.id for alert in self.hipchat.sent].count(told.id), 0)
+        self.assertEqual((self.board.dead, self.board.undelivered), (0, 0))
+        # Once.
+        self.alert(make_alert(3, task="b"))
+        self.assertEqual(len(self.slack.sent), 3)
+
+    def test_what_is_over_is_not_told(self) -> None:
+        self.open_incident(started=NOON + 10)
+        self.repair()
+        self.alert(make_alert(2, task="b"))
+        self.assertEqual([alert.task for alert in self.slack.sent], ["b"])
+
+    def test_what_is_silenced_is_not_told(self) -> None:
+        self.board.mute_with(lambda task, state: Muted(NOON + 3600, "", "anna", "silence 3f2a"))
+        self.open_incident()
+        self.repair()
+        self.alert(make_alert(2, task="b"))
+        self.assertEqual([alert.task for alert in self.slack.sent], ["b"])
+
+    def test_other_settings_are_a_new_try(self) -> None:
+        self.open_incident()
+        mended = FakeNotifier("slack")
+        self.outbox.update([mended, self.hipchat], 86_400, 5.0)
+        self.assertEqual([alert.task for alert in mended.sent], ["a"])
+
+    def test_resend(self) -> None:
+        self.repair()
+        self.world.pass_time(2 * 86_400, step=3600)
+        count = self.successResultOf(Deferred.fromCoroutine(self.outbox.resend()))
+        self.assertEqual(count, 1)
+        self.assertEqual([alert.id for alert in self.slack.sent], [self.problem.id])
+        self.assertEqual((self.board.dead, self.board.undelivered), (0, 0))
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.outbox.resend())), 0)
+
+    def test_resent_in_vain(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.outbox.resend()))
+        self.assertEqual((self.board.dead, self.outbox.refused), (1, {"slack"}))
+
+
+class ThreadTests(OutboxCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = SlowStore(self.world.now)
+        self.slack = self.threads = FakeThreads()
+        self.outbox = self.make([self.threads])
+
+    def restart(self, *notifiers: FakeNotifier) -> None:
+        kept = self.store.open()
+        self.outbox = self.make(list(notifiers))
+        self.outbox.resume(kept)
+
+    def test_the_reference_is_settled_with_the_delivery(self) -> None:
+        self.alert(make_alert(1))
+        self.assertEqual(self.store.open().told, {"slack": [Told("message 1", make_alert(1))]})
+        self.alert(make_alert(2, Event.CHANGED))
+        self.assertEqual(self.store.open().told, {"slack": [Told("message 1", make_alert(2, Event.CHANGED))]})
+        self.assertEqual(self.threads.posts[1:], [(2, "message 1", "message 1")])
+
+    def test_over_a_restart(self) -> None:
+        self.alert(make_alert(1))
+        self.restart(self.threads)
+        self.alert(make_alert(2, Event.RECOVERED))
+        self.assertEqual(self.threads.posts[1:], [(2, "message 1", "message 1")])
+
+    def test_a_channel_that_was_off_at_the_start(self) -> None:
+        self.alert(make_alert(1))
+        self.restart()
+        self.outbox.update([self.threads], 86_400, 5.0)
+        self.alert(make_alert(2, Event.RECOVERED))
+        self.assertEqual(self.threads.posts[1:], [(2, "message 1", "message 1")])
+
+    def test_a_channel_without_threads_any_more(self) -> None:
+        self.alert(make_alert(1))
+        plain = FakeNotifier("slack")
+        self.restart(plain)
+        self.alert(make_alert(2, Event.RECOVERED))
+        self.assertEqual(plain.events(), ["recovered"])
+        self.world.pass_time(10)
+        self.assertEqual(self.threads.updates, [])
+
+    def test_a_lost_message_is_sent_again(self) -> None:
+        self.alert(make_alert(1))
+        self.threads.lost.add("message 1")
+        self.alert(make_alert(2, Event.CHANGED))
+        self.world.pass_time(60)
+        self.assertEqual(
+            self.threads.posts, [(1, None, "message 1"), (2, "message 1", "message 1"), (2, None, "message 3")]
+        )
+        self.assertEqual((self.board.undelivered, self.board.dead), (0, 0))
+        self.restart(self.threads)
+        self.alert(make_alert(3, Event.RECOVERED))
+        self.assertEqual(self.threads.posts[3:], [(3, "message 3", "message 3")])
+
+    def test_a_broken_store_breaks_no_thread(self) -> None:
+        self.store.broken = OSError("disk full")
+        self.alert(make_alert(1))
+        self.alert(make_alert(2, Event.RECOVERED))
+        self.assertEqual(self.threads.posts[1:], [(2, "message 1", "message 1")])
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
+
+    def test_updates_end_with_the_stop(self) -> None:
+        self.alert(make_alert(1))
+        self.alert(make_alert(2, Event.RECOVERED))
+        self.successResultOf(Deferred.fromCoroutine(self.outbox.stop(5)))
+        self.world.pass_time(60)
+        self.assertEqual(self.threads.updates, [])

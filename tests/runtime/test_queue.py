@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
+from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Delivery, Event, Outcome
 from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.queue import ATTEMPT_LIMIT, DeliveryQueue
@@ -192,108 +193,97 @@ class FailingTests(QueueCase):
         self.assertEqual(len(self.notifier.sent), 1000)
 
 
-class ReminderTests(QueueCase):
+class GivingWayTests(QueueCase):
+    """See Note [What gives way] in :mod:`pypinger.runtime.pending`."""
+
+    def gone(self, alert: Alert, **values: object) -> list[int]:
+        delivery = Delivery(alert, "slack", **values)  # type: ignore[arg-type]
+        return [int(each.alert.id, 16) for each in self.queue.accept(delivery)]
+
+    def changed(self, number: int, before: Kind, kind: Kind) -> Alert:
+        return msgspec.structs.replace(make_alert(number, Event.CHANGED), before=before, kind=kind)
+
+    def hang(self) -> Deferred[str]:
+        gate: Deferred[str] = Deferred()
+        self.notifier.respond = lambda alert: gate
+        return gate
+
+    def let_go(self, gate: Deferred[str]) -> list[int]:
+        self.notifier.respond = lambda alert: "ok"
+        gate.callback("ok")
+        return [int(alert.id, 16) for alert in self.notifier.sent]
+
     def test_a_pending_reminder_is_replaced(self) -> None:
-        self.notifier.respond = lambda alert: Deferred()
-        problem, first, second = (
-            make_alert(1),
-            make_alert(2, Event.REMINDER),
-            make_alert(3, Event.REMINDER),
-        )
-        self.assertIsNone(self.queue.accept(Delivery(problem, "slack")))
-        self.assertIsNone(self.queue.accept(Delivery(first, "slack")))
-        self.assertEqual(self.queue.accept(Delivery(second, "slack")), Delivery(first, "slack"))
-        self.assertEqual(len(self.queue), 2)
+        gate = self.hang()
+        self.assertEqual(self.gone(make_alert(1)), [])
+        self.assertEqual(self.gone(make_alert(2, Event.REMINDER)), [])
+        self.assertEqual(self.gone(make_alert(3, Event.REMINDER)), [2])
+        self.assertEqual(self.let_go(gate), [1, 3])
+
+    def test_a_pending_reminder_gives_way_to_news(self) -> None:
+        gate = self.hang()
+        self.gone(make_alert(1))
+        for number, event in enumerate([Event.CHANGED, Event.RECOVERED, Event.ACKNOWLEDGED, Event.PROBLEM], 10):
+            self.assertEqual(self.gone(make_alert(number * 2, Event.REMINDER)), [])
+            self.assertEqual(self.gone(make_alert(number * 2 + 1, event)), [number * 2])
+        self.assertEqual(self.let_go(gate), [1, 21, 23, 25, 27])
 
     def test_a_failed_reminder_is_replaced(self) -> None:
         self.notifier.respond = lambda alert: fail(DeliveryError("down"))
-        first, second = make_alert(1, Event.REMINDER), make_alert(2, Event.REMINDER)
-        self.accept(first)
-        replaced = self.queue.accept(Delivery(second, "slack"))
-        assert replaced is not None
-        self.assertEqual(replaced.alert, first)
+        self.gone(make_alert(1, Event.REMINDER))
+        self.assertEqual(self.gone(make_alert(2, Event.REMINDER)), [1])
         self.notifier.respond = lambda alert: "ok"
         self.world.pass_time(3)
-        self.assertEqual([alert.id for alert in self.notifier.sent], [second.id])
+        self.assertEqual([int(alert.id, 16) for alert in self.notifier.sent], [2])
 
-    def test_a_reminder_under_way_is_not_replaced(self) -> None:
-        gate: Deferred[str] = Deferred()
-        self.notifier.respond = lambda alert: gate
-        first, second = make_alert(1, Event.REMINDER), make_alert(2, Event.REMINDER)
-        self.accept(first)
-        self.assertIsNone(self.queue.accept(Delivery(second, "slack")))
-        self.notifier.respond = lambda alert: "ok"
-        gate.callback("ok")
-        self.assertEqual([alert.id for alert in self.notifier.sent], [first.id, second.id])
+    def test_a_reminder_under_way_does_not_give_way(self) -> None:
+        gate = self.hang()
+        self.gone(make_alert(1, Event.REMINDER))
+        self.assertEqual(self.gone(make_alert(2, Event.RECOVERED)), [])
+        self.assertEqual(self.let_go(gate), [1, 2])
 
-    def test_a_reminder_that_fails_while_another_is_pending_is_replaced(self) -> None:
+    def test_a_reminder_that_fails_gives_way_to_what_came_meanwhile(self) -> None:
         self.patch(random, "random", lambda: 0.5)
-        gate: Deferred[str] = Deferred()
-        self.notifier.respond = lambda alert: gate
-        first, second = make_alert(1, Event.REMINDER), make_alert(2, Event.REMINDER)
-        self.accept(first, make_alert(3, Event.CHANGED), second)
+        gate = self.hang()
+        self.gone(make_alert(1, Event.REMINDER))
+        self.gone(make_alert(3, Event.CHANGED))
         self.notifier.respond = lambda alert: "ok"
         gate.errback(DeliveryError("down"))
-        self.world.pass_time(1.1)
-        self.assertEqual(self.notifier.sent, [make_alert(3, Event.CHANGED)])
-        # The pause of the first goes on for the second.
-        self.world.pass_time(2)
-        self.assertEqual(self.notifier.sent[1:], [second])
-        self.assertEqual([outcome for id, outcome, _ in self.settled if id == first.id][-1], Outcome.REPLACED)
+        self.world.pass_time(3)
+        self.assertEqual([int(alert.id, 16) for alert in self.notifier.sent], [3])
+        first = make_alert(1).id
+        self.assertEqual([outcome for id, outcome, _ in self.settled if id == first][-1], Outcome.REPLACED)
         self.assertEqual(len(self.queue), 0)
 
-    def test_a_reminder_that_holds_up_another_alert_is_replaced(self) -> None:
-        self.notifier.respond = lambda alert: Deferred()
-        alerts = [
-            make_alert(1),
-            make_alert(2, Event.REMINDER),
-            make_alert(3, Event.CHANGED),
-            make_alert(4, Event.REMINDER),
-        ]
-        self.accept(*alerts[:3])
-        self.assertEqual(self.queue.accept(Delivery(alerts[3], "slack")), Delivery(alerts[1], "slack"))
-        self.assertEqual(len(self.queue), 3)
-
-    def test_a_reminder_at_the_head_that_must_wait_is_replaced(self) -> None:
-        first, changed, second = (
-            make_alert(1, Event.REMINDER),
-            make_alert(2, Event.CHANGED),
-            make_alert(3, Event.REMINDER),
-        )
-        self.accept(make_alert(9, task="b"))
-        self.queue.accept(Delivery(first, "slack", attempts=5, not_before=NOON + 60))
-        self.queue.accept(Delivery(make_alert(8, task="c"), "slack", not_before=NOON + 61))
-        self.accept(changed)
-        self.assertEqual(len(self.notifier.sent), 1)
-        self.assertIsNotNone(self.queue.accept(Delivery(second, "slack")))
-        # What waited behind it waits no longer.
-        self.assertEqual(self.notifier.sent[1:], [changed])
-        self.world.pass_time(62)
-        self.assertEqual([int(alert.id, 16) for alert in self.notifier.sent[2:]], [3, 8])
-
-    def test_a_reminder_at_the_head_that_is_due_is_replaced(self) -> None:
-        gates: list[Deferred[str]] = []
-
-        def respond(alert: Alert) -> Deferred[str]:
-            gates.append(Deferred())
-            return gates[-1]
-
-        self.notifier.respond = respond
-        self.accept(make_alert(1, task="b"), make_alert(2, task="c"), make_alert(3, Event.REMINDER))
-        self.accept(make_alert(4, Event.CHANGED))
-        # All are due from now on, and it is the turn of the second.
-        gates[0].callback("ok")
-        self.assertIsNotNone(self.queue.accept(Delivery(make_alert(5, Event.REMINDER), "slack")))
-        for number in range(1, 4):
-            gates[number].callback("ok")
-        self.assertEqual([int(alert.id, 16) for alert in self.notifier.sent], [1, 2, 4, 5])
+    def test_a_reminder_that_is_due_gives_way(self) -> None:
+        gate = self.hang()
+        self.gone(make_alert(1, task="b"))
+        self.gone(make_alert(3, Event.REMINDER))
+        self.assertEqual(self.gone(make_alert(4, Event.CHANGED)), [3])
+        self.assertEqual(self.let_go(gate), [1, 4])
         self.assertEqual(len(self.queue), 0)
 
     def test_reminders_of_other_tasks_are_kept(self) -> None:
-        self.notifier.respond = lambda alert: Deferred()
-        self.accept(make_alert(9, task="z"))
-        self.assertIsNone(self.queue.accept(Delivery(make_alert(1, Event.REMINDER, "a"), "slack")))
-        self.assertIsNone(self.queue.accept(Delivery(make_alert(2, Event.REMINDER, "b"), "slack")))
+        self.hang()
+        self.gone(make_alert(9, task="z"))
+        self.assertEqual(self.gone(make_alert(1, Event.REMINDER, "a")), [])
+        self.assertEqual(self.gone(make_alert(2, Event.REMINDER, "b")), [])
+
+    def test_a_pending_change_is_replaced_by_the_next(self) -> None:
+        gate = self.hang()
+        self.gone(make_alert(1))
+        self.assertEqual(self.gone(self.changed(2, Kind.LATE, Kind.FAILED)), [])
+        self.assertEqual(self.gone(self.changed(3, Kind.FAILED, Kind.INVALID)), [2])
+        self.assertEqual(self.let_go(gate), [1, 3])
+        self.assertIs(self.notifier.sent[-1].before, Kind.LATE)
+
+    def test_changes_that_end_where_they_began_are_dropped(self) -> None:
+        gate = self.hang()
+        self.gone(make_alert(1))
+        self.gone(self.changed(2, Kind.LATE, Kind.FAILED))
+        self.assertEqual(self.gone(self.changed(3, Kind.FAILED, Kind.LATE)), [2, 3])
+        self.assertEqual(self.gone(self.changed(4, Kind.LATE, Kind.INVALID)), [])
+        self.assertEqual(self.let_go(gate), [1, 4])
 
 
 class StoppingTests(QueueCase):
@@ -405,9 +395,8 @@ class PropertyTests(SynchronousTestCase):
             make_alert(number, event, str(task), origin="http://host:80") for number, (task, event) in enumerate(told)
         ]
         for alert in alerts:
-            replaced = queue.accept(Delivery(alert, "slack"))
-            if replaced is not None:
-                ends[replaced.alert.id] = Outcome.REPLACED
+            for gone in queue.accept(Delivery(alert, "slack")):
+                ends[gone.alert.id] = Outcome.REPLACED
             world.clock.advance(next(pauses, 0.0))
         world.pass_time(25, step=5)
         notifier.respond = lambda alert: "ok"
@@ -418,5 +407,5 @@ class PropertyTests(SynchronousTestCase):
             mine = [alert for alert in notifier.sent if alert.task == task]
             self.assertEqual(mine, sorted(mine, key=lambda alert: alert.id))
             self.assertLessEqual(sum(alert.event is Event.REMINDER for alert in mine), 1)
-            kept = [alert for alert in alerts if alert.task == task and alert.event is not Event.REMINDER]
-            self.assertEqual([alert for alert in mine if alert.event is not Event.REMINDER], kept)
+            kept = [alert.id for alert in alerts if alert.task == task and alert.event is Event.PROBLEM]
+            self.assertEqual([alert.id for alert in mine if alert.event is Event.PROBLEM], kept)

@@ -19,6 +19,7 @@ from pypinger.domain import incidents
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Check, Event, Invalid, Outcome, Reported, Task, Verdict
 from pypinger.ports.storing import Kept, StoreError
+from pypinger.store.database import scripts
 from pypinger.store.reading import BlindTime, Reader
 from pypinger.store.sqlite import SqliteStore
 from tests.cli.recording import Endpoint, Life
@@ -57,7 +58,7 @@ class Release1Tests(SynchronousTestCase):
 
     def test_backup(self) -> None:
         self.start()
-        backup = Path(f"{self.path}.before-2")
+        backup = Path(f"{self.path}.before-{len(scripts())}")
         with closing(sqlite3.connect(backup)) as connection:
             self.assertEqual(connection.execute("PRAGMA user_version").fetchone(), (1,))
             self.assertEqual(connection.execute("SELECT count(*) FROM incident").fetchone(), (2,))
@@ -74,7 +75,7 @@ class Release1Tests(SynchronousTestCase):
             str(caught.exception), r"\A\[store\] path [^\n]*the backup before an upgrade, cannot be written[^\n]*\Z"
         )
         self.assertEqual(self.path.read_bytes(), before)
-        self.assertFalse(Path(f"{self.path}.before-2").exists())
+        self.assertFalse(Path(f"{self.path}.before-{len(scripts())}").exists())
         subprocess.run(["mount", "-o", "remount,size=4m", directory], check=True)
         self.assertEqual(len(self.start().deliveries), 2)
         self.pump.wait(self.store.close())

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec.structs import replace
+
 from pypinger.domain.kinds import Kind, Status
-from pypinger.domain.model import Incident, Report, Task, TaskState, Verdict, Window
+from pypinger.domain.model import Acknowledgement, Incident, Report, Task, TaskState, Verdict, Window
+from pypinger.domain.silence import Muted
 from pypinger.domain.url import label, task_id
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 
@@ -119,6 +122,21 @@ def entry(url: str = "http://h/a", kind: Kind = Kind.OK, *, name: str | None = N
         incident=Incident(NOW - 900, kind, NOW - 900, 2) if trouble else None,
     )
     return Entry(task(url, name), state)
+
+
+#: A silence for half an hour more.
+SILENCED = Muted(NOW + 1800, "upgrade", "jane", "silence 3f2a")
+
+
+def acknowledged(made: Entry, by: str = "jane", reason: str = "on it") -> Entry:
+    """The same, its incident acknowledged at NOW - 300."""
+    return with_incident(made, acknowledged=Acknowledgement(NOW - 300, by, reason))
+
+
+def with_incident(made: Entry, **changes: object) -> Entry:
+    """The same with changes of its incident."""
+    assert made.state.incident is not None
+    return replace(made, state=replace(made.state, incident=replace(made.state.incident, **changes)))
 
 
 def new_entry(url: str = "http://h/new") -> Entry:

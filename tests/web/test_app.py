@@ -180,7 +180,7 @@ class TaskTests(AppTestCase):
     def test_not_seen(self) -> None:
         """Its last verdict is on time, but it is unknown whether that is still true."""
         made = entry("http://h/a")
-        self.board.set([Entry(made.task, made.state, NOW - 7200, NOW - 3600)])
+        self.board.set([Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600)])
         value = self.json("/task/http://h/a", 500)
         assert isinstance(value, dict)
         self.assertEqual((value["data"]["status"], value["data"]["unseen"]), ("ok", "2026-11-22T21:28:34.000Z"))

@@ -21,6 +21,8 @@ class Event(StrEnum):
     CHANGED = "changed"
     REMINDER = "reminder"
     RECOVERED = "recovered"
+    FLAPPING = "flapping"
+    ACKNOWLEDGED = "acknowledged"
     STARTED = "started"
     STOPPED = "stopped"
     BLIND = "blind"
@@ -45,6 +47,8 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     :ivar started: when the incident started, None for the daemon.
     :ivar lastrun: when the task last ran by its last valid report, for ages.
     :ivar due: the verdict's due time.
+    :ivar group: what the operator files the task under; empty for nothing.
+    :ivar runbook: the link to the instructions for this task; None without one.
     """
 
     id: str
@@ -63,6 +67,8 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     before: Kind | None = None
     lastrun: Instant | None = None
     due: Instant | None = None
+    group: str = ""
+    runbook: str | None = None
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
@@ -73,6 +79,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     :ivar attempts: how often it has been tried.
     :ivar not_before: the earliest moment for the next attempt.
     :ivar words: the service's latest answer; empty before the first attempt.
+    :ivar reference: the message that shows the alert, as the channel refers to it; of a reply the message that it
+        replies to. None before it is sent, and for channels without references.
     """
 
     alert: Alert
@@ -80,6 +88,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     attempts: int = 0
     not_before: Instant = 0.0
     words: str = ""
+    reference: str | None = None
 
 
 class Outcome(StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pypinger.domain.kinds import Kind, Status, status_of
+from pypinger.domain.model.alert import Alert
 from pypinger.domain.model.observation import Finding
 from pypinger.domain.model.task import Report
 from pypinger.domain.model.units import Instant, Seconds
@@ -47,20 +48,45 @@ class Check(msgspec.Struct, frozen=True, gc=False):
     verdict: Verdict
 
 
+class Acknowledgement(msgspec.Struct, frozen=True, gc=False):
+    """
+    Somebody takes care of an incident: its reminders stop until its kind changes or it ends.
+
+    :ivar by: the login name that the command sent.
+    """
+
+    at: Instant
+    by: str
+    reason: str
+
+
 class Incident(msgspec.Struct, frozen=True, gc=False):
     """
     An open incident (contract, section 4).
 
     :ivar started: the first error verdict of the row that opened it.
     :ivar kind: the kind of its latest error verdict.
-    :ivar reminded: when the problem alert or the latest reminder was given.
+    :ivar reminded: what the next reminder counts from: the problem alert or the latest reminder.
     :ivar alerts: how many alerts it has caused; numbers them, so that their ids are stable.
+    :ivar reminders: how many reminders there were since the problem alert; each doubles the wait for the next.
+    :ivar changed: when its kind last changed; None if it never did.
+    :ivar told: whether its problem was alerted, and not muted by a silence.
+    :ivar flapping: whether it stays open until the task has kept one status for a while.
+    :ivar well: while flapping, whether the latest verdict outside sleep was ``ok``.
+    :ivar steady: while flapping, for how many seconds awake that status has been kept.
     """
 
     started: Instant
     kind: Kind
     reminded: Instant
     alerts: int
+    reminders: int = 0
+    changed: Instant | None = None
+    told: bool = True
+    flapping: bool = False
+    well: bool = False
+    steady: Seconds = 0.0
+    acknowledged: Acknowledgement | None = None
 
 
 class TaskState(msgspec.Struct, frozen=True, gc=False):
@@ -77,6 +103,9 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     :ivar latency: seconds of the latest check.
     :ivar row: error verdicts in a row; sleep neither counts in nor resets it.
     :ivar row_started: when that row began.
+    :ivar hold: since when it has been unreachable or invalid, with no other kind between; None if it is not.
+    :ivar opened: when its latest incidents opened, within the last hour, oldest first.
+    :ivar owed: the ``recovered`` of an incident that was alerted, muted by a silence that still lasts.
     :ivar seen: time of the last answer, whatever it said; None before the first.
     """
 
@@ -90,6 +119,9 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     row: int = 0
     row_started: Instant | None = None
     incident: Incident | None = None
+    hold: Instant | None = None
+    opened: tuple[Instant, ...] = ()
+    owed: Alert | None = None
     seen: Instant | None = None
 
     @property

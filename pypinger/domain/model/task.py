@@ -23,6 +23,12 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     :ivar timeout: seconds that one whole exchange may take.
     :ivar grace: seconds after the due time before the task is late.
     :ivar failures: how many error verdicts in a row open an incident.
+    :ivar error_interval_max: the longest time between two reminders, in seconds.
+    :ivar unreachable_for: seconds that the task must be unreachable or invalid before an incident opens.
+    :ivar flap_incidents: how many incidents within an hour are flapping; 0: never.
+    :ivar group: what the operator files it under; empty for nothing.
+    :ivar runbook: the link to the instructions for this task; None without one.
+    :ivar note: a line for the task's page.
     :ivar token_auth: whether the token of ``[token_auth]`` is sent to this task.
     """
 
@@ -43,6 +49,12 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     client_key: str | None = None
     proxy: str | None = None
     token_auth: bool = True
+    error_interval_max: Seconds = 21_600.0
+    unreachable_for: Seconds = 0.0
+    flap_incidents: int = 4
+    group: str = ""
+    runbook: str | None = None
+    note: str = ""
 
 
 class Window(msgspec.Struct, frozen=True, gc=False):

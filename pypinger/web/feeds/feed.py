@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from pypinger import __version__
-from pypinger.domain.model import Instant, Seconds
+from pypinger.domain.model import Acknowledgement, Event, Incident, Instant, Seconds
 from pypinger.domain.times import iso, span
 from pypinger.domain.url import label, task_id
 from pypinger.ports.history import PastIncident
@@ -40,7 +40,7 @@ def feed(
     title = "Py Pinger: incidents" if of is None else f"Py Pinger: incidents of {shown(of.task.name)}"
     name = f"{_TAG}incidents" if of is None else f"{_TAG}incidents/{of.task.id}"
     page, own = (root, f"{root}feed.atom") if of is None else _pages(root, of.task.id)
-    updated = max((_updated(incident) for incident in incidents), default=started)
+    updated = max((_updated(incident, board) for incident in incidents), default=started)
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
         '<feed xmlns="http://www.w3.org/2005/Atom">',
@@ -63,19 +63,24 @@ def _entry(incident: PastIncident, board: TaskBoard, root: str) -> str:
     number = task_id(incident.url)
     what = NAMES[incident.kinds[0]] if incident.kinds else "in trouble"
     lines = [shown(incident.explanation)]
+    taken, flapping = _acknowledged(incident, known), _flapping(incident, known)
     lines += [f"{told.event.value}: {shown(told.explanation)}" for told in incident.told]
     if incident.ended is None:
-        title = f"{name} is {what}"
+        title = f"{name} is {what}" + (" and flapping" if flapping else "")
+        if taken is not None:
+            title += f", acknowledged by {shown(taken.by) or 'unknown'}"
+            if all(told.event is not Event.ACKNOWLEDGED for told in incident.told):
+                lines.append(f"acknowledged: {shown(taken.reason)}" if taken.reason else "acknowledged")
     else:
         lasted: Seconds = incident.ended - incident.started
-        title = f"{name} is OK again, after {span(lasted)} ({what})"
+        title = f"{name} is OK again, after {span(lasted)} ({what}{', flapping' if flapping else ''})"
     return "\n".join(
         (
             "<entry>",
             f"<id>{_TAG}incident/{number}/{round(incident.started * 1000)}</id>",
             f"<title>{escape(title)}</title>",
             f"<published>{iso(incident.opened)}</published>",
-            f"<updated>{iso(_updated(incident))}</updated>",
+            f"<updated>{iso(_updated(incident, board))}</updated>",
             f'<link rel="alternate" href={quoteattr(_pages(root, number)[0])}/>',
             f'<content type="text">{escape(chr(10).join(lines))}</content>',
             "</entry>",
@@ -87,7 +92,30 @@ def _pages(root: str, number: str) -> tuple[str, str]:
     return f"{root}task/{number}", f"{root}task/{number}/feed.atom"
 
 
-def _updated(incident: PastIncident) -> Instant:
+def _updated(incident: PastIncident, board: TaskBoard) -> Instant:
     """When the incident last changed."""
     told = incident.told[-1].at if incident.told else incident.opened
-    return max(told, incident.opened if incident.ended is None else incident.ended)
+    taken = _acknowledged(incident, board.by_url(incident.url))
+    changes = incident.opened if incident.ended is None else incident.ended, told if taken is None else taken.at
+    return max(told, *changes)
+
+
+def _present(incident: PastIncident, known: Entry | None) -> Incident | None:
+    """The incident as it is open now, if it is."""
+    present = None if known is None else known.state.incident
+    if present is None or incident.ended is not None:
+        return None
+    # The history keeps milliseconds.
+    return present if abs(present.started - incident.started) < 0.01 else None
+
+
+def _acknowledged(incident: PastIncident, known: Entry | None) -> Acknowledgement | None:
+    present = _present(incident, known)
+    return None if present is None else present.acknowledged
+
+
+def _flapping(incident: PastIncident, known: Entry | None) -> bool:
+    present = _present(incident, known)
+    if present is not None:
+        return present.flapping
+    return any(told.event is Event.FLAPPING for told in incident.told)

@@ -87,8 +87,11 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """The series of Py Pinger as a whole."""
         kinds: Counter[Kind] = Counter()
+        silenced = incidents = 0
         for entry in self._board.entries():
             kinds[entry.state.kind] += 1
+            silenced += entry.muted is not None
+            incidents += entry.state.incident is not None
             now = entry.state.pings, entry.state.errors
             checks, errors = self._seen.get(entry.task.id, (0, 0))
             self._checks += max(0, now[0] - checks)
@@ -116,10 +119,17 @@ class Metrics(Collector):
             ),
             ("pypinger_alerts_undelivered", "Pending alerts, counted per channel.", daemon.undelivered),
             ("pypinger_alerts_dead", "Alerts that were given up, counted per channel.", daemon.dead),
+            ("pypinger_incidents_open", "Tasks with an open incident, silenced ones included.", incidents),
+            ("pypinger_silenced_tasks", "Tasks whose alerts are muted by a silence or maintenance.", silenced),
             ("pypinger_last_check_timestamp_seconds", "When any task was checked last, or the start.", daemon.lastrun),
             ("pypinger_event_readers", "Readers of the stream of changes.", self._stream.readers),
         ):
             yield GaugeMetricFamily(name, help_text, float(value))
+        words = "The latest delivery of this channel was given up. Always 1; absent for channels that work."
+        dead = GaugeMetricFamily("pypinger_channel_dead", words, labels=("channel",))
+        for channel in daemon.dead_channels:
+            dead.add_metric((shown(channel),), 1.0)
+        yield dead
 
 
 def _families(rows: Sequence[Sequence[bytes]]) -> Iterator[bytes]:

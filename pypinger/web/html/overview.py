@@ -55,7 +55,7 @@ async def page_of(
         ),
         Tag("main")(
             *_notices(daemon, now),
-            *([_tools(selection)] if entries else []),
+            *([_tools(selection, grouped=any(entry.task.group for entry in entries))] if entries else []),
             *[_group(group, selection.view) for group in selection.groups],
             *([] if selection.groups or not entries else [_nothing(selection)]),
             *([_pager(selection)] if selection.pages > 1 else []),
@@ -139,6 +139,7 @@ def _details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: Daemon
             tags.p("It cannot see its tasks since ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)})."),
             tags.p("The last known states are shown: ", known, class_="quiet"),
         ]
+    flagged = _flagged(entries)
     troubled = [entry for entry in entries if entry.state.status is Status.ERROR and entry.state.since is not None]
     if troubled:
         since_when = sorted(troubled, key=lambda entry: entry.state.since or now)
@@ -148,9 +149,21 @@ def _details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: Daemon
         if latest is not first:
             words += " Latest: ", tags.a(shown(latest.task.name), href=f"task/{latest.task.id}"), ", "
             words += ago(latest.state.since or now, now), "."
-        return [tags.p(*words)]
+        return [tags.p(*words), *flagged]
     asleep = counts["sleeping"]
-    return [tags.p(f"{asleep:,} of them asleep.")] if asleep and len(entries) > 1 else []
+    return [*([tags.p(f"{asleep:,} of them asleep.")] if asleep and len(entries) > 1 else []), *flagged]
+
+
+def _flagged(entries: Sequence[Entry]) -> list[Tag]:
+    """How many tasks are silenced, acknowledged or flapping; nothing if none is."""
+    incidents = [entry.state.incident for entry in entries if entry.state.incident is not None]
+    counts = {
+        "silenced": sum(entry.muted is not None for entry in entries),
+        "acknowledged": sum(incident.acknowledged is not None for incident in incidents),
+        "flapping": sum(incident.flapping for incident in incidents),
+    }
+    words = [tags.a(f"{many:,} {name}", href=View(search=name).link) for name, many in counts.items() if many]
+    return [tags.ul([tags.li(link) for link in words], class_="sums")] if words else []
 
 
 def _notices(daemon: DaemonState, now: Instant) -> list[Tag]:
@@ -159,9 +172,12 @@ def _notices(daemon: DaemonState, now: Instant) -> list[Tag]:
     if daemon.status is not Status.OK:
         lines.append(tags.p(tags.strong("Py Pinger itself is in trouble: "), shown(daemon.explanation), "."))
     if daemon.dead:
-        lines.append(
-            tags.p(tags.strong(count(daemon.dead, "alert")), " could not be delivered, and will not be retried.")
-        )
+        words = " could not be delivered, and will not be retried unless you type "
+        lines.append(tags.p(tags.strong(count(daemon.dead, "alert")), words, tags.code("pypinger resend"), "."))
+    if daemon.dead_channels:
+        names = ", ".join(shown(channel) for channel in daemon.dead_channels)
+        verb = "does" if len(daemon.dead_channels) == 1 else "do"
+        lines.append(tags.p(tags.strong(names), f" {verb} not take alerts: the latest one was given up."))
     return [tags.section(lines, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})] if lines else []
 
 
@@ -169,7 +185,7 @@ def _pending(daemon: DaemonState) -> str:
     return f" {count(daemon.undelivered, 'alert')} pending." if daemon.undelivered else ""
 
 
-def _tools(selection: Selection) -> Tag:
+def _tools(selection: Selection, *, grouped: bool) -> Tag:
     """Search, filter and grouping, as a plain form and plain links."""
     view = selection.view
     hidden = [
@@ -202,7 +218,11 @@ def _tools(selection: Selection) -> Tag:
         for standing, many in selection.counts.items()
         if many or view.status == standing
     ]
-    groupings = [_choice(name or "status", None, view.with_grouping(name), view.by == name) for name in GROUPINGS]
+    groupings = [
+        _choice(name or "status", None, view.with_grouping(name), view.by == name)
+        for name in GROUPINGS
+        if name != "group" or grouped or view.by == name
+    ]
     return tags.div(
         form,
         tags.nav(tags.ul(filters), class_="choices", **{"aria-label": "Filter by status"}),

@@ -16,6 +16,7 @@ from pypinger.ports.showing import Entry
 from pypinger.web.formatting import UNSEEN, age_of, look_of, percent, relative, shown, stamp, standing_of, state_of
 from pypinger.web.html.charts import share, sparkline, strip
 from pypinger.web.html.figures import Figures
+from pypinger.web.html.flags import flags
 from pypinger.web.json.objects import NO_VERDICT
 
 #: The headings of the columns.
@@ -39,7 +40,7 @@ def row(entry: Entry, figures: Figures | None, now: Instant) -> bytes:
         f'<td class="kind"><span class="mark"></span>{state_of(entry)}{_since(entry, now)}</td>'
         f'<th scope="row"><a href="task/{_text(task.id)}">{_text(task.name)}</a>'
         f'<span class="tags">{tags}</span></th>'
-        f'<td class="why"><span>{_text(verdict.explanation)}{_age(entry, now)}</span></td>'
+        f'<td class="why"><span>{_text(verdict.explanation)}{_age(entry, now)}</span>{_flags(entry, now)}</td>'
         f"{_when('Last run', None if report is None else report.lastrun, now)}{_when('Due', verdict.due, now)}"
         f'<td class="gaps" data-label="Gaps">{gaps or _UNKNOWN}</td>'
         f'<td class="days" data-label="90 days">{days or _UNKNOWN}</td></tr>\n'
@@ -76,6 +77,14 @@ def _age(entry: Entry, now: Instant) -> str:
     datetime = iso(age.since) or ""
     attributes = f'class="age" datetime="{datetime}" data-age="{age.form}" title="{stamp(age.since)}"'
     return f" (<time {attributes}>{age.words}</time>)"
+
+
+def _flags(entry: Entry, now: Instant) -> str:
+    found = flags(entry, now)
+    if not found:
+        return ""
+    items = "".join(f'<li class="flag {look}">{_text(words)}</li>' for look, words, _ in found)
+    return f'<ul class="flags">{items}</ul>'
 
 
 def _when(label: str, instant: Instant | None, now: Instant) -> str:

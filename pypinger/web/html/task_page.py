@@ -8,12 +8,13 @@ from twisted.web.iweb import IRequest
 from twisted.web.template import Tag, tags
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Instant, Report, Seconds
+from pypinger.domain.model import Instant, Report, Seconds, Task
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import clock, number, span
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from pypinger.web.formatting import count, daily, every, look_of, percent, shown, standing_of, state_of
 from pypinger.web.html.charts import calendar
+from pypinger.web.html.flags import commands, flags
 from pypinger.web.html.last_answer import last_answer
 from pypinger.web.html.layout import age, ago, brand, card, facts, foot, moment, page, picture, top, upcoming
 from pypinger.web.html.task_history import Past, incidents, reports
@@ -59,20 +60,24 @@ async def page_of(
     explained: list[Tag | str] = [shown(verdict.explanation)]
     if (known := age(entry, now)) is not None:
         explained += " (", known, ")"
+    on_call, pressing = _on_call(entry), state.incident is not None or entry.muted is not None
     body: list[Tag] = [
         top(
             brand(tags.a("← All tasks", href=root)),
             tags.h1(name),
             tags.p(*status, class_="verdict"),
             tags.p(*explained, class_="why"),
+            *_flags(entry, now),
             tags.p(shown(task.label), class_="label"),
             look=f"task {look}",
         ),
         Tag("main")(
             *_blind(daemon, now),
+            *([on_call] if pressing else []),
             *_timeline(entry, now),
             *_uptime(past, now),
             tags.div(_schedule(entry, now), _checks(entry, now), class_="columns"),
+            *([] if pressing else [on_call]),
             *incidents(entry, past, now),
             *last_answer(answer, task.url, state.report, secrets, now),
             *reports(entry, past, now),
@@ -114,6 +119,30 @@ def _blind(daemon: DaemonState, now: Instant) -> list[Tag]:
     words = (" cannot see its tasks since ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)}): ")
     text = tags.p(tags.strong("Py Pinger is blind:"), *words, "the last known state is shown.")
     return [tags.section(text, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})]
+
+
+def _flags(entry: Entry, now: Instant) -> list[Tag]:
+    found = flags(entry, now)
+    lines = [tags.li(tags.strong(flag.words), flag.details, class_=f"flag {flag.look}") for flag in found]
+    return [tags.ul(lines, class_="flags", **{"aria-label": "Alerts of this task"})] if lines else []
+
+
+def _on_call(entry: Entry) -> Tag:
+    """What helps those who take care of the task."""
+    task = entry.task
+    lines = [
+        tags.li(tags.code(command.line, class_="command"), " ", tags.span(command.words, class_="quiet"))
+        for command in commands(entry)
+    ]
+    known = [("Runbook", _link(task.runbook)), ("Note", shown(task.note)), ("Group", shown(task.group))]
+    listed = [tags.div(tags.dt(name), tags.dd(value)) for name, value in known if value]
+    return card("On call", tags.dl(listed) if listed else "", tags.ul(lines, class_="commands"))
+
+
+def _link(address: str | None) -> Tag | str:
+    if address is None or not address.startswith(("http://", "https://")):
+        return shown(address or "")
+    return tags.a(shown(address), href=address, rel="noreferrer")
 
 
 def _timeline(entry: Entry, now: Instant) -> list[Tag]:
@@ -182,11 +211,21 @@ def _checks(entry: Entry, now: Instant) -> Tag:
         ("With errors", f"{state.errors:,}"),
         ("Errors in a row", f"{state.row:,}" if state.row else None),
         ("Alerts after", f"{count(task.failures, 'error')} in a row" if task.failures > 1 else "the first error"),
-        ("Reminders every", span(task.error_interval) if task.error_interval else "never"),
+        ("Unreachable for", f"{span(task.unreachable_for)} before it is alerted" if task.unreachable_for else None),
+        ("Reminders", _reminders(task)),
         ("Timeout", span(task.timeout)),
         ("Name", _if_long(task.name)),
         ("Address", _if_long(task.label)),
     )
+
+
+def _reminders(task: Task) -> str:
+    if not task.error_interval:
+        return "never"
+    longest = max(task.error_interval, task.error_interval_max)
+    if longest == task.error_interval:
+        return f"every {span(longest)}"
+    return f"after {span(task.error_interval)}, then each time after twice as long, at most {span(longest)}"
 
 
 def _if_long(text: str) -> str | None:

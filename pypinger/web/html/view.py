@@ -32,7 +32,7 @@ TITLES: dict[str, str] = {
 }
 
 #: What tasks can be grouped by, with the heading for tasks without it.
-GROUPINGS: dict[str, str] = {"": "", "server": "No server", "process": "No process"}
+GROUPINGS: dict[str, str] = {"": "", "server": "No server", "process": "No process", "group": "No group"}
 
 _RANKS = {standing: rank for rank, standing in enumerate(TITLES)}
 
@@ -43,7 +43,7 @@ class View(msgspec.Struct, frozen=True):
 
     :ivar search: all of its words must occur in a row; letter case does not matter.
     :ivar status: a standing (see :mod:`pypinger.web.formatting`), or empty for all.
-    :ivar by: what they are grouped by: ``server``, ``process``, or empty for their status.
+    :ivar by: what they are grouped by: ``server``, ``process``, ``group``, or empty for their status.
     :ivar page: from 1.
     """
 
@@ -139,11 +139,18 @@ def read(arguments: Mapping[bytes, Sequence[bytes]]) -> View:
 def _searched(entry: Entry) -> str:
     """The texts of a row. The URL is not among them, since its query may be a secret."""
     task, state = entry.task, entry.state
-    texts = [task.name, task.label, state_of(entry)]
+    texts = [task.name, task.label, task.group, state_of(entry)]
     if state.verdict is not None:
         texts.append(state.verdict.explanation)
     if state.report is not None:
         texts += state.report.process or "", state.report.server or ""
+    # The words of the flags, without the time, which would have to be worked out for each.
+    if entry.muted is not None:
+        texts += "silenced", entry.muted.by, entry.muted.reason
+    if state.incident is not None and (taken := state.incident.acknowledged) is not None:
+        texts += "acknowledged", taken.by, taken.reason
+    if state.incident is not None and state.incident.flapping:
+        texts.append("flapping")
     return "\n".join(texts).casefold()
 
 
@@ -182,8 +189,8 @@ def _grouped(entries: Sequence[Entry], by: str) -> list[tuple[str, str, list[Ent
         return [(standing, TITLES[standing], members) for standing, members in gathered.items()]
     named: dict[str, list[Entry]] = {}
     for entry in entries:
-        report = entry.state.report
-        named.setdefault("" if report is None else getattr(report, by) or "", []).append(entry)
+        holder = entry.task if by == "group" else entry.state.report
+        named.setdefault(getattr(holder, by, None) or "", []).append(entry)
 
     def order(title: str) -> tuple[bool, bool, str, str]:
         return named[title][0].state.status is not Status.ERROR, not title, title.casefold(), title

@@ -11,7 +11,8 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from pypinger.domain.kinds import KINDS, Kind, Status
-from pypinger.domain.model import Seconds, TaskState, Verdict
+from pypinger.domain.model import Incident, Seconds, TaskState, Verdict
+from pypinger.domain.silence import Muted
 from pypinger.domain.times import iso
 from pypinger.ports.showing import DaemonState, Entry
 
@@ -46,7 +47,7 @@ class IncidentObject(msgspec.Struct, frozen=True):
 
 
 class SilenceObject(msgspec.Struct, frozen=True):
-    """A silence, as JSON; `source` says whether a person or a maintenance window set it."""
+    """What mutes a task's alerts, as JSON; `source` is ``silence ID`` or ``maintenance NAME``."""
 
     until: Time | None
     reason: str | None
@@ -125,7 +126,7 @@ def task_object(entry: Entry) -> TaskObject:
         url=valid_text(task.url),
         id=task.id,
         name=valid_text(task.name),
-        group=None,
+        group=valid_text(task.group) or None,
         status=state.status,
         kind=state.kind,
         explanation=valid_text(verdict.explanation),
@@ -146,9 +147,32 @@ def task_object(entry: Entry) -> TaskObject:
         seen=iso(entry.seen),
         unseen=iso(entry.unseen),
         since=iso(state.since),
-        incident=None if incident is None else IncidentObject(iso(incident.started), incident.kind),
-        silenced=None,
+        incident=None if incident is None else incident_object(incident),
+        silenced=None if entry.muted is None else silence_object(entry.muted),
         latency=state.latency,
+    )
+
+
+def incident_object(incident: Incident) -> IncidentObject:
+    """An open incident, as JSON."""
+    taken = incident.acknowledged
+    return IncidentObject(
+        started=iso(incident.started),
+        kind=incident.kind,
+        flapping=incident.flapping,
+        acknowledged=None
+        if taken is None
+        else AcknowledgedObject(iso(taken.at), valid_text(taken.by[:MAX_TEXT]), cut(taken.reason) or None),
+    )
+
+
+def silence_object(muted: Muted) -> SilenceObject:
+    """What mutes a task's alerts, as JSON."""
+    return SilenceObject(
+        until=iso(muted.until),
+        reason=cut(muted.reason) or None,
+        by=cut(muted.by) or None,
+        source=valid_text(muted.source),
     )
 
 

@@ -46,7 +46,7 @@ TICK: Seconds = 0.8
 MANY = 100
 
 #: How a task may have changed, the least first: only times and counts; its report; its incident, or the words of its
-#: explanation beside times; its kind. See Note [What changed].
+#: explanation beside times; its kind, or whether it is silenced, acknowledged or flapping. See Note [What changed].
 CHANGES = ("time", "report", "words", "kind")
 
 #: Seconds of silence after which a comment is sent, so that proxies keep the connection.
@@ -229,12 +229,12 @@ class EventStream:
 def _compared(entry: Entry) -> tuple[object, ...]:
     """What pages show of an entry, beside counts and the latest check."""
     state = entry.state
-    return state.kind, _explanation(state), state.incident, state.report, entry.unseen
+    return state.kind, _explanation(state), _incident(state), state.report, entry.unseen, _flags(entry)
 
 
 def _change(sent: Entry, entry: Entry) -> TaskChange:
     state, before, unseen = entry.state, sent.state, entry.unseen is not None
-    if state.kind is not before.kind or unseen is not (sent.unseen is not None):
+    if state.kind is not before.kind or unseen is not (sent.unseen is not None) or _flags(entry) != _flags(sent):
         changed = "kind"
     elif _incident_start(state) != _incident_start(before) or _words(state) != _words(before):
         changed = "words"
@@ -246,6 +246,18 @@ def _change(sent: Entry, entry: Entry) -> TaskChange:
 def _incident_start(state: TaskState) -> Instant | None:
     """Distinguishes incidents; the number of alerts of one is only a count."""
     return None if state.incident is None else state.incident.started
+
+
+def _incident(state: TaskState) -> tuple[object, ...] | None:
+    """What pages show of an incident; the rest of it changes with each check while it is flapping."""
+    incident = state.incident
+    return None if incident is None else (incident.started, incident.kind, incident.alerts)
+
+
+def _flags(entry: Entry) -> tuple[object, ...]:
+    """Whether a task is silenced, acknowledged or flapping, and all that pages say of it."""
+    incident = entry.state.incident
+    return entry.muted, incident and incident.acknowledged, incident is not None and incident.flapping
 
 
 def _explanation(state: TaskState) -> str:
@@ -260,4 +272,5 @@ def _words(state: TaskState) -> str:
 def _visible(daemon: DaemonState) -> tuple[object, ...]:
     """What pages show of the daemon. While all is well its explanation only counts the time."""
     words = None if daemon.status is Status.OK else daemon.explanation
-    return daemon.status, words, daemon.blind, daemon.undelivered, daemon.dead, daemon.ready
+    counts = daemon.undelivered, daemon.dead, daemon.dead_channels
+    return daemon.status, words, daemon.blind, counts, daemon.ready

@@ -37,7 +37,7 @@ class BadgeTests(SynchronousTestCase):
 
     def test_not_seen(self) -> None:
         made = entry(name="A")
-        unseen = Entry(made.task, made.state, NOW - 7200, NOW - 3600)
+        unseen = Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600)
         self.assertIn(b"A: not seen since 2026-11-22 21:28 UTC", badge.svg(unseen))
         self.assertNotIn(b"on time", badge.svg(unseen))
         self.assertTrue(json.loads(badge.shield(unseen))["isError"])

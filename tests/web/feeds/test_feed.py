@@ -10,9 +10,12 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Event
 from pypinger.ports.history import PastIncident
+from pypinger.ports.showing import Entry
 from pypinger.web.feeds.feed import feed
-from tests.web.fakes import NOW, FakeBoard, entry, task
+from tests.web.fakes import NOW, FakeBoard, acknowledged, entry, task, with_incident
 from tests.web.history_pages import PagedHistory
 from tests.web.json.test_history_pages import HistoryPagesTestCase
 from tests.web.test_app import header
@@ -70,6 +73,26 @@ class FeedTests(SynchronousTestCase):
         number = task("http://h/a").id
         self.assertEqual(said(over, "id"), f"tag:py-pinger.invalid,2026:incident/{number}/{round((NOW - 3660) * 1000)}")
         self.assertEqual(said(root, "updated"), said(opened, "updated"))
+
+    def test_acknowledged_and_flapping(self) -> None:
+        [opened] = self.successResultOf(_ready(PagedHistory(1, url="http://h/a")))
+        made = with_incident(entry(kind=Kind.LATE, name="Backup"), started=opened.started)
+        taken = acknowledged(with_incident(made, flapping=True))
+
+        def shown(incident: PastIncident, present: Entry) -> ElementTree.Element:
+            [found] = check(feed([incident], FakeBoard([present]), NOW - 9999, "/")).findall(f"{ATOM}entry")
+            return found
+
+        plain, now = shown(opened, made), shown(opened, taken)
+        self.assertEqual(said(now, "title"), f"{said(plain, 'title')} and flapping, acknowledged by jane")
+        self.assertIn("acknowledged: on it", said(now, "content"))
+        self.assertEqual(said(now, "id"), said(plain, "id"))
+        self.assertGreaterEqual(said(now, "updated"), "2026-11-22T22:23:34.000Z")
+        # An incident that is over, and another one of the same task.
+        for incident in (replace(opened, ended=NOW), replace(opened, started=opened.started - 3600)):
+            self.assertNotIn("acknowledged", said(shown(incident, taken), "title"))
+        told = (replace(opened.told[0], event=Event.FLAPPING),)
+        self.assertIn("flapping)", said(shown(replace(opened, ended=NOW, told=told), made), "title"))
 
     def test_stable_ids(self) -> None:
         """A closed incident keeps its id, and is updated."""

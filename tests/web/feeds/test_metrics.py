@@ -20,7 +20,7 @@ from pypinger.ports.showing import Entry
 from pypinger.web.feeds.metrics import Metrics
 from pypinger.web.serving.slicing import SLICE, make_cooperator
 from pypinger.web.serving.stream import EventStream
-from tests.web.fakes import NOW, FakeBoard, daemon_state, entry, new_entry
+from tests.web.fakes import NOW, SILENCED, FakeBoard, daemon_state, entry, new_entry
 from tests.web.test_app import AppTestCase, header
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -58,6 +58,17 @@ class WholeTests(MetricsTestCase):
         self.assertEqual(found["pypinger_checks_total", ()], 360)
         self.assertEqual(found["pypinger_check_errors_total", ()], 14)
         self.assertEqual(found["pypinger_build_info", (("version", __version__),)], 1)
+
+    def test_silences_incidents_and_dead_channels(self) -> None:
+        late = entry("http://h/b", Kind.LATE)
+        board = FakeBoard([entry(), replace(late, muted=SILENCED)], daemon_state(dead_channels=("slack", 'e "x"')))
+        for accept, read in (("", read_plain), (OPENMETRICS, read_openmetrics)):
+            found = self.series(board, accept, read)
+            self.assertEqual(found["pypinger_silenced_tasks", ()], 1)
+            self.assertEqual(found["pypinger_incidents_open", ()], 1)
+            dead = {labels: value for (name, labels), value in found.items() if name == "pypinger_channel_dead"}
+            self.assertEqual(dead, {(("channel", "slack"),): 1, (("channel", 'e "x"'),): 1})
+        self.assertNotIn("pypinger_channel_dead{", self.text(FakeBoard([late])))
 
     def test_counters_never_fall(self) -> None:
         """Not even when a reload drops tasks, or adds them again."""

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind, Status
-from pypinger.domain.model import Incident, Report, Task, TaskState, Verdict, Window
+from pypinger.domain.model import Acknowledgement, Incident, Report, Task, TaskState, Verdict, Window
+from pypinger.domain.silence import Muted
 from pypinger.ports.showing import Entry, LastAnswer
 from tests.web.browser import Page, figures, overview, past, task_page
 from tests.web.fakes import NOW, daemon_state
@@ -55,6 +56,7 @@ def _entries(draw: st.DrawFn) -> Entry:
         process=draw(st.none() | hostile),
         server=draw(st.none() | hostile),
     )
+    taken = draw(st.none() | st.builds(Acknowledgement, _NUMBERS, hostile, hostile))
     moments = [draw(_MOMENTS) for _ in range(4)]
     state = TaskState(
         verdict=None if kind is Kind.NEW else Verdict(kind, draw(hostile), *moments),
@@ -62,16 +64,24 @@ def _entries(draw: st.DrawFn) -> Entry:
         checked=draw(_MOMENTS),
         since=draw(_MOMENTS),
         latency=draw(_MOMENTS),
-        incident=draw(st.none() | st.just(Incident(0.0, kind, 0.0, 1))),
+        incident=draw(st.none() | st.just(Incident(0.0, kind, 0.0, 1, flapping=True, acknowledged=taken))),
     )
-    url = draw(hostile)
-    return Entry(Task(url=url, id=f"{draw(st.integers(0, 9))}", name=draw(hostile), label=draw(hostile)), state)
+    task = Task(
+        url=draw(hostile),
+        id=f"{draw(st.integers(0, 9))}",
+        name=draw(hostile),
+        label=draw(hostile),
+        group=draw(hostile),
+        runbook=draw(st.none() | hostile),
+        note=draw(hostile),
+    )
+    return Entry(task, state, draw(st.none() | st.builds(Muted, _NUMBERS, hostile, hostile, hostile)))
 
 
 _COMMON = (
     "html head meta title link script noscript body header h1 p a span main footer time section h2 table thead tr th"
 )
-_OVERVIEW = f"{_COMMON} div form label input button nav ul li b colgroup col tbody td small strong"
+_OVERVIEW = f"{_COMMON} div form label input button nav ul li b colgroup col tbody td small strong code"
 _TASK = f"{_COMMON} div dl dt dd small tbody td ol ul li strong b pre code figure figcaption details summary"
 _ATTRIBUTES = (
     "class href datetime title data-label scope id lang charset name content rel type http-equiv src defer data-now"
@@ -89,7 +99,7 @@ class HostileTextTests(SynchronousTestCase):
     ATTRIBUTES = frozenset(_ATTRIBUTES.split())
 
     @settings(deadline=None, max_examples=50)
-    @given(st.lists(_entries(), max_size=3), _HOSTILE, st.sampled_from(["", "by=server", "by=process"]), _HOSTILE)
+    @given(st.lists(_entries(), max_size=3), _HOSTILE, st.sampled_from(["", "by=server", "by=group"]), _HOSTILE)
     def test_overview(self, entries: list[Entry], explanation: str, grouping: str, search: str) -> None:
         daemon = daemon_state(status=Status.ERROR, explanation=explanation)
         drawn = {each.task.id: figures(FakeHistory(NOW), each) for each in entries}

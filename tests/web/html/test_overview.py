@@ -9,7 +9,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.ports.showing import Entry
 from pypinger.web.html.figures import Figures
 from tests.web.browser import Page, figures, overview, task_page
-from tests.web.fakes import NOW, daemon_state, entry, new_entry
+from tests.web.fakes import NOW, SILENCED, acknowledged, daemon_state, entry, new_entry, with_incident
 from tests.web.history import FakeHistory
 
 replace = msgspec.structs.replace
@@ -44,6 +44,44 @@ class OverviewTests(SynchronousTestCase):
             self.assertIn(words_, page.text)
         times = [attrs["datetime"] for tag, attrs in page.elements if tag == "time"]
         self.assertIn("2026-11-22T22:23:34.000Z", times)
+
+    def test_marks(self) -> None:
+        late = entry("http://h/late", Kind.LATE)
+        flapping = with_incident(entry("http://h/flapping", Kind.FAILED), flapping=True)
+        silenced = replace(acknowledged(late, by="<b>jane"), muted=SILENCED)
+        page = Page(overview([silenced, flapping, entry()]))
+        self.assertEqual(page.open, [])
+        found = [name for name in page.classes("li") if name.startswith("flag")]
+        self.assertEqual(found, ["flag silenced", "flag acknowledged", "flag flapping"])
+        self.assertIn("silenced until 22:58:34 UTCacknowledged by <b>jane", page.text)
+        # The banner counts them, with links to them.
+        self.assertIn("1 silenced1 acknowledged1 flapping", page.text)
+        self.assertIn("./?q=silenced", page.links())
+        self.assertNotIn("flags", Page(overview([late, entry()])).classes("ul"))
+        self.assertNotIn("sums", Page(overview([late, entry()])).classes("ul"))
+
+    def test_grouping_by_group(self) -> None:
+        """It is offered where a task has a group."""
+        self.assertNotIn("./?by=group", Page(overview([entry()])).links())
+        made = entry()
+        made = replace(made, task=replace(made.task, group="billing"))
+        self.assertIn("./?by=group", Page(overview([made])).links())
+        page = Page(overview([made, entry("http://h/b")], query="by=group"))
+        self.assertIn("billing 1", page.text)
+        self.assertIn("No group 1", page.text)
+
+    def test_dead_channels(self) -> None:
+        words = "slack did not accept the latest alert: invalid_auth"
+        daemon = daemon_state(status=Status.ERROR, explanation=words, dead=1, dead_channels=("slack", "email night"))
+        page = Page(overview([], daemon))
+        for expected in (
+            words,
+            "slack, email night do not take alerts: the latest one was given up.",
+            "1 alert could not be delivered, and will not be retried unless you type pypinger resend.",
+        ):
+            self.assertIn(expected, page.text)
+        page = Page(overview([], daemon_state(dead_channels=("slack",))))
+        self.assertIn("slack does not take alerts", page.text)
 
     def test_pictures(self) -> None:
         made = entry()
@@ -134,7 +172,7 @@ class OverviewTests(SynchronousTestCase):
 
     def test_not_seen(self) -> None:
         made = entry()
-        unseen = Entry(made.task, made.state, NOW - 7200, NOW - 3600)
+        unseen = Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600)
         page = Page(overview([unseen, entry("http://h/b")]))
         self.assertIn("1 of 2 tasks not seen", page.text)
         self.assertIn("not seen since 1 h ago", page.text)

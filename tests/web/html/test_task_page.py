@@ -1,6 +1,8 @@
 """The page of a task in HTML."""
 
 import re
+import shlex
+from html import unescape
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -8,12 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Fault, Finding, Invalid, NoAnswer, Verdict, Window
+from pypinger.domain.selector import parse, subject_of
+from pypinger.domain.silence import Muted
 from pypinger.ports.history import Run
 from pypinger.ports.showing import Entry
 from pypinger.web.html import task_history
 from pypinger.web.html import task_page as page_of_task
 from tests.web.browser import Page, past, result, task_page
-from tests.web.fakes import NIGHT, NOW, daemon_state, entry, new_entry
+from tests.web.fakes import NIGHT, NOW, SILENCED, acknowledged, daemon_state, entry, new_entry, with_incident
 from tests.web.history import FakeHistory
 
 replace = msgspec.structs.replace
@@ -41,7 +45,7 @@ class TaskPageTests(SynchronousTestCase):
             "Checks120",
             "With errors7",
             "Alerts afterthe first error",
-            "Reminders every8 min",
+            "Remindersafter 8 min, then each time after twice as long, at most 6 h",
             "Open since15 min ago",
             '"frequency": 90.0',
         ):
@@ -52,6 +56,60 @@ class TaskPageTests(SynchronousTestCase):
         self.assertEqual(page.links(), links)
         self.assertIn("(!) failed: Backup · Py Pinger", page.text)
 
+    def test_silenced_acknowledged_and_flapping(self) -> None:
+        late = entry(kind=Kind.LATE)
+        silenced, taken = replace(late, muted=SILENCED), acknowledged(late)
+        nightly = replace(late, muted=Muted(NOW + 86_400, "", "", "maintenance nightly"))
+        for made, words_ in (
+            (silenced, "silenced until 22:58:34 UTC by jane: upgrade (silence 3f2a)"),
+            (nightly, "silenced until 2026-11-23 22:28:34 UTC (maintenance nightly)"),
+            (taken, "acknowledged by jane at 22:23:34 UTC: on it"),
+            (acknowledged(late, by="", reason=""), "acknowledged by unknown at 22:23:34 UTC"),
+            (with_incident(late, flapping=True), "flapping: it goes up and down"),
+        ):
+            page = Page(task_page(made))
+            self.assertEqual(page.open, [])
+            self.assertIn(words_, page.text)
+            self.assertNotIn("flags", Page(task_page(late)).classes("ul"))
+
+    def test_commands(self) -> None:
+        def commands(made: Entry) -> list[str]:
+            return re.findall(r'<code class="command">(.*?)</code>', unescape(task_page(made).decode()))
+
+        late = entry(kind=Kind.LATE, name="Price import")
+        ack = "pypinger ack 'Price import' REASON"
+        silence = "pypinger silence '\"Price import\"' 2h REASON"
+        self.assertEqual(commands(late), [ack, silence])
+        self.assertEqual(commands(acknowledged(late)), [silence])
+        self.assertEqual(commands(replace(late, muted=SILENCED)), [ack, "pypinger unsilence 3f2a"])
+        self.assertEqual(commands(replace(late, muted=Muted(NOW, "", "", "maintenance x"))), [ack])
+        self.assertEqual(commands(entry(name="Price import")), [silence])
+
+    def test_every_command_means_the_task(self) -> None:
+        names = ("backup", "Bob's import", "a*", "!x", "a|b", "group:x", "--all", "a\nb", 'say "x"', "x?", "$(reboot)")
+        for name in names:
+            made = entry(name=name)
+            other = entry("http://h/other", name="backup of x")
+            html = unescape(task_page(made).decode())
+            [line] = re.findall(r'<code class="command">(.*?)</code>', html)
+            _, verb, selector, *_ = shlex.split(line)
+            self.assertEqual(verb, "silence")
+            self.assertFalse(selector.startswith("-"))
+            parsed = parse(selector)
+            self.assertTrue(parsed.matches(subject_of(made.task, made.state)), name)
+            self.assertFalse(parsed.matches(subject_of(other.task, other.state)), name)
+
+    def test_help_on_call(self) -> None:
+        made = entry()
+        task = replace(made.task, runbook="https://wiki/x?a=1&b=2", note="ask <ops>", group="billing")
+        page = Page(task_page(replace(made, task=task)))
+        [link] = [attrs for tag, attrs in page.elements if tag == "a" and attrs.get("rel")]
+        self.assertEqual((link["href"], link["rel"]), ("https://wiki/x?a=1&b=2", "noreferrer"))
+        self.assertIn("Runbookhttps://wiki/x?a=1&b=2Noteask <ops>Groupbilling", page.text)
+        page = Page(task_page(replace(made, task=replace(task, runbook="javascript:alert(1)"))))
+        self.assertIn("Runbookjavascript:alert(1)", page.text)
+        self.assertNotIn("javascript:alert(1)", page.links())
+
     def test_only_the_status_is_announced(self) -> None:
         live = re.findall(r'<(\w+)[^>]*aria-live="polite"[^>]*>(.*?)</\1>', task_page(entry(kind=Kind.LATE)).decode())
         self.assertEqual(live, [("span", "late")])
@@ -61,7 +119,11 @@ class TaskPageTests(SynchronousTestCase):
         made = Entry(replace(made.task, failures=3, error_interval=0.0), made.state)
         page = Page(task_page(made))
         self.assertIn("3 errors in a row", page.text)
-        self.assertIn("Reminders everynever", page.text)
+        self.assertIn("Remindersnever", page.text)
+        made = Entry(replace(made.task, error_interval=86_400.0, unreachable_for=60.0), made.state)
+        page = Page(task_page(made))
+        self.assertIn("Remindersevery 1 d", page.text)
+        self.assertIn("Unreachable for1 min before it is alerted", page.text)
 
     def test_sleep(self) -> None:
         page = Page(task_page(entry(kind=Kind.SLEEPING, sleep=(NIGHT, Window(3605, 86_400.0)))))
@@ -76,7 +138,7 @@ class TaskPageTests(SynchronousTestCase):
 
     def test_not_checked_yet(self) -> None:
         page = Page(task_page(new_entry()))
-        for words_ in ("not checked yet", "Reminders every"):
+        for words_ in ("not checked yet", "Remindersafter 8 min"):
             self.assertIn(words_, page.text)
         self.assertNotIn("Next check", page.text)
         self.assertNotIn("svg", [tag for tag, _ in page.elements])
@@ -92,7 +154,7 @@ class TaskPageTests(SynchronousTestCase):
 
     def test_not_seen(self) -> None:
         made = entry()
-        page = Page(task_page(Entry(made.task, made.state, NOW - 7200, NOW - 3600)))
+        page = Page(task_page(Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600)))
         self.assertIn("not seen · since 1 h ago 21:28:34 UTC", page.text)
         self.assertIn("Last answer2 h ago", page.text)
         self.assertIn("(!) not seen: http://h/a", page.text)

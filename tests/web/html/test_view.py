@@ -1,12 +1,13 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import parse_qs
 
 from pypinger.domain.kinds import Kind
 from pypinger.ports.showing import Entry
 from pypinger.web.html.view import MAX_SEARCH, PAGE, TITLES, View, read, select
-from tests.web.fakes import entry, new_entry
+from tests.web.fakes import SILENCED, acknowledged, entry, new_entry, with_incident
 
 
 def ids(entries: list[Entry]) -> list[str]:
@@ -90,6 +91,25 @@ class SelectTests(SynchronousTestCase):
         self.assertEqual(len({group.key for group in groups}), 4)
         groups = select(self.entries, View(by="process")).groups
         self.assertEqual([group.title for group in groups], ["x", "y", "No process"])
+
+    def test_grouping_by_group(self) -> None:
+        entries = [
+            replace(each, task=replace(each.task, group=group))
+            for each, group in zip(self.entries, ("billing", "", "Shop", "", ""), strict=False)
+        ]
+        groups = select(entries, View(by="group")).groups
+        self.assertEqual({group.title for group in groups}, {"billing", "Shop", "No group"})
+
+    def test_search_finds_marks(self) -> None:
+        late = entry(kind=Kind.LATE)
+        for made, words in (
+            (replace(late, muted=SILENCED), ("silenced", "upgrade jane")),
+            (acknowledged(late), ("acknowledged", "on it")),
+            (with_incident(late, flapping=True), ("flapping",)),
+        ):
+            for search in words:
+                self.assertTrue(View(search=search).finds(made), search)
+                self.assertFalse(View(search=search).finds(late), search)
 
     def test_every_task_is_on_one_page(self) -> None:
         entries = [

@@ -5,9 +5,10 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.silence import Muted
 from pypinger.ports.showing import Entry
 from pypinger.web.json import objects
-from tests.web.fakes import NOW, daemon_state, entry, new_entry
+from tests.web.fakes import NOW, SILENCED, acknowledged, daemon_state, entry, new_entry, with_incident
 
 STATE = objects.own_state(daemon_state())
 
@@ -103,6 +104,29 @@ class TaskTests(SynchronousTestCase):
         value = shape(Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600))
         self.assertEqual((value["seen"], value["unseen"]), ("2026-11-22T20:28:34.000Z", "2026-11-22T21:28:34.000Z"))
         self.assertEqual((value["status"], value["kind"]), ("ok", "ok"))
+
+    def test_silenced(self) -> None:
+        made = msgspec.structs.replace(entry(), muted=SILENCED)
+        told = {"until": "2026-11-22T22:58:34.000Z", "reason": "upgrade", "by": "jane", "source": "silence 3f2a"}
+        self.assertEqual(shape(made)["silenced"], told)
+        made = msgspec.structs.replace(entry(), muted=Muted(NOW + 1800, "", "", "maintenance nightly"))
+        told = {**told, "reason": None, "by": None, "source": "maintenance nightly"}
+        self.assertEqual(shape(made)["silenced"], told)
+
+    def test_acknowledged_and_flapping(self) -> None:
+        made = acknowledged(entry(kind=Kind.LATE))
+        incident = shape(made)["incident"]
+        assert isinstance(incident, dict)
+        self.assertEqual(incident["acknowledged"], {"at": "2026-11-22T22:23:34.000Z", "by": "jane", "reason": "on it"})
+        incident = shape(acknowledged(with_incident(made, flapping=True), reason=""))["incident"]
+        assert isinstance(incident, dict)
+        self.assertIs(incident["flapping"], True)
+        self.assertEqual(incident["acknowledged"]["reason"], None)
+
+    def test_group(self) -> None:
+        made = entry()
+        grouped = msgspec.structs.replace(made, task=msgspec.structs.replace(made.task, group="billing"))
+        self.assertEqual(shape(grouped)["group"], "billing")
 
     def test_not_checked_yet(self) -> None:
         value = shape(new_entry())

@@ -5,9 +5,10 @@ from itertools import chain
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from msgspec.structs import replace
 
 from pypinger.domain.kinds import Kind
-from tests.web.fakes import entry, new_entry, task
+from tests.web.fakes import SILENCED, acknowledged, entry, new_entry, task
 from tests.web.json.test_history_pages import HistoryPagesTestCase
 from tests.web.test_app import SECURITY, header
 
@@ -175,7 +176,9 @@ class DescriptionTests(ApiTestCase):
                 self.history.broken = False
 
     def test_every_kind_of_task(self) -> None:
-        self.board.set([entry(f"http://h/{kind}", kind) for kind in Kind if kind is not Kind.NEW] + [new_entry()])
+        taken = acknowledged(entry("http://h/taken", Kind.LATE))
+        entries = [entry(f"http://h/{kind}", kind) for kind in Kind if kind is not Kind.NEW]
+        self.board.set([*entries, new_entry(), taken, replace(entry("http://h/silenced"), muted=SILENCED)])
         self.assert_valid("/tasks", "/tasks")
 
     def test_members_are_described(self) -> None:

@@ -28,7 +28,17 @@ from pypinger.domain.model import Fault, Finding, Invalid, NoAnswer, Report, Rep
 from pypinger.domain.times import span
 from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.serving.stream import MANY, READERS, SILENCE, TICK, EventStream
-from tests.web.fakes import NIGHT, NOW, FakeBoard, daemon_state, entry, new_entry
+from tests.web.fakes import (
+    NIGHT,
+    NOW,
+    SILENCED,
+    FakeBoard,
+    acknowledged,
+    daemon_state,
+    entry,
+    new_entry,
+    with_incident,
+)
 from tests.web.pages import make_pages
 from tests.web.serving.memory import Transport
 from tests.web.test_app import AppTestCase
@@ -183,6 +193,20 @@ class StreamTests(SynchronousTestCase):
         self.board.show(changed(last, "down: HTTP 503"))
         self.assertEqual([data["changed"] for _, data in self.tick()], ["time"])
 
+    def test_silenced_acknowledged_and_flapping(self) -> None:
+        """Pages show it at once, as people wait for it."""
+        late = entry("http://h/a", Kind.LATE)
+        self.board.show(late)
+        self.tick()
+        silenced, taken = replace(late, muted=SILENCED), acknowledged(late)
+        longer = replace(late, muted=replace(SILENCED, until=NOW + 7200))
+        for made in (silenced, longer, late, taken, late, with_incident(late, flapping=True), late):
+            self.board.show(made)
+            self.assertEqual([data["changed"] for _, data in self.tick()], ["kind"])
+        # How long a flapping task has kept its status is not shown.
+        self.board.show(with_incident(late, steady=60.0))
+        self.assertEqual(self.tick(), [])
+
     def test_another_incident(self) -> None:
         """It is news even if the kind and the explanation are the same."""
         late = entry("http://h/a", Kind.LATE)
@@ -223,10 +247,10 @@ class StreamTests(SynchronousTestCase):
     def test_unseen(self) -> None:
         made = self.board.entries()[0]
         for unseen in (NOW, None):
-            self.board.show(Entry(made.task, made.state, NOW, unseen))
+            self.board.show(Entry(made.task, made.state, seen=NOW, unseen=unseen))
             [(_, data)] = self.tick()
             self.assertEqual((data["changed"], data["unseen"], data["kind"]), ("kind", unseen is not None, "ok"))
-        self.board.show(Entry(made.task, made.state, NOW + 60))
+        self.board.show(Entry(made.task, made.state, seen=NOW + 60))
         self.assertEqual(self.tick(), [])
 
     def test_changes_of_one_task_are_merged(self) -> None:

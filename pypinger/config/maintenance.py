@@ -1,0 +1,119 @@
+"""The ``[maintenance NAME]`` sections: when the alerts of which tasks are muted (contract, sections 4 and 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pypinger.config.known import NAMED_OPTIONS
+from pypinger.config.section import SectionReader, split_name
+from pypinger.domain import cron, selector
+from pypinger.domain.cron import CronError
+from pypinger.domain.dates import parse_date_time
+from pypinger.domain.model import Instant, Task, TaskState
+from pypinger.domain.selector import Selector, SelectorError
+from pypinger.domain.silence import Maintenance
+from pypinger.domain.times import MINUTE
+
+_EXAMPLE = "2026-03-01T22:00+01:00"
+
+#: What selectors see of a task only once it has been checked.
+_SEEN_LATER = frozenset({"kind", "server", "process"})
+
+
+def read(sections: Sequence[SectionReader], tasks: Sequence[Task]) -> tuple[Maintenance, ...]:
+    """
+    Return the valid sections, in the order of the file.
+
+    :param tasks: those that are checked; a selector that matches none of them is a warning.
+    """
+    subjects = [selector.subject_of(task, TaskState()) for task in tasks]
+    found: dict[str, Maintenance] = {}
+    lines: dict[str, int] = {}
+    for section in sections:
+        section.expect(NAMED_OPTIONS["maintenance"])
+        _, name = split_name(section.name)
+        if not name:
+            section.problem("", "needs a name, as in [maintenance backup night]")
+        elif name in lines:
+            section.problem("", f"duplicate maintenance, first given in line {lines[name]}")
+        lines.setdefault(name, section.line)
+        maintenance = _maintenance(section, name)
+        if maintenance is None:
+            continue
+        found.setdefault(name, maintenance)
+        chosen = maintenance.selector
+        if subjects and not chosen.fields & _SEEN_LATER and not any(map(chosen.matches, subjects)):
+            section.warn("match", f"{section.quoted('match')} matches no task")
+    return tuple(found.values())
+
+
+def _maintenance(section: SectionReader, name: str) -> Maintenance | None:
+    """Read a whole section, to find every problem; None after one."""
+    before = len(section.context.problems)
+    chosen, reason = _match(section), section.text("reason")
+    schedule, timezone = _schedule(section)
+    duration = section.seconds("duration", 0.0, unit=MINUTE)
+    start, until = _moment(section, "from"), _moment(section, "to")
+    scheduled = [option for option in ("schedule", "timezone", "duration") if section.has(option)]
+    once = [option for option in ("from", "to") if section.has(option)]
+    if once and scheduled == ["timezone"]:
+        section.problem("timezone", f"is that of a schedule; write the offset into from and to, as in {_EXAMPLE}")
+    elif once and scheduled:
+        section.problem(scheduled[0], "cannot stand beside from and to; use a section of its own for the schedule")
+    elif not once and not scheduled:
+        section.problem("", "needs schedule and duration, or from and to")
+    else:
+        for option in ("from", "to") if once else ("schedule", "duration"):
+            if not section.has(option):
+                section.problem(option, f"missing; needs {'from and to' if once else 'schedule and duration'}")
+    if start is not None and until is not None and until <= start:
+        section.problem("to", "must be later than from")
+    if len(section.context.problems) > before or chosen is None:
+        return None
+    return Maintenance(
+        name=name,
+        selector=chosen,
+        reason=reason,
+        schedule=schedule,
+        timezone=timezone,
+        duration=duration,
+        start=start or 0.0,
+        until=until or 0.0,
+    )
+
+
+def _match(section: SectionReader) -> Selector | None:
+    text = section.text("match")
+    try:
+        chosen = selector.parse(text)
+    except SelectorError as error:
+        section.problem("match", str(error))
+        return None
+    if chosen.words:
+        return chosen
+    if not section.is_wrong("match"):
+        section.problem("match", "missing; it says which tasks are muted: a name, a URL, group:..., or * for all")
+    return None
+
+
+def _schedule(section: SectionReader) -> tuple[str, str]:
+    """Return the schedule and its time zone; the schedule is empty where there is none."""
+    schedule, timezone = section.text("schedule"), section.text("timezone", "UTC")
+    for option, check, text in (("schedule", cron.fields, schedule), ("timezone", cron.zone, timezone)):
+        if not text or option in section.unresolved:
+            continue
+        try:
+            check(text)
+        except CronError as error:
+            section.problem(option, f"{section.quoted(option)}: {error}")
+    return schedule, timezone
+
+
+def _moment(section: SectionReader, option: str) -> Instant | None:
+    text = section.text(option)
+    if not text or option in section.unresolved:
+        return None
+    instant = parse_date_time(text)
+    if instant is None:
+        section.problem(option, f"must be an ISO 8601 date and time, such as {_EXAMPLE}, not {section.quoted(option)}")
+    return instant

@@ -1,0 +1,235 @@
+"""Parts of the daemon that are made from the settings and changed by a reload: channels, the fetcher, the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from twisted.application.service import MultiService, Service
+from twisted.application.strports import service as endpoint_service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from pypinger.config.settings import Settings, WebSettings
+from pypinger.domain.redaction import Secrets
+from pypinger.http.fetcher import TaskFetcher
+from pypinger.http.messenger import Messenger
+from pypinger.http.wire.limits import free_descriptors
+from pypinger.notify import channels
+from pypinger.ports.clock import WallClock
+from pypinger.ports.notifying import Notifier, RunObserver
+from pypinger.runtime.board import LiveBoard
+from pypinger.runtime.fetches import EXTRA, CheckSettings
+from pypinger.runtime.monitor import Monitor
+from pypinger.runtime.queue import ATTEMPT_LIMIT
+from pypinger.store.sqlite import SqliteStore
+from pypinger.web.app import Pages, Sources
+
+
+class EndpointError(Exception):
+    """The pages cannot be served at the configured endpoint; ``str()`` of it is one line that says why."""
+
+
+class Channels:
+    """
+    The channels that are on, and the HTTP client they send with.
+
+    A channel whose settings stay the same stays the same object.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, now: WallClock, settings: Settings) -> None:
+        self._reactor = reactor
+        self._now = now
+        self._settings = settings
+        self._client = self._make_client(settings)
+        self._notifiers: dict[str, Notifier] = {}
+        self._leaving: dict[Messenger, IDelayedCall] = {}
+        self._choose(settings, {})
+
+    @property
+    def notifiers(self) -> list[Notifier]:
+        """The channels that are on; none with ``only_log``."""
+        return list(self._notifiers.values())
+
+    @property
+    def client(self) -> Messenger:
+        """The HTTP client that they send with."""
+        return self._client
+
+    @property
+    def observers(self) -> list[RunObserver]:
+        """The channels that are also informed of every run."""
+        return [each for each in self._notifiers.values() if isinstance(each, RunObserver)]
+
+    def change(self, settings: Settings) -> None:
+        """Use other settings."""
+        before, self._settings = self._settings, settings
+        known = {channel.name: channel for channel in before.channels}
+        if (settings.ca_file, settings.proxy) != (before.ca_file, before.proxy):
+            # Messages under way keep the old client, and take at most two attempts' time.
+            old, self._client = self._client, self._make_client(settings)
+            self._leaving[old] = self._reactor.callLater(2 * ATTEMPT_LIMIT, self._leave, old)
+            known.clear()
+        self._choose(settings, known)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        leaving, self._leaving = self._leaving, {}
+        for call in leaving.values():
+            call.cancel()
+        for client in (self._client, *leaving):
+            await client.close()
+
+    def _make_client(self, settings: Settings) -> Messenger:
+        return Messenger(self._reactor, ca_file=settings.ca_file, proxy=settings.proxy)
+
+    def _choose(self, settings: Settings, known: Mapping[str, object]) -> None:
+        registry = channels()
+        self._notifiers = {
+            channel.name: self._notifiers[channel.name]
+            if channel.name in self._notifiers and known.get(channel.name) == channel
+            else registry[channel.name].notifier(channel.values, self._client, self._now)
+            for channel in (() if settings.only_log else settings.channels)
+        }
+
+    def _leave(self, client: Messenger) -> None:
+        del self._leaving[client]
+        _close(client, self._log)
+
+
+class Fetching:
+    """The fetcher, and how checks use it."""
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, secrets: Secrets, settings: Settings) -> None:
+        self._reactor = reactor
+        self._secrets = secrets
+        self._settings = settings
+        self._fetcher = self._make(settings)
+
+    def for_checks(self) -> CheckSettings:
+        """The settings of checks."""
+        settings, free = self._settings, free_descriptors()
+        # Extra fetches are made beside these, and need descriptors too.
+        extra = min(EXTRA, max(1, free // 4))
+        free -= extra
+        if settings.concurrency > free:
+            # More checks at once would run out of descriptors, and make Py Pinger blind.
+            self._log.warn(
+                "[main] concurrency is {wanted}, but the limit of open files leaves room for {free} checks at once",
+                wanted=settings.concurrency,
+                free=free,
+            )
+        concurrency = max(1, min(settings.concurrency, free))
+        return CheckSettings(self._fetcher, concurrency, self._secrets, settings.debug_now, extra)
+
+    def change(self, settings: Settings, monitor: Monitor) -> None:
+        """Use other settings; a replaced fetcher is closed when its last check is over."""
+        before, self._settings = self._settings, settings
+        old = None
+        if self._made_from(settings) != self._made_from(before):
+            old, self._fetcher = self._fetcher, self._make(settings)
+        free = monitor.reconfigure(self.for_checks())
+        if old is not None:
+            free.addCallback(lambda _: _close(old, self._log))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._fetcher.close()
+
+    def _make(self, settings: Settings) -> TaskFetcher:
+        return TaskFetcher(
+            self._reactor,
+            token=settings.token_auth,
+            max_body=settings.max_body,
+            ca_file=settings.ca_file,
+            proxy=settings.proxy,
+            learned=self._secrets.add,
+        )
+
+    @staticmethod
+    def _made_from(settings: Settings) -> tuple[object, ...]:
+        return settings.token_auth, settings.max_body, settings.ca_file, settings.proxy
+
+
+class PageServer:
+    """
+    The pages, and the endpoint they are served at.
+
+    :param parent: the service that the endpoint's service belongs to.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        now: WallClock,
+        board: LiveBoard,
+        store: SqliteStore,
+        secrets: Secrets,
+        parent: MultiService,
+        settings: WebSettings,
+    ) -> None:
+        self._reactor = reactor
+        self._parent = parent
+        self._settings = settings
+        sources = Sources(board, now, store, secrets)
+        self._pages = Pages(reactor, sources)
+        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
+        self._service = self._listen(settings.endpoint)
+        self._service.setServiceParent(parent)
+
+    async def change(self, settings: WebSettings) -> None:
+        """Use other settings; an endpoint that cannot be used is logged, and the old one stays."""
+        before, self._settings = self._settings, settings
+        if settings == before:
+            return
+        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
+        if settings.endpoint == before.endpoint:
+            return
+        try:
+            await self._move(settings.endpoint)
+        except EndpointError as error:
+            self._log.critical("{words}", words=str(error))
+            # The next reload tries again.
+            self._settings = msgspec.structs.replace(settings, endpoint=before.endpoint)
+
+    def refused(self, error: Exception) -> EndpointError:
+        """Explain why the endpoint cannot be bound."""
+        return self._busy(self._settings.endpoint, error)
+
+    async def _move(self, endpoint: str) -> None:
+        fresh = self._listen(endpoint)
+        try:
+            fresh.setServiceParent(self._parent)
+        except (CannotListenError, OSError) as error:
+            await maybeDeferred(fresh.disownServiceParent)
+            raise self._busy(endpoint, error) from error
+        old, self._service = self._service, fresh
+        await maybeDeferred(old.disownServiceParent)
+
+    def _listen(self, endpoint: str) -> Service:
+        try:
+            made: Service = endpoint_service(endpoint, self._pages.site, self._reactor)
+        except (ValueError, LookupError) as error:
+            # The configuration is valid, so this is a socket that systemd did not pass.
+            raise EndpointError(f"[web] endpoint {endpoint}: no such socket was passed to us ({error})") from error
+        return made
+
+    @staticmethod
+    def _busy(endpoint: str, error: Exception) -> EndpointError:
+        cause = getattr(error, "socketError", error)
+        words = getattr(cause, "strerror", None) or str(cause)
+        return EndpointError(f"[web] endpoint {endpoint}: cannot listen: {words}; is another Py Pinger running?")
+
+
+def _close(client: Messenger | TaskFetcher, log: Logger) -> None:
+    closing = Deferred.fromCoroutine(client.close())
+    closing.addErrback(lambda failure: log.failure("closing connections", failure))

@@ -1,0 +1,91 @@
+"""
+The other tasks of a host that falls silent (contract, section 4, "Storms"): they are checked at once, so that one
+message tells of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+
+from pypinger.domain.kinds import Kind, Status
+from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.watch import Watch
+
+#: How many other tasks are checked first; if one of these is in error too, all others follow.
+FIRST = 3
+
+#: How many of these checks are under way at once.
+AT_ONCE = 32
+
+_SILENT = frozenset({Kind.UNREACHABLE, Kind.INVALID})
+
+
+class HostRounds:
+    """
+    Begins a round of checks when the first task of a host is ``unreachable`` or ``invalid``.
+
+    :param begin: begins a check of a task; returns None if that is over already, or one is under way.
+    """
+
+    _log = Logger()
+
+    def __init__(self, outbox: Outbox, begin: Callable[[Watch], Deferred[None] | None]) -> None:
+        self._outbox = outbox
+        self._begin = begin
+        self._hosts: dict[str, list[Watch]] = {}
+        self._rounds: dict[str, Deferred[None]] = {}
+
+    def update(self, watches: Iterable[Watch]) -> None:
+        """Set the tasks that are checked."""
+        self._hosts = {}
+        for watch in watches:
+            self._hosts.setdefault(_host(watch), []).append(watch)
+
+    def note(self, watch: Watch, before: Kind) -> None:
+        """Take note of a check, before which the verdict was of this kind."""
+        if watch.state.kind not in _SILENT or before in _SILENT:
+            return
+        host = _host(watch)
+        if host in self._rounds:
+            return
+        others = [each for each in self._hosts.get(host, ()) if each is not watch]
+        if not others or any(each.state.kind in _SILENT for each in others):
+            return
+        running = self._rounds[host] = Deferred.fromCoroutine(self._round(host, watch, others))
+        running.addErrback(lambda failure: self._log.failure("checking the other tasks of {host}", failure, host=host))
+        running.addBoth(lambda _: self._rounds.pop(host, None))
+
+    async def _round(self, host: str, first: Watch, others: Sequence[Watch]) -> None:
+        origins = {each.task.origin for each in (first, *others)}
+        longest = max(each.task.timeout for each in (first, *others))
+        for origin in origins:
+            self._outbox.expect(origin, longest)
+        try:
+            await self._check(others[:FIRST])
+            if any(each.state.status is Status.ERROR for each in others[:FIRST]):
+                await self._check(others[FIRST:])
+        finally:
+            for origin in origins:
+                self._outbox.settled(origin)
+
+    async def _check(self, watches: Sequence[Watch]) -> None:
+        """Check these, at most :data:`AT_ONCE` at a time."""
+        waiting = iter(watches)
+
+        async def worker() -> None:
+            for watch in waiting:
+                running = watch.running if watch.busy else self._begin(watch)
+                if running is not None:
+                    over: Deferred[None] = Deferred()
+                    running.chainDeferred(over)
+                    await over
+
+        await DeferredList([Deferred.fromCoroutine(worker()) for _ in range(min(AT_ONCE, len(watches)))])
+
+
+def _host(watch: Watch) -> str:
+    return urlsplit(watch.task.origin).hostname or watch.task.origin

@@ -1,0 +1,219 @@
+"""From checks to messages with what section 4 of the contract adds: rounds, digests, silences, holds."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred, fail
+
+from pypinger.domain.model import Answer, Event, Fault, NoAnswer, Observation, Task
+from pypinger.domain.selector import parse
+from pypinger.domain.silence import Maintenance, Silence
+from pypinger.ports.notifying import DeliveryError
+from pypinger.runtime.silencing import SilenceError, Silencing
+from tests.runtime.fakes import NOON, body, make_task
+from tests.runtime.test_monitor import MonitorCase
+
+REFUSED = NoAnswer(Fault.REFUSED, "connection refused by host:80", 0.0)
+
+
+class AlertingCase(MonitorCase):
+    """The monitor with silences, and a channel that groups."""
+
+    def build(self, *tasks: Task, **values: object) -> None:
+        super().build(*tasks, **values)  # type: ignore[arg-type]
+        self.notifier.groups = True
+        self.outbox.update([self.notifier], 86_400, 5.0)
+        self.ill: dict[str, Observation] = {}
+        self.fetcher.answer = lambda task: self.ill.get(task.name) or Answer(200, body(self.world.now()), 0.1)
+        self.silencing = Silencing(self.world.clock, self.world.now, self.store, self.board.entries)
+        self.board.mute_with(self.silencing.muted)
+        self.silencing.start(self.monitor.silences_changed)
+        self.addCleanup(self.silencing.stop)
+
+    def run_(self, *tasks: Task) -> None:
+        self.build(*tasks)
+        self.monitor.start()
+
+    def silence(self, selector: str, seconds: float) -> Silence:
+        adding = Deferred.fromCoroutine(self.silencing.add(selector, seconds, "why", "jane"))
+        return self.successResultOf(adding)[0]
+
+    def told(self, name: str = "a") -> list[str]:
+        return [alert.event.value for alert in self.notifier.sent if alert.task == name]
+
+
+class RoundTests(AlertingCase):
+    def tasks(self, count: int) -> list[Task]:
+        return [make_task(str(number), interval=600.0) for number in range(count)]
+
+    def test_all_tasks_of_a_host_are_told_in_two_messages(self) -> None:
+        tasks = self.tasks(40)
+        self.run_(*tasks)
+        self.world.pass_time(700, step=0.5)
+        self.ill = {task.name: REFUSED for task in tasks}
+        self.world.pass_time(700, step=0.5)
+        self.assertEqual([len(message) for message in self.notifier.messages], [1, 39])
+
+    def test_three_others_say_whether_the_rest_is_checked(self) -> None:
+        tasks = self.tasks(10)
+        self.run_(*tasks)
+        self.world.pass_time(599.5, step=0.5)
+        before = len(self.fetcher.asked)
+        self.ill = {"0": REFUSED}
+        self.world.pass_time(0.9, step=0.1)
+        self.assertEqual(len(self.fetcher.asked) - before, 4)
+        self.assertEqual(self.told("0"), ["problem"])
+        self.assertEqual(self.notifier.messages, [(int(self.notifier.sent[0].id, 16),)])
+
+    def test_the_group_waits_for_the_round(self) -> None:
+        tasks = self.tasks(6)
+        self.run_(*tasks)
+        self.world.pass_time(599.5, step=0.5)
+        slow: dict[str, Deferred[Observation]] = {str(number): Deferred() for number in range(1, 6)}
+        self.fetcher.answer = lambda task: REFUSED if task.name == "0" else slow[task.name]
+        self.world.pass_time(12, step=0.1)
+        for number in (1, 2, 3):
+            slow[str(number)].callback(REFUSED)
+        self.world.pass_time(6, step=0.1)
+        self.assertEqual(len(self.notifier.messages), 1)
+        for number in (4, 5):
+            slow[str(number)].callback(REFUSED)
+        self.world.pass_time(1, step=0.1)
+        self.assertEqual([len(message) for message in self.notifier.messages], [1, 5])
+
+
+class DigestTests(AlertingCase):
+    def test_reminders_that_fall_due_within_a_minute_go_together(self) -> None:
+        tasks = [make_task(str(number), interval=60.0, error_interval=480.0) for number in range(10)]
+        self.run_(*tasks)
+        self.ill = {task.name: REFUSED for task in tasks}
+        self.world.pass_time(600, step=0.5)
+        digests = [alert for alert in self.notifier.sent if alert.event is Event.REMINDER]
+        self.assertEqual(len(digests), 10)
+        self.assertEqual(len({round(alert.at) for alert in digests}), 1)
+        self.assertEqual(len(self.notifier.messages[-1]), 10)
+
+    def test_no_reminder_while_acknowledged(self) -> None:
+        self.run_(make_task(interval=60.0))
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(70, step=0.5)
+        self.successResultOf(Deferred.fromCoroutine(self.monitor.acknowledge("http://host/a", "jane", "on it")))
+        self.world.pass_time(1000, step=1)
+        self.assertEqual(self.told(), ["problem", "acknowledged"])
+
+
+class SilenceTests(AlertingCase):
+    def test_told_when_it_ends(self) -> None:
+        self.run_(make_task(interval=60.0))
+        self.world.pass_time(10)
+        self.silence("a", 300)
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(280, step=0.5)
+        self.assertEqual(self.told(), [])
+        entry = self.board.by_id("a")
+        assert entry is not None
+        assert entry.muted is not None
+        self.assertEqual((entry.muted.reason, entry.muted.by), ("why", "jane"))
+        self.world.pass_time(20, step=0.1)
+        self.assertEqual(self.told(), ["problem"])
+
+    def test_a_recovery_follows(self) -> None:
+        self.run_(make_task(interval=60.0))
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(70, step=0.5)
+        silence = self.silence("a", 3600)
+        self.ill = {}
+        self.world.pass_time(100, step=0.5)
+        self.assertEqual(self.told(), ["problem"])
+        self.successResultOf(Deferred.fromCoroutine(self.silencing.end(silence.id)))
+        self.world.pass_time(1)
+        self.assertEqual(self.told(), ["problem", "recovered"])
+
+    def test_it_survives_a_restart(self) -> None:
+        task = make_task(interval=60.0)
+        self.run_(task)
+        self.world.pass_time(10)
+        silence = self.silence("a", 300)
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(100, step=0.5)
+        state, ill = self.state(), self.ill
+        self.build(task)
+        self.ill = ill
+        self.silencing.resume([silence])
+        self.monitor.resume({task.url: state})
+        self.world.offset += 110
+        self.monitor.start()
+        self.world.pass_time(100, step=0.5)
+        self.assertEqual(self.told(), [])
+        self.world.pass_time(110, step=0.5)
+        self.assertEqual(self.told(), ["problem"])
+
+    def test_maintenance(self) -> None:
+        self.run_(make_task(interval=60.0))
+        window = Maintenance("move", parse("a"), start=NOON + 100, until=NOON + 400, reason="we move")
+        self.silencing.configure([window])
+        self.world.pass_time(110, step=0.5)
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(280, step=0.5)
+        self.assertEqual(self.told(), [])
+        self.assertEqual([each.text for each in self.silencing.listed()], ["move: we move"])
+        self.world.pass_time(20, step=0.5)
+        self.assertEqual(self.told(), ["problem"])
+
+    def test_mistakes(self) -> None:
+        self.run_(make_task())
+        for selector, seconds, words in [
+            ("x", 60, "x matches no task"),
+            ("", 60, "the selector is empty"),
+            ("a", 0, "more than 0 s"),
+            ("a", 400 * 86_400.0, "at most"),
+            ("nam:a", 60, "did you mean name:?"),
+        ]:
+            adding = Deferred.fromCoroutine(self.silencing.add(selector, seconds, "", ""))
+            self.assertIn(words, str(self.failureResultOf(adding, SilenceError).value))
+        # What is silenced by its kind may come later.
+        self.silence("kind:late", 60)
+
+
+class HoldTests(AlertingCase):
+    def test_a_check_is_made_at_its_end(self) -> None:
+        self.run_(make_task(interval=600.0, unreachable_for=60.0))
+        self.world.pass_time(10)
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(595, step=0.5)
+        self.assertEqual(self.told(), [])
+        self.world.pass_time(60, step=0.1)
+        self.assertEqual(self.told(), ["problem"])
+        self.assertApproximates(self.notifier.sent[0].at - NOON, 660, 1.5)
+
+    def test_a_deploy_wakes_no_one(self) -> None:
+        self.run_(make_task(interval=600.0, unreachable_for=60.0))
+        self.world.pass_time(590, step=0.5)
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(30, step=0.5)
+        self.ill = {}
+        self.world.pass_time(700, step=0.5)
+        self.assertEqual(self.told(), [])
+
+
+class StaleReminderTests(AlertingCase):
+    def test_news_does_not_wait_for_reminders_of_what_is_over(self) -> None:
+        """300 tasks recover while the channel was down with reminders waiting; a new problem comes."""
+        tasks = [make_task(str(number), interval=60.0, error_interval=60.0) for number in range(300)]
+        new = replace(make_task("new", interval=60.0), origin="http://other:80", url="http://other/new")
+        self.run_(*tasks, new)
+        self.notifier.spacing = 1.0
+        self.ill = {task.name: REFUSED for task in tasks}
+        self.world.pass_time(100, step=0.5)
+        self.notifier.respond = lambda alert: fail(DeliveryError("down"))
+        self.world.pass_time(100, step=0.5)
+        self.ill = {}
+        self.world.pass_time(70, step=0.5)
+        self.notifier.respond = lambda alert: "ok"
+        self.world.pass_time(60, step=0.5)
+        before = len(self.notifier.sent)
+        self.ill = {"new": REFUSED}
+        self.world.pass_time(63, step=0.5)
+        (problem,) = self.told("new")
+        self.assertEqual(problem, "problem")
+        self.assertNotIn(Event.REMINDER, {alert.event for alert in self.notifier.sent[before:]})
