@@ -100,8 +100,11 @@ class Reloader:
             return
         self._supervision.reloading()
         try:
-            self._failed, self._problems = "the latest reload failed; see the log", []
+            self._problems = []
             await self._read()
+        except Exception:
+            self._failed = "the latest reload failed; see the log"
+            raise
         finally:
             self._supervision.ready()
 
@@ -122,7 +125,7 @@ class Reloader:
     def _refuse(self, problems: list[str]) -> None:
         for problem in problems:
             self._log.error("{problem}", problem=problem)
-        self._log.error("reload failed: {path} is not valid; the configuration stays", path=self._settings.path)
+        self._log.error("the reload of {path} failed; the configuration stays", path=self._settings.path)
         self._problems = problems
         rest = len(problems) - 1
         more = f" (and {rest} more problem{'s' if rest > 1 else ''})" if rest else ""

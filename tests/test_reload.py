@@ -111,6 +111,8 @@ class ReloadTests(ServiceCase):
             await made.reload()
             self.assertEqual([entry.task.url for entry in made.board.entries()], [f"{self.dead}/a"])
             self.assertIn("no tasks", " ".join(self.words(LogLevel.error)))
+            # The file is valid: a daemon would start with it.
+            self.assertNotIn("not valid", " ".join(self.words(LogLevel.error)))
 
     async def test_a_failed_reload_is_an_error_until_one_succeeds(self) -> None:
         self.write(f"{self.dead}/a")
@@ -127,6 +129,14 @@ class ReloadTests(ServiceCase):
         self.write(f"{self.dead}/a")
         await made.reload()
         self.assertIs(made.board.daemon().status, Status.OK)
+
+    async def test_a_reload_under_way_has_not_failed(self) -> None:
+        self.write(f"{self.dead}/a")
+        made = self.start()
+        seen: list[Status] = []
+        self.patch(made.outbox, "update", lambda *_: seen.append(made.board.daemon().status))
+        await made.reload()
+        self.assertEqual(seen, [Status.OK])
 
     async def test_an_unexpected_error_is_a_failed_reload(self) -> None:
         self.write(f"{self.dead}/a")
