@@ -109,6 +109,9 @@ class Fleet:
         self._edges = [edge for cut in script.cuts for edge in cut]
         self.last: dict[str, Answered] = {}
 
+    async def look_up(self, task: Task) -> None:
+        """There are no names to look up."""
+
     async def fetch(self, task: Task) -> Observation:
         standing, began = self._states[task.name], self._clock.seconds()
         way = standing.way(began)
