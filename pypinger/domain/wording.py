@@ -156,7 +156,7 @@ def _headline(alert: Alert) -> str:
         case Event.SIGHTED if alert.explanation.startswith(WAS_WRONG):
             return "Py Pinger's clock is right again"
         case Event.BLIND:
-            return "Py Pinger is BLIND: no task can be checked"
+            return "Py Pinger is BLIND: tasks that do not answer are not judged"
         case Event.SIGHTED:
             return "Py Pinger sees again"
         case Event.TEST:

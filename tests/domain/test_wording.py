@@ -49,7 +49,7 @@ class HeadlineTests(SynchronousTestCase):
             (replace(RECOVERED, kind=Kind.LATE), "RECOVERED: nightly-import is no longer monitored; it was late"),
             (STARTED, "Py Pinger started"),
             (replace(STARTED, event=Event.STOPPED), "Py Pinger stopped"),
-            (replace(STARTED, event=Event.BLIND), "Py Pinger is BLIND: no task can be checked"),
+            (replace(STARTED, event=Event.BLIND), "Py Pinger is BLIND: tasks that do not answer are not judged"),
             (replace(STARTED, event=Event.SIGHTED), "Py Pinger sees again"),
             (
                 replace(PROBLEM, event=Event.FLAPPING),
