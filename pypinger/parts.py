@@ -127,7 +127,16 @@ class Fetching:
                 free=free,
             )
         concurrency = max(1, min(settings.concurrency, free))
-        return CheckSettings(self._fetcher, concurrency, self._secrets, settings.debug_now, extra)
+        defaults = settings.task_defaults
+        return CheckSettings(
+            self._fetcher,
+            concurrency,
+            self._secrets,
+            settings.debug_now,
+            extra,
+            defaults.error_interval,
+            defaults.error_interval_max,
+        )
 
     def change(self, settings: Settings, monitor: Monitor) -> None:
         """Use other settings; a replaced fetcher is closed when its last check is over."""

@@ -61,6 +61,23 @@ def remind(task: Task, state: TaskState, now: Instant, early: Seconds = 0.0) -> 
     return replace(state, incident=incident), (alert,)
 
 
+def next_of_condition(since: Instant, now: Instant, first: Seconds, longest: Seconds) -> Instant | None:
+    """
+    When people are next reminded of a condition of Py Pinger itself: as often as of an incident.
+
+    :param since: when it was announced.
+    :param first: ``error_interval``; with 0 there is no reminder, which None says.
+    :param longest: ``error_interval_max``.
+    """
+    if first <= 0:
+        return None
+    due, wait, longest = min(since, now) + first, first, max(first, longest)
+    while due <= now:
+        wait = min(2 * wait, longest)
+        due += wait
+    return due
+
+
 def digest_span(task: Task) -> Seconds:
     """How many seconds early another task's reminder may go with one of this task."""
     return min(DIGEST, task.error_interval / 2)

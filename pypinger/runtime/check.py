@@ -75,7 +75,7 @@ class Checker:
         self._board = board
         self._runs = runs
         self._clocks = Clocks()
-        self.condition = Condition(now, store, outbox, board)
+        self.condition = Condition(reactor, now, store, outbox, board, settings)
         self.blindness = Blindness(reactor, now, store, self.condition, settings)
         self.fetches = self.blindness.fetches
 
@@ -84,6 +84,11 @@ class Checker:
         self.condition.resume(kept.blind, kept.clock)
         self._clocks.restore(wrong=self.condition.clock_wrong)
         self.blindness.resume(kept.hosts)
+
+    def configure(self, settings: CheckSettings) -> None:
+        """Use other settings for checks to come; checks under way keep theirs."""
+        self.fetches.configure(settings)
+        self.condition.configure(settings)
 
     def stop(self) -> None:
         """Begin no more fetches, drop held checks, and store what the next process needs."""

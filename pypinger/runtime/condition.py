@@ -1,21 +1,25 @@
 """
 What is wrong with Py Pinger itself for a time: it is blind, or its clock is wrong (contract, section 3).
 
-Both are announced when they begin and when they end, also when a restart came in between, and shown on the board.
+Both are announced when they begin, reminded of as often as an incident, and announced when they end, also when a
+restart came in between. The board shows them.
 """
 
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
 from pypinger.domain.model import Event, Instant, Seconds
+from pypinger.domain.reminders import next_of_condition
 from pypinger.domain.times import MINUTE, clock, span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.storing import Blind, Store
 from pypinger.runtime.board import LiveBoard
+from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.outbox import Outbox
 
 
@@ -24,7 +28,17 @@ class Condition:
 
     _log = Logger()
 
-    def __init__(self, now: WallClock, store: Store, outbox: Outbox, board: LiveBoard) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        now: WallClock,
+        store: Store,
+        outbox: Outbox,
+        board: LiveBoard,
+        settings: CheckSettings,
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
         self._now = now
         self._store = store
         self._outbox = outbox
@@ -32,6 +46,7 @@ class Condition:
         self._blind: Blind | None = None
         self._clock: Blind | None = None
         self._recorded: Instant = now()
+        self._reminder: IDelayedCall | None = None
         board.add_source(self._trouble)
 
     @property
@@ -51,9 +66,16 @@ class Condition:
             self._board.show_blind(blind.since)
             # If that process was killed, nobody has recorded this time.
             self._record(blind.since)
+        self._remind_later()
+
+    def configure(self, settings: CheckSettings) -> None:
+        """Use other settings."""
+        self._settings = settings
+        self._remind_later()
 
     def stop(self) -> None:
-        """Record the blind time so far; the next process goes on from there."""
+        """Remind of nothing more, and record the blind time so far; the next process goes on from there."""
+        self._stop_reminding()
         if self._blind is not None:
             self._record(self._recorded)
 
@@ -70,6 +92,7 @@ class Condition:
             self._board.show_blind(self._recorded)
             kept = "1 task keeps its last verdict" if tasks == 1 else f"{tasks} tasks keep their last verdicts"
             self._announce(Event.BLIND, f"{words}; since {clock(self._recorded)} {kept}")
+            self._remind_later()
 
     def see_again(self) -> None:
         """Be no longer blind."""
@@ -78,6 +101,7 @@ class Condition:
             self._record(self._recorded)
             self._board.show_blind(None)
             self._announce(Event.SIGHTED, f"it was blind for {self._lasted(blind)}: {blind.words}")
+            self._remind_later()
 
     def set_clock(self, ahead: Seconds | None) -> None:
         """
@@ -90,9 +114,33 @@ class Condition:
             words = f"{IS_WRONG}: it is {span(round(abs(ahead) / MINUTE) * MINUTE)} {side} the clocks of most hosts"
             self._clock = Blind(self._now(), words)
             self._announce(Event.BLIND, f"{words}; tasks that are late or ahead of time cause no alerts")
+            self._remind_later()
         elif ahead is None and self._clock is not None:
             wrong, self._clock = self._clock, None
             self._announce(Event.SIGHTED, f"{WAS_WRONG} for {self._lasted(wrong)}")
+            self._remind_later()
+
+    def _remind_later(self, after: Instant | None = None) -> None:
+        """Set the timer of the next reminder, if anything is wrong."""
+        self._stop_reminding()
+        now, settings = self._now(), self._settings
+        found = None
+        for condition in filter(None, (self._blind, self._clock)):
+            due = next_of_condition(condition.since, after or now, settings.error_interval, settings.error_interval_max)
+            if due is not None and (found is None or due < found[0]):
+                found = due, condition
+        if found is not None:
+            self._reminder = self._reactor.callLater(max(0.0, found[0] - now), self._remind, *found)
+
+    def _stop_reminding(self) -> None:
+        if self._reminder is not None and self._reminder.active():
+            self._reminder.cancel()
+        self._reminder = None
+
+    def _remind(self, due: Instant, condition: Blind) -> None:
+        self._announce(Event.BLIND, f"{condition.words}; this has lasted {self._lasted(condition)}")
+        # The wall clock may not quite have reached the moment.
+        self._remind_later(max(due, self._now()))
 
     def _lasted(self, condition: Blind) -> str:
         now = self._now()

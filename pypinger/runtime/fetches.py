@@ -32,6 +32,8 @@ class CheckSettings(msgspec.Struct, frozen=True):
     :ivar secrets: texts to mask in what endpoints answer.
     :ivar log_judged: whether each judged time is logged (``debug_now``).
     :ivar extra: how many extra fetches may be under way at once.
+    :ivar error_interval: seconds from the alert that Py Pinger is blind, or its clock wrong, to its first reminder.
+    :ivar error_interval_max: the longest time in seconds between two such reminders.
     """
 
     fetcher: Fetcher
@@ -39,6 +41,8 @@ class CheckSettings(msgspec.Struct, frozen=True):
     secrets: Secrets
     log_judged: bool = False
     extra: int = EXTRA
+    error_interval: Seconds = 480.0
+    error_interval_max: Seconds = 21_600.0
 
 
 def _silent_share(concurrency: int) -> int:

@@ -127,7 +127,7 @@ class Monitor:
         :returns: fires when no check uses the previous fetcher.
         """
         under_way = [watch.running for watch in self._watches.values() if watch.running is not None]
-        self._checker.fetches.configure(settings)
+        self._checker.configure(settings)
         over: Deferred[None] = DeferredList([_after(running) for running in under_way]).addCallback(lambda _: None)
         return over
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Event, Reported, Window
-from pypinger.domain.reminders import digest_span, next_reminder, remind
+from pypinger.domain.reminders import digest_span, next_of_condition, next_reminder, remind
 from tests.domain.test_incidents import REPORT, TASK, Story
 
 MINUTE = 60.0
@@ -84,3 +86,28 @@ class ReminderTests(SynchronousTestCase):
         story.step(Kind.LATE, 10_000.0)
         story.step(Kind.LATE, 6400.0)
         self.assertEqual(story.reminder, 6880.0)
+
+
+class ConditionTests(SynchronousTestCase):
+    """Reminders of what is wrong with Py Pinger itself."""
+
+    @given(
+        since=st.floats(0, 1e5),
+        lasted=st.floats(-1e4, 1e5),
+        first=st.floats(30, 5000),
+        longest=st.floats(0, 30_000),
+    )
+    def test_as_often_as_an_incident(self, since: float, lasted: float, first: float, longest: float) -> None:
+        story = Story(replace(TASK, error_interval=first, error_interval_max=longest))
+        story.step(Kind.LATE, since)
+        now = since + lasted
+        while (due := story.reminder or 0.0) <= max(now, since):
+            story.remind(due)
+        if lasted >= 0:
+            self.assertAlmostEqual(next_of_condition(since, now, first, longest) or 0.0, due, places=3)
+        else:
+            # The clock was set back.
+            self.assertEqual(next_of_condition(since, now, first, longest), now + first)
+
+    def test_none(self) -> None:
+        self.assertIsNone(next_of_condition(0.0, 10.0, 0.0, 60.0))

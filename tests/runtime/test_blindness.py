@@ -8,7 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Event, Task
+from pypinger.domain.redaction import Secrets
 from pypinger.ports.storing import Blind, HostSeen
+from pypinger.runtime.fetches import CheckSettings
 from tests.runtime.fakes import NOON, World
 from tests.runtime.network import Life, Network, task_of
 from tests.store.inline import InlineStore
@@ -490,10 +492,43 @@ class WhileBlindTests(NetworkCase):
         life.run(100)
         self.cut("silent")
         life.run(600)
-        self.assertEqual(life.counted(), {"problem": 2, "blind": 1})
+        self.assertEqual(life.counted(), {"problem": 2, "blind": 2})
         self.mend()
         life.run(65)
-        self.assertEqual(life.counted(), {"problem": 2, "blind": 1, "sighted": 1, "reminder": 2})
+        self.assertEqual(life.counted(), {"problem": 2, "blind": 2, "sighted": 1, "reminder": 2})
+
+    def blind_alerts(self, life: Life) -> list[float]:
+        return [alert.at - NOON for alert in life.notifier.sent if alert.event is Event.BLIND]
+
+    def test_it_is_reminded_of_as_often_as_an_incident(self) -> None:
+        life = self.live(*self.hosts(2))
+        life.run(100)
+        self.cut("silent")
+        life.run(4000)
+        first, *rest = self.blind_alerts(life)
+        self.assertEqual([round(at - first) for at in rest], [480, 1440, 3360])
+        self.assertIn("this has lasted 8 min, since", life.notifier.sent[1].explanation)
+        life.stop()
+        second = self.live(*self.hosts(2))
+        second.run(4000)
+        self.assertEqual([round(at - first) for at in self.blind_alerts(second)], [7200])
+        self.mend()
+        second.run(9000)
+        self.assertEqual(second.events(), ["blind", "sighted"])
+
+    def test_a_reload_changes_how_often_it_is_reminded_of(self) -> None:
+        life = self.live(*self.hosts(2))
+        life.run(100)
+        self.cut("silent")
+        life.run(300)
+        life.monitor.reconfigure(CheckSettings(self.network, 256, Secrets(), error_interval=0))
+        life.run(4000)
+        self.assertEqual(life.events(), ["blind"])
+        life.monitor.reconfigure(
+            CheckSettings(self.network, 256, Secrets(), error_interval=900, error_interval_max=900)
+        )
+        life.run(1800)
+        self.assertEqual(life.events(), ["blind"] * 3)
 
     def test_lateness_after_it_is_told_when_it_begins(self) -> None:
         tasks = self.hosts(3, interval=600.0, grace=60.0)
