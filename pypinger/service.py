@@ -240,6 +240,8 @@ class Pinger(MultiService):
         # Frozen garbage is never freed; the old generation holds next to none.
         gc.collect(1)
         gc.freeze()
+        # A check leaves few cycles: looking for them every 700 objects takes 5 % of the CPU time and frees next to nothing.
+        gc.set_threshold(10_000, 10, 10)
 
     def _refuse(self, words: str) -> StartError:
         self._log.critical("{words}", words=words)
