@@ -19,8 +19,13 @@ made_from := setup.py pyproject.toml pypinger/__init__.py
 work := $(VENV)/test
 export COVERAGE_FILE = $(abspath $(work))/coverage
 
+trial = $(bin)/coverage run --rcfile=pyproject.toml -m twisted.trial
+# Suites that start daemons, servers and browsers.
+alone := tests.acceptance tests.browser tests.crash
+all := $(wildcard tests/test_*.py) $(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))
+together = $(filter-out $(alone),$(subst /,.,$(basename $(all))))
 # Suites that lean most on Twisted, treq and Klein.
-oldest_suites := tests.http tests.web tests.notify tests.store tests.runtime tests.acceptance
+oldest_suites := tests.http tests.web tests.notify tests.store tests.runtime
 
 .PHONY: run demo test lint format types trial coverage crash month oldest clean
 
@@ -46,11 +51,15 @@ types: $(VENV)/.tested
 # Trial succeeds when it finds no test at all, so the log is checked.
 ran_tests = grep -Eq '^Ran [1-9][0-9]* tests?' $(1) || { echo 'No test ran.'; exit 1; }
 
-# All tests. coverage measures the processes that the tests start as well.
+# All tests; those of `alone` one after another, so that each has the cores for itself.
+# coverage measures the processes that the tests start as well.
 trial: $(VENV)/.tested
 	rm -rf $(work)/coverage $(work)/coverage.*
 	mkdir -p $(work)
-	$(bin)/coverage run --rcfile=pyproject.toml -m twisted.trial -j$(JOBS) --temp-directory=$(work)/trial tests 2>&1 | tee $(work)/trial.log
+	code=0; \
+	$(trial) -j$(JOBS) --temp-directory=$(work)/trial $(together) 2>&1 | tee $(work)/trial.log || code=1; \
+	$(trial) --temp-directory=$(work)/alone $(alone) 2>&1 | tee -a $(work)/trial.log || code=1; \
+	exit $$code
 	@$(call ran_tests,$(work)/trial.log)
 
 # The figures of the latest `make trial`.
