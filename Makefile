@@ -21,7 +21,7 @@ export COVERAGE_FILE = $(abspath $(work))/coverage
 
 trial = $(bin)/coverage run --rcfile=pyproject.toml -m twisted.trial
 # Suites that start daemons, servers and browsers.
-alone := tests.acceptance tests.browser tests.crash
+alone := tests.acceptance tests.browser tests.crash tests.fleet
 all := $(wildcard tests/test_*.py) $(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))
 together = $(filter-out $(alone),$(subst /,.,$(basename $(all))))
 # Suites that lean most on Twisted, treq and Klein.
