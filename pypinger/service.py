@@ -240,7 +240,7 @@ class Pinger(MultiService):
         # Frozen garbage is never freed; the old generation holds next to none.
         gc.collect(1)
         gc.freeze()
-        # A check leaves few cycles: looking for them every 700 objects takes 5 % of the CPU time and frees next to nothing.
+        # A check leaves few cycles; looking for them every 700 objects takes 5 % of the CPU time.
         gc.set_threshold(10_000, 10, 10)
 
     def _refuse(self, words: str) -> StartError:
