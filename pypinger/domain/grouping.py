@@ -7,9 +7,10 @@ left to the runtime.
 Note [Grouping]
 ~~~~~~~~~~~~~~~
 The first alert of an event on an origin or server leaves at once and opens a *window* there: what follows within
-``group_wait`` is one message. Where two incidents are open a *storm* is open: everything there waits for its group, and
-the groups of one event leave :data:`APART` seconds apart. When two messages of an event have left, or are about to,
-within ``group_wait``, further ones are gathered in the *overflow*, wherever they come from. Reminders go into a digest.
+``group_wait`` is one message. Where two incidents are open a *storm* is open until all there are closed: problems there
+wait for their group, and messages of one event leave :data:`APART` seconds apart. When two messages of an event have
+left, or are about to, within ``group_wait``, further ones are gathered in the *overflow*, wherever they come from.
+Reminders go into a digest.
 """
 
 from __future__ import annotations
@@ -54,15 +55,19 @@ class AlertGroup:
     :ivar behind: whether the first alert of its origin went into the storm of a server; the group of such a storm is
         then preferred.
     :ivar closes: when it takes no more and is sent, in seconds on a clock that never goes back.
+    :ivar calm_end: when it would, were there no storm.
     """
 
-    __slots__ = ("behind", "closes", "empty", "event", "place", "window_end")
+    __slots__ = ("behind", "calm_end", "closes", "empty", "event", "place", "window_end")
 
-    def __init__(self, event: Event, place: Place, closes: Seconds, *, behind: bool = False) -> None:
+    def __init__(
+        self, event: Event, place: Place, closes: Seconds, calm_end: Seconds | None = None, *, behind: bool = False
+    ) -> None:
         self.behind = behind
         self.event = event
         self.place = place
         self.closes = self.window_end = closes
+        self.calm_end = closes if calm_end is None else calm_end
         self.empty = True
 
 
@@ -103,6 +108,10 @@ class Grouping:
             return self._joined(min(found, key=lambda group: group.behind))
         for place in places:
             if place in storms:
+                if self._is_first_news(alert.event, place, now):
+                    self._leaves(alert.event, now)
+                    self._last[alert.event, place] = now
+                    return None
                 if place != places[0]:
                     # To its origin it is the first, and others may follow there.
                     self._open_window(alert.event, places[0], now, behind=True)
@@ -129,6 +138,23 @@ class Grouping:
             if where == place:
                 group.closes = max(now, group.window_end)
 
+    def calmed(self, place: Place, now: Seconds) -> None:
+        """The storm there is over: what waits there leaves as it would without one."""
+        for (event, where), group in self._open.items():
+            if where == place and event is not Event.REMINDER:
+                before, group.window_end = group.closes, group.calm_end
+                group.closes = max(now, group.calm_end, self._expected.get(place, now))
+                if not group.empty and group.closes != before:
+                    self._leaving[event].remove(before)
+                    self._leaves(event, group.closes)
+                    self._last[event, place] = group.closes
+
+    def _is_first_news(self, event: Event, place: Place, now: Seconds) -> bool:
+        """Whether this is the first, in a minute, that a storm's people hear of what is no new problem."""
+        if event not in (Event.CHANGED, Event.RECOVERED) or self._last.get((event, place), now - APART) > now - APART:
+            return False
+        return sum(time > now - self._wait for time in self._leaving.get(event, ())) < MOST_MESSAGES
+
     def _open_window(self, event: Event, place: Place, now: Seconds, *, behind: bool = False) -> None:
         group = self._open[event, place] = AlertGroup(event, place, now + self._wait, behind=behind)
         group.closes = max(group.closes, self._expected.get(place, now))
@@ -140,10 +166,10 @@ class Grouping:
     def _join(self, event: Event, place: Place, now: Seconds, closes: Seconds, *, apart: bool = True) -> AlertGroup:
         group = self._find(event, place, now)
         if group is None:
-            last = self._last.get((event, place))
+            calm_end, last = closes, self._last.get((event, place))
             if apart and last is not None:
                 closes = max(closes, last + APART)
-            group = self._open[event, place] = AlertGroup(event, place, closes)
+            group = self._open[event, place] = AlertGroup(event, place, closes, calm_end)
             group.closes = max(closes, self._expected.get(place, now))
         return self._joined(group)
 

@@ -80,9 +80,8 @@ class Outbox:
         self._told: dict[str, Sequence[Told]] = {}
         self._storms = Storms()
         self._notifiers: dict[str, Notifier] = {}
-        # The channels whose latest delivery is dead.
+        # The channels whose latest delivery is dead, and why, as far as it is known.
         self._refused: set[str] = set()
-        # Why, as far as it is known.
         self._refusals: dict[str, str] = {}
         self._expiring = LoopingCall(self._expire)
         self._expiring.clock = reactor
@@ -154,9 +153,13 @@ class Outbox:
             facts = _facts(alert)
             level = _LEVELS.get(alert.event, LogLevel.info)
             self._log.emit(level, "{text}", text=_log_line(alert, facts), event=alert.event.value, **facts)
-        storms = {alert.id: self._note_storm(alert) for alert in alerts}
+        over: list[Place] = []
+        storms = {alert.id: self._note_storm(alert, over) for alert in alerts}
         for delivery in deliveries:
             self._queue(delivery, storms[delivery.alert.id])
+        for queue in self._queues.values():
+            for place in over:
+                queue.settled(place, calm=True)
 
     def expect(self, origin: str, seconds: Seconds) -> None:
         """Hold the groups of an origin for so many seconds and ``group_wait``, or until :meth:`settled`."""
@@ -220,8 +223,8 @@ class Outbox:
         if self._board.undelivered:
             self._log.warn("{count} deliveries are still pending", count=self._board.undelivered)
 
-    def _note_storm(self, alert: Alert) -> tuple[Place, ...]:
-        """Return where a storm was open when the alert came, and count its incident."""
+    def _note_storm(self, alert: Alert, over: list[Place]) -> tuple[Place, ...]:
+        """Return where a storm was open when the alert came, and count its incident; add to `over` where one ends."""
         storms = self._storms.at(alert)
         if alert.event in (Event.PROBLEM, Event.FLAPPING):
             for kind, place in self._storms.opened(alert.task, list(places_of(alert))):
@@ -229,6 +232,7 @@ class Outbox:
         elif alert.event is Event.RECOVERED:
             for kind, place in self._storms.closed(alert.task):
                 self._log.info("STORM over: no task on {kind} {place} is in trouble", kind=kind, place=place)
+                over.append((kind, place))
         return storms
 
     def _queue(self, delivery: Delivery, storms: Collection[Place] = (), *, fresh: bool = False) -> None:
@@ -342,6 +346,5 @@ def _log_line(alert: Alert, facts: Mapping[str, str]) -> str:
     """One line: the event in capitals, the text, the id as in messages, and the facts that tools look for."""
     text = "; ".join(plain((alert,)).splitlines())
     event = alert.event.value.upper()
-    marks = " ".join(f"{name}={value}" for name, value in facts.items())
     head = "" if text.startswith(f"{event}:") else f"{event}: "
-    return f"{head}{text} [{alert.id}] {marks}"
+    return " ".join((f"{head}{text} [{alert.id}]", *(f"{name}={value}" for name, value in facts.items())))

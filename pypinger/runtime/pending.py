@@ -146,6 +146,11 @@ class Pending:
         self._grouping.settled(place, now)
         self._reschedule()
 
+    def calmed(self, place: Place, now: Seconds) -> None:
+        """The storm of a place is over."""
+        self._grouping.calmed(place, now)
+        self._reschedule()
+
     def due(self) -> Seconds | None:
         """When the next message may be sent; None if nothing is pending."""
         if self._due or self._patient:

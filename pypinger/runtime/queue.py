@@ -113,9 +113,10 @@ class DeliveryQueue:
         """More alerts may come from a place soon: hold its groups for so many seconds, or until :meth:`settled`."""
         self._pending.expect(place, self._reactor.seconds() + seconds)
 
-    def settled(self, place: Place) -> None:
-        """No more alerts are expected from a place."""
-        self._pending.settled(place, self._reactor.seconds())
+    def settled(self, place: Place, *, calm: bool = False) -> None:
+        """No more alerts are expected from a place; with `calm` because its storm is over."""
+        change = self._pending.calmed if calm else self._pending.settled
+        change(place, self._reactor.seconds())
         self._wake()
 
     def keep_pace(self) -> None:

@@ -113,9 +113,30 @@ class StormTests(SynchronousTestCase):
         second = grouping.place(alert(), 106, here)
         assert second is not None
         self.assertEqual(second.closes, 105 + APART)
-        other = grouping.place(alert(Event.RECOVERED), 106, here)
+        other = grouping.place(alert(Event.FLAPPING), 106, here)
         assert other is not None
         self.assertEqual(other.closes, 111)
+
+    def test_the_first_recovery_at_once_and_the_others_when_the_storm_is_over(self) -> None:
+        grouping, here = Grouping(5.0), [("origin", "http://a:80")]
+        self.assertIsNone(grouping.place(alert(Event.RECOVERED), 100, here))
+        others = grouping.place(alert(Event.RECOVERED), 101, here)
+        assert others is not None
+        self.assertEqual(others.closes, 100 + APART)
+        grouping.calmed(here[0], 103)
+        self.assertEqual(others.closes, 106)
+        grouping.calmed(here[0], 107)
+        self.assertEqual(others.closes, 107)
+        # Elsewhere a message that left early does not count as one to come.
+        self.assertIsNone(grouping.place(alert(Event.RECOVERED, origin="http://b:80"), 113))
+
+    def test_a_storm_that_lasts_keeps_recoveries_a_minute_apart(self) -> None:
+        grouping, here = Grouping(5.0), [("origin", "http://a:80")]
+        for start in (100.0, 300.0):
+            self.assertIsNone(grouping.place(alert(Event.RECOVERED), start, here))
+            group = grouping.place(alert(Event.RECOVERED), start + 20, here)
+            assert group is not None
+            self.assertEqual(group.closes, start + APART)
 
     @thorough
     @given(st.lists(st.tuples(st.floats(0, 30), st.sampled_from("abcdefgh"), st.sampled_from([None, "x", "y"]))))

@@ -2,3 +2,13 @@
 -- the delivery is not sent or the channel has no such references.
 ALTER TABLE delivery ADD COLUMN reference TEXT;
 CREATE INDEX delivery_reference ON delivery (reference) WHERE reference IS NOT NULL;
+
+-- Row 1 while Py Pinger is blind, row 2 while its clock is wrong.
+ALTER TABLE blindness RENAME TO blindness_before;
+CREATE TABLE blindness (
+    id INTEGER PRIMARY KEY CHECK (id IN (1, 2)),
+    since REAL NOT NULL,
+    words TEXT NOT NULL
+);
+INSERT INTO blindness SELECT id, since, words FROM blindness_before;
+DROP TABLE blindness_before;
