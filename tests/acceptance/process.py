@@ -203,6 +203,7 @@ class Daemon(Process):
 
     :param text: the text of the ini file; None for no file.
     :param command: the command that runs ``twistd``.
+    :param directory: that of an earlier one, to go on there.
     :ivar port: the port of its pages.
     """
 
@@ -215,8 +216,9 @@ class Daemon(Process):
         command: Iterable[str] = TWISTD,
         twistd: Iterable[str] = ("-n", "--pidfile="),
         environ: Mapping[str, str] | None = None,
+        directory: str | None = None,
     ) -> None:
-        directory = new_directory(test)
+        directory = directory or new_directory(test)
         if text is not None:
             Path(directory, "pinger.ini").write_bytes(text if isinstance(text, bytes) else text.encode())
         self.port = port
