@@ -288,6 +288,8 @@ class PropertyTests(SynchronousTestCase):
                 self.assertEqual([by_question[each] for each in decided], expected)
             elif what == "resolve":
                 decided = made.resolved(host, now - length, now)
+                for question in decided:
+                    made.blame(question)
                 expected = model.resolve(host, now - length, now)
                 by_question = dict(pairs)
                 self.assertEqual([by_question[each] for each in decided], expected)

@@ -93,16 +93,17 @@ class RefusalTests(MemoryTestCase):
         """An empty one is no body."""
         head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
         for body, status in (
-            (b"0\r\n\r\n", b"200 OK"),
-            (b"0;x=1\r\nTrailer: x\r\n\r\n", b"200 OK"),
-            (b"1\r\nx", b"413 Request Entity Too Large"),
-            (b"ffffff\r\nx", b"413 Request Entity Too Large"),
-            (b"x\r\n", b"400 Bad Request"),
+            (b"0\r\n\r\n", b"200"),
+            (b"0;x=1\r\nTrailer: x\r\n\r\n", b"200"),
+            (b"1\r\nx", b"413"),
+            (b"ffffff\r\nx", b"413"),
+            (b"x\r\n", b"400"),
         ):
             self.connect()
             self.assertEqual(self.send(head), b"")
             answer = self.send(body)
-            self.assertEqual(answer.partition(b"\r\n")[0], b"HTTP/1.1 " + status, body)
+            # The words after the code differ between versions of Python.
+            self.assertEqual(answer.split(b" ")[:2], [b"HTTP/1.1", status], body)
             self.assertEqual(answer.count(b"HTTP/1.1"), 1)
         self.connect()
         self.assertIn(b"405 Method", self.send(head.replace(b"GET", b"POST")))
