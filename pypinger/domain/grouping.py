@@ -141,13 +141,16 @@ class Grouping:
     def calmed(self, place: Place, now: Seconds) -> None:
         """The storm there is over: what waits there leaves as it would without one."""
         for (event, where), group in self._open.items():
-            if where == place and event is not Event.REMINDER:
-                before, group.window_end = group.closes, group.calm_end
-                group.closes = max(now, group.calm_end, self._expected.get(place, now))
-                if not group.empty and group.closes != before:
-                    self._leaving[event].remove(before)
-                    self._leaves(event, group.closes)
-                    self._last[event, place] = group.closes
+            if where != place or group.closes <= now:
+                continue
+            before, group.window_end = group.closes, group.calm_end
+            group.closes = max(now, group.calm_end, self._expected.get(place, now))
+            if not group.empty and group.closes != before:
+                leaving = self._leaving[event]
+                if before in leaving:
+                    leaving.remove(before)
+                leaving.append(group.closes)
+                self._last[event, place] = group.closes
 
     def _is_first_news(self, event: Event, place: Place, now: Seconds) -> bool:
         """Whether this is the first, in a minute, that a storm's people hear of what is no new problem."""

@@ -125,10 +125,30 @@ class StormTests(SynchronousTestCase):
         self.assertEqual(others.closes, 100 + APART)
         grouping.calmed(here[0], 103)
         self.assertEqual(others.closes, 106)
-        grouping.calmed(here[0], 107)
-        self.assertEqual(others.closes, 107)
         # Elsewhere a message that left early does not count as one to come.
         self.assertIsNone(grouping.place(alert(Event.RECOVERED, origin="http://b:80"), 113))
+        self.assertIsNone(grouping.place(alert(Event.RECOVERED), 300, here))
+        late = grouping.place(alert(Event.RECOVERED), 301, here)
+        assert late is not None
+        grouping.calmed(here[0], 320)
+        self.assertEqual(late.closes, 320)
+
+    def test_the_end_of_a_storm_leaves_sent_groups_alone(self) -> None:
+        grouping, here = Grouping(5.0), [("origin", "http://a:80")]
+        sent = grouping.place(alert(), 100, here)
+        assert sent is not None
+        self.assertEqual(sent.closes, 105)
+        grouping.place(alert(Event.RECOVERED, origin="http://b:80"), 110.5)
+        grouping.calmed(here[0], 110.5)
+        self.assertEqual(sent.closes, 105)
+        # A window that was held open for others ends as well.
+        self.assertIsNone(grouping.place(alert(), 200))
+        grouping.expect(here[0], 230)
+        held = grouping.place(alert(), 201)
+        assert held is not None
+        grouping.settled(here[0], 202)
+        grouping.calmed(here[0], 203)
+        self.assertEqual(held.closes, 205)
 
     def test_a_storm_that_lasts_keeps_recoveries_a_minute_apart(self) -> None:
         grouping, here = Grouping(5.0), [("origin", "http://a:80")]
