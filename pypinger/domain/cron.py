@@ -61,7 +61,7 @@ class Cron:
         try:
             start = datetime.fromtimestamp(instant, UTC).astimezone(self._zone)
             return next(CronSim(self._fields, start, reverse=reverse)).timestamp()
-        except (StopIteration, CronSimError, OverflowError, ValueError):
+        except (StopIteration, CronSimError, OverflowError, OSError, ValueError):
             return None
 
 

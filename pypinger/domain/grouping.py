@@ -146,10 +146,8 @@ class Grouping:
             before, group.window_end = group.closes, group.calm_end
             group.closes = max(now, group.calm_end, self._expected.get(place, now))
             if not group.empty and group.closes != before:
-                leaving = self._leaving[event]
-                if before in leaving:
-                    leaving.remove(before)
-                leaving.append(group.closes)
+                self._leaving[event] = deque(time for time in self._leaving[event] if time != before)
+                self._leaves(event, group.closes)
                 self._last[event, place] = group.closes
 
     def _is_first_news(self, event: Event, place: Place, now: Seconds) -> bool:

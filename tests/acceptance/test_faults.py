@@ -119,7 +119,7 @@ class FaultTests(TestCase):
         await daemon.is_ready()
         began = reactor.seconds()
         await self.judge(daemon, fleet, healthy)
-        await pause(began + WATCHED - reactor.seconds())
+        await pause(max(0.0, began + WATCHED - reactor.seconds()))
         await self.judge(daemon, fleet, healthy)
         peak, connections = watcher.peak(), watcher.connections()
         await watcher.stop()

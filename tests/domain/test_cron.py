@@ -30,6 +30,10 @@ class CronTests(SynchronousTestCase):
         assert overlap is not None
         self.assertEqual(gap.after(overlap), at("2026-10-26T01:30:00"))
 
+    def test_beyond_the_calendar(self) -> None:
+        self.assertIsNone(Cron("@daily").after(1e18))
+        self.assertIsNone(Cron("@daily").before(-1e18))
+
     def test_names(self) -> None:
         for name in NAMES:
             self.assertIsNotNone(Cron(name).after(0.0), name)

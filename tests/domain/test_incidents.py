@@ -240,6 +240,39 @@ class SleepTests(SynchronousTestCase):
         self.assertEqual(story.step(Kind.UNREACHABLE, 900.0), [Event.CHANGED])
 
 
+class MutedTests(SynchronousTestCase):
+    """Silenced tasks."""
+
+    def test_an_acknowledgement_is_recorded(self) -> None:
+        story = Story()
+        story.step(Kind.LATE, 0.0)
+        story.mute(1.0, True)
+        self.assertEqual(story.acknowledge(2.0), [])
+        assert story.state.incident is not None
+        self.assertIsNotNone(story.state.incident.acknowledged)
+        self.assertEqual(story.mute(3.0, False), [])
+
+    def test_nothing_is_announced_of_an_untold_incident_whose_task_is_removed(self) -> None:
+        story = Story()
+        story.mute(0.0, True)
+        story.step(Kind.LATE, 1.0)
+        self.assertEqual(story.take(close(TASK, story.state, 2.0, "it was removed")), [])
+        self.assertIsNone(story.state.incident)
+
+    def test_flapping_that_ends_in_trouble(self) -> None:
+        story = Story()
+        for number in range(4):
+            story.step(Kind.FAILED, 120.0 * number)
+            story.step(Kind.OK, 120.0 * number + 60)
+        story.step(Kind.FAILED, 600.0)
+        story.mute(601.0, True)
+        for minute in range(11, 45):
+            self.assertEqual(story.step(Kind.FAILED, 60.0 * minute), [])
+        assert story.state.incident is not None
+        self.assertFalse(story.state.incident.flapping)
+        self.assertEqual(story.mute(3000.0, False), [Event.REMINDER])
+
+
 class FlappingTests(SynchronousTestCase):
     def flap(self, count: int, story: Story) -> float:
         now = 0.0

@@ -70,6 +70,9 @@ class MatchTests(SynchronousTestCase):
     def test_a_url_that_holds_glob_characters_matches_itself(self) -> None:
         self.assertTrue(parse("http://h/[x]?a=*").matches(Subject("h/[x]?…", "http://h/[x]?a=*", "1")))
 
+    def test_a_url_among_alternatives(self) -> None:
+        self.assertTrue(parse("server:zz|http://h/i").matches(Subject("x", "http://h/i", "1")))
+
     def test_unknown_tags(self) -> None:
         new = Subject("a", "http://h/a", "1", tagged=False)
         for text in ["server:db1", "!server:db1", "process:x", "server:db1 name:a"]:

@@ -85,6 +85,7 @@ class ParseTests(SynchronousTestCase):
             ("http://" + "a." * 128 + "/", "host name is not valid"),
             ("http://b\u00fccher..example/", "host name is not valid"),
             ("http://ü_x/", "internationalised"),
+            (f"http://{'ü' * 1100}/", "internationalised"),
             ("http://" + "a" * 63 + ".a" * 95 + "a/", "host name is not valid"),
             ("http://[%3A%3A1]/", "IPv6"),
             ("http://" + "a." * 126 + "aa/", "host name is not valid"),
