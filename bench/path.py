@@ -130,7 +130,7 @@ def ours(origin: nginx.Origin, *, with_treq: bool) -> Run:
 
 
 def fetching(origin: nginx.Origin) -> Run:
-    """Return a loop over the fetcher: treq over our agents, with time limit, redirects and what is told of the host."""
+    """Return a loop over the fetcher: treq over our agents, with time limit, redirects and contact."""
     done = 0
 
     async def run(seconds: float) -> float:

@@ -240,7 +240,7 @@ def add_commands(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         "silence",
         "mute the alerts of tasks for a time",
         "Mute the alerts of the tasks that match. Checks, "
-        "pages and history are not changed; what is still wrong at the end is told then.",
+        "pages and history are not changed; what is still wrong at the end is announced then.",
     )
     silence.add_argument("selector", metavar="SELECTOR", help=selector)
     silence.add_argument("duration", metavar="FOR", help="how long: 30m, 2h, 1d 12h; at most 366d")

@@ -1,7 +1,7 @@
 """
 Checks of a Twisted server endpoint string, so that the daemon can listen there.
 
-Nothing is opened, and no reactor is needed. Whether the port is busy or needs privileges is left to the start.
+Nothing is opened, and no reactor is needed. Whether the port is busy or needs privileges shows at the start.
 """
 
 from __future__ import annotations

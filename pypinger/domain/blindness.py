@@ -1,7 +1,7 @@
 """
 Whose fault it is that a check got no answer (contract, section 3, "Whose fault").
 
-:class:`Attribution` keeps what the hosts did, and decides; it is told the time and does no I/O. Times are in seconds on
+:class:`Attribution` keeps what the hosts did, and decides. The time is a parameter; no I/O. Times are in seconds on
 a clock that never goes back. :mod:`pypinger.runtime.blindness` feeds it, asks the hosts that it names, and acts.
 
 Note [Blindness]

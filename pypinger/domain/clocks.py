@@ -1,7 +1,7 @@
 """
 Whether our wall clock is wrong, by the ``Date`` of answers (contract, section 3, "Whose clock").
 
-It is told the time and does no I/O. `seconds` are on a clock that never goes back, `now` and `date` by the wall clock.
+The time is a parameter; no I/O. `seconds` are on a clock that never goes back, `now` and `date` by the wall clock.
 """
 
 from __future__ import annotations

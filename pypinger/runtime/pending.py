@@ -1,7 +1,7 @@
 """
 The pending deliveries of one channel: their order, and which of them go into one message.
 
-This module is told the time. Sending and settling is left to :mod:`~pypinger.runtime.queue`.
+The time is a parameter. Sending and settling is left to :mod:`~pypinger.runtime.queue`.
 
 Note [Storms]
 ~~~~~~~~~~~~~
