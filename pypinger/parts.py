@@ -20,7 +20,7 @@ from pypinger.http.messenger import Messenger
 from pypinger.http.wire.limits import free_descriptors
 from pypinger.notify import channels
 from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import Notifier, RunObserver
+from pypinger.ports.notifying import ChannelContext, Notifier, RunObserver
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.fetches import EXTRA, CheckSettings
 from pypinger.runtime.monitor import Monitor
@@ -69,7 +69,7 @@ class Channels:
     def change(self, settings: Settings) -> None:
         """Use other settings."""
         before, self._settings = self._settings, settings
-        known = {channel.name: channel for channel in before.channels}
+        known: dict[str, object] = {channel.name: (channel.kind, channel.values) for channel in before.channels}
         if (settings.ca_file, settings.proxy) != (before.ca_file, before.proxy):
             # Messages under way keep the old client, and take at most two attempts' time.
             old, self._client = self._client, self._make_client(settings)
@@ -92,10 +92,13 @@ class Channels:
         registry = channels()
         self._notifiers = {
             channel.name: self._notifiers[channel.name]
-            if channel.name in self._notifiers and known.get(channel.name) == channel
-            else registry[channel.name].notifier(channel.values, self._client, self._now)
+            if channel.name in self._notifiers and known.get(channel.name) == (channel.kind, channel.values)
+            else registry[channel.kind].notifier(channel.values, self._context(channel.name, settings))
             for channel in (() if settings.only_log else settings.channels)
         }
+
+    def _context(self, name: str, settings: Settings) -> ChannelContext:
+        return ChannelContext(name, self._client, self._now, self._reactor, settings.ca_file)
 
     def _leave(self, client: Messenger) -> None:
         del self._leaving[client]

@@ -18,6 +18,7 @@ from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Event
 from pypinger.domain.redaction import Secrets
 from pypinger.notify import channels
+from pypinger.ports.notifying import ChannelContext
 from pypinger.runtime.drill import send_to_all
 
 #: Exit codes.
@@ -47,7 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
         from pypinger.http.messenger import Messenger
 
         client = Messenger(reactor, ca_file=settings.ca_file, proxy=settings.proxy)
-        notifiers = [registry[each.name].notifier(each.values, client, time.time) for each in settings.channels]
+        notifiers = [
+            registry[each.kind].notifier(
+                each.values, ChannelContext(each.name, client, time.time, reactor, settings.ca_file)
+            )
+            for each in settings.channels
+        ]
         words = f"This is a test; no action is needed. It was sent by pypinger notify-test on {gethostname()}."
         results = await send_to_all(notifiers, daemon_alert(Event.TEST, words, time.time()), reactor.seconds)
         await client.close()

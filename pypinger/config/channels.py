@@ -1,15 +1,72 @@
-"""The sections of channels. Each channel says which options it has and which of them are essential."""
+"""
+The sections of channels, with a name or without: ``[slack]``, ``[slack ops]``.
+
+Each channel says which options it has and which of them are essential; all have the options of routing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from pypinger.config.known import ROUTING, suggestion
+from pypinger.config.matching import read_selector, warn_of_no_match
 from pypinger.config.section import SectionReader
 from pypinger.config.settings import ChannelSettings
+from pypinger.domain.model import Event, Task, TaskState
 from pypinger.domain.redaction import Secrets
+from pypinger.domain.routing import ALWAYS, DEFAULT_EVENTS, Route
+from pypinger.domain.selector import Selector, subject_of
 from pypinger.ports.notifying import Channel, OptionSpec
 
 
-def read(section: SectionReader, channel: Channel) -> ChannelSettings | None:
-    """Return the settings of a channel; None if it is off or its section has a problem."""
+def read(
+    sections: Sequence[SectionReader], channels: Mapping[str, Channel], tasks: Sequence[Task]
+) -> tuple[ChannelSettings, ...]:
+    """
+    Return the channels that are on and valid, in the order of the file.
+
+    :param tasks: those that are checked; a ``match`` that matches none of them is a warning.
+    """
+    subjects = [subject_of(task, TaskState()) for task in tasks]
+    found: list[ChannelSettings] = []
+    lines: dict[str, int] = {}
+    for section in sections:
+        kind, rest = section.context.split_name(section.name)
+        name = " ".join([kind, *rest.split()])
+        if name in lines:
+            section.problem("", f"duplicate section, first given in line {lines[name]}; merge the two")
+        lines.setdefault(name, section.line)
+        channel = channels[kind]
+        before = len(section.context.problems)
+        section.expect((*(spec.name for spec in channel.options), *ROUTING))
+        route = _route(section, name, channel)
+        values = _values(section, channel)
+        if values is None or len(section.context.problems) > before:
+            continue
+        if route.match.words:
+            warn_of_no_match(section, route.match, subjects)
+        found.append(ChannelSettings(name=name, kind=kind, values=values, route=route))
+    return tuple(found)
+
+
+def _route(section: SectionReader, name: str, channel: Channel) -> Route:
+    match = read_selector(section) or Selector("", ())
+    return Route(name, match, _events(section, channel.events), section.seconds("after", 0.0, zero=True))
+
+
+def _events(section: SectionReader, default: frozenset[Event]) -> frozenset[Event]:
+    known = [event.value for event in Event if event in DEFAULT_EVENTS | ALWAYS and event is not Event.TEST]
+    words = " ".join(line for _, line in section.lines("events")).replace(",", " ").lower().split()
+    for word in words:
+        if word not in known:
+            close = suggestion(word, known)
+            section.problem("events", f"did you mean {close}?" if close else f"takes any of {', '.join(known)}")
+            return default
+    return frozenset(map(Event, words)) or default
+
+
+def _values(section: SectionReader, channel: Channel) -> Mapping[str, str] | None:
+    """Return a channel's own options; None if it is off or has a problem."""
     context = section.context
     before = len(context.problems)
     values = {spec.name: _value(section, spec) for spec in channel.options}
@@ -26,12 +83,21 @@ def read(section: SectionReader, channel: Channel) -> ChannelSettings | None:
     for name, words in channel.check(values).items() if not missing and not section.unresolved else ():
         if name not in wrong:
             section.problem(name, Secrets(context.secrets).scrub(words))
-    return ChannelSettings(name=channel.name, values=values) if len(context.problems) == before else None
+    return values if len(context.problems) == before else None
 
 
 def _value(section: SectionReader, spec: OptionSpec) -> str:
-    if spec.form == "flag":
-        return "true" if section.flag(spec.name, spec.default == "true") else "false"
-    if spec.form == "url":
-        return section.url(spec.name, spec.default, secret=spec.secret)
-    return section.text(spec.name, spec.default, secret=spec.secret)
+    match spec.form:
+        case "flag":
+            return "true" if section.flag(spec.name, spec.default == "true") else "false"
+        case "url":
+            return section.url(spec.name, spec.default, secret=spec.secret)
+        case "lines":
+            values = [line.strip() for _, line in section.lines(spec.name)]
+            if spec.secret and spec.name not in section.unresolved:
+                section.context.secret(*values)
+            return "\n".join(values) or spec.default
+        case "path":
+            return section.path(spec.name) or spec.default
+        case _:
+            return section.text(spec.name, spec.default, secret=spec.secret)

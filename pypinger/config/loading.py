@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pypinger.config import channels as channel_sections
 from pypinger.config import ini, maintenance, tasks, web
 from pypinger.config.known import EXAMPLES, NAMED_OPTIONS, OPTIONS, suggestion
 from pypinger.config.overrides import Overridable, overridable
 from pypinger.config.problems import ConfigErrors, in_order
-from pypinger.config.section import LoadContext, SectionReader, split_name
+from pypinger.config.section import LoadContext, SectionReader
 from pypinger.config.settings import HeartbeatSettings, Settings, StoreSettings, TokenAuth
 from pypinger.config.substitution import Unreadable, read_bytes
 from pypinger.ports.notifying import Channel
@@ -46,7 +46,13 @@ def load(
         one is then a warning; see :meth:`~pypinger.config.settings.Settings.lacks_credential`.
     :raises ConfigErrors: the file is invalid.
     """
-    context = LoadContext(path, environ, os.path.abspath("" if cwd is None else cwd), credentials=credentials)
+    context = LoadContext(
+        path,
+        environ,
+        os.path.abspath("" if cwd is None else cwd),
+        [*NAMED_OPTIONS, *channels],
+        credentials=credentials,
+    )
     sections = ini.parse(_text(context, path), context.problem, context.warn)
     settings = _settings(context, path, sections, channels)
     if context.problems:
@@ -77,14 +83,16 @@ def _text(context: LoadContext, path: str) -> str:
 def _settings(
     context: LoadContext, path: str, sections: Mapping[str, ini.IniSection], channels: Mapping[str, Channel]
 ) -> Settings:
-    options = OPTIONS | {name: tuple(spec.name for spec in channel.options) for name, channel in channels.items()}
+    named: dict[str, list[SectionReader]] = {family: [] for family in (*NAMED_OPTIONS, *channels)}
     for name, source in sections.items():
-        if not split_name(name)[0] and name not in options:
-            _unknown(context, source, [*options, *NAMED_OPTIONS])
+        if family := context.split_name(name)[0]:
+            named[family].append(SectionReader(context, name, source))
+        elif name not in OPTIONS:
+            _unknown(context, source, channels)
 
-    found = {name: SectionReader(context, name, sections.get(name)) for name in options}
+    found = {name: SectionReader(context, name, sections.get(name)) for name in OPTIONS}
     for name, section in found.items():
-        section.expect(options[name], legacy=("auth_token",) if name == "urls" else ())
+        section.expect(OPTIONS[name], legacy=("auth_token",) if name == "urls" else ())
     main = found["main"]
     debug = main.flag("debug", False)
     pages = web.read(found["web"])
@@ -93,10 +101,6 @@ def _settings(
         flap_incidents=main.whole("flap_incidents", 4, _INCIDENTS_MAX, least=0),
         public_url=pages.public_url,
     )
-    named: dict[str, list[SectionReader]] = {family: [] for family in NAMED_OPTIONS}
-    for name, source in sections.items():
-        if family := split_name(name)[0]:
-            named[family].append(SectionReader(context, name, source))
     active = "dev" if debug else "prod"
     monitored = tasks.read(found["urls"], active, named["task"], common)
     if not monitored:
@@ -118,11 +122,7 @@ def _settings(
         ca_file=common.inherited.ca_file,
         proxy=common.inherited.proxy,
         token_auth=_token_auth(found["token_auth"], found["urls"]),
-        channels=tuple(
-            settings
-            for name, channel in channels.items()
-            if (settings := channel_sections.read(found[name], channel)) is not None
-        ),
+        channels=channel_sections.read([section for kind in channels for section in named[kind]], channels, monitored),
         heartbeat=_heartbeat(found["heartbeat"]),
         maintenance=maintenance.read(named["maintenance"], monitored),
         log=main.choice("log", ("text", "json")),
@@ -132,9 +132,9 @@ def _settings(
     )
 
 
-def _unknown(context: LoadContext, source: ini.IniSection, known: list[str]) -> None:
-    name = source.name
-    close = suggestion(name, known) or suggestion(name.partition(" ")[0], NAMED_OPTIONS)
+def _unknown(context: LoadContext, source: ini.IniSection, channels: Iterable[str]) -> None:
+    name, known = source.name, [*OPTIONS, *channels, *NAMED_OPTIONS]
+    close = suggestion(name, known) or suggestion(name.partition(" ")[0], [*NAMED_OPTIONS, *channels])
     if name == "DEFAULT":
         words = "unknown section; sections inherit nothing from it, so set each option in its own section"
     elif "://" in name:

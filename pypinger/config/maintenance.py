@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pypinger.config.known import NAMED_OPTIONS
-from pypinger.config.section import SectionReader, split_name
+from pypinger.config.matching import read_selector, warn_of_no_match
+from pypinger.config.section import SectionReader
 from pypinger.domain import cron, selector
 from pypinger.domain.cron import CronError
 from pypinger.domain.dates import parse_date_time
 from pypinger.domain.model import Instant, Task, TaskState
-from pypinger.domain.selector import Selector, SelectorError
+from pypinger.domain.selector import Selector
 from pypinger.domain.silence import Maintenance
 from pypinger.domain.times import MINUTE
 
 _EXAMPLE = "2026-03-01T22:00+01:00"
-
-#: What selectors see of a task only once it has been checked.
-_SEEN_LATER = frozenset({"kind", "server", "process"})
 
 
 def read(sections: Sequence[SectionReader], tasks: Sequence[Task]) -> tuple[Maintenance, ...]:
@@ -31,7 +29,7 @@ def read(sections: Sequence[SectionReader], tasks: Sequence[Task]) -> tuple[Main
     lines: dict[str, int] = {}
     for section in sections:
         section.expect(NAMED_OPTIONS["maintenance"])
-        _, name = split_name(section.name)
+        _, name = section.context.split_name(section.name)
         if not name:
             section.problem("", "needs a name, as in [maintenance backup night]")
         elif name in lines:
@@ -41,9 +39,7 @@ def read(sections: Sequence[SectionReader], tasks: Sequence[Task]) -> tuple[Main
         if maintenance is None:
             continue
         found.setdefault(name, maintenance)
-        chosen = maintenance.selector
-        if subjects and not chosen.fields & _SEEN_LATER and not any(map(chosen.matches, subjects)):
-            section.warn("match", f"{section.quoted('match')} matches no task")
+        warn_of_no_match(section, maintenance.selector, subjects)
     return tuple(found.values())
 
 
@@ -83,17 +79,11 @@ def _maintenance(section: SectionReader, name: str) -> Maintenance | None:
 
 
 def _match(section: SectionReader) -> Selector | None:
-    text = section.text("match")
-    try:
-        chosen = selector.parse(text)
-    except SelectorError as error:
-        section.problem("match", str(error))
-        return None
-    if chosen.words:
-        return chosen
-    if not section.is_wrong("match"):
+    chosen = read_selector(section)
+    if chosen is not None and not chosen.words:
         section.problem("match", "missing; it says which tasks are muted: a name, a URL, group:..., or * for all")
-    return None
+        return None
+    return chosen
 
 
 def _schedule(section: SectionReader) -> tuple[str, str]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from pypinger.config import ini
-from pypinger.config.known import NAMED_OPTIONS, suggestion
+from pypinger.config.known import suggestion
 from pypinger.config.problems import ConfigProblem
 from pypinger.config.substitution import Substitution
 from pypinger.domain import url as urls
@@ -45,11 +45,14 @@ class LoadContext:
     :param path: the file, as given.
     :param environ: the environment variables.
     :param cwd: the directory that relative paths start from.
+    :param families: the first words of the names of sections that may stand several times.
     :param credentials: whether a credential that is missing outside the service is a problem, or only a warning.
     :ivar secrets: every secret value found, of valid options or not.
     """
 
-    def __init__(self, path: str, environ: Mapping[str, str], cwd: str, *, credentials: bool = True) -> None:
+    def __init__(
+        self, path: str, environ: Mapping[str, str], cwd: str, families: Iterable[str] = (), *, credentials: bool = True
+    ) -> None:
         self.environ = environ
         self.cwd = cwd
         self.substitution = Substitution(environ, cwd, credentials=credentials)
@@ -57,18 +60,35 @@ class LoadContext:
         self.warnings: list[ConfigProblem] = []
         self.secrets: set[str] = set()
         self._path = path
+        self._families = frozenset(families)
 
     def problem(self, line: int, section: str, option: str, words: str) -> None:
         """Record a problem."""
-        self.problems.append(ConfigProblem(self._path, line, shown_section(section), shown_name(option), words))
+        self.problems.append(ConfigProblem(self._path, line, self._shown(section), shown_name(option), words))
 
     def warn(self, line: int, section: str, option: str, words: str) -> None:
         """Record a warning."""
-        self.warnings.append(ConfigProblem(self._path, line, shown_section(section), shown_name(option), words))
+        self.warnings.append(ConfigProblem(self._path, line, self._shown(section), shown_name(option), words))
 
     def secret(self, *values: str) -> None:
         """Record secret values, except very short ones."""
         self.secrets.update(value for value in values if len(value) >= SHORTEST_SECRET)
+
+    def split_name(self, section: str) -> tuple[str, str]:
+        """Return the first word of a section's name, empty unless that may stand several times, and the rest."""
+        words = section.split(None, 1)
+        if not words or words[0] not in self._families:
+            return "", section
+        return words[0], "".join(words[1:]).strip()
+
+    def _shown(self, name: str) -> str:
+        """Return a section's name without secrets: of a URL only its label."""
+        family, rest = self.split_name(name)
+        if family:
+            # A URL may stand where a name belongs, and without its scheme.
+            shown = urls.label(rest) if _URL_LIKE.search(rest) else rest[:200]
+            return f"{family} {shown}".strip()
+        return name if len(name) <= 40 and "://" not in name and "@" not in name else "…"
 
     def absolute(self, path: str) -> str:
         """Resolve a relative path from the working directory."""
@@ -277,24 +297,6 @@ class SectionReader:
         """Quote a value as it stands in the file, at most 60 characters of it."""
         value = self._options[name].value.strip()
         return json.dumps(value if len(value) <= 60 else f"{value[:60]}…", ensure_ascii=False)
-
-
-def split_name(section: str) -> tuple[str, str]:
-    """Return the first word of a section's name if it is one of `NAMED_OPTIONS`, else an empty text, and the rest."""
-    words = section.split(None, 1)
-    if not words or words[0] not in NAMED_OPTIONS:
-        return "", section
-    return words[0], "".join(words[1:]).strip()
-
-
-def shown_section(name: str) -> str:
-    """Return a section's name without secrets: of a URL only its label."""
-    family, rest = split_name(name)
-    if family:
-        # A URL may stand where a name belongs, and without its scheme.
-        shown = urls.label(rest) if _URL_LIKE.search(rest) else rest[:200]
-        return f"{family} {shown}".strip()
-    return name if len(name) <= 40 and "://" not in name and "@" not in name else "…"
 
 
 def shown_name(option: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from pypinger.domain.model import Seconds, Task
+from pypinger.domain.routing import Route
 from pypinger.domain.silence import Maintenance
 
 #: In values, what stands for a credential that is missing outside the service; its name follows.
@@ -31,12 +32,16 @@ class ChannelSettings(msgspec.Struct, frozen=True):
     """
     A channel that is on.
 
-    :ivar name: its section.
-    :ivar values: all options of the section, with defaults; flags as ``true`` or ``false``.
+    :ivar name: its section, ``slack ops`` say.
+    :ivar kind: the first word of it.
+    :ivar values: the channel's own options, all of them, with defaults; flags as ``true`` or ``false``.
+    :ivar route: what it is sent.
     """
 
     name: str
+    kind: str
     values: Mapping[str, str]
+    route: Route
 
 
 class HeartbeatSettings(msgspec.Struct, frozen=True):

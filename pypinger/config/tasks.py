@@ -14,7 +14,7 @@ import msgspec
 from pypinger.config.known import NAMED_OPTIONS
 from pypinger.config.nearby import NearbyUrls
 from pypinger.config.overrides import Overridable, overridable
-from pypinger.config.section import SectionReader, about_url, is_without_scheme, split_name
+from pypinger.config.section import SectionReader, about_url, is_without_scheme
 from pypinger.domain import url as urls
 from pypinger.domain.model import Task
 from pypinger.domain.url import Url
@@ -169,7 +169,7 @@ def _own(section: SectionReader, common: Common) -> _Own | None:
 
 def _identity(section: SectionReader) -> tuple[Url | None, str]:
     """Return the URL of a task section, None after a problem, and the name that the section's name gives it."""
-    _, text = split_name(section.name)
+    _, text = section.context.split_name(section.name)
     if "://" in text or not text:
         section.url_secrets(text)
         if section.has("url"):

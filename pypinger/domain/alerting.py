@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Incident, Instant, Report, Task
+from pypinger.domain.texts import LIMIT
 
 
 def task_alert(
@@ -46,6 +47,8 @@ def task_alert(
         due=due,
         group=task.group,
         runbook=task.runbook,
+        note=task.note or None,
+        reason=None if report is None or report.reason is None else report.reason[:LIMIT],
     )
 
 

@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 from pypinger.domain import wording
 from pypinger.domain.model import Alert, Event, Seconds
+from pypinger.domain.routing import DEFAULT_EVENTS
 from pypinger.domain.texts import cut
 from pypinger.domain.wording import Severity
 from pypinger.notify.post import Poster, json_object, status_words, succeeded, unfit_for_header
 from pypinger.notify.text import lines, signature
-from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import DeliveryError, HttpClient, OptionSpec, Reply
+from pypinger.ports.notifying import ChannelContext, DeliveryError, OptionSpec, Reply
 
 MESSAGE_LIMIT = 10_000
 
@@ -41,13 +41,13 @@ class HipChat:
     :param values: the section's options.
     """
 
-    name = "hipchat"
     spacing: Seconds = 0.0
     groups = True
 
-    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
-        self._now = now
-        self._poster = Poster(client, now, [values["auth"]])
+    def __init__(self, values: Mapping[str, str], context: ChannelContext) -> None:
+        self.name = context.name
+        self._now = context.now
+        self._poster = Poster(context.client, context.now, [values["auth"]])
         self._url = f"{values['url'].rstrip('/')}/v2/room/{quote(values['room'], safe='')}/notification"
         self._headers = {"Authorization": f"Bearer {values['auth']}"}
         emoji = values["emoji"].strip("():")
@@ -80,9 +80,10 @@ class HipChat:
 
 
 class HipChatChannel:
-    """The section ``[hipchat]``."""
+    """The sections ``[hipchat]`` and ``[hipchat NAME]``."""
 
     name = "hipchat"
+    events = DEFAULT_EVENTS
     options = (
         OptionSpec("room"),
         OptionSpec("auth", secret=True),
@@ -96,8 +97,8 @@ class HipChatChannel:
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
         return unfit_for_header(values, "auth")
 
-    def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> HipChat:
-        return HipChat(values, client, now)
+    def notifier(self, values: Mapping[str, str], context: ChannelContext) -> HipChat:
+        return HipChat(values, context)
 
 
 CHANNEL = HipChatChannel()

@@ -28,8 +28,7 @@ from pypinger.domain.texts import cut, one_line
 from pypinger.domain.times import MINUTE, iso
 from pypinger.notify.post import Poster, json_object, succeeded
 from pypinger.notify.text import lines
-from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import DeliveryError, HttpClient, OptionSpec, Reply
+from pypinger.ports.notifying import ChannelContext, DeliveryError, OptionSpec, Reply
 
 #: Sentry's limits: characters of a message, a context's value, a tag's value and a monitor's slug; minutes of a margin.
 MESSAGE_LIMIT = 8_192
@@ -41,9 +40,10 @@ MARGIN_LIMIT = 40_320
 _AGENT = f"py-pinger/{__version__}"
 _IDS = UUID("5f0c9a5e-3a57-4d0f-8a36-1f6f5d0b7c11")
 
-# Alerts of the daemon itself would be issues that are never resolved (contract, section 5).
-_UNSENT = frozenset({Event.STARTED, Event.STOPPED, Event.BLIND, Event.SIGHTED})
-_INFO = frozenset({Event.RECOVERED, Event.TEST})
+_EVENTS = frozenset(
+    {Event.PROBLEM, Event.CHANGED, Event.REMINDER, Event.RECOVERED, Event.FLAPPING, Event.BLIND, Event.SIGHTED}
+)
+_ERRORS = frozenset({Event.PROBLEM, Event.CHANGED, Event.REMINDER, Event.FLAPPING, Event.BLIND})
 
 
 class Sentry:
@@ -53,26 +53,24 @@ class Sentry:
     :param values: the section's options, with a valid DSN.
     """
 
-    name = "sentry"
     spacing: Seconds = 0.0
     groups = False
 
-    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
+    def __init__(self, values: Mapping[str, str], context: ChannelContext) -> None:
+        self.name = context.name
         self._captured = _Capture()
         self._sdk = _sdk_client(values, self._captured)
         dsn = Dsn(values["url"])
         auth = dsn.to_auth(_AGENT)
         self._url = auth.get_api_url()
         self._headers = {"Content-Type": "application/x-sentry-envelope", "X-Sentry-Auth": auth.to_header()}
-        self._now = now
-        self._poster = Poster(client, now, [values["url"], dsn.public_key, dsn.secret_key or ""])
+        self._now = context.now
+        self._poster = Poster(context.client, context.now, [values["url"], dsn.public_key, dsn.secret_key or ""])
 
     async def send(self, alerts: Sequence[Alert]) -> str:
         for alert in alerts:
-            if alert.event not in _UNSENT:
-                await self._post(_event(alert, self._now()), "error")
-                return f"accepted as event {_hex_id(alert.id)}"
-        return "not sent: Sentry gets no alerts of the daemon itself"
+            await self._post(_event(alert, self._now()), "error")
+        return f"accepted as event {_hex_id(alerts[-1].id)}"
 
     async def _post(self, event: dict[str, Any], category: str) -> None:
         # Without a scope, nothing that other code has put into the SDK's global scopes gets into our events.
@@ -113,9 +111,10 @@ class SentryWithCrons(Sentry):
 
 
 class SentryChannel:
-    """The section ``[sentry]``."""
+    """The sections ``[sentry]`` and ``[sentry NAME]``."""
 
     name = "sentry"
+    events = _EVENTS
     options = (
         OptionSpec("url", secret=True),
         OptionSpec("environment", default="production"),
@@ -135,8 +134,8 @@ class SentryChannel:
             valid = False
         return {} if valid else {"url": "must be a DSN as Sentry shows it: https://KEY@HOST/PROJECT"}
 
-    def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> Sentry:
-        return (SentryWithCrons if values["crons"] == "true" else Sentry)(values, client, now)
+    def notifier(self, values: Mapping[str, str], context: ChannelContext) -> Sentry:
+        return (SentryWithCrons if values["crons"] == "true" else Sentry)(values, context)
 
 
 CHANNEL = SentryChannel()
@@ -196,7 +195,7 @@ def _event(alert: Alert, now: Instant) -> dict[str, Any]:
     return {
         "event_id": _hex_id(alert.id),
         "timestamp": iso(alert.at),
-        "level": "info" if alert.event in _INFO else "error",
+        "level": "error" if alert.event in _ERRORS else "info",
         "logger": "pypinger",
         # Sentry makes the first line the title.
         "message": lines(wording.plain([alert], now), MESSAGE_LIMIT),

@@ -17,10 +17,10 @@ import msgspec
 
 from pypinger.domain.model import Alert, Event, Seconds
 from pypinger.domain.redaction import secret_parts
+from pypinger.domain.routing import DEFAULT_EVENTS
 from pypinger.notify.post import Poster, json_object, status_words, succeeded, unfit_for_header
 from pypinger.notify.slack_message import alert_message, present_state
-from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import DeliveryError, HttpClient, MessageLost, Notifier, OptionSpec, Receipt
+from pypinger.ports.notifying import ChannelContext, DeliveryError, MessageLost, Notifier, OptionSpec, Receipt
 
 WEB_API = "/api/chat.postMessage"
 DEFAULT_URL = f"https://slack.com{WEB_API}"
@@ -154,14 +154,14 @@ class Slack:
     :param values: the section's options.
     """
 
-    name = "slack"
     spacing: Seconds = 1.0
     groups = True
 
-    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock, secrets: Sequence[str]) -> None:
+    def __init__(self, values: Mapping[str, str], context: ChannelContext, secrets: Sequence[str]) -> None:
+        self.name = context.name
         self._url = _url(values)
-        self._now = now
-        self._poster = Poster(client, now, secrets)
+        self._now = context.now
+        self._poster = Poster(context.client, context.now, secrets)
         emoji = values["emoji"].strip(":")
         looks = {"channel": values["channel"], "username": values["user"], "icon_emoji": emoji and f":{emoji}:"}
         self._looks = {key: value for key, value in looks.items() if value}
@@ -170,8 +170,8 @@ class Slack:
 class SlackWebhook(Slack):
     """A :class:`pypinger.ports.notifying.Notifier` for an incoming webhook."""
 
-    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
-        super().__init__(values, client, now, [values["token"], *secret_parts(_url(values))])
+    def __init__(self, values: Mapping[str, str], context: ChannelContext) -> None:
+        super().__init__(values, context, [values["token"], *secret_parts(_url(values))])
 
     async def send(self, alerts: Sequence[Alert]) -> str:
         message = {**self._looks, **alert_message(alerts, self._now(), signed=True)}
@@ -186,8 +186,8 @@ class SlackWebhook(Slack):
 class SlackWebApi(Slack):
     """A :class:`pypinger.ports.notifying.Notifier` that posts each message to the channel."""
 
-    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
-        super().__init__(values, client, now, [values["token"]])
+    def __init__(self, values: Mapping[str, str], context: ChannelContext) -> None:
+        super().__init__(values, context, [values["token"]])
         self._headers = {"Authorization": f"Bearer {values['token']}"}
 
     async def send(self, alerts: Sequence[Alert]) -> str:
@@ -219,8 +219,8 @@ class SlackWebApi(Slack):
 class SlackThreads(SlackWebApi):
     """A :class:`pypinger.ports.notifying.ThreadedNotifier`: see Note [Threads]."""
 
-    def __init__(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> None:
-        super().__init__(values, client, now)
+    def __init__(self, values: Mapping[str, str], context: ChannelContext) -> None:
+        super().__init__(values, context)
         self._channel = values["channel"]
         self._lost: dict[str, None] = {}
 
@@ -268,9 +268,10 @@ class SlackThreads(SlackWebApi):
 
 
 class SlackChannel:
-    """The section ``[slack]``."""
+    """The sections ``[slack]`` and ``[slack NAME]``."""
 
     name = "slack"
+    events = DEFAULT_EVENTS
     options = (
         OptionSpec("url", form="url", default=DEFAULT_URL, secret=True),
         OptionSpec("channel"),
@@ -286,10 +287,10 @@ class SlackChannel:
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
         return unfit_for_header(values, "token")
 
-    def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> Notifier:
+    def notifier(self, values: Mapping[str, str], context: ChannelContext) -> Notifier:
         if not _is_web_api(values):
-            return SlackWebhook(values, client, now)
-        return (SlackThreads if values["threads"] == "true" else SlackWebApi)(values, client, now)
+            return SlackWebhook(values, context)
+        return (SlackThreads if values["threads"] == "true" else SlackWebApi)(values, context)
 
 
 CHANNEL = SlackChannel()

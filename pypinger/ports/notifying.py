@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from pypinger.domain.model import Alert, Instant, Report, Seconds, Task
+from pypinger.domain.model import Alert, Event, Instant, Report, Seconds, Task
 from pypinger.ports.clock import WallClock
 
 
@@ -85,7 +85,7 @@ class Notifier(Protocol):
     """
     One channel, ready to send.
 
-    :ivar name: its section in the ini file.
+    :ivar name: its section in the ini file, ``slack`` or ``slack ops`` say; that of its :class:`ChannelContext`.
     :ivar spacing: the least number of seconds between the starts of two messages.
     :ivar groups: whether one message can hold several alerts.
     """
@@ -162,11 +162,44 @@ class RunObserver(Protocol):
         """
 
 
+@runtime_checkable
+class KeptAlive(Protocol):
+    """A channel whose alerts expire unless they are sent again, like Alertmanager's. Best effort."""
+
+    async def keep(self, alerts: Sequence[Alert]) -> None:
+        """
+        Send again what still stands; called every minute.
+
+        :param alerts: the latest alert of each incident that the channel has been told of and that is still open, and
+            of Py Pinger's blindness.
+        :raises DeliveryError: it was not accepted; the caller logs this, and calls again a minute later.
+        """
+
+
+class ChannelContext(msgspec.Struct, frozen=True):
+    """
+    What a channel's notifier gets from the daemon.
+
+    :ivar name: the channel's section, ``slack ops`` say.
+    :ivar client: makes its HTTP requests, with the proxy and the trust of ``[main]``.
+    :ivar now: the wall clock.
+    :ivar reactor: for channels that do not use HTTP.
+    :ivar ca_file: a private CA to trust, for channels that do not use HTTP; or None.
+    """
+
+    name: str
+    client: HttpClient
+    now: WallClock
+    reactor: Any
+    ca_file: str | None = None
+
+
 class OptionSpec(msgspec.Struct, frozen=True):
     """
     One option of a channel's section.
 
-    :ivar form: ``text``, ``flag`` (true or false) or ``url`` (http or https).
+    :ivar form: ``text`` (one line), ``lines`` (its non-empty lines, joined by line feeds), ``flag`` (true or false),
+        ``url`` (http or https) or ``path`` (made absolute).
     :ivar default: what an empty or absent option means; ``false`` or ``true`` for a flag.
     :ivar secret: whether its value must never be shown.
     """
@@ -179,15 +212,19 @@ class OptionSpec(msgspec.Struct, frozen=True):
 
 class Channel(Protocol):
     """
-    A kind of channel: its section of the ini file, and how to make its notifier.
+    A kind of channel: its sections of the ini file, and how to make their notifiers.
 
     Each channel's module in :mod:`pypinger.notify` has one as ``CHANNEL``.
 
-    :ivar name: the section's name.
+    :ivar name: the first word of its sections' names.
+    :ivar events: what a section without the option ``events`` is sent.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def events(self) -> frozenset[Event]: ...
 
     @property
     def options(self) -> tuple[OptionSpec, ...]: ...
@@ -198,5 +235,5 @@ class Channel(Protocol):
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
         """Check values that are valid each by itself; returns option -> what is wrong with it."""
 
-    def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> Notifier:
+    def notifier(self, values: Mapping[str, str], context: ChannelContext) -> Notifier:
         """Make the notifier; `values` has every option, defaults filled in, flags as ``true`` or ``false``."""

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.config import ConfigErrors, load
 from pypinger.config.settings import Settings
 from pypinger.config.web import ANY_HOST
-from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import Channel, HttpClient, OptionSpec
+from pypinger.domain.routing import DEFAULT_EVENTS
+from pypinger.ports.notifying import Channel, ChannelContext, OptionSpec
 
 SLACK_API = "https://slack.com/api/chat.postMessage"
 
@@ -64,6 +64,8 @@ dev =
 class FakeChannel:
     """A channel of the contract's table; its check returns `bad`."""
 
+    events = DEFAULT_EVENTS
+
     def __init__(self, name: str, options: tuple[OptionSpec, ...], *essential: str) -> None:
         self.name = name
         self.options = options
@@ -78,7 +80,7 @@ class FakeChannel:
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
         return {name: words.format(**values) for name, words in self.bad.items()}
 
-    def notifier(self, values: Mapping[str, str], client: HttpClient, now: WallClock) -> NoReturn:
+    def notifier(self, values: Mapping[str, str], context: ChannelContext) -> NoReturn:
         raise AssertionError("loading must not make a notifier")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-from pypinger.config.settings import ChannelSettings
 from tests.config.samples import SLACK_API, FakeChannel, LoadingTestCase
 
 
@@ -21,7 +20,10 @@ class ChannelTests(LoadingTestCase):
         settings = self.load("[sentry]\nurl = https://key@h/1\nCrons = Yes\n[slack]\nchannel = #x\ntoken = xoxb-1\n")
         slack = {"url": SLACK_API, "channel": "#x", "token": "xoxb-1", "user": "", "emoji": ""}
         sentry = {"url": "https://key@h/1", "environment": "", "crons": "true"}
-        self.assertEqual(settings.channels, (ChannelSettings("slack", slack), ChannelSettings("sentry", sentry)))
+        self.assertEqual(
+            [(each.name, each.kind, each.values) for each in settings.channels],
+            [("slack", "slack", slack), ("sentry", "sentry", sentry)],
+        )
         self.assertEqual(settings.secrets, {"xoxb-1", "https://key@h/1"})
 
     def test_flag_default(self) -> None:

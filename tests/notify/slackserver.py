@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Seconds
 from pypinger.ports.notifying import Reply, RequestFailed
-from tests.contracts.notifier import reply
+from pypinger.testing.channels import reply
 
 ESCAPED = re.compile("&(?!amp;|lt;|gt;)|[<>]")
 

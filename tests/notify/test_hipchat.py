@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain.model import Alert, Event
 from pypinger.notify import channels
 from pypinger.ports.notifying import Reply
-from tests.contracts.notifier import JSON, NOW, NotifierContract, RecordingClient, alert, reply
+from pypinger.testing.channels import JSON, NOW, NotifierContract, RecordingClient, alert, context, reply
 from tests.notify.strategies import storms
 
 AUTH = "hip-SECRET-auth"
@@ -22,7 +22,7 @@ VALUES = {"room": "Ops & on/call", "auth": AUTH, "emoji": "", "url": "https://hi
 def message_of(values: dict[str, str], *alerts: Alert) -> dict[str, Any]:
     """Return the message that is sent for these alerts."""
     client = RecordingClient(reply(204))
-    Deferred.fromCoroutine(channels()["hipchat"].notifier(values, client, lambda: 0.0).send(alerts))
+    Deferred.fromCoroutine(channels()["hipchat"].notifier(values, context(client, now=lambda: 0.0)).send(alerts))
     message: dict[str, Any] = json.loads(client.posted[0].body)
     return message
 

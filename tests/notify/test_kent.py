@@ -21,7 +21,7 @@ from pypinger.domain.model import Event, Report, Seconds, Task
 from pypinger.notify import channels
 from pypinger.notify.sentry import SentryWithCrons
 from pypinger.ports.notifying import Reply
-from tests.contracts.notifier import NOW, alert
+from pypinger.testing.channels import NOW, alert, context
 
 KENT = [sys.executable, "-m", "flask", "--app", "kent.app", "run", "--host", "127.0.0.1"]
 
@@ -70,7 +70,7 @@ class KentTests(TestCase):
         else:
             self.fail("kent did not start")
         values = {"url": f"http://public@127.0.0.1:{port}/7", "environment": "test", "crons": "true"}
-        self.notifier = channels()["sentry"].notifier(values, ThreadClient(), lambda: NOW)
+        self.notifier = channels()["sentry"].notifier(values, context(ThreadClient(), now=lambda: NOW))
 
     def stop(self) -> None:
         self.kent.terminate()

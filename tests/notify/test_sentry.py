@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain.model import Alert, Event, Report, Task
 from pypinger.notify import channels
 from pypinger.ports.notifying import DeliveryError, Reply
-from tests.contracts.notifier import NOW, NotifierContract, Posted, RecordingClient, alert, reply
+from pypinger.testing.channels import NOW, NotifierContract, Posted, RecordingClient, alert, context, reply
 from tests.notify.strategies import alerts as any_alerts
 from tests.notify.strategies import texts
 
@@ -40,7 +40,7 @@ UNTOUCHED = """
 import http.client, logging, subprocess, sys, threading
 from twisted.internet.defer import Deferred
 from pypinger.notify import channels
-from tests.contracts.notifier import NOW, RecordingClient, alert, reply
+from pypinger.testing.channels import NOW, RecordingClient, alert, context, reply
 from tests.notify.test_sentry import REPORT, TASK, VALUES
 
 def world():
@@ -50,7 +50,7 @@ def world():
 channels()
 before = world()
 client = RecordingClient(reply(200), reply(200))
-notifier = channels()["sentry"].notifier({**VALUES, "crons": "true"}, client, lambda: NOW)
+notifier = channels()["sentry"].notifier({**VALUES, "crons": "true"}, context(client, now=lambda: NOW))
 Deferred.fromCoroutine(notifier.send([alert()]))
 Deferred.fromCoroutine(notifier.run_seen(TASK, REPORT, NOW))
 assert len(client.posted) == 2
@@ -71,7 +71,7 @@ UNSENT = (Event.STARTED, Event.STOPPED, Event.BLIND, Event.SIGHTED)
 def event_of(one: Alert) -> dict[str, Any]:
     """Return the event that is sent for an alert."""
     client = RecordingClient(reply(200, "{}"))
-    Deferred.fromCoroutine(channels()["sentry"].notifier(VALUES, client, lambda: NOW).send([one]))
+    Deferred.fromCoroutine(channels()["sentry"].notifier(VALUES, context(client, now=lambda: NOW)).send([one]))
     return envelope_of(client.posted[0])[2]
 
 
@@ -205,7 +205,7 @@ class SentryTests(NotifierContract, SynchronousTestCase):
 class CronTests(SynchronousTestCase):
     def check_in(self, task: Task = TASK, report: Report = REPORT) -> dict[str, Any]:
         client = RecordingClient(reply(200, "{}"))
-        notifier = channels()["sentry"].notifier({**VALUES, "crons": "true"}, client, lambda: NOW)
+        notifier = channels()["sentry"].notifier({**VALUES, "crons": "true"}, context(client, now=lambda: NOW))
         self.successResultOf(Deferred.fromCoroutine(notifier.run_seen(task, report, NOW)))  # type: ignore[attr-defined]
         _, header, item = envelope_of(client.posted[0])
         self.assertEqual("check_in", header["type"])
@@ -241,12 +241,12 @@ class CronTests(SynchronousTestCase):
         self.assertEqual(40_320, self.check_in(replace(TASK, grace=1e9))["monitor_config"]["checkin_margin"])
 
     def test_only_if_wanted(self) -> None:
-        notifier = channels()["sentry"].notifier(VALUES, RecordingClient(), lambda: NOW)
+        notifier = channels()["sentry"].notifier(VALUES, context(RecordingClient(), now=lambda: NOW))
         self.assertFalse(hasattr(notifier, "run_seen"))
 
     def test_refused(self) -> None:
         client = RecordingClient(reply(429, x_sentry_rate_limits="5:error:key, 8:monitor:key"))
-        notifier = channels()["sentry"].notifier({**VALUES, "crons": "true"}, client, lambda: NOW)
+        notifier = channels()["sentry"].notifier({**VALUES, "crons": "true"}, context(client, now=lambda: NOW))
         seen = Deferred.fromCoroutine(notifier.run_seen(TASK, REPORT, NOW))  # type: ignore[attr-defined]
         self.assertEqual(8.0, self.failureResultOf(seen, DeliveryError).value.retry_after)
 

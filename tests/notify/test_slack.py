@@ -12,12 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain.model import Alert, Event
 from pypinger.notify import channels
 from pypinger.ports.notifying import Reply
-from tests.contracts.notifier import (
+from pypinger.testing.channels import (
     JSON,
     NotifierContract,
     RecordingClient,
     ThreadedNotifierContract,
     alert,
+    context,
     reply,
 )
 from tests.notify.slackserver import check_limits
@@ -39,7 +40,7 @@ HOOK_VALUES = {"url": WEBHOOK, "channel": "", "token": "", "user": "", "emoji": 
 def message_of(values: dict[str, str], *alerts: Alert) -> dict[str, Any]:
     """Return the message that is sent for these alerts."""
     client = RecordingClient(reply(200, '{"ok": true}'))
-    Deferred.fromCoroutine(channels()["slack"].notifier(values, client, lambda: 0.0).send(alerts))
+    Deferred.fromCoroutine(channels()["slack"].notifier(values, context(client, now=lambda: 0.0)).send(alerts))
     message: dict[str, Any] = json.loads(client.posted[0].body)
     return message
 
@@ -102,7 +103,7 @@ class WebApiTests(ThreadedNotifierContract, NotifierContract, SynchronousTestCas
 
     def test_default_url(self) -> None:
         client = RecordingClient(self.accepted())
-        notifier = channels()["slack"].notifier({**WEB_VALUES, "url": ""}, client, lambda: 0.0)
+        notifier = channels()["slack"].notifier({**WEB_VALUES, "url": ""}, context(client, now=lambda: 0.0))
         self.successResultOf(Deferred.fromCoroutine(notifier.send([alert()])))
         self.assertEqual("https://slack.com/api/chat.postMessage", client.posted[0].url)
 

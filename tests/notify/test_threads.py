@@ -22,6 +22,7 @@ from pypinger.ports.storing import Told
 from pypinger.runtime import threads
 from pypinger.runtime.queue import DeliveryQueue
 from pypinger.runtime.updates import TRIES
+from pypinger.testing.channels import context
 from tests.notify.slackserver import SlackServer
 from tests.notify.test_slack import HOOK_VALUES, WEB_VALUES
 from tests.runtime.fakes import NOON, World, make_alert
@@ -46,7 +47,7 @@ class ThreadsCase(SynchronousTestCase):
         return DeliveryQueue(self.world.clock, self.world.now, self.notifier(**values), 86_400, 5.0, self.settle)
 
     def notifier(self, **values: str) -> object:
-        return channels()["slack"].notifier({**WEB_VALUES, **values}, self.slack, self.world.now)
+        return channels()["slack"].notifier({**WEB_VALUES, **values}, context(self.slack, now=self.world.now))
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         self.settled.append((delivery.alert.id, outcome, delivery.reference))
@@ -443,7 +444,7 @@ class SettingsTests(ThreadsCase):
         notifier = self.notifier(threads="false")
         self.assertNotIsInstance(notifier, ThreadedNotifier)
         self.assertNotIsInstance(
-            channels()["slack"].notifier(HOOK_VALUES, self.slack, self.world.now), ThreadedNotifier
+            channels()["slack"].notifier(HOOK_VALUES, context(self.slack, now=self.world.now)), ThreadedNotifier
         )
         self.queue = self.make(threads="false")
         self.tell(Event.PROBLEM)

@@ -23,7 +23,7 @@ from pypinger.domain.model.observation import (
     Reported,
     Skew,
 )
-from pypinger.domain.model.state import Acknowledgement, Check, Incident, TaskState, Verdict
+from pypinger.domain.model.state import Acknowledgement, Check, Incident, Part, TaskState, Verdict
 from pypinger.domain.model.task import Report, Task, Window
 from pypinger.domain.model.units import Instant, Seconds
 
@@ -43,6 +43,7 @@ __all__ = [
     "NoAnswer",
     "Observation",
     "Outcome",
+    "Part",
     "Report",
     "Reported",
     "Seconds",

@@ -49,6 +49,8 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     :ivar due: the verdict's due time.
     :ivar group: what the operator files the task under; empty for nothing.
     :ivar runbook: the link to the instructions for this task; None without one.
+    :ivar note: the operator's line about the task; None without one.
+    :ivar reason: why the task failed, by its last valid report.
     """
 
     id: str
@@ -69,6 +71,8 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     due: Instant | None = None
     group: str = ""
     runbook: str | None = None
+    note: str | None = None
+    reason: str | None = None
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import StrEnum
+
 import msgspec
 
 from pypinger.domain.kinds import Kind, Status, status_of
@@ -60,6 +63,20 @@ class Acknowledgement(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class Part(StrEnum):
+    """
+    What a channel has to do with an incident (contract, section 4, "Routing").
+
+    :cvar APART: it did not match the task when the incident opened.
+    :cvar WAITING: it takes part once the incident has lasted for its ``after``.
+    :cvar JOINED: it takes part.
+    """
+
+    APART = "apart"
+    WAITING = "waiting"
+    JOINED = "joined"
+
+
 class Incident(msgspec.Struct, frozen=True, gc=False):
     """
     An open incident (contract, section 4).
@@ -74,6 +91,8 @@ class Incident(msgspec.Struct, frozen=True, gc=False):
     :ivar flapping: whether it stays open until the task has kept one status for a while.
     :ivar well: while flapping, whether the latest verdict outside sleep was ``ok``.
     :ivar steady: while flapping, for how many seconds awake that status has been kept.
+    :ivar channels: channel -> its part, of each channel that was configured when the incident opened or joined later.
+        None in a store of a version without routing: all channels take part.
     """
 
     started: Instant
@@ -87,6 +106,7 @@ class Incident(msgspec.Struct, frozen=True, gc=False):
     well: bool = False
     steady: Seconds = 0.0
     acknowledged: Acknowledgement | None = None
+    channels: Mapping[str, Part] | None = None
 
 
 class TaskState(msgspec.Struct, frozen=True, gc=False):

@@ -17,8 +17,11 @@ from twisted.internet.defer import Deferred
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Seconds
 from pypinger.notify import channels
+from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import (
+    ChannelContext,
     DeliveryError,
+    HttpClient,
     MessageLost,
     Notifier,
     Receipt,
@@ -66,6 +69,11 @@ class RecordingClient:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+def context(client: HttpClient, name: str = "ops", now: WallClock = lambda: NOW) -> ChannelContext:
+    """What a notifier is made with; it has no reactor."""
+    return ChannelContext(name, client, now, None)
 
 
 def reply(code: int, body: bytes | str = b"", **headers: str) -> Reply:
@@ -123,7 +131,7 @@ class NotifierContract:
         raise NotImplementedError
 
     def notifier(self, client: RecordingClient) -> Notifier:
-        return channels()[self.section].notifier(self.values, client, lambda: NOW)
+        return channels()[self.section].notifier(self.values, context(client, self.section))
 
     def send(self, client: RecordingClient, *alerts: Alert) -> str:
         return self.successResultOf(Deferred.fromCoroutine(self.notifier(client).send(alerts)))  # type: ignore[attr-defined]
