@@ -18,7 +18,7 @@ from pypinger.domain.redaction import Secrets
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.http.messenger import Messenger
 from pypinger.http.wire.limits import free_descriptors
-from pypinger.notify import channels
+from pypinger.notify import make_notifier
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import ChannelContext, Notifier, RunObserver
 from pypinger.runtime.board import LiveBoard
@@ -89,11 +89,10 @@ class Channels:
         return Messenger(self._reactor, ca_file=settings.ca_file, proxy=settings.proxy)
 
     def _choose(self, settings: Settings, known: Mapping[str, object]) -> None:
-        registry = channels()
         self._notifiers = {
             channel.name: self._notifiers[channel.name]
             if channel.name in self._notifiers and known.get(channel.name) == (channel.kind, channel.values)
-            else registry[channel.kind].notifier(channel.values, self._context(channel.name, settings))
+            else make_notifier(channel.kind, channel.values, self._context(channel.name, settings))
             for channel in (() if settings.only_log else settings.channels)
         }
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pypinger.config import ConfigErrors, load
 from pypinger.config.settings import Settings
-from pypinger.notify import channels
+from pypinger.notify import channels, unusable
 from pypinger.store.database import APPLICATION_ID, scripts
 
 
@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     :returns: the exit code: 0 valid, 1 invalid.
     """
     try:
-        settings = load(arguments.ini, channels=channels(), environ=os.environ, credentials=False)
+        settings = load(arguments.ini, channels=channels(), unusable=unusable(), environ=os.environ, credentials=False)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return 1

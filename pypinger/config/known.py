@@ -42,9 +42,6 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "store": ("path", "keep_days"),
 }
 
-#: The options that every channel has beside its own.
-ROUTING = ("match", "events", "after")
-
 #: First word of the names of sections that stand once for each task or maintenance -> their options.
 NAMED_OPTIONS: dict[str, tuple[str, ...]] = {
     "task": ("url", "name", "group", "enabled", *OVERRIDABLE, "runbook", "note", "token_auth"),
