@@ -9,24 +9,25 @@ before the settling the delivery is still pending in the store, and the next sta
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 
 from pypinger.domain.alerting import alert_id
 from pypinger.domain.grouping import Place, Storms, places_of
 from pypinger.domain.model import Alert, Delivery, Event, Outcome, Seconds
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import span
-from pypinger.domain.wording import headline, plain
+from pypinger.domain.wording import headline
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Notifier
 from pypinger.ports.storing import Kept, Store, Told
+from pypinger.runtime.alertlog import log_alert
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.queue import DeliveryQueue
 
@@ -35,14 +36,6 @@ OVERDUE: Seconds = 300.0
 
 #: Interval in seconds between two searches for expired deliveries of channels that are off.
 EXPIRING: Seconds = 60.0
-
-_LEVELS = {
-    Event.PROBLEM: LogLevel.warn,
-    Event.CHANGED: LogLevel.warn,
-    Event.REMINDER: LogLevel.warn,
-    Event.FLAPPING: LogLevel.warn,
-    Event.BLIND: LogLevel.error,
-}
 
 
 class Outbox:
@@ -105,8 +98,13 @@ class Outbox:
                 self._storms.opened(entry.task.id, [place for place in places if place[1]])
         for name in {delivery.channel for delivery in deliveries} & self._queues.keys():
             self._queues[name].keep_pace()
+        for queue in self._queues.values():
+            # Nothing is sent before all is known: what is newer replaces reminders.
+            queue.pause()
         for delivery in deliveries:
             self._queue(delivery)
+        for queue in self._queues.values():
+            queue.resume()
         for name, parked in self._parked.items():
             self._log.warn("{count} deliveries are pending for {name}, which is off", count=len(parked), name=name)
         self._expiring.start(EXPIRING, now=False)
@@ -150,9 +148,7 @@ class Outbox:
     def accept(self, alerts: Sequence[Alert], deliveries: Sequence[Delivery]) -> None:
         """Log committed alerts and send their deliveries."""
         for alert in alerts:
-            facts = _facts(alert)
-            level = _LEVELS.get(alert.event, LogLevel.info)
-            self._log.emit(level, "{text}", text=_log_line(alert, facts), event=alert.event.value, **facts)
+            log_alert(self._log, alert)
         over: list[Place] = []
         storms = {alert.id: self._note_storm(alert, over) for alert in alerts}
         for delivery in deliveries:
@@ -335,16 +331,3 @@ class Outbox:
     def _why(self, channel: str) -> str:
         words = one_line(self._refusals.get(channel, ""))
         return f": {words}" if words else ""
-
-
-def _facts(alert: Alert) -> dict[str, str]:
-    facts = {"task": alert.task, "kind": alert.kind.value if alert.kind else "", "id": alert.id}
-    return {name: value for name, value in facts.items() if value}
-
-
-def _log_line(alert: Alert, facts: Mapping[str, str]) -> str:
-    """One line: the event in capitals, the text, the id as in messages, and the facts that tools look for."""
-    text = "; ".join(plain((alert,)).splitlines())
-    event = alert.event.value.upper()
-    head = "" if text.startswith(f"{event}:") else f"{event}: "
-    return " ".join((f"{head}{text} [{alert.id}]", *(f"{name}={value}" for name, value in facts.items())))

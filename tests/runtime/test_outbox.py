@@ -126,6 +126,13 @@ class ResumingTests(OutboxCase):
         self.world.pass_time(11)
         self.assertEqual(len(self.slack.sent), 1)
 
+    def test_a_reminder_that_is_out_of_date_after_a_restart(self) -> None:
+        """The process died after it had sent the news, and before the store knew that the reminder was replaced."""
+        reminder, news = make_alert(1, Event.REMINDER), make_alert(2, Event.RECOVERED)
+        self.outbox.resume(Kept({}, [Delivery(each, "hipchat") for each in (reminder, news)], 0))
+        self.assertEqual(self.hipchat.tried, [news])
+        self.assertIn((reminder.id, Outcome.REPLACED), self.store.settled)
+
     def test_spacing_is_kept_across_a_restart(self) -> None:
         for notifier in (self.slack, self.hipchat):
             notifier.spacing = 1.0
