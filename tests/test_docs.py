@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).parent.parent
 CONTRACT = ROOT / "docs" / "contract.md"
-PAGES = sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")) + sorted(ROOT.glob("bench/*.md")) + [ROOT / "contrib" / "README.md"]
+PAGES = [page for folder in (".", "docs", "bench", "contrib") for page in sorted(ROOT.glob(f"{folder}/*.md"))]
 
 #: Files that CONTRIBUTING.md shows how to create.
 EXAMPLES = {"pypinger/notify/gotify.py", "tests/notify/test_gotify.py"}

@@ -52,7 +52,7 @@ def _fault(name: str, channel: Channel) -> str:
     """Return why an object is no :class:`~pypinger.ports.notifying.Channel`; empty if it is one."""
     if not _NAME.match(name):
         return "has a name that no section can have: it must be a word of lower-case letters, digits, - and _"
-    missing = [each for each in ("name", "events", "options") if not hasattr(channel, each)]
+    missing = [each for each in ("name", "events", "resolves", "options") if not hasattr(channel, each)]
     missing += [each for each in ("essential", "check", "notifier") if not callable(getattr(channel, each, None))]
     if missing or isinstance(channel, type):
         return f"is no channel: it has no {', '.join(missing)}" if missing else "is a class; name an object"

@@ -25,6 +25,7 @@ from pypinger.ports.notifying import OptionSpec
 class Fax:
     name = "fax"
     events = DEFAULT_EVENTS
+    resolves = False
     options = (OptionSpec("number", secret=True),)
 
     def essential(self, values):
@@ -101,7 +102,8 @@ class FoundTests(PackagesTestCase):
         self.assertIn("AttributeError: ", self.words("CHANEL = 1"))
 
     def test_no_channel(self) -> None:
-        self.assertIn("acme_fax:CHANNEL is no channel: it has no name, events, options, ", self.words("CHANNEL = 1"))
+        words = self.words("CHANNEL = 1")
+        self.assertIn("acme_fax:CHANNEL is no channel: it has no name, events, resolves, options, ", words)
 
     def test_class(self) -> None:
         self.assertIn("acme_fax:Fax is a class", self.words(value="acme_fax:Fax"))

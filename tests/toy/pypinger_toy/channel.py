@@ -44,6 +44,7 @@ class ToyChannel:
 
     name = "toy"
     events = DEFAULT_EVENTS
+    resolves = False
     options = (OptionSpec("url", form="url"), OptionSpec("token", secret=True))
 
     def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
