@@ -1,0 +1,47 @@
+"""``docs/messages.md`` shows what the channels send now."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from pypinger.domain.model import Event
+from pypinger.notify import channels
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def script() -> ModuleType:
+    """``docs/messages.py``, which is in no package."""
+    spec = spec_from_file_location("messages", DOCS / "messages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class MessagesTests(TestCase):
+    timeout = 120
+    maxDiff = None
+
+    def setUp(self) -> None:
+        self.messages = script()
+        self.addCleanup(sys.modules.pop, "messages")
+
+    async def test_up_to_date(self) -> None:
+        """After a change of a text or a channel, ``make messages`` writes the page anew."""
+        self.assertEqual((DOCS / "messages.md").read_text(encoding="utf-8"), await self.messages.dump(reactor))
+
+    def test_every_event(self) -> None:
+        events = {alert.event for scene in self.messages.scenes() for alert in scene.alerts}
+        self.assertEqual(events, set(Event))
+
+    def test_every_channel(self) -> None:
+        self.assertLessEqual(channels().keys(), self.messages.RENDERINGS.keys())
