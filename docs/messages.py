@@ -36,7 +36,7 @@ from pypinger.domain.model import (
     TaskState,
 )
 from pypinger.domain.reminders import remind
-from pypinger.domain.routing import ALWAYS, Routes
+from pypinger.domain.routing import ALWAYS, Routing
 from pypinger.domain.times import MINUTE
 from pypinger.domain.url import task_id
 from pypinger.notify import channels
@@ -201,7 +201,7 @@ def _condition(clock: Clock, told: list[Alert]) -> Condition:
     def ignore(*_: object) -> None:
         pass
 
-    outbox: Any = SimpleNamespace(announce=announce, routes=Routes(()))
+    outbox: Any = SimpleNamespace(announce=announce, routes=Routing(()))
     store: Any = SimpleNamespace(blindness=ignore, blind=ignore)
     board: Any = SimpleNamespace(show_blind=ignore, add_source=ignore)
     settings: Any = SimpleNamespace(error_interval=60 * MINUTE, error_interval_max=360 * MINUTE)
