@@ -51,7 +51,8 @@ def read(
 
 def _route(section: SectionReader, name: str, channel: Channel) -> Route:
     match = read_selector(section) or Selector("", ())
-    return Route(name, match, _events(section, channel.events), section.seconds("after", 0.0, zero=True))
+    after = section.seconds("after", 0.0, zero=True)
+    return Route(name, match, _events(section, channel.events), after, channel.resolves)
 
 
 def _events(section: SectionReader, default: frozenset[Event]) -> frozenset[Event]:

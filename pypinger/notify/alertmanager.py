@@ -159,6 +159,7 @@ class AlertmanagerChannel:
 
     name = "alertmanager"
     events = _EVENTS
+    resolves = True
     options = (OptionSpec("url", form="url"),)
 
     def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:

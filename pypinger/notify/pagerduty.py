@@ -86,6 +86,7 @@ class PagerDutyChannel:
 
     name = "pagerduty"
     events = _EVENTS
+    resolves = True
     options = (OptionSpec("routing_key", secret=True), OptionSpec("url", form="url", default=_URL))
 
     def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:

@@ -111,6 +111,7 @@ class WebhookChannel:
 
     name = "webhook"
     events = DEFAULT_EVENTS
+    resolves = False
     options = (
         OptionSpec("url", form="url", secret=True),
         OptionSpec("headers", form="lines", secret=True),
