@@ -81,13 +81,22 @@ class TemplateTests(LoadingTestCase):
             )
             orders = settings.tasks[1]
             self.assertEqual((orders.name, orders.error_interval, orders.grace), ("Order export", 3600, 300))
-            self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
+            self.assertEqual({channel.name for channel in settings.channels}, {"slack", "hipchat", "sentry"})
 
     def load_with_files(self, text: str) -> Settings:
         """Load a text with all options set; the files and credentials that it names exist."""
         pem = pem_files(self.cwd)
-        for name in ("shop_password", "slack_token", "hipchat_auth"):
+        for name in (
+            "shop_password",
+            "slack_token",
+            "hipchat_auth",
+            "webhook_token",
+            "webhook_secret",
+            "pagerduty_key",
+        ):
             self.write(name, "secret\n")
+        self.write("webhook_url", "https://hooks.example/1\n")
+        text = text.replace("/etc/pypinger/webhook.json", self.write("webhook.json", '{"text": "$task_name"}'))
         self.write("heartbeat_url", "https://hc.example/ping/1\n")
         self.environ = {"CREDENTIALS_DIRECTORY": self.cwd, "PINGER_TOKEN": "secret"}
         for name in ("client", "shop", "ca", "shop-ca"):
