@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from pypinger.config.settings import ChannelSettings, Settings, WebSettings
 from pypinger.domain.redaction import Secrets
-from pypinger.domain.routing import Routes
+from pypinger.domain.routing import Routing
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.http.messenger import Messenger
 from pypinger.http.wire.limits import free_descriptors
@@ -63,7 +63,7 @@ class Channels:
         names = frozenset(channel.name for channel in settings.channels)
         return OutboxSettings(
             notifiers=tuple(self._notifiers.values()),
-            routes=Routes(tuple(each.route for each in settings.channels if each.name in self._notifiers)),
+            routes=Routing(tuple(each.route for each in settings.channels if each.name in self._notifiers)),
             held=names - self._notifiers.keys(),
             retry_for=settings.retry_for,
             group_wait=settings.group_wait,

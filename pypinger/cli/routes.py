@@ -9,7 +9,7 @@ import msgspec
 from pypinger.config.settings import Settings
 from pypinger.domain.kinds import KINDS, Kind, Status
 from pypinger.domain.model import Event, Task, TaskState
-from pypinger.domain.routing import ALWAYS, Route
+from pypinger.domain.routing import ALWAYS, ChannelRoute
 from pypinger.domain.selector import SelectorError, Subject, parse_typed, subject_of
 from pypinger.domain.times import length
 
@@ -63,7 +63,7 @@ def _selected(tasks: Sequence[Task], text: str) -> list[Task]:
     return found
 
 
-def _of_task(route: Route, task: Task) -> str:
+def _of_task(route: ChannelRoute, task: Task) -> str:
     """What a channel is sent of a task; empty if nothing."""
     subject = subject_of(task, TaskState())
     kinds = [kind for kind in _ERRORS if route.match.matches(_of_kind(subject, kind), unknown_tags=True)]
@@ -84,7 +84,7 @@ def _of_kind(subject: Subject, kind: Kind) -> Subject:
     return msgspec.structs.replace(subject, kind=kind.value)
 
 
-def _events(route: Route, events: Sequence[Event]) -> str:
+def _events(route: ChannelRoute, events: Sequence[Event]) -> str:
     taken = [event.value for event in events if event in route.events | ALWAYS]
     if Event.FLAPPING in events and Event.FLAPPING not in route.events and route.takes(Event.FLAPPING):
         taken.append("flapping as problem")

@@ -42,7 +42,7 @@ ALWAYS = frozenset({Event.BLIND, Event.SIGHTED, Event.TEST})
 _AS_PROBLEM = frozenset({Event.FLAPPING})
 
 
-class Route(msgspec.Struct, frozen=True):
+class ChannelRoute(msgspec.Struct, frozen=True):
     """
     What one channel is sent.
 
@@ -71,10 +71,10 @@ class Route(msgspec.Struct, frozen=True):
         yield Delivery(alert, self.channel)
 
 
-class Routes(msgspec.Struct, frozen=True):
-    """The routes of all channels that are on."""
+class Routing(msgspec.Struct, frozen=True):
+    """What the channels that are on are sent."""
 
-    routes: tuple[Route, ...] = ()
+    routes: tuple[ChannelRoute, ...] = ()
 
     def of_daemon(
         self, alert: Alert, lasted: Seconds | None = None, joining: Seconds | None = None
@@ -164,15 +164,15 @@ class Routes(msgspec.Struct, frozen=True):
     def _all_joined(self) -> Mapping[str, Part]:
         return {route.channel: Part.JOINED for route in self.routes}
 
-    def _joined(self, incident: Incident | None) -> list[Route]:
+    def _joined(self, incident: Incident | None) -> list[ChannelRoute]:
         if incident is None or incident.channels is None:
             return list(self.routes)
         return [route for route in self.routes if incident.channels.get(route.channel) is Part.JOINED]
 
-    def _named(self, channels: Sequence[str] | None) -> list[Route]:
+    def _named(self, channels: Sequence[str] | None) -> list[ChannelRoute]:
         return [route for route in self.routes if channels is None or route.channel in channels]
 
-    def _waiting(self, task: Task, state: TaskState) -> Iterator[Route]:
+    def _waiting(self, task: Task, state: TaskState) -> Iterator[ChannelRoute]:
         """The channels that have not joined the open incident yet and will."""
         incident = state.incident
         if incident is None or incident.channels is None:
@@ -188,7 +188,7 @@ class Routes(msgspec.Struct, frozen=True):
                 yield route
 
 
-def _part(route: Route, subject: Subject) -> Part:
+def _part(route: ChannelRoute, subject: Subject) -> Part:
     if not route.match.matches(subject, unknown_tags=True):
         return Part.APART
     return Part.WAITING if route.after > 0 else Part.JOINED

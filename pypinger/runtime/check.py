@@ -144,7 +144,7 @@ class Checker:
         await self._move(watch, reminders.remind(watch.task, watch.state, self._now(), early))
 
     def next_joining(self, watch: Watch) -> Instant | None:
-        """See :meth:`pypinger.domain.routing.Routes.next_joining`."""
+        """See :meth:`pypinger.domain.routing.Routing.next_joining`."""
         return self._outbox.routes.next_joining(watch.task, watch.state)
 
     async def join(self, watch: Watch) -> None:

@@ -65,7 +65,7 @@ class Condition:
         self._blind, self._clock = blind, clock
         if blind is not None:
             self._board.show_blind(blind.since)
-            # If that process was killed, nobody has recorded this time.
+            # A process that was killed has not recorded this time.
             self._record(blind.since)
         self._remind_later()
 
@@ -83,7 +83,7 @@ class Condition:
         self._remind_later()
 
     def stop(self) -> None:
-        """Remind of nothing more, and record the blind time so far; the next process goes on from there."""
+        """Remind of nothing more, and record the blind time so far; the next process continues from there."""
         self._stop_reminding()
         if self._blind is not None:
             self._record(self._recorded)

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from pypinger.domain.grouping import Place, Storms, places_of
 from pypinger.domain.model import Alert, Delivery, Event, Outcome, Seconds, Task, TaskState
-from pypinger.domain.routing import Routes
+from pypinger.domain.routing import Routing
 from pypinger.domain.times import span
 from pypinger.domain.wording import headline
 from pypinger.ports.clock import WallClock
@@ -51,7 +51,7 @@ class OutboxSettings(msgspec.Struct, frozen=True):
     """
 
     notifiers: tuple[Notifier, ...]
-    routes: Routes
+    routes: Routing
     held: frozenset[str] = frozenset()
     retry_for: Seconds = 86_400.0
     group_wait: Seconds = 5.0
@@ -142,11 +142,11 @@ class Outbox:
     def route(
         self, task: Task, before: TaskState, after: TaskState, alerts: Sequence[Alert]
     ) -> tuple[TaskState, tuple[Delivery, ...]]:
-        """See :meth:`pypinger.domain.routing.Routes.route`; the store commits the result."""
+        """See :meth:`pypinger.domain.routing.Routing.route`; the store commits the result."""
         return self._settings.routes.route(task, before, after, alerts)
 
     @property
-    def routes(self) -> Routes:
+    def routes(self) -> Routing:
         """What each channel is sent."""
         return self._settings.routes
 
@@ -205,7 +205,7 @@ class Outbox:
         return not self._queues or any(working)
 
     async def announce(self, alert: Alert, lasted: Seconds | None = None, joining: Seconds | None = None) -> None:
-        """Commit and send an alert of the daemon: see :meth:`pypinger.domain.routing.Routes.of_daemon`."""
+        """Commit and send an alert of the daemon: see :meth:`pypinger.domain.routing.Routing.of_daemon`."""
         deliveries = self._settings.routes.of_daemon(alert, lasted, joining)
         await self._store.enqueue(deliveries)
         self.accept((alert,), deliveries)

@@ -101,7 +101,7 @@ class Refusals:
             if entry is None or incident is None or incident.started != delivery.alert.started:
                 continue
             if entry.muted is not None:
-                # What is still wrong when the silence ends is told to every channel.
+                # The end of the silence alerts every channel to what is still wrong.
                 continue
             now = self._now()
             verdict = entry.state.verdict

@@ -1,6 +1,6 @@
 """
 The other tasks of a host that falls silent (contract, section 4, "Storms"): they are checked at once, so that one
-message tells of all.
+message covers them all.
 """
 
 from __future__ import annotations

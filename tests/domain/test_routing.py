@@ -29,22 +29,22 @@ from pypinger.domain.model import (
     Verdict,
 )
 from pypinger.domain.reminders import remind
-from pypinger.domain.routing import DEFAULT_EVENTS, Route, Routes
+from pypinger.domain.routing import DEFAULT_EVENTS, ChannelRoute, Routing
 from pypinger.domain.selector import parse
 
 TASK = Task(url="https://h/import", id="0123456789ab", name="import", label="https://h/import", group="billing")
 PAGER = frozenset({Event.PROBLEM, Event.CHANGED, Event.RECOVERED, Event.FLAPPING, Event.ACKNOWLEDGED})
 
 
-def route(channel: str, match: str = "", **values: object) -> Route:
-    return Route(channel, parse(match), **values)  # type: ignore[arg-type]
+def route(channel: str, match: str = "", **values: object) -> ChannelRoute:
+    return ChannelRoute(channel, parse(match), **values)  # type: ignore[arg-type]
 
 
 class Story:
     """A task's state over time, and what each channel was sent."""
 
-    def __init__(self, *routes: Route, task: Task = TASK) -> None:
-        self.routes = Routes(routes)
+    def __init__(self, *routes: ChannelRoute, task: Task = TASK) -> None:
+        self.routes = Routing(routes)
         self.task = task
         self.state = TaskState()
         self.muted = False
@@ -88,7 +88,7 @@ class MatchTests(SynchronousTestCase):
         story = Story(route("late", "kind:late"), route("failed", "kind:failed"))
         story.check(0, Kind.LATE)
         story.check(60, Kind.FAILED)
-        story.routes = Routes((route("late", "nothing"), route("failed")))
+        story.routes = Routing((route("late", "nothing"), route("failed")))
         story.check(120, Kind.OK)
         self.assertEqual(story.told("late"), ["problem", "changed", "recovered"])
         self.assertEqual(story.told("failed"), [])
@@ -110,7 +110,7 @@ class MatchTests(SynchronousTestCase):
         self.assertEqual(story.told("slack"), ["problem", "recovered"])
 
     def test_alerts_without_a_task(self) -> None:
-        routes = Routes((route("slack", "group:ops"), route("pager", events=PAGER)))
+        routes = Routing((route("slack", "group:ops"), route("pager", events=PAGER)))
         started, blind = (daemon_alert(event, "x", 0.0) for event in (Event.STARTED, Event.BLIND))
         self.assertEqual([each.channel for each in routes.of_daemon(started)], ["slack"])
         self.assertEqual([each.channel for each in routes.of_daemon(blind, 0.0)], ["slack", "pager"])
@@ -221,7 +221,7 @@ class AfterTests(SynchronousTestCase):
         self.assertEqual(story.routes.join(TASK, story.state, 10), (story.state, (), ()))
 
     def test_blindness(self) -> None:
-        routes = Routes((route("slack"), route("email", after=60.0), route("pager", after=600.0)))
+        routes = Routing((route("slack"), route("email", after=60.0), route("pager", after=600.0)))
         blind = daemon_alert(Event.BLIND, "no host answers", 0.0)
         self.assertEqual(routes.afters(), [60.0, 600.0])
         for lasted, joining, names in (
@@ -238,7 +238,7 @@ class AddedTests(SynchronousTestCase):
     def test_told_once_and_belongs_from_then_on(self) -> None:
         story = Story(route("slack"))
         story.check(0, Kind.LATE)
-        story.routes = Routes((route("slack"), route("email"), route("ops", "group:ops"), route("late", after=600.0)))
+        story.routes = Routing((route("slack"), route("email"), route("ops", "group:ops"), route("late", after=600.0)))
         self.assertEqual(story.routes.next_joining(TASK, story.state), 0.0)
         for now in (100, 101):
             story.join(now)

@@ -21,7 +21,7 @@ from pypinger.domain.model import (
     Task,
     TaskState,
 )
-from pypinger.domain.routing import Route, Routes
+from pypinger.domain.routing import ChannelRoute, Routing
 from pypinger.domain.times import iso
 from pypinger.domain.url import origin
 from pypinger.ports.clock import WallClock
@@ -207,7 +207,7 @@ def channels_on(
     notifiers: Sequence[Notifier], retry_for: float = 86_400.0, group_wait: float = 5.0, held: Sequence[str] = ()
 ) -> OutboxSettings:
     """The settings of an outbox whose channels are sent everything."""
-    routes = Routes(tuple(Route(notifier.name, events=frozenset(Event)) for notifier in notifiers))
+    routes = Routing(tuple(ChannelRoute(notifier.name, events=frozenset(Event)) for notifier in notifiers))
     return OutboxSettings(tuple(notifiers), routes, frozenset(held), retry_for, group_wait)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pypinger.domain.model import Event, Fault, NoAnswer, Task
-from pypinger.domain.routing import Route, Routes
+from pypinger.domain.routing import ChannelRoute, Routing
 from pypinger.domain.selector import parse
 from pypinger.runtime.outbox import OutboxSettings
 from tests.runtime.fakes import FakeNotifier, make_task
@@ -16,12 +16,12 @@ class RoutingCase(AlertingCase):
     def build(self, *tasks: Task, **values: object) -> None:
         super().build(*tasks, **values)
         self.pager = FakeNotifier("pager")
-        self.use(Route("slack"), Route("pager", after=600.0))
+        self.use(ChannelRoute("slack"), ChannelRoute("pager", after=600.0))
 
-    def use(self, *routes: Route) -> None:
+    def use(self, *routes: ChannelRoute) -> None:
         notifiers = {"slack": self.notifier, "pager": self.pager}
         on = tuple(notifiers[route.channel] for route in routes)
-        self.outbox.update(OutboxSettings(on, Routes(routes)))
+        self.outbox.update(OutboxSettings(on, Routing(routes)))
 
     def paged(self, name: str = "a") -> list[str]:
         return [alert.event.value for alert in self.pager.sent if alert.task == name]
@@ -67,10 +67,10 @@ class EscalationTests(RoutingCase):
     def test_a_channel_that_a_reload_adds(self) -> None:
         tasks = [make_task("a", interval=3600.0, error_interval=0.0), make_task("b", interval=3600.0)]
         self.run_(*tasks)
-        self.use(Route("slack"))
+        self.use(ChannelRoute("slack"))
         self.ill = {"a": REFUSED}
         self.world.pass_time(3700, step=0.5)
-        self.use(Route("slack"), Route("pager", parse("a")))
+        self.use(ChannelRoute("slack"), ChannelRoute("pager", parse("a")))
         self.monitor.update(tasks)
         self.world.pass_time(1, step=0.5)
         self.monitor.update(tasks)
