@@ -42,7 +42,7 @@ from pypinger.ports.notifying import ChannelContext, DeliveryError, OptionSpec, 
 EXPIRY: Seconds = 300.0
 
 #: The most alerts in one request of :meth:`Alertmanager.keep`.
-BATCH = 500
+BATCH = 250
 
 #: The most characters of a label or an annotation, and of a link.
 TEXT_LIMIT = 4_096
