@@ -96,7 +96,7 @@ class AlertmanagerTests(NotifierContract, SynchronousTestCase):
         return reply(400, json.dumps(words))
 
     def identity(self, posted: Posted) -> object:
-        return json.loads(posted.body)[0]["labels"]
+        return json.loads(posted.body)[0]["annotations"]["alert_id"]
 
     def test_words(self) -> None:
         self.assertEqual(self.failure(reply(400, '"start time missing"')).words, "start time missing")
