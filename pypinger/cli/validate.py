@@ -20,6 +20,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     :returns: the exit code: 0 valid, 1 invalid.
     """
+    if arguments.task and not arguments.routes:
+        arguments.parser.error("TASK goes with --routes")
     try:
         settings = load(arguments.ini, channels=channels(), environ=os.environ, credentials=False)
     except ConfigErrors as errors:
@@ -30,9 +32,6 @@ def run(arguments: argparse.Namespace) -> int:
     words = store_problem(settings.store.path)
     if words:
         print(f"{settings.path}: [store] path: {words}", file=sys.stderr)
-        return 1
-    if arguments.task and not arguments.routes:
-        print("a TASK goes with --routes", file=sys.stderr)
         return 1
     try:
         print("\n".join(describe(settings, arguments.task) if arguments.routes else summary(settings)))

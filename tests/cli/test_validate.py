@@ -184,6 +184,6 @@ class RoutesTests(SynchronousTestCase):
         )
 
     def test_a_task_without_routes(self) -> None:
-        path = self.mktemp()
-        Path(path).write_text("[urls]\nprod = http://ops.example/backup\n[store]\npath = :memory:\n[web]\nhosts = h\n")
-        self.assertEqual(pypinger("validate", path, "backup"), (1, "", "a TASK goes with --routes\n"))
+        code, out, err = pypinger("validate", "pinger.ini", "backup")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("TASK goes with --routes", err)

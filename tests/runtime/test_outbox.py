@@ -252,7 +252,7 @@ class UpdateTests(OutboxCase):
         self.world.pass_time(80, step=1)
         self.assertEqual((self.board.undelivered, self.board.dead), (0, 2))
         self.assertEqual(list(self.store.open().deliveries), [])
-        self.assertEqual(sum("off too long" in str(event.get("log_format")) for event in self.logged), 2)
+        self.assertEqual([event.get("why") for event in self.logged if "why" in event], ["has been off too long"] * 2)
         # A channel that is off is not expected to work.
         self.assertEqual(self.outbox.refused, frozenset())
 
@@ -263,7 +263,7 @@ class UpdateTests(OutboxCase):
         self.alert(make_alert(1))
         self.outbox.update(channels_on([self.hipchat]))
         self.assertEqual((self.board.undelivered, self.board.dead), (0, 2))
-        self.assertEqual(sum("given up" in str(event.get("log_format")) for event in self.logged), 2)
+        self.assertEqual([event["why"] for event in self.logged if "why" in event], ["is no longer configured"] * 2)
         self.assertEqual((self.outbox.refused, self.board.daemon().status), (frozenset(), Status.OK))
 
     def test_the_message_under_way_to_a_channel_that_is_gone(self) -> None:
