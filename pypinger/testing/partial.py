@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -13,7 +14,13 @@ from pypinger.testing.suite import SuiteBase, finished
 
 
 class PartialSuccessContract(SuiteBase):
-    """The suite for channels with several recipients, mixed in beside :class:`ChannelContract`."""
+    """
+    The suite for channels with several recipients.
+
+    :cvar quotes: see :class:`~pypinger.testing.contract.ChannelContract`.
+    """
+
+    quotes: ClassVar[bool] = True
 
     def recipients(self) -> Sequence[FakeService]:
         """Make three recipients of one notifier."""
@@ -22,6 +29,9 @@ class PartialSuccessContract(SuiteBase):
     def notifier_to(self, recipients: Sequence[FakeService]) -> Notifier:
         """Make the notifier that sends to these recipients."""
         raise NotImplementedError
+
+    async def answered(self) -> None:
+        """Wait until the notifier has the answers of those that do not hang, if it writes to all at once."""
 
     def trio(self) -> tuple[Sequence[FakeService], Notifier]:
         """Return three recipients, and a notifier that sends to them."""
@@ -50,7 +60,8 @@ class PartialSuccessContract(SuiteBase):
         """It counts as sent, and the answer names the refusal."""
         recipients, notifier = self.trio()
         recipients[2].refuse("no such thing")
-        self.assertIn("no such thing", await notifier.send([alert()]))
+        words = await notifier.send([alert()])
+        self.assertIn("no such thing" if self.quotes else "2 of 3", words)
         self.assertEqual(self.counts(recipients)[:2], [1, 1])
 
     @finished
@@ -75,7 +86,8 @@ class PartialSuccessContract(SuiteBase):
             each.refuse("no such thing")
         error = await refusal(notifier, alert())
         self.assertTrue(error.permanent)
-        self.assertIn("no such thing", error.words)
+        if self.quotes:
+            self.assertIn("no such thing", error.words)
 
     @finished
     async def test_one_hangs(self) -> None:
@@ -86,6 +98,7 @@ class PartialSuccessContract(SuiteBase):
         sending = Deferred.fromCoroutine(notifier.send([alert()]))
         sending.addErrback(lambda failure: failure.trap(CancelledError, DeliveryError) and "")
         await waiting
+        await self.answered()
         sending.cancel()
         self.assertEqual(await sending, "")
         recipients[1].accept()
