@@ -186,9 +186,10 @@ class DependencyTests(SynchronousTestCase):
     """What is imported is declared, and what is declared is tested at its lower bound."""
 
     def declared(self) -> dict[str, str]:
-        """Distribution -> lower bound."""
+        """Distribution -> lower bound, those of the extras too."""
         project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-        return dict(requirement.split(">=") for requirement in project["dependencies"])
+        extras = [each for name, extra in project["optional-dependencies"].items() if name != "test" for each in extra]
+        return dict(requirement.split(">=") for requirement in (*project["dependencies"], *extras))
 
     def test_imports_are_declared(self) -> None:
         imported = set()
