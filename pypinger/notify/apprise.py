@@ -28,7 +28,7 @@ from pypinger.domain.redaction import SHORTEST_SECRET, Secrets
 from pypinger.domain.routing import DEFAULT_EVENTS
 from pypinger.domain.texts import cut, one_line
 from pypinger.domain.wording import Severity
-from pypinger.notify.audience import Attempt, Audience
+from pypinger.notify.audience import Sending, Audience
 from pypinger.notify.background import Background, TooManyThreads
 from pypinger.notify.post import WORDS_LIMIT
 from pypinger.notify.text import lines, signature, without_mentions
@@ -124,7 +124,7 @@ class AppriseNotifier:
         self._audience = Audience(self.name, tuple(self._urls))
 
     async def send(self, alerts: Sequence[Alert]) -> str:
-        attempt = Attempt(self._audience, alerts)
+        attempt = Sending(self._audience, alerts)
         now = self._now()
         running = [
             Deferred.fromCoroutine(self._send_to(name, missing, now, attempt)) for name, missing in attempt.missing()
@@ -135,7 +135,7 @@ class AppriseNotifier:
                 result.raiseException()
         return attempt.conclude()
 
-    async def _send_to(self, name: str, alerts: Sequence[Alert], now: Instant, attempt: Attempt) -> None:
+    async def _send_to(self, name: str, alerts: Sequence[Alert], now: Instant, attempt: Sending) -> None:
         def returned(result: _Result) -> None:
             # Also when it comes too late, so that the next attempt does not send the message again.
             words = cut(one_line(self._secrets.scrub(result.words)), WORDS_LIMIT)
@@ -160,6 +160,7 @@ class AppriseChannel:
 
     name = "apprise"
     events = DEFAULT_EVENTS
+    resolves = False
     options = (OptionSpec("urls", form="lines", secret=True),)
 
     def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:

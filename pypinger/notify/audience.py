@@ -57,7 +57,7 @@ class Audience:
             self._answers.pop(alert.id, None)
 
 
-class Attempt:
+class Sending:
     """One attempt to send a message with `alerts` to an audience."""
 
     _log = Logger()

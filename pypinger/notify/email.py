@@ -19,7 +19,7 @@ from pypinger.domain.model import Alert, Seconds
 from pypinger.domain.redaction import SHORTEST_SECRET, Secrets
 from pypinger.domain.routing import DEFAULT_EVENTS
 from pypinger.domain.texts import cut, one_line
-from pypinger.notify.audience import Attempt, Audience
+from pypinger.notify.audience import Sending, Audience
 from pypinger.notify.mail import mail
 from pypinger.notify.post import WORDS_LIMIT
 from pypinger.notify.smtp.sender import MailSender
@@ -53,7 +53,7 @@ class Email:
         self._mails = MailSender(context.reactor, server, login, values["tls"] == "true", context.ca_file)
 
     async def send(self, alerts: Sequence[Alert]) -> str:
-        attempt = Attempt(self._audience, alerts)
+        attempt = Sending(self._audience, alerts)
         now = self._now()
         mails = [
             Mail(name, mail(missing, self._sender, self._recipients[name], now)) for name, missing in attempt.missing()
@@ -62,7 +62,7 @@ class Email:
             await self._deliver(mails, attempt)
         return attempt.conclude()
 
-    async def _deliver(self, mails: Sequence[Mail], attempt: Attempt) -> None:
+    async def _deliver(self, mails: Sequence[Mail], attempt: Sending) -> None:
         """
         Hand the mails in.
 
@@ -108,6 +108,7 @@ class EmailChannel:
 
     name = "email"
     events = DEFAULT_EVENTS
+    resolves = False
     options = (
         OptionSpec("server"),
         OptionSpec("tls", form="flag", default="true"),

@@ -278,6 +278,7 @@ class ChannelContract(SuiteBase):
         self.assertEqual(channel.name, self.section)
         self.assertTrue(channel.events)
         self.assertLessEqual(set(channel.events), set(Event))
+        self.assertIn(channel.resolves, (True, False))
         self.assertEqual({option.name for option in channel.options}, set(self.values))
         essential = channel.essential(self.values)
         self.assertTrue(essential)

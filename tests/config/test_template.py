@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pypinger
-from pypinger.config.known import NAMED_OPTIONS, OPTIONS
+from pypinger.config.known import NAMED_OPTIONS, OPTIONS, ROUTING
 from pypinger.config.settings import Settings
 from pypinger.notify import channels
 from tests.config.samples import LoadingTestCase, pem_files
@@ -50,14 +50,15 @@ class TemplateTests(LoadingTestCase):
                 section = header[1]
             elif option := re.match(r"(\w+) =", line):
                 found.append((section, option[1]))
-        self.assertEqual(set(found), every_option())
-        once = [option for option in found if option[0] not in NAMED_OPTIONS]
+        routing = {("slack", option) for option in ROUTING}
+        self.assertEqual(set(found), every_option() | routing)
+        once = [option for option in found if option[0] not in (*NAMED_OPTIONS, "slack")]
         self.assertEqual(len(once), len(set(once)))
 
     def test_everything_on(self) -> None:
         """With all options set the file is valid and every channel is on."""
         settings = self.load_with_files(self.full)
-        self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
+        self.assertEqual({channel.name for channel in settings.channels}, {*self.channels, "slack shop"})
         self.assertEqual([task.name for task in settings.tasks][1:], ["Order export", "Mails"])
         self.assertEqual([each.name for each in settings.maintenance], ["backups", "move to the new server"])
         self.assertEqual(settings.heartbeat and settings.heartbeat.url, "https://hc.example/ping/1")
@@ -81,14 +82,15 @@ class TemplateTests(LoadingTestCase):
             )
             orders = settings.tasks[1]
             self.assertEqual((orders.name, orders.error_interval, orders.grace), ("Order export", 3600, 300))
-            self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
+            self.assertEqual({channel.name for channel in settings.channels}, {"hipchat", "sentry", "slack"})
 
     def load_with_files(self, text: str) -> Settings:
         """Load a text with all options set; the files and credentials that it names exist."""
         pem = pem_files(self.cwd)
-        for name in ("shop_password", "slack_token", "hipchat_auth"):
+        for name in ("shop_password", "slack_token", "hipchat_auth", "smtp_password"):
             self.write(name, "secret\n")
         self.write("heartbeat_url", "https://hc.example/ping/1\n")
+        self.write("apprise_urls", "ntfy://pinger\njson://hooks.example/alerts\n")
         self.environ = {"CREDENTIALS_DIRECTORY": self.cwd, "PINGER_TOKEN": "secret"}
         for name in ("client", "shop", "ca", "shop-ca"):
             known = pem["ca.pem" if name.endswith("ca") else "client.pem"]
@@ -101,8 +103,9 @@ class TemplateTests(LoadingTestCase):
         found: set[tuple[str, str]] = set()
         section = ""
         for line in (ROOT / "docs" / "configuration.md").read_text().splitlines():
-            if header := re.match(r"## `\[(\w+)", line):
-                section = header[1]
+            if line.startswith("## "):
+                header = re.match(r"## `\[(\w+)", line)
+                section = header[1] if header else line.removeprefix("## ")
             elif section and line.startswith("| `"):
                 found |= {(section, name) for name in re.findall("`([a-z_]+)`", line.split("|")[1])}
-        self.assertEqual(found, every_option())
+        self.assertEqual(found, every_option() | {("Channels", option) for option in ROUTING})
