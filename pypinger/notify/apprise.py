@@ -28,7 +28,7 @@ from pypinger.domain.redaction import SHORTEST_SECRET, Secrets
 from pypinger.domain.routing import DEFAULT_EVENTS
 from pypinger.domain.texts import cut, one_line
 from pypinger.domain.wording import Severity
-from pypinger.notify.audience import Sending, Audience
+from pypinger.notify.audience import Audience, Sending
 from pypinger.notify.background import Background, TooManyThreads
 from pypinger.notify.post import WORDS_LIMIT
 from pypinger.notify.text import lines, signature, without_mentions

@@ -19,7 +19,7 @@ from pypinger.domain.model import Alert, Seconds
 from pypinger.domain.redaction import SHORTEST_SECRET, Secrets
 from pypinger.domain.routing import DEFAULT_EVENTS
 from pypinger.domain.texts import cut, one_line
-from pypinger.notify.audience import Sending, Audience
+from pypinger.notify.audience import Audience, Sending
 from pypinger.notify.mail import mail
 from pypinger.notify.post import WORDS_LIMIT
 from pypinger.notify.smtp.sender import MailSender

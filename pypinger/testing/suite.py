@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     class SuiteBase(unittest.TestCase):
         """What a suite uses of ``twisted.trial.unittest.SynchronousTestCase``, which has no annotations."""
 
-        def successResultOf(self, deferred: Deferred[_Result]) -> _Result: ...
+        def successResultOf(
+            self,
+            deferred: Coroutine[Deferred[_Result], Any, _Result]
+            | Generator[Deferred[_Result], Any, _Result]
+            | Deferred[_Result],
+        ) -> _Result: ...
 
-        def failureResultOf(self, deferred: Deferred[Any], *expected: type[BaseException]) -> Failure: ...
+        def failureResultOf(self, deferred: Any, *expectedExceptionTypes: Any) -> Failure: ...
 
 else:
     SuiteBase = object
