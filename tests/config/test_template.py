@@ -88,6 +88,7 @@ class TemplateTests(LoadingTestCase):
         """Load a text with all options set; the files and credentials that it names exist."""
         pem = pem_files(self.cwd)
         for name in (
+            "smtp_password",
             "shop_password",
             "slack_token",
             "hipchat_auth",
@@ -99,6 +100,7 @@ class TemplateTests(LoadingTestCase):
         self.write("webhook_url", "https://hooks.example/1\n")
         text = text.replace("/etc/pypinger/webhook.json", self.write("webhook.json", '{"text": "$task_name"}'))
         self.write("heartbeat_url", "https://hc.example/ping/1\n")
+        self.write("apprise_urls", "ntfy://pinger\njson://hooks.example/alerts\n")
         self.environ = {"CREDENTIALS_DIRECTORY": self.cwd, "PINGER_TOKEN": "secret"}
         for name in ("client", "shop", "ca", "shop-ca"):
             known = pem["ca.pem" if name.endswith("ca") else "client.pem"]
