@@ -120,10 +120,8 @@ class Reloader:
             self._refuse([f"{settings.path}: it has no tasks, and a reload must leave at least one"])
             return
         if settings.empty:
-            # Somebody may be writing it: the tasks in it must not end.
-            words = (
-                "the included file has no section; a reload takes none that is empty, so delete it if it is not needed"
-            )
+            # It may have been truncated by a program that is writing it.
+            words = "the included file has no section; delete the file if that is meant"
             self._refuse([f"{file}: {words}" for file in settings.empty])
             return
         await self._apply(settings)

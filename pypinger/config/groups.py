@@ -76,8 +76,8 @@ def _selector(section: SectionReader) -> Selector | None:
     try:
         chosen = selector.parse(text)
     except SelectorError as error:
-        words = "the selector is not valid" if _MAYBE_SECRET.search(text) else str(error)
-        section.problem("", f"{words}; name the tasks {_EXAMPLE}")
+        words = f"the selector is not valid; name tasks {_EXAMPLE}" if _MAYBE_SECRET.search(text) else str(error)
+        section.problem("", words)
         return None
     later = [prefix for prefix in _SEEN_LATER if prefix in chosen.fields]
     if not chosen.words:

@@ -83,7 +83,7 @@ def _no_match(main: SectionReader, line: int, pattern: str, root: str) -> None:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
-        words = f"the directory {fixed or root} cannot be read: {(error.strerror or '').lower()}"
+        words = f"the directory {(fixed or root)[:200]} cannot be read: {(error.strerror or '').lower()}"
         main.problem("include", words, line=line)
         return
     main.warn("include", f"no file matches {main.quoted('include')}", line=line)
