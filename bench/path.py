@@ -36,6 +36,7 @@ import twisted
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Answer, Task
 from pypinger.domain.redaction import Secrets
+from pypinger.domain.routing import Routing
 from pypinger.domain.url import parse
 from pypinger.http.agents.polling import PollingAgent
 from pypinger.http.client import NO_COOKIES, WireUrl, client_over
@@ -48,7 +49,7 @@ from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import use_monotonic_time
 from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
-from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.outbox import Outbox, OutboxSettings
 from pypinger.runtime.runs import RunFeed
 from pypinger.store.sqlite import SqliteStore
 
@@ -180,7 +181,7 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
         store = SqliteStore(reactor, time.time, path, keep_days=90)  # type: ignore[arg-type]
         kept = store.open()
         board = LiveBoard(tasks, time.time)
-        outbox = Outbox(reactor, time.time, store, board, [], 86_400.0, 5.0)  # type: ignore[arg-type]
+        outbox = Outbox(reactor, time.time, store, board, OutboxSettings((), Routing()))  # type: ignore[arg-type]
         fetcher = TaskFetcher(reactor)  # type: ignore[arg-type]
         runs = RunFeed(reactor, [])  # type: ignore[arg-type]
         settings = CheckSettings(fetcher, 256, Secrets(["hunter2-and-more"]))

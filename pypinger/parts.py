@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from pypinger.config.settings import Settings, WebSettings
 from pypinger.domain.redaction import Secrets
+from pypinger.domain.routing import Routing
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.http.messenger import Messenger
 from pypinger.http.wire.limits import free_descriptors
@@ -24,6 +25,7 @@ from pypinger.ports.notifying import ChannelContext, Notifier, RunObserver
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.fetches import EXTRA, CheckSettings
 from pypinger.runtime.monitor import Monitor
+from pypinger.runtime.outbox import OutboxSettings
 from pypinger.runtime.queue import ATTEMPT_LIMIT
 from pypinger.store.sqlite import SqliteStore
 from pypinger.web.app import Pages, Sources
@@ -52,9 +54,17 @@ class Channels:
         self._choose(settings, {})
 
     @property
-    def notifiers(self) -> list[Notifier]:
-        """The channels that are on; none with ``only_log``."""
-        return list(self._notifiers.values())
+    def for_outbox(self) -> OutboxSettings:
+        """The channels that are on, what each is sent, and how."""
+        settings = self._settings
+        names = frozenset(channel.name for channel in settings.channels)
+        return OutboxSettings(
+            notifiers=tuple(self._notifiers.values()),
+            routes=Routing(tuple(each.route for each in settings.channels if each.name in self._notifiers)),
+            held=names - self._notifiers.keys(),
+            retry_for=settings.retry_for,
+            group_wait=settings.group_wait,
+        )
 
     @property
     def client(self) -> Messenger:

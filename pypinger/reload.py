@@ -142,7 +142,7 @@ class Reloader:
         parts.secrets.change(settings.secrets)
         parts.log.configure(parts.secrets, debug=settings.debug, as_json=settings.log == "json")
         parts.channels.change(settings)
-        parts.outbox.update(parts.channels.notifiers, settings.retry_for, settings.group_wait)
+        parts.outbox.update(parts.channels.for_outbox)
         parts.runs.update(parts.channels.observers)
         parts.fetching.change(settings, parts.monitor)
         parts.monitor.update(settings.tasks)

@@ -100,9 +100,7 @@ class Pinger(MultiService):
         self.board = LiveBoard(settings.tasks, now)
         self.board.add_source(self.store.trouble)
         self.channels = Channels(reactor, now, settings)
-        self.outbox = Outbox(
-            reactor, now, self.store, self.board, self.channels.notifiers, settings.retry_for, settings.group_wait
-        )
+        self.outbox = Outbox(reactor, now, self.store, self.board, self.channels.for_outbox)
         self._runs = RunFeed(reactor, self.channels.observers)
         self._fetching = Fetching(reactor, self.secrets, settings)
         self.checker = Checker(

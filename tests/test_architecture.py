@@ -31,7 +31,7 @@ LAYERS = (
     ("ports",),
     (*ROOMS, *BESIDE),
     ("service", "reload", "parts"),
-    ("tap", "cli"),
+    ("tap", "cli", "testing"),
 )
 
 #: Third-party and standard modules that the domain may import: they have no clock and do no I/O.

@@ -97,7 +97,9 @@ def _parser() -> _Parser:
         epilog="Exit code: 0 valid, 1 invalid.",
     )
     validate.set_defaults(module="validate", parser=validate)
+    validate.add_argument("--routes", action="store_true", help="print which alert of which task goes where, and when")
     validate.add_argument("ini", metavar="INI")
+    validate.add_argument("task", metavar="TASK", nargs="?", default="", help="with --routes: only these tasks")
 
     notify_test = commands.add_parser(
         "notify-test",

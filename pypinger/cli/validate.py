@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from pypinger.cli.routes import NoSuchTask, describe
 from pypinger.config import ConfigErrors, load
 from pypinger.config.settings import Settings
 from pypinger.domain.texts import one_line
@@ -16,10 +17,12 @@ from pypinger.store.database import APPLICATION_ID, scripts
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Print a summary of a valid file, or all problems on standard error.
+    Print a summary of a valid file or, if that is asked for, where its alerts go, or all problems on standard error.
 
     :returns: the exit code: 0 valid, 1 invalid.
     """
+    if arguments.task and not arguments.routes:
+        arguments.parser.error("TASK goes with --routes")
     try:
         settings = load(arguments.ini, channels=channels(), environ=os.environ, credentials=False)
     except ConfigErrors as errors:
@@ -31,7 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
     if words:
         print(f"{settings.path}: [store] path: {words}", file=sys.stderr)
         return 1
-    print("\n".join(summary(settings)))
+    try:
+        print("\n".join(describe(settings, arguments.task) if arguments.routes else summary(settings)))
+    except NoSuchTask as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

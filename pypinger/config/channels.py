@@ -14,7 +14,7 @@ from pypinger.config.section import SectionReader
 from pypinger.config.settings import ChannelSettings
 from pypinger.domain.model import Event, Task, TaskState
 from pypinger.domain.redaction import Secrets
-from pypinger.domain.routing import ALWAYS, DEFAULT_EVENTS, Route
+from pypinger.domain.routing import ALWAYS, DEFAULT_EVENTS, ChannelRoute
 from pypinger.domain.selector import Selector, subject_of
 from pypinger.ports.notifying import Channel, OptionSpec
 
@@ -49,9 +49,10 @@ def read(
     return tuple(found)
 
 
-def _route(section: SectionReader, name: str, channel: Channel) -> Route:
+def _route(section: SectionReader, name: str, channel: Channel) -> ChannelRoute:
     match = read_selector(section) or Selector("", ())
-    return Route(name, match, _events(section, channel.events), section.seconds("after", 0.0, zero=True))
+    after = section.seconds("after", 0.0, zero=True)
+    return ChannelRoute(name, match, _events(section, channel.events), after, channel.resolves)
 
 
 def _events(section: SectionReader, default: frozenset[Event]) -> frozenset[Event]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from pypinger.domain.model import Seconds, Task
-from pypinger.domain.routing import Route
+from pypinger.domain.routing import ChannelRoute
 from pypinger.domain.silence import Maintenance
 
 #: In values, what stands for a credential that is missing outside the service; its name follows.
@@ -41,7 +41,7 @@ class ChannelSettings(msgspec.Struct, frozen=True):
     name: str
     kind: str
     values: Mapping[str, str]
-    route: Route
+    route: ChannelRoute
 
 
 class HeartbeatSettings(msgspec.Struct, frozen=True):

@@ -112,7 +112,7 @@ def close(task: Task, state: TaskState, now: Instant, why: str) -> tuple[TaskSta
     """
     The task is no longer monitored: close its incident, if one is open, with one message.
 
-    A silence does not hold that message back: nobody would send it later.
+    A silence does not hold that message back, as no later check would send it.
 
     :param why: goes into the explanation, say ``it was removed from the configuration``.
     :returns: the state without an incident; the alert is ``recovered`` with the kind that the incident had.

@@ -1,11 +1,25 @@
-"""Which alert goes to which channel, and when (contract, section 4, "Routing")."""
+"""
+Which alert goes to which channel, and when (contract, section 4, "Routing"): pure functions of routes and states.
+
+Note [Parts]
+~~~~~~~~~~~~
+When an incident opens, each channel gets a part in it: apart, waiting for its ``after``, or joined. A channel that is
+not among the incident's channels was added later, and waits as well; if it has no ``after`` it joins at once. A channel
+that joins while the incident lasts is sent a reminder, or a problem if it takes no reminders. Until it has joined it is
+sent nothing of the incident, so it hears of the end only if it heard of the incident.
+"""
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterator, Mapping, Sequence
 
-from pypinger.domain.model import Event, Seconds
-from pypinger.domain.selector import Selector
+import msgspec
+from msgspec.structs import replace
+
+from pypinger.domain.alerting import task_alert
+from pypinger.domain.kinds import Status
+from pypinger.domain.model import Alert, Delivery, Event, Incident, Instant, Part, Seconds, Task, TaskState
+from pypinger.domain.selector import Selector, Subject, subject_of
 
 #: What a channel is sent unless it or its section says otherwise (contract, section 5).
 DEFAULT_EVENTS = frozenset(
@@ -21,23 +35,160 @@ DEFAULT_EVENTS = frozenset(
     }
 )
 
-#: The events that the option ``events`` may name.
-ROUTED_EVENTS = DEFAULT_EVENTS
-
 #: What a channel is sent whatever its ``events``.
 ALWAYS = frozenset({Event.BLIND, Event.SIGHTED, Event.TEST})
 
+# Events that a channel which does not take them is sent as a problem.
+_AS_PROBLEM = frozenset({Event.FLAPPING})
 
-class Route(msgspec.Struct, frozen=True):
+
+class ChannelRoute(msgspec.Struct, frozen=True):
     """
     What one channel is sent.
 
     :ivar channel: its section.
     :ivar match: the tasks whose alerts it is sent; alerts without a task are sent to all channels.
     :ivar after: for how many seconds an incident has been open before the channel takes part.
+    :ivar resolves: whether it is sent the end of what it was told of even while a silence lasts.
     """
 
     channel: str
-    match: Selector
+    match: Selector = Selector("", ())
     events: frozenset[Event] = DEFAULT_EVENTS
     after: Seconds = 0.0
+    resolves: bool = False
+
+    def takes(self, event: Event) -> bool:
+        """Whether the channel is sent alerts of this event, as they are or as problems."""
+        return event in self.events or event in ALWAYS or (event in _AS_PROBLEM and Event.PROBLEM in self.events)
+
+    def deliver(self, alert: Alert) -> Iterator[Delivery]:
+        """Yield the delivery of an alert, unless the channel does not take its event."""
+        if not self.takes(alert.event):
+            return
+        if alert.event not in self.events | ALWAYS:
+            alert = replace(alert, event=Event.PROBLEM)
+        yield Delivery(alert, self.channel)
+
+
+class Routing(msgspec.Struct, frozen=True):
+    """What the channels that are on are sent."""
+
+    routes: tuple[ChannelRoute, ...] = ()
+
+    def of_daemon(
+        self, alert: Alert, lasted: Seconds | None = None, joining: Seconds | None = None
+    ) -> tuple[Delivery, ...]:
+        """
+        Return the deliveries of an alert without a task.
+
+        :param lasted: for how many seconds Py Pinger has been blind, or its clock wrong; None for other alerts.
+        :param joining: only for the channels whose ``after`` is this.
+        """
+        return tuple(
+            delivery
+            for route in self.routes
+            if (lasted is None or lasted >= route.after) and joining in (None, route.after)
+            for delivery in route.deliver(alert)
+        )
+
+    def afters(self) -> list[Seconds]:
+        """Return the lengths of time, other than 0, after which channels take part, in order."""
+        return sorted({route.after for route in self.routes if route.after > 0})
+
+    def route(
+        self, task: Task, before: TaskState, after: TaskState, alerts: Sequence[Alert]
+    ) -> tuple[TaskState, tuple[Delivery, ...]]:
+        """
+        Address the alerts that a change of a task's state has caused.
+
+        :returns: the new state with the parts of its incident's channels, and the deliveries.
+        """
+        incident = after.incident
+        if incident is not None and incident.channels is None:
+            opened = before.incident is None or before.incident.started != incident.started
+            parts = self._parts(subject_of(task, after)) if opened else self._all_joined()
+            incident = replace(incident, channels=parts)
+            after = replace(after, incident=incident)
+        joined = self._joined(incident or before.incident)
+        deliveries: list[Delivery] = []
+        if after.owed is not None and after.owed is not before.owed:
+            deliveries += (each for route in joined if route.resolves for each in route.deliver(after.owed))
+            after = replace(after, owed_to=tuple(route.channel for route in joined if not route.resolves))
+        for alert in alerts:
+            is_owed = before.owed is not None and alert.id == before.owed.id
+            to = self._named(before.owed_to) if is_owed else joined
+            deliveries += (each for route in to for each in route.deliver(alert))
+        if after.owed is None and after.owed_to is not None:
+            after = replace(after, owed_to=None)
+        return after, tuple(deliveries)
+
+    def next_joining(self, task: Task, state: TaskState) -> Instant | None:
+        """
+        When the next channel joins the open incident; None while none does.
+
+        None joins while the incident is acknowledged, its problem is held back by a silence, or the task sleeps.
+        """
+        incident = state.incident
+        if incident is None or not incident.told or incident.acknowledged or state.status is Status.SLEEPING:
+            return None
+        return min((incident.started + route.after for route in self._waiting(task, state)), default=None)
+
+    def join(
+        self, task: Task, state: TaskState, now: Instant
+    ) -> tuple[TaskState, tuple[Alert, ...], tuple[Delivery, ...]]:
+        """Let the channels join whose time has come: see Note [Parts]."""
+        incident, verdict = state.incident, state.verdict
+        if incident is None or verdict is None:
+            return state, (), ()
+        joining = [route for route in self._waiting(task, state) if incident.started + route.after <= now]
+        if not joining:
+            return state, (), ()
+        parts = {**(incident.channels or {}), **{route.channel: Part.JOINED for route in joining}}
+        incident = replace(incident, channels=parts, alerts=incident.alerts + 1)
+        reminder = task_alert(
+            task, state.report, Event.REMINDER, now, incident, verdict.explanation, due=verdict.due, kind=verdict.kind
+        )
+        problem = replace(reminder, event=Event.PROBLEM)
+        deliveries = tuple(
+            delivery
+            for route in joining
+            for delivery in route.deliver(reminder if Event.REMINDER in route.events else problem)
+        )
+        return replace(state, incident=incident), (reminder,), deliveries
+
+    def _parts(self, subject: Subject) -> Mapping[str, Part]:
+        """The parts of all channels in an incident that opens."""
+        return {route.channel: _part(route, subject) for route in self.routes}
+
+    def _all_joined(self) -> Mapping[str, Part]:
+        return {route.channel: Part.JOINED for route in self.routes}
+
+    def _joined(self, incident: Incident | None) -> list[ChannelRoute]:
+        if incident is None or incident.channels is None:
+            return list(self.routes)
+        return [route for route in self.routes if incident.channels.get(route.channel) is Part.JOINED]
+
+    def _named(self, channels: Sequence[str] | None) -> list[ChannelRoute]:
+        return [route for route in self.routes if channels is None or route.channel in channels]
+
+    def _waiting(self, task: Task, state: TaskState) -> Iterator[ChannelRoute]:
+        """The channels that have not joined the open incident yet and will."""
+        incident = state.incident
+        if incident is None or incident.channels is None:
+            return
+        subject = None
+        for route in self.routes:
+            part = incident.channels.get(route.channel)
+            if part is None:
+                subject = subject or subject_of(task, state)
+                if route.match.matches(subject, unknown_tags=True):
+                    yield route
+            elif part is Part.WAITING:
+                yield route
+
+
+def _part(route: ChannelRoute, subject: Subject) -> Part:
+    if not route.match.matches(subject, unknown_tags=True):
+        return Part.APART
+    return Part.WAITING if route.after > 0 else Part.JOINED

@@ -84,6 +84,7 @@ class HipChatChannel:
 
     name = "hipchat"
     events = DEFAULT_EVENTS
+    resolves = False
     options = (
         OptionSpec("room"),
         OptionSpec("auth", secret=True),

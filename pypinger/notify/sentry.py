@@ -115,6 +115,7 @@ class SentryChannel:
 
     name = "sentry"
     events = _EVENTS
+    resolves = False
     options = (
         OptionSpec("url", secret=True),
         OptionSpec("environment", default="production"),

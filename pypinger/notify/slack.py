@@ -272,6 +272,7 @@ class SlackChannel:
 
     name = "slack"
     events = DEFAULT_EVENTS
+    resolves = False
     options = (
         OptionSpec("url", form="url", default=DEFAULT_URL, secret=True),
         OptionSpec("channel"),

@@ -218,6 +218,8 @@ class Channel(Protocol):
 
     :ivar name: the first word of its sections' names.
     :ivar events: what a section without the option ``events`` is sent.
+    :ivar resolves: whether its service keeps incidents of its own, so that it is sent the end of what it was told of
+        even while a silence lasts.
     """
 
     @property
@@ -225,6 +227,9 @@ class Channel(Protocol):
 
     @property
     def events(self) -> frozenset[Event]: ...
+
+    @property
+    def resolves(self) -> bool: ...
 
     @property
     def options(self) -> tuple[OptionSpec, ...]: ...

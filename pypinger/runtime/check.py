@@ -129,7 +129,7 @@ class Checker:
         rest = self._reactor.seconds() + PAUSE
         changed = state.kind is not before.kind or state.incident != before.incident or state.owed != before.owed
         if alerts or changed:
-            await self._commit(task, state, check, alerts)
+            state = await self._commit(task, before, state, check, alerts)
         else:
             self._store.note(task, state, check)
         watch.finish(state, rest)
@@ -142,6 +142,20 @@ class Checker:
     async def remind(self, watch: Watch, early: Seconds) -> None:
         """Send the reminder that is due, or will be within `early` seconds."""
         await self._move(watch, reminders.remind(watch.task, watch.state, self._now(), early))
+
+    def next_joining(self, watch: Watch) -> Instant | None:
+        """See :meth:`pypinger.domain.routing.Routing.next_joining`."""
+        return self._outbox.routes.next_joining(watch.task, watch.state)
+
+    async def join(self, watch: Watch) -> None:
+        """Tell the open incident to the channels that join it now."""
+        watch.enter(Phase.RECORDING)
+        state, alerts, deliveries = self._outbox.routes.join(watch.task, watch.state, self._now())
+        if alerts:
+            await self._store.commit(watch.task, state, None, deliveries)
+            self._outbox.accept(alerts, deliveries)
+            watch.adopt(state)
+            self._show(watch)
 
     async def unmute(self, watch: Watch) -> None:
         """Tell what is still wrong after a silence."""
@@ -157,16 +171,14 @@ class Checker:
         watch.enter(Phase.RECORDING)
         state, alerts = after
         if alerts or state != watch.state:
-            await self._commit(watch.task, state, None, alerts)
-            watch.adopt(state)
+            watch.adopt(await self._commit(watch.task, watch.state, state, None, alerts))
             self._show(watch)
 
     async def close(self, task: Task, state: TaskState) -> None:
         """Close the incident of a task that is no longer configured, if it has one."""
         after, alerts = incidents.close(task, state, self._now(), "it was removed from the configuration")
         if alerts or after != state:
-            state = after
-            await self._commit(task, state, None, alerts)
+            await self._commit(task, state, after, None, alerts)
 
     def _skew(self, task: Task, contact: Contact | None, now: Instant) -> Skew | None:
         """Compare our clock with that of the host, and return how that differs."""
@@ -178,11 +190,14 @@ class Checker:
             self.condition.set_clock(self._clocks.wrong)
         return self._clocks.skew(contact.host, seconds)
 
-    async def _commit(self, task: Task, state: TaskState, check: Check | None, alerts: Sequence[Alert]) -> None:
-        """Store a state and its alerts in one transaction, then send them (contract, section 4)."""
-        deliveries = self._outbox.address(alerts)
+    async def _commit(
+        self, task: Task, before: TaskState, state: TaskState, check: Check | None, alerts: Sequence[Alert]
+    ) -> TaskState:
+        """Store a state and its alerts in one transaction, then send them (contract, section 4); returns the state."""
+        state, deliveries = self._outbox.route(task, before, state, alerts)
         await self._store.commit(task, state, check, deliveries)
         self._outbox.accept(alerts, deliveries)
+        return state
 
     def _show(self, watch: Watch) -> None:
         """Show a committed state, with the settings that a reload may have changed meanwhile."""

@@ -64,3 +64,10 @@ class Semaphore:
                 self._waiting.popleft().callback(None)
         finally:
             self._granting = False
+
+
+def after(running: Deferred[None]) -> Deferred[None]:
+    """Return a Deferred that fires when `running` has, without changing its result."""
+    over: Deferred[None] = Deferred()
+    running.chainDeferred(over)
+    return over

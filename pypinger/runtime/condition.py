@@ -64,7 +64,7 @@ class Condition:
         self._blind, self._clock = blind, clock
         if blind is not None:
             self._board.show_blind(blind.since)
-            # If that process was killed, nobody has recorded this time.
+            # A process that was killed has not recorded this time.
             self._record(blind.since)
         self._remind_later()
 
@@ -74,7 +74,7 @@ class Condition:
         self._remind_later()
 
     def stop(self) -> None:
-        """Remind of nothing more, and record the blind time so far; the next process goes on from there."""
+        """Remind of nothing more, and record the blind time so far; the next process continues from there."""
         self._stop_reminding()
         if self._blind is not None:
             self._record(self._recorded)
@@ -91,7 +91,7 @@ class Condition:
             self._blind = Blind(self._recorded, words)
             self._board.show_blind(self._recorded)
             kept = "1 task keeps its last verdict" if tasks == 1 else f"{tasks} tasks keep their last verdicts"
-            self._announce(Event.BLIND, f"{words}; since {clock(self._recorded)} {kept}")
+            self._announce(Event.BLIND, f"{words}; since {clock(self._recorded)} {kept}", 0.0)
             self._remind_later()
 
     def see_again(self) -> None:
@@ -100,7 +100,7 @@ class Condition:
         if blind is not None:
             self._record(self._recorded)
             self._board.show_blind(None)
-            self._announce(Event.SIGHTED, f"it was blind for {self._lasted(blind)}: {blind.words}")
+            self._announce(Event.SIGHTED, f"it was blind for {self._lasted(blind)}: {blind.words}", self._age(blind))
             self._remind_later()
 
     def set_clock(self, ahead: Seconds | None) -> None:
@@ -113,43 +113,59 @@ class Condition:
             side = "behind" if ahead > 0 else "ahead of"
             words = f"{IS_WRONG}: it is {span(round(abs(ahead) / MINUTE) * MINUTE)} {side} the clocks of most hosts"
             self._clock = Blind(self._now(), words)
-            self._announce(Event.BLIND, f"{words}; tasks that are late or ahead of time cause no alerts")
+            self._announce(Event.BLIND, f"{words}; tasks that are late or ahead of time cause no alerts", 0.0)
             self._remind_later()
         elif ahead is None and self._clock is not None:
             wrong, self._clock = self._clock, None
-            self._announce(Event.SIGHTED, f"{WAS_WRONG} for {self._lasted(wrong)}")
+            self._announce(Event.SIGHTED, f"{WAS_WRONG} for {self._lasted(wrong)}", self._age(wrong))
             self._remind_later()
 
     def _remind_later(self, after: Instant | None = None) -> None:
-        """Set the timer of the next reminder, if anything is wrong."""
+        """Set the timer for the next alert, if anything is wrong: a reminder, or one for channels with ``after``."""
         self._stop_reminding()
         now, settings = self._now(), self._settings
-        found = None
+        last = after or now
+        found: list[tuple[Instant, Blind, Seconds | None]] = []
         for condition in filter(None, (self._blind, self._clock)):
-            due = next_of_condition(condition.since, after or now, settings.error_interval, settings.error_interval_max)
-            if due is not None and (found is None or due < found[0]):
-                found = due, condition
-        if found is not None:
-            self._reminder = self._reactor.callLater(max(0.0, found[0] - now), self._remind, *found)
+            due = next_of_condition(condition.since, last, settings.error_interval, settings.error_interval_max)
+            if due is not None:
+                found.append((due, condition, None))
+            for wait in self._outbox.routes.afters():
+                if condition.since + wait > last:
+                    found.append((condition.since + wait, condition, wait))
+        if found:
+            due, condition, joining = min(found, key=lambda each: each[0])
+            delay = max(0.0, due - now)
+            self._reminder = self._reactor.callLater(delay, self._remind, due, condition, joining)
 
     def _stop_reminding(self) -> None:
         if self._reminder is not None and self._reminder.active():
             self._reminder.cancel()
         self._reminder = None
 
-    def _remind(self, due: Instant, condition: Blind) -> None:
-        self._announce(Event.BLIND, f"{condition.words}; this has lasted {self._lasted(condition)}")
+    def _remind(self, due: Instant, condition: Blind, joining: Seconds | None) -> None:
+        words = f"{condition.words}; this has lasted {self._lasted(condition)}"
+        self._announce(Event.BLIND, words, max(self._age(condition), joining or 0.0), joining)
         # The wall clock may not quite have reached the moment.
-        self._remind_later(max(due, self._now()))
+        self._remind_later(due if joining is not None else max(due, self._now()))
+
+    def _age(self, condition: Blind) -> Seconds:
+        return max(0.0, self._now() - condition.since)
 
     def _lasted(self, condition: Blind) -> str:
         now = self._now()
-        return f"{span(max(0.0, now - condition.since))}, since {clock(condition.since, now)}"
+        return f"{span(self._age(condition))}, since {clock(condition.since, now)}"
 
-    def _announce(self, event: Event, explanation: str) -> None:
-        """Store and send the alert, in one transaction with the conditions that last."""
+    def _announce(self, event: Event, words: str, lasted: Seconds, joining: Seconds | None = None) -> None:
+        """
+        Store and send an alert, in one transaction with the conditions that last.
+
+        :param lasted: for how many seconds the condition has lasted.
+        :param joining: only for the channels whose ``after`` is this.
+        """
         self._store.blindness(self._blind, self._clock)
-        announced = Deferred.fromCoroutine(self._outbox.announce(daemon_alert(event, explanation, self._now())))
+        alert = daemon_alert(event, words, self._now())
+        announced = Deferred.fromCoroutine(self._outbox.announce(alert, lasted, joining))
         announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
 
     def _record(self, since: Instant) -> None:

@@ -30,6 +30,7 @@ from pypinger.ports.clock import WallClock
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import StepWatch
+from pypinger.runtime.concurrency import after
 from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.rounds import HostRounds
@@ -38,13 +39,6 @@ from pypinger.runtime.watch import MARGIN, Phase, Watch, offsets
 
 #: How many overdue checks a second begin after blindness.
 OVERDUE_RATE = 1000
-
-
-def _after(running: Deferred[None]) -> Deferred[None]:
-    """Return a Deferred that fires when `running` has, without changing its result."""
-    over: Deferred[None] = Deferred()
-    running.chainDeferred(over)
-    return over
 
 
 class Monitor:
@@ -119,6 +113,8 @@ class Monitor:
             self._end(watch)
         self._board.update(tasks)
         self._spread(begin)
+        # There may be channels that are to be told of open incidents.
+        self._rearm_all()
 
     def reconfigure(self, settings: CheckSettings) -> Deferred[None]:
         """
@@ -128,7 +124,7 @@ class Monitor:
         """
         under_way = [watch.running for watch in self._watches.values() if watch.running is not None]
         self._checker.configure(settings)
-        over: Deferred[None] = DeferredList([_after(running) for running in under_way]).addCallback(lambda _: None)
+        over: Deferred[None] = DeferredList([after(running) for running in under_way]).addCallback(lambda _: None)
         return over
 
     async def stop(self) -> None:
@@ -137,7 +133,7 @@ class Monitor:
         self._steps.stop()
         if self._sweeping.running:
             self._sweeping.stop()
-        ending = [_after(watch.running) for watch in self._watches.values() if watch.running is not None]
+        ending = [after(watch.running) for watch in self._watches.values() if watch.running is not None]
         ending += self._closing
         self._checker.fetches.stop()
         for watch in self._watches.values():
@@ -191,7 +187,7 @@ class Monitor:
         running = watch.running
         self._quiet(watch)
         if running is not None:
-            _after(running).addCallback(lambda _: self._close(watch.task, watch.state))
+            after(running).addCallback(lambda _: self._close(watch.task, watch.state))
         else:
             self._close(watch.task, watch.state)
 
@@ -257,7 +253,9 @@ class Monitor:
         gone, now = self._stopping or watch.gone, self._now()
         blind, muted = self._checker.condition.blind, self._board.muted(watch.task, watch.state)
         watch.mute(muted)
-        delay = None if gone else watch.until_due(now, self._reactor.seconds(), blind=blind, muted=muted)
+        joining = self._checker.next_joining(watch)
+        seconds = self._reactor.seconds()
+        delay = None if gone else watch.until_due(now, seconds, blind=blind, muted=muted, joining=joining)
         timer = watch.timer
         if delay is None:
             if timer is not None:
@@ -265,7 +263,7 @@ class Monitor:
                 watch.timer = None
         elif timer is None:
             watch.timer = self._reactor.callLater(delay, self._ring, watch)
-        elif abs(timer.getTime() - self._reactor.seconds() - delay) > MARGIN / 2:
+        elif abs(timer.getTime() - seconds - delay) > MARGIN / 2:
             timer.reset(delay)
 
     def _ring(self, watch: Watch) -> None:
@@ -281,10 +279,16 @@ class Monitor:
         elif watch.untold(blind=blind, muted=muted):
             watch.hear_again()
             self._run(watch, self._checker.unmute(watch))
+        elif not blind and not muted and self._joins(watch, now):
+            self._run(watch, self._checker.join(watch))
         elif not blind and not muted and self._reminds(watch, now):
             self._remind(digest_span(watch.task), now)
         else:
             self._arm(watch)
+
+    def _joins(self, watch: Watch, now: Instant) -> bool:
+        joining = self._checker.next_joining(watch)
+        return joining is not None and joining <= now
 
     def _reminds(self, watch: Watch, now: Instant) -> bool:
         reminder = next_reminder(watch.task, watch.state, now)
@@ -307,16 +311,16 @@ class Monitor:
         """Check a task now, or wait for the check that is under way; fires when it is recorded."""
         watch = self._watches[url]
         running = watch.running if watch.busy else self._begin(watch)
-        return succeed(None) if running is None else _after(running)
+        return succeed(None) if running is None else after(running)
 
     async def acknowledge(self, url: str, by: str, reason: str) -> None:
         """Record that somebody takes care of a task's incident, once what is under way is recorded."""
         watch = self._watches[url]
         while watch.busy and watch.running is not None:
-            await _after(watch.running)
+            await after(watch.running)
         running = self._run(watch, self._checker.acknowledge(watch, by, reason))
         if running is not None:
-            await _after(running)
+            await after(running)
 
     def _seen_again(self) -> None:
         """Set all timers after blindness; overdue checks are made at once, but at most OVERDUE_RATE a second."""

@@ -1,6 +1,6 @@
 """
 The other tasks of a host that falls silent (contract, section 4, "Storms"): they are checked at once, so that one
-message tells of all.
+message covers them all.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from pypinger.domain.kinds import Kind, Status
+from pypinger.runtime.concurrency import after
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.watch import Watch
 
@@ -80,9 +81,7 @@ class HostRounds:
             for watch in waiting:
                 running = watch.running if watch.busy else self._begin(watch)
                 if running is not None:
-                    over: Deferred[None] = Deferred()
-                    running.chainDeferred(over)
-                    await over
+                    await after(running)
 
         await DeferredList([Deferred.fromCoroutine(worker()) for _ in range(min(AT_ONCE, len(watches)))])
 

@@ -1,8 +1,9 @@
 """
 Silences while the daemon runs (contract, section 4): which tasks are muted, and when that changes.
 
-Silences that people give are in the store; maintenance comes from the ini file. What is told when a silence ends is
-decided by :mod:`pypinger.domain.incidents`.
+Silences that people give are in the store; maintenance comes from the ini file.
+:mod:`pypinger.domain.incidents` decides which
+alerts the end of a silence causes.
 """
 
 from __future__ import annotations

@@ -169,14 +169,17 @@ class Watch:
         """Whether a silence has ended whose end was not dealt with yet; not before the first check."""
         return self.silenced and not muted and not blind and self.began != NEVER
 
-    def until_due(self, now: Instant, seconds: Seconds, *, blind: bool, muted: bool) -> Seconds | None:
+    def until_due(
+        self, now: Instant, seconds: Seconds, *, blind: bool, muted: bool, joining: Instant | None = None
+    ) -> Seconds | None:
         """
-        Return the delay until the next check or reminder that the loop does not make.
+        Return the delay until the next check or alert that the loop does not make.
 
         :param now: the wall-clock time.
         :param seconds: the time on the reactor's clock.
         :param blind: whether Py Pinger is blind, so that there are no reminders.
         :param muted: whether a silence mutes the task, so that there are none either.
+        :param joining: when the next channel joins the open incident.
         :returns: None if nothing is due before the loop's next check, which asks again. A healthy task therefore has
             no timer most of the time.
         """
@@ -195,9 +198,9 @@ class Watch:
         if self.untold(blind=blind, muted=muted):
             due = 0.0
         if state.incident is not None and not blind and not muted:
-            reminder = next_reminder(self.task, state, now)
-            if reminder is not None and reminder + MARGIN - now > earliest:
-                due = min(due, reminder + MARGIN - now)
+            for moment in (next_reminder(self.task, state, now), joining):
+                if moment is not None and moment + MARGIN - now > earliest:
+                    due = min(due, moment + MARGIN - now)
         return None if due > self.task.interval else max(0.0, due)
 
 

@@ -6,9 +6,10 @@ import sqlite3
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Delivery, Instant, TaskState
+from pypinger.domain.model import Alert, Delivery, Event, Instant, Outcome, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Blind, HostSeen, Kept, Told
 from pypinger.store.accounting import DAY, HOUR, Hour, Millis
@@ -116,13 +117,15 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     ).fetchall()
     for span in reversed(recent):
         recorder.remember_blind(span)
-    for body, *values in execute(
+    for row_id, body, *values in execute(
         # If the clock was set back since the latest attempt, the pause is not longer than planned.
-        "SELECT body, channel, task, incident, attempts, not_before - max(0, coalesce(settled, 0) - ?) / 1000.0, words"
-        " FROM delivery WHERE outcome IS NULL ORDER BY id",
+        "SELECT id, body, channel, task, incident, attempts, not_before - max(0, coalesce(settled, 0) - ?) / 1000.0,"
+        " words FROM delivery WHERE outcome IS NULL ORDER BY id",
         (now,),
     ):
         row = DeliveryRow(_ALERT.decode(body), *values)
+        if row.alert.event is Event.CHANGED:
+            row = replace(row, alert=replace(row.alert, before=_told_before(connection, row, row_id)))
         recorder.outbox[row.alert.id, row.channel] = row
     told: dict[str, list[Told]] = {}
     for channel, reference, body, _ in execute(_TOLD, (now - TOLD_HOURS * HOUR,)):
@@ -169,3 +172,19 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
         dead_channels=frozenset(refusals),
         refusals=refusals,
     )
+
+
+def _told_before(connection: sqlite3.Connection, change: DeliveryRow, row_id: int) -> Kind | None:
+    """What the channel was told before a pending change: the changes that this one replaced were not sent."""
+    before = change.alert.before
+    for outcome, body in connection.execute(
+        "SELECT outcome, body FROM delivery WHERE incident = ? AND channel = ? AND id < ? ORDER BY id DESC",
+        (change.incident, change.channel, row_id),
+    ):
+        alert = _ALERT.decode(body)
+        if alert.event is Event.REMINDER:
+            continue
+        if alert.event is not Event.CHANGED or outcome != Outcome.REPLACED:
+            break
+        before = alert.before
+    return before

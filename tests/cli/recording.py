@@ -19,7 +19,7 @@ from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
 from pypinger.store.sqlite import SqliteStore
 from pypinger.store.threads import Reactor
-from tests.runtime.fakes import NOON, FakeNotifier, World
+from tests.runtime.fakes import NOON, FakeNotifier, World, channels_on
 from tests.store.inline import InlineWorker
 
 #: What an endpoint can do.
@@ -99,7 +99,7 @@ class Life(World):
         self.store = SqliteStore(cast(Reactor, Clock()), self.now, self.path, keep_days=90, worker=InlineWorker)
         board = LiveBoard(self.tasks, self.now)
         notifiers = [self.notifier] if self.channel else []
-        self.outbox = Outbox(self.reactor, self.now, self.store, board, notifiers, 86_400, 0)
+        self.outbox = Outbox(self.reactor, self.now, self.store, board, channels_on(notifiers, group_wait=0))
         runs = RunFeed(self.reactor, [])
         settings = CheckSettings(self, 256, Secrets())
         checker = Checker(self.reactor, self.now, self.store, self.outbox, board, runs, settings)

@@ -129,3 +129,77 @@ class ValidateTests(SynchronousTestCase):
     def test_the_template(self) -> None:
         code, _, err = pypinger("validate", str(CHECKOUT / "pinger_template.ini"))
         self.assertEqual((code, err), (0, ""))
+
+
+ROUTED = """
+[urls]
+prod = http://shop.example/orders, http://ops.example/backup
+[task http://shop.example/orders]
+name = orders
+group = shop
+[slack]
+channel = ops
+token = s3cret-token
+[slack shop]
+channel = shop
+token = s3cret-token
+match = group:shop
+events = problem recovered
+[hipchat night]
+room = night
+auth = s3cret-auth
+match = kind:failed|late server:db*
+after = 30m
+"""
+
+
+class RoutesTests(SynchronousTestCase):
+    def routes(self, text: str, *selector: str) -> tuple[int, str, str]:
+        path = self.mktemp()
+        Path(path).write_text(text + "[store]\npath = :memory:\n[web]\nhosts = localhost\n")
+        return pypinger("validate", "--routes", path, *selector)
+
+    def test_all(self) -> None:
+        code, out, err = self.routes(ROUTED)
+        self.assertEqual((code, err), (0, ""))
+        everything = "problem, changed, reminder, recovered, flapping, acknowledged"
+        night = (
+            f"  hipchat night  {everything}; if the incident opens as failed or late;"
+            " if its report matches kind:failed|late server:db*; once the incident has lasted 30 min"
+        )
+        self.assertEqual(
+            out.splitlines(),
+            [
+                "orders (http://shop.example/orders)",
+                night,
+                f"  slack          {everything}",
+                "  slack shop     problem, recovered, flapping as problem",
+                "http://ops.example/backup",
+                night,
+                f"  slack          {everything}",
+                "alerts without a task",
+                "  hipchat night  started, stopped, blind, sighted",
+                "  slack          started, stopped, blind, sighted",
+                "  slack shop     blind, sighted",
+            ],
+        )
+
+    def test_one_task(self) -> None:
+        _, out, _ = self.routes(ROUTED, "orders")
+        self.assertEqual(out.splitlines()[0], "orders (http://shop.example/orders)")
+        self.assertNotIn("backup", out)
+        self.assertEqual(self.routes(ROUTED, "nothing"), (1, "", "nothing matches no task\n"))
+        code, _, err = self.routes(ROUTED, "srv:x")
+        self.assertEqual(code, 1)
+        self.assertIn("unknown prefix srv:", err)
+
+    def test_without_channels(self) -> None:
+        _, out, _ = self.routes("[urls]\nprod = http://ops.example/backup\n")
+        self.assertEqual(
+            out.splitlines(), ["http://ops.example/backup", "  no channel: only the log", "alerts without a task"]
+        )
+
+    def test_a_task_without_routes(self) -> None:
+        code, out, err = pypinger("validate", "pinger.ini", "backup")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("TASK goes with --routes", err)

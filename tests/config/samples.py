@@ -65,6 +65,7 @@ class FakeChannel:
     """A channel of the contract's table; its check returns `bad`."""
 
     events = DEFAULT_EVENTS
+    resolves = False
 
     def __init__(self, name: str, options: tuple[OptionSpec, ...], *essential: str) -> None:
         self.name = name

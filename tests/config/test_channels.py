@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from pypinger.domain.model import Event
+from pypinger.domain.routing import DEFAULT_EVENTS
 from tests.config.samples import SLACK_API, FakeChannel, LoadingTestCase
 
 
@@ -94,3 +96,62 @@ class ChannelTests(LoadingTestCase):
         )
         self.assertEqual({channel.name for channel in settings.channels}, {"slack", "hipchat", "sentry"})
         self.assertEqual(self.load("[slack]\n[hipchat]\n[sentry]\n").channels, ())
+
+    def test_named_sections(self) -> None:
+        """Each has its own options; nothing is inherited between them."""
+        settings = self.load(
+            "[slack]\nchannel = #x\ntoken = xoxb-1\n[slack  night shift]\nurl = https://hooks/x\n"
+            "[slack off]\nuser = me\n"
+        )
+        self.assertEqual(
+            [(each.name, each.kind, each.values["channel"]) for each in settings.channels],
+            [("slack", "slack", "#x"), ("slack night shift", "slack", "")],
+        )
+
+    def test_named_sections_with_problems(self) -> None:
+        self.assertEqual(
+            self.problems(
+                "[slack ops]\ntoken = S3CRET\nrom = x\n[slack  ops]\nurl = https://hooks/x\n"
+                "[slak ops]\n[hipchat a]\nroom=1\n"
+            ),
+            [
+                "1: [slack ops] channel: missing; [slack] needs channel and token",
+                "3: [slack ops] rom: unknown option; [slack] has url, channel, token, user, emoji,"
+                " match, events, after",
+                "4: [slack ops]: duplicate section, first given in line 1; merge the two",
+                "6: [slak ops]: unknown section; did you mean [slack]?",
+                "7: [hipchat a] auth: missing; [hipchat] needs room and auth",
+            ],
+        )
+
+    def test_routing(self) -> None:
+        on = "channel = #x\ntoken = xoxb-1\n"
+        route = (
+            self.load(
+                f"[urls]\nprod = http://h/a\n[slack]\n{on}match = !name:dev* server:db*\n"
+                "events = Problem, recovered\nafter = 1h\n"
+            )
+            .channels[0]
+            .route
+        )
+        self.assertEqual((route.channel, route.match.text, route.after), ("slack", "!name:dev* server:db*", 3600.0))
+        self.assertEqual(route.events, {Event.PROBLEM, Event.RECOVERED})
+        route = self.load(f"[slack]\n{on}").channels[0].route
+        self.assertEqual((route.match.words, route.events, route.after), ((), DEFAULT_EVENTS, 0.0))
+
+    def test_routing_with_problems(self) -> None:
+        on = "channel = #x\ntoken = xoxb-1\n"
+        self.assertEqual(
+            self.problems(f"[slack]\n{on}match = srv:x\nevents = problem recoverd\nafter = soon\n"),
+            [
+                "4: [slack] match: unknown prefix srv:; did you mean server:?",
+                "5: [slack] events: did you mean recovered?",
+                '6: [slack] after: must be a length of time of 0 or more (90, 90s, 5m, 1h 30m), not "soon"',
+            ],
+        )
+        self.assertIn(
+            "takes any of problem, changed,", self.problems(f"[slack]\n{on}events = everything-there-is\n")[0]
+        )
+        settings = self.load(f"[urls]\nprod = http://h/a\n[slack]\n{on}match = group:shop\n[web]\nhosts = h\n")
+        self.assertEqual(len(settings.channels), 1)
+        self.assertIn('[slack] match: "group:shop" matches no task', settings.warnings[0])

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pypinger
-from pypinger.config.known import NAMED_OPTIONS, OPTIONS
+from pypinger.config.known import NAMED_OPTIONS, OPTIONS, ROUTING
 from pypinger.config.settings import Settings
 from pypinger.notify import channels
 from tests.config.samples import LoadingTestCase, pem_files
@@ -50,8 +50,9 @@ class TemplateTests(LoadingTestCase):
                 section = header[1]
             elif option := re.match(r"(\w+) =", line):
                 found.append((section, option[1]))
-        self.assertEqual(set(found), every_option())
-        once = [option for option in found if option[0] not in NAMED_OPTIONS]
+        routing = {("slack", option) for option in ROUTING}
+        self.assertEqual(set(found), every_option() | routing)
+        once = [option for option in found if option[0] not in (*NAMED_OPTIONS, "slack")]
         self.assertEqual(len(once), len(set(once)))
 
     def test_everything_on(self) -> None:
@@ -59,7 +60,7 @@ class TemplateTests(LoadingTestCase):
         os.mkdir(os.path.join(self.cwd, "conf.d"))
         self.write("conf.d/reports.ini", "[task Reports]\nurl = https://reports.example.com/cron\n")
         settings = self.load_with_files(self.full)
-        self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
+        self.assertEqual({channel.name for channel in settings.channels}, {*self.channels, "slack shop"})
         self.assertEqual([task.name for task in settings.tasks][1:], ["Order export", "Mails", "Reports"])
         self.assertEqual([task.failures for task in settings.tasks], [1, 3, 2, 1])
         self.assertEqual([each.name for each in settings.maintenance], ["backups", "move to the new server"])
@@ -107,8 +108,9 @@ class TemplateTests(LoadingTestCase):
         found: set[tuple[str, str]] = set()
         section = ""
         for line in (ROOT / "docs" / "configuration.md").read_text().splitlines():
-            if header := re.match(r"## `\[(\w+)", line):
-                section = header[1]
+            if line.startswith("## "):
+                header = re.match(r"## `\[(\w+)", line)
+                section = header[1] if header else line.removeprefix("## ")
             elif section and line.startswith("| `"):
                 found |= {(section, name) for name in re.findall("`([a-z_]+)`", line.split("|")[1])}
-        self.assertEqual(found, every_option())
+        self.assertEqual(found, every_option() | {("Channels", option) for option in ROUTING})

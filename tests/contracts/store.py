@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -127,6 +128,24 @@ class StoreContract:
         await store.settle(slack, Outcome.SENT)
         _, kept = await self.reopen(store)
         self.assertEqual(list(kept.deliveries), [sentry])
+
+    async def test_a_change_knows_what_was_told_before_it(self: Any) -> None:
+        """It has replaced others, which were not sent."""
+        store = self.make()
+        store.open()
+        kinds = (Kind.LATE, Kind.FAILED, Kind.UNREACHABLE, Kind.INVALID)
+        changes = [
+            msgspec.structs.replace(alert(number, Event.CHANGED), before=before, kind=kind)
+            for number, (before, kind) in enumerate(pairwise(kinds), 2)
+        ]
+        alerts = [alert(1), *changes[:2], alert(9, Event.REMINDER), changes[2]]
+        for each in alerts:
+            await store.commit(TASK, STATE, None, [Delivery(each, "slack")])
+        await store.settle(Delivery(alerts[0], "slack"), Outcome.SENT)
+        for each in alerts[1:-1]:
+            await store.settle(Delivery(each, "slack"), Outcome.REPLACED)
+        _, kept = await self.reopen(store)
+        self.assertEqual([(each.alert.id, each.alert.before) for each in kept.deliveries], [(changes[2].id, Kind.LATE)])
 
     async def test_a_retry_keeps_attempts_words_and_time(self: Any) -> None:
         store = self.make()

@@ -57,7 +57,7 @@ class KillTests(TestCase):
         print("; ".join(f"{count} {name}" for name, count in figures.items()), end=" ", flush=True)
         reached = Counter(where for world in worlds for where in world.kills)
         print(dict(reached), end=" ", flush=True)
-        self.assertEqual([wrong for account in accounts for wrong in account.wrong], [])
+        self.assertEqual(wrong := [wrong for account in accounts for wrong in account.wrong], [], "\n".join(wrong))
         self.assertGreater(figures["repeats"], 0)
         self.assertGreater(figures["replies"], 0)
         self.assertEqual(POINTS - reached.keys(), set())

@@ -34,6 +34,7 @@ from pypinger.runtime.runs import RunFeed
 from tests.fleet.clock import HeapClock, ProcessClock
 from tests.fleet.script import BEGIN, Member, Script
 from tests.fleet.truth import Answered, Truth
+from tests.runtime.fakes import channels_on
 from tests.store.inline import InlineStore
 
 TIMEOUT = 20.0
@@ -228,7 +229,7 @@ class Process:
         self.clock = clock = ProcessClock(simulation.clock)
         now, store, tasks = simulation.now, simulation.store, simulation.tasks
         self.board = LiveBoard(tasks, now)
-        self.outbox = Outbox(clock, now, store, self.board, simulation.channels, 86_400, 5)
+        self.outbox = Outbox(clock, now, store, self.board, channels_on(simulation.channels))
         settings = CheckSettings(simulation.fleet, 256, Secrets())
         self.checker = Checker(clock, now, store, self.outbox, self.board, RunFeed(clock, []), settings)
         self.monitor = Monitor(clock, now, tasks, self.checker, self.board, self.outbox)

@@ -21,10 +21,12 @@ from pypinger.domain.model import (
     Task,
     TaskState,
 )
+from pypinger.domain.routing import ChannelRoute, Routing
 from pypinger.domain.times import iso
 from pypinger.domain.url import origin
 from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import MessageLost, Receipt
+from pypinger.ports.notifying import MessageLost, Notifier, Receipt
+from pypinger.runtime.outbox import Outbox, OutboxSettings
 from tests.store.inline import InlineStore
 
 #: A Monday at noon, UTC.
@@ -199,3 +201,16 @@ def make_alert(
         server=server,
         started=at,
     )
+
+
+def channels_on(
+    notifiers: Sequence[Notifier], retry_for: float = 86_400.0, group_wait: float = 5.0, held: Sequence[str] = ()
+) -> OutboxSettings:
+    """The settings of an outbox whose channels are sent everything."""
+    routes = Routing(tuple(ChannelRoute(notifier.name, events=frozenset(Event)) for notifier in notifiers))
+    return OutboxSettings(tuple(notifiers), routes, frozenset(held), retry_for, group_wait)
+
+
+def to_all(outbox: Outbox, alerts: Sequence[Alert]) -> list[Delivery]:
+    """One delivery per alert and channel, as for alerts without a task."""
+    return [delivery for alert in alerts for delivery in outbox.routes.of_daemon(alert)]

@@ -18,7 +18,7 @@ from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
-from tests.runtime.fakes import NOON, FakeNotifier, World, body
+from tests.runtime.fakes import NOON, FakeNotifier, World, body, channels_on
 from tests.store.inline import InlineStore
 
 
@@ -134,7 +134,7 @@ class Life:
         self.tasks = list(tasks)
         self.notifier = FakeNotifier()
         self.board = LiveBoard(self.tasks, world.now)
-        self.outbox = Outbox(world.clock, world.now, store, self.board, [self.notifier], 86_400, 0)
+        self.outbox = Outbox(world.clock, world.now, store, self.board, channels_on([self.notifier], group_wait=0))
         self.checker = Checker(
             world.clock,
             world.now,

@@ -10,7 +10,7 @@ from pypinger.domain.selector import parse
 from pypinger.domain.silence import Maintenance, Silence
 from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.silencing import SilenceError, Silencing
-from tests.runtime.fakes import NOON, body, make_task
+from tests.runtime.fakes import NOON, body, channels_on, make_task
 from tests.runtime.test_monitor import MonitorCase
 
 REFUSED = NoAnswer(Fault.REFUSED, "connection refused by host:80", 0.0)
@@ -22,7 +22,7 @@ class AlertingCase(MonitorCase):
     def build(self, *tasks: Task, **values: object) -> None:
         super().build(*tasks, **values)  # type: ignore[arg-type]
         self.notifier.groups = True
-        self.outbox.update([self.notifier], 86_400, 5.0)
+        self.outbox.update(channels_on([self.notifier]))
         self.ill: dict[str, Observation] = {}
         self.fetcher.answer = lambda task: self.ill.get(task.name) or Answer(200, body(self.world.now()), 0.1)
         self.silencing = Silencing(self.world.clock, self.world.now, self.store, self.board.entries)

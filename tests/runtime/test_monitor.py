@@ -22,7 +22,17 @@ from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
 from pypinger.runtime.stuck import STUCK
 from pypinger.runtime.watch import offsets
-from tests.runtime.fakes import NOON, FakeFetcher, FakeNotifier, FakeObserver, SlowStore, World, body, make_task
+from tests.runtime.fakes import (
+    NOON,
+    FakeFetcher,
+    FakeNotifier,
+    FakeObserver,
+    SlowStore,
+    World,
+    body,
+    channels_on,
+    make_task,
+)
 
 Answering = Callable[[Task], "Observation | Deferred[Observation]"]
 
@@ -36,7 +46,9 @@ class MonitorCase(SynchronousTestCase):
         self.store = SlowStore()
         self.board = LiveBoard(tasks, self.world.now)
         self.notifier, self.observer = FakeNotifier(), FakeObserver()
-        self.outbox = Outbox(self.world.clock, self.world.now, self.store, self.board, [self.notifier], 86_400, 0)
+        self.outbox = Outbox(
+            self.world.clock, self.world.now, self.store, self.board, channels_on([self.notifier], group_wait=0)
+        )
         self.checker = Checker(
             self.world.clock,
             self.world.now,

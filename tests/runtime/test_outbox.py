@@ -16,7 +16,17 @@ from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.storing import Kept, Told
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.outbox import OVERDUE, Outbox
-from tests.runtime.fakes import NOON, FakeNotifier, FakeThreads, SlowStore, World, make_alert, make_task
+from tests.runtime.fakes import (
+    NOON,
+    FakeNotifier,
+    FakeThreads,
+    SlowStore,
+    World,
+    channels_on,
+    make_alert,
+    make_task,
+    to_all,
+)
 
 
 class OutboxCase(SynchronousTestCase):
@@ -31,10 +41,10 @@ class OutboxCase(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
 
     def make(self, notifiers: list[FakeNotifier]) -> Outbox:
-        return Outbox(self.world.clock, self.world.now, self.store, self.board, notifiers, 86_400, 5.0)
+        return Outbox(self.world.clock, self.world.now, self.store, self.board, channels_on(notifiers))
 
     def alert(self, *alerts: Alert) -> None:
-        deliveries = self.outbox.address(alerts)
+        deliveries = to_all(self.outbox, alerts)
         self.successResultOf(Deferred.fromCoroutine(self.store.commit(make_task(), TaskState(), None, deliveries)))
         self.outbox.accept(alerts, deliveries)
 
@@ -126,6 +136,13 @@ class ResumingTests(OutboxCase):
         self.world.pass_time(11)
         self.assertEqual(len(self.slack.sent), 1)
 
+    def test_a_reminder_that_is_out_of_date_after_a_restart(self) -> None:
+        """The process died after it had sent the news, and before the store knew that the reminder was replaced."""
+        reminder, news = make_alert(1, Event.REMINDER), make_alert(2, Event.RECOVERED)
+        self.outbox.resume(Kept({}, [Delivery(each, "hipchat") for each in (reminder, news)], 0))
+        self.assertEqual(self.hipchat.tried, [news])
+        self.assertIn((reminder.id, Outcome.REPLACED), self.store.settled)
+
     def test_spacing_is_kept_across_a_restart(self) -> None:
         for notifier in (self.slack, self.hipchat):
             notifier.spacing = 1.0
@@ -141,10 +158,11 @@ class ResumingTests(OutboxCase):
         self.assertEqual(self.slack.sent, [make_alert(1), make_alert(2, task="b")])
 
     def test_deliveries_to_a_channel_that_is_off_wait(self) -> None:
+        self.outbox.update(channels_on([self.slack], held=["sentry", "hipchat"]))
         self.outbox.resume(Kept({}, [Delivery(make_alert(1), "sentry")], 0))
         self.assertEqual(self.board.undelivered, 1)
         sentry = FakeNotifier("sentry")
-        self.outbox.update([self.slack, sentry], 86_400, 0)
+        self.outbox.update(channels_on([self.slack, sentry], 86_400, 0))
         self.assertEqual((len(sentry.sent), self.board.undelivered), (1, 0))
 
 
@@ -154,7 +172,7 @@ class UpdateTests(OutboxCase):
         self.slack.respond = lambda alert: gate
         self.alert(make_alert(1), make_alert(2))
         fresh = FakeNotifier("slack")
-        self.outbox.update([fresh, self.hipchat], 86_400, 0)
+        self.outbox.update(channels_on([fresh, self.hipchat], 86_400, 0))
         self.assertEqual(fresh.tried, [])
         gate.callback("ok")
         self.assertEqual([alert.id for alert in self.slack.sent], [make_alert(1).id])
@@ -164,13 +182,13 @@ class UpdateTests(OutboxCase):
     def test_a_channel_that_is_off_for_a_while(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
         self.alert(make_alert(1), make_alert(2, task="b"))
-        self.outbox.update([self.hipchat], 86_400, 0)
+        self.outbox.update(channels_on([self.hipchat], 86_400, 0))
         self.assertEqual(self.board.undelivered, 2)
         self.world.pass_time(30)
         self.assertEqual(len(self.slack.tried), 1)
         self.assertEqual(len(self.store.open().deliveries), 2)
         fresh = FakeNotifier("slack")
-        self.outbox.update([self.hipchat, fresh], 86_400, 0)
+        self.outbox.update(channels_on([self.hipchat, fresh], 86_400, 0))
         self.world.pass_time(5)
         self.assertEqual(sorted(alert.id for alert in fresh.sent), [make_alert(1).id, make_alert(2).id])
         self.assertEqual((self.board.undelivered, list(self.store.open().deliveries)), (0, []))
@@ -182,7 +200,7 @@ class UpdateTests(OutboxCase):
             self.outbox = self.make([slack])
             slack.respond = lambda alert, gate=gate: gate  # type: ignore[misc]
             self.alert(make_alert(1))
-            self.outbox.update([], 86_400, 0)
+            self.outbox.update(channels_on([], 86_400, 0))
             if isinstance(end, str):
                 gate.callback(end)
                 self.assertEqual(list(self.store.open().deliveries), [])
@@ -190,7 +208,7 @@ class UpdateTests(OutboxCase):
                 gate.errback(end)
                 self.assertEqual(len(self.store.open().deliveries), 1)
                 fresh = FakeNotifier("slack")
-                self.outbox.update([fresh], 86_400, 0)
+                self.outbox.update(channels_on([fresh], 86_400, 0))
                 self.world.pass_time(3)
                 self.assertEqual(len(fresh.sent), 1)
             self.assertEqual(self.board.undelivered, 0)
@@ -201,10 +219,10 @@ class UpdateTests(OutboxCase):
         self.slack.respond = lambda alert: gate
         self.alert(make_alert(1))
         self.alert(make_alert(2, event=Event.RECOVERED))
-        self.outbox.update([], 86_400, 0)
+        self.outbox.update(channels_on([], 86_400, 0))
         gate.errback(DeliveryError("down"))
         fresh = FakeNotifier("slack")
-        self.outbox.update([fresh], 86_400, 0)
+        self.outbox.update(channels_on([fresh], 86_400, 0))
         self.world.pass_time(3)
         self.assertEqual([alert.id for alert in fresh.sent], [make_alert(1).id, make_alert(2).id])
 
@@ -212,9 +230,9 @@ class UpdateTests(OutboxCase):
         gate: Deferred[str] = Deferred()
         self.slack.respond = lambda alert: gate
         self.alert(make_alert(1))
-        self.outbox.update([], 86_400, 0)
+        self.outbox.update(channels_on([], 86_400, 0))
         fresh = FakeNotifier("slack")
-        self.outbox.update([fresh], 86_400, 0)
+        self.outbox.update(channels_on([fresh], 86_400, 0))
         self.alert(make_alert(2, event=Event.RECOVERED))
         self.assertEqual(fresh.sent, [])
         gate.errback(DeliveryError("down"))
@@ -224,22 +242,45 @@ class UpdateTests(OutboxCase):
 
     def test_deliveries_to_a_channel_that_stays_off_expire(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("down"))
+        off = ["slack", "hipchat", "sentry"]
+        self.outbox.update(channels_on([self.slack], held=off))
         self.outbox.resume(Kept({}, [Delivery(make_alert(9), "sentry")], 0))
         self.alert(make_alert(1))
-        self.outbox.update([], 200, 0)
+        self.outbox.update(channels_on([], 200, 0, held=off))
         self.world.pass_time(190, step=1)
         self.assertEqual((self.board.undelivered, self.board.dead), (2, 0))
         self.world.pass_time(80, step=1)
         self.assertEqual((self.board.undelivered, self.board.dead), (0, 2))
         self.assertEqual(list(self.store.open().deliveries), [])
-        self.assertEqual(sum("off too long" in str(event.get("log_format")) for event in self.logged), 2)
+        self.assertEqual([event.get("why") for event in self.logged if "why" in event], ["has been off too long"] * 2)
         # A channel that is off is not expected to work.
         self.assertEqual(self.outbox.refused, frozenset())
 
+    def test_deliveries_to_a_channel_that_is_gone_are_dead(self) -> None:
+        self.slack.respond = lambda alert: fail(DeliveryError("down"))
+        self.outbox.resume(Kept({}, [Delivery(make_alert(9), "sentry")], 0))
+        self.assertEqual((self.board.undelivered, self.board.dead), (0, 1))
+        self.alert(make_alert(1))
+        self.outbox.update(channels_on([self.hipchat]))
+        self.assertEqual((self.board.undelivered, self.board.dead), (0, 2))
+        self.assertEqual([event["why"] for event in self.logged if "why" in event], ["is no longer configured"] * 2)
+        self.assertEqual((self.outbox.refused, self.board.daemon().status), (frozenset(), Status.OK))
+
+    def test_the_message_under_way_to_a_channel_that_is_gone(self) -> None:
+        gate: Deferred[str] = Deferred()
+        self.slack.respond = lambda alert: gate
+        self.outbox.resume(Kept({}, [], 0))
+        self.alert(make_alert(1))
+        self.outbox.update(channels_on([self.hipchat]))
+        self.assertEqual(self.board.undelivered, 1)
+        gate.errback(DeliveryError("down"))
+        self.world.pass_time(61, step=1)
+        self.assertEqual((self.board.undelivered, self.board.dead), (0, 1))
+
     def test_deliveries_committed_for_a_removed_channel_wait(self) -> None:
         alert = make_alert(1)
-        deliveries = self.outbox.address((alert,))
-        self.outbox.update([self.slack], 86_400, 0)
+        deliveries = to_all(self.outbox, (alert,))
+        self.outbox.update(channels_on([self.slack], 86_400, 0))
         self.outbox.accept((alert,), deliveries)
         self.assertEqual((len(self.slack.sent), len(self.hipchat.sent), self.board.undelivered), (1, 0, 1))
 
@@ -272,7 +313,7 @@ class TroubleTests(OutboxCase):
     def test_a_dead_channel_that_is_off(self) -> None:
         self.slack.respond = lambda alert: fail(DeliveryError("invalid_auth", permanent=True))
         self.alert(make_alert(1))
-        self.outbox.update([self.hipchat], 86_400, 0)
+        self.outbox.update(channels_on([self.hipchat], 86_400, 0))
         self.assertEqual(self.board.daemon().status, Status.OK)
 
 
@@ -376,7 +417,7 @@ class DeadChannelTests(OutboxCase):
     def test_other_settings_are_a_new_try(self) -> None:
         self.open_incident()
         mended = FakeNotifier("slack")
-        self.outbox.update([mended, self.hipchat], 86_400, 5.0)
+        self.outbox.update(channels_on([mended, self.hipchat], 86_400, 5.0))
         self.assertEqual([alert.task for alert in mended.sent], ["a"])
 
     def test_resend(self) -> None:
@@ -421,7 +462,7 @@ class ThreadTests(OutboxCase):
     def test_a_channel_that_was_off_at_the_start(self) -> None:
         self.alert(make_alert(1))
         self.restart()
-        self.outbox.update([self.threads], 86_400, 5.0)
+        self.outbox.update(channels_on([self.threads], 86_400, 5.0))
         self.alert(make_alert(2, Event.RECOVERED))
         self.assertEqual(self.threads.posts[1:], [(2, "message 1", "message 1")])
 

@@ -18,7 +18,7 @@ from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.queue import DeliveryQueue
-from tests.runtime.fakes import NOON, FakeNotifier, SlowStore, World, make_alert
+from tests.runtime.fakes import NOON, FakeNotifier, SlowStore, World, channels_on, make_alert, to_all
 
 HOST = "http://host:80"
 
@@ -407,14 +407,14 @@ class OutboxTests(StormCase):
             }
             board = LiveBoard([], self.world.now)
             kept = store.open()
-            made = Outbox(self.world.clock, self.world.now, store, board, list(notifiers.values()), 86_400, 5.0)
+            made = Outbox(self.world.clock, self.world.now, store, board, channels_on(list(notifiers.values())))
             notifiers["slack"].respond = lambda alert: fail(DeliveryError("down"))
             made.resume(kept)
             return made, board, notifiers
 
         first, board, notifiers = outbox()
         alerts = storm(40)
-        deliveries = first.address(alerts)
+        deliveries = to_all(first, alerts)
         self.successResultOf(Deferred.fromCoroutine(store.enqueue(deliveries)))
         first.accept(alerts, deliveries)
         self.assertEqual(len(self.lines(LogLevel.warn)), 40 + 3)  # singly, two storms, and that Slack is down

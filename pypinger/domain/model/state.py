@@ -126,6 +126,7 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     :ivar hold: since when it has been unreachable or invalid, with no other kind between; None if it is not.
     :ivar opened: when its latest incidents opened, within the last hour, oldest first.
     :ivar owed: the ``recovered`` of an incident that was alerted, muted by a silence that still lasts.
+    :ivar owed_to: the channels that `owed` is for; None for all.
     :ivar seen: time of the last answer, whatever it said; None before the first.
     """
 
@@ -142,6 +143,7 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     hold: Instant | None = None
     opened: tuple[Instant, ...] = ()
     owed: Alert | None = None
+    owed_to: tuple[str, ...] | None = None
     seen: Instant | None = None
 
     @property

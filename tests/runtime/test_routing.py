@@ -1,0 +1,103 @@
+"""Channels with ``match``, ``events`` and ``after`` under the monitor (contract, section 4, "Routing")."""
+
+from __future__ import annotations
+
+from pypinger.domain.model import Event, Fault, NoAnswer, Task
+from pypinger.domain.routing import ChannelRoute, Routing
+from pypinger.domain.selector import parse
+from pypinger.runtime.outbox import OutboxSettings
+from tests.runtime.fakes import FakeNotifier, make_task
+from tests.runtime.test_alerting import REFUSED, AlertingCase
+
+OWN = NoAnswer(Fault.OWN, "no file descriptors left", 0.0)
+
+
+class RoutingCase(AlertingCase):
+    def build(self, *tasks: Task, **values: object) -> None:
+        super().build(*tasks, **values)
+        self.pager = FakeNotifier("pager")
+        self.use(ChannelRoute("slack"), ChannelRoute("pager", after=600.0))
+
+    def use(self, *routes: ChannelRoute) -> None:
+        notifiers = {"slack": self.notifier, "pager": self.pager}
+        on = tuple(notifiers[route.channel] for route in routes)
+        self.outbox.update(OutboxSettings(on, Routing(routes)))
+
+    def paged(self, name: str = "a") -> list[str]:
+        return [alert.event.value for alert in self.pager.sent if alert.task == name]
+
+
+class EscalationTests(RoutingCase):
+    def test_it_comes_at_its_time(self) -> None:
+        self.run_(make_task(interval=3600.0))
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(599, step=0.5)
+        self.assertEqual((self.told(), self.paged()), (["problem", "reminder"], []))
+        self.world.pass_time(2, step=0.5)
+        self.assertEqual(self.paged(), ["reminder"])
+        self.ill = {}
+        self.world.pass_time(3600, step=1)
+        self.assertEqual((self.paged()[-1], self.told()[-1]), ("recovered", "recovered"))
+
+    def test_not_while_silenced(self) -> None:
+        self.run_(make_task(interval=60.0, error_interval=0.0))
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(70, step=0.5)
+        self.silence("a", 1200)
+        self.world.pass_time(1195, step=1)
+        self.assertEqual(self.paged(), [])
+        self.world.pass_time(10, step=0.5)
+        self.assertEqual(self.paged(), ["reminder"])
+
+    def test_after_a_restart(self) -> None:
+        task = make_task(interval=60.0, error_interval=0.0)
+        self.run_(task)
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(70, step=0.5)
+        state, ill = self.state(), self.ill
+        self.build(task)
+        self.ill = ill
+        self.monitor.resume({task.url: state})
+        self.monitor.start()
+        self.world.pass_time(580, step=0.5)
+        self.assertEqual(self.paged(), [])
+        self.world.pass_time(30, step=0.5)
+        self.assertEqual((self.paged(), self.told()), (["reminder"], []))
+
+    def test_a_channel_that_a_reload_adds(self) -> None:
+        tasks = [make_task("a", interval=3600.0, error_interval=0.0), make_task("b", interval=3600.0)]
+        self.run_(*tasks)
+        self.use(ChannelRoute("slack"))
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(3700, step=0.5)
+        self.use(ChannelRoute("slack"), ChannelRoute("pager", parse("a")))
+        self.monitor.update(tasks)
+        self.world.pass_time(1, step=0.5)
+        self.monitor.update(tasks)
+        self.world.pass_time(100, step=0.5)
+        self.assertEqual((self.paged(), self.told()), (["reminder"], ["problem"]))
+
+
+class BlindTests(RoutingCase):
+    def test_told_once_it_has_lasted(self) -> None:
+        self.run_(make_task(interval=5.0))
+        self.world.pass_time(6, step=0.5)
+        self.ill = {"a": OWN}
+        self.world.pass_time(590, step=0.5)
+        blind = [alert.event for alert in self.notifier.sent if alert.event is Event.BLIND]
+        self.assertEqual(blind, [Event.BLIND, Event.BLIND])  # and its first reminder
+        self.assertEqual(self.pager.sent, [])
+        self.world.pass_time(30, step=0.5)
+        self.assertEqual([alert.event for alert in self.pager.sent], [Event.BLIND])
+        self.ill = {}
+        self.world.pass_time(20, step=0.5)
+        self.assertEqual([alert.event for alert in self.pager.sent], [Event.BLIND, Event.SIGHTED])
+
+    def test_nothing_of_what_was_short(self) -> None:
+        self.run_(make_task(interval=5.0))
+        self.ill = {"a": OWN}
+        self.world.pass_time(100, step=0.5)
+        self.ill = {}
+        self.world.pass_time(700, step=0.5)
+        self.assertEqual(self.pager.sent, [])
+        self.assertEqual(self.notifier.sent[-1].event, Event.SIGHTED)
