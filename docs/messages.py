@@ -1,22 +1,28 @@
 """
 Writes ``docs/messages.md``: every event in every channel, as its service receives it.
 
-The alerts are made by the domain, and sent through the real notifiers to a client that keeps the requests.
-``make messages`` runs this after a change of a text or a channel; ``tests/test_messages.py`` compares the result.
+The alerts are made by the domain, and sent through the real notifiers to a client that keeps the requests, or to
+loopback servers. ``make messages`` runs this after a change of a text or a channel; ``tests/test_messages.py`` compares
+the result.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock, react
+from twisted.protocols.basic import LineReceiver
 
 from pypinger.domain import incidents
 from pypinger.domain.alerting import daemon_alert
@@ -242,6 +248,69 @@ class KeepingClient:
         raise NotImplementedError
 
 
+class WebServer(LineReceiver):
+    """One HTTP request, which is kept and accepted."""
+
+    factory: Keeper
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._body = b""
+
+    def lineReceived(self, line: bytes) -> None:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            self._left = int(value)
+        elif not line:
+            self.setRawMode()
+
+    def rawDataReceived(self, data: bytes) -> None:
+        self._body += data
+        if len(self._body) == self._left:
+            self.factory.requests.append(Request("", {}, self._body))
+            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            self.transport.loseConnection()
+
+
+class MailServer(LineReceiver):
+    """One SMTP session, whose mails are kept and accepted."""
+
+    factory: Keeper
+
+    def __init__(self) -> None:
+        self._mail: list[bytes] | None = None
+
+    def connectionMade(self) -> None:
+        self.sendLine(b"220 mail.example.com ESMTP")
+
+    def lineReceived(self, line: bytes) -> None:
+        if self._mail is None:
+            verb = line[:4].upper()
+            self._mail = [] if verb == b"DATA" else None
+            self.sendLine({b"DATA": b"354 go on", b"QUIT": b"221 bye"}.get(verb, b"250 ok"))
+        elif line == b".":
+            self.factory.requests.append(Request("", {}, b"\n".join(self._mail)))
+            self._mail = None
+            self.sendLine(b"250 queued")
+        else:
+            self._mail.append(line.removeprefix(b"."))
+
+
+class Keeper(Factory):
+    """
+    A server of one of these protocols on the loopback interface.
+
+    :ivar requests: what it received.
+    """
+
+    noisy = False
+
+    def __init__(self, reactor: Any, protocol: type[LineReceiver]) -> None:
+        self.protocol = protocol
+        self.requests: list[Request] = []
+        self.place = f"127.0.0.1:{reactor.listenTCP(0, self, interface='127.0.0.1').getHost().port}"
+
+
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
@@ -284,6 +353,25 @@ def _sentry(request: Request) -> Iterator[str]:
     yield from (f"alert.{name}: {text}" for name, text in event["contexts"]["alert"].items())
 
 
+_HEADERS = ("From", "To", "Subject", "Message-ID", "In-Reply-To", "References", "Auto-Submitted")
+
+
+def _email(request: Request) -> Iterator[str]:
+    mail = message_from_bytes(request.body, policy=default)
+    for name in _HEADERS:
+        if name in mail:
+            yield f"{name}: {mail[name]}"
+    part = mail.get_body(("plain",))
+    assert part is not None
+    yield from ["", *part.get_content().rstrip("\n").split("\n")]
+
+
+def _apprise(request: Request) -> Iterator[str]:
+    message = request.json()
+    yield f"{message['type']}: {message['title']}"
+    yield from message["message"].splitlines()
+
+
 def _members(request: Request) -> Iterator[str]:
     yield from _json(request.json()).splitlines()
 
@@ -293,7 +381,7 @@ class Rendering(NamedTuple):
     How a channel is shown.
 
     :ivar title: its heading.
-    :ivar values: its options, apart from those with a default.
+    :ivar values: its options, apart from those with a default; ``{web}`` and ``{mail}`` are the loopback servers.
     :ivar shown: yields the lines of a request.
     :ivar language: of the block of code.
     """
@@ -306,6 +394,13 @@ class Rendering(NamedTuple):
 
 RENDERINGS: Mapping[str, Rendering] = {
     "slack": Rendering("Slack", {"channel": "#ops", "token": "xoxb-token"}, _slack, "text"),
+    "apprise": Rendering("Apprise", {"urls": "json://{web}/"}, _apprise, "text"),
+    "email": Rendering(
+        "Mail",
+        {"server": "smtp://{mail}", "from": "Py Pinger <pinger@example.com>", "to": "ops@example.com"},
+        _email,
+        "text",
+    ),
     "hipchat": Rendering("HipChat", {"room": "Ops", "auth": "auth-token"}, _hipchat, "text"),
     "sentry": Rendering("Sentry", {"url": "https://key@sentry.example.com/1"}, _sentry, "text"),
     "webhook": Rendering("Webhook", {"url": "https://hooks.example.com/pinger"}),
@@ -318,23 +413,26 @@ async def dump(reactor: Any) -> str:
     """Return the whole page."""
     parts = [
         "# Every message in every channel",
-        "`make messages` writes this page: it sends made-up alerts through each channel and shows what its service"
-        " receives. [channels.md](channels.md) describes the channels, [alerts.md](alerts.md) when alerts are sent.",
+        "`make messages` writes this page: it sends made-up alerts through each channel and shows what its service\n"
+        "receives. [channels.md](channels.md) describes the channels, [alerts.md](alerts.md) when alerts are sent.",
     ]
+    servers = {"web": Keeper(reactor, WebServer), "mail": Keeper(reactor, MailServer)}
     for name, channel in channels().items():
         rendering = RENDERINGS[name]
         parts.append(f"## {rendering.title}")
         for scene in scenes():
-            if (text := await _sent(reactor, name, channel, scene)) is not None:
+            if (text := await _sent(reactor, name, channel, scene, servers)) is not None:
                 parts.append(f"### {rendering.title}: {scene.title}\n\n```{rendering.language}\n{text}\n```")
     return "\n\n".join(parts) + "\n"
 
 
-async def _sent(reactor: Any, name: str, channel: Channel, scene: Scene) -> str | None:
+async def _sent(reactor: Any, name: str, channel: Channel, scene: Scene, servers: Mapping[str, Keeper]) -> str | None:
     """Send a scene; returns None if the channel has no such message."""
     alerts = [alert for alert in scene.alerts if alert.event in channel.events | ALWAYS]
     client, now = KeepingClient(), max(alert.at for alert in scene.alerts)
-    values = {option.name: option.default for option in channel.options} | dict(RENDERINGS[name].values)
+    places = {each: server.place for each, server in servers.items()}
+    given = {option: value.format(**places) for option, value in RENDERINGS[name].values.items()}
+    values = {option.name: option.default for option in channel.options} | given
     notifier = channel.notifier(values, ChannelContext(name, client, lambda: now, reactor))
     if not alerts or (len(scene.alerts) > 1 and not notifier.groups):
         return None
@@ -344,11 +442,17 @@ async def _sent(reactor: Any, name: str, channel: Channel, scene: Scene) -> str 
         await notifier.update("C1 1.2 #ops", alerts)
     else:
         await notifier.send(alerts)
-    return "\n".join(line for request in client.requests for line in RENDERINGS[name].shown(request))
+    requests = client.requests
+    for server in servers.values():
+        requests += server.requests
+        server.requests.clear()
+    return "\n".join(line.rstrip() for request in requests for line in RENDERINGS[name].shown(request))
 
 
 async def main(reactor: Any) -> None:
-    PAGE.write_text(await dump(reactor), encoding="utf-8")
+    """Write the page to the file that is named, or in its place."""
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
+    path.write_text(await dump(reactor), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -52,25 +52,29 @@ def read(
 
 
 def without_unusable(
-    sections: Mapping[str, IniSection],
+    sections: Sequence[IniSection],
     context: LoadContext,
     channels: Mapping[str, Channel],
     unusable: Sequence[UnusableChannel],
-) -> Mapping[str, IniSection]:
+) -> Sequence[IniSection]:
     """
     Return the sections but those of channels that cannot be used.
 
     Such a section is a problem. A channel without a section, or with a name that is taken, is a warning.
     """
     broken = {each.name: each.words for each in unusable if each.name not in channels and each.name not in RESERVED}
-    kinds = {name: context.split_name(name)[0] for name in sections}
-    for name, kind in kinds.items():
+    usable, used = [], set()
+    for section in sections:
+        kind, _ = context.split_name(section.name)
         if kind in broken:
-            context.problem(sections[name].line, name, "", broken[kind])
+            used.add(kind)
+            context.problem(section.line, section.name, "", broken[kind], file=section.file)
+        else:
+            usable.append(section)
     for each in unusable:
-        if each.name not in broken or each.name not in kinds.values():
+        if each.name not in used:
             context.warn(0, each.name, "", each.words)
-    return {name: section for name, section in sections.items() if kinds[name] not in broken}
+    return usable
 
 
 def _route(section: SectionReader, name: str, channel: Channel) -> ChannelRoute:
