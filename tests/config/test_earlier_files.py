@@ -138,7 +138,8 @@ class EarlierFilesTests(LoadingTestCase):
                 found += 1
                 for credential in re.findall(r"\$\{credential:([^}]+)\}", text):
                     if not (Path(self.cwd) / credential).exists():
-                        self.write(credential, "https://key@host.example/1")
+                        scheme = "json" if "apprise" in credential else "https"
+                        self.write(credential, f"{scheme}://host.example/1")
                 self.load(re.sub(r"\$\{(?:env|file):[^}]+\}", "https://key@host.example/1", text))
         self.assertGreater(found, 5)
 
