@@ -84,8 +84,8 @@ class Reloader:
         """
         Read the ini file again (contract, section 8).
 
-        A valid file with at least one task is applied. Otherwise every problem is logged, ``/status`` reports the
-        failure until a reload succeeds, and the configuration stays.
+        A valid file with at least one task, which includes no empty file, is applied. Otherwise every problem is
+        logged, ``/status`` reports the failure until a reload succeeds, and the configuration stays.
         """
         reloading: Deferred[None] = self._lock.run(lambda: Deferred.fromCoroutine(self._reload()))
         return reloading.addErrback(lambda failure: self._log.failure("reloading the configuration", failure))
@@ -120,6 +120,11 @@ class Reloader:
             self._log.warn("{words}", words=warning)
         if not settings.tasks:
             self._refuse([f"{settings.path}: it has no tasks, and a reload must leave at least one"])
+            return
+        if settings.empty:
+            # It may have been truncated by a program that is writing it.
+            words = "the included file has no section; delete the file if that is meant"
+            self._refuse([f"{file}: {words}" for file in settings.empty])
             return
         await self._apply(settings)
         self._failed = None

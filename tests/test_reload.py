@@ -115,6 +115,41 @@ class ReloadTests(ServiceCase):
             # The file is valid: a daemon would start with it.
             self.assertNotIn("not valid", " ".join(self.words(LogLevel.error)))
 
+    async def test_included_files_are_read_again(self) -> None:
+        """A reload that finds one empty is refused: it may be half written."""
+        included = self.path.parent / f"{self.path.name}.d"
+        included.mkdir()
+        shop = included / "shop.ini"
+        shop.write_text(f"[urls]\nprod = {self.dead}/shop\n[sentry shop]\nurl = https://S3CRET@sentry.example/1\n")
+        main = f"include = {included.name}/*.ini"
+        self.write(f"{self.dead}/a", main=main)
+        made = self.start()
+
+        def urls() -> list[str]:
+            return [entry.task.url.removeprefix(self.dead) for entry in made.board.entries()]
+
+        self.assertEqual(urls(), ["/a", "/shop"])
+        self.assertIn("sentry shop", self.notifiers(made))
+        (included / "mail.ini").write_text(f"[task {self.dead}/mail]\nname = Mail\n[group *]\ngrace = 5\n")
+        await made.reload()
+        self.assertEqual(urls(), ["/a", "/shop", "/mail"])
+        self.assertEqual({entry.task.grace for entry in made.board.entries()}, {5})
+        for text, words in (
+            ("", "the included file has no section"),
+            ("# later\n", "the included file has no section"),
+            ("[urls]\nprod = htt", f"{shop}:2: [urls] prod: the URL must start with"),
+        ):
+            shop.write_text(text)
+            await made.reload()
+            self.assertEqual(urls(), ["/a", "/shop", "/mail"])
+            self.assertIn(words, " ".join(self.words(LogLevel.error)))
+            self.assertIn(str(shop), made.board.daemon().explanation)
+        shop.unlink()
+        await made.reload()
+        self.assertEqual(urls(), ["/a", "/mail"])
+        self.assertIs(made.board.daemon().status, Status.OK)
+        self.assertNotIn("sentry shop", self.notifiers(made))
+
     async def test_a_failed_reload_is_an_error_until_one_succeeds(self) -> None:
         self.write(f"{self.dead}/a")
         made = self.start()

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Incident, Instant, Report, Task
+from pypinger.domain.naming import shown_name
 from pypinger.domain.texts import LIMIT
 
 
@@ -34,7 +35,8 @@ def task_alert(
         at=now,
         explanation=explanation,
         task=task.id,
-        name=task.name,
+        name=shown_name(task, report),
+        key=task.name,
         label=task.label,
         origin=task.origin,
         page=task.page,

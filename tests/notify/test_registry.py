@@ -9,7 +9,8 @@ from pypinger.notify import channels
 
 class RegistryTests(SynchronousTestCase):
     def test_all_found(self) -> None:
-        self.assertEqual(["alertmanager", "hipchat", "pagerduty", "sentry", "slack", "webhook"], list(channels()))
+        names = ["alertmanager", "apprise", "email", "hipchat", "pagerduty", "sentry", "slack", "webhook"]
+        self.assertEqual(names, list(channels()))
         for name, channel in channels().items():
             self.assertEqual(name, channel.name)
 
@@ -18,6 +19,8 @@ class RegistryTests(SynchronousTestCase):
         self.assertEqual({"url", "channel", "token", "user", "emoji", "threads"}, options["slack"])
         self.assertEqual({"room", "auth", "emoji", "url"}, options["hipchat"])
         self.assertEqual({"url", "environment", "crons"}, options["sentry"])
+        self.assertEqual({"server", "tls", "user", "password", "from", "to"}, options["email"])
+        self.assertEqual({"urls"}, options["apprise"])
         self.assertEqual({"url", "headers", "secret", "template"}, options["webhook"])
         self.assertEqual({"routing_key", "url"}, options["pagerduty"])
         self.assertEqual({"url"}, options["alertmanager"])
@@ -34,6 +37,7 @@ class RegistryTests(SynchronousTestCase):
         }
         expected = {("slack", "url"), ("slack", "token"), ("hipchat", "auth"), ("sentry", "url")}
         expected |= {("webhook", "url"), ("webhook", "headers"), ("webhook", "secret"), ("pagerduty", "routing_key")}
+        expected |= {("apprise", "urls"), ("email", "password")}
         self.assertEqual(expected, secret)
 
     def test_cannot_be_changed(self) -> None:

@@ -110,6 +110,11 @@ class SentryTests(NotifierContract, SynchronousTestCase):
         self.assertEqual(
             {"task": "nightly backup", "process": "backup", "server": "db1", "kind": "late"}, event["tags"]
         )
+        # The tag is what searches and rules of Sentry use, so no report changes it.
+        shown = replace(alert(), name="backup on db1", key="db1.example/task?…")
+        self.assertEqual("db1.example/task?…", event_of(shown)["tags"]["task"])
+        self.assertEqual(event["fingerprint"], event_of(shown)["fingerprint"])
+        self.assertIn("backup on db1", event_of(shown)["message"])
         self.assertEqual("staging", event["environment"])
         self.assertRegex(event["release"], r"^py-pinger@\d")
         self.assertEqual(
