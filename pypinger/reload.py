@@ -18,6 +18,7 @@ from pypinger.domain.redaction import Secrets
 from pypinger.logs import CleanLog
 from pypinger.parts import Channels, Fetching, PageServer
 from pypinger.runtime.heartbeat import Heartbeat
+from pypinger.runtime.keeping import Keeper
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
@@ -37,6 +38,7 @@ class Parts(NamedTuple):
     monitor: Monitor
     silencing: Silencing
     heartbeat: Heartbeat
+    keeper: Keeper
     pages: PageServer
 
     def set_heartbeat(self, settings: Settings) -> None:
@@ -144,6 +146,7 @@ class Reloader:
         parts.channels.change(settings)
         parts.outbox.update(parts.channels.for_outbox)
         parts.runs.update(parts.channels.observers)
+        parts.keeper.update(parts.channels.kept)
         parts.fetching.change(settings, parts.monitor)
         parts.monitor.update(settings.tasks)
         parts.silencing.configure(settings.maintenance)

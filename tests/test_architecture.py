@@ -31,7 +31,8 @@ LAYERS = (
     ("ports",),
     (*ROOMS, *BESIDE),
     ("service", "reload", "parts"),
-    ("tap", "cli", "testing"),
+    ("tap", "cli"),
+    ("testing",),
 )
 
 #: Third-party and standard modules that the domain may import: they have no clock and do no I/O.
@@ -210,6 +211,16 @@ class ImportTests(SynchronousTestCase):
             name for name, tree in modules().items() for imported in imports(name, tree) if inside(imported, "treq")
         }
         self.assertNotEqual(users, set(), "nothing fetches with treq")
+
+    def test_contract_suites_need_no_test_of_ours(self) -> None:
+        """Other packages import them from the wheel, which has no tests."""
+        wrong = [
+            f"{name} imports {imported}"
+            for name, tree in modules().items()
+            for imported in imports(name, tree)
+            if inside(imported, "tests")
+        ]
+        self.assertEqual(wrong, [])
 
     def test_plugin_imports_nothing_of_ours(self) -> None:
         path = ROOT / "twisted" / "plugins" / "pypinger_plugin.py"

@@ -157,6 +157,42 @@ class WheelTests(SynchronousTestCase):
         self.assertTrue(where.startswith(str(directory() / "environment")), where)
         self.assertEqual(version, f"Py Pinger {__version__}")
 
+    def test_contract_suites_outside_the_checkout(self) -> None:
+        """As a package that adds a channel runs them, with unittest."""
+        elsewhere = Path(self.mktemp())
+        elsewhere.mkdir()
+        (elsewhere / "test_it.py").write_text(CONTRACT_TEST)
+        result = run(site(), "-m", "unittest", "-v", "test_it", cwd=elsewhere)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("test_refusal_is_permanent (test_it.HipChatTests", result.stderr)
+        self.assertIn("environment", result.stdout)
+
+
+#: A test of a channel that imports nothing but the package.
+CONTRACT_TEST = """
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import pypinger.testing
+from pypinger.testing.channels import NotifierContract, reply
+import pypinger.testing.contract, pypinger.testing.partial, pypinger.testing.threads
+
+print(pypinger.testing.__file__)
+
+
+class HipChatTests(NotifierContract, SynchronousTestCase):
+    section = "hipchat"
+    values = {"room": "ops", "auth": "SECRET-auth", "emoji": "", "url": "https://hipchat.example"}
+    secrets = ("SECRET-auth",)
+
+    def accepted(self):
+        return reply(204)
+
+    def refused(self, words):
+        return reply(401, json.dumps({"error": {"message": words}}))
+"""
+
 
 class SourceTests(SynchronousTestCase):
     def test_sdist(self) -> None:
@@ -186,9 +222,10 @@ class DependencyTests(SynchronousTestCase):
     """What is imported is declared, and what is declared is tested at its lower bound."""
 
     def declared(self) -> dict[str, str]:
-        """Distribution -> lower bound."""
+        """Distribution -> lower bound, those of the extras too."""
         project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-        return dict(requirement.split(">=") for requirement in project["dependencies"])
+        extras = [each for name, extra in project["optional-dependencies"].items() if name != "test" for each in extra]
+        return dict(requirement.split(">=") for requirement in (*project["dependencies"], *extras))
 
     def test_imports_are_declared(self) -> None:
         imported = set()

@@ -65,6 +65,13 @@ def alert_id(*cause: str | Instant) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
+def task_key(alert: Alert) -> str:
+    """Return the configured name of the alert's task, else its URL without query: a text that stays the same."""
+    if alert.name in (alert.label, alert.label.partition("://")[2]):
+        return alert.label.removesuffix("?…")
+    return alert.name
+
+
 def incident_key(alert: Alert) -> str | None:
     """Return what all alerts of one incident have in common; None for an alert of the daemon itself."""
     if not alert.task or alert.started is None:

@@ -13,6 +13,8 @@ from pypinger.domain.texts import cut, one_line
 
 _BROKEN_ESCAPE = re.compile("&[a-z]{0,3}$")
 
+_MENTION = re.compile(r"(?<!\w)@(?=\w)|(?<=<)(?=!)")
+
 
 def lines(text: str, limit: int) -> str:
     """Return `text` with each of its lines fit to show, in at most `limit` characters."""
@@ -25,6 +27,11 @@ def escape(text: str, limit: int) -> str:
     """As :func:`lines`, with ``& < >`` escaped; no escape is cut in two."""
     shown = lines(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return shown if len(shown) <= limit else _BROKEN_ESCAPE.sub("", shown[: limit - 1]) + "…"
+
+
+def without_mentions(text: str) -> str:
+    """Return `text` with an invisible space in what services take for mentions: ``@all``, ``<!channel>``."""
+    return _MENTION.sub(lambda match: f"{match[0]}\N{ZERO WIDTH SPACE}", text)
 
 
 def signature(ids: Sequence[str], limit: int) -> str:

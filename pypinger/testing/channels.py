@@ -1,36 +1,36 @@
 """
-The contract of :class:`pypinger.ports.notifying.Notifier`: one suite, mixed into a ``TestCase`` per channel.
+The contract of channels that post with the HTTP client, and the fakes that it uses.
 
-The channel posts with a :class:`RecordingClient`.
+The channel posts with a :class:`RecordingClient`, so that a test needs no server and no reactor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
 from json import dumps as json_text
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
-from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Event, Seconds
-from pypinger.notify import channels
+from pypinger.domain.model import Alert, Seconds
 from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import (
-    ChannelContext,
-    DeliveryError,
-    HttpClient,
-    MessageLost,
-    Notifier,
-    Receipt,
-    Reply,
-    RequestFailed,
-    ThreadedNotifier,
-)
+from pypinger.ports.notifying import ChannelContext, DeliveryError, HttpClient, Notifier, Reply, RequestFailed
+from pypinger.testing.alerts import NOW, PROBLEM, alert
+from pypinger.testing.contract import ChannelContract, FakeService, Received
 
-NOW = 1_700_000_000.0
+__all__ = [
+    "JSON",
+    "NOW",
+    "PROBLEM",
+    "NotifierContract",
+    "Posted",
+    "RecordingClient",
+    "alert",
+    "context",
+    "reply",
+]
 
 #: The content type that treq sends with JSON.
 JSON = "application/json; charset=UTF-8"
@@ -45,12 +45,26 @@ class Posted(msgspec.Struct, frozen=True):
     timeout: Seconds
 
 
-class RecordingClient:
-    """A :class:`pypinger.ports.notifying.HttpClient` that records requests and gives the answers it was made with."""
+#: What a post results in; a Deferred that never fires for a service that hangs.
+Answer: TypeAlias = Reply | Exception | Deferred[Reply]
 
-    def __init__(self, *answers: Reply | Exception) -> None:
+
+class RecordingClient:
+    """
+    A :class:`pypinger.ports.notifying.HttpClient` that records requests and gives the answers it was made with.
+
+    :param always: makes the answer to each further request; without it there must be no further request.
+    """
+
+    def __init__(self, *answers: Answer, always: Callable[[], Answer] | None = None) -> None:
         self.answers = list(answers)
         self.posted: list[Posted] = []
+        self.got: list[str] = []
+        self._always = always
+
+    def answer(self, always: Callable[[], Answer]) -> None:
+        """Give these answers from now on."""
+        self._always = always
 
     async def post(
         self,
@@ -65,10 +79,17 @@ class RecordingClient:
         if json is not None:
             headers, body = {**headers, "Content-Type": JSON}, json_text(json).encode()
         self.posted.append(Posted(url, headers, body, timeout))
-        answer = self.answers.pop(0)
+        return await self._answer()
+
+    async def get(self, url: str, *, timeout: Seconds = 20.0) -> Reply:
+        self.got.append(url)
+        return await self._answer()
+
+    async def _answer(self) -> Reply:
+        answer = self._always() if self._always and not self.answers else self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return await answer if isinstance(answer, Deferred) else answer
 
 
 def context(client: HttpClient, name: str = "ops", now: WallClock = lambda: NOW) -> ChannelContext:
@@ -82,45 +103,54 @@ def reply(code: int, body: bytes | str = b"", **headers: str) -> Reply:
     return Reply(code, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
 
 
-PROBLEM = Alert(
-    id="0123456789ab-1700000000-1",
-    event=Event.PROBLEM,
-    at=NOW - 5,
-    explanation="last ran 21:55:00 UTC, 34 min ago; runs every 10 min",
-    task="0123456789ab",
-    name="nightly backup",
-    label="https://db1.example/task?…",
-    origin="https://db1.example:443",
-    page="https://pinger.example/task/0123456789ab",
-    kind=Kind.LATE,
-    process="backup",
-    server="db1",
-    started=NOW - 5,
-)
-
-
-def alert(event: Event = Event.PROBLEM, **changes: object) -> Alert:
-    """`PROBLEM` with changes."""
-    if event in (Event.STARTED, Event.STOPPED, Event.TEST):
-        return msgspec.structs.replace(
-            Alert(id=f"daemon-{event}", event=event, at=NOW, explanation="12 tasks"), **changes
-        )
-    kind = Kind.OK if event is Event.RECOVERED else Kind.LATE
-    return msgspec.structs.replace(PROBLEM, **{"event": event, "kind": kind, **changes})
-
-
-class NotifierContract:
+class HttpService:
     """
-    The suite.
+    A :class:`~pypinger.testing.contract.FakeService` that answers the posts of a channel.
 
-    :cvar section: the channel's section.
-    :cvar values: its options, all of them.
-    :cvar secrets: texts that must not appear in words.
+    :param accepted: makes the answer to a message that is accepted.
+    :param refused: makes the answer to a message that is refused permanently, with words.
+    :param identity: see :attr:`~pypinger.testing.contract.Received.identity`.
     """
 
-    section: ClassVar[str]
-    values: ClassVar[Mapping[str, str]]
-    secrets: ClassVar[Sequence[str]]
+    def __init__(
+        self, accepted: Callable[[], Reply], refused: Callable[[str], Reply], identity: Callable[[Posted], object]
+    ) -> None:
+        self.client = RecordingClient(always=accepted)
+        self._accepted = accepted
+        self._refused = refused
+        self._identity = identity
+
+    def received(self) -> list[Received]:
+        return [Received(each.body.decode("utf-8", "replace"), self._identity(each)) for each in self.client.posted]
+
+    def accept(self) -> None:
+        self.client.answer(self._accepted)
+
+    def refuse(self, words: str) -> None:
+        self.client.answer(lambda: self._refused(words))
+
+    def fail(self, words: str) -> None:
+        self.client.answer(lambda: reply(503, words))
+
+    def hang(self) -> None:
+        self.client.answer(Deferred)
+
+    drip = hang  # The client gives whole answers only, within its time limit.
+
+    def waiting(self) -> Deferred[None]:
+        return succeed(None)
+
+
+class NotifierContract(ChannelContract):
+    """
+    The suite of channels that post with the HTTP client: :class:`ChannelContract`, and what answers mean.
+
+    :cvar permanent: status codes that are permanent refusals.
+    :cvar passing: status codes after which a retry may succeed.
+    """
+
+    permanent: ClassVar[Sequence[int]] = (301, 400, 401, 403, 404, 410, 413)
+    passing: ClassVar[Sequence[int]] = (302, 408, 409, 429, 500, 502, 503, 504, 599)
 
     def accepted(self) -> Reply:
         """Return the service's answer to a message that it accepts."""
@@ -130,77 +160,39 @@ class NotifierContract:
         """Return the service's answer, with words of its own, to a message that it refuses permanently."""
         raise NotImplementedError
 
-    def notifier(self, client: RecordingClient) -> Notifier:
-        return channels()[self.section].notifier(self.values, context(client, self.section))
-
-    def send(self, client: RecordingClient, *alerts: Alert) -> str:
-        return self.successResultOf(Deferred.fromCoroutine(self.notifier(client).send(alerts)))  # type: ignore[attr-defined]
-
-    def failure(self, answer: Reply | Exception) -> DeliveryError:
-        sending = Deferred.fromCoroutine(self.notifier(RecordingClient(answer)).send([alert()]))
-        return self.failureResultOf(sending, DeliveryError).value  # type: ignore[attr-defined]
-
-    def test_accepts(self) -> None:
-        for event in (Event.PROBLEM, Event.CHANGED, Event.REMINDER, Event.RECOVERED, Event.TEST):
-            client = RecordingClient(self.accepted())
-            self.assertTrue(self.send(client, alert(event)))
-            self.assertEqual(1, len(client.posted))
-
-    def test_says_what_matters(self) -> None:
-        client = RecordingClient(self.accepted())
-        self.send(client, alert())
-        body = client.posted[0].body.decode()
-        for text in ("nightly backup", "34 min ago", "https://db1.example/task?", "/task/0123456789ab", "late"):
-            self.assertIn(text, body)
-
-    def test_age_when_sent(self) -> None:
-        """A message that is sent late says how late the task is now."""
-        client = RecordingClient(self.accepted())
-        self.send(client, alert(at=NOW - 600, lastrun=NOW - 2_000, due=NOW - 1_380))
-        self.assertIn("late by 23 min", client.posted[0].body.decode())
-
-    def test_same_message_each_time(self) -> None:
-        client = RecordingClient(self.accepted(), self.accepted())
-        notifier = self.notifier(client)
-        for _ in range(2):
-            self.successResultOf(Deferred.fromCoroutine(notifier.send([alert()])))  # type: ignore[attr-defined]
-        first, second = client.posted
-        self.assertEqual(self.identity(first), self.identity(second))
-
     def identity(self, posted: Posted) -> object:
         """Return what receivers recognise a duplicate by."""
         return posted.body
 
-    def test_enormous_texts(self) -> None:
-        client = RecordingClient(self.accepted())
-        enormous = "<&@" * 40_000
-        self.send(client, alert(name=enormous, explanation=enormous, label=enormous, process=enormous, page=enormous))
-        self.assertLess(len(client.posted[0].body), 200_000)
+    def service(self) -> HttpService:
+        return HttpService(self.accepted, self.refused, self.identity)
 
-    def test_many_at_once(self) -> None:
-        if not self.notifier(RecordingClient()).groups:
-            return
-        client = RecordingClient(self.accepted())
-        alerts = [alert(id=f"id-{i}", name=f"task {i}") for i in range(30)]
-        self.send(client, *alerts)
-        body = client.posted[0].body.decode()
-        for i, one in enumerate(alerts):
-            self.assertIn(one.id, body)
-            self.assertEqual(i < 20, f"task {i} " in body, i)
-        self.assertIn("and 10 more", body)
+    def notifier_for(self, service: FakeService, name: str) -> Notifier:
+        assert isinstance(service, HttpService)
+        return self.channel().notifier(self.values, context(service.client, name))
 
-    def test_refusal_is_permanent(self) -> None:
-        error = self.failure(self.refused("no such thing"))
-        self.assertTrue(error.permanent)
-        self.assertIn("no such thing", error.words)
-        self.assertIsNone(error.retry_after)
-        for code in (301, 400, 401, 403, 404, 410, 413):
+    def notifier(self, client: RecordingClient) -> Notifier:
+        """Make a notifier that posts with `client`."""
+        return self.channel().notifier(self.values, context(client, self.section))
+
+    def send(self, client: RecordingClient, *alerts: Alert) -> str:
+        """Send one message, and return the words."""
+        words: str = self.successResultOf(Deferred.fromCoroutine(self.notifier(client).send(alerts)))
+        return words
+
+    def failure(self, answer: Reply | Exception) -> DeliveryError:
+        """Send one message that gets `answer`, and return the error."""
+        sending = Deferred.fromCoroutine(self.notifier(RecordingClient(answer)).send([alert()]))
+        return self.error_of(sending)
+
+    def test_permanent_status_codes(self) -> None:
+        for code in self.permanent:
             error = self.failure(reply(code, retry_after="5"))
             self.assertTrue(error.permanent, code)
             self.assertIsNone(error.retry_after)
 
     def test_faults_of_the_service_pass(self) -> None:
-        for code in (302, 408, 409, 429, 500, 502, 503, 504, 599):
+        for code in self.passing:
             error = self.failure(reply(code))
             self.assertFalse(error.permanent, code)
             self.assertIn(str(code), error.words)
@@ -218,20 +210,22 @@ class NotifierContract:
             self.assertEqual(90.0, self.failure(reply(code, retry_after=date)).retry_after)
             self.assertIsNone(self.failure(reply(code, retry_after="soon")).retry_after)
 
-    def test_secrets_stay_secret(self) -> None:
+    def test_redirects_are_not_followed(self) -> None:
+        """A redirect would carry the message, and perhaps the token, to another host."""
+        for code in (301, 302, 303, 307, 308):
+            client = RecordingClient(reply(code, location="https://other.example/SECRET-place"))
+            error = self.error_of(Deferred.fromCoroutine(self.notifier(client).send([alert()])))
+            self.assertEqual((len(client.posted), client.got), (1, []))
+            self.assertNotIn("other.example", error.words)
+
+    def test_secrets_of_answers(self) -> None:
         for secret in self.secrets:
             for answer in (
                 self.refused(f"bad {secret}\x00\nhere"),
                 reply(500, f"oh {secret}", x_sentry_error=secret),
                 RequestFailed(f"cannot reach {self.values.get('url')} with {secret}"),
             ):
-                error = self.failure(answer)
-                self.assertNotIn(secret, f"{error!r} {error} {error.words}")
-                self.assertIsNone(error.__cause__)
-                self.assertTrue(error.words.isprintable())
-
-    def test_words_are_short(self) -> None:
-        self.assertLessEqual(len(self.failure(self.refused("word " * 10_000)).words), 200)
+                self.check_words(self.failure(answer))
 
     def test_broken_answers(self) -> None:
         for body in (b"", b"\xff\xfe", b"[" * 50_000, b"[]", b"null", b'{"error": 7}', b'{"ok": "yes"}', b"<html>no"):
@@ -241,90 +235,8 @@ class NotifierContract:
             # A page comes from what stands between, and is no refusal (contract, section 4).
             self.assertIs(self.failure(reply(403, body)).permanent, not body.startswith(b"<"))
 
-    def test_fits_the_port(self) -> None:
-        notifier = self.notifier(RecordingClient())
-        self.assertEqual(self.section, notifier.name)
-        self.assertGreaterEqual(notifier.spacing, 0)
-        channel = channels()[self.section]
-        self.assertEqual(set(self.values), {option.name for option in channel.options})
-        self.assertLessEqual(set(channel.essential(self.values)), set(self.values))
-        self.assertEqual({}, dict(channel.check(self.values)))
-
-
-class ThreadedNotifierContract:
-    """The suite of :class:`pypinger.ports.notifying.ThreadedNotifier`, mixed in beside :class:`NotifierContract`."""
-
-    def posted(self, number: int) -> Reply:
-        """Return the service's answer to new message number `number`."""
-        raise NotImplementedError
-
-    def lost(self) -> Reply:
-        """Return the service's answer to a reply to a message that is gone."""
-        raise NotImplementedError
-
-    def cannot_update(self) -> Reply:
-        """Return the service's answer to an update of a message that is gone."""
-        raise NotImplementedError
-
-    def threaded(self, *answers: Reply | Exception) -> tuple[ThreadedNotifier, RecordingClient]:
-        client = RecordingClient(*answers)
-        notifier = self.notifier(client)  # type: ignore[attr-defined]
-        assert isinstance(notifier, ThreadedNotifier)
-        return notifier, client
-
-    def post(self, notifier: ThreadedNotifier, event: Event, thread: str | None = None) -> Receipt:
-        return self.successResultOf(Deferred.fromCoroutine(notifier.post([alert(event)], thread)))  # type: ignore[attr-defined]
-
-    def update(self, notifier: ThreadedNotifier, reference: str) -> Deferred[str]:
-        return Deferred.fromCoroutine(notifier.update(reference, [alert(), alert(Event.RECOVERED)]))
-
-    def test_new_messages_have_references(self) -> None:
-        notifier, _ = self.threaded(self.posted(1), self.posted(2))
-        references = {self.post(notifier, Event.PROBLEM).reference for _ in range(2)}
-        self.assertEqual(len(references), 2)
-        for reference in references:
-            self.assertTrue(isinstance(reference, str) and reference.isprintable() and len(reference) <= 500)
-
-    def test_a_reply_refers_to_its_thread(self) -> None:
-        notifier, client = self.threaded(self.posted(1), self.posted(2))
-        thread = self.post(notifier, Event.PROBLEM).reference
-        # Another process may reply: a reference is all that it needs.
-        other, client = self.threaded(self.posted(2))
-        self.assertEqual(self.post(other, Event.RECOVERED, thread).reference, thread)
-        self.assertEqual(len(client.posted), 1)
-
-    def test_a_reply_to_a_lost_message_is_a_message(self) -> None:
-        notifier, client = self.threaded(self.posted(1), self.lost(), self.posted(2), self.posted(3))
-        thread = self.post(notifier, Event.PROBLEM).reference
-        receipt = self.post(notifier, Event.CHANGED, thread)
-        self.assertNotIn(receipt.reference, (thread, None))
-        self.assertEqual(self.post(notifier, Event.RECOVERED, receipt.reference).reference, receipt.reference)
-        self.assertEqual(len(client.posted), 4)
-
-    def test_a_reply_that_fails_for_now(self) -> None:
-        for answer in (reply(503), reply(429), RequestFailed("no answer")):
-            notifier, client = self.threaded(self.posted(1), answer)
-            thread = self.post(notifier, Event.PROBLEM).reference
-            sending = Deferred.fromCoroutine(notifier.post([alert(Event.RECOVERED)], thread))
-            error = self.failureResultOf(sending, DeliveryError).value  # type: ignore[attr-defined]
-            self.assertFalse(error.permanent)
-            self.assertEqual(len(client.posted), 2)
-
-    def test_unreadable_references(self) -> None:
-        """A reference of another version or kind of channel is no thread."""
-        for thread in ("", "x", "a b", "\x00", "☃ ☃ ☃"):
-            notifier, _ = self.threaded(self.posted(1), self.posted(2))
-            self.assertNotIn(self.post(notifier, Event.RECOVERED, thread).reference, (thread, None))
-
-    def test_update(self) -> None:
-        notifier, client = self.threaded(self.posted(1), self.posted(1))
-        reference = self.post(notifier, Event.PROBLEM).reference
-        self.assertTrue(self.successResultOf(self.update(notifier, reference)))
-        self.assertIn("1 of 2 tasks", client.posted[1].body.decode())
-
-    def test_updates_that_fail(self) -> None:
-        for answer, lost in ((self.cannot_update(), True), (reply(503), False), (RequestFailed("no answer"), False)):
-            notifier, _ = self.threaded(self.posted(1), answer)
-            reference = self.post(notifier, Event.PROBLEM).reference
-            error = self.failureResultOf(self.update(notifier, reference), DeliveryError).value
-            self.assertEqual((isinstance(error, MessageLost), error.permanent), (lost, lost))
+    def test_pages_of_middleboxes(self) -> None:
+        """A proxy or a captive portal answers with a page; that is no refusal by the service."""
+        for code in set(self.permanent) - {301}:
+            for page in (reply(code, "<!DOCTYPE html><p>Sign in"), reply(code, "Sign in", content_type="text/html")):
+                self.assertFalse(self.failure(page).permanent, code)

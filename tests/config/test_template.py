@@ -88,14 +88,25 @@ class TemplateTests(LoadingTestCase):
             self.assertEqual(
                 (orders.name, orders.error_interval, orders.grace), ("Order export", own_error_interval, 300)
             )
-            self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
+            self.assertEqual({channel.name for channel in settings.channels}, {"slack", "hipchat", "sentry"})
 
     def load_with_files(self, text: str) -> Settings:
         """Load a text with all options set; the files and credentials that it names exist."""
         pem = pem_files(self.cwd)
-        for name in ("shop_password", "slack_token", "hipchat_auth"):
+        for name in (
+            "smtp_password",
+            "shop_password",
+            "slack_token",
+            "hipchat_auth",
+            "webhook_token",
+            "webhook_secret",
+            "pagerduty_key",
+        ):
             self.write(name, "secret\n")
+        self.write("webhook_url", "https://hooks.example/1\n")
+        text = text.replace("/etc/pypinger/webhook.json", self.write("webhook.json", '{"text": "$task_name"}'))
         self.write("heartbeat_url", "https://hc.example/ping/1\n")
+        self.write("apprise_urls", "ntfy://pinger\njson://hooks.example/alerts\n")
         self.environ = {"CREDENTIALS_DIRECTORY": self.cwd, "PINGER_TOKEN": "secret"}
         for name in ("client", "shop", "ca", "shop-ca"):
             known = pem["ca.pem" if name.endswith("ca") else "client.pem"]

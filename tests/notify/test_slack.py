@@ -16,11 +16,11 @@ from pypinger.testing.channels import (
     JSON,
     NotifierContract,
     RecordingClient,
-    ThreadedNotifierContract,
     alert,
     context,
     reply,
 )
+from pypinger.testing.threads import ThreadedNotifierContract
 from tests.notify.slackserver import check_limits
 from tests.notify.strategies import storms
 
@@ -45,7 +45,7 @@ def message_of(values: dict[str, str], *alerts: Alert) -> dict[str, Any]:
     return message
 
 
-class WebApiTests(ThreadedNotifierContract, NotifierContract, SynchronousTestCase):
+class WebApiTests(ThreadedNotifierContract, SynchronousTestCase):
     section = "slack"
     values = WEB_VALUES
     secrets = (TOKEN,)

@@ -1,0 +1,224 @@
+"""
+The ``[apprise]`` channel: all services that the Apprise library knows (contract, section 5).
+
+Apprise is an optional extra. It blocks, and its time limits do not end an answer that drips, so each message is sent in
+a thread that is left behind when its time is up. It is imported only where the channel is on, as it takes 40 MB.
+
+Each URL is a recipient of its own: those who were reached are not written to again when the others are retried.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
+from importlib import import_module
+from importlib.util import find_spec
+from threading import get_ident
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+from twisted.python.failure import Failure
+
+from pypinger.domain import wording
+from pypinger.domain.model import Alert, Instant, Seconds
+from pypinger.domain.redaction import SHORTEST_SECRET, Secrets
+from pypinger.domain.routing import DEFAULT_EVENTS
+from pypinger.domain.texts import cut, one_line
+from pypinger.domain.wording import Severity
+from pypinger.notify.audience import Audience, Sending
+from pypinger.notify.background import Background, TooManyThreads
+from pypinger.notify.post import WORDS_LIMIT
+from pypinger.notify.text import lines, signature, without_mentions
+from pypinger.ports.notifying import ChannelContext, OptionSpec
+
+#: The time limit of an attempt, in seconds: a little less than the outbox's, so that the words are ours.
+LIMIT: Seconds = 19.0
+
+#: Threads of one URL at once, those that were left behind among them.
+MAX_THREADS = 3
+
+#: The longest text and title, in characters, where a service allows that much.
+TEXT_LIMIT = 8_000
+TITLE_LIMIT = 200
+
+_TYPES: Mapping[Severity, str] = {
+    Severity.PROBLEM: "failure",
+    Severity.WARNING: "warning",
+    Severity.RECOVERED: "success",
+    Severity.NEUTRAL: "info",
+}
+
+# Of Apprise's results only the status code is known, and not how long to wait.
+_PASSING = frozenset({408, 425, 429})
+_STATUS = re.compile(r"\berror=([1-5]\d\d)\b")
+
+_MISSING = 'needs the Apprise library: pip install "py-pinger[apprise]"'
+
+
+class _Result(msgspec.Struct, frozen=True):
+    """The outcome for one URL; `words` may hold secrets."""
+
+    accepted: bool
+    words: str
+    permanent: bool = False
+
+
+class _Warnings(logging.Handler):
+    """Keeps the latest warning of each thread, which is all that Apprise says of a failure."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._latest: dict[int, str] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._latest[get_ident()] = record.getMessage()
+
+    def take(self) -> str:
+        """Return the latest warning of this thread, and forget it."""
+        return self._latest.pop(get_ident(), "")
+
+
+@cache
+def _library() -> tuple[Any, _Warnings]:
+    """Import Apprise, and keep the logs of it and of what it uses to ourselves: they hold tokens and whole URLs."""
+    library = import_module("apprise")
+    warnings = _Warnings()
+    for name in ("apprise", "urllib3", "requests"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
+        logger.addHandler(warnings if name == "apprise" else logging.NullHandler())
+    return library, warnings
+
+
+def _services(url: str) -> Any:
+    """Return Apprise with one URL; it is empty if the URL is not understood."""
+    library, warnings = _library()
+    # With a time limit of its own Apprise uses a pool of threads that the end of the process would wait for.
+    asset = library.AppriseAsset(
+        app_id="Py Pinger", async_mode=False, secure_logging=True, http_redirects=False, service_timeout=0
+    )
+    services = library.Apprise(asset=asset)
+    services.add(url)
+    warnings.take()
+    return services
+
+
+class AppriseNotifier:
+    """A :class:`pypinger.ports.notifying.Notifier` for the URLs of one section."""
+
+    spacing: Seconds = 1.0
+    groups = True
+
+    def __init__(self, values: Mapping[str, str], context: ChannelContext) -> None:
+        self.name = context.name
+        self._reactor = context.reactor
+        self._now = context.now
+        urls = values["urls"].split("\n")
+        self._secrets = Secrets(part for url in urls for part in _parts(url))
+        self._urls = {f"url {number} ({_scheme(url)})": url for number, url in enumerate(urls, 1)}
+        self._threads = {name: Background(context.reactor, MAX_THREADS) for name in self._urls}
+        self._audience = Audience(self.name, tuple(self._urls))
+
+    async def send(self, alerts: Sequence[Alert]) -> str:
+        attempt = Sending(self._audience, alerts)
+        now = self._now()
+        running = [
+            Deferred.fromCoroutine(self._send_to(name, missing, now, attempt)) for name, missing in attempt.missing()
+        ]
+        for succeeded, result in await DeferredList(running, consumeErrors=True):
+            if not succeeded:
+                assert isinstance(result, Failure)
+                result.raiseException()
+        return attempt.conclude()
+
+    async def _send_to(self, name: str, alerts: Sequence[Alert], now: Instant, attempt: Sending) -> None:
+        def returned(result: _Result) -> None:
+            # Also when it comes too late, so that the next attempt does not send the message again.
+            words = cut(one_line(self._secrets.scrub(result.words)), WORDS_LIMIT)
+            if result.accepted:
+                attempt.reached(name, words)
+            elif result.permanent:
+                attempt.refused(name, words)
+            else:
+                attempt.failed(name, words)
+
+        try:
+            sending = self._threads[name].call(partial(_send, self._urls[name], alerts, now), returned)
+            await sending.addTimeout(LIMIT, self._reactor)
+        except TimeoutError:
+            attempt.failed(name, f"no answer within {LIMIT:g} s")
+        except TooManyThreads:
+            attempt.failed(name, "earlier messages still wait for an answer")
+
+
+class AppriseChannel:
+    """The sections ``[apprise]`` and ``[apprise NAME]``."""
+
+    name = "apprise"
+    events = DEFAULT_EVENTS
+    resolves = False
+    options = (OptionSpec("urls", form="lines", secret=True),)
+
+    def essential(self, values: Mapping[str, str]) -> tuple[str, ...]:
+        return ("urls",)
+
+    def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        if find_spec("apprise") is None:
+            return {"urls": _MISSING}
+        for number, url in enumerate(values["urls"].split("\n"), 1):
+            if len(_services(url)) != 1:
+                return {"urls": f"URL {number} is none that Apprise understands; each URL stands on a line of its own"}
+        return {}
+
+    def notifier(self, values: Mapping[str, str], context: ChannelContext) -> AppriseNotifier:
+        return AppriseNotifier(values, context)
+
+
+def _send(url: str, alerts: Sequence[Alert], now: Instant) -> _Result:
+    """Send one message to one URL; called in a thread."""
+    services = _services(url)
+    warnings = _library()[1]
+    title, body = _texts(alerts, now, services[0].body_maxlen, services[0].title_maxlen)
+    try:
+        accepted = services.notify(
+            body=body, title=title, notify_type=_TYPES[wording.severity(alerts)], body_format="text"
+        )
+    except Exception as error:
+        # Of a service's module: its words may hold anything.
+        return _Result(False, f"Apprise failed with {type(error).__name__}")
+    warning = warnings.take()
+    if accepted:
+        return _Result(True, "accepted")
+    status = _STATUS.search(warning)
+    code = int(status[1]) if status else 0
+    words = warning or "not accepted, and Apprise does not say why"
+    return _Result(False, words, permanent=400 <= code <= 499 and code not in _PASSING)
+
+
+def _texts(alerts: Sequence[Alert], now: Instant, longest: int, longest_title: int) -> tuple[str, str]:
+    """Return title and text within the limits of a service; one without titles gets the title in its text."""
+    headline, _, rest = wording.plain(alerts, now).partition("\n")
+    title = without_mentions(cut(one_line(headline), min(longest_title or TITLE_LIMIT, TITLE_LIMIT)))
+    limit = min(longest, TEXT_LIMIT) - (0 if longest_title else len(title) + 2)
+    ids = "\n" + signature([alert.id for alert in alerts], limit // 2)
+    text = without_mentions(lines(rest, limit))
+    return title, cut(text, limit - len(ids)) + ids
+
+
+def _scheme(url: str) -> str:
+    scheme = url.partition("://")[0]
+    return scheme if re.fullmatch("[a-z0-9]{1,20}", scheme) else "?"
+
+
+def _parts(url: str) -> set[str]:
+    """Return all parts of a URL but its scheme: any may be a token."""
+    rest = url.partition("://")[2]
+    parts = {url, rest, *re.split("[/:@?&=+,]", rest)}
+    return {part for part in parts if len(part) >= SHORTEST_SECRET}
+
+
+CHANNEL = AppriseChannel()

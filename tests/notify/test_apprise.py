@@ -1,0 +1,218 @@
+"""Messages through Apprise to targets on real sockets (contract, section 5, "Apprise")."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from importlib import util
+
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import SkipTest, TestCase
+
+from pypinger.domain.model import Event
+from pypinger.notify import apprise as channel
+from pypinger.notify import channels
+from pypinger.ports.notifying import ChannelContext, Notifier
+from pypinger.testing.alerts import NOW, alert
+from pypinger.testing.channels import RecordingClient
+from pypinger.testing.contract import ChannelContract, FakeService, refusal
+from pypinger.testing.partial import PartialSuccessContract
+from tests.notify.appriseserver import Target
+
+VALUES = {"urls": "json://127.0.0.1/"}
+SECRETS = ("SECRET-user", "SECRET-pass", "SECRET-path")
+
+
+class TargetTestCase(TestCase):
+    """Starts targets, and sends to them."""
+
+    def setUp(self) -> None:
+        if util.find_spec("apprise") is None:
+            raise SkipTest("Apprise is not installed here")
+
+    def target(self) -> Target:
+        target = Target()
+        self.addCleanup(target.stop)
+        return target
+
+    def notifier(self, *urls: str, name: str = "apprise") -> Notifier:
+        values = {"urls": "\n".join(urls)}
+        self.assertEqual(dict(channels()["apprise"].check(values)), {})
+        return channels()["apprise"].notifier(values, ChannelContext(name, RecordingClient(), lambda: NOW, reactor))
+
+
+class ContractTests(ChannelContract, TargetTestCase):
+    section = "apprise"
+    values = VALUES
+    secrets = SECRETS
+    quotes = False
+
+    def service(self) -> Target:
+        return self.target()
+
+    def notifier_for(self, service: FakeService, name: str) -> Notifier:
+        assert isinstance(service, Target)
+        return self.notifier(service.url, name=name)
+
+
+class PartialSuccessTests(PartialSuccessContract, TargetTestCase):
+    quotes = False
+
+    def recipients(self) -> Sequence[Target]:
+        return [self.target() for _ in range(3)]
+
+    def notifier_to(self, recipients: Sequence[FakeService]) -> Notifier:
+        return self.notifier(*(each.url for each in recipients if isinstance(each, Target)))
+
+    async def answered(self) -> None:
+        while sum(thread.name == "pypinger-notify" for thread in threading.enumerate()) > 1:
+            await deferLater(reactor, 0.01)
+        await deferLater(reactor, 0.01)
+
+
+class AppriseTests(TargetTestCase):
+    async def test_message(self) -> None:
+        target = self.target()
+        self.assertEqual(await self.notifier(target.url).send([alert(explanation="@all <!channel> & <b>")]), "accepted")
+        (body,) = target.bodies
+        self.assertEqual(body["title"], "PROBLEM: nightly backup is late")
+        self.assertEqual(
+            body["message"],
+            "@\u200ball <\u200b!channel> & <b>\nprocess: backup, server: db1\nhttps://db1.example/task?…\n"
+            "https://pinger.example/task/0123456789ab\n[0123456789ab-1700000000-1]",
+        )
+        self.assertEqual(body["type"], "failure")
+
+    async def test_types(self) -> None:
+        target = self.target()
+        notifier = self.notifier(target.url)
+        for event in (Event.PROBLEM, Event.REMINDER, Event.RECOVERED, Event.TEST):
+            await notifier.send([alert(event)])
+        self.assertEqual([body["type"] for body in target.bodies], ["failure", "warning", "success", "info"])
+
+    async def test_status_codes(self) -> None:
+        target = self.target()
+        notifier = self.notifier(target.url)
+        for code, permanent in ((400, True), (401, True), (404, True), (413, True), (408, False), (425, False),
+                                (429, False), (302, False), (500, False), (503, False)):  # fmt: skip
+            target.answer = code
+            error = await refusal(notifier, alert(id=f"id-{code}"))
+            self.assertIn(f"error={code}", error.words)
+            self.assertEqual(error.permanent, permanent, code)
+
+    async def test_redirects_are_not_followed(self) -> None:
+        target, other = self.target(), self.target()
+        for code in (301, 302, 303, 307, 308):
+            target.answer, target.location = code, f"http://127.0.0.1:{other.port}/elsewhere"
+            error = await refusal(self.notifier(target.url), alert())
+            self.assertFalse(error.permanent)
+        self.assertEqual(other.paths, [])
+
+    async def test_refused_connection(self) -> None:
+        error = await refusal(self.notifier("json://127.0.0.1:1/SECRET-path"), alert())
+        self.assertFalse(error.permanent)
+        self.assertIn("onnection", error.words)
+
+    async def test_one_target_that_hangs_delays_no_other(self) -> None:
+        hanging, good = self.target(), self.target()
+        hanging.drip()
+        self.patch(channel, "LIMIT", 0.3)
+        notifier = self.notifier(hanging.url, good.url)
+        error = await refusal(notifier, alert())
+        self.assertEqual(error.words, "url 1 (json): no answer within 0.3 s")
+        self.assertFalse(error.permanent)
+        self.assertEqual(len(good.bodies), 1)
+
+    async def test_an_answer_that_comes_too_late_counts(self) -> None:
+        target = self.target()
+        target.hang()
+        notifier = self.notifier(target.url)
+        waiting = target.waiting()
+        sending = Deferred.fromCoroutine(notifier.send([alert()]))
+        await waiting
+        sending.cancel()
+        self.failureResultOf(sending, CancelledError)
+        target.release()
+        while any(thread.name == "pypinger-notify" for thread in threading.enumerate()):
+            await deferLater(reactor, 0.01)
+        await deferLater(reactor, 0.01)
+        self.assertEqual(await notifier.send([alert()]), "accepted")
+        self.assertEqual(len(target.bodies), 1)
+
+    async def test_threads_left_behind_are_limited(self) -> None:
+        target = self.target()
+        target.hang()
+        self.patch(channel, "LIMIT", 0.1)
+        notifier = self.notifier(target.url)
+        for _ in range(channel.MAX_THREADS):
+            self.assertEqual((await refusal(notifier, alert())).words, "no answer within 0.1 s")
+        error = await refusal(notifier, alert())
+        self.assertEqual((error.words, error.permanent), ("earlier messages still wait for an answer", False))
+        self.assertLessEqual(len(target.bodies), channel.MAX_THREADS)
+
+    async def test_services_with_short_messages(self) -> None:
+        """The text is cut to what the service takes, and the id is kept."""
+        for limits in ((140, 0), (160, 250), (500, 40)):
+            title, body = channel._texts([alert(explanation="word " * 5_000)], NOW, *limits)
+            self.assertLessEqual(len(body) + (0 if limits[1] else len(title) + 2), limits[0])
+            self.assertLessEqual(len(title), limits[1] or 200)
+            self.assertTrue(body.endswith("\n[0123456789ab-1700000000-1]"))
+
+    async def test_nothing_is_logged(self) -> None:
+        """At its lower levels Apprise logs tokens, URLs and messages."""
+        records: list[str] = []
+
+        class Spy(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                records.append(record.getMessage())
+
+        root = logging.getLogger()
+        spy, level = Spy(), root.level
+        root.addHandler(spy)
+        root.setLevel(1)
+        self.addCleanup(root.setLevel, level)
+        self.addCleanup(root.removeHandler, spy)
+        target = self.target()
+        await self.notifier(target.url).send([alert()])
+        target.refuse("no")
+        await refusal(self.notifier(target.url), alert())
+        self.assertEqual([text for text in records if "SECRET" in text or "nightly backup" in text], [])
+        with self.assertNoLogs(level=logging.DEBUG):
+            channels()["apprise"].check({"urls": "nonsense://SECRET-token"})
+
+
+class OptionTests(TargetTestCase):
+    def test_urls(self) -> None:
+        check = channels()["apprise"].check
+        good = "json://h/a\nntfy://topic\nmailto://user:pass@example.com\ntgram://123456789:abcdefg_hijklmnop/12315544/"
+        self.assertEqual(dict(check({"urls": good})), {})
+        for bad in (
+            "nonsense://SECRET-token",
+            "SECRET-token",
+            "json://h, SECRET-token",
+            "https://h/SECRET-token",
+            "tgram://SECRET-token",
+        ):
+            words = check({"urls": f"json://h/a\n{bad}"}).get("urls", "")
+            self.assertTrue(words.startswith("URL 2 is none that Apprise understands"), (bad, words))
+            self.assertNotIn("SECRET", words)
+
+    def test_essential(self) -> None:
+        self.assertEqual(channels()["apprise"].essential({"urls": ""}), ("urls",))
+
+
+class WithoutAppriseTests(TestCase):
+    def test_not_installed(self) -> None:
+        self.patch(channel, "find_spec", lambda name: None)
+        problems = channels()["apprise"].check({"urls": "json://h/a"})
+        self.assertEqual(dict(problems), {"urls": 'needs the Apprise library: pip install "py-pinger[apprise]"'})
+
+    def test_not_imported_unless_it_is_on(self) -> None:
+        code = "import sys, pypinger.notify; pypinger.notify.channels(); print('apprise' in sys.modules)"
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        self.assertEqual(ran.stdout.strip(), "False", ran.stderr)

@@ -1,0 +1,537 @@
+"""Mails through a mail server on a real socket (contract, section 5, "Email")."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import trustme
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.trial.unittest import TestCase
+
+from pypinger.domain.model import Alert, Event
+from pypinger.notify import channels, email
+from pypinger.notify.smtp import sender as sending
+from pypinger.notify.smtp import session
+from pypinger.ports.notifying import ChannelContext, Notifier
+from pypinger.testing.alerts import NOW, alert
+from pypinger.testing.channels import RecordingClient
+from pypinger.testing.contract import ChannelContract, FakeService, refusal
+from pypinger.testing.partial import PartialSuccessContract
+from tests.notify.smtpserver import Mailbox, SmtpServer
+
+USER, PASSWORD = "pinger-login", "SECRET-pässword"
+FROM = "Py Pinger <pinger@example.org>"
+VALUES = {
+    "server": "smtp://127.0.0.1",
+    "tls": "true",
+    "user": "",
+    "password": "",
+    "from": FROM,
+    "to": "ops@example.com",
+}
+
+
+def content(mail: Any, kind: str = "plain") -> str:
+    """Return the text of a part."""
+    text: str = mail.get_body((kind,)).get_content()
+    return text.replace("\r\n", "\n")
+
+
+class Script(asyncio.Protocol):
+    """Sends the first text to who connects, and the next after each line; an empty one closes the connection."""
+
+    def __init__(self, answers: Sequence[bytes]) -> None:
+        self.answers = list(answers)
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.data_received(b"")
+
+    def data_received(self, data: bytes) -> None:
+        answer = self.answers.pop(0) if self.answers else b""
+        self.transport.write(answer)
+        if not answer:
+            self.transport.close()
+
+
+class ServerTestCase(TestCase):
+    """Starts mail servers, and sends to them."""
+
+    ca: ClassVar[trustme.CA] = trustme.CA()
+
+    def start(self, *boxes: Mailbox, **options: Any) -> SmtpServer:
+        server = SmtpServer(*boxes, **options)
+        self.addCleanup(server.stop)
+        return server
+
+    def tls(self, *names: str, ca: trustme.CA | None = None, **options: Any) -> ssl.SSLContext:
+        """Return what a server with a certificate for these names uses."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        (ca or self.ca).issue_cert(*names, **options).configure_cert(context)
+        return context
+
+    def ca_file(self) -> str:
+        path = Path(self.mktemp()).absolute()
+        self.ca.cert_pem.write_to_path(str(path))
+        return str(path)
+
+    def notifier(self, port: int, name: str = "email", ca_file: str | None = None, **values: str) -> Notifier:
+        changed = {**VALUES, "server": f"smtp://127.0.0.1:{port}", **values}
+        self.assertEqual(dict(channels()["email"].check(changed)), {})
+        context = ChannelContext(name, RecordingClient(), lambda: NOW, reactor, ca_file)
+        return channels()["email"].notifier(changed, context)
+
+    async def closed(self, server: SmtpServer) -> None:
+        """Wait until every connection is closed on the server's side."""
+        while server.open:
+            await deferLater(reactor, 0.01)
+
+
+class ContractTests(ChannelContract, ServerTestCase):
+    section = "email"
+    values = VALUES
+    secrets = (USER, PASSWORD)
+
+    def setUp(self) -> None:
+        self.ports: dict[int, int] = {}
+
+    def service(self) -> Mailbox:
+        box = Mailbox("ops@example.com")
+        self.ports[id(box)] = self.start(box, login=(USER, PASSWORD), plain_login=True).port
+        return box
+
+    def notifier_for(self, service: FakeService, name: str) -> Notifier:
+        return self.notifier(self.ports[id(service)], name, user=USER, password=PASSWORD)
+
+
+class PartialSuccessTests(PartialSuccessContract, ServerTestCase):
+    at = "RCPT"
+
+    def recipients(self) -> Sequence[Mailbox]:
+        boxes = [Mailbox(f"user{number}@example.com") for number in range(3)]
+        self.server = self.start(*boxes, at=self.at)
+        return boxes
+
+    def notifier_to(self, recipients: Sequence[FakeService]) -> Notifier:
+        return self.notifier(self.server.port, to="user0@example.com, user1@example.com\nuser2@example.com")
+
+
+class PartialSuccessOfDataTests(PartialSuccessTests):
+    """The same, with answers only after the text of the mail."""
+
+    at = "DATA"
+
+
+class SessionTests(ServerTestCase):
+    async def sent(self, box: Mailbox, notifier: Notifier) -> None:
+        await notifier.send([alert()])
+        self.assertEqual(len(box.delivered), 1)
+
+    def not_on_the_loopback(self) -> None:
+        """Treat the server as one on another machine."""
+        self.patch(sending, "is_loopback", lambda host: False)
+
+    async def test_one_connection(self) -> None:
+        boxes = [Mailbox(f"user{number}@example.com") for number in range(3)]
+        server = self.start(*boxes)
+        await self.notifier(server.port, to=", ".join(box.address for box in boxes)).send([alert()])
+        self.assertEqual(server.connections, 1)
+        self.assertEqual([len(box.delivered) for box in boxes], [1, 1, 1])
+        self.assertEqual({box.delivered[0].message["To"] for box in boxes}, {box.address for box in boxes})
+        self.assertIn(b"QUIT", server.heard)
+        await self.closed(server)
+
+    async def test_starttls(self) -> None:
+        box = Mailbox("ops@example.com")
+        server = self.start(box, tls=self.tls("127.0.0.1"), login=(USER, PASSWORD))
+        self.not_on_the_loopback()
+        await self.sent(box, self.notifier(server.port, ca_file=self.ca_file(), user=USER, password=PASSWORD))
+        self.assertTrue(box.delivered[0].encrypted)
+        self.assertTrue(box.delivered[0].authenticated)
+
+    async def test_starttls_is_used_wherever_it_is_offered(self) -> None:
+        """On the loopback and with ``tls = no`` too."""
+        box = Mailbox("ops@example.com")
+        server = self.start(box, tls=self.tls("127.0.0.1"))
+        await self.sent(box, self.notifier(server.port, ca_file=self.ca_file(), tls="false"))
+        self.assertTrue(box.delivered[0].encrypted)
+
+    async def test_starttls_is_required_of_other_hosts(self) -> None:
+        for login in ({}, {"user": USER, "password": PASSWORD}):
+            box = Mailbox("ops@example.com")
+            server = self.start(box, login=(USER, PASSWORD) if login else None, plain_login=True)
+            self.not_on_the_loopback()
+            error = await refusal(self.notifier(server.port, **login), alert())
+            self.assertIn("STARTTLS", error.words)
+            self.assertFalse(error.permanent)
+            self.assertRegex(server.heard, rb"^EHLO [^ ]+\r\n$")
+            await self.closed(server)
+
+    async def test_tls_no(self) -> None:
+        box = Mailbox("ops@example.com")
+        server = self.start(box)
+        self.not_on_the_loopback()
+        await self.sent(box, self.notifier(server.port, tls="false"))
+        self.assertFalse(box.delivered[0].encrypted)
+
+    async def test_implicit_tls(self) -> None:
+        box = Mailbox("ops@example.com")
+        server = self.start(box, tls=self.tls("localhost"), implicit=True, login=(USER, PASSWORD))
+        self.not_on_the_loopback()
+        url = f"smtps://localhost:{server.port}"
+        await self.sent(box, self.notifier(0, ca_file=self.ca_file(), server=url, user=USER, password=PASSWORD))
+        self.assertTrue(box.delivered[0].encrypted)
+        await self.closed(server)
+
+    async def test_wrong_certificates(self) -> None:
+        yesterday = datetime(2020, 1, 2, tzinfo=UTC)
+        cases = (
+            (self.tls("mail.example.net"), "not for 127.0.0.1"),
+            (self.tls("127.0.0.1", ca=trustme.CA()), "unknown authority"),
+            (self.tls("127.0.0.1", not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=yesterday), "expired"),
+        )
+        for implicit in (False, True):
+            for tls, words in cases:
+                box = Mailbox("ops@example.com")
+                server = self.start(box, tls=tls, implicit=implicit)
+                scheme = "smtps" if implicit else "smtp"
+                for flag in ("true", "false"):
+                    url = f"{scheme}://127.0.0.1:{server.port}"
+                    notifier = self.notifier(0, ca_file=self.ca_file(), server=url, tls=flag)
+                    error = await refusal(notifier, alert())
+                    self.assertIn(words, error.words)
+                    self.assertFalse(error.permanent)
+                    self.assertEqual(box.delivered, [])
+                await self.closed(server)
+
+    async def test_login_refused(self) -> None:
+        for answer, permanent in (("535 5.7.8 no, {0} {1}", True), ("454 4.7.0 later, {0} {1}", False)):
+            box = Mailbox("ops@example.com")
+            server = self.start(box, login=(USER, "another"), plain_login=True)
+            server.login_refusal = answer.format(USER, "SECRET-password")
+            error = await refusal(self.notifier(server.port, user=USER, password="SECRET-password"), alert())
+            self.assertEqual(error.permanent, permanent)
+            self.assertIn(answer[:10], error.words)
+            for secret in (USER, "SECRET-password", "AUTH"):
+                self.assertNotIn(secret, f"{error!r} {error.words}")
+            await self.closed(server)
+
+    async def test_no_login_offered(self) -> None:
+        server = self.start(Mailbox("ops@example.com"))
+        error = await refusal(self.notifier(server.port, user=USER, password=PASSWORD), alert())
+        self.assertIn("no login", error.words)
+        self.assertFalse(error.permanent)
+
+    async def test_sender_refused(self) -> None:
+        box = Mailbox("ops@example.com")
+        server = self.start(box)
+        for answer, permanent in (("553 not you", True), ("452 full", False)):
+
+            async def handle_MAIL(*arguments: Any, answer: str = answer) -> str:
+                return answer
+
+            server.handle_MAIL = handle_MAIL
+            error = await refusal(self.notifier(server.port), alert())
+            self.assertEqual((error.words, error.permanent), (answer, permanent))
+
+    async def test_cannot_connect(self) -> None:
+        error = await refusal(self.notifier(0, server="smtp://127.0.0.1:1"), alert())
+        self.assertEqual(error.words, "cannot connect to 127.0.0.1:1: Connection refused")
+        self.assertFalse(error.permanent)
+        error = await refusal(self.notifier(0, server="smtp://nowhere.invalid"), alert())
+        self.assertTrue(error.words.startswith("cannot look up nowhere.invalid: "), error.words)
+        self.assertFalse(error.permanent)
+
+    async def test_servers_that_break_the_protocol(self) -> None:
+        cases = (
+            ([b"220 hello\r\n", b"250-hello\r\n250 STARTTLS\r\n", b"220 go\r\n250 injected\r\n"], "before TLS began"),
+            ([b"220 hello\r\n", b"250-hello\r\n" * 2_000], "without end"),
+            ([b"2" * 100_000], "without end"),
+            ([b"SSH-2.0-OpenSSH_9.2\r\n"], "not SMTP: SSH-2.0-OpenSSH_9.2"),
+            ([b"220 hello\r\n", b""], "closed the connection"),
+            ([b"554 5.7.1 go away\r\n"], "554 5.7.1 go away"),
+            ([b"\xff\xfe\r\n"], "not SMTP: \N{REPLACEMENT CHARACTER}"),
+        )
+        for answers, words in cases:
+            server = self.start(protocol=partial(Script, answers))
+            error = await refusal(self.notifier(server.port), alert())
+            self.assertIn(words, error.words)
+            self.assertTrue(error.words.isprintable())
+            self.assertEqual(error.permanent, words.startswith("5"))
+
+    async def test_cancelled_attempts_leave_no_socket(self) -> None:
+        for answer in ("hang", "drip"):
+            for at in ("RCPT", "DATA"):
+                box = Mailbox("ops@example.com")
+                server = self.start(box, at=at)
+                box.answer = answer
+                waiting = box.waiting()
+                running = Deferred.fromCoroutine(self.notifier(server.port).send([alert()]))
+                await waiting
+                self.assertEqual(server.open, 1)
+                self.assertFalse(running.called)
+                running.cancel()
+                self.failureResultOf(running)
+                await self.closed(server)
+
+    async def test_our_own_time_limit(self) -> None:
+        """``notify-test`` and ``drill`` have none."""
+        self.patch(email, "LIMIT", 0.2)
+        box = Mailbox("ops@example.com")
+        server = self.start(box)
+        box.hang()
+        error = await refusal(self.notifier(server.port), alert())
+        self.assertEqual((error.words, error.permanent), ("no answer within 0.2 s", False))
+        await self.closed(server)
+
+    async def test_a_server_that_never_says_goodbye(self) -> None:
+        """A mail that was accepted is sent, whatever comes after."""
+        box = Mailbox("ops@example.com")
+        server = self.start(box)
+
+        async def handle_RSET(*arguments: Any) -> str:
+            return "451 no"
+
+        server.handle_RSET = handle_RSET
+        self.patch(session, "GOODBYE", 0.1)
+        await self.sent(box, self.notifier(server.port))
+        await self.closed(server)
+
+
+class MessageTests(ServerTestCase):
+    def setUp(self) -> None:
+        self.box = Mailbox("ops@example.com")
+        self.server = self.start(self.box)
+
+    async def mails(self, *messages: Sequence[Alert], **values: str) -> list[Any]:
+        """Send messages, each by a notifier of its own, and return the parsed mails."""
+        before = len(self.box.delivered)
+        for alerts in messages:
+            await self.notifier(self.server.port, **values).send(alerts)
+        return [each.message for each in self.box.delivered[before:]]
+
+    async def test_headers(self) -> None:
+        (mail,) = await self.mails([alert()])
+        self.assertEqual(mail["From"], FROM)
+        self.assertEqual(mail["To"], "ops@example.com")
+        self.assertEqual(mail["Subject"], "PROBLEM: nightly backup is late")
+        self.assertEqual(mail["Date"].datetime, datetime.fromtimestamp(NOW, UTC))
+        self.assertEqual(mail["Auto-Submitted"], "auto-generated")
+        self.assertEqual(mail["X-Pypinger-Alert-Id"], "0123456789ab-1700000000-1")
+        self.assertRegex(mail["Message-ID"], r"^<[a-z0-9.]+@example\.org>$")
+        self.assertEqual(mail.defects, [])
+        self.assertEqual(self.box.delivered[0].sender, "pinger@example.org")
+        self.assertTrue(self.box.delivered[0].content.isascii())
+
+    async def test_parts(self) -> None:
+        (mail,) = await self.mails([alert(runbook="https://wiki.example/?a=1&b=2", explanation="<b>5 > 4</b>\n.\n..")])
+        text, html = (content(mail, kind) for kind in ("plain", "html"))
+        self.assertEqual(mail.get_content_type(), "multipart/alternative")
+        self.assertEqual(
+            text,
+            "PROBLEM: nightly backup is late\n<b>5 > 4</b>\n.\n..\nprocess: backup, server: db1\nhttps://db1.example/task?…\n"
+            "runbook: https://wiki.example/?a=1&b=2\nhttps://pinger.example/task/0123456789ab\n\n-- \n"
+            "[0123456789ab-1700000000-1]\n",
+        )
+        self.assertIn("&lt;b&gt;5 &gt; 4&lt;/b&gt;", html)
+        self.assertIn('<a href="https://pinger.example/task/0123456789ab">', html)
+        self.assertIn('<a href="https://wiki.example/?a=1&amp;b=2">', html)
+        self.assertNotIn('href="https://db1', html)
+
+    async def test_links_are_urls(self) -> None:
+        (mail,) = await self.mails([alert(page='javascript:alert("x")', runbook='https://x/"onclick="y')])
+        html = content(mail, "html")
+        self.assertNotIn('href="javascript', html)
+        self.assertNotIn('"onclick', html)
+
+    async def test_an_incident_is_one_thread(self) -> None:
+        problem, changed, reminder, recovered, other = await self.mails(
+            [alert()],
+            [alert(Event.CHANGED, id="id-2")],
+            [alert(Event.REMINDER, id="id-3")],
+            [alert(Event.RECOVERED, id="id-4")],
+            [alert(id="id-5", started=NOW + 999)],
+        )
+        self.assertIsNone(problem["In-Reply-To"])
+        self.assertIsNone(problem["References"])
+        for reply in (changed, reminder, recovered):
+            self.assertEqual(reply["In-Reply-To"], problem["Message-ID"])
+            self.assertEqual(reply["References"], problem["Message-ID"])
+        self.assertIsNone(other["In-Reply-To"])
+        ids = [mail["Message-ID"] for mail in (problem, changed, reminder, recovered, other)]
+        self.assertEqual(len(set(ids)), 5)
+
+    async def test_threads_of_groups(self) -> None:
+        """A group refers to what would be the problem of each incident, and so do their recoveries."""
+        incidents = [{"task": f"{i:012}", "started": NOW - i} for i in range(30)]
+        group, digest, alone = await self.mails(
+            [alert(id=f"p-{i}", **one) for i, one in enumerate(incidents)],
+            [alert(Event.REMINDER, id=f"m-{i}", **one) for i, one in enumerate(incidents[:3])],
+            [alert(Event.RECOVERED, id="r-1", **incidents[1])],
+        )
+        self.assertEqual(len(group["References"].split()), 20)
+        self.assertIn(alone["In-Reply-To"], group["References"].split())
+        self.assertIn(alone["In-Reply-To"], digest["References"].split())
+        self.assertEqual(len({group["Message-ID"], digest["Message-ID"], alone["Message-ID"]}), 3)
+        self.assertEqual(group["X-Pypinger-Alert-Ids"].split(), [f"p-{i}" for i in range(30)])
+
+    async def test_alerts_of_the_daemon_are_no_thread(self) -> None:
+        for mail in await self.mails([alert(Event.STARTED)], [alert(Event.TEST)]):
+            self.assertIsNone(mail["In-Reply-To"])
+
+    async def test_ids_differ_by_recipient(self) -> None:
+        other = Mailbox("night@example.com")
+        server = self.start(self.box, other)
+        await self.notifier(server.port, to="ops@example.com,night@example.com").send([alert()])
+        ids = {box.delivered[-1].message["Message-ID"] for box in (self.box, other)}
+        self.assertEqual(len(ids), 2)
+
+    async def test_unicode(self) -> None:
+        (mail,) = await self.mails([alert(name="Sicherung täglich 漢字 😀 " * 5)], **{"from": "Prüfer <p@example.org>"})
+        self.assertIn("Sicherung täglich 漢字 😀", mail["Subject"])
+        self.assertEqual(mail["From"].addresses[0].display_name, "Prüfer")
+        self.assertIn("täglich 漢字 😀", content(mail))
+        self.assertTrue(self.box.delivered[0].content.isascii())
+
+    async def test_no_header_from_a_report(self) -> None:
+        for text in (
+            "x\r\nBcc: victim@example.net",
+            "x\nBcc: v@x",
+            "=?utf-8?q?x=0D=0ABcc:_v@x?=",
+            "x\x0bBcc: v",
+            "x\u2028Bcc: v",
+        ):
+            (mail,) = await self.mails([alert(name=text, explanation=text, server=text)])
+            self.assertEqual(mail.keys(), ORDER)
+            self.assertEqual(self.box.delivered[-1].recipient, "ops@example.com")
+
+    async def test_line_lengths(self) -> None:
+        await self.mails(
+            [alert(name="x" * 5_000, explanation="y" * 5_000 + "é")], [alert(id=f"{i:016x}") for i in range(3000)]
+        )
+        for delivered in self.box.delivered:
+            self.assertLessEqual(max(map(len, delivered.content.split(b"\r\n"))), 998)
+            self.assertLess(len(delivered.content), 200_000)
+            self.assertNotIn(b"\n", delivered.content.replace(b"\r\n", b""))
+
+    async def test_lines_that_begin_with_a_point(self) -> None:
+        """Also where a mail sent in pieces would have a piece begin."""
+        for pad in range(3):
+            text = "x" * pad + "\n.b" * 6_000
+            (mail,) = await self.mails([alert(explanation=text)])
+            self.assertIn(text[:19_000], content(mail))
+
+    async def test_the_same_id_each_time(self) -> None:
+        group = [alert(id="id-1"), alert(id="id-2")]
+        for alerts in ([alert()], [alert(Event.RECOVERED)], [alert(Event.TEST)], group):
+            first, second = await self.mails(alerts, alerts)
+            self.assertEqual(first["Message-ID"], second["Message-ID"])
+
+
+#: The headers of a mail, in their order.
+ORDER = [
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "Auto-Submitted",
+    "X-Pypinger-Alert-Id",
+    "MIME-Version",
+    "Content-Type",
+]
+
+
+class OptionTests(TestCase):
+    def problems(self, **values: str) -> dict[str, str]:
+        return dict(channels()["email"].check({**VALUES, **values}))
+
+    def test_servers(self) -> None:
+        for server in (
+            "smtp://mail",
+            "SMTP://mail.example.org:587",
+            "smtps://[::1]:465/",
+            "smtp://10.0.0.1",
+            "smtp://bücher.example",
+        ):
+            self.assertEqual(self.problems(server=server), {}, server)
+        for server in (
+            "mail.example.org",
+            "http://mail",
+            "smtp://",
+            "smtp://h:0",
+            "smtp://h:x",
+            "smtp://h/path",
+            "smtp://h?tls=no",
+        ):
+            self.assertEqual(list(self.problems(server=server)), ["server"], server)
+
+    def test_a_login_in_the_server_is_not_shown(self) -> None:
+        words = self.problems(server="smtp://me:hunter22@mail.example.org")["server"]
+        self.assertIn("user and password", words)
+        self.assertNotIn("hunter22", words)
+
+    def test_addresses(self) -> None:
+        for to in ("a@b", "a@b.example, c@d.example\ne@f.example,", '"Doe, J." <j@x.example>', "Jürgen <j@x.example>"):
+            self.assertEqual(self.problems(to=to), {}, to)
+        for to in (
+            "ops",
+            "a@b@c",
+            "a b@c",
+            "jürgen@x.example",
+            "a@bücher.example",
+            "<a@b",
+            "a@b c@d",
+            "@b",
+            ",",
+            "undisclosed:;",
+            "a@b\r",
+        ):
+            self.assertEqual(list(self.problems(to=to)), ["to"], to)
+        self.assertEqual(list(self.problems(**{"from": "a@b, c@d"})), ["from"])
+
+    def test_a_login_is_whole_and_protected(self) -> None:
+        self.assertEqual(list(self.problems(user="u")), ["password"])
+        self.assertEqual(list(self.problems(password="p")), ["user"])
+        login = {"user": "u", "password": "p", "tls": "false"}
+        self.assertEqual(list(self.problems(server="smtp://mail", **login)), ["tls"])
+        for server in ("smtps://mail", "smtp://localhost", "smtp://127.9.9.9", "smtp://[::1]"):
+            self.assertEqual(self.problems(server=server, **login), {}, server)
+
+    def test_essential(self) -> None:
+        self.assertEqual(channels()["email"].essential(VALUES), ("server", "from", "to"))
+
+
+class LogTests(ServerTestCase):
+    async def test_refused_recipients_are_logged(self) -> None:
+        events: list[str] = []
+
+        def observe(event: Any) -> None:
+            events.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        good, gone = Mailbox("ops@example.com"), Mailbox("gone@example.com")
+        server = self.start(good, gone)
+        gone.refuse("5.1.1 no such user")
+        words = await self.notifier(server.port, to="ops@example.com, gone@example.com").send([alert()])
+        self.assertIn("gone@example.com: 550 5.1.1 no such user", words)
+        (line,) = (line for line in events if "gone@example.com" in line)
+        self.assertIn("refused [0123456789ab-1700000000-1] permanently, others accepted: 550 5.1.1 no such user", line)
+
+    def test_nothing_is_loaded_before_the_first_mail(self) -> None:
+        """twisted.mail installs the reactor, and looks up the name of this host."""
+        code = "import sys, pypinger.notify; pypinger.notify.channels(); print('twisted.mail.smtp' in sys.modules)"
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        self.assertEqual(ran.stdout.strip(), "False", ran.stderr)
