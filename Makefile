@@ -27,7 +27,7 @@ together = $(filter-out $(alone),$(subst /,.,$(basename $(all))))
 # Suites that lean most on Twisted, treq and Klein.
 oldest_suites := tests.http tests.web tests.notify tests.store tests.runtime
 
-.PHONY: run demo test lint format types trial coverage crash month oldest clean
+.PHONY: run demo test lint format types trial coverage crash month messages oldest clean
 
 run: $(VENV)/.installed $(CONFIG)
 	@echo 'Py Pinger reads $(CONFIG). The pages are at http://localhost:3002/ unless [web] endpoint names another port.'
@@ -76,6 +76,10 @@ crash: $(VENV)/.tested
 # A month of a fleet's alerts on a fake clock, three seeds twice (docs/alerts.md): an hour or so of CPU time.
 month: $(VENV)/.tested
 	$(bin)/python -m tests.fleet.month --days $(DAYS) --jobs $(JOBS)
+
+# docs/messages.md, after a change of a text or a channel.
+messages: $(VENV)/.tested
+	$(bin)/python docs/messages.py
 
 # Those suites with the oldest supported dependencies, in an environment of their own.
 oldest: $(VENV)-oldest/.tested

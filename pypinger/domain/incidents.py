@@ -31,6 +31,7 @@ from pypinger.domain.model import (
     TaskState,
 )
 from pypinger.domain.schedule import merge
+from pypinger.domain.times import span
 
 #: The time in which the incidents of a task are counted to see whether it flaps, in seconds.
 FLAP_SPAN: Seconds = 3600.0
@@ -260,7 +261,7 @@ def _flap(
     incident = replace(incident, flapping=False, reminded=now, reminders=0)
     if muted:
         return replace(state, incident=incident), ()
-    return _tell(task, state, Event.PROBLEM, now, replace(incident, told=True), _explained(state, incident))
+    return _tell(task, state, Event.PROBLEM, now, replace(incident, told=True), _steadily(state))
 
 
 def _tell(
@@ -287,7 +288,14 @@ def _acknowledged(by: Acknowledgement) -> str:
 
 def _explained(state: TaskState, incident: Incident) -> str:
     assert state.verdict is not None
-    if incident.flapping and state.opened:
-        count = len(state.opened)
-        return f"incident number {count} within an hour; the latest: {state.verdict.explanation}"
-    return state.verdict.explanation
+    if not incident.flapping:
+        return state.verdict.explanation
+    if not state.opened:
+        return _steadily(state)
+    return f"{len(state.opened)} incidents within an hour; the latest: {state.verdict.explanation}"
+
+
+def _steadily(state: TaskState) -> str:
+    """Explain the end of flapping."""
+    assert state.verdict is not None
+    return f"it has kept this status for {span(STEADY)}; {state.verdict.explanation}"

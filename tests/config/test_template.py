@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 import pypinger
-from pypinger.config.known import NAMED_OPTIONS, OPTIONS, ROUTING
+from pypinger.config.known import NAMED_OPTIONS, OPTIONS
 from pypinger.config.settings import Settings
 from pypinger.notify import channels
+from pypinger.ports.notifying import ROUTING
 from tests.config.samples import LoadingTestCase, pem_files
 
 ROOT = Path(pypinger.__file__).parent.parent

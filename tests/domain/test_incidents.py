@@ -287,7 +287,7 @@ class FlappingTests(SynchronousTestCase):
         story = Story()
         now = self.flap(3, story)
         self.assertEqual(story.step(Kind.FAILED, now), [Event.FLAPPING])
-        self.assertIn("incident number 4 within an hour; the latest: it is failed", story.alerts[-1].explanation)
+        self.assertIn("4 incidents within an hour; the latest: it is failed", story.alerts[-1].explanation)
         self.assertEqual(story.step(Kind.OK, now + 60), [])
         self.assertEqual(story.step(Kind.LATE, now + 120), [])
         self.assertEqual(story.reminder, now + 480)
@@ -295,6 +295,7 @@ class FlappingTests(SynchronousTestCase):
         self.assertEqual(steady_end(story.state), now + 180 + 1800)
         self.assertEqual(story.step(Kind.OK, now + 1979), [])
         self.assertEqual(story.step(Kind.OK, now + 1980), [Event.RECOVERED])
+        self.assertIn("it has kept this status for 30 min; it is ok", story.alerts[-1].explanation)
         self.assertIsNone(story.state.incident)
         # It begins to count anew.
         self.assertEqual(story.step(Kind.FAILED, now + 2000), [Event.PROBLEM])
@@ -304,6 +305,7 @@ class FlappingTests(SynchronousTestCase):
         now = self.flap(3, story)
         story.step(Kind.FAILED, now)
         self.assertEqual(story.step(Kind.LATE, now + 1800), [Event.PROBLEM])
+        self.assertIn("it has kept this status for 30 min; it is late", story.alerts[-1].explanation)
         self.assertEqual(story.step(Kind.FAILED, now + 1860), [Event.CHANGED])
 
     def test_sleep_neither_counts_nor_interrupts(self) -> None:
@@ -449,7 +451,7 @@ class StandingTests(SynchronousTestCase):
         alert = standing(TASK, story.state, 9.0)
         assert alert is not None
         self.assertEqual((alert.event, alert.kind), (Event.FLAPPING, Kind.LATE))
-        self.assertEqual(alert.explanation, "incident number 4 within an hour; the latest: it is ok")
+        self.assertEqual(alert.explanation, "4 incidents within an hour; the latest: it is ok")
 
 
 class DaemonAlertTests(SynchronousTestCase):
