@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 
 from pypinger.domain.model import (
     Alert,
@@ -25,6 +24,7 @@ from pypinger.domain.times import iso
 from pypinger.domain.url import origin
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import MessageLost, Receipt
+from tests.runtime.clock import QuickClock
 from tests.store.inline import InlineStore
 
 #: A Monday at noon, UTC.
@@ -35,7 +35,7 @@ class World:
     """A reactor's clock and a wall clock; change `offset` to step the wall clock."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = QuickClock()
         self.offset = NOON
 
     def now(self) -> Instant:
