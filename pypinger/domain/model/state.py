@@ -106,7 +106,6 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     :ivar hold: since when it has been unreachable or invalid, with no other kind between; None if it is not.
     :ivar opened: when its latest incidents opened, within the last hour, oldest first.
     :ivar owed: the ``recovered`` of an incident that was alerted, muted by a silence that still lasts.
-    :ivar seen: time of the last answer, whatever it said; None before the first.
     """
 
     verdict: Verdict | None = None
