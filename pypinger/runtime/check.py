@@ -28,7 +28,6 @@ from pypinger.domain.model import (
     NoAnswer,
     Observation,
     Seconds,
-    Skew,
     Task,
     TaskState,
 )
@@ -115,10 +114,10 @@ class Checker:
             return
         watch.enter(Phase.RECORDING)
         now, before = self._now(), watch.state
-        skew = self._skew(task, observation.contact, now)
+        self._compare_clocks(task, observation.contact, now)
         basis = _basis(task, observation, settings.secrets)
         repeated = incidents.repeat(before, observation, now) if basis is not None and basis == watch.basis else None
-        check, state, alerts = repeated or self._judge(task, before, observation, now, skew)
+        check, state, alerts = repeated or self._judge(task, before, observation, now)
         if settings.log_judged:
             self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=state.kind.value)
         rest = self._reactor.seconds() + PAUSE
@@ -135,13 +134,15 @@ class Checker:
             self._runs.seen(task, ran, now)
 
     def _judge(
-        self, task: Task, before: TaskState, observation: Observation, now: Instant, skew: Skew | None
+        self, task: Task, before: TaskState, observation: Observation, now: Instant
     ) -> tuple[Check, TaskState, tuple[Alert, ...]]:
         """Read and judge what was observed, and take it in."""
         if isinstance(observation, NoAnswer):
             finding: Finding = replace(observation, contact=None)
         else:
             finding = report.read(observation, self.fetches.settings.secrets.scrub)
+        contact = observation.contact
+        skew = None if contact is None else self._clocks.skew(contact.host, self._reactor.seconds())
         check = Check(now, observation.latency, finding, judge(finding, task.grace, now, skew=skew))
         muted = self._board.muted(task, before)
         state, alerts = incidents.step(task, before, check, muted=muted, clock_wrong=self.condition.clock_wrong)
@@ -178,15 +179,12 @@ class Checker:
             state = after
             await self._commit(task, state, None, alerts)
 
-    def _skew(self, task: Task, contact: Contact | None, now: Instant) -> Skew | None:
-        """Compare our clock with that of the host, and return how that differs."""
-        if contact is None:
-            return None
-        seconds = self._reactor.seconds()
-        if contact.date is not None:
+    def _compare_clocks(self, task: Task, contact: Contact | None, now: Instant) -> None:
+        """Compare our clock with that of the host that answered."""
+        if contact is not None and contact.date is not None:
+            seconds = self._reactor.seconds()
             self._clocks.heard(contact.host, contact.date, now, seconds, task.interval + task.timeout)
             self.condition.set_clock(self._clocks.wrong)
-        return self._clocks.skew(contact.host, seconds)
 
     async def _commit(self, task: Task, state: TaskState, check: Check | None, alerts: Sequence[Alert]) -> None:
         """Store a state and its alerts in one transaction, then send them (contract, section 4)."""
