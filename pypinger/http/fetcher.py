@@ -196,18 +196,17 @@ def _instant(date: bytes) -> Instant | None:
         return None
 
 
-def _date_of(response: IResponse) -> Instant | None:
-    dates = response.headers.getRawHeaders(b"date", ())
-    if len(dates) != 1 or response.headers.hasHeader(b"age"):
+def _date_of(headers: Headers) -> Instant | None:
+    dates = headers.getRawHeaders(b"date", ())
+    if len(dates) != 1 or headers.hasHeader(b"age"):
         return None
     return _instant(dates[0])
 
 
 def _answer(task: Task, response: IResponse, body: bytes, latency: Seconds) -> Answer:
-    request = response.request
-    contact = contact_of(response, _date_of(response))
-    if response.previousResponse is None or request.absoluteURI is None:
+    contact = contact_of(response, _date_of(response.headers))
+    if response.previousResponse is None or response.request.absoluteURI is None:
         return Answer(response.code, body, latency, contact)
-    url = parse(request.absoluteURI.decode("ascii"), longest=None)
+    url = parse(response.request.absoluteURI.decode("ascii"), longest=None)
     foreign = url.origin != parse(task.url).origin
     return Answer(response.code, body, latency, contact, url.label, foreign)
