@@ -20,10 +20,12 @@ from pypinger.domain.kinds import KINDS, Kind, Status
 from pypinger.domain.model import (
     Acknowledgement,
     Alert,
+    Answer,
     Check,
     Event,
     Incident,
     Instant,
+    Observation,
     Report,
     Reported,
     Seconds,
@@ -61,6 +63,27 @@ def step(
     if change != after.verdict.next_change:
         after = replace(after, verdict=replace(after.verdict, next_change=change))
     return after, alerts
+
+
+def repeat(
+    state: TaskState, observation: Observation, now: Instant
+) -> tuple[Check, TaskState, tuple[Alert, ...]] | None:
+    """
+    Take in an answer with the code and body of the one that the state's verdict rests on, to an unchanged task.
+
+    A verdict stands until its ``next_change``, so reading and judging the answer could find nothing else.
+
+    :returns: the check, and what :func:`step` would return; None if the answer must be judged.
+    """
+    verdict, report, checked = state.verdict, state.report, state.checked
+    if verdict is None or report is None or checked is None or verdict.next_change is None:
+        return None
+    if verdict.kind is not Kind.OK or state.incident is not None or not isinstance(observation, Answer):
+        return None
+    if not checked <= now < verdict.next_change:
+        return None
+    check = Check(now, observation.latency, Reported(observation.code, report), verdict)
+    return check, replace(state, pings=state.pings + 1, checked=now, latency=check.latency, seen=now), ()
 
 
 def hold_end(task: Task, state: TaskState) -> Instant | None:
