@@ -146,6 +146,7 @@ class IncidentTests(SynchronousTestCase):
                 page=TASK.page,
                 kind=Kind.LATE,
                 started=1000.0,
+                key="import",
             ),
         )
         self.assertEqual((recovered.kind, recovered.started, recovered.at), (Kind.OK, 1000.0, 1120.0))
