@@ -68,9 +68,7 @@ def alert_id(*cause: str | Instant) -> str:
 def task_key(alert: Alert) -> str:
     """Return the configured name of the alert's task, else its URL without query: a text that stays the same."""
     name = alert.key or alert.name
-    if name in (alert.label, alert.label.partition("://")[2]):
-        return alert.label.removesuffix("?…")
-    return name
+    return alert.label.removesuffix("?…") if name in (alert.label, alert.label.partition("://")[2]) else name
 
 
 def incident_key(alert: Alert) -> str | None:

@@ -97,6 +97,9 @@ class ChannelTests(LoadingTestCase):
             f"template = {self.write('body.json', '$task_name')}\n"
             "[pagerduty]\nrouting_key = four-secret\nurl = https://events.eu.pagerduty.com/v2/enqueue\n"
             "[alertmanager]\nurl = http://me:five-secret@localhost:9093\n"
+            "[email]\nserver = smtps://mail.example.com\ntls = yes\nuser = u\n"
+            "password = pass-word\nfrom = a@h.example\nto = b@h.example\n"
+            "[apprise]\nurls = ntfy://pinger\n"
         )
         self.assertEqual(
             {channel.name for channel in settings.channels},

@@ -43,7 +43,7 @@ def places(random: Random) -> Iterator[str]:
 
 
 class KillTests(TestCase):
-    timeout = 180 + 6 * KILLS
+    timeout = 300 + 10 * KILLS
 
     async def test_nothing_is_lost(self) -> None:
         print(f"CRASH_SEED={SEED} CRASH_KILLS={KILLS}", end=" ", flush=True)
