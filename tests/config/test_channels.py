@@ -101,10 +101,7 @@ class ChannelTests(LoadingTestCase):
             "password = pass-word\nfrom = a@h.example\nto = b@h.example\n"
             "[apprise]\nurls = ntfy://pinger\n"
         )
-        self.assertEqual(
-            {channel.name for channel in settings.channels},
-            {"slack", "hipchat", "sentry", "webhook", "pagerduty", "alertmanager"},
-        )
+        self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
         values = {channel.name: channel.values for channel in settings.channels}
         self.assertEqual(values["webhook"]["headers"], "X-A: one-secret\nX-B: 2")
         for secret in ("https://hooks.example/1", "X-A: one-secret", "three-secret", "four-secret", "five-secret"):
