@@ -202,8 +202,9 @@ def _send(url: str, alerts: Sequence[Alert], now: Instant) -> _Result:
 def _texts(alerts: Sequence[Alert], now: Instant, longest: int, longest_title: int) -> tuple[str, str]:
     """Return title and text within the limits of a service; one without titles gets the title in its text."""
     headline, _, rest = wording.plain(alerts, now).partition("\n")
-    title = without_mentions(cut(one_line(headline), min(longest_title or TITLE_LIMIT, TITLE_LIMIT)))
-    limit = min(longest, TEXT_LIMIT) - (0 if longest_title else len(title) + 2)
+    longest = min(longest, TEXT_LIMIT)
+    title = cut(without_mentions(one_line(headline)), min(longest_title or longest // 2, TITLE_LIMIT))
+    limit = longest - (0 if longest_title else len(title) + 2)
     ids = "\n" + signature([alert.id for alert in alerts], limit // 2)
     text = without_mentions(lines(rest, limit))
     return title, cut(text, limit - len(ids)) + ids
