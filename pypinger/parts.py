@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from pypinger.config.settings import Settings, WebSettings
+from pypinger.config.settings import ChannelSettings, Settings, WebSettings
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.routing import Routing
 from pypinger.http.fetcher import TaskFetcher
@@ -21,9 +22,10 @@ from pypinger.http.messenger import Messenger
 from pypinger.http.wire.limits import free_descriptors
 from pypinger.notify import channels
 from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import ChannelContext, Notifier, RunObserver
+from pypinger.ports.notifying import Channel, ChannelContext, KeptAlive, Notifier, RunObserver
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.fetches import EXTRA, CheckSettings
+from pypinger.runtime.keeping import KeptChannel
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import OutboxSettings
 from pypinger.runtime.queue import ATTEMPT_LIMIT
@@ -50,6 +52,7 @@ class Channels:
         self._settings = settings
         self._client = self._make_client(settings)
         self._notifiers: dict[str, Notifier] = {}
+        self._made_from: dict[str, object] = {}
         self._leaving: dict[Messenger, IDelayedCall] = {}
         self._choose(settings, {})
 
@@ -76,15 +79,25 @@ class Channels:
         """The channels that are also informed of every run."""
         return [each for each in self._notifiers.values() if isinstance(each, RunObserver)]
 
+    @property
+    def kept(self) -> list[KeptChannel]:
+        """The channels whose alerts are kept alive."""
+        after = {channel.name: channel.route.after for channel in self._settings.channels}
+        return [
+            KeptChannel(name, each, after[name])
+            for name, each in self._notifiers.items()
+            if isinstance(each, KeptAlive)
+        ]
+
     def change(self, settings: Settings) -> None:
         """Use other settings."""
         before, self._settings = self._settings, settings
-        known: dict[str, object] = {channel.name: (channel.kind, channel.values) for channel in before.channels}
+        known = self._made_from
         if (settings.ca_file, settings.proxy) != (before.ca_file, before.proxy):
             # Messages under way keep the old client, and take at most two attempts' time.
             old, self._client = self._client, self._make_client(settings)
             self._leaving[old] = self._reactor.callLater(2 * ATTEMPT_LIMIT, self._leave, old)
-            known.clear()
+            known = {}
         self._choose(settings, known)
 
     async def close(self) -> None:
@@ -100,11 +113,13 @@ class Channels:
 
     def _choose(self, settings: Settings, known: Mapping[str, object]) -> None:
         registry = channels()
+        chosen = () if settings.only_log else settings.channels
+        self._made_from = {channel.name: _made_from(channel, registry[channel.kind]) for channel in chosen}
         self._notifiers = {
             channel.name: self._notifiers[channel.name]
-            if channel.name in self._notifiers and known.get(channel.name) == (channel.kind, channel.values)
+            if channel.name in self._notifiers and known.get(channel.name) == self._made_from[channel.name]
             else registry[channel.kind].notifier(channel.values, self._context(channel.name, settings))
-            for channel in (() if settings.only_log else settings.channels)
+            for channel in chosen
         }
 
     def _context(self, name: str, settings: Settings) -> ChannelContext:
@@ -250,6 +265,20 @@ class PageServer:
         cause = getattr(error, "socketError", error)
         words = getattr(cause, "strerror", None) or str(cause)
         return EndpointError(f"[web] endpoint {endpoint}: cannot listen: {words}; is another Py Pinger running?")
+
+
+def _made_from(channel: ChannelSettings, kind: Channel) -> object:
+    """Return what a channel's notifier is made from: its options, and the present content of files that they name."""
+    paths = [channel.values[option.name] for option in kind.options if option.form == "path"]
+    return channel.kind, dict(channel.values), [_stamp(path) for path in paths if path]
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _close(client: Messenger | TaskFetcher, log: Logger) -> None:

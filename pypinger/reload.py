@@ -18,6 +18,7 @@ from pypinger.domain.redaction import Secrets
 from pypinger.logs import CleanLog
 from pypinger.parts import Channels, Fetching, PageServer
 from pypinger.runtime.heartbeat import Heartbeat
+from pypinger.runtime.keeping import Keeper
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
@@ -37,6 +38,7 @@ class Parts(NamedTuple):
     monitor: Monitor
     silencing: Silencing
     heartbeat: Heartbeat
+    keeper: Keeper
     pages: PageServer
 
     def set_heartbeat(self, settings: Settings) -> None:
@@ -82,8 +84,8 @@ class Reloader:
         """
         Read the ini file again (contract, section 8).
 
-        A valid file with at least one task is applied. Otherwise every problem is logged, ``/status`` reports the
-        failure until a reload succeeds, and the configuration stays.
+        A valid file with at least one task, which includes no empty file, is applied. Otherwise every problem is
+        logged, ``/status`` reports the failure until a reload succeeds, and the configuration stays.
         """
         reloading: Deferred[None] = self._lock.run(lambda: Deferred.fromCoroutine(self._reload()))
         return reloading.addErrback(lambda failure: self._log.failure("reloading the configuration", failure))
@@ -119,6 +121,11 @@ class Reloader:
         if not settings.tasks:
             self._refuse([f"{settings.path}: it has no tasks, and a reload must leave at least one"])
             return
+        if settings.empty:
+            # It may have been truncated by a program that is writing it.
+            words = "the included file has no section; delete the file if that is meant"
+            self._refuse([f"{file}: {words}" for file in settings.empty])
+            return
         await self._apply(settings)
         self._failed = None
 
@@ -139,6 +146,7 @@ class Reloader:
         parts.channels.change(settings)
         parts.outbox.update(parts.channels.for_outbox)
         parts.runs.update(parts.channels.observers)
+        parts.keeper.update(parts.channels.kept)
         parts.fetching.change(settings, parts.monitor)
         parts.monitor.update(settings.tasks)
         parts.silencing.configure(settings.maintenance)

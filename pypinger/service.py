@@ -43,6 +43,7 @@ from pypinger.runtime.commands import Commands
 from pypinger.runtime.control import NAME as SOCKET_NAME
 from pypinger.runtime.control import ControlService
 from pypinger.runtime.heartbeat import Heartbeat
+from pypinger.runtime.keeping import Keeper
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
@@ -110,6 +111,7 @@ class Pinger(MultiService):
         self.silencing = Silencing(reactor, now, self.store, self.board.entries)
         self.silencing.configure(settings.maintenance)
         self.board.mute_with(self.silencing.muted)
+        self._keeper = Keeper(reactor, now, self.board, self.checker.condition.standing, self.channels.kept)
         self._heartbeat = Heartbeat(reactor, self.monitor.stuck, self.outbox.healthy)
         try:
             self._pages = PageServer(reactor, now, self.board, self.store, self.secrets, self, settings.web)
@@ -127,6 +129,7 @@ class Pinger(MultiService):
             monitor=self.monitor,
             silencing=self.silencing,
             heartbeat=self._heartbeat,
+            keeper=self._keeper,
             pages=self._pages,
         )
         parts.set_heartbeat(settings)
@@ -175,6 +178,7 @@ class Pinger(MultiService):
         self.monitor.start()
         self.silencing.start(self.monitor.silences_changed)
         self._heartbeat.start()
+        self._keeper.start()
         self._reloader.start()
         # A full garbage collection visits every object: with 50,000 tasks it stops the reactor for half a second. What
         # lives as long as the process is therefore moved out of the collector's sight, once. Checks leave no cycles.
@@ -196,6 +200,7 @@ class Pinger(MultiService):
             self._freezing = None
         self.silencing.stop()
         self._heartbeat.stop()
+        self._keeper.stop()
         began = self._reactor.seconds()
         await self._at_most(2.0, self.monitor.stop(), "ending the checks")
         self._runs.stop()

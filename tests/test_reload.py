@@ -20,6 +20,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.logs import make_log
 from pypinger.notify import channels
 from pypinger.ports.notifying import Notifier
+from pypinger.runtime import keeping
 from pypinger.runtime.monitor import Monitor
 from pypinger.service import Pinger
 from tests.http.faults import answer
@@ -62,7 +63,7 @@ class ServiceCase(TestCase):
         return made
 
     def notifiers(self, made: Pinger) -> dict[str, Notifier]:
-        return {each.name: each for each in made.channels.notifiers}
+        return {each.name: each for each in made.outbox.notifiers}
 
     async def until(self, condition: Any) -> None:
         for _ in range(500):
@@ -113,6 +114,41 @@ class ReloadTests(ServiceCase):
             self.assertIn("no tasks", " ".join(self.words(LogLevel.error)))
             # The file is valid: a daemon would start with it.
             self.assertNotIn("not valid", " ".join(self.words(LogLevel.error)))
+
+    async def test_included_files_are_read_again(self) -> None:
+        """A reload that finds one empty is refused: it may be half written."""
+        included = self.path.parent / f"{self.path.name}.d"
+        included.mkdir()
+        shop = included / "shop.ini"
+        shop.write_text(f"[urls]\nprod = {self.dead}/shop\n[sentry shop]\nurl = https://S3CRET@sentry.example/1\n")
+        main = f"include = {included.name}/*.ini"
+        self.write(f"{self.dead}/a", main=main)
+        made = self.start()
+
+        def urls() -> list[str]:
+            return [entry.task.url.removeprefix(self.dead) for entry in made.board.entries()]
+
+        self.assertEqual(urls(), ["/a", "/shop"])
+        self.assertIn("sentry shop", self.notifiers(made))
+        (included / "mail.ini").write_text(f"[task {self.dead}/mail]\nname = Mail\n[group *]\ngrace = 5\n")
+        await made.reload()
+        self.assertEqual(urls(), ["/a", "/shop", "/mail"])
+        self.assertEqual({entry.task.grace for entry in made.board.entries()}, {5})
+        for text, words in (
+            ("", "the included file has no section"),
+            ("# later\n", "the included file has no section"),
+            ("[urls]\nprod = htt", f"{shop}:2: [urls] prod: the URL must start with"),
+        ):
+            shop.write_text(text)
+            await made.reload()
+            self.assertEqual(urls(), ["/a", "/shop", "/mail"])
+            self.assertIn(words, " ".join(self.words(LogLevel.error)))
+            self.assertIn(str(shop), made.board.daemon().explanation)
+        shop.unlink()
+        await made.reload()
+        self.assertEqual(urls(), ["/a", "/mail"])
+        self.assertIs(made.board.daemon().status, Status.OK)
+        self.assertNotIn("sentry shop", self.notifiers(made))
 
     async def test_a_failed_reload_is_an_error_until_one_succeeds(self) -> None:
         self.write(f"{self.dead}/a")
@@ -200,6 +236,47 @@ class ReloadTests(ServiceCase):
         self.assertEqual(self.notifiers(made), {})
         # Answers that hold old secrets are still shown.
         self.assertEqual(made.secrets.scrub("x 0ld-auth y"), "x *** y")
+
+    async def test_a_template_is_read_again(self) -> None:
+        """A channel is made anew if a file that it is made from has changed."""
+        template = Path(f"{self.path}.json")
+        template.write_text("$task_name")
+        rest = f"[webhook]\nurl = {self.dead}/in\ntemplate = {template}\n"
+        self.write(f"{self.dead}/a", rest=rest)
+        made = self.start()
+        before = self.notifiers(made)["webhook"]
+        await made.reload()
+        self.assertIs(self.notifiers(made)["webhook"], before)
+        template.write_text("$task_nam")
+        await made.reload()
+        self.assertIs(self.notifiers(made)["webhook"], before)
+        self.assertIn("did you mean $task_name?", " ".join(self.words(LogLevel.error)))
+        template.write_text("$task_url")
+        await made.reload()
+        self.assertIsNot(self.notifiers(made)["webhook"], before)
+
+    async def test_open_alerts_are_kept_alive(self) -> None:
+        """Also by a channel that a reload adds; not with ``only_log``."""
+        self.patch(keeping, "INTERVAL", 0.05)
+        server = FaultServer([answer(b"")])
+        listening = server.listen()
+        self.addCleanup(listening.stopListening)
+        rest = f"[alertmanager]\nurl = http://127.0.0.1:{server.port}\n"
+        self.write(f"{self.dead}/a", rest=rest)
+        made = self.start()
+        # The alert itself, and what is kept of it.
+        await self.until(lambda: len(server.requests) > 3)
+        self.assertIn(b"TaskProblem", server.requests[-1])
+        self.write(f"{self.dead}/a", rest=rest.replace("alertmanager", "alertmanager two"))
+        await made.reload()
+        count = len(server.requests)
+        await self.until(lambda: len(server.requests) > count + 3)
+        self.write(f"{self.dead}/a", main="only_log = true", rest=rest)
+        await made.reload()
+        await deferLater(reactor, 0.2)  # type: ignore[arg-type]
+        count = len(server.requests)
+        await deferLater(reactor, 0.3)  # type: ignore[arg-type]
+        self.assertEqual(len(server.requests), count)
 
     async def test_maintenance_and_log(self) -> None:
         """Maintenance counts from the start and from each reload; so does the format of the log."""

@@ -161,6 +161,7 @@ def _task(text: str, settings: Settings) -> Task:
         id=url.id,
         name=url.label,
         label=url.label,
+        named=False,
         origin=url.origin,
         credentials=url.credentials,
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pypinger.cli.routes import NoSuchTask, describe
 from pypinger.config import ConfigErrors, load
 from pypinger.config.settings import Settings
+from pypinger.domain.texts import one_line
 from pypinger.notify import channels
 from pypinger.store.database import APPLICATION_ID, scripts
 
@@ -62,6 +63,8 @@ def store_problem(path: str) -> str:
 def summary(settings: Settings) -> Iterator[str]:
     """Yield a few lines about the settings, without secrets."""
     yield f"{settings.path} is valid"
+    if settings.included:
+        yield f"included: {', '.join(map(one_line, settings.included))}"
     yield f"tasks: {len(settings.tasks)}, from [urls] {'dev' if settings.debug else 'prod'} and [task] sections"
     names = ", ".join(channel.name for channel in settings.channels) or "none"
     yield f"channels: {names}" + (" (only_log is true: nothing is sent)" if settings.only_log else "")

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -64,7 +65,9 @@ def status_lines(answer: Mapping[str, Any], now: float) -> list[str]:
         lines.append(f"Py Pinger: {one_line(daemon['explanation'])}")
     wrong = [task for task in tasks if task["status"] == Status.ERROR or task["unseen"]]
     wrong.sort(key=lambda task: task["since"] or 0.0, reverse=True)
-    lines += _table([("STATUS", "FOR", "TASK", "WHY"), *(_row(task, now) for task in wrong)]) if wrong else []
+    names = Counter(task["name"] for task in wrong)
+    rows = [_row(task, now, alone=names[task["name"]] == 1) for task in wrong]
+    lines += _table([("STATUS", "FOR", "TASK", "WHY"), *rows]) if wrong else []
     counts = {"in error": 0, "not seen": 0, "sleeping": 0, "new": 0, "ok": 0}
     for task in tasks:
         counts[_sum_of(task)] += 1
@@ -81,7 +84,7 @@ def _sum_of(task: Mapping[str, Any]) -> str:
     return {Status.ERROR: "in error", Status.SLEEPING: "sleeping", Status.OK: "ok"}.get(task["status"], "new")
 
 
-def _row(task: Mapping[str, Any], now: float) -> tuple[str, ...]:
+def _row(task: Mapping[str, Any], now: float, *, alone: bool) -> tuple[str, ...]:
     marks = []
     if task["silenced"]:
         marks.append(f"silenced until {clock(task['silenced']['until'], now)}")
@@ -93,7 +96,7 @@ def _row(task: Mapping[str, Any], now: float) -> tuple[str, ...]:
     return (
         "not seen" if task["unseen"] else task["kind"],
         span(max(0.0, now - (task["unseen"] or task["since"] or now))),
-        one_line(task["name"]),
+        one_line(task["name"] if alone else f"{task['name']} ({task['url']})"),
         f"{why} ({', '.join(marks)})" if marks else why,
     )
 

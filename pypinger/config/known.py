@@ -24,6 +24,7 @@ OVERRIDABLE = (
 OPTIONS: dict[str, tuple[str, ...]] = {
     "main": (
         *OVERRIDABLE,
+        "include",
         "debug",
         "debug_now",
         "only_log",
@@ -45,14 +46,18 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 #: The options that every channel has beside its own.
 ROUTING = ("match", "events", "after")
 
+#: The options of a task that ``[group SELECTOR]`` may set for several.
+OF_GROUPS = ("enabled", *OVERRIDABLE, "runbook", "note", "token_auth")
+
 #: First word of the names of sections that stand once for each task or maintenance -> their options.
 NAMED_OPTIONS: dict[str, tuple[str, ...]] = {
-    "task": ("url", "name", "group", "enabled", *OVERRIDABLE, "runbook", "note", "token_auth"),
+    "task": ("url", "name", "group", *OF_GROUPS),
+    "group": OF_GROUPS,
     "maintenance": ("match", "schedule", "timezone", "duration", "from", "to", "reason"),
 }
 
 #: How such sections are shown in lists of known ones.
-EXAMPLES = {"task": "[task NAME or URL]", "maintenance": "[maintenance NAME]"}
+EXAMPLES = {"task": "[task NAME or URL]", "group": "[group SELECTOR]", "maintenance": "[maintenance NAME]"}
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
 
 from pypinger.config import channels as channel_sections
-from pypinger.config import ini, maintenance, tasks, web
+from pypinger.config import including, ini, maintenance, overrides, tasks, web
+from pypinger.config.advice import warn_of_discord
 from pypinger.config.known import EXAMPLES, NAMED_OPTIONS, OPTIONS, suggestion
-from pypinger.config.overrides import Overridable, overridable
 from pypinger.config.problems import ConfigErrors, in_order
 from pypinger.config.section import LoadContext, SectionReader
 from pypinger.config.settings import HeartbeatSettings, Settings, StoreSettings, TokenAuth
-from pypinger.config.substitution import Unreadable, read_bytes
 from pypinger.ports.notifying import Channel
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
@@ -37,7 +38,7 @@ def load(
     credentials: bool = True,
 ) -> Settings:
     """
-    Read the ini file at `path` (contract, section 6).
+    Read the ini file at `path`, and those that it includes (contract, section 6).
 
     :param channels: the channels by section name.
     :param environ: the environment variables.
@@ -53,64 +54,52 @@ def load(
         [*NAMED_OPTIONS, *channels],
         credentials=credentials,
     )
-    sections = ini.parse(_text(context, path), context.problem, context.warn)
-    settings = _settings(context, path, sections, channels)
+    sections, empty = including.read(context)
+    settings = _settings(context, sections, channels)
     if context.problems:
-        raise ConfigErrors(context.problems)
-    return settings
+        raise ConfigErrors(context.problems, context.files)
+    return msgspec.structs.replace(settings, empty=tuple(empty))
 
 
-def _text(context: LoadContext, path: str) -> str:
-    """Return the file's text. If it is not UTF-8, record that and continue, to find the other problems."""
-    try:
-        content = read_bytes(os.path.join(context.cwd, path))
-    except Unreadable as error:
-        advice = "copy pinger_template.ini to start with, or name another file with --config"
-        context.problem(0, "", "", f"cannot read the ini file: {error}; {advice}")
-        raise ConfigErrors(context.problems) from None
-    if b"\0" in content:
-        line = content[: content.index(b"\0")].count(b"\n") + 1
-        context.problem(line, "", "", "the file contains a NUL byte; save it as plain UTF-8 text")
-        raise ConfigErrors(context.problems)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        context.problem(line, "", "", f"byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8")
-        return content.decode("utf-8-sig", errors="replace")
-
-
-def _settings(
-    context: LoadContext, path: str, sections: Mapping[str, ini.IniSection], channels: Mapping[str, Channel]
-) -> Settings:
+def _settings(context: LoadContext, sections: Sequence[ini.IniSection], channels: Mapping[str, Channel]) -> Settings:
     named: dict[str, list[SectionReader]] = {family: [] for family in (*NAMED_OPTIONS, *channels)}
-    for name, source in sections.items():
-        if family := context.split_name(name)[0]:
-            named[family].append(SectionReader(context, name, source))
-        elif name not in OPTIONS:
+    for source in sections:
+        if family := context.split_name(source.name)[0]:
+            named[family].append(SectionReader(context, source.name, source))
+        elif source.name not in OPTIONS:
             _unknown(context, source, channels)
 
-    found = {name: SectionReader(context, name, sections.get(name)) for name in OPTIONS}
+    single = {source.name: source for source in reversed(sections)}
+    found = {name: SectionReader(context, name, single.get(name)) for name in OPTIONS}
     for name, section in found.items():
         section.expect(OPTIONS[name], legacy=("auth_token",) if name == "urls" else ())
+    listed = [found["urls"]]
+    for source in sections:
+        if source.name == "urls" and source is not single["urls"]:
+            listed.append(SectionReader(context, "urls", source))
+            listed[-1].expect(OPTIONS["urls"])
     main = found["main"]
     debug = main.flag("debug", False)
     pages = web.read(found["web"])
     common = tasks.Common(
-        inherited=overridable(main, Overridable()),
+        main=overrides.read(main),
         flap_incidents=main.whole("flap_incidents", 4, _INCIDENTS_MAX, least=0),
         public_url=pages.public_url,
     )
+    defaults = tasks.defaults(common)
     active = "dev" if debug else "prod"
-    monitored = tasks.read(found["urls"], active, named["task"], common)
+    monitored = tasks.read(listed, active, named["task"], named["group"], common)
     if not monitored:
         found["urls"].warn(active, "there is no task to check")
 
+    warn_of_discord(named.get("slack", ()))
+
     return Settings(
-        path=path,
+        path=context.path,
+        included=tuple(context.files[1:]),
         store=_store(found["store"]),
         tasks=tuple(monitored),
-        task_defaults=tasks.defaults(common),
+        task_defaults=defaults,
         debug=debug,
         debug_now=main.flag("debug_now", False, lenient=True),
         only_log=main.flag("only_log", False),
@@ -119,8 +108,8 @@ def _settings(
         max_body=main.whole("max_body", 65_536, _BYTES_MAX),
         retry_for=main.seconds("retry_for", 86_400.0),
         group_wait=main.seconds("group_wait", 5.0, zero=True),
-        ca_file=common.inherited.ca_file,
-        proxy=common.inherited.proxy,
+        ca_file=defaults.ca_file,
+        proxy=defaults.proxy,
         token_auth=_token_auth(found["token_auth"], found["urls"]),
         channels=channel_sections.read([section for kind in channels for section in named[kind]], channels, monitored),
         heartbeat=_heartbeat(found["heartbeat"]),
@@ -128,7 +117,7 @@ def _settings(
         log=main.choice("log", ("text", "json")),
         web=pages,
         secrets=frozenset(context.secrets),
-        warnings=tuple(str(warning) for warning in in_order(context.warnings)),
+        warnings=tuple(str(warning) for warning in in_order(context.warnings, context.files)),
     )
 
 
@@ -144,7 +133,7 @@ def _unknown(context: LoadContext, source: ini.IniSection, channels: Iterable[st
     else:
         shown = [EXAMPLES.get(other, f"[{other}]") for other in known]
         words = f"unknown section; known are {', '.join(shown[:-1])} and {shown[-1]}"
-    context.problem(source.line, name, "", words)
+    context.problem(source.line, name, "", words, file=source.file)
 
 
 def _heartbeat(section: SectionReader) -> HeartbeatSettings | None:

@@ -26,15 +26,15 @@ def read(sections: Sequence[SectionReader], tasks: Sequence[Task]) -> tuple[Main
     """
     subjects = [selector.subject_of(task, TaskState()) for task in tasks]
     found: dict[str, Maintenance] = {}
-    lines: dict[str, int] = {}
+    first: dict[str, SectionReader] = {}
     for section in sections:
         section.expect(NAMED_OPTIONS["maintenance"])
         _, name = section.context.split_name(section.name)
         if not name:
             section.problem("", "needs a name, as in [maintenance backup night]")
-        elif name in lines:
-            section.problem("", f"duplicate maintenance, first given in line {lines[name]}")
-        lines.setdefault(name, section.line)
+        elif name in first:
+            section.problem("", f"duplicate maintenance, {section.first_given(first[name])}")
+        first.setdefault(name, section)
         maintenance = _maintenance(section, name)
         if maintenance is None:
             continue

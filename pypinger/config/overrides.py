@@ -1,20 +1,24 @@
-"""The options that ``[main]`` sets for all tasks and task sections may override."""
+"""The options that ``[main]`` sets for all tasks, groups for several and task sections for one."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from pypinger.config import pem
-from pypinger.config.section import SectionReader
+from pypinger.config.section import SectionReader, about_url
 from pypinger.domain import url as urls
 
 _PROXY = re.compile(r"http://[^/?#]+/?\Z", re.IGNORECASE)
 
 
 class Overridable(msgspec.Struct, frozen=True):
-    """The options that ``[main]`` sets and a task section may override; see :class:`~pypinger.domain.model.Task`."""
+    """
+    The options that ``[main]`` sets and the sections of groups and tasks may override; see
+    :class:`~pypinger.domain.model.Task`.
+    """
 
     interval: float = 60.0
     error_interval: float = 480.0
@@ -29,36 +33,61 @@ class Overridable(msgspec.Struct, frozen=True):
     proxy: str | None = None
 
 
-def overridable(section: SectionReader, inherited: Overridable) -> Overridable:
-    """Return the values of a section, inherited where it has none."""
-    certificate, key = _pair(section)
-    if certificate is None:
-        certificate, key = inherited.client_cert, inherited.client_key
-    return Overridable(
-        interval=section.seconds("interval", inherited.interval),
-        error_interval=section.seconds("error_interval", inherited.error_interval, zero=True),
-        error_interval_max=section.seconds("error_interval_max", inherited.error_interval_max, zero=True),
-        timeout=section.seconds("timeout", inherited.timeout),
-        grace=section.seconds("grace", inherited.grace, zero=True),
-        failures=section.whole("failures", inherited.failures, 1_000_000),
-        unreachable_for=section.seconds("unreachable_for", inherited.unreachable_for, zero=True),
-        ca_file=_ca_file(section) or inherited.ca_file,
-        client_cert=certificate,
-        client_key=key,
-        proxy=_proxy(section, inherited.proxy),
-    )
+class OfTask(Overridable, frozen=True):
+    """With the options that only the sections of groups and tasks have."""
+
+    enabled: bool = True
+    runbook: str | None = None
+    note: str = ""
+    token_auth: bool = True
 
 
-def _ca_file(section: SectionReader) -> str | None:
-    path = section.path("ca_file")
+class Overrides(msgspec.Struct, frozen=True):
+    """
+    What one section sets.
+
+    :ivar values: the options that it sets, as attributes of :class:`Overridable` or :class:`OfTask`.
+    """
+
+    section: SectionReader
+    values: Mapping[str, object]
+
+
+def read(section: SectionReader) -> Overrides:
+    """Return what a section sets; options that it does not have are not read."""
+    values = {name: reader(section, name) for name, reader in _READERS.items() if section.has(name)}
+    if any(map(section.has, ("client_cert", "client_key"))):
+        # They belong together, so a task inherits both or neither.
+        values["client_cert"], values["client_key"] = _pair(section)
+    return Overrides(section, values)
+
+
+def combined(chain: Iterable[Overrides]) -> OfTask:
+    """Return the values of a task, of which each section overrides those before it."""
+    values: dict[str, object] = {}
+    for each in chain:
+        values |= each.values
+    return OfTask(**values)  # type: ignore[arg-type]
+
+
+def _seconds(section: SectionReader, name: str) -> float:
+    return section.seconds(name, 1.0)
+
+
+def _seconds_or_0(section: SectionReader, name: str) -> float:
+    return section.seconds(name, 0.0, zero=True)
+
+
+def _ca_file(section: SectionReader, name: str) -> str | None:
+    path = section.path(name)
     words = pem.check_ca(path) if path else ""
     if words:
-        section.problem("ca_file", words)
+        section.problem(name, words)
     return path
 
 
 def _pair(section: SectionReader) -> tuple[str | None, str | None]:
-    """Return the client certificate and its key. They belong together, so a task inherits both or neither."""
+    """Return the client certificate and its key."""
     before = len(section.context.problems)
     certificate, key = section.path("client_cert"), section.path("client_key")
     if len(section.context.problems) > before or {"client_cert", "client_key"} & section.unresolved:
@@ -72,12 +101,10 @@ def _pair(section: SectionReader) -> tuple[str | None, str | None]:
     return certificate, key
 
 
-def _proxy(section: SectionReader, inherited: str | None) -> str | None:
-    value = section.text("proxy")
-    if not value:
-        return inherited
-    if "proxy" in section.unresolved:
-        return value
+def _proxy(section: SectionReader, name: str) -> str | None:
+    value = section.text(name)
+    if not value or name in section.unresolved:
+        return value or None
     if value.lower() == "env":
         return "env"
     if value.lower() == "direct":
@@ -90,6 +117,38 @@ def _proxy(section: SectionReader, inherited: str | None) -> str | None:
         shown, valid = urls.label(value), False
     if not valid:
         example = "http://proxy.example.com:3128"
-        section.problem("proxy", f"must be env, direct, or a URL without a path such as {example}, not {shown}")
-        return inherited
+        section.problem(name, f"must be env, direct, or a URL without a path such as {example}, not {shown}")
     return value
+
+
+def _runbook(section: SectionReader, name: str) -> str | None:
+    """Return the URL of the instructions. It is a link for people: its query is no secret, and it has no userinfo."""
+    value = section.text(name)
+    if not value or name in section.unresolved:
+        return value or None
+    try:
+        if urls.parse(value).credentials is None:
+            return value
+        words = "the URL must have no user name"
+    except urls.UrlError as error:
+        words = str(error)
+    section.url_secrets(value)
+    section.problem(name, about_url(value, words))
+    return None
+
+
+_READERS: Mapping[str, Callable[[SectionReader, str], object]] = {
+    "interval": _seconds,
+    "error_interval": _seconds_or_0,
+    "error_interval_max": _seconds_or_0,
+    "timeout": _seconds,
+    "grace": _seconds_or_0,
+    "failures": lambda section, name: section.whole(name, 1, 1_000_000),
+    "unreachable_for": _seconds_or_0,
+    "ca_file": _ca_file,
+    "proxy": _proxy,
+    "enabled": lambda section, name: section.flag(name, True),
+    "runbook": _runbook,
+    "note": lambda section, name: section.text(name),
+    "token_auth": lambda section, name: section.flag(name, True),
+}

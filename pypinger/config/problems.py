@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -11,7 +11,7 @@ class ConfigProblem(msgspec.Struct, frozen=True):
     """
     A problem or a warning (contract, section 6).
 
-    :ivar file: the ini file, as given.
+    :ivar file: the ini file, as given, or the included file.
     :ivar line: counted from 1; 0 for the whole file.
     :ivar section: the section's name, without secrets; empty outside sections.
     :ivar option: the option's name; empty for the whole section.
@@ -36,17 +36,19 @@ class ConfigErrors(Exception):
     """
     The ini file is invalid; ``str()`` has one line for each problem.
 
-    :ivar problems: all problems, sorted by line.
+    :param files: the files in the order in which they were read.
+    :ivar problems: all problems, sorted by file and line.
     """
 
-    def __init__(self, problems: Iterable[ConfigProblem]) -> None:
-        self.problems: tuple[ConfigProblem, ...] = in_order(problems)
+    def __init__(self, problems: Iterable[ConfigProblem], files: Sequence[str] = ()) -> None:
+        self.problems: tuple[ConfigProblem, ...] = in_order(problems, files)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-def in_order(problems: Iterable[ConfigProblem]) -> tuple[ConfigProblem, ...]:
-    """Sort by line and drop duplicates; problems of one line keep their order."""
-    return tuple(sorted(dict.fromkeys(problems), key=lambda problem: problem.line))
+def in_order(problems: Iterable[ConfigProblem], files: Sequence[str] = ()) -> tuple[ConfigProblem, ...]:
+    """Sort by file and line and drop duplicates; problems of one line keep their order."""
+    order = {file: number for number, file in enumerate(files)}
+    return tuple(sorted(dict.fromkeys(problems), key=lambda problem: (order.get(problem.file, 0), problem.line)))
 
 
 def one_line(text: str) -> str:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
-from pypinger.config import ini
+from pypinger.config import forms, ini
 from pypinger.config.known import suggestion
 from pypinger.config.problems import ConfigProblem
 from pypinger.config.substitution import Substitution
@@ -40,7 +40,7 @@ _WITHOUT_SCHEME = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}(?::[0-9]{1,5})?
 
 class LoadContext:
     """
-    What the sections of one file share while it is loaded.
+    What the sections share while a file is loaded, with those that it includes.
 
     :param path: the file, as given.
     :param environ: the environment variables.
@@ -48,6 +48,7 @@ class LoadContext:
     :param families: the first words of the names of sections that may stand several times.
     :param credentials: whether a credential that is missing outside the service is a problem, or only a warning.
     :ivar secrets: every secret value found, of valid options or not.
+    :ivar files: the files in the order in which they were read.
     """
 
     def __init__(
@@ -59,16 +60,17 @@ class LoadContext:
         self.problems: list[ConfigProblem] = []
         self.warnings: list[ConfigProblem] = []
         self.secrets: set[str] = set()
-        self._path = path
+        self.path = path
+        self.files = [path]
         self._families = frozenset(families)
 
-    def problem(self, line: int, section: str, option: str, words: str) -> None:
-        """Record a problem."""
-        self.problems.append(ConfigProblem(self._path, line, self._shown(section), shown_name(option), words))
+    def problem(self, line: int, section: str, option: str, words: str, *, file: str = "") -> None:
+        """Record a problem, of the main file unless `file` names another."""
+        self.problems.append(ConfigProblem(file or self.path, line, self._shown(section), shown_name(option), words))
 
-    def warn(self, line: int, section: str, option: str, words: str) -> None:
+    def warn(self, line: int, section: str, option: str, words: str, *, file: str = "") -> None:
         """Record a warning."""
-        self.warnings.append(ConfigProblem(self._path, line, self._shown(section), shown_name(option), words))
+        self.warnings.append(ConfigProblem(file or self.path, line, self._shown(section), shown_name(option), words))
 
     def secret(self, *values: str) -> None:
         """Record secret values, except very short ones."""
@@ -107,6 +109,7 @@ class SectionReader:
     def __init__(self, context: LoadContext, name: str, source: ini.IniSection | None) -> None:
         self.context = context
         self.name = name
+        self.file = source.file if source else context.path
         self.line = source.line if source else 0
         self.unresolved: set[str] = set()
         self._wrong: set[str] = set()
@@ -115,16 +118,27 @@ class SectionReader:
     def problem(self, option: str, words: str, *, line: int = 0) -> None:
         """Record a problem of an option, or of the section if `option` is empty."""
         self._wrong.add(option)
-        self.context.problem(line or self.line_of(option), self.name, option, words)
+        known = self._options.get(option)
+        if known is not None:
+            words += forms.reason(text for number, text in known.lines if line in (0, number))
+        self.context.problem(line or self.line_of(option), self.name, option, words, file=self._file_of(option))
 
     def warn(self, option: str, words: str, *, line: int = 0) -> None:
         """Record a warning."""
-        self.context.warn(line or self.line_of(option), self.name, option, words)
+        self.context.warn(line or self.line_of(option), self.name, option, words, file=self._file_of(option))
+
+    def first_given(self, first: SectionReader) -> str:
+        """Return where a section stands that this one repeats."""
+        return f"first given in {ini.place(first.line, first.file, self.file)}"
 
     def line_of(self, option: str) -> int:
         """Return an option's line, or that of the section's header if the option is absent."""
         known = self._options.get(option)
         return known.line if known else self.line
+
+    def _file_of(self, option: str) -> str:
+        known = self._options.get(option)
+        return known.file if known else self.file
 
     def has(self, name: str) -> bool:
         """Whether an option is set; a value that cannot be substituted counts as set, an empty one does not."""
@@ -140,17 +154,24 @@ class SectionReader:
         """Whether a problem of an option has been recorded."""
         return option in self._wrong
 
-    def expect(self, known: tuple[str, ...], *, legacy: tuple[str, ...] = ()) -> None:
+    def expect(
+        self, known: tuple[str, ...], *, legacy: tuple[str, ...] = (), misplaced: Mapping[str, str] | None = None
+    ) -> None:
         """
-        Record a problem for each unknown option.
+        Record a problem for each unknown option, and a warning for each value that hardly means what it says.
 
         :param legacy: options that are accepted, but not suggested.
+        :param misplaced: options of other sections -> what to say about them.
         """
         for option in self._options.values():
             if option.name in known or option.name in legacy:
+                if words := forms.mistake(option.name, (text for _, text in option.lines)):
+                    self.warn(option.name, words)
                 continue
             close = suggestion(option.name, known)
-            if self.name == "urls" and option.name in ("http", "https"):
+            if misplaced and option.name in misplaced:
+                words = misplaced[option.name]
+            elif self.name == "urls" and option.name in ("http", "https"):
                 words = "unknown option; indent a URL that stands on its own line"
             elif close:
                 words = f'unknown option; did you mean "{close}"?'

@@ -89,6 +89,8 @@ class Settings(msgspec.Struct, frozen=True):
     A valid configuration.
 
     :ivar path: the ini file, as given.
+    :ivar included: the files that it includes, in the order of reading.
+    :ivar empty: those of them that have no section.
     :ivar tasks: the tasks to check, in the order of the file, with their overrides.
     :ivar task_defaults: a task without a URL, with what ``[main]`` sets for all tasks.
     :ivar concurrency: how many checks may run at once.
@@ -126,6 +128,8 @@ class Settings(msgspec.Struct, frozen=True):
     web: WebSettings = WebSettings()
     secrets: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
+    included: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
 
     def lacks_credential(self, task: Task) -> bool:
         """Whether a check of `task` needs a credential that is missing outside the service."""

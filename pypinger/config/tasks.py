@@ -11,12 +11,16 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from pypinger.config import overrides
+from pypinger.config.groups import Groups
+from pypinger.config.ini import place
 from pypinger.config.known import NAMED_OPTIONS
 from pypinger.config.nearby import NearbyUrls
-from pypinger.config.overrides import Overridable, overridable
+from pypinger.config.overrides import OfTask, Overrides, combined
 from pypinger.config.section import SectionReader, about_url, is_without_scheme
 from pypinger.domain import url as urls
 from pypinger.domain.model import Task
+from pypinger.domain.times import span
 from pypinger.domain.url import Url
 
 _ADVICE = "a task section looks like [task https://example.com/report] or [task NAME]"
@@ -26,10 +30,11 @@ class Common(msgspec.Struct, frozen=True):
     """
     What all tasks share.
 
+    :ivar main: what ``[main]`` sets.
     :ivar public_url: of ``[web]``.
     """
 
-    inherited: Overridable = Overridable()
+    main: Overrides
     flap_incidents: int = 4
     public_url: str = ""
 
@@ -41,72 +46,127 @@ class _Own(msgspec.Struct, frozen=True):
     :ivar name: the configured name; empty without one.
     """
 
-    section: SectionReader
-    task: Task
+    url: Url
     name: str
-    enabled: bool
+    group: str
+    overrides: Overrides
+
+    @property
+    def section(self) -> SectionReader:
+        return self.overrides.section
 
 
-def read(listed: SectionReader, active: str, sections: Sequence[SectionReader], common: Common) -> list[Task]:
+def read(
+    listed: Sequence[SectionReader],
+    active: str,
+    sections: Sequence[SectionReader],
+    groups: Sequence[SectionReader],
+    common: Common,
+) -> list[Task]:
     """
-    Return the tasks to check: those of the active list, then those that only have a section, in the order of the file.
+    Return the tasks to check: those of the active list, then those that only have a section, in the order of reading.
 
     Sections of tasks that are not checked (URLs of the inactive list, with `dev` also the tasks in no list, disabled
     tasks) are checked for problems and otherwise ignored.
 
-    :param listed: ``[urls]``.
+    :param listed: the sections ``[urls]``: each file may have one.
     :param active: the list in use, ``prod`` or ``dev``.
     :param sections: the task sections.
+    :param groups: the sections of groups.
     """
     lists = {name: _list(listed, name) for name in ("prod", "dev")}
     known: dict[str, _Own] = {}
     for section in sections:
         section.expect(NAMED_OPTIONS["task"])
-        own = _own(section, common)
+        own = _own(section)
         if own is None:
             continue
-        first = known.setdefault(own.task.url, own)
+        first = known.setdefault(own.url.text, own)
         if first is not own:
-            section.problem("", f"duplicate section of this task, first given in line {first.section.line}")
+            section.problem("", f"duplicate section of this task, {section.first_given(first.section)}")
 
-    everywhere = {url for urls_ in lists.values() for url in urls_}
+    everywhere = lists["dev" if active == "prod" else "prod"] | lists[active]
     unlisted = [own for url, own in known.items() if url not in everywhere]
     # A listed URL with a section of its own is not the one that a typo missed.
     _warn_of_typos(unlisted, [url for url in everywhere if url not in known])
 
-    tasks: list[Task] = []
-    for url in lists[active].values():
-        found = known.get(url.text)
-        if found is None:
-            tasks.append(make(url, common))
-        elif found.enabled:
-            tasks.append(msgspec.structs.replace(found.task, credentials=found.task.credentials or url.credentials))
-    if active == "prod":
-        tasks += [own.task for own in unlisted if own.enabled]
-    checked = {task.url for task in tasks}
-    _warn_of_names(own for own in known.values() if own.task.url in checked)
+    making = _Making(common, Groups(groups))
+    for url in [*everywhere.values(), *(own.url for own in unlisted)]:
+        checked = url.text in lists[active] or (active == "prod" and url.text not in everywhere)
+        making.add(url, known.get(url.text), checked=checked)
+    making.groups.warn_of_no_match()
+    made = making.tasks
+    tasks = [made[url] for url in [*lists[active], *(own.url.text for own in unlisted)] if url in made]
+    _warn_of_names(own for url, own in known.items() if url in made)
     return tasks
 
 
-def make(url: Url, common: Common) -> Task:
-    """Return the task of a URL, without options of its own."""
-    task = Task(
-        url=url.text,
-        id=url.id,
-        name=url.label.partition("://")[2],
-        label=url.label,
-        origin=url.origin,
-        credentials=url.credentials,
-        page=f"{common.public_url}/task/{url.id}" if common.public_url else None,
-        flap_incidents=common.flap_incidents,
-    )
-    return msgspec.structs.replace(task, **msgspec.structs.asdict(common.inherited))
+class _Making:
+    """
+    Makes tasks of what all sections say about them.
+
+    :ivar tasks: URL -> the task, of those that are checked.
+    """
+
+    def __init__(self, common: Common, groups: Groups) -> None:
+        self.groups = groups
+        self.tasks: dict[str, Task] = {}
+        self._common = common
+        self._slow: set[SectionReader] = set()
+
+    def add(self, url: Url, own: _Own | None, *, checked: bool) -> None:
+        """Make a task, unless it is not checked. Its own section overrides its groups, and these ``[main]``."""
+        task = Task(
+            url=url.text,
+            id=url.id,
+            name=url.label.partition("://")[2],
+            label=url.label,
+            origin=url.origin,
+            credentials=url.credentials,
+            page=f"{self._common.public_url}/task/{url.id}" if self._common.public_url else None,
+            flap_incidents=self._common.flap_incidents,
+            named=False,
+        )
+        if own is not None:
+            task = msgspec.structs.replace(
+                task,
+                name=own.name or task.name,
+                named=bool(own.name),
+                group=own.group,
+                credentials=own.url.credentials or task.credentials,
+            )
+        chain = [self._common.main, *self.groups.of(task), *([own.overrides] if own else [])]
+        values = combined(chain)
+        if checked and values.enabled:
+            self.tasks[url.text] = _with(task, values)
+            self._warn_of_timeout(values, chain)
+
+    def _warn_of_timeout(self, values: OfTask, chain: Sequence[Overrides]) -> None:
+        """Warn, once a section, of a check that may take longer than the time to the next."""
+        if values.timeout <= values.interval:
+            return
+        section, option = next(
+            (each.section, option)
+            for each in reversed(chain)
+            for option in ("timeout", "interval")
+            if option in each.values
+        )
+        if section not in self._slow:
+            self._slow.add(section)
+            words = f"timeout ({span(values.timeout)}) is longer than interval ({span(values.interval)})"
+            section.warn(option, f"{words}; a check that takes so long delays the next")
 
 
 def defaults(common: Common) -> Task:
     """Return a task without a URL, with what ``[main]`` sets for all tasks."""
     task = Task(url="", id="", name="", label="", flap_incidents=common.flap_incidents)
-    return msgspec.structs.replace(task, **msgspec.structs.asdict(common.inherited))
+    return _with(task, combined([common.main]))
+
+
+def _with(task: Task, values: OfTask) -> Task:
+    members = msgspec.structs.asdict(values)
+    del members["enabled"]
+    return msgspec.structs.replace(task, **members)
 
 
 def _warn_of_typos(unlisted: Sequence[_Own], listed: Sequence[str]) -> None:
@@ -115,7 +175,7 @@ def _warn_of_typos(unlisted: Sequence[_Own], listed: Sequence[str]) -> None:
         return
     nearby = NearbyUrls(listed)
     for own in unlisted:
-        near = nearby.find(own.task.url)
+        near = nearby.find(own.url.text)
         if near:
             words = f"adds a task of its own; did you mean {urls.label(near)}, which is in [urls]?"
             own.section.warn("url" if own.section.has("url") else "", words)
@@ -128,43 +188,37 @@ def _warn_of_names(sections: Iterable[_Own]) -> None:
         section = first.setdefault(own.name.casefold(), own.section)
         if own.name and section is not own.section:
             option = "name" if own.section.has("name") else ""
-            own.section.warn(option, f"the task of line {section.line} has this name, too; selectors match both")
+            where = place(section.line, section.file, own.section.file)
+            own.section.warn(option, f"the task of {where} has this name, too; selectors match both")
 
 
-def _list(section: SectionReader, name: str) -> dict[str, Url]:
+def _list(sections: Sequence[SectionReader], name: str) -> dict[str, Url]:
     found: dict[str, Url] = {}
-    places: dict[str, int] = {}
-    for line, text in section.lines(name):
-        for item in filter(None, map(str.strip, text.split(","))):
-            section.url_secrets(item)
-            try:
-                url = urls.parse(item)
-            except urls.UrlError as error:
-                if name not in section.unresolved:
-                    section.problem(name, about_url(item, str(error)), line=line)
-                continue
-            if url.text in found:
-                section.warn(name, f"{url.label} is a duplicate, first given in line {places[url.text]}", line=line)
-                continue
-            found[url.text], places[url.text] = url, line
+    places: dict[str, tuple[int, str]] = {}
+    for section in sections:
+        for line, text in section.lines(name):
+            for item in filter(None, map(str.strip, text.split(","))):
+                section.url_secrets(item)
+                try:
+                    url = urls.parse(item)
+                except urls.UrlError as error:
+                    if name not in section.unresolved:
+                        section.problem(name, about_url(item, str(error)), line=line)
+                    continue
+                if url.text in found:
+                    first = place(*places[url.text], section.file)
+                    section.warn(name, f"{url.label} is a duplicate, first given in {first}", line=line)
+                    continue
+                found[url.text], places[url.text] = url, (line, section.file)
     return found
 
 
-def _own(section: SectionReader, common: Common) -> _Own | None:
+def _own(section: SectionReader) -> _Own | None:
     """Read a whole task section, even if its URL is invalid, to find every problem."""
     url, name = _identity(section)
-    values = overridable(section, common.inherited)
     name = section.text("name") or name
-    group, note = section.text("group"), section.text("note")
-    runbook, enabled = _runbook(section), section.flag("enabled", True)
-    token_auth = section.flag("token_auth", True)
-    if url is None:
-        return None
-    task = make(url, msgspec.structs.replace(common, inherited=values))
-    task = msgspec.structs.replace(
-        task, name=name or task.name, group=group, runbook=runbook, note=note, token_auth=token_auth
-    )
-    return _Own(section, task, name, enabled)
+    group, values = section.text("group"), overrides.read(section)
+    return None if url is None else _Own(url, name, group, values)
 
 
 def _identity(section: SectionReader) -> tuple[Url | None, str]:
@@ -193,19 +247,3 @@ def _identity(section: SectionReader) -> tuple[Url | None, str]:
         if "url" not in section.unresolved:
             section.problem("url", about_url(value, str(error)))
         return None, text
-
-
-def _runbook(section: SectionReader) -> str | None:
-    """Return the URL of the instructions. It is a link for people: its query is no secret, and it has no userinfo."""
-    value = section.text("runbook")
-    if not value or "runbook" in section.unresolved:
-        return value or None
-    try:
-        if urls.parse(value).credentials is None:
-            return value
-        words = "the URL must have no user name"
-    except urls.UrlError as error:
-        words = str(error)
-    section.url_secrets(value)
-    section.problem("runbook", about_url(value, words))
-    return None

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Incident, Instant, Report, Task
+from pypinger.domain.naming import shown_name
 from pypinger.domain.texts import LIMIT
 
 
@@ -34,7 +35,8 @@ def task_alert(
         at=now,
         explanation=explanation,
         task=task.id,
-        name=task.name,
+        name=shown_name(task, report),
+        key=task.name,
         label=task.label,
         origin=task.origin,
         page=task.page,
@@ -61,6 +63,13 @@ def alert_id(*cause: str | Instant) -> str:
     """Return sixteen hex digits made from what caused the alert: the same cause gives the same id."""
     text = "\n".join(each if isinstance(each, str) else str(round(each * 1000)) for each in cause)
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def task_key(alert: Alert) -> str:
+    """Return the configured name of the alert's task, else its URL without query: a text that stays the same."""
+    if alert.name in (alert.label, alert.label.partition("://")[2]):
+        return alert.label.removesuffix("?…")
+    return alert.name
 
 
 def incident_key(alert: Alert) -> str | None:

@@ -85,8 +85,24 @@ def acknowledge(
     incident = replace(state.incident, acknowledged=Acknowledgement(now, by, reason))
     if muted:
         return replace(state, incident=incident), ()
-    words = f"acknowledged by {by or 'unknown'}" + (f": {reason}" if reason else "")
+    words = _acknowledged(Acknowledgement(now, by, reason))
     return _tell(task, state, Event.ACKNOWLEDGED, now, incident, words)
+
+
+def standing(task: Task, state: TaskState, now: Instant) -> Alert | None:
+    """
+    Return an alert about the open incident as it stands, None without one.
+
+    The incident is not charged with it; its id is that of the incident's latest alert.
+    """
+    incident = state.incident
+    if incident is None or state.verdict is None:
+        return None
+    event = Event.FLAPPING if incident.flapping else Event.PROBLEM
+    words = _explained(state, incident)
+    if incident.acknowledged is not None:
+        words = f"{words}; {_acknowledged(incident.acknowledged)}"
+    return task_alert(task, state.report, event, now, incident, words, due=state.verdict.due)
 
 
 def unmute(task: Task, state: TaskState, now: Instant) -> tuple[TaskState, tuple[Alert, ...]]:
@@ -263,6 +279,10 @@ def _tell(
     due = None if state.verdict is None else state.verdict.due
     alert = task_alert(task, state.report, event, now, incident, explanation, due=due, kind=kind, before=before)
     return replace(state, incident=incident), (alert,)
+
+
+def _acknowledged(by: Acknowledgement) -> str:
+    return f"acknowledged by {by.by or 'unknown'}" + (f": {by.reason}" if by.reason else "")
 
 
 def _explained(state: TaskState, incident: Incident) -> str:

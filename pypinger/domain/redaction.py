@@ -35,12 +35,12 @@ _KEPT = ("/", "", "*", "!()*", "!'()*", "!'()*;,/?:@&=+$#")
 def secret_parts(text: str) -> tuple[str, ...]:
     """
     Return the parts of a URL that is secret as a whole, such as a webhook's: the URL, its path with and without the
-    query, and the last segment of the path. A server that refuses a request may repeat any of them.
+    query, and each segment of the path. A server that refuses a request may repeat any of them.
 
     Short parts are left out, since they are ordinary words that would be masked in every text.
     """
     path, _, query = _AFTER_HOST.sub("", text).partition("#")[0].partition("?")
-    parts = {path: 8, f"{path}?{query}" if query else "": 8, path.rstrip("/").rpartition("/")[2]: 16}
+    parts = {path: 8, f"{path}?{query}" if query else "": 8} | dict.fromkeys(path.split("/"), 16)
     return (text, *(part for part, least in parts.items() if len(part) >= least))
 
 

@@ -102,10 +102,9 @@ class Selector(msgspec.Struct, frozen=True):
 
 def subject_of(task: Task, state: TaskState) -> Subject:
     """What selectors see of a task: its configured name, else its URL; the tags of its last valid report."""
-    shown = task.label.partition("://")[2]
     report = state.report
     return Subject(
-        name=task.url if task.name == shown else task.name,
+        name=task.name if task.named else task.url,
         url=task.url,
         id=task.id,
         group=task.group,

@@ -113,6 +113,11 @@ def plain(alerts: Sequence[Alert], now: Instant | None = None) -> str:
     return "\n".join(lines)
 
 
+def explained(alert: Alert, now: Instant) -> str:
+    """Return the explanation with its age as of `now`: ``… was due 22:05:00 UTC (late by 23 min)``."""
+    return f"{alert.explanation}{_age(alert, now)}"
+
+
 def age(kind: Kind, *, lastrun: Instant | None, due: Instant | None, now: Instant) -> str:
     """
     Return the age that explains a verdict, as of `now`: ``late by 33 min``, ``ahead by 2 h`` or ``ran 34 min ago``.
@@ -178,7 +183,7 @@ def _lines(alert: Alert, now: Instant | None) -> Iterator[str]:
         yield f"It was not OK for {lasted(alert)}{last}."
     if alert.event is Event.CHANGED and alert.before is not None:
         yield f"It was {_state(alert.before)} before, and has not been OK for {lasted(alert)}."
-    yield f"{alert.explanation}{_age(alert, alert.at if now is None else now)}"
+    yield explained(alert, alert.at if now is None else now)
     tags = [f"{tag}: {one_line(text)}" for tag, text in (("process", alert.process), ("server", alert.server)) if text]
     if tags:
         yield ", ".join(tags)

@@ -184,7 +184,7 @@ def _without_own_host(event: SdkEvent, hint: dict[str, Any]) -> SdkEvent:
 
 
 def _event(alert: Alert, now: Instant) -> dict[str, Any]:
-    tags = {"task": alert.name, "process": alert.process, "server": alert.server, "kind": alert.kind}
+    tags = {"task": alert.key or alert.name, "process": alert.process, "server": alert.server, "kind": alert.kind}
     details = {
         "explanation": one_line(alert.explanation),
         "url": alert.label,

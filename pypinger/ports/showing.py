@@ -9,6 +9,7 @@ import msgspec
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Instant, Task, TaskState
+from pypinger.domain.naming import shown_name
 from pypinger.domain.silence import Muted
 
 
@@ -26,6 +27,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     muted: Muted | None = None
     seen: Instant | None = None
     unseen: Instant | None = None
+
+    @property
+    def name(self) -> str:
+        """How the task is shown."""
+        return shown_name(self.task, self.state.report)
 
 
 class LastAnswer(msgspec.Struct, frozen=True, gc=False):

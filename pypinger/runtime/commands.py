@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Event
+from pypinger.domain.naming import no_match
 from pypinger.domain.selector import SelectorError, parse_typed, subject_of
 from pypinger.domain.wording import age
 from pypinger.ports.clock import WallClock
@@ -90,7 +91,7 @@ class Commands:
             words = age(verdict.kind, lastrun=lastrun, due=verdict.due, now=now)
         return {
             "id": task.id,
-            "name": task.name,
+            "name": entry.name,
             "url": task.label,
             "group": task.group,
             "status": state.status,
@@ -139,9 +140,9 @@ class Commands:
     async def _ack(self, call: Call) -> object:
         entry = self._one(call.text("task"))
         if entry.state.incident is None:
-            raise CommandError(f"{entry.task.name} has no open incident")
+            raise CommandError(f"{entry.name} has no open incident")
         await self._monitor.acknowledge(entry.task.url, call.by, call.text("reason", "")[:500])
-        return {"task": entry.task.name}
+        return {"task": entry.name}
 
     async def _check_now(self, call: Call) -> object:
         entry = self._one(call.text("task"))
@@ -149,8 +150,8 @@ class Commands:
         shown = self._board.by_id(entry.task.id) or entry
         verdict = shown.state.verdict
         if verdict is None:
-            return {"task": entry.task.name, "kind": "new", "explanation": "not judged; see pypinger status"}
-        return {"task": entry.task.name, "kind": verdict.kind, "explanation": verdict.explanation}
+            return {"task": entry.name, "kind": "new", "explanation": "not judged; see pypinger status"}
+        return {"task": entry.name, "kind": verdict.kind, "explanation": verdict.explanation}
 
     async def _resend(self, call: Call) -> object:
         try:
@@ -190,7 +191,7 @@ class Commands:
             raise CommandError(str(error)) from None
         found = [entry for entry in self._board.entries() if selector.matches(subject_of(entry.task, entry.state))]
         if not found and selector.words:
-            raise CommandError(f"{text} matches no task")
+            raise CommandError(no_match(text, ((entry.task, entry.state.report) for entry in self._board.entries())))
         return found
 
     def _one(self, text: str) -> Entry:
@@ -206,7 +207,7 @@ class Commands:
         ]
         found = exact or self._matching(text)
         if len(found) > 1:
-            names = ", ".join(f"{entry.task.name} ({entry.task.id})" for entry in found[:LISTED])
+            names = ", ".join(f"{entry.name} ({entry.task.id})" for entry in found[:LISTED])
             more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
             raise CommandError(f"{text} matches {len(found)} tasks: {names}{more}; give an id")
         return found[0]

@@ -7,13 +7,14 @@ restart came in between. The board shows them.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
-from pypinger.domain.model import Event, Instant, Seconds
+from pypinger.domain.model import Alert, Event, Instant, Seconds
 from pypinger.domain.reminders import next_of_condition
 from pypinger.domain.times import MINUTE, clock, span
 from pypinger.ports.clock import WallClock
@@ -67,6 +68,14 @@ class Condition:
             # A process that was killed has not recorded this time.
             self._record(blind.since)
         self._remind_later()
+
+    def standing(self) -> list[Alert]:
+        """Return alerts about what is wrong now, for channels that have to be sent them again."""
+        now = self._now()
+        return [
+            replace(daemon_alert(Event.BLIND, self._so_far(condition), now), started=condition.since)
+            for condition in filter(None, (self._blind, self._clock))
+        ]
 
     def configure(self, settings: CheckSettings) -> None:
         """Use other settings."""
@@ -144,13 +153,15 @@ class Condition:
         self._reminder = None
 
     def _remind(self, due: Instant, condition: Blind, joining: Seconds | None) -> None:
-        words = f"{condition.words}; this has lasted {self._lasted(condition)}"
-        self._announce(Event.BLIND, words, max(self._age(condition), joining or 0.0), joining)
+        self._announce(Event.BLIND, self._so_far(condition), max(self._age(condition), joining or 0.0), joining)
         # The wall clock may not quite have reached the moment.
         self._remind_later(due if joining is not None else max(due, self._now()))
 
     def _age(self, condition: Blind) -> Seconds:
         return max(0.0, self._now() - condition.since)
+
+    def _so_far(self, condition: Blind) -> str:
+        return f"{condition.words}; this has lasted {self._lasted(condition)}"
 
     def _lasted(self, condition: Blind) -> str:
         now = self._now()

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain.model import Instant, Seconds, Task, TaskState
+from pypinger.domain.naming import no_match
 from pypinger.domain.selector import Selector, SelectorError, parse, parse_typed, subject_of
 from pypinger.domain.silence import LONGEST, Maintenance, Muted, Muting, Silence
 from pypinger.domain.times import length
@@ -125,7 +126,7 @@ class Silencing:
             raise SilenceError("the selector is empty; * matches every task")
         count = self._count(parsed)
         if not count and "kind" not in parsed.fields:
-            raise SilenceError(f"{selector} matches no task")
+            raise SilenceError(no_match(selector, ((entry.task, entry.state.report) for entry in self._entries())))
         now = self._now()
         silence = Silence(token_hex(2), parsed.text, now, now + seconds, reason[:500], by)
         while silence.id in self._silences:

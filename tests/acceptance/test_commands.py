@@ -23,7 +23,7 @@ class CommandTests(TestCase):
 
     async def start(self, more: str = "") -> tuple[Daemon, Endpoints, HipChat]:
         self.tasks = tasks = Endpoints(self)
-        urls = [tasks.url("/a", report()), tasks.url("/b", report(server="db1"))]
+        urls = [tasks.url("/a", report()), tasks.url("/b", report(process="backup", server="db1"))]
         hipchat = HipChat(self)
         named = f"[task {urls[0]}]\nname = nightly import\ngroup = billing\n"
         port = free_port()
@@ -48,7 +48,7 @@ class CommandTests(TestCase):
         self.assertIn("group:billing: it is moved", await self.run_command("silences"))
 
         tasks.url("/a", report(status="error", reason="disk full"))
-        tasks.url("/b", report(status="error", reason="disk full", server="db1"))
+        tasks.url("/b", report(status="error", reason="disk full", process="backup", server="db1"))
         await until(lambda: hipchat.events("/b") == ["problem"])
         task = await daemon.becomes(tasks.url("/a"), kind="failed")
         await pause(1.5)
@@ -61,8 +61,12 @@ class CommandTests(TestCase):
         self.assertIn("2 tasks: 2 in error", status)
         self.assertEqual((await self.run_command("status", "server:db1", code=2)).count("failed"), 1)
         answer = json.loads(await self.run_command("status", "--json", code=2))
-        self.assertEqual({each["name"] for each in answer["tasks"]} & {"nightly import"}, {"nightly import"})
+        self.assertEqual({each["name"] for each in answer["tasks"]}, {"nightly import", "backup on db1"})
 
+        # The reports name the other task; what they say is no name for commands.
+        self.assertRegex(status, "failed +[^ ]+ s +backup on db1 ")
+        said = await self.run_command("ack", "backup on db1", code=1)
+        self.assertIn("backup on db1 is what the reports of http://127.0.0.1:", said)
         self.assertIn("acknowledged", await self.run_command("ack", tasks.url("/b"), "I", "look"))
         await until(lambda: "I look" in daemon.log)
         self.assertEqual((await daemon.task(tasks.url("/b")))["incident"]["acknowledged"]["reason"], "I look")

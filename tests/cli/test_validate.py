@@ -37,6 +37,22 @@ class ValidateTests(SynchronousTestCase):
             ],
         )
 
+    def test_included_files(self) -> None:
+        """They are listed; their problems and warnings name them."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        (directory / "shop.ini").write_text("[urls]\nprod = http://a.example/, http://a.example/\n")
+        text = f"[main]\ninclude = {directory.absolute()}/*.ini\n[web]\nhosts = localhost\n"
+        code, out, err = self.validate(text)
+        self.assertEqual(code, 0, err)
+        self.assertIn(f"included: {directory.absolute()}/shop.ini", out.splitlines())
+        self.assertEqual(err.count("warning: "), 1)
+        self.assertIn(f"warning: {directory.absolute()}/shop.ini:2: [urls] prod: ", err)
+        (directory / "shop.ini").write_text("[urls]\nprod = S3CRET\n")
+        code, out, err = self.validate(text)
+        self.assertEqual((code, out), (1, ""))
+        self.assertTrue(err.startswith(f"{directory.absolute()}/shop.ini:2: [urls] prod: "), err)
+
     def test_what_is_off(self) -> None:
         _, out, _ = self.validate("[main]\nonly_log = true\ndebug = true\n[urls]\ndev = http://a.example/\n")
         self.assertIn("channels: none (only_log is true: nothing is sent)", out)

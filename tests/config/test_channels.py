@@ -93,9 +93,38 @@ class ChannelTests(LoadingTestCase):
             "[slack]\nurl =\nchannel = #x\ntoken = xoxb-1\nuser = u\nemoji = :x:\n"
             "[hipchat]\nroom = 5\nauth = abcd\nemoji = (x)\nurl = https://hipchat.example.com\n"
             "[sentry]\nurl = https://0123456789abcdef@o1.example.com/1\nenvironment = test\ncrons = true\n"
+            f"[webhook]\nurl = https://hooks.example/1\nheaders =\n  X-A: one-secret\n  X-B: 2\nsecret = three-secret\n"
+            f"template = {self.write('body.json', '$task_name')}\n"
+            "[pagerduty]\nrouting_key = four-secret\nurl = https://events.eu.pagerduty.com/v2/enqueue\n"
+            "[alertmanager]\nurl = http://me:five-secret@localhost:9093\n"
         )
-        self.assertEqual({channel.name for channel in settings.channels}, {"slack", "hipchat", "sentry"})
-        self.assertEqual(self.load("[slack]\n[hipchat]\n[sentry]\n").channels, ())
+        self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
+        values = {channel.name: channel.values for channel in settings.channels}
+        self.assertEqual(values["webhook"]["headers"], "X-A: one-secret\nX-B: 2")
+        for secret in ("https://hooks.example/1", "X-A: one-secret", "three-secret", "four-secret", "five-secret"):
+            self.assertIn(secret, settings.secrets)
+        self.assertEqual(self.load("".join(f"[{name}]\n" for name in self.channels)).channels, ())
+
+    def test_problems_of_webhook_and_alertmanager(self) -> None:
+        """They have the line of their option, and quote no secret."""
+        from pypinger.notify import channels
+
+        self.channels = dict(channels())
+        self.write("body.json", "{}\n$task_nam")
+        problems = self.problems(
+            "[webhook]\nurl = https://hooks.example/1\nheaders = TOKEN\ntemplate = body.json\n"
+            "[alertmanager]\nurl = http://am:9093/api/v2/alerts\n[pagerduty]\nurl = http://h/\nrouting_key = a b\n"
+        )
+        self.assertEqual(
+            problems,
+            [
+                '3: [webhook] headers: header 1 must be written as "Name: value"',
+                f"4: [webhook] template: {self.cwd}/body.json: line 2: unknown field $task_nam; "
+                "did you mean $task_name?",
+                "6: [alertmanager] url: must be the URL of Alertmanager's root, without /api/v2/alerts",
+                "9: [pagerduty] routing_key: must consist of printable ASCII characters without spaces",
+            ],
+        )
 
     def test_named_sections(self) -> None:
         """Each has its own options; nothing is inherited between them."""

@@ -18,6 +18,9 @@ OPTIONS_OF = {
     "task http://h/": NAMED_OPTIONS["task"],
     "task http://[::1]/?a]": NAMED_OPTIONS["task"],
     "task x": NAMED_OPTIONS["task"],
+    "group *": NAMED_OPTIONS["group"],
+    "group http://h/* !group:1|x": NAMED_OPTIONS["group"],
+    "group kind:": NAMED_OPTIONS["group"],
     "maintenance x": NAMED_OPTIONS["maintenance"],
     "maintenance": NAMED_OPTIONS["maintenance"],
     "DEFAULT": ("x",),
@@ -75,14 +78,21 @@ class FuzzTests(SynchronousTestCase):
         directory = new_directory()
         with open(os.path.join(directory, "pinger.ini"), "wb") as file:
             file.write(content)
+        # The text is included, too.
+        with open(os.path.join(directory, "main.ini"), "w") as file:
+            file.write("[main]\ninclude = pinger.ini\n[urls]\nprod = http://h/\n")
+        for name in ("pinger.ini", "main.ini"):
+            self.check_file(directory, name)
+
+    def check_file(self, directory: str, name: str) -> None:
         environ = {"A": "a\udc80", "CREDENTIALS_DIRECTORY": directory}
         try:
-            loaded = load("pinger.ini", channels=fake_channels(), environ=environ, cwd=directory)
+            loaded = load(name, channels=fake_channels(), environ=environ, cwd=directory)
         except ConfigErrors as errors:
             self.assertTrue(errors.problems)
             self.assertEqual(len(str(errors).split("\n")), len(errors.problems))
-            lines = [problem.line for problem in errors.problems]
-            self.assertEqual(lines, sorted(lines))
+            places = [(problem.file != name, problem.line) for problem in errors.problems]
+            self.assertEqual(places, sorted(places))
         else:
             for text in (*loaded.warnings, *loaded.secrets, loaded.greeting):
                 text.encode()

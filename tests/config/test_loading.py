@@ -158,7 +158,7 @@ class UnknownTests(LoadingTestCase):
         self.assertEqual(
             self.problem("[xyz]\n"),
             "1: [xyz]: unknown section; known are [main], [urls], [token_auth], [heartbeat], [web], [store], [slack], "
-            "[hipchat], [sentry], [task NAME or URL] and [maintenance NAME]",
+            "[hipchat], [sentry], [task NAME or URL], [group SELECTOR] and [maintenance NAME]",
         )
 
     def test_named_section(self) -> None:

@@ -45,6 +45,15 @@ LINES = [
     f"[task http://me:{MARK}@h/?{MARK}",
     f"[tsk http://me:{MARK}@h/?{MARK}]",
     f"[https://{MARK}@h/]",
+    f"[group http://me:{MARK}@h/?{MARK}]",
+    f"[group http://h/?{MARK}*]",
+    f"[group name:x|http://h/?{MARK}]",
+    f"[group kind:http://h/?{MARK}]",
+    f"include = http://me:{MARK}@h/?{MARK}",
+    f"token = {MARK} ; x",
+    f"token = '{MARK}'",
+    f"interval = 5 # ${{env:{MARK}",
+    f"url = https://discord.com/api/webhooks/1/{MARK}",
     "interval = ${env:SECRET}",
     "crons = ${env:SECRET}",
     "room = 5",
@@ -68,11 +77,16 @@ class SecretTests(LoadingTestCase):
         directory = new_directory()
         with open(os.path.join(directory, "pinger.ini"), "w") as file:
             file.write(text)
+        # The text is included, too.
+        with open(os.path.join(directory, "main.ini"), "w") as file:
+            file.write("[main]\ninclude = pinger.ini\n[slack]\n")
         environ = {"SECRET": f"{MARK}\x00\n{MARK}"}
-        try:
-            said = load("pinger.ini", channels=fake_channels(), environ=environ, cwd=directory).warnings
-        except ConfigErrors as errors:
-            said = tuple(str(errors).split("\n"))
+        said: list[str] = []
+        for name in ("pinger.ini", "main.ini"):
+            try:
+                said += load(name, channels=fake_channels(), environ=environ, cwd=directory).warnings
+            except ConfigErrors as errors:
+                said += str(errors).split("\n")
         for line in said:
             self.assertTrue(line.isprintable())
             self.assertNotIn(MARK.lower(), line.lower())

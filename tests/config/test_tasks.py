@@ -70,6 +70,7 @@ class ListTests(LoadingTestCase):
                     grace=4,
                     failures=5,
                     proxy="env",
+                    named=False,
                 ),
             ),
         )

@@ -57,9 +57,12 @@ class TemplateTests(LoadingTestCase):
 
     def test_everything_on(self) -> None:
         """With all options set the file is valid and every channel is on."""
+        os.mkdir(os.path.join(self.cwd, "conf.d"))
+        self.write("conf.d/reports.ini", "[task Reports]\nurl = https://reports.example.com/cron\n")
         settings = self.load_with_files(self.full)
         self.assertEqual({channel.name for channel in settings.channels}, {*self.channels, "slack shop"})
-        self.assertEqual([task.name for task in settings.tasks][1:], ["Order export", "Mails"])
+        self.assertEqual([task.name for task in settings.tasks][1:], ["Order export", "Mails", "Reports"])
+        self.assertEqual([task.failures for task in settings.tasks], [1, 3, 2, 1])
         self.assertEqual([each.name for each in settings.maintenance], ["backups", "move to the new server"])
         self.assertEqual(settings.heartbeat and settings.heartbeat.url, "https://hc.example/ping/1")
         self.assertEqual(settings.token_auth and settings.token_auth.token, "Bearer secret")
@@ -68,27 +71,40 @@ class TemplateTests(LoadingTestCase):
     def test_earlier_templates(self) -> None:
         """Each earlier template of this project is still valid, as shipped and with all options set."""
         paths = sorted(Path(__file__).with_name("templates").glob("*.ini"))
-        self.assertEqual(len(paths), 2)
+        self.assertEqual(len(paths), 6)
         for path in paths:
             text = path.read_text()
             settings = self.load(text)
             self.assertEqual([task.url for task in settings.tasks], ["http://localhost:3002/status"])
             self.assertEqual((settings.only_log, settings.channels), (True, ()))
-            self.assertEqual((settings.task_defaults.error_interval, settings.store.keep_days), (480, 90))
+            error_interval, own_error_interval = (480, 3600) if path.stem <= "2026-11-25-2" else (3600, 7200)
+            self.assertEqual((settings.task_defaults.error_interval, settings.store.keep_days), (error_interval, 90))
             settings = self.load_with_files(re.sub("^;", "", text, flags=re.MULTILINE))
             self.assertEqual(
                 [task.url for task in settings.tasks[1:]],
                 ["https://shop.example.com/cron/orders", "https://shop.example.com/cron/mails?region=eu%2Cus"],
             )
             orders = settings.tasks[1]
-            self.assertEqual((orders.name, orders.error_interval, orders.grace), ("Order export", 3600, 300))
-            self.assertEqual({channel.name for channel in settings.channels}, {"hipchat", "sentry", "slack"})
+            self.assertEqual(
+                (orders.name, orders.error_interval, orders.grace), ("Order export", own_error_interval, 300)
+            )
+            self.assertEqual({channel.name for channel in settings.channels}, {"slack", "hipchat", "sentry"})
 
     def load_with_files(self, text: str) -> Settings:
         """Load a text with all options set; the files and credentials that it names exist."""
         pem = pem_files(self.cwd)
-        for name in ("shop_password", "slack_token", "hipchat_auth", "smtp_password"):
+        for name in (
+            "smtp_password",
+            "shop_password",
+            "slack_token",
+            "hipchat_auth",
+            "webhook_token",
+            "webhook_secret",
+            "pagerduty_key",
+        ):
             self.write(name, "secret\n")
+        self.write("webhook_url", "https://hooks.example/1\n")
+        text = text.replace("/etc/pypinger/webhook.json", self.write("webhook.json", '{"text": "$task_name"}'))
         self.write("heartbeat_url", "https://hc.example/ping/1\n")
         self.write("apprise_urls", "ntfy://pinger\njson://hooks.example/alerts\n")
         self.environ = {"CREDENTIALS_DIRECTORY": self.cwd, "PINGER_TOKEN": "secret"}

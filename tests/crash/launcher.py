@@ -71,11 +71,14 @@ def step_clock(path: str) -> None:
 def hurry() -> None:
     """Divide the pauses between retries by a hundred."""
     from pypinger.domain import backoff, grouping, incidents
+    from pypinger.notify.pagerduty import PagerDuty
     from pypinger.notify.slack import Slack
-    from pypinger.runtime import queue, updates
+    from pypinger.runtime import keeping, queue, updates
 
     backoff.SHORTEST, backoff.LONGEST, backoff.LONGEST_ASKED = 0.01, 0.03, 0.03
-    Slack.spacing = 0.01
+    Slack.spacing = PagerDuty.spacing = 0.01
+    # What is kept alive is no delivery.
+    keeping.INTERVAL = 3600.0
     queue.ATTEMPT_LIMIT = 10.0
     # The scripts flip all the time; flapping has tests of its own.
     incidents.FLAP_SPAN = 0.0

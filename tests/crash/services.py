@@ -1,7 +1,8 @@
-"""Unreliable services: Slack (Web API and webhook) and HipChat."""
+"""Unreliable services: Slack (Web API and webhook), HipChat, a webhook's receiver, PagerDuty and Alertmanager."""
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 from collections.abc import Callable
@@ -12,6 +13,13 @@ from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from tests.acceptance.endpoints import Request, Server
+from tests.notify.pagerdutyserver import event_errors
+
+#: All alerts, reminders included, so that those of the incidents can be counted.
+EVENTS = "events = problem changed reminder recovered\n"
+
+#: Signs webhooks.
+SECRET = "signing secret"
 
 
 class Receipt:
@@ -197,6 +205,53 @@ class HipChat(Service):
 
     def read(self, request: Request) -> tuple[str, tuple[str, ...]]:
         return request.headers["authorization"].split()[1], signed(json.loads(request.body)["message"])
+
+
+class Receiver(Service):
+    """Of ``[webhook]``; it verifies the signatures."""
+
+    channel = "webhook"
+
+    def section(self) -> str:
+        return f"[webhook]\nurl = {self.origin}/in\nheaders = X-Life: ${{env:CRASH_LIFE}}\nsecret = {SECRET}\n"
+
+    def read(self, request: Request) -> tuple[str, tuple[str, ...]]:
+        digest = hmac.new(SECRET.encode(), request.body, "sha256").hexdigest()
+        assert request.headers["x-pypinger-signature"] == f"sha256={digest}"
+        alert_id = json.loads(request.body)["id"]
+        assert request.headers["idempotency-key"] == alert_id
+        return request.headers["x-life"], (alert_id,)
+
+
+class PagerDutyApi(Service):
+    """PagerDuty's Events API; it takes only what is valid there."""
+
+    channel = "pagerduty"
+
+    def section(self) -> str:
+        return f"[pagerduty]\nrouting_key = ${{env:CRASH_LIFE}}\nurl = {self.origin}/v2/enqueue\n{EVENTS}"
+
+    def read(self, request: Request) -> tuple[str, tuple[str, ...]]:
+        assert event_errors(request.body) == [], event_errors(request.body)
+        event = json.loads(request.body)
+        return event["routing_key"], (event["payload"]["custom_details"]["alert_id"],)
+
+    def success(self, receipt: Receipt) -> str:
+        return '{"status": "success"}'
+
+
+class AlertmanagerApi(Service):
+    channel = "alertmanager"
+
+    def section(self) -> str:
+        return f"[alertmanager]\nurl = {self.origin}/${{env:CRASH_LIFE}}\n{EVENTS}"
+
+    def read(self, request: Request) -> tuple[str, tuple[str, ...]]:
+        _, token, path = request.path.split("/", 2)
+        assert path == "api/v2/alerts"
+        alerts = json.loads(request.body)
+        assert all(alert.get("startsAt", "") <= alert["endsAt"] for alert in alerts), alerts
+        return token, tuple(alert["annotations"]["alert_id"] for alert in alerts)
 
 
 def signed(text: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.acceptance.process import Process, ask, free_port
 from tests.crash import launcher
-from tests.crash.services import WebApi, Webhook
+from tests.crash.services import HipChat, WebApi, Webhook
 from tests.crash.truth import Account
 from tests.crash.world import World
 
@@ -28,7 +28,7 @@ class FaultTests(TestCase):
 
     async def test_clock_steps(self) -> None:
         """An hour and more either way, while the daemon runs and while it does not."""
-        world = World(self, 1, Webhook, 0.2)
+        world = World(self, 1, (Webhook, HipChat), 0.2)
         for running, down in ((HOUR, -HOUR), (-HOUR, -HOUR), (-2 * HOUR, HOUR), (HOUR, 2 * HOUR)):
             world.start()
             await world.makes_progress(2)
@@ -41,7 +41,7 @@ class FaultTests(TestCase):
 
     async def test_second_instance(self) -> None:
         """The second is refused in one line; the first continues."""
-        world = World(self, 2, WebApi, 0)
+        world = World(self, 2, (WebApi, HipChat), 0)
         first = world.start()
         await world.becomes(bool)
         text = Path(world.directory, "pinger.ini").read_text()
@@ -63,7 +63,7 @@ class FaultTests(TestCase):
 
     async def test_half_a_database(self) -> None:
         """After a kill at any step of creating the database, the next start creates it."""
-        world = World(self, 3, WebApi, 0)
+        world = World(self, 3, (WebApi, HipChat), 0)
         for place in ("statement:1", "statement:2", "statement:9", "statement:24", "made:1", "renamed:1", "opening:1"):
             await world.live(place)
         self.assertEqual(
@@ -75,7 +75,7 @@ class FaultTests(TestCase):
 
     async def test_disk_full(self) -> None:
         """Checks and alerts continue, ``/status`` reports it, and the store catches up; nothing is sent twice."""
-        world = World(self, 4, WebApi, 0)
+        world = World(self, 4, (WebApi, HipChat), 0)
         for service in world.services:
             service.calm = True
         process = world.start()
@@ -98,7 +98,7 @@ class FaultTests(TestCase):
 
     async def test_killed_while_the_disk_is_full(self) -> None:
         """The promise does not hold then, but the database is valid, and the next start continues from it."""
-        world = World(self, 5, Webhook, 0)
+        world = World(self, 5, (Webhook, HipChat), 0)
         process = world.start()
         await world.becomes(bool)
         self.fill_disk(process, True)

@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.acceptance.process import PATIENCE
 from tests.crash.launcher import STARTS, STEPS, STOPS
-from tests.crash.services import WebApi, Webhook
+from tests.crash.services import AlertmanagerApi, HipChat, PagerDutyApi, Receiver, WebApi, Webhook
 from tests.crash.truth import Account
 from tests.crash.world import World
 
@@ -26,6 +26,9 @@ SEED = int(os.environ.get("CRASH_SEED", "0")) or randrange(1, 2**31)
 
 
 POINTS = {*STEPS, *STARTS, *STOPS}
+
+#: The steps from the sending of an alert to the record that it was sent.
+SENDING = STEPS[STEPS.index("send") : STEPS.index("settled-in-file")]
 
 
 def places(random: Random) -> Iterator[str]:
@@ -45,7 +48,10 @@ class KillTests(TestCase):
     async def test_nothing_is_lost(self) -> None:
         print(f"CRASH_SEED={SEED} CRASH_KILLS={KILLS}", end=" ", flush=True)
         random = Random(SEED)
-        worlds = [World(self, random.getrandbits(32), WebApi, 0), World(self, random.getrandbits(32), Webhook, 0.2)]
+        worlds = [
+            World(self, random.getrandbits(32), (WebApi, HipChat), 0),
+            World(self, random.getrandbits(32), (Webhook, HipChat), 0.2),
+        ]
         turns = places(random)
         await gatherResults(
             [Deferred.fromCoroutine(self.run_world(world, worlds, turns)) for world in worlds], consumeErrors=True
@@ -61,6 +67,24 @@ class KillTests(TestCase):
         self.assertGreater(figures["repeats"], 0)
         self.assertGreater(figures["replies"], 0)
         self.assertEqual(POINTS - reached.keys(), set())
+
+    async def test_each_other_channel(self) -> None:
+        """Killed at each step from the sending of an alert to its settling, with one channel each."""
+        random = Random(SEED)
+        worlds = [World(self, random.getrandbits(32), (kind,), 0) for kind in (Receiver, PagerDutyApi, AlertmanagerApi)]
+        await gatherResults([Deferred.fromCoroutine(self.kill_from_send_to_settle(world)) for world in worlds])
+        for world in worlds:
+            account, channel = Account(world), world.services[0].channel
+            print(f"{channel}: {account.figures()}", end=" ", flush=True)
+            self.assertEqual(account.wrong, [])
+            self.assertLessEqual(set(SENDING), set(world.kills))
+            # Of an alert that was sent and not settled.
+            self.assertGreater(account.repeats, 0, channel)
+
+    async def kill_from_send_to_settle(self, world: World) -> None:
+        for point in SENDING:
+            await world.live(f"{point}:{world.random.randint(1, 4)}")
+        await world.finish()
 
     async def run_world(self, world: World, worlds: list[World], turns: Iterator[str]) -> None:
         while sum(len(each.kills) for each in worlds) < KILLS:

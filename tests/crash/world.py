@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -23,7 +23,7 @@ from twisted.trial.unittest import TestCase
 from tests.acceptance.process import PATIENCE, Process, ask, free_port, new_directory, pause, until
 from tests.crash import launcher
 from tests.crash.scripts import Script, Tasks
-from tests.crash.services import HipChat, Service
+from tests.crash.services import Service
 
 
 class World:
@@ -36,7 +36,7 @@ class World:
     :ivar offset: the error of the daemon's wall clock in seconds.
     """
 
-    def __init__(self, test: TestCase, seed: int, slack: type[Service], group_wait: float) -> None:
+    def __init__(self, test: TestCase, seed: int, services: Sequence[type[Service]], group_wait: float) -> None:
         self.test = test
         self.random = Random(seed)
         self.directory = new_directory(test)
@@ -46,7 +46,7 @@ class World:
         scripts = [Script(Random(self.random.random()), server) for server in ("alpha", "beta", "gamma", "beta")]
         self.tasks = [Tasks(test, scripts[:2]), Tasks(test, scripts[2:])]
         self.scripts = {url: script for tasks in self.tasks for url, script in tasks.scripts.items()}
-        self.services = [kind(test, Random(self.random.random()), self.dies_of) for kind in (slack, HipChat)]
+        self.services = [kind(test, Random(self.random.random()), self.dies_of) for kind in services]
         self.life = 0
         self.token = ""
         self.kills: list[str] = []

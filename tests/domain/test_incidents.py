@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.alerting import daemon_alert
-from pypinger.domain.incidents import acknowledge, close, hold_end, steady_end, step, unmute
+from pypinger.domain.incidents import acknowledge, close, hold_end, standing, steady_end, step, unmute
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import (
@@ -414,6 +414,41 @@ class CloseTests(SynchronousTestCase):
         self.assertEqual(alert.explanation, "no longer monitored: it was removed from the configuration")
         self.assertEqual(alert.server, "web1")
         self.assertNotEqual(alert.id, story.alerts[0].id)
+
+
+class StandingTests(SynchronousTestCase):
+    """The alert about an incident as it stands."""
+
+    def test_without_an_incident(self) -> None:
+        story = Story()
+        self.assertIsNone(standing(TASK, story.state, 0.0))
+        story.step(Kind.OK, 0.0)
+        self.assertIsNone(standing(TASK, story.state, 1.0))
+
+    def test_it_is_that_of_the_latest_verdict(self) -> None:
+        story = Story()
+        story.step(Kind.LATE, 0.0, Reported(200, REPORT))
+        story.step(Kind.FAILED, 60.0, Reported(200, REPORT))
+        alert = standing(TASK, story.state, 90.0)
+        assert alert is not None
+        self.assertEqual(alert, replace(story.alerts[-1], event=Event.PROBLEM, at=90.0, before=None))
+
+    def test_acknowledged(self) -> None:
+        story = Story()
+        story.step(Kind.LATE, 0.0)
+        story.acknowledge(1.0)
+        alert = standing(TASK, story.state, 2.0)
+        assert alert is not None
+        self.assertEqual(alert.explanation, "it is late; acknowledged by jane: on it")
+
+    def test_flapping(self) -> None:
+        story = Story()
+        for at in range(8):
+            story.step((Kind.LATE, Kind.OK)[at % 2], float(at))
+        alert = standing(TASK, story.state, 9.0)
+        assert alert is not None
+        self.assertEqual((alert.event, alert.kind), (Event.FLAPPING, Kind.LATE))
+        self.assertEqual(alert.explanation, "incident number 4 within an hour; the latest: it is ok")
 
 
 class DaemonAlertTests(SynchronousTestCase):

@@ -27,6 +27,17 @@ class SecretPartsTests(SynchronousTestCase):
             ),
         )
 
+    def test_every_long_segment(self) -> None:
+        self.assertEqual(
+            secret_parts("https://h/api/abcdefghijklmnop/123456789012345/qrstuvwxyz012345/"),
+            (
+                "https://h/api/abcdefghijklmnop/123456789012345/qrstuvwxyz012345/",
+                "/api/abcdefghijklmnop/123456789012345/qrstuvwxyz012345/",
+                "abcdefghijklmnop",
+                "qrstuvwxyz012345",
+            ),
+        )
+
     def test_short_parts_are_left_out(self) -> None:
         self.assertEqual(secret_parts("https://h/hook"), ("https://h/hook",))
         self.assertEqual(secret_parts("https://h/a/webhook/"), ("https://h/a/webhook/", "/a/webhook/"))

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Instant, Report, Reported, Window
-from pypinger.domain.wording import Severity, age, cause, causes, headline, plain, severity
+from pypinger.domain.wording import Severity, age, cause, causes, explained, headline, plain, severity
 from tests.domain.strategies import any_windows, frequencies, minutes, thorough
 
 PROBLEM = Alert(
@@ -31,6 +31,14 @@ PROBLEM = Alert(
 )
 RECOVERED = replace(PROBLEM, event=Event.RECOVERED, kind=Kind.OK, explanation="next due 23:05:00 UTC")
 STARTED = Alert(id="f", event=Event.STARTED, at=0.0, explanation="hello; watching 3 tasks")
+
+
+class ExplainedTests(SynchronousTestCase):
+    def test_age_as_of_now(self) -> None:
+        late = replace(PROBLEM, lastrun=0.0, due=1_000.0)
+        self.assertEqual(explained(late, 2_200.0), "was due 22:05:00 UTC (late by 20 min)")
+        self.assertEqual(explained(late, 4_600.0), "was due 22:05:00 UTC (late by 1 h)")
+        self.assertEqual(explained(STARTED, 4_600.0), "hello; watching 3 tasks")
 
 
 class HeadlineTests(SynchronousTestCase):

@@ -171,6 +171,16 @@ class SilenceTests(AlertingCase):
         ]:
             adding = Deferred.fromCoroutine(self.silencing.add(selector, seconds, "", ""))
             self.assertIn(words, str(self.failureResultOf(adding, SilenceError).value))
+        # What people see is not what selectors see.
+        task = make_task("b", named=False)
+        report = Answer(200, body(self.world.now(), extra=', "process": "backup", "server": "db1"'), 0.1)
+        self.build(task)
+        self.ill = {"b": report}
+        self.monitor.start()
+        self.world.pass_time(1)
+        adding = Deferred.fromCoroutine(self.silencing.add("backup on db1", 60, "", ""))
+        words = "backup on db1 is what the reports of http://host/b say; select it by its URL, or by its id b"
+        self.assertEqual(str(self.failureResultOf(adding, SilenceError).value), words)
         # What is silenced by its kind may come later.
         self.silence("kind:late", 60)
 

@@ -37,7 +37,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     :ivar id: stable over retries and restarts; every message carries it.
     :ivar at: when its cause was recorded.
     :ivar task: the task's id; empty for an alert of the daemon itself.
-    :ivar name: the task's name, or ``Py Pinger``.
+    :ivar name: how the task is shown, or ``Py Pinger``.
     :ivar label: the task's URL as it may be shown; empty for the daemon.
     :ivar origin: ``scheme://host:port`` of the task; empty for the daemon.
     :ivar page: the link to the task's page, if people can reach one.
@@ -51,6 +51,8 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     :ivar runbook: the link to the instructions for this task; None without one.
     :ivar note: the operator's line about the task; None without one.
     :ivar reason: why the task failed, by its last valid report.
+    :ivar key: the task's name in other systems, which no report changes: the configured one, else ``label`` without
+        its scheme. Empty for the daemon, and in alerts of earlier versions, which have it in ``name``.
     """
 
     id: str
@@ -73,6 +75,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     runbook: str | None = None
     note: str | None = None
     reason: str | None = None
+    key: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):

@@ -13,7 +13,9 @@ class Task(msgspec.Struct, frozen=True, gc=False):
 
     :ivar url: where its report is fetched, with its query and without userinfo; the task's identity.
     :ivar id: short stable text made from ``url`` (see :func:`pypinger.domain.url.task_id`).
-    :ivar name: the name for people; it holds a query string only if the operator configured one.
+    :ivar name: the configured name, else ``label`` without its scheme. What people are shown is
+        :func:`pypinger.domain.naming.shown_name`.
+    :ivar named: whether the name is a configured one.
     :ivar label: ``url`` as it may be logged and sent: without userinfo, its query replaced by ``…``.
     :ivar origin: ``scheme://host:port`` of ``url``, the port always given.
     :ivar credentials: ``user:password`` from the URL's userinfo, sent as HTTP Basic; secret.
@@ -55,6 +57,7 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     group: str = ""
     runbook: str | None = None
     note: str = ""
+    named: bool = True
 
 
 class Window(msgspec.Struct, frozen=True, gc=False):

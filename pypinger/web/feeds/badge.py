@@ -69,7 +69,7 @@ def _content(entry: Entry | None) -> tuple[str, str, str, bool]:
     """Label, message, colour, and whether it is an error."""
     if entry is None:
         return *UNKNOWN, _GREY, True
-    name = shown(entry.task.name)
+    name = shown(entry.name)
     if len(name) > MAX_NAME:
         name = f"{name[: MAX_NAME - 1]}…"
     if entry.unseen is not None:

@@ -37,7 +37,7 @@ def feed(
     :param root: the link from the feed to the overview, or the overview's whole address; ends with a slash.
     :param of: the task, None for all tasks.
     """
-    title = "Py Pinger: incidents" if of is None else f"Py Pinger: incidents of {shown(of.task.name)}"
+    title = "Py Pinger: incidents" if of is None else f"Py Pinger: incidents of {shown(of.name)}"
     name = f"{_TAG}incidents" if of is None else f"{_TAG}incidents/{of.task.id}"
     page, own = (root, f"{root}feed.atom") if of is None else _pages(root, of.task.id)
     updated = max((_updated(incident, board) for incident in incidents), default=started)
@@ -59,7 +59,7 @@ def feed(
 
 def _entry(incident: PastIncident, board: TaskBoard, root: str) -> str:
     known = board.by_url(incident.url)
-    name = shown(known.task.name if known else label(incident.url))
+    name = shown(known.name if known else label(incident.url))
     number = task_id(incident.url)
     what = NAMES[incident.kinds[0]] if incident.kinds else "in trouble"
     lines = [shown(incident.explanation)]

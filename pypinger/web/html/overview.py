@@ -147,7 +147,7 @@ def _details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: Daemon
         words: list[Tag | str] = ["Since ", ago(first.state.since or now, now)]
         words.append(f" ({clock(first.state.since or now, now)}).")
         if latest is not first:
-            words += " Latest: ", tags.a(shown(latest.task.name), href=f"task/{latest.task.id}"), ", "
+            words += " Latest: ", tags.a(shown(latest.name), href=f"task/{latest.task.id}"), ", "
             words += ago(latest.state.since or now, now), "."
         return [tags.p(*words), *flagged]
     asleep = counts["sleeping"]

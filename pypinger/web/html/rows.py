@@ -34,11 +34,15 @@ def row(entry: Entry, figures: Figures | None, now: Instant) -> bytes:
     report, verdict = state.report, state.verdict or NO_VERDICT
     kind = state.kind.value if entry.unseen is None else UNSEEN
     tags = "" if report is None else " · ".join(_text(tag) for tag in (report.process, report.server) if tag)
+    name = entry.name
+    if name != task.name:
+        # The name has the tags in it; the URL tells tasks apart that have the same.
+        tags = _text(task.name)
     gaps, days = ("", "") if figures is None else _pictures(entry, figures, now)
     html = (
         f'<tr class="{look_of(standing_of(entry))}" id="t-{_text(task.id)}" data-kind="{kind}">'
         f'<td class="kind"><span class="mark"></span>{state_of(entry)}{_since(entry, now)}</td>'
-        f'<th scope="row"><a href="task/{_text(task.id)}">{_text(task.name)}</a>'
+        f'<th scope="row"><a href="task/{_text(task.id)}">{_text(name)}</a>'
         f'<span class="tags">{tags}</span></th>'
         f'<td class="why"><span>{_text(verdict.explanation)}{_age(entry, now)}</span>{_flags(entry, now)}</td>'
         f"{_when('Last run', None if report is None else report.lastrun, now)}{_when('Due', verdict.due, now)}"

@@ -48,7 +48,7 @@ async def page_of(
     """
     task, state = entry.task, entry.state
     verdict = state.verdict or NO_VERDICT
-    look, name = look_of(standing_of(entry)), shown(task.name)
+    look, name = look_of(standing_of(entry)), shown(entry.name)
     status: list[Tag | str] = [
         tags.span(class_="mark"),
         # Screen readers announce changes of the status, but not of the time beside it.
@@ -214,7 +214,7 @@ def _checks(entry: Entry, now: Instant) -> Tag:
         ("Unreachable for", f"{span(task.unreachable_for)} before it is alerted" if task.unreachable_for else None),
         ("Reminders", _reminders(task)),
         ("Timeout", span(task.timeout)),
-        ("Name", _if_long(task.name)),
+        ("Name", _if_long(entry.name)),
         ("Address", _if_long(task.label)),
     )
 

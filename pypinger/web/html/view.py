@@ -139,7 +139,7 @@ def read(arguments: Mapping[bytes, Sequence[bytes]]) -> View:
 def _searched(entry: Entry) -> str:
     """The texts of a row. The URL is not among them, since its query may be a secret."""
     task, state = entry.task, entry.state
-    texts = [task.name, task.label, task.group, state_of(entry)]
+    texts = [entry.name, task.label, task.group, state_of(entry)]
     if state.verdict is not None:
         texts.append(state.verdict.explanation)
     if state.report is not None:

@@ -125,7 +125,7 @@ def task_object(entry: Entry) -> TaskObject:
     return TaskObject(
         url=valid_text(task.url),
         id=task.id,
-        name=valid_text(task.name),
+        name=valid_text(entry.name),
         group=valid_text(task.group) or None,
         status=state.status,
         kind=state.kind,

@@ -130,6 +130,13 @@ class TaskTests(MetricsTestCase):
         ):
             self.assertEqual(found[f"pypinger_task_{name}", label], value, name)
 
+    def test_no_report_changes_the_name(self) -> None:
+        """It is a key: another name would be another series."""
+        made = entry()
+        unnamed = Entry(replace(made.task, name="h/a", named=False), made.state)
+        self.assertEqual(made.state.report and made.state.report.process, "backup")
+        self.assertIn(f'{{id="{made.task.id}",name="h/a",url="http://h/a"}}', self.text(FakeBoard([unnamed])))
+
     def test_unknown_values_are_absent(self) -> None:
         found = self.series(FakeBoard([new_entry()]))
         self.assertEqual([name for name, _ in found if name.startswith("pypinger_task_")], ["pypinger_task_info"])

@@ -60,6 +60,20 @@ class OverviewTests(SynchronousTestCase):
         self.assertNotIn("flags", Page(overview([late, entry()])).classes("ul"))
         self.assertNotIn("sums", Page(overview([late, entry()])).classes("ul"))
 
+    def test_a_task_without_a_configured_name(self) -> None:
+        """It is named by its reports, with its URL beside the name: several tasks may have it."""
+        made = entry("http://h/a?key=S3CRET", Kind.LATE)
+        made = replace(made, task=replace(made.task, name="h/a?…", named=False))
+        page = Page(overview([made]))
+        self.assertIn("backup on web-1h/a?…", page.text)
+        self.assertNotIn("backup · web-1", page.text)
+        self.assertIn("backup on web-1", Page(overview([made], query="q=backup+on+web-1")).text)
+        without_process = replace(made.state, report=replace(made.state.report, process=None))
+        self.assertIn("h/a?…web-1", Page(overview([replace(made, state=without_process)])).text)
+        latest = replace(made, state=replace(made.state, since=NOW - 1))
+        self.assertIn("Latest: backup on web-1", Page(overview([entry("http://h/b", Kind.LATE), latest])).text)
+        self.assertIn("backup on web-1late", Page(task_page(made)).text)
+
     def test_grouping_by_group(self) -> None:
         """It is offered where a task has a group."""
         self.assertNotIn("./?by=group", Page(overview([entry()])).links())

@@ -59,6 +59,13 @@ class TaskTests(SynchronousTestCase):
         self.assertEqual(list(shape(entry())), MEMBERS)
         self.assertEqual(list(shape(new_entry())), MEMBERS)
 
+    def test_name(self) -> None:
+        """It is how the task is shown; url and id identify the task."""
+        made = entry()
+        unnamed = msgspec.structs.replace(made.task, name="h/a", named=False)
+        self.assertEqual(shape(Entry(unnamed, made.state))["name"], "backup on web-1")
+        self.assertEqual(shape(Entry(unnamed, new_entry().state))["name"], "h/a")
+
     def test_failed(self) -> None:
         made = entry("http://h/a?token=x", Kind.FAILED, name="A")
         self.assertEqual(
