@@ -180,17 +180,16 @@ class AppriseChannel:
 
 def _send(url: str, alerts: Sequence[Alert], now: Instant) -> _Result:
     """Send one message to one URL; called in a thread."""
-    services = _services(url)
-    warnings = _library()[1]
-    title, body = _texts(alerts, now, services[0].body_maxlen, services[0].title_maxlen)
     try:
+        services = _services(url)
+        title, body = _texts(alerts, now, services[0].body_maxlen, services[0].title_maxlen)
         accepted = services.notify(
             body=body, title=title, notify_type=_TYPES[wording.severity(alerts)], body_format="text"
         )
     except Exception as error:
         # Of a service's module: its words may hold anything.
         return _Result(False, f"Apprise failed with {type(error).__name__}")
-    warning = warnings.take()
+    warning = _library()[1].take()
     if accepted:
         return _Result(True, "accepted")
     status = _STATUS.search(warning)

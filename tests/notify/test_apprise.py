@@ -158,6 +158,16 @@ class AppriseTests(TargetTestCase):
         self.assertEqual((error.words, error.permanent), ("earlier messages still wait for an answer", False))
         self.assertLessEqual(len(target.bodies), channel.MAX_THREADS)
 
+    async def test_a_service_that_raises(self) -> None:
+        """Its error may hold anything, and fails the attempt."""
+
+        def texts(*_: object) -> tuple[str, str]:
+            raise ValueError("SECRET-path")
+
+        self.patch(channel, "_texts", texts)
+        error = await refusal(self.notifier(self.target().url), alert())
+        self.assertEqual((error.words, error.permanent), ("Apprise failed with ValueError", False))
+
     async def test_services_with_short_messages(self) -> None:
         """The text is cut to what the service takes, and the id is kept."""
         for limits in ((140, 0), (160, 250), (500, 40)):
