@@ -67,9 +67,8 @@ def alert_id(*cause: str | Instant) -> str:
 
 def task_key(alert: Alert) -> str:
     """Return the configured name of the alert's task, else its URL without query: a text that stays the same."""
-    if alert.name in (alert.label, alert.label.partition("://")[2]):
-        return alert.label.removesuffix("?…")
-    return alert.name
+    name = alert.key or alert.name
+    return alert.label.removesuffix("?…") if name in (alert.label, alert.label.partition("://")[2]) else name
 
 
 def incident_key(alert: Alert) -> str | None:

@@ -136,10 +136,12 @@ class EarlierFilesTests(LoadingTestCase):
                 if re.match(r"\[(Service|Socket|Unit)\]", text):
                     continue
                 found += 1
+                # Only a DSN has a user name.
+                value = f"https://{'key@' if '[sentry' in text else ''}host.example/1"
                 for credential in re.findall(r"\$\{credential:([^}]+)\}", text):
                     if not (Path(self.cwd) / credential).exists():
-                        self.write(credential, "https://key@host.example/1")
-                self.load(re.sub(r"\$\{(?:env|file):[^}]+\}", "https://key@host.example/1", text))
+                        self.write(credential, "json://host.example/1" if "apprise" in credential else value)
+                self.load(re.sub(r"\$\{(?:env|file):[^}]+\}", value, text))
         self.assertGreater(found, 5)
 
     def test_every_template_in_the_history(self) -> None:
