@@ -314,7 +314,7 @@ class ContainerTests(TestCase):
         for word, argument in self.instructions():
             if word == "RUN":
                 self.assertEqual(run("/bin/sh", "-n", "-c", argument, cwd=CHECKOUT).returncode, 0, argument)
-                # The image has a python of its own.
+                # The image has Python; the other commands are those of any Debian.
                 for command in set(re.findall(r"(?:^|&& +)(\w+) ", argument)) - {"python"}:
                     self.assertIsNotNone(shutil.which(command, path="/usr/sbin:/usr/bin:/bin"), command)
 
