@@ -27,3 +27,6 @@ class KeyTests(SynchronousTestCase):
             ("h/a", "https://h/a", "https://h/a"),
         ):
             self.assertEqual(task_key(replace(PROBLEM, name=name, label=label)), key)
+        shown = replace(PROBLEM, name="backup on db1", label="https://h/a?…")
+        self.assertEqual(task_key(replace(shown, key="h/a?…")), "https://h/a")
+        self.assertEqual(task_key(replace(shown, key="nightly backup")), "nightly backup")
