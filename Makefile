@@ -8,8 +8,9 @@ SHELL := bash
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= pinger.ini
-# How many processes run the tests at once.
+# How many processes run the tests at once: those that compute, and those that mostly wait for daemons and browsers.
 JOBS ?= 2
+WAITING_JOBS ?= 3
 KILLS ?= 500
 # How many days `make month` simulates.
 DAYS ?= 30
@@ -20,14 +21,18 @@ work := $(VENV)/test
 export COVERAGE_FILE = $(abspath $(work))/coverage
 
 trial = $(bin)/coverage run --rcfile=pyproject.toml -m twisted.trial
-# Suites that start daemons, servers and browsers.
-alone := tests.acceptance tests.browser tests.crash tests.fleet
+# Suites that start daemons, servers and browsers; the longest test comes first.
+waiting := tests.crash tests.browser tests.acceptance
 all := $(wildcard tests/test_*.py) $(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))
-together = $(filter-out $(alone),$(subst /,.,$(basename $(all))))
+computing = $(filter-out $(waiting),$(subst /,.,$(basename $(all))))
+# Daemons that compile the package at each start take a quarter longer. The checkout stays clean.
+trial crash month oldest: export PYTHONPYCACHEPREFIX = $(abspath $(work))/pycache
+trial crash month oldest: export PYTHONDONTWRITEBYTECODE =
+
 # Suites that lean most on Twisted, treq and Klein.
 oldest_suites := tests.http tests.web tests.notify tests.store tests.runtime
 
-.PHONY: run demo test lint format types trial coverage crash month oldest clean
+.PHONY: run demo test lint format types trial coverage crash month messages oldest clean
 
 run: $(VENV)/.installed $(CONFIG)
 	@echo 'Py Pinger reads $(CONFIG). The pages are at http://localhost:3002/ unless [web] endpoint names another port.'
@@ -51,14 +56,13 @@ types: $(VENV)/.tested
 # Trial succeeds when it finds no test at all, so the log is checked.
 ran_tests = grep -Eq '^Ran [1-9][0-9]* tests?' $(1) || { echo 'No test ran.'; exit 1; }
 
-# All tests; those of `alone` one after another, so that each has the cores for itself.
-# coverage measures the processes that the tests start as well.
+# All tests. coverage measures the processes that the tests start as well, but not those that are killed.
 trial: $(VENV)/.tested
 	rm -rf $(work)/coverage $(work)/coverage.*
 	mkdir -p $(work)
 	code=0; \
-	$(trial) -j$(JOBS) --temp-directory=$(work)/trial $(together) 2>&1 | tee $(work)/trial.log || code=1; \
-	$(trial) --temp-directory=$(work)/alone $(alone) 2>&1 | tee -a $(work)/trial.log || code=1; \
+	$(trial) -j$(JOBS) --temp-directory=$(work)/computing $(computing) 2>&1 | tee $(work)/trial.log || code=1; \
+	$(trial) -j$(WAITING_JOBS) --temp-directory=$(work)/waiting $(waiting) 2>&1 | tee -a $(work)/trial.log || code=1; \
 	exit $$code
 	@$(call ran_tests,$(work)/trial.log)
 
@@ -76,6 +80,10 @@ crash: $(VENV)/.tested
 # A month of a fleet's alerts on a fake clock, three seeds twice (docs/alerts.md): an hour or so of CPU time.
 month: $(VENV)/.tested
 	$(bin)/python -m tests.fleet.month --days $(DAYS) --jobs $(JOBS)
+
+# docs/messages.md, after a change of a text or a channel.
+messages: $(VENV)/.tested
+	$(bin)/python docs/messages.py
 
 # Those suites with the oldest supported dependencies, in an environment of their own.
 oldest: $(VENV)-oldest/.tested

@@ -20,7 +20,7 @@ from pypinger.domain.routing import Routing
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.http.messenger import Messenger
 from pypinger.http.wire.limits import free_descriptors
-from pypinger.notify import channels
+from pypinger.notify import channels, make_notifier
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Channel, ChannelContext, KeptAlive, Notifier, RunObserver
 from pypinger.runtime.board import LiveBoard
@@ -118,7 +118,7 @@ class Channels:
         self._notifiers = {
             channel.name: self._notifiers[channel.name]
             if channel.name in self._notifiers and known.get(channel.name) == self._made_from[channel.name]
-            else registry[channel.kind].notifier(channel.values, self._context(channel.name, settings))
+            else make_notifier(channel.kind, channel.values, self._context(channel.name, settings))
             for channel in chosen
         }
 

@@ -204,9 +204,7 @@ class Pinger(MultiService):
         began = self._reactor.seconds()
         await self._at_most(2.0, self.monitor.stop(), "ending the checks")
         self._runs.stop()
-        stopped = daemon_alert(
-            Event.STOPPED, f"after running for {span(self._now() - self.board.started)}", self._now()
-        )
+        stopped = daemon_alert(Event.STOPPED, f"it had run for {span(self._now() - self.board.started)}", self._now())
         await self._at_most(1.0, self.outbox.announce(stopped), "recording the stop")
         limit = min(DRAIN, STOP_LIMIT - CLOSING - (self._reactor.seconds() - began))
         if self.board.undelivered:

@@ -70,9 +70,9 @@ class Options(usage.Options):
         :raises ConfigErrors: it is invalid.
         """
         from pypinger.config import load
-        from pypinger.notify import channels
+        from pypinger.notify import channels, unusable
 
-        return load(self["config"], channels=channels(), environ=os.environ, cwd=self._directory)
+        return load(self["config"], channels=channels(), unusable=unusable(), environ=os.environ, cwd=self._directory)
 
 
 def makeService(options: Options) -> IService:

@@ -18,9 +18,9 @@ ROOT = Path(__file__).parent.parent
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
-def snippet(name: str) -> str:
+def snippet(name: str, language: str = "python") -> str:
     """The block of code that follows the mark ``<!-- test: name -->``."""
-    found = re.search(rf"<!-- test: {name} -->\n *```python\n(.*?)\n *```", CONTRIBUTING, re.DOTALL)
+    found = re.search(rf"<!-- test: {name} -->\n *```{language}\n(.*?)\n *```", CONTRIBUTING, re.DOTALL)
     assert found is not None, name
     return textwrap.dedent(found[1]) + "\n"
 
@@ -38,8 +38,8 @@ class ChannelTests(SynchronousTestCase):
         directory.mkdir()
         (directory / "gotify.py").write_text(snippet("channel"))
         pypinger.notify.__path__.append(str(directory))
-        pypinger.notify.channels.cache_clear()
-        self.addCleanup(pypinger.notify.channels.cache_clear)
+        pypinger.notify.registry.cache_clear()
+        self.addCleanup(pypinger.notify.registry.cache_clear)
         self.addCleanup(sys.modules.pop, "pypinger.notify.gotify", None)
         self.addCleanup(pypinger.notify.__path__.remove, str(directory))
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).parent.parent
 CONTRACT = ROOT / "docs" / "contract.md"
-PAGES = sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")) + sorted(ROOT.glob("bench/*.md"))
+PAGES = [page for folder in (".", "docs", "bench", "contrib") for page in sorted(ROOT.glob(f"{folder}/*.md"))]
 
 #: Files that CONTRIBUTING.md shows how to create.
 EXAMPLES = {"pypinger/notify/gotify.py", "tests/notify/test_gotify.py"}
@@ -89,7 +89,7 @@ class PathTests(SynchronousTestCase):
         missing = []
         for page in PAGES:
             for path in re.findall(
-                r"`((?:pypinger|tests|docs|bench|twisted)/[\w./-]*)`", prose(page.read_text("utf-8"))
+                r"`((?:pypinger|tests|docs|bench|contrib|twisted)/[\w./-]*)`", prose(page.read_text("utf-8"))
             ):
                 if path not in EXAMPLES and not (ROOT / path).exists():
                     missing.append(f"{page.relative_to(ROOT)}: {path}")

@@ -37,6 +37,9 @@ LEFT_OUT = shutil.ignore_patterns(
     "pinger.ini",
 )
 
+#: Some of the files in contrib/.
+CONTRIB = ("contrib/README.md", "contrib/grafana/py-pinger.json", "contrib/nagios/check_pypinger")
+
 #: Import name -> name of the distribution, where they differ.
 DISTRIBUTIONS = {"OpenSSL": "pyopenssl", "zope": "zope.interface"}
 
@@ -198,7 +201,8 @@ class SourceTests(SynchronousTestCase):
     def test_sdist(self) -> None:
         with tarfile.open(sdist()) as archive:
             names = {name.partition("/")[2] for name in archive.getnames()}
-        for name in ("Makefile", "README.md", "LICENSE", "pinger_template.ini", "pyproject.toml", ".ci/oldest.txt"):
+        ours = ("Makefile", "README.md", "LICENSE", "pinger_template.ini", "pyproject.toml", ".ci/oldest.txt")
+        for name in (*ours, *CONTRIB):
             self.assertIn(name, names)
 
     def test_no_init_under_twisted(self) -> None:

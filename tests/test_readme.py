@@ -16,12 +16,12 @@ from typing import Any
 import trustme
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from pypinger.cli.demo import free_port
 from pypinger.config import load
 from pypinger.config.settings import Settings
 from pypinger.domain import report
 from pypinger.domain.model import Answer, Reported
 from pypinger.notify import channels
+from tests.acceptance.process import free_port
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 

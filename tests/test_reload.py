@@ -23,16 +23,10 @@ from pypinger.ports.notifying import Notifier
 from pypinger.runtime import keeping
 from pypinger.runtime.monitor import Monitor
 from pypinger.service import Pinger
+from tests.acceptance.process import free_port
 from tests.http.faults import answer
 from tests.http.faultserver import FaultServer
 from tests.runtime.fakes import NOON
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 class ServiceCase(TestCase):

@@ -25,7 +25,7 @@ from pypinger.domain.model import Answer, Check, Fault, Instant, NoAnswer, Obser
 from pypinger.domain.redaction import Secrets, url_secrets
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import iso
-from pypinger.notify import channels
+from pypinger.notify import channels, unusable
 from pypinger.ports.fetching import Fetcher
 
 #: The word and the exit code of a plugin for each status.
@@ -128,7 +128,9 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     settings = Settings(path="", store=StoreSettings(path=":memory:"))
     if arguments.config is not None:
         try:
-            settings = load(arguments.config, channels=channels(), environ=os.environ, credentials=False)
+            settings = load(
+                arguments.config, channels=channels(), unusable=unusable(), environ=os.environ, credentials=False
+            )
         except ConfigErrors as errors:
             raise NotChecked(f"the ini file is not valid: {errors.problems[0]}") from None
     if arguments.header is None:

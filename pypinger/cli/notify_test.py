@@ -17,7 +17,7 @@ from pypinger.config import ConfigErrors, load
 from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Event
 from pypinger.domain.redaction import Secrets
-from pypinger.notify import channels
+from pypinger.notify import channels, make_notifier, unusable
 from pypinger.ports.notifying import ChannelContext
 from pypinger.runtime.drill import send_to_all
 
@@ -31,9 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     :returns: the exit code: 0 all accepted, 1 at least one did not, 2 nothing was sent.
     """
-    registry = channels()
     try:
-        settings = load(arguments.ini, channels=registry, environ=os.environ)
+        settings = load(arguments.ini, channels=channels(), unusable=unusable(), environ=os.environ)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return NOT_SENT
@@ -49,8 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
 
         client = Messenger(reactor, ca_file=settings.ca_file, proxy=settings.proxy)
         notifiers = [
-            registry[each.kind].notifier(
-                each.values, ChannelContext(each.name, client, time.time, reactor, settings.ca_file)
+            make_notifier(
+                each.kind, each.values, ChannelContext(each.name, client, time.time, reactor, settings.ca_file)
             )
             for each in settings.channels
         ]

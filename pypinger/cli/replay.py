@@ -24,7 +24,7 @@ from pypinger.domain.replay import Line, compare, replay
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import DAY, iso
 from pypinger.domain.url import label, task_id
-from pypinger.notify import channels
+from pypinger.notify import channels, unusable
 from pypinger.ports.storing import StoreError
 from pypinger.store.reading import Reader
 
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if since >= until:
         arguments.parser.error("--since must be earlier than --until")
     try:
-        settings = load(arguments.ini, channels=channels(), environ=os.environ, credentials=False)
+        settings = load(arguments.ini, channels=channels(), unusable=unusable(), environ=os.environ, credentials=False)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return BAD_INPUT

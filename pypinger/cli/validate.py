@@ -11,7 +11,7 @@ from pypinger.cli.routes import NoSuchTask, describe
 from pypinger.config import ConfigErrors, load
 from pypinger.config.settings import Settings
 from pypinger.domain.texts import one_line
-from pypinger.notify import channels
+from pypinger.notify import channels, unusable
 from pypinger.store.database import APPLICATION_ID, scripts
 
 
@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.task and not arguments.routes:
         arguments.parser.error("TASK goes with --routes")
     try:
-        settings = load(arguments.ini, channels=channels(), environ=os.environ, credentials=False)
+        settings = load(arguments.ini, channels=channels(), unusable=unusable(), environ=os.environ, credentials=False)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return 1

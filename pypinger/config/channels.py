@@ -6,17 +6,19 @@ Each channel says which options it has and which of them are essential; all have
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
-from pypinger.config.known import ROUTING, suggestion
+from pypinger.config.ini import IniSection
+from pypinger.config.known import suggestion
 from pypinger.config.matching import read_selector, warn_of_no_match
-from pypinger.config.section import SectionReader
+from pypinger.config.section import LoadContext, SectionReader
 from pypinger.config.settings import ChannelSettings
 from pypinger.domain.model import Event, Task, TaskState
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.routing import ALWAYS, DEFAULT_EVENTS, ChannelRoute
 from pypinger.domain.selector import Selector, subject_of
-from pypinger.ports.notifying import Channel, OptionSpec
+from pypinger.domain.texts import error_words
+from pypinger.ports.notifying import RESERVED, ROUTING, Channel, OptionSpec, UnusableChannel
 
 
 def read(
@@ -49,6 +51,32 @@ def read(
     return tuple(found)
 
 
+def without_unusable(
+    sections: Sequence[IniSection],
+    context: LoadContext,
+    channels: Mapping[str, Channel],
+    unusable: Sequence[UnusableChannel],
+) -> Sequence[IniSection]:
+    """
+    Return the sections but those of channels that cannot be used.
+
+    Such a section is a problem. A channel without a section, or with a name that is taken, is a warning.
+    """
+    broken = {each.name: each.words for each in unusable if each.name not in channels and each.name not in RESERVED}
+    usable, used = [], set()
+    for section in sections:
+        kind, _ = context.split_name(section.name)
+        if kind in broken:
+            used.add(kind)
+            context.problem(section.line, section.name, "", broken[kind], file=section.file)
+        else:
+            usable.append(section)
+    for each in unusable:
+        if each.name not in used:
+            context.warn(0, each.name, "", each.words)
+    return usable
+
+
 def _route(section: SectionReader, name: str, channel: Channel) -> ChannelRoute:
     match = read_selector(section) or Selector("", ())
     after = section.seconds("after", 0.0, zero=True)
@@ -75,16 +103,29 @@ def _values(section: SectionReader, channel: Channel) -> Mapping[str, str] | Non
     wrong = {problem.option for problem in context.problems[before:]}
     if any(spec.name in wrong and spec.form == "url" for spec in channel.options):
         return None  # Which options are essential may depend on the URL.
+    try:
+        on = _check(section, channel, values, wrong)
+    except Exception as error:
+        # The channel may be another package's.
+        section.problem("", Secrets(context.secrets).scrub(f"the channel is broken: {error_words(error)}"))
+        return None
+    if not on:
+        return None
+    return values if len(context.problems) == before else None
+
+
+def _check(section: SectionReader, channel: Channel, values: Mapping[str, str], wrong: Set[str]) -> bool:
+    """Record what the channel says is wrong with its options; returns whether it is on."""
     essential = channel.essential(values)
     missing = [name for name in essential if not values[name] and name not in wrong]
     if len(missing) == len(essential):
-        return None
+        return False
     for name in missing:
         section.problem(name, f"missing; [{channel.name}] needs {' and '.join(essential)}")
     for name, words in channel.check(values).items() if not missing and not section.unresolved else ():
         if name not in wrong:
-            section.problem(name, Secrets(context.secrets).scrub(words))
-    return values if len(context.problems) == before else None
+            section.problem(name, Secrets(section.context.secrets).scrub(words))
+    return True
 
 
 def _value(section: SectionReader, spec: OptionSpec) -> str:

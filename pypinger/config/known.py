@@ -43,9 +43,6 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "store": ("path", "keep_days"),
 }
 
-#: The options that every channel has beside its own.
-ROUTING = ("match", "events", "after")
-
 #: The options of a task that ``[group SELECTOR]`` may set for several.
 OF_GROUPS = ("enabled", *OVERRIDABLE, "runbook", "note", "token_auth")
 

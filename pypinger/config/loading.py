@@ -16,7 +16,7 @@ from pypinger.config.known import EXAMPLES, NAMED_OPTIONS, OPTIONS, suggestion
 from pypinger.config.problems import ConfigErrors, in_order
 from pypinger.config.section import LoadContext, SectionReader
 from pypinger.config.settings import HeartbeatSettings, Settings, StoreSettings, TokenAuth
-from pypinger.ports.notifying import Channel
+from pypinger.ports.notifying import Channel, UnusableChannel
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?\Z")
@@ -36,6 +36,7 @@ def load(
     environ: Mapping[str, str],
     cwd: str | None = None,
     credentials: bool = True,
+    unusable: Sequence[UnusableChannel] = (),
 ) -> Settings:
     """
     Read the ini file at `path`, and those that it includes (contract, section 6).
@@ -45,16 +46,18 @@ def load(
     :param cwd: the directory that relative paths start from; None for the process's own.
     :param credentials: False for commands that can do without the service's credentials: outside the service a missing
         one is then a warning; see :meth:`~pypinger.config.settings.Settings.lacks_credential`.
+    :param unusable: channels of other packages that cannot be used; a section of one is a problem.
     :raises ConfigErrors: the file is invalid.
     """
     context = LoadContext(
         path,
         environ,
         os.path.abspath("" if cwd is None else cwd),
-        [*NAMED_OPTIONS, *channels],
+        [*NAMED_OPTIONS, *channels, *(each.name for each in unusable if each.name not in OPTIONS)],
         credentials=credentials,
     )
     sections, empty = including.read(context)
+    sections = channel_sections.without_unusable(sections, context, channels, unusable)
     settings = _settings(context, sections, channels)
     if context.problems:
         raise ConfigErrors(context.problems, context.files)

@@ -20,10 +20,12 @@ from pypinger.domain.kinds import KINDS, Kind, Status
 from pypinger.domain.model import (
     Acknowledgement,
     Alert,
+    Answer,
     Check,
     Event,
     Incident,
     Instant,
+    Observation,
     Report,
     Reported,
     Seconds,
@@ -31,6 +33,7 @@ from pypinger.domain.model import (
     TaskState,
 )
 from pypinger.domain.schedule import merge
+from pypinger.domain.times import span
 
 #: The time in which the incidents of a task are counted to see whether it flaps, in seconds.
 FLAP_SPAN: Seconds = 3600.0
@@ -60,6 +63,27 @@ def step(
     if change != after.verdict.next_change:
         after = replace(after, verdict=replace(after.verdict, next_change=change))
     return after, alerts
+
+
+def repeat(
+    state: TaskState, observation: Observation, now: Instant
+) -> tuple[Check, TaskState, tuple[Alert, ...]] | None:
+    """
+    Take in an answer with the code and body of the one that the state's verdict rests on, to an unchanged task.
+
+    A verdict stands until its ``next_change``, so reading and judging the answer could find nothing else.
+
+    :returns: the check, and what :func:`step` would return; None if the answer must be judged.
+    """
+    verdict, report, checked = state.verdict, state.report, state.checked
+    if verdict is None or report is None or checked is None or verdict.next_change is None:
+        return None
+    if verdict.kind is not Kind.OK or state.incident is not None or not isinstance(observation, Answer):
+        return None
+    if not checked <= now < verdict.next_change:
+        return None
+    check = Check(now, observation.latency, Reported(observation.code, report), verdict)
+    return check, replace(state, pings=state.pings + 1, checked=now, latency=check.latency, seen=now), ()
 
 
 def hold_end(task: Task, state: TaskState) -> Instant | None:
@@ -260,7 +284,7 @@ def _flap(
     incident = replace(incident, flapping=False, reminded=now, reminders=0)
     if muted:
         return replace(state, incident=incident), ()
-    return _tell(task, state, Event.PROBLEM, now, replace(incident, told=True), _explained(state, incident))
+    return _tell(task, state, Event.PROBLEM, now, replace(incident, told=True), _steadily(state))
 
 
 def _tell(
@@ -287,7 +311,14 @@ def _acknowledged(by: Acknowledgement) -> str:
 
 def _explained(state: TaskState, incident: Incident) -> str:
     assert state.verdict is not None
-    if incident.flapping and state.opened:
-        count = len(state.opened)
-        return f"incident number {count} within an hour; the latest: {state.verdict.explanation}"
-    return state.verdict.explanation
+    if not incident.flapping:
+        return state.verdict.explanation
+    if not state.opened:
+        return _steadily(state)
+    return f"{len(state.opened)} incidents within an hour; the latest: {state.verdict.explanation}"
+
+
+def _steadily(state: TaskState) -> str:
+    """Explain the end of flapping."""
+    assert state.verdict is not None
+    return f"it has kept this status for {span(STEADY)}; {state.verdict.explanation}"

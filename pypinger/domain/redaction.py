@@ -76,11 +76,13 @@ class Secrets:
 
     :param secrets: whole values; empty ones are ignored. Callers leave out very short ones, which would mask half of
         every text.
+    :ivar version: changes whenever the secrets do.
     """
 
-    __slots__ = ("_added", "_configured", "_finders")
+    __slots__ = ("_added", "_configured", "_finders", "version")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self.version = 0
         self._configured: set[str] = set()
         self._added: deque[set[str]] = deque(maxlen=MOST_ADDED)
         self._finders: dict[str, _Finder] = {}
@@ -103,6 +105,7 @@ class Secrets:
         # Two finders, so that a new token does not sort tens of thousands of configured secrets again.
         if found := set[str]().union(*forms):
             self._finders[which] = _Finder(found)
+            self.version += 1
 
     def scrub(self, text: str) -> str:
         """Return `text` without secrets; the same object if it holds none."""

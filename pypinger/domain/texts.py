@@ -32,6 +32,11 @@ def cut(text: str, limit: int = LIMIT) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def error_words(error: BaseException, limit: int = 200) -> str:
+    """Return an error of foreign code in one line: ``TypeError: unsupported operand``."""
+    return cut(one_line(f"{type(error).__name__}: {error}").removesuffix(":"), limit)
+
+
 def _escape(match: re.Match[str]) -> str:
     character = match[0]
     if character.isprintable() and character not in _BLANK:

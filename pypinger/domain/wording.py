@@ -14,7 +14,7 @@ from enum import StrEnum
 from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
 from pypinger.domain.kinds import KINDS, Kind, Status
 from pypinger.domain.model import Alert, Event, Instant
-from pypinger.domain.texts import one_line
+from pypinger.domain.texts import cut, one_line
 from pypinger.domain.times import span
 
 #: How many tasks of a group are named; the others are counted.
@@ -23,6 +23,11 @@ NAMED = 20
 #: How many causes of a group are named, and how many servers.
 CAUSES = 4
 SERVERS = 3
+
+#: How many characters of a task's own reason a group shows.
+REASON = 80
+
+_DEFAULT_PORT = re.compile(r"^(http://.*):80$|^(https://.*):443$")
 
 # What an explanation says first, and the cause that it stands for.
 _CAUSES = (
@@ -139,21 +144,43 @@ def lasted(alert: Alert) -> str:
     return span(max(0.0, alert.at - (alert.at if alert.started is None else alert.started)))
 
 
+def row(alert: Alert) -> str:
+    """Return what a group says about one of its tasks: ``Backup is unreachable (HTTP 503)``."""
+    return _sentence(alert, _detail(alert)) or _headline(alert)
+
+
+def _detail(alert: Alert) -> str:
+    words = cause(alert)
+    if words == _state(alert.kind):
+        words = cut(one_line(alert.reason or ""), REASON) if alert.kind is Kind.FAILED else ""
+    return f" ({words})" if words else ""
+
+
+def _sentence(alert: Alert, detail: str = "") -> str:
+    """Return what has become of a task; empty for events that are no change of it."""
+    name, state = one_line(alert.name), f"{_state(alert.kind)}{detail}"
+    match alert.event:
+        case Event.PROBLEM:
+            return f"{name} is {state}"
+        case Event.CHANGED:
+            return f"{name} is now {state}"
+        case Event.REMINDER:
+            return f"{name} has been {state} for {lasted(alert)}"
+        case Event.RECOVERED if alert.kind is not Kind.OK:
+            return f"{name} is no longer monitored; it was {state} for {lasted(alert)}"
+        case Event.RECOVERED:
+            return f"{name} is OK again after {lasted(alert)}"
+        case Event.FLAPPING:
+            return f"{name} goes up and down; now it is {state}"
+        case _:
+            return ""
+
+
 def _headline(alert: Alert) -> str:
     name = one_line(alert.name)
     match alert.event:
-        case Event.PROBLEM:
-            return f"PROBLEM: {name} is {_state(alert.kind)}"
-        case Event.CHANGED:
-            return f"CHANGED: {name} is now {_state(alert.kind)}"
         case Event.REMINDER:
             return f"STILL {_state(alert.kind)} after {lasted(alert)}: {name}"
-        case Event.RECOVERED if alert.kind is not Kind.OK:
-            return f"RECOVERED: {name} is no longer monitored; it was {_state(alert.kind)}"
-        case Event.RECOVERED:
-            return f"RECOVERED: {name} is OK again after {lasted(alert)}"
-        case Event.FLAPPING:
-            return f"FLAPPING: {name} goes up and down; now it is {_state(alert.kind)}"
         case Event.ACKNOWLEDGED:
             return f"ACKNOWLEDGED: {name}, {_state(alert.kind)} for {lasted(alert)}"
         case Event.BLIND if alert.explanation.startswith(IS_WRONG):
@@ -166,8 +193,10 @@ def _headline(alert: Alert) -> str:
             return "Py Pinger sees again"
         case Event.TEST:
             return "TEST of Py Pinger's alerts"
-        case _:
+        case Event.STARTED | Event.STOPPED:
             return f"Py Pinger {alert.event.value}"
+        case _:
+            return f"{alert.event.value.upper()}: {_sentence(alert)}"
 
 
 def _state(kind: Kind | None) -> str:
@@ -178,16 +207,15 @@ def _state(kind: Kind | None) -> str:
 
 def _lines(alert: Alert, now: Instant | None) -> Iterator[str]:
     yield _headline(alert)
-    if alert.event is Event.RECOVERED:
-        last = "" if alert.before is None else f", most recently {_state(alert.before)}"
-        yield f"It was not OK for {lasted(alert)}{last}."
+    if alert.event is Event.RECOVERED and alert.kind is Kind.OK and alert.before is not None:
+        yield f"It was {_state(alert.before)} before."
     if alert.event is Event.CHANGED and alert.before is not None:
         yield f"It was {_state(alert.before)} before, and has not been OK for {lasted(alert)}."
     yield explained(alert, alert.at if now is None else now)
     tags = [f"{tag}: {one_line(text)}" for tag, text in (("process", alert.process), ("server", alert.server)) if text]
     if tags:
         yield ", ".join(tags)
-    if alert.label:
+    if alert.label not in ("", alert.name):
         yield alert.label
     if alert.runbook:
         yield f"runbook: {alert.runbook}"
@@ -196,7 +224,9 @@ def _lines(alert: Alert, now: Instant | None) -> Iterator[str]:
 
 
 def _age(alert: Alert, now: Instant) -> str:
-    if alert.kind is None or (alert.event is Event.RECOVERED and alert.kind is not Kind.OK):
+    if alert.kind is None or alert.event is Event.ACKNOWLEDGED:
+        return ""
+    if alert.event is Event.RECOVERED and alert.kind is not Kind.OK:
         return ""
     text = age(alert.kind, lastrun=alert.lastrun, due=alert.due, now=now)
     return f" ({text})" if text else ""
@@ -206,7 +236,7 @@ def _group_lines(alerts: Sequence[Alert]) -> Iterator[str]:
     yield headline(alerts)
     named = shown(alerts)
     for alert in named:
-        line = f"{_headline(alert)}: {alert.label}"
+        line = row(alert) if alert.label == alert.name else f"{row(alert)}: {alert.label}"
         yield f"- {line} ({alert.page})" if alert.page else f"- {line}"
     if len(alerts) > len(named):
         yield f"and {len(alerts) - len(named)} more"
@@ -224,10 +254,10 @@ def _started(alert: Alert) -> Instant:
 
 
 def common_place(alerts: Sequence[Alert]) -> str:
-    """Return what the tasks have in common: `` on https://h:443``, or the servers of a few."""
+    """Return what the tasks have in common: `` on https://h``, or the servers of a few."""
     first = alerts[0]
     if first.origin and all(alert.origin == first.origin for alert in alerts):
-        return f" on {first.origin}"
+        return " on " + _DEFAULT_PORT.sub(r"\1\2", first.origin)
     servers = dict.fromkeys(one_line(alert.server or "") for alert in alerts)
     if "" in servers or len(servers) > SERVERS:
         return ""

@@ -37,6 +37,7 @@ from pypinger.http.wire.tls import TrustSetting
 #: Trust, proxy setting, and whether the token is added.
 _Setting: TypeAlias = tuple[TrustSetting, str | None, bool]
 
+# Given to the agent: treq would copy them for each request.
 _HEADERS = Headers({b"User-Agent": [USER_AGENT], b"Accept": [b"application/json"]})
 
 # Preparations of tasks that have left the configuration cost memory only; all are dropped when there are this many.
@@ -158,9 +159,8 @@ class TaskFetcher:
     def _prepare(self, task: Task) -> _Prepared:
         url = parse(task.url)
         credentials = url.credentials if task.credentials is None else task.credentials
-        headers = _HEADERS
+        headers = Headers()
         if credentials:
-            headers = headers.copy()
             headers.setRawHeaders(b"Authorization", [basic(credentials)])
         # A task's own credentials win over the token where both use one header.
         token = self._tokens is not None and task.token_auth
@@ -177,9 +177,9 @@ class TaskFetcher:
         if client is None:
             trust, proxy, token = setting
             network = self.network
-            home: IAgent = PollingAgent(network, trust=trust, proxy=proxy)
+            home: IAgent = PollingAgent(network, trust=trust, proxy=proxy, headers=_HEADERS)
             # A client certificate is a credential too.
-            away = PollingAgent(network, trust=TrustSetting(ca_file=trust.ca_file), proxy=proxy)
+            away = PollingAgent(network, trust=TrustSetting(ca_file=trust.ca_file), proxy=proxy, headers=_HEADERS)
             if token and self._tokens is not None:
                 home = Token(home, self._tokens, self._token_header)
             client = self._clients[setting] = client_over(Redirects(home, away, network.limits.redirects))
@@ -196,18 +196,17 @@ def _instant(date: bytes) -> Instant | None:
         return None
 
 
-def _date_of(response: IResponse) -> Instant | None:
-    dates = response.headers.getRawHeaders(b"date", ())
-    if len(dates) != 1 or response.headers.hasHeader(b"age"):
+def _date_of(headers: Headers) -> Instant | None:
+    dates = headers.getRawHeaders(b"date", ())
+    if len(dates) != 1 or headers.hasHeader(b"age"):
         return None
     return _instant(dates[0])
 
 
 def _answer(task: Task, response: IResponse, body: bytes, latency: Seconds) -> Answer:
-    request = response.request
-    contact = contact_of(response, _date_of(response))
-    if response.previousResponse is None or request.absoluteURI is None:
+    contact = contact_of(response, _date_of(response.headers))
+    if response.previousResponse is None or response.request.absoluteURI is None:
         return Answer(response.code, body, latency, contact)
-    url = parse(request.absoluteURI.decode("ascii"), longest=None)
+    url = parse(response.request.absoluteURI.decode("ascii"), longest=None)
     foreign = url.origin != parse(task.url).origin
     return Answer(response.code, body, latency, contact, url.label, foreign)

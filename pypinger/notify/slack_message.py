@@ -116,7 +116,7 @@ def _single(alert: Alert, text: str) -> list[dict[str, object]]:
 def _rows(alerts: Sequence[Alert]) -> list[str]:
     """Return the tasks that the text names, as many of them linked to their pages as there is room for."""
     named = wording.shown(alerts)
-    rows = [escape(wording.headline([alert]), _ROW_LIMIT) for alert in named]
+    rows = [escape(wording.row(alert), _ROW_LIMIT) for alert in named]
     room = _ROWS_LIMIT - sum(map(len, rows))
     for number, alert in enumerate(named):
         linked = str(_linked(alert.page, rows[number])["text"])

@@ -194,6 +194,18 @@ class ChannelContext(msgspec.Struct, frozen=True):
     ca_file: str | None = None
 
 
+#: The sections of Py Pinger itself (contract, section 6); no channel has such a name.
+RESERVED = frozenset(
+    {"main", "urls", "token_auth", "heartbeat", "web", "push", "store", "group", "task", "maintenance"}
+)
+
+#: The options that the sections of all channels have (contract, section 5); a channel has no option of such a name.
+ROUTING = ("match", "events", "after")
+
+#: The forms of options.
+FORMS = ("text", "lines", "flag", "url", "path")
+
+
 class OptionSpec(msgspec.Struct, frozen=True):
     """
     One option of a channel's section.
@@ -214,7 +226,8 @@ class Channel(Protocol):
     """
     A kind of channel: its sections of the ini file, and how to make their notifiers.
 
-    Each channel's module in :mod:`pypinger.notify` has one as ``CHANNEL``.
+    Each channel's module in :mod:`pypinger.notify` has one as ``CHANNEL``; other packages name theirs in the entry
+    point group ``pypinger.channels``.
 
     :ivar name: the first word of its sections' names.
     :ivar events: what a section without the option ``events`` is sent.
@@ -242,3 +255,15 @@ class Channel(Protocol):
 
     def notifier(self, values: Mapping[str, str], context: ChannelContext) -> Notifier:
         """Make the notifier; `values` has every option, defaults filled in, flags as ``true`` or ``false``."""
+
+
+class UnusableChannel(msgspec.Struct, frozen=True):
+    """
+    A channel of another package that cannot be used.
+
+    :ivar name: that of its sections.
+    :ivar words: the package, and why.
+    """
+
+    name: str
+    words: str

@@ -265,12 +265,13 @@ class Blindness:
         if contact.resolved:
             self._decided(self._attribution.resolved(contact.host, began, self._reactor.seconds()))
 
-    def _decided(self, questions: Iterable[Question]) -> None:
+    def _decided(self, questions: Sequence[Question]) -> None:
         if self._condition.blind and self._attribution.blind is None:
             self._condition.see_again()
             self._seen_again()
-        for question in self._held.keys() & set(questions):
-            self._run(self._ask_last(question, self._held[question]))
+        if questions:
+            for question in self._held.keys() & set(questions):
+                self._run(self._ask_last(question, self._held[question]))
 
     def _blame(self, question: Question) -> None:
         held = self._held.get(question)

@@ -20,22 +20,24 @@ from pypinger.domain.clocks import Clocks
 from pypinger.domain.judge import judge
 from pypinger.domain.model import (
     Alert,
+    Answer,
     Check,
     Contact,
     Finding,
     Instant,
     NoAnswer,
+    Observation,
     Seconds,
-    Skew,
     Task,
     TaskState,
 )
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.signs import Sign, sign_of
 from pypinger.domain.times import iso
 from pypinger.ports.clock import WallClock
 from pypinger.ports.storing import Kept, Store
 from pypinger.runtime.blindness import Blindness
-from pypinger.runtime.board import LiveBoard
+from pypinger.runtime.board import SHOWN, LiveBoard
 from pypinger.runtime.condition import Condition
 from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.outbox import Outbox
@@ -111,33 +113,42 @@ class Checker:
             self._board.missed(task)
             return
         watch.enter(Phase.RECORDING)
-        reached = sign_of(observation) is Sign.ANSWERED
-        answer = None
-        if isinstance(observation, NoAnswer):
-            finding: Finding = replace(observation, contact=None)
-        else:
-            answer = observation
-            finding = report.read(answer, settings.secrets.scrub)
         now, before = self._now(), watch.state
-        verdict = judge(finding, task.grace, now, skew=self._skew(task, observation.contact, now))
+        self._compare_clocks(task, observation.contact, now)
+        basis = _basis(task, observation, settings.secrets)
+        repeated = incidents.repeat(before, observation, now) if basis is not None and basis == watch.basis else None
+        check, state, alerts = repeated or self._judge(task, before, observation, now)
         if settings.log_judged:
-            self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=verdict.kind.value)
-        check = Check(now, observation.latency, finding, verdict)
-        muted = self._board.muted(task, before)
-        state, alerts = incidents.step(task, before, check, muted=muted, clock_wrong=self.condition.clock_wrong)
-        state = replace(state, seen=now if reached else before.seen)
+            self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=state.kind.value)
         rest = self._reactor.seconds() + PAUSE
         changed = state.kind is not before.kind or state.incident != before.incident or state.owed != before.owed
         if alerts or changed:
             state = await self._commit(task, before, state, check, alerts)
         else:
             self._store.note(task, state, check)
-        watch.finish(state, rest)
+        watch.finish(state, basis, rest)
         self._show(watch)
-        self._board.checked(task, now, answer)
+        self._board.checked(task, now, observation if isinstance(observation, Answer) else None)
         ran = state.report
         if ran is not None and (before.report is None or before.report.lastrun != ran.lastrun):
             self._runs.seen(task, ran, now)
+
+    def _judge(
+        self, task: Task, before: TaskState, observation: Observation, now: Instant
+    ) -> tuple[Check, TaskState, tuple[Alert, ...]]:
+        """Read and judge what was observed, and take it in."""
+        if isinstance(observation, NoAnswer):
+            finding: Finding = replace(observation, contact=None)
+        else:
+            finding = report.read(observation, self.fetches.settings.secrets.scrub)
+        contact = observation.contact
+        skew = None if contact is None else self._clocks.skew(contact.host, self._reactor.seconds())
+        check = Check(now, observation.latency, finding, judge(finding, task.grace, now, skew=skew))
+        muted = self._board.muted(task, before)
+        state, alerts = incidents.step(task, before, check, muted=muted, clock_wrong=self.condition.clock_wrong)
+        if sign_of(observation) is Sign.ANSWERED:
+            state = replace(state, seen=now)
+        return check, state, alerts
 
     async def remind(self, watch: Watch, early: Seconds) -> None:
         """Send the reminder that is due, or will be within `early` seconds."""
@@ -180,15 +191,12 @@ class Checker:
         if alerts or after != state:
             await self._commit(task, state, after, None, alerts)
 
-    def _skew(self, task: Task, contact: Contact | None, now: Instant) -> Skew | None:
-        """Compare our clock with that of the host, and return how that differs."""
-        if contact is None:
-            return None
-        seconds = self._reactor.seconds()
-        if contact.date is not None:
+    def _compare_clocks(self, task: Task, contact: Contact | None, now: Instant) -> None:
+        """Compare our clock with that of the host that answered."""
+        if contact is not None and contact.date is not None:
+            seconds = self._reactor.seconds()
             self._clocks.heard(contact.host, contact.date, now, seconds, task.interval + task.timeout)
             self.condition.set_clock(self._clocks.wrong)
-        return self._clocks.skew(contact.host, seconds)
 
     async def _commit(
         self, task: Task, before: TaskState, state: TaskState, check: Check | None, alerts: Sequence[Alert]
@@ -203,3 +211,14 @@ class Checker:
         """Show a committed state, with the settings that a reload may have changed meanwhile."""
         if not watch.gone:
             self._board.show(watch.task, watch.state)
+
+
+def _basis(task: Task, observation: Observation, secrets: Secrets) -> tuple[object, ...] | None:
+    """
+    Return all that the verdict on an answer rests on, beside the time: an equal one makes the same verdict.
+
+    :returns: None for a body too long to be kept, and if the host did not answer.
+    """
+    if not isinstance(observation, Answer) or len(observation.body) > SHOWN:
+        return None
+    return task, secrets.version, observation.code, observation.body

@@ -8,7 +8,7 @@ import msgspec
 from twisted.internet.defer import Deferred, gatherResults
 
 from pypinger.domain.model import Alert, Seconds
-from pypinger.domain.texts import one_line
+from pypinger.domain.texts import error_words, one_line
 from pypinger.ports.notifying import DeliveryError, Notifier
 
 
@@ -44,6 +44,8 @@ async def send_to_all(notifiers: Sequence[Notifier], alert: Alert, seconds: Call
             words = await notifier.send([alert])
         except DeliveryError as error:
             return Attempt(notifier.name, False, error.words, seconds() - start)
+        except Exception as error:
+            return Attempt(notifier.name, False, error_words(error), seconds() - start)
         return Attempt(notifier.name, True, words, seconds() - start)
 
     return await gatherResults(

@@ -89,14 +89,25 @@ class Fetches:
 
     async def regular(self, watch: Watch) -> Observation:
         """Wait for a permit, then fetch; the wait is not part of the task's timeout."""
-        if not self._silent(watch.task):
-            return await self._permitted(watch)
-        watch.enter(Phase.QUEUED)
-        await self._silent_permits.acquire()
+        silent = self._silent(watch.task)
+        if silent:
+            watch.enter(Phase.QUEUED)
+            await self._silent_permits.acquire()
         try:
-            return await self._permitted(watch)
+            if not self._permits.try_acquire():
+                watch.enter(Phase.QUEUED)
+                await self._permits.acquire()
+            try:
+                if self._stopping or watch.gone:
+                    raise CancelledError
+                watch.fetch(self._reactor.seconds())
+                return self._scrubbed(await self._settings.fetcher.fetch(watch.task))
+            finally:
+                self._progress = self._reactor.seconds()
+                self._permits.release()
         finally:
-            self._silent_permits.release()
+            if silent:
+                self._silent_permits.release()
 
     async def beside(self, task: Task, wanted: Callable[[], bool]) -> tuple[Observation, Seconds]:
         """
@@ -110,7 +121,7 @@ class Fetches:
             if self._stopping or not wanted():
                 raise CancelledError
             began = self._reactor.seconds()
-            return await self._fetch(task), began
+            return self._scrubbed(await self._settings.fetcher.fetch(task)), began
         finally:
             self._extra_permits.release()
 
@@ -118,21 +129,7 @@ class Fetches:
         """Look up the name of a task's host; see :meth:`pypinger.ports.fetching.Fetcher.look_up`."""
         return await self._settings.fetcher.look_up(task)
 
-    async def _permitted(self, watch: Watch) -> Observation:
-        if not self._permits.try_acquire():
-            watch.enter(Phase.QUEUED)
-            await self._permits.acquire()
-        try:
-            if self._stopping or watch.gone:
-                raise CancelledError
-            watch.fetch(self._reactor.seconds())
-            return await self._fetch(watch.task)
-        finally:
-            self._progress = self._reactor.seconds()
-            self._permits.release()
-
-    async def _fetch(self, task: Task) -> Observation:
-        observation = await self._settings.fetcher.fetch(task)
+    def _scrubbed(self, observation: Observation) -> Observation:
         if isinstance(observation, NoAnswer):
             return replace(observation, words=self._settings.secrets.scrub(observation.words))
         return observation

@@ -214,12 +214,7 @@ class Monitor:
         if watch.busy or watch.gone or self._stopping:
             return None
         watch.begin(self._reactor.seconds())
-        return self._run(watch, self._check(watch))
-
-    async def _check(self, watch: Watch) -> None:
-        before = watch.state.kind
-        await self._checker.check(watch)
-        self._rounds.note(watch, before)
+        return self._run(watch, self._checker.check(watch))
 
     def _run(self, watch: Watch, work: Coroutine[Deferred[Any], Any, None]) -> Deferred[None] | None:
         """
@@ -235,9 +230,11 @@ class Monitor:
         return running
 
     async def _work(self, watch: Watch, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        before = watch.state.kind
         try:
             try:
                 await work
+                self._rounds.note(watch, before)
             finally:
                 watch.enter(Phase.IDLE)
                 watch.running = None

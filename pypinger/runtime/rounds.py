@@ -47,7 +47,7 @@ class HostRounds:
             self._hosts.setdefault(_host(watch), []).append(watch)
 
     def note(self, watch: Watch, before: Kind) -> None:
-        """Take note of a check, before which the verdict was of this kind."""
+        """Take note of a check or another change, before which the verdict was of this kind."""
         if watch.state.kind not in _SILENT or before in _SILENT:
             return
         host = _host(watch)

@@ -52,6 +52,7 @@ class Watch:
 
     The monitor owns it; the check under way moves its phase and commits its state.
 
+    :ivar basis: what its verdict rests on, beside the time; None if that is not known.
     :ivar running: fires when the work under way is over; None while idle.
     :ivar began: when the latest check began; :data:`NEVER` before the first.
     :ivar gone: whether the task was removed from the configuration.
@@ -63,6 +64,7 @@ class Watch:
     """
 
     __slots__ = (
+        "basis",
         "began",
         "first",
         "gone",
@@ -80,6 +82,7 @@ class Watch:
     def __init__(self, task: Task, state: TaskState) -> None:
         self.task = task
         self.state = state
+        self.basis: tuple[object, ...] | None = None
         self.loop: LoopingCall | None = None
         self.first: IDelayedCall | None = None
         self.timer: IDelayedCall | None = None
@@ -121,9 +124,10 @@ class Watch:
         self.began = now
         self.phase = Phase.FETCHING
 
-    def finish(self, state: TaskState, rest: Seconds) -> None:
+    def finish(self, state: TaskState, basis: tuple[object, ...] | None, rest: Seconds) -> None:
         """Adopt the committed state of a completed check; the next check at ``next_change`` is not before `rest`."""
         self.state = state
+        self.basis = basis
         self.rest = rest
 
     def miss(self, now: Instant, rest: Seconds) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from twisted.internet import reactor
 
+from pypinger.domain.model import Fault
 from tests.acceptance.process import Process, until
 from tests.http.faults import BOMB, CASES, GZIP, LIMIT, REPORT, Case, answer, bare, chunk_of
 from tests.http.faultserver import AT_ONCE, CLOSE, STALL, FaultServer, Flood, Script
@@ -32,12 +33,14 @@ class Expected(NamedTuple):
 
     :ivar kinds: the kinds that the verdict may have.
     :ivar words: part of its explanation.
+    :ivar hangs: whether the check ends by its timeout.
     """
 
     name: str
     url: str
     kinds: Sequence[str]
     words: str
+    hangs: bool
 
     @property
     def port(self) -> int:
@@ -68,9 +71,11 @@ def serve() -> None:
         server.listen(tls)
         scheme = scheme or ("http" if tls is None else "https")
         host = "127.0.0.1" if scheme == "http" else "localhost"
-        fleet.append(Expected(name, f"{scheme}://{host}:{server.port}/{len(fleet)}", kinds, words))
+        hangs = words.startswith("still") or name in timeouts
+        fleet.append(Expected(name, f"{scheme}://{host}:{server.port}/{len(fleet)}", kinds, words, hangs))
 
     fleet: list[Expected] = []
+    timeouts = {case.name for case in CASES if case.fault is Fault.TIMEOUT}
     for case in CASES:
         listen(case.name, *judged(case), case.script)
     for name, script in _large():
@@ -103,8 +108,12 @@ def serve() -> None:
     ):
         listen(name, ("unreachable",), words, [AT_ONCE, step], scheme="https")
     full = _full()
-    fleet.append(Expected("a full accept queue", f"http://127.0.0.1:{full}/", ("unreachable",), "still connecting to"))
-    fleet.append(Expected("a closed port", "http://127.0.0.1:1/", ("unreachable",), "connection refused by 127.0"))
+    fleet.append(
+        Expected("a full accept queue", f"http://127.0.0.1:{full}/", ("unreachable",), "still connecting to", True)
+    )
+    fleet.append(
+        Expected("a closed port", "http://127.0.0.1:1/", ("unreachable",), "connection refused by 127.0", False)
+    )
     sys.stdout.write(json.dumps({"ca": CA.cert_pem.bytes().decode(), "fleet": fleet}) + "\n")
     sys.stdout.flush()
     reactor.run()

@@ -7,6 +7,7 @@ The fake endpoints and channels live in the reactor of the test (:mod:`tests.acc
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +32,13 @@ from twisted.trial.unittest import TestCase
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 CHECKOUT = str(Path(__file__).parent.parent.parent)
 
-#: Time limit in seconds for steps that should take one, on a slow machine.
-PATIENCE = 30.0
+#: Time limit in seconds for steps that should take one, on a busy machine.
+PATIENCE = 90.0
+
+#: Below the range from which the kernel takes ports, so that a free one stays free until the daemon listens. Each
+#: process of the tests begins at a place of its own.
+_PORTS = range(10_000, 32_000)
+_ports = itertools.count(os.getpid() * 100)
 
 
 class Answer(NamedTuple):
@@ -59,10 +66,12 @@ async def until(happened: Callable[[], object], what: str = "it", patience: floa
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is not in use."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """A port of 127.0.0.1 that is not in use, and that this process has not named lately."""
+    while True:
+        port = _PORTS[next(_ports) % len(_PORTS)]
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 class _Conversation(Protocol):
@@ -251,6 +260,17 @@ class Daemon(Process):
             if reactor.seconds() > deadline:
                 raise AssertionError(f"{url} never became {members}: {task}\n{self.log}")
             await pause(0.05)
+
+    async def says(self, **members: object) -> dict[str, Any]:
+        """Wait until the daemon's report of itself has these members in JSON."""
+        own: dict[str, Any] = {}
+        deadline = reactor.seconds() + PATIENCE
+        while not (own and members.items() <= own.items()):
+            if reactor.seconds() > deadline:
+                raise AssertionError(f"the daemon never said {members}: {own}\n{self.log}")
+            own = (await self.get()).json()["self"]
+            await pause(0.05)
+        return own
 
     async def stop(self, signal: str = "TERM") -> None:
         """Stop the daemon by a signal. It must exit cleanly, without an unexpected error in the log."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import resource
 import socket
+import sqlite3
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
@@ -65,7 +67,7 @@ class Host(Endpoints):
 
 
 class BlindTests(TestCase):
-    timeout = 120
+    timeout = 300
 
     async def test_more_hanging_endpoints_than_descriptors(self) -> None:
         """They are blamed, Py Pinger is not blind, and pages, channels and other tasks have their descriptors."""
@@ -75,14 +77,16 @@ class BlindTests(TestCase):
         fine = [healthy.url(f"/{number}", report()) for number in range(3)]
         port = free_port()
         main = "interval = 1\ntimeout = 1\ngroup_wait = 0"
-        daemon = Daemon(self, ini(port, [*urls, *fine], main, slack.section()), port, command=SHORT_OF_DESCRIPTORS)
+        # They may be late on a busy machine, but must not time out.
+        more = slack.section() + "".join(f"[task {url}]\ntimeout = 60\n" for url in fine)
+        daemon = Daemon(self, ini(port, [*urls, *fine], main, more), port, command=SHORT_OF_DESCRIPTORS)
         await daemon.serves()
         await daemon.is_ready()
         await until(lambda: "problem" in slack.events(), "a problem")
         for _ in range(5):
             for answer in await gatherResults([Deferred.fromCoroutine(daemon.get()) for _ in range(5)]):
                 overview = answer.json()
-                self.assertIsNone(overview["self"]["blind"])
+                self.assertIsNone(overview["self"]["blind"], daemon.log)
                 errors = {task["url"] for task in overview["data"] if task["errors"]}
                 self.assertEqual(errors, set(urls))
             await pause(0.3)
@@ -98,11 +102,11 @@ class BlindTests(TestCase):
 
         urls = [healthy.url(f"/{number}", once) for number in range(5)]
         port = free_port()
-        daemon = Daemon(self, ini(port, urls, "interval = 1\ntimeout = 1", slack.section()), port)
+        daemon = Daemon(self, ini(port, urls, "interval = 1\ntimeout = 10", slack.section()), port)
         await daemon.is_ready()
         usual = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (4, usual[1]))
-        await pause(4)
+        await until(lambda: "no free file descriptors" in daemon.log, "blindness")
         resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, usual)
         await until(lambda: "sighted" in slack.events(), f"an end of the blindness at {daemon.log}")
         self.assertEqual(slack.events(), ["started", "blind", "sighted"])
@@ -117,12 +121,12 @@ class BlindTests(TestCase):
         hosts = [Host(self, f"127.0.0.{number}") for number in range(2, 6)]
         urls = [host.url(f"/task/{number}", report()) for host in hosts for number in range(3)]
         port = free_port()
-        main = "interval = 1\ntimeout = 1\ngroup_wait = 0"
-        text = ini(port, urls, main, slack.section()).replace(":memory:", f"{new_directory(self)}/pinger.sqlite")
+        main = "interval = 1\ntimeout = 2\ngroup_wait = 0"
+        database = f"{new_directory(self)}/pinger.sqlite"
+        text = ini(port, urls, main, slack.section()).replace(":memory:", database)
         daemon = Daemon(self, text, port)
         await daemon.is_ready()
-        # Until their state has been written.
-        await pause(2)
+        await until(lambda: len(self.kept(database)) == len(urls), "the state on disk")
         for host in hosts:
             host.fall_silent()
         await until(lambda: slack.events() == ["started", "blind"], f"blindness at {slack.events()}")
@@ -157,7 +161,7 @@ class BlindTests(TestCase):
         hosts = [Host(self, f"127.0.0.{number}") for number in range(2, 5)]
         urls = [host.url("/task", report()) for host in hosts]
         port = free_port()
-        main = "interval = 1\ntimeout = 1\ngroup_wait = 0"
+        main = "interval = 1\ntimeout = 2\ngroup_wait = 0"
         text = ini(port, urls, main, slack.section()).replace(":memory:", f"{new_directory(self)}/pinger.sqlite")
         daemon = Daemon(self, text, port)
         await daemon.is_ready()
@@ -182,7 +186,7 @@ class BlindTests(TestCase):
         steady = Host(self, "127.0.0.3")
         urls = [one.url("/one", report()), other.url("/other", report()), steady.url("/steady", report())]
         port = free_port()
-        main = "interval = 1\ntimeout = 1\ngroup_wait = 0"
+        main = "interval = 1\ntimeout = 2\ngroup_wait = 0"
         daemon = Daemon(self, ini(port, urls, main, slack.section()), port)
         await daemon.is_ready()
         one.fall_silent()
@@ -198,20 +202,25 @@ class BlindTests(TestCase):
         self.assertIsNone((await daemon.get()).json()["self"]["blind"])
         await daemon.stop()
 
+    def kept(self, database: str) -> list[tuple[str]]:
+        """The tasks whose state has been written."""
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            return connection.execute("SELECT url FROM task").fetchall()
+
     async def go_on(self, daemon: Daemon, pings: Mapping[str, int]) -> None:
         """Wait until each task has been checked again, and see that nothing was wrong."""
-        began = time.monotonic()
+        deadline = time.monotonic() + PATIENCE
         while True:
             tasks = (await daemon.get()).json()["data"]
             self.assertEqual({(task["kind"], task["errors"]) for task in tasks}, {("ok", 0)})
             if all(task["pings"] > pings[task["url"]] for task in tasks):
                 return
-            self.assertLess(time.monotonic() - began, PATIENCE)
+            self.assertLess(time.monotonic(), deadline)
             await pause(0.1)
 
 
 class StormTests(TestCase):
-    timeout = 120
+    timeout = 300
 
     async def test_one_of_two_origins(self) -> None:
         """Of thirty tasks that fail together the first is told of at once, and the others in one message."""
@@ -219,7 +228,7 @@ class StormTests(TestCase):
         urls = [doomed.url(f"/doomed/{number}.", report()) for number in range(30)]
         lively_url = lively.url("/lively", report())
         port = free_port()
-        main = "interval = 0.5\ntimeout = 1\ngroup_wait = 1"
+        main = "interval = 0.5\ntimeout = 20\ngroup_wait = 1"
         more = slack.section() + sentry.section()
         daemon = Daemon(self, ini(port, [*urls, lively_url], main, more), port)
         await daemon.is_ready()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 from datetime import datetime
 
 from twisted.internet.task import LoopingCall
@@ -13,6 +12,7 @@ from twisted.trial.unittest import TestCase
 from tests.acceptance.channels import SlackWebApi
 from tests.acceptance.endpoints import Endpoints, Request, body, members, report, stamp
 from tests.acceptance.process import Daemon, ask, free_port, ini, pause, until
+from tests.stopwatch import Stopwatch
 
 
 def instant(text: str) -> float:
@@ -20,7 +20,7 @@ def instant(text: str) -> float:
 
 
 class DeadlineTests(TestCase):
-    timeout = 120
+    timeout = 300
 
     async def test_late_within_a_second(self) -> None:
         tasks, slack = Endpoints(self), SlackWebApi(self)
@@ -42,12 +42,14 @@ class DeadlineTests(TestCase):
         self.assertEqual(task["kind"], "ok")
         self.assertAlmostEqual(instant(task["due"]), lastrun + 6, 2)
         self.assertAlmostEqual(instant(task["next_change"]), ends, 2)
+        stopwatch = Stopwatch(daemon.pid)
         task = await daemon.becomes(late, kind="late")
         self.assertEqual(task["pings"], 2)
-        self.assertTrue(0 < instant(task["checked"]) - ends < 1, task)
+        self.assertGreater(instant(task["checked"]), ends)
+        self.assertLess(instant(task["checked"]) - ends - stopwatch.starved(), 1, task)
         self.assertEqual(task["incident"]["started"], task["checked"])
         await until(lambda: slack.events("/late") == ["problem"])
-        self.assertLess(slack.requests[-1].at - ends, 2)
+        self.assertLess(slack.requests[-1].at - ends - stopwatch.starved(), 2)
         await daemon.stop()
 
     async def test_two_daemons_watch_each_other(self) -> None:
@@ -69,7 +71,7 @@ class DeadlineTests(TestCase):
 
 
 class TokenTests(TestCase):
-    timeout = 120
+    timeout = 300
 
     async def test_one_login_for_all(self) -> None:
         tasks, login = Endpoints(self), Endpoints(self)
@@ -191,7 +193,7 @@ HOSTILE = {
 
 
 class HostileTests(TestCase):
-    timeout = 120
+    timeout = 300
 
     async def test_healthy_task_among_hostile_ones(self) -> None:
         tasks = Endpoints(self)
@@ -199,19 +201,20 @@ class HostileTests(TestCase):
         hostile = [tasks.url(path) for path in HOSTILE]
         healthy = tasks.url("/healthy", report(server="well"))
         port = free_port()
-        daemon = Daemon(
-            self, ini(port, [*hostile, healthy], "interval = 1\ntimeout = 2\nonly_log = 1\nerror_interval = 0"), port
-        )
+        main = "interval = 1\ntimeout = 2\nonly_log = 1\nerror_interval = 0"
+        # It may be late on a busy machine, but must not time out.
+        more = f"[task {healthy}]\ntimeout = 60\n"
+        daemon = Daemon(self, ini(port, [*hostile, healthy], main, more), port)
         await daemon.is_ready()
         seen = len(tasks.asked("/healthy"))
-        began = time.time()
+        stopwatch = Stopwatch(daemon.pid)
         slowest = 0.0
         while len(tasks.asked("/healthy")) < seen + 4:
-            asked = time.time()
+            asking = Stopwatch(daemon.pid)
             self.assertEqual((await daemon.get("/healthz")).code, 200)
-            slowest = max(slowest, time.time() - asked)
+            slowest = max(slowest, asking.seconds())
             await pause(0.1)
-            self.assertLess(time.time() - began, 20, "the healthy task is delayed")
+            self.assertLess(stopwatch.seconds(), 20, "the healthy task is delayed")
         self.assertLess(slowest, 2)
         for url in hostile:
             task = await daemon.task(url)

@@ -19,7 +19,7 @@ MAIN = "interval = 0.5\ngroup_wait = 0\nerror_interval = 1h"
 
 
 class CommandTests(TestCase):
-    timeout = 240
+    timeout = 300
 
     async def start(self, more: str = "") -> tuple[Daemon, Endpoints, HipChat]:
         self.tasks = tasks = Endpoints(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -17,13 +18,16 @@ from twisted.trial.unittest import TestCase
 from tests.acceptance import faultfleet
 from tests.acceptance.endpoints import Endpoints, report
 from tests.acceptance.faultfleet import Expected
-from tests.acceptance.process import Daemon, Process, ask, free_port, ini, pause, until
+from tests.acceptance.process import PATIENCE, Daemon, Process, ask, free_port, ini, pause, until
+from tests.stopwatch import Stopwatch
 
 INTERVAL = 1.5
 HEALTHY = 20
 
-#: How long the daemon is watched after every task has been checked, in seconds.
+#: How long the daemon is watched after every task has been checked, in seconds, and how often it checks each healthy
+#: task then.
 WATCHED = 9.0
+CHECKS = int(WATCHED / INTERVAL) - 1
 
 #: A page or a check that is this many seconds late was stalled, not only slow.
 STALLED = 3.0
@@ -32,25 +36,20 @@ STALLED = 3.0
 MEGABYTES = 60
 
 
-def strain() -> float:
-    """How many times longer things take because of other load on this machine."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
 class Watcher:
     """
-    Watches the daemon from outside.
+    Watches the daemon from outside. Its times are those of a machine of its own.
 
     :ivar waits: how long each answer of ``/healthz`` took, in seconds.
-    :ivar descriptors: the number of open descriptors, with the time.
-    :ivar strain: the greatest value of :func:`strain`.
+    :ivar descriptors: the numbers of open descriptors.
     """
 
     def __init__(self, daemon: Daemon) -> None:
         self.waits: list[float] = []
-        self.descriptors: list[tuple[float, int]] = []
-        self.strain = 1.0
+        self.descriptors: list[int] = []
+        self._looks: list[tuple[float, float]] = []
         self._daemon = daemon
+        self._stopwatch = Stopwatch(daemon.pid)
         self._over = False
         self._watching = Deferred.fromCoroutine(self._watch())
 
@@ -76,24 +75,29 @@ class Watcher:
         assert found is not None
         return int(found[1]) / 1024
 
+    def between(self, earlier: float, later: float) -> float:
+        """How many seconds passed between two times of the wall clock."""
+        starved = [0.0, *(starved for at, starved in self._looks if at <= earlier)][-1]
+        by_then = next((starved for at, starved in self._looks if at >= later), self._stopwatch.starved())
+        return later - earlier - (by_then - starved)
+
     async def stop(self) -> None:
         self._over = True
         await self._watching
 
     async def _watch(self) -> None:
         while not self._over:
-            began = reactor.seconds()
+            stopwatch = Stopwatch(self._daemon.pid)
             answer = await ask(self._daemon.port, "/healthz")
-            ended = reactor.seconds()
             assert answer.code == 200, answer
-            self.waits.append(ended - began)
-            self.descriptors.append((ended, self.open()))
-            self.strain = max(self.strain, strain())
+            self.waits.append(stopwatch.seconds())
+            self.descriptors.append(self.open())
+            self._looks.append((time.time(), self._stopwatch.starved()))
             await pause(0.05)
 
 
 class FaultTests(TestCase):
-    timeout = 120
+    timeout = 300
     if not Path("/proc/net/tcp").exists():
         skip = "needs /proc"
 
@@ -106,11 +110,11 @@ class FaultTests(TestCase):
         port = free_port()
         ca_file = Path(self.mktemp()).absolute()
         ca_file.write_text(authority)
-        main = f"interval = {INTERVAL}\ntimeout = 1\nca_file = {ca_file}\nerror_interval = 0\ngreeting ="
+        main = f"interval = {INTERVAL}\ntimeout = 60\nca_file = {ca_file}\nerror_interval = 0\ngreeting ="
         urls = [url for pair in zip(healthy, [each.url for each in fleet[:HEALTHY]], strict=True) for url in pair]
         urls += [each.url for each in fleet[HEALTHY:]]
-        # On a slow machine they may be late, but must not time out.
-        more = "".join(f"[task {url}]\ntimeout = 10\n" for url in healthy)
+        # What answers may be late on a busy machine, but must not time out.
+        more = "".join(f"[task {each.url}]\ntimeout = 1\n" for each in fleet if each.hangs)
         daemon = Daemon(self, ini(port, urls, main, more), port)
         await daemon.serves()
         watcher = Watcher(daemon)
@@ -120,15 +124,17 @@ class FaultTests(TestCase):
         began = reactor.seconds()
         await self.judge(daemon, fleet, healthy)
         await pause(max(0.0, began + WATCHED - reactor.seconds()))
+        await until(lambda: min(len(tasks.asked(f"/healthy/{number}")) for number in range(HEALTHY)) > CHECKS)
         await self.judge(daemon, fleet, healthy)
         peak, connections = watcher.peak(), watcher.connections()
         await watcher.stop()
 
         self.check_pages(watcher)
-        self.check_on_time(tasks, INTERVAL + STALLED * watcher.strain)
-        self.check_descriptors(watcher, began, spare + len(urls))
+        self.check_on_time(tasks, watcher)
+        # At most one descriptor for each task, and none that is left behind: a check or its retry may begin while the
+        # previous connection closes.
+        self.assertLessEqual(max(watcher.descriptors), spare + len(urls))
         for each in fleet:
-            # A check or its retry may begin while the previous connection closes.
             self.assertLessEqual(connections[each.port], 2, each.name)
         self.assertLess(peak - before, MEGABYTES, f"{before:.0f} MB became {peak:.0f} MB")
 
@@ -143,7 +149,7 @@ class FaultTests(TestCase):
         await daemon.stop()
 
     async def judge(self, daemon: Daemon, fleet: Sequence[Expected], healthy: Sequence[str]) -> None:
-        """Each fault gets its expected verdict and words; a slow machine may need several looks."""
+        """Each fault gets its expected verdict and words, on a busy machine after a while."""
         wrong = {each.url: (each, "") for each in fleet}
 
         async def look() -> bool:
@@ -159,7 +165,8 @@ class FaultTests(TestCase):
             self.assertEqual({kinds[url] for url in healthy}, {"ok"})
             return not wrong
 
-        for _ in range(10):
+        deadline = reactor.seconds() + PATIENCE
+        while reactor.seconds() < deadline:
             if await look():
                 return
             await pause(0.5)
@@ -168,24 +175,14 @@ class FaultTests(TestCase):
     def check_pages(self, watcher: Watcher) -> None:
         """All are answered and none stalls. Speed is measured by benchmarks."""
         self.assertGreater(len(watcher.waits), 20)
-        self.assertLess(max(watcher.waits), STALLED * watcher.strain)
+        self.assertLess(max(watcher.waits), STALLED)
 
-    def check_on_time(self, tasks: Endpoints, most: float) -> None:
+    def check_on_time(self, tasks: Endpoints, watcher: Watcher) -> None:
         for number in range(HEALTHY):
             asked = [request.at for request in tasks.asked(f"/healthy/{number}")]
-            gaps = [later - earlier for earlier, later in pairwise(asked)]
-            self.assertGreaterEqual(len(gaps), int(WATCHED / INTERVAL) - 1)
-            self.assertLess(max(gaps), most)
-
-    def check_descriptors(self, watcher: Watcher, began: float, bound: int) -> None:
-        """At most one per task, and no growth from the first third of the time to the last."""
-        first, last = (
-            [count for at, count in watcher.descriptors if start <= (at - began) / WATCHED <= start + 1 / 3]
-            for start in (0, 2 / 3)
-        )
-        self.assertLessEqual(max(first + last), bound)
-        # Any number of healthy tasks may be under check at once.
-        self.assertLessEqual(max(last), max(first) + HEALTHY)
+            gaps = [watcher.between(*pair) for pair in pairwise(asked)]
+            self.assertGreaterEqual(len(gaps), CHECKS)
+            self.assertLess(max(gaps), INTERVAL + STALLED)
 
     def refusal(self, each: Expected) -> str:
         return f"connection refused by {urlsplit(each.url).netloc}"

@@ -13,7 +13,7 @@ from tests.acceptance.process import TWISTD, Daemon, free_port, ini, until
 
 
 class EncodingTests(TestCase):
-    timeout = 120
+    timeout = 300
 
     async def test_alerts_reach_the_log(self) -> None:
         """Characters that its encoding lacks are escaped."""
@@ -36,7 +36,7 @@ class EncodingTests(TestCase):
 
 
 class StreamTests(TestCase):
-    timeout = 120
+    timeout = 300
 
     async def test_reader_that_does_not_read(self) -> None:
         """A full pipe stops neither pages nor checks nor the end of the process."""
@@ -74,7 +74,7 @@ class StreamTests(TestCase):
 
 
 class RotationTests(TestCase):
-    timeout = 120
+    timeout = 300
 
     def daemon(self, *twistd: str) -> tuple[Daemon, str]:
         tasks = Endpoints(self)

@@ -13,7 +13,7 @@ from tests.acceptance.process import Daemon, free_port, ini
 
 
 class SchemathesisTests(TestCase):
-    timeout = 180
+    timeout = 300
 
     if find_spec("schemathesis") is None:
         skip = "schemathesis is not installed"

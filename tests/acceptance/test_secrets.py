@@ -95,7 +95,7 @@ ECHOES = {
 
 
 class SecretTests(TestCase):
-    timeout = 120
+    timeout = 300
 
     def tasks(self, endpoints: Endpoints) -> list[str]:
         """A URL with secrets in userinfo and query for each echo."""

@@ -11,7 +11,7 @@ HTML = ["Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"]
 
 
 class WebTests(TestCase):
-    timeout = 120
+    timeout = 300
 
     async def test_readiness(self) -> None:
         tasks = Endpoints(self)

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, TypeVar
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
-from twisted.internet.threads import blockingCallFromThread, deferToThread
+from twisted.internet.threads import blockingCallFromThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, TestCase
 
 from pypinger.ports.showing import DaemonState, Entry
+from tests.acceptance.process import free_port
 from tests.web.fakes import FakeBoard, daemon_state
 from tests.web.history import FakeHistory
 from tests.web.pages import make_pages
 
 try:
-    from playwright.sync_api import Page, expect, sync_playwright
+    from playwright.sync_api import Browser, Page, expect, sync_playwright
 except ImportError:
-    Page = expect = None  # type: ignore[assignment, misc]
+    Browser = Page = expect = None  # type: ignore[assignment, misc]
     sync_playwright = None  # type: ignore[assignment]
 
 __all__ = ["BrowserTestCase", "Page", "expect", "reactor"]
 
 reactor: Any = _reactor
 T = TypeVar("T")
+
+#: Time limit in seconds for steps that should take one, on a busy machine.
+PATIENCE = 60.0
 
 CHROMIUM = shutil.which("chromium")
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
@@ -47,6 +54,69 @@ _FLAGS = [
 ]
 
 
+#: Timers of some seconds never fire, unless a test installs Playwright's clock. So what the pages show because of a
+#: change was not fetched lazily, nor with the next poll.
+_WITHOUT_LATE_TIMERS = """
+    for (const name of ["setTimeout", "setInterval"]) {
+        const real = window[name];
+        window[name] = (call, delay, ...rest) => (delay > 9900 ? 0 : real(call, delay, ...rest));
+    }
+"""
+
+
+class _Chromium:
+    """
+    One Chromium for all tests of this process: its start takes longer than most visits.
+
+    Playwright needs all calls to come from one thread, and trial ends the reactor's threads after each class.
+    """
+
+    def __init__(self) -> None:
+        self._visits: SimpleQueue[tuple[Callable[[Browser], object], Deferred[Any]] | None] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    def call(self, visit: Callable[[Browser], T]) -> Deferred[T]:
+        """Call `visit` in the browser's thread."""
+        if self._thread is None:
+            self._thread = Thread(target=self._run, daemon=True)
+            self._thread.start()
+            atexit.register(self._end)
+        result: Deferred[T] = Deferred()
+        self._visits.put((visit, result))
+        return result
+
+    def _run(self) -> None:
+        try:
+            with sync_playwright() as playwright:
+                self._work(lambda: playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS))
+        except BaseException:
+            failure = Failure()
+            while (item := self._visits.get()) is not None:
+                reactor.callFromThread(item[1].errback, failure)
+
+    def _work(self, launch: Callable[[], Browser]) -> None:
+        browser: Browser | None = None
+        while (item := self._visits.get()) is not None:
+            visit, result = item
+            try:
+                if browser is None or not browser.is_connected():
+                    browser = launch()
+                outcome = visit(browser)
+            except BaseException:
+                outcome = Failure()
+            reactor.callFromThread(result.callback, outcome)
+        if browser is not None:
+            browser.close()
+
+    def _end(self) -> None:
+        assert self._thread is not None
+        self._visits.put(None)
+        self._thread.join(10)
+
+
+_chromium = _Chromium()
+
+
 class BrowserTestCase(TestCase):
     """
     Serves the pages of a board, and visits them.
@@ -54,13 +124,14 @@ class BrowserTestCase(TestCase):
     :ivar complaints: messages on the browser's console, and errors of scripts.
     """
 
-    timeout = 90
+    timeout = 300
 
     def setUp(self) -> None:
         if CHROMIUM is None:
             raise SkipTest("there is no Chromium")
         if sync_playwright is None:
             raise SkipTest("there is no Playwright")
+        expect.set_options(1000 * PATIENCE)
         self.now = time.time
         self.started = self.now()
         self.complaints: list[str] = []
@@ -74,17 +145,14 @@ class BrowserTestCase(TestCase):
         self.site = pages.site
         self.port = reactor.listenTCP(0, pages.site, interface="127.0.0.1")
         self.addCleanup(lambda: self.port.stopListening())
-        # The connections of a closed browser end a moment later.
-        self.addCleanup(deferLater, reactor, 0.1)
+        self.addCleanup(lambda: Deferred.fromCoroutine(self._let_go()))
         return f"http://127.0.0.1:{self.port.getHost().port}/"
 
     async def behind_nginx(self, entries: Iterable[Entry]) -> str:
         """Serve these tasks behind nginx, under a prefix."""
         if NGINX is None:
             raise SkipTest("there is no nginx")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            number = free.getsockname()[1]
+        number = free_port()
         home = f"http://127.0.0.1:{number}/pinger/"
         behind = self.serve(entries, public_url=home)
         folder = Path(self.mktemp()).absolute()
@@ -110,30 +178,40 @@ class BrowserTestCase(TestCase):
 
     async def browse(self, visit: Callable[[Page], T], **context: Any) -> T:
         """
-        Run a visit in a new browser.
+        Run a visit in a new context of the browser, which has nothing of earlier ones.
 
         :param visit: called in a thread.
         :param context: options of the browser's context.
         """
-        return await deferToThread(self._browse, visit, context)
+        return await _chromium.call(lambda browser: self._browse(browser, visit, context))
+
+    def stop_the_clock(self, page: Page) -> None:
+        """Let the page's time pass only by its ``clock.run_for``; it begins a second after the start of the test."""
+        page.clock.install(time=self.started)
+        page.clock.pause_at(self.started + 1)
 
     def change(self, *entries: Entry) -> None:
         """Change states on the board, from the thread of a visit."""
         for entry in entries:
             blockingCallFromThread(reactor, self.board.show, entry)
 
-    def _browse(self, visit: Callable[[Page], T], context: dict[str, Any]) -> T:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
-            try:
-                page = browser.new_context(**context).new_page()
-                page.set_default_timeout(15_000)
-                page.on("console", lambda message: self.complaints.append(message.text))
-                page.on("pageerror", lambda error: self.complaints.append(str(error)))
-                page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
-                return visit(page)
-            finally:
-                browser.close()
+    def _browse(self, browser: Browser, visit: Callable[[Page], T], options: dict[str, Any]) -> T:
+        context = browser.new_context(**options)
+        try:
+            page = context.new_page()
+            page.set_default_timeout(1000 * PATIENCE)
+            page.add_init_script(_WITHOUT_LATE_TIMERS)
+            page.on("console", lambda message: self.complaints.append(message.text))
+            page.on("pageerror", lambda error: self.complaints.append(str(error)))
+            page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+            return visit(page)
+        finally:
+            context.close()
+
+    async def _let_go(self) -> None:
+        """The browser's connections end a moment after the visit."""
+        while self.site.protocols:
+            await deferLater(reactor, 0.01)
 
 
 class _Process(ProcessProtocol):

@@ -129,13 +129,7 @@ class Life(World):
 
     def live(self, seconds: Seconds) -> None:
         """Let time pass, from one moment at which something happens to the next."""
-        end = self.reactor.seconds() + seconds
-        while True:
-            following = min((call.getTime() for call in self.reactor.getDelayedCalls()), default=end)
-            if following > end:
-                break
-            self.reactor.advance(following - self.reactor.seconds())
-        self.reactor.advance(end - self.reactor.seconds())
+        self.reactor.run(seconds)
 
     def end(self, *, killed: bool = False) -> None:
         """Stop cleanly, or leave what was not yet recorded behind."""

@@ -56,7 +56,7 @@ class IniTests(SynchronousTestCase):
 
 
 class DemoTests(TestCase):
-    timeout = 100
+    timeout = 300
 
     async def get(self, url: str) -> tuple[int, bytes]:
         agent = Agent(reactor)

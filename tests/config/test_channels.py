@@ -97,8 +97,14 @@ class ChannelTests(LoadingTestCase):
             f"template = {self.write('body.json', '$task_name')}\n"
             "[pagerduty]\nrouting_key = four-secret\nurl = https://events.eu.pagerduty.com/v2/enqueue\n"
             "[alertmanager]\nurl = http://me:five-secret@localhost:9093\n"
+            "[email]\nserver = smtps://mail.example.com\ntls = yes\nuser = u\n"
+            "password = pass-word\nfrom = a@h.example\nto = b@h.example\n"
+            "[apprise]\nurls = ntfy://pinger\n"
         )
-        self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
+        self.assertEqual(
+            {channel.name for channel in settings.channels},
+            {"slack", "hipchat", "sentry", "webhook", "pagerduty", "alertmanager"},
+        )
         values = {channel.name: channel.values for channel in settings.channels}
         self.assertEqual(values["webhook"]["headers"], "X-A: one-secret\nX-B: 2")
         for secret in ("https://hooks.example/1", "X-A: one-secret", "three-secret", "four-secret", "five-secret"):

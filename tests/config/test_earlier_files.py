@@ -141,7 +141,7 @@ class EarlierFilesTests(LoadingTestCase):
                 value = f"{scheme}://{user}host.example/1"
                 for credential in re.findall(r"\$\{credential:([^}]+)\}", text):
                     if not (Path(self.cwd) / credential).exists():
-                        self.write(credential, value)
+                        self.write(credential, "json://host.example/1" if "apprise" in credential else value)
                 self.load(re.sub(r"\$\{(?:env|file):[^}]+\}", value, text))
         self.assertGreater(found, 5)
 

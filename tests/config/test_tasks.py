@@ -194,12 +194,12 @@ class SectionTests(LoadingTestCase):
         self.assertEqual(self.warnings_of(f"{text}[task https://h/orders]\n"), [])
 
     def test_typos_among_many(self) -> None:
-        """Looking for typos in thousands of sections takes no more than seconds."""
+        """Looking for typos in thousands of sections takes no more than seconds of a processor."""
         urls = [f"https://h/tasks/{hash((n, 'x')) & 0xFFFFFFFF:x}" for n in range(4000)]
         text = "[urls]\nprod = " + ",".join(urls[:2000]) + "\n" + "".join(f"[task {url}]\n" for url in urls[2000:])
-        before = time.monotonic()
+        before = time.process_time()
         self.assertEqual(len(self.load(text).tasks), 4000)
-        self.assertLess(time.monotonic() - before, 15)
+        self.assertLess(time.process_time() - before, 15)
 
 
 class NameTests(LoadingTestCase):

@@ -43,7 +43,7 @@ def places(random: Random) -> Iterator[str]:
 
 
 class KillTests(TestCase):
-    timeout = 180 + 6 * KILLS
+    timeout = 300 + 10 * KILLS
 
     async def test_nothing_is_lost(self) -> None:
         print(f"CRASH_SEED={SEED} CRASH_KILLS={KILLS}", end=" ", flush=True)
@@ -83,7 +83,9 @@ class KillTests(TestCase):
 
     async def kill_from_send_to_settle(self, world: World) -> None:
         for point in SENDING:
-            await world.live(f"{point}:{world.random.randint(1, 4)}")
+            # On a slow machine a life may end before it gets there.
+            while point not in world.kills:
+                await world.live(f"{point}:{world.random.randint(1, 4)}")
         await world.finish()
 
     async def run_world(self, world: World, worlds: list[World], turns: Iterator[str]) -> None:

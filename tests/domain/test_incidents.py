@@ -9,11 +9,12 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.alerting import daemon_alert
-from pypinger.domain.incidents import acknowledge, close, hold_end, standing, steady_end, step, unmute
+from pypinger.domain.incidents import acknowledge, close, hold_end, repeat, standing, steady_end, step, unmute
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import (
     Alert,
+    Answer,
     Check,
     Event,
     Fault,
@@ -31,7 +32,7 @@ from pypinger.domain.model import (
 )
 from pypinger.domain.reminders import next_reminder, remind
 from pypinger.domain.wording import plain
-from tests.domain.strategies import Night, minute_windows, minutes, thorough
+from tests.domain.strategies import LEAP, Night, any_windows, minute_windows, minutes, thorough
 
 TASK = Task(
     url="https://example.com/import?token=s3cret",
@@ -287,7 +288,7 @@ class FlappingTests(SynchronousTestCase):
         story = Story()
         now = self.flap(3, story)
         self.assertEqual(story.step(Kind.FAILED, now), [Event.FLAPPING])
-        self.assertIn("incident number 4 within an hour; the latest: it is failed", story.alerts[-1].explanation)
+        self.assertIn("4 incidents within an hour; the latest: it is failed", story.alerts[-1].explanation)
         self.assertEqual(story.step(Kind.OK, now + 60), [])
         self.assertEqual(story.step(Kind.LATE, now + 120), [])
         self.assertEqual(story.reminder, now + 480)
@@ -295,6 +296,7 @@ class FlappingTests(SynchronousTestCase):
         self.assertEqual(steady_end(story.state), now + 180 + 1800)
         self.assertEqual(story.step(Kind.OK, now + 1979), [])
         self.assertEqual(story.step(Kind.OK, now + 1980), [Event.RECOVERED])
+        self.assertIn("it has kept this status for 30 min; it is ok", story.alerts[-1].explanation)
         self.assertIsNone(story.state.incident)
         # It begins to count anew.
         self.assertEqual(story.step(Kind.FAILED, now + 2000), [Event.PROBLEM])
@@ -304,6 +306,7 @@ class FlappingTests(SynchronousTestCase):
         now = self.flap(3, story)
         story.step(Kind.FAILED, now)
         self.assertEqual(story.step(Kind.LATE, now + 1800), [Event.PROBLEM])
+        self.assertIn("it has kept this status for 30 min; it is late", story.alerts[-1].explanation)
         self.assertEqual(story.step(Kind.FAILED, now + 1860), [Event.CHANGED])
 
     def test_sleep_neither_counts_nor_interrupts(self) -> None:
@@ -449,7 +452,7 @@ class StandingTests(SynchronousTestCase):
         alert = standing(TASK, story.state, 9.0)
         assert alert is not None
         self.assertEqual((alert.event, alert.kind), (Event.FLAPPING, Kind.LATE))
-        self.assertEqual(alert.explanation, "incident number 4 within an hour; the latest: it is ok")
+        self.assertEqual(alert.explanation, "4 incidents within an hour; the latest: it is ok")
 
 
 class DaemonAlertTests(SynchronousTestCase):
@@ -641,6 +644,51 @@ class AnyStoryTests(SynchronousTestCase):
         self.assertEqual(story.state.errors, sum(status_of(kind) is Status.ERROR for kind in checks))
         # A stored state reads back.
         self.assertEqual(msgspec.json.decode(msgspec.json.encode(story.state), type=TaskState), story.state)
+
+
+class RepeatTests(SynchronousTestCase):
+    """The same answer again, against reading and judging it."""
+
+    @thorough
+    @given(
+        st.lists(st.sampled_from([Kind.OK, Kind.SLEEPING, *ERRORS]), max_size=6),
+        st.booleans(),
+        any_windows,
+        st.sampled_from([200, 200, 503]),
+        st.floats(-4000, 4000),
+        st.one_of(st.floats(0, 4000), st.floats(-100, 100)),
+    )
+    def test_as_judged(
+        self, kinds: list[Kind], muted: bool, windows: tuple[Window, ...], code: int, later: float, again: float
+    ) -> None:
+        report = replace(REPORT, lastrun=LEAP, frequency=30.0, sleep=windows)
+        answer = Answer(code, b"", 0.25)
+        start = report.lastrun + later
+
+        def judged(at: Instant) -> Check:
+            finding = Reported(code, report)
+            return Check(at, answer.latency, finding, judge(finding, TASK.grace, at))
+
+        state = TaskState()
+        for number, kind in enumerate(kinds):
+            state, _ = step(TASK, state, check(kind, start - 60.0 * (len(kinds) - number)), muted=muted)
+        state, _ = step(TASK, state, judged(start), muted=muted)
+        now = start + again
+        found = repeat(state, answer, now)
+        full = judged(now)
+        after, alerts = step(TASK, state, full, muted=muted)
+        if found is None:
+            stands = state.kind is full.verdict.kind is Kind.OK and state.verdict == full.verdict
+            self.assertFalse(stands and state.incident is None and again >= 0)
+        else:
+            self.assertEqual(found, (full, replace(after, seen=now), alerts))
+
+    def test_no_answer(self) -> None:
+        finding = Reported(200, replace(REPORT, frequency=30.0))
+        state, _ = step(TASK, TaskState(), Check(60.0, 0.25, finding, judge(finding, TASK.grace, 60.0)))
+        self.assertIsNotNone(repeat(state, Answer(200, b"", 0.25), 120.0))
+        self.assertIsNone(repeat(state, NoAnswer(Fault.DNS, "x", 0.25), 120.0))
+        self.assertIsNone(repeat(TaskState(), Answer(200, b"", 0.25), 120.0))
 
 
 class NextReminderTests(SynchronousTestCase):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.texts import cut, one_line, visible
+from pypinger.domain.texts import cut, error_words, one_line, visible
 from pypinger.domain.times import clock, every, iso, length, number, span
 from tests.domain.strategies import thorough
 
@@ -175,6 +175,11 @@ class TextsTests(SynchronousTestCase):
             r"\u0000\n\r\t\u007f\u00a0\u200e\ufeff\ud800\U000e0001",
         )
         self.assertEqual(visible("\u3164ä😀\ufffd"), r"\u3164" + "ä😀\ufffd")
+
+    def test_error_words(self) -> None:
+        self.assertEqual(error_words(ValueError("not\na number")), "ValueError: not a number")
+        self.assertEqual(error_words(ValueError()), "ValueError")
+        self.assertEqual(len(error_words(ValueError("x" * 500))), 200)
 
     def test_cut(self) -> None:
         self.assertEqual(cut("abcd", 4), "abcd")

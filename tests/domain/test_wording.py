@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Instant, Report, Reported, Window
-from pypinger.domain.wording import Severity, age, cause, causes, explained, headline, plain, severity
+from pypinger.domain.wording import Severity, age, cause, causes, explained, headline, plain, row, severity
 from tests.domain.strategies import any_windows, frequencies, minutes, thorough
 
 PROBLEM = Alert(
@@ -54,7 +54,10 @@ class HeadlineTests(SynchronousTestCase):
             (replace(PROBLEM, event=Event.REMINDER), "STILL late after 34 min: nightly-import"),
             (RECOVERED, "RECOVERED: nightly-import is OK again after 34 min"),
             (replace(RECOVERED, at=0.0), "RECOVERED: nightly-import is OK again after 0 s"),
-            (replace(RECOVERED, kind=Kind.LATE), "RECOVERED: nightly-import is no longer monitored; it was late"),
+            (
+                replace(RECOVERED, kind=Kind.LATE),
+                "RECOVERED: nightly-import is no longer monitored; it was late for 34 min",
+            ),
             (STARTED, "Py Pinger started"),
             (replace(STARTED, event=Event.STOPPED), "Py Pinger stopped"),
             (replace(STARTED, event=Event.BLIND), "Py Pinger is BLIND: tasks that do not answer are not judged"),
@@ -74,7 +77,7 @@ class HeadlineTests(SynchronousTestCase):
         down = replace(PROBLEM, kind=Kind.UNREACHABLE, explanation="HTTP 503 and no valid report: x", started=0.0)
         refused = replace(down, explanation="connection refused by h:443")
         for alerts, text in [
-            ([PROBLEM, PROBLEM], "PROBLEM: 2 tasks on https://h:443 are in trouble: 2 × late"),
+            ([PROBLEM, PROBLEM], "PROBLEM: 2 tasks on https://h are in trouble: 2 × late"),
             ([PROBLEM, elsewhere], "PROBLEM: 2 tasks on server web1 are in trouble: 2 × late"),
             (
                 [PROBLEM, replace(elsewhere, server="web2")],
@@ -83,17 +86,17 @@ class HeadlineTests(SynchronousTestCase):
             ([PROBLEM, replace(elsewhere, server=None)], "PROBLEM: 2 tasks are in trouble: 2 × late"),
             (
                 [down, *[refused] * 3],
-                "PROBLEM: 4 tasks on https://h:443 are in trouble: 3 × connection refused, 1 × HTTP 503",
+                "PROBLEM: 4 tasks on https://h are in trouble: 3 × connection refused, 1 × HTTP 503",
             ),
-            ([RECOVERED, RECOVERED], "RECOVERED: 2 tasks on https://h:443 are OK again"),
-            ([replace(RECOVERED, kind=Kind.LATE)] * 2, "RECOVERED: 2 tasks on https://h:443 are no longer monitored"),
+            ([RECOVERED, RECOVERED], "RECOVERED: 2 tasks on https://h are OK again"),
+            ([replace(RECOVERED, kind=Kind.LATE)] * 2, "RECOVERED: 2 tasks on https://h are no longer monitored"),
             (
                 [replace(each, event=Event.REMINDER) for each in (PROBLEM, down)],
-                "STILL in trouble: 2 tasks on https://h:443: 1 × late, 1 × HTTP 503; the longest for 50 min",
+                "STILL in trouble: 2 tasks on https://h: 1 × late, 1 × HTTP 503; the longest for 50 min",
             ),
             (
                 [replace(PROBLEM, event=Event.CHANGED)] * 2,
-                "CHANGED: 2 tasks on https://h:443 have changed: 2 × late",
+                "CHANGED: 2 tasks on https://h have changed: 2 × late",
             ),
         ]:
             self.assertEqual(headline(alerts), text)
@@ -116,6 +119,38 @@ class HeadlineTests(SynchronousTestCase):
         self.assertEqual(causes(many).count("×"), 5)
         self.assertTrue(causes(many).endswith(", 2 × other causes"))
 
+    def test_rows(self) -> None:
+        """A row of a group says what is wrong with one task; the event stands in the headline."""
+        down = replace(PROBLEM, name="a", kind=Kind.UNREACHABLE, explanation="HTTP 503 and no valid report: x")
+        failed = replace(
+            PROBLEM, name="a", kind=Kind.FAILED, explanation="the task reports an error", reason="disk\nfull"
+        )
+        for alert, text in [
+            (down, "a is unreachable (HTTP 503)"),
+            (replace(down, explanation="something else"), "a is unreachable"),
+            (failed, "a is failing (disk full)"),
+            (replace(failed, reason=None), "a is failing"),
+            (replace(failed, reason="x" * 90), f"a is failing ({'x' * 79}…)"),
+            (replace(failed, kind=Kind.LATE), "a is late"),
+            (replace(down, event=Event.CHANGED), "a is now unreachable (HTTP 503)"),
+            (replace(down, event=Event.REMINDER), "a has been unreachable (HTTP 503) for 34 min"),
+            (replace(down, event=Event.FLAPPING), "a goes up and down; now it is unreachable (HTTP 503)"),
+            (replace(RECOVERED, name="a"), "a is OK again after 34 min"),
+            (replace(failed, event=Event.ACKNOWLEDGED), "ACKNOWLEDGED: a, failing for 34 min"),
+        ]:
+            self.assertEqual(row(alert), text)
+
+    def test_default_ports_are_not_shown(self) -> None:
+        for origin, shown in [
+            ("http://h:80", "http://h"),
+            ("https://h:443", "https://h"),
+            ("https://[::1]:443", "https://[::1]"),
+            ("http://h:443", "http://h:443"),
+            ("https://h:8443", "https://h:8443"),
+        ]:
+            alert = replace(PROBLEM, origin=origin)
+            self.assertEqual(headline([alert, alert]), f"PROBLEM: 2 tasks on {shown} are in trouble: 2 × late")
+
 
 class PlainTests(SynchronousTestCase):
     def test_problem(self) -> None:
@@ -136,12 +171,22 @@ class PlainTests(SynchronousTestCase):
             lines,
             [
                 "RECOVERED: nightly-import is OK again after 34 min",
-                "It was not OK for 34 min.",
                 "next due 23:05:00 UTC",
                 "server: w 1",
                 "https://h/import?…",
             ],
         )
+
+    def test_name_that_is_the_url(self) -> None:
+        """The URL stands once."""
+        alert = replace(PROBLEM, name=PROBLEM.label, page=None)
+        self.assertEqual(plain([alert]).count(PROBLEM.label), 1)
+        self.assertEqual(plain([alert, alert]).splitlines()[1], f"- {PROBLEM.label} is late")
+
+    def test_acknowledgement_has_no_age(self) -> None:
+        """It would be about the words of the person."""
+        alert = replace(PROBLEM, event=Event.ACKNOWLEDGED, explanation="by anna: wait", lastrun=0.0, due=600.0)
+        self.assertEqual(plain([alert]).splitlines()[1], "by anna: wait")
 
     def test_daemon(self) -> None:
         self.assertEqual(plain([STARTED]), "Py Pinger started\nhello; watching 3 tasks")
@@ -149,9 +194,9 @@ class PlainTests(SynchronousTestCase):
     def test_storm_names_twenty_and_counts_the_rest(self) -> None:
         alerts = [replace(PROBLEM, name=f"task{n}", page=None) for n in range(23)]
         lines = plain(alerts).splitlines()
-        self.assertEqual(lines[0], "PROBLEM: 23 tasks on https://h:443 are in trouble: 23 × late")
-        self.assertEqual(lines[1], "- PROBLEM: task0 is late: https://h/import?…")
-        self.assertEqual(lines[20], "- PROBLEM: task19 is late: https://h/import?…")
+        self.assertEqual(lines[0], "PROBLEM: 23 tasks on https://h are in trouble: 23 × late")
+        self.assertEqual(lines[1], "- task0 is late: https://h/import?…")
+        self.assertEqual(lines[20], "- task19 is late: https://h/import?…")
         self.assertEqual(lines[21:], ["and 3 more"])
 
     def test_a_digest_names_the_longest_first(self) -> None:
@@ -159,7 +204,7 @@ class PlainTests(SynchronousTestCase):
             replace(PROBLEM, event=Event.REMINDER, name=f"t{n}", started=3000.0 - n, page=None) for n in range(22)
         ]
         lines = plain(alerts).splitlines()
-        self.assertIn(": t21: https", lines[1])
+        self.assertEqual(lines[1], "- t21 has been late for 21 s: https://h/import?…")
         self.assertEqual(lines[21:], ["and 2 more"])
 
     def test_runbook(self) -> None:
@@ -168,10 +213,7 @@ class PlainTests(SynchronousTestCase):
     def test_storm_links(self) -> None:
         self.assertEqual(
             plain([RECOVERED, RECOVERED]).splitlines()[1:],
-            [
-                "- RECOVERED: nightly-import is OK again after 34 min: https://h/import?… (https://pinger/task/0123456789ab)"
-            ]
-            * 2,
+            ["- nightly-import is OK again after 34 min: https://h/import?… (https://pinger/task/0123456789ab)"] * 2,
         )
 
 
@@ -201,7 +243,7 @@ class AgeTests(SynchronousTestCase):
         self.assertEqual(plain([late]).splitlines()[1], "was due 22:05:00 UTC (late by 23 min)")
         self.assertEqual(plain([late], 4200.0).splitlines()[1], "was due 22:05:00 UTC (late by 43 min)")
         ok = replace(RECOVERED, lastrun=2940.0, due=3540.0)
-        self.assertEqual(plain([ok], 3000.0).splitlines()[2], "next due 23:05:00 UTC (ran 1 min ago)")
+        self.assertEqual(plain([ok], 3000.0).splitlines()[1], "next due 23:05:00 UTC (ran 1 min ago)")
 
     @thorough
     @given(any_windows, minutes, st.floats(-100_000, 100_000), frequencies, st.booleans())
@@ -218,7 +260,7 @@ class AgeTests(SynchronousTestCase):
 
     def test_not_where_the_explanation_is_no_verdict(self) -> None:
         removed = replace(RECOVERED, kind=Kind.LATE, explanation="no longer monitored", lastrun=0.0, due=600.0)
-        self.assertEqual(plain([removed]).splitlines()[2], "no longer monitored")
+        self.assertEqual(plain([removed]).splitlines()[1], "no longer monitored")
         self.assertEqual(plain([STARTED], 100.0), plain([STARTED]))
 
     def test_alert_of_an_earlier_release(self) -> None:
@@ -253,5 +295,5 @@ class BeforeTests(SynchronousTestCase):
         self.assertIn("It was late before, and has not been OK for ", plain((alert,)).splitlines()[1])
 
     def test_recovered(self) -> None:
-        alert = replace(PROBLEM, event=Event.RECOVERED, kind=Kind.OK, before=Kind.FAILED)
-        self.assertTrue(plain((alert,)).splitlines()[1].endswith(", most recently failing."))
+        alert = replace(RECOVERED, before=Kind.FAILED)
+        self.assertEqual(plain((alert,)).splitlines()[1], "It was failing before.")

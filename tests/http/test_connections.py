@@ -370,6 +370,21 @@ class Counting(Base):
         self.successResultOf(running)
         self.assertEqual(2, len(self.pool))
 
+    def test_what_was_given_up_makes_room(self) -> None:
+        """At once, although the reactor closes the aborted connection at its next turn."""
+        first = self.bench.fetch(task("10.0.0.1"))
+        wire = self.bench.connect()
+        second = self.bench.fetch(task("10.0.0.2"))
+        first.cancel()
+        self.failureResultOf(first)
+        third = self.bench.fetch(task("10.0.0.3"))
+        self.assertEqual("aborted", wire.how)
+        self.assertEqual(2, len(self.pool) - 1)
+        self.bench.connect().arrives(answer())
+        self.assertEqual(REPORT, self.successResultOf(third).body)
+        self.reactor.advance(20)
+        self.assertEqual(Fault.TIMEOUT, self.successResultOf(second).fault)
+
     def test_all_in_use(self) -> None:
         for index in (1, 2):
             self.bench.fetch(task(f"10.0.0.{index}"))

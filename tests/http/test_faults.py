@@ -19,7 +19,7 @@ from tests.http.faultserver import FaultServer, Flood
 
 def task(url: str, **more: Any) -> Task:
     """Return a task with this URL."""
-    return Task(url=url, id="id", name="name", label="label", **{"timeout": 5.0, **more})
+    return Task(url=url, id="id", name="name", label="label", **{"timeout": 60.0, **more})
 
 
 class Faults(TestCase):

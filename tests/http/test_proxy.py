@@ -165,7 +165,7 @@ class Proxies(TestCase):
             ("https://a.example/", [b"HTTP/1.1 200 OK\r\n\r\n"], Fault.TIMEOUT, "TLS handshake with a.example:443"),
         ):
             proxy = self.serve(script)
-            timeout = SHORT if fault is Fault.TIMEOUT else 5.0
+            timeout = SHORT if fault is Fault.TIMEOUT else 60.0
             found = await self.fetcher.fetch(task(url, proxy=SECRET.format(proxy.port), timeout=timeout))
             self.assertEqual(
                 (fault, True), (getattr(found, "fault", None), words in getattr(found, "words", "")), found

@@ -15,10 +15,13 @@ from twisted.trial.unittest import TestCase
 from tests.http.faults import LENIENT, REPORT, Case
 from tests.http.faultserver import FaultServer
 
+#: Seconds to wait for the rest of an answer that a client does not read to its end.
+PATIENCE = 2
+
 
 def read_with_http_client(port: int) -> bytes:
     """Return the body as http.client reads it, decoded as requests and urllib3 do."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=1)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.request("GET", "/")
         with closing(connection.getresponse()) as response:
             body = response.read()
@@ -54,8 +57,8 @@ class Yardsticks(TestCase):
         self.curl = found
 
     def read_with_curl(self, port: int) -> bytes:
-        command = [self.curl, "-s", "--compressed", "--max-time", "1", f"http://127.0.0.1:{port}/"]
-        done = subprocess.run(command, capture_output=True, check=False, timeout=10)
+        command = [self.curl, "-s", "--compressed", "--max-time", str(PATIENCE), f"http://127.0.0.1:{port}/"]
+        done = subprocess.run(command, capture_output=True, check=False)
         return done.stdout if done.returncode == 0 else b""
 
     async def test_lenient(self) -> None:

@@ -153,7 +153,7 @@ class AlertTests(Base):
     def test_task_without_a_name(self) -> None:
         """Its label is the URL without query, also when the task is removed after a restart."""
         for name in ("db1.example/task?…", "https://db1.example/task?…"):
-            (sent,) = self.send(alert(name=name))
+            (sent,) = self.send(alert(name="backup on db1", key=name))
             self.assertEqual(sent["labels"]["task"], "https://db1.example/task")
 
     def test_never_ends_before_its_start(self) -> None:

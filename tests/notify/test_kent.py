@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from pypinger.notify import channels
 from pypinger.notify.sentry import SentryWithCrons
 from pypinger.ports.notifying import Reply
 from pypinger.testing.channels import NOW, alert, context
+from tests.acceptance.process import free_port
 
 KENT = [sys.executable, "-m", "flask", "--app", "kent.app", "run", "--host", "127.0.0.1"]
 
@@ -51,9 +51,7 @@ class KentTests(TestCase):
     def setUp(self) -> None:
         if find_spec("kent") is None:
             raise SkipTest("kent is not installed")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.base = f"http://127.0.0.1:{port}"
         self.kent = subprocess.Popen(
             [*KENT, "--port", str(port)],

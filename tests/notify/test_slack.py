@@ -152,7 +152,7 @@ class WebApiTests(ThreadedNotifierContract, SynchronousTestCase):
         self.assertEqual([a.id for a in alerts], payload["alert_ids"].split(" "))
         rows = message["attachments"][0]["blocks"][0]["text"]["text"].split("\n")
         self.assertEqual(21, len(rows))
-        self.assertEqual("• <https://pinger.example/task/0123456789ab|PROBLEM: task 0 is late>", rows[0])
+        self.assertEqual("• <https://pinger.example/task/0123456789ab|task 0 is late>", rows[0])
         self.assertEqual("and 10 more", rows[-1])
 
     def test_storm_of_thousands(self) -> None:

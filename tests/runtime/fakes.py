@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 
 from pypinger.domain.model import (
     Alert,
@@ -27,6 +26,7 @@ from pypinger.domain.url import origin
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import MessageLost, Notifier, Receipt
 from pypinger.runtime.outbox import Outbox, OutboxSettings
+from tests.runtime.clock import QuickClock
 from tests.store.inline import InlineStore
 
 #: A Monday at noon, UTC.
@@ -37,7 +37,7 @@ class World:
     """A reactor's clock and a wall clock; change `offset` to step the wall clock."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = QuickClock()
         self.offset = NOON
 
     def now(self) -> Instant:

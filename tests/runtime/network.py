@@ -155,11 +155,7 @@ class Life:
 
     def run(self, seconds: Seconds) -> None:
         """Let time pass, from one timer to the next."""
-        clock = self.world.clock
-        end = clock.seconds() + seconds
-        while (following := min((call.getTime() for call in clock.getDelayedCalls()), default=end)) <= end:
-            clock.advance(max(0.0, following - clock.seconds()))
-        clock.advance(end - clock.seconds())
+        self.world.clock.run(seconds)
 
     def stop(self) -> None:
         Deferred.fromCoroutine(self.monitor.stop())

@@ -11,7 +11,7 @@ from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from pypinger.domain.clocks import IS_WRONG
 from pypinger.domain.model import Alert, Event, Fault, NoAnswer, Task
-from pypinger.domain.routing import Route, Routes
+from pypinger.domain.routing import ChannelRoute, Routing
 from pypinger.domain.selector import parse
 from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.keeping import SLICE, Keeper, KeptChannel
@@ -51,17 +51,17 @@ class KeepingCase(AlertingCase):
         super().build(*tasks, **values)
         self.am, self.other = FakeKept(), FakeKept("am other")
         self.keeper = Keeper(self.world.clock, self.world.now, self.board, self.checker.condition.standing, [])
-        self.use(Route("am"))
+        self.use(ChannelRoute("am"))
         self.keeper.start()
         self.addCleanup(self.keeper.stop)
         self.events: list[dict[str, Any]] = []
         globalLogPublisher.addObserver(self.events.append)
         self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
 
-    def use(self, *routes: Route) -> None:
+    def use(self, *routes: ChannelRoute) -> None:
         """Configure these channels, as a reload does."""
         known = {"am": self.am, "am other": self.other, "slack": self.notifier}
-        self.outbox.update(OutboxSettings(tuple(known[route.channel] for route in routes), Routes(routes)))
+        self.outbox.update(OutboxSettings(tuple(known[route.channel] for route in routes), Routing(routes)))
         self.keeper.update(
             [
                 KeptChannel(route.channel, kept, route.after)
@@ -132,7 +132,11 @@ class IncidentTests(KeepingCase):
     def test_incidents_of_other_channels(self) -> None:
         """Neither those of tasks that do not match, nor those that the channel has not joined yet."""
         self.build(make_task("a", interval=30.0), make_task("b", interval=30.0))
-        self.use(Route("am", match=parse("b"), after=100.0), Route("am other", match=parse("a")), Route("slack"))
+        self.use(
+            ChannelRoute("am", match=parse("b"), after=100.0),
+            ChannelRoute("am other", match=parse("a")),
+            ChannelRoute("slack"),
+        )
         self.monitor.start()
         self.ill = {"a": REFUSED, "b": REFUSED}
         self.world.pass_time(185, step=0.5)
@@ -192,7 +196,7 @@ class ConditionTests(KeepingCase):
     def test_once_it_has_lasted(self) -> None:
         """A channel with ``after`` is sent it only then."""
         self.build(make_task("a", interval=5.0))
-        self.use(Route("am", after=100.0))
+        self.use(ChannelRoute("am", after=100.0))
         self.monitor.start()
         self.ill = {"a": OWN}
         self.world.pass_time(190, step=0.5)
@@ -236,7 +240,7 @@ class RoundTests(KeepingCase):
     def test_a_hanging_channel(self) -> None:
         """Its rounds do not overlap, have a time limit, and delay neither checks nor other channels."""
         self.build(make_task("a", interval=30.0))
-        self.use(Route("am"), Route("am other"))
+        self.use(ChannelRoute("am"), ChannelRoute("am other"))
         hanging: list[Deferred[None]] = []
 
         def hang() -> Deferred[None]:
@@ -253,12 +257,12 @@ class RoundTests(KeepingCase):
 
     def test_a_reload_keeps_the_round_of_channels_that_stay(self) -> None:
         self.build(make_task("a", interval=30.0))
-        self.use(Route("am"), Route("am other"))
+        self.use(ChannelRoute("am"), ChannelRoute("am other"))
         mine, others = Deferred[None](), Deferred[None]()
         self.am.hear, self.other.hear = lambda: mine, lambda: others
         self.monitor.start()
         self.world.pass_time(61, step=0.5)
-        self.use(Route("am"), Route("slack"))
+        self.use(ChannelRoute("am"), ChannelRoute("slack"))
         self.assertEqual((mine.called, others.called), (False, True))
         mine.callback(None)
         self.am.hear = lambda: None

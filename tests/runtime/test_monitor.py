@@ -645,9 +645,10 @@ class PropertyTests(SynchronousTestCase):
         case.start(task, answer=lambda task: answer)
         behind: Counter[bool] = Counter()
         finding = read(answer)
+        before = judge(finding, grace, case.world.now()).kind
         for _ in range(3600):
             case.world.clock.advance(1.0)
-            shown = case.state().kind
-            now = case.world.now()
-            behind[shown not in (judge(finding, grace, now).kind, judge(finding, grace, now - 1.0).kind)] += 1
+            now = judge(finding, grace, case.world.now()).kind
+            behind[case.state().kind not in (now, before)] += 1
+            before = now
         self.assertEqual(behind[True], 0)

@@ -127,7 +127,6 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     :ivar opened: when its latest incidents opened, within the last hour, oldest first.
     :ivar owed: the ``recovered`` of an incident that was alerted, muted by a silence that still lasts.
     :ivar owed_to: the channels that `owed` is for; None for all.
-    :ivar seen: time of the last answer, whatever it said; None before the first.
     """
 
     verdict: Verdict | None = None

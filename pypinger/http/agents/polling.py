@@ -76,13 +76,22 @@ class PollingAgent:
     Makes requests over the connections of a network.
 
     :param proxy: a proxy's URL, ``env``, or nothing.
+    :param headers: headers of every request, which callers do not repeat.
     """
 
-    def __init__(self, network: Network, *, trust: TrustSetting = NO_FILES, proxy: str | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        trust: TrustSetting = NO_FILES,
+        proxy: str | None = None,
+        headers: Headers | None = None,
+    ) -> None:
         self._network = network
         self._trust = trust
         self._proxy = proxy
         self._place = lru_cache(REMEMBERED)(self._find_place)
+        self._headers = b"" if headers is None else render(headers)
         self._close = b"Connection: close\r\n" if network.limits.idle <= 0 else b""
 
     def request(
@@ -143,7 +152,8 @@ class PollingAgent:
         check_method(method)
         # A connection that carried a HEAD is not kept.
         close = b"Connection: close\r\n" if method == b"HEAD" else self._close
-        return b"%s %s%sAccept-Encoding: %s\r\n%s" % (method, place.line, render(headers), ACCEPTED, close)
+        lines = self._headers + render(headers)
+        return b"%s %s%sAccept-Encoding: %s\r\n%s" % (method, place.line, lines, ACCEPTED, close)
 
     def _find_place(self, uri: bytes) -> _Place:
         match = _URI.fullmatch(uri)

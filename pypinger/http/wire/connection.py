@@ -61,6 +61,7 @@ class Connection:
     :ivar since: when it was made, in the reactor's seconds.
     :ivar service: what the other side's certificate must be for.
     :ivar refusal: what is wrong with that certificate.
+    :ivar aborted: whether it was aborted; the reactor closes it at its next turn.
     """
 
     __slots__ = (
@@ -71,6 +72,7 @@ class Connection:
         "_tls",
         "_used",
         "_waiter",
+        "aborted",
         "address",
         "key",
         "refusal",
@@ -95,6 +97,7 @@ class Connection:
         self.since = since
         self.service = None if tls is None else tls.service
         self.refusal: str | None = None
+        self.aborted = False
         self._tls = tls
         self._opener: Opener | None = opener
         self._owner = owner
@@ -124,6 +127,7 @@ class Connection:
 
     def abort(self, failure: ExchangeFailed | None = None) -> None:
         """Close the connection at once, and fail what is under way if `failure` is given."""
+        self.aborted = True
         if self.transport is not None:
             self.transport.abortConnection()
         if failure is not None:

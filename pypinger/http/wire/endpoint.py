@@ -59,6 +59,7 @@ class Opening:
     )
 
     noisy = False
+    aborted = False
 
     def __init__(
         self,

@@ -24,7 +24,14 @@ LINGER: Seconds = 1.0
 
 
 class Socket(Protocol):
-    """What occupies a descriptor: an attempt to connect, a tunnel or a connection."""
+    """
+    What occupies a descriptor: an attempt to connect, a tunnel or a connection.
+
+    :ivar aborted: whether the reactor closes it at its next turn.
+    """
+
+    @property
+    def aborted(self) -> bool: ...
 
     def abort(self, failure: ExchangeFailed) -> None:
         """Close it at once and fail whatever is under way with `failure`."""
@@ -78,6 +85,9 @@ class Pool:
             self._unlist(oldest)
         elif self._lingering:
             oldest = next(iter(self._lingering))
+        elif sum(not socket.aborted for socket in self._open) < self.limits.connections:
+            # What a check that was given up leaves must not fail the next one.
+            return
         else:
             words = f"all {self.limits.connections:,} connections that this process may have are in use"
             raise ExchangeFailed(Fault.OWN, words)

@@ -132,9 +132,10 @@ class Tunnel:
     :param inner: speaks through the tunnel once it is open.
     :param failed: called if it cannot be opened.
     :param lost: called when the connection to the proxy is closed.
+    :ivar aborted: whether it was aborted; the reactor closes it at its next turn.
     """
 
-    __slots__ = ("_buffer", "_failed", "_inner", "_lost", "_open", "_proxy", "_request", "transport")
+    __slots__ = ("_buffer", "_failed", "_inner", "_lost", "_open", "_proxy", "_request", "aborted", "transport")
 
     def __init__(
         self,
@@ -150,12 +151,14 @@ class Tunnel:
         self._failed = failed
         self._lost = lost
         self._open = False
+        self.aborted = False
         self._buffer = b""
         host = authority.encode("ascii")
         self._request = b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (host, host, proxy.authorization)
 
     def abort(self, failure: ExchangeFailed | None = None) -> None:
         """Close the connection at once; if the tunnel is not open, fail with `failure`."""
+        self.aborted = True
         if self.transport is not None:
             self.transport.abortConnection()
         if failure is not None and not self._open:

@@ -28,6 +28,7 @@ from pypinger.domain.model import Fault, Finding, Invalid, NoAnswer, Report, Rep
 from pypinger.domain.times import span
 from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.serving.stream import MANY, READERS, SILENCE, TICK, EventStream
+from tests.acceptance.process import free_port
 from tests.web.fakes import (
     NIGHT,
     NOW,
@@ -418,8 +419,6 @@ class Reader(Protocol):
 class SocketTests(TestCase):
     """The stream over real sockets, with a clock in memory."""
 
-    timeout = 30
-
     def setUp(self) -> None:
         self.clock = Clock()
         self.board = FakeBoard([entry(f"http://h/{i}") for i in range(MANY)])
@@ -531,8 +530,6 @@ class Process(ProcessProtocol):
 class NginxTests(TestCase):
     """The stream through a buffering proxy."""
 
-    timeout = 30
-
     async def test_through_nginx(self) -> None:
         nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
         if nginx is None:
@@ -540,9 +537,7 @@ class NginxTests(TestCase):
         board = FakeBoard([entry("http://h/a")])
         port = reactor.listenTCP(0, make_pages(board, reactor).site, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            number = free.getsockname()[1]
+        number = free_port()
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         configuration = folder / "nginx.conf"

@@ -1,0 +1,1 @@
+"""A channel for Py Pinger in a package of its own."""
