@@ -180,17 +180,16 @@ class AppriseChannel:
 
 def _send(url: str, alerts: Sequence[Alert], now: Instant) -> _Result:
     """Send one message to one URL; called in a thread."""
-    services = _services(url)
-    warnings = _library()[1]
-    title, body = _texts(alerts, now, services[0].body_maxlen, services[0].title_maxlen)
     try:
+        services = _services(url)
+        title, body = _texts(alerts, now, services[0].body_maxlen, services[0].title_maxlen)
         accepted = services.notify(
             body=body, title=title, notify_type=_TYPES[wording.severity(alerts)], body_format="text"
         )
     except Exception as error:
         # Of a service's module: its words may hold anything.
         return _Result(False, f"Apprise failed with {type(error).__name__}")
-    warning = warnings.take()
+    warning = _library()[1].take()
     if accepted:
         return _Result(True, "accepted")
     status = _STATUS.search(warning)
@@ -202,8 +201,9 @@ def _send(url: str, alerts: Sequence[Alert], now: Instant) -> _Result:
 def _texts(alerts: Sequence[Alert], now: Instant, longest: int, longest_title: int) -> tuple[str, str]:
     """Return title and text within the limits of a service; one without titles gets the title in its text."""
     headline, _, rest = wording.plain(alerts, now).partition("\n")
-    title = without_mentions(cut(one_line(headline), min(longest_title or TITLE_LIMIT, TITLE_LIMIT)))
-    limit = min(longest, TEXT_LIMIT) - (0 if longest_title else len(title) + 2)
+    longest = min(longest, TEXT_LIMIT)
+    title = cut(without_mentions(one_line(headline)), min(longest_title or longest // 2, TITLE_LIMIT))
+    limit = longest - (0 if longest_title else len(title) + 2)
     ids = "\n" + signature([alert.id for alert in alerts], limit // 2)
     text = without_mentions(lines(rest, limit))
     return title, cut(text, limit - len(ids)) + ids

@@ -38,10 +38,10 @@ def signature(ids: Sequence[str], limit: int) -> str:
     """
     Return the alerts' ids, each as ``[id]``, in at most `limit` characters; those that do not fit are counted.
 
-    Receivers recognise duplicates by them.
+    The first is always there. Receivers recognise duplicates by them.
     """
     listed = " ".join(f"[{alert_id}]" for alert_id in ids)
-    if len(listed) <= limit:
+    if len(listed) <= limit or len(ids) == 1:
         return listed
     kept = listed[: limit - len(" and 1,000,000 more")].rpartition("]")[0].count("]") + 1
     return f"{signature(ids[:kept], limit)} and {len(ids) - kept:,} more"

@@ -13,6 +13,8 @@ nothing but Py Pinger itself.
     :class:`~pypinger.testing.partial.PartialSuccessContract`, for channels with several recipients.
 :mod:`~pypinger.testing.threads`
     :class:`~pypinger.testing.threads.ThreadedNotifierContract`, for channels whose messages can be replied to.
+:mod:`~pypinger.testing.kept`
+    :class:`~pypinger.testing.kept.KeptAliveContract`, for channels whose alerts expire.
 :mod:`~pypinger.testing.alerts`
     Alerts to send.
 """

@@ -97,17 +97,17 @@ class ChannelTests(LoadingTestCase):
             f"template = {self.write('body.json', '$task_name')}\n"
             "[pagerduty]\nrouting_key = four-secret\nurl = https://events.eu.pagerduty.com/v2/enqueue\n"
             "[alertmanager]\nurl = http://me:five-secret@localhost:9093\n"
-            "[email]\nserver = smtps://mail.example.com\ntls = yes\nuser = u\n"
-            "password = pass-word\nfrom = a@h.example\nto = b@h.example\n"
-            "[apprise]\nurls = ntfy://pinger\n"
+            "[email]\nserver = smtp://mail\ntls = yes\nuser = u\npassword = six-secret\nfrom = P <p@x.example>\n"
+            "to = a@x.example, b@x.example\n  c@x.example\n"
+            "[apprise]\nurls =\n  json://h/seven-secret\n  ntfy://eight-secret\n"
         )
-        self.assertEqual(
-            {channel.name for channel in settings.channels},
-            {"slack", "hipchat", "sentry", "webhook", "pagerduty", "alertmanager"},
-        )
+        self.assertEqual({channel.name for channel in settings.channels}, set(self.channels))
         values = {channel.name: channel.values for channel in settings.channels}
         self.assertEqual(values["webhook"]["headers"], "X-A: one-secret\nX-B: 2")
+        self.assertEqual(values["email"]["to"], "a@x.example, b@x.example\nc@x.example")
         for secret in ("https://hooks.example/1", "X-A: one-secret", "three-secret", "four-secret", "five-secret"):
+            self.assertIn(secret, settings.secrets)
+        for secret in ("six-secret", "json://h/seven-secret", "ntfy://eight-secret"):
             self.assertIn(secret, settings.secrets)
         self.assertEqual(self.load("".join(f"[{name}]\n" for name in self.channels)).channels, ())
 

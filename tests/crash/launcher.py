@@ -71,12 +71,13 @@ def step_clock(path: str) -> None:
 def hurry() -> None:
     """Divide the pauses between retries by a hundred."""
     from pypinger.domain import backoff, grouping, incidents
+    from pypinger.notify.apprise import AppriseNotifier
     from pypinger.notify.pagerduty import PagerDuty
     from pypinger.notify.slack import Slack
     from pypinger.runtime import keeping, queue, updates
 
     backoff.SHORTEST, backoff.LONGEST, backoff.LONGEST_ASKED = 0.01, 0.03, 0.03
-    Slack.spacing = PagerDuty.spacing = 0.01
+    Slack.spacing = PagerDuty.spacing = AppriseNotifier.spacing = 0.01
     # What is kept alive is no delivery.
     keeping.INTERVAL = 3600.0
     queue.ATTEMPT_LIMIT = 10.0
@@ -89,6 +90,8 @@ def hurry() -> None:
 def place(reach: Callable[[str], None]) -> None:
     """Call `reach` at each point."""
     from pypinger.http.messenger import Messenger
+    from pypinger.notify.apprise import AppriseNotifier
+    from pypinger.notify.smtp.sender import MailSender
     from pypinger.runtime.check import Checker
     from pypinger.runtime.outbox import Outbox
     from pypinger.runtime.queue import DeliveryQueue
@@ -125,7 +128,8 @@ def place(reach: Callable[[str], None]) -> None:
     awaiting(SqliteStore, "enqueue", "commit", "committed")
     around(Outbox, "accept", after="accepted")
     around(DeliveryQueue, "_attempt", "claim")
-    awaiting(Messenger, "post", "send", "answer")
+    for kind, method in ((Messenger, "post"), (MailSender, "send"), (AppriseNotifier, "_send_to")):
+        awaiting(kind, method, "send", "answer")
     awaiting(SqliteStore, "settle", "settle", "settled")
     around(SqliteStore, "open", "open", "opened")
     around(Outbox, "resume", after="resumed")

@@ -1,4 +1,7 @@
-"""Unreliable services: Slack (Web API and webhook), HipChat, a webhook's receiver, PagerDuty and Alertmanager."""
+"""
+Unreliable services: Slack (Web API and webhook), HipChat, a webhook's receiver, PagerDuty, Alertmanager, a mail server
+and a target of Apprise.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ import hmac
 import json
 import re
 from collections.abc import Callable
+from email import message_from_bytes
 from random import Random
 from typing import NamedTuple
 
 from twisted.internet import reactor
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.acceptance.endpoints import Request, Server
@@ -252,6 +259,85 @@ class AlertmanagerApi(Service):
         alerts = json.loads(request.body)
         assert all(alert.get("startsAt", "") <= alert["endsAt"] for alert in alerts), alerts
         return token, tuple(alert["annotations"]["alert_id"] for alert in alerts)
+
+
+class AppriseTarget(Service):
+    channel = "apprise"
+
+    def section(self) -> str:
+        return f"[apprise]\nurls = json://127.0.0.1:{self.port}/${{env:CRASH_LIFE}}\n"
+
+    def read(self, request: Request) -> tuple[str, tuple[str, ...]]:
+        return request.path.strip("/"), signed(json.loads(request.body)["message"])
+
+
+class Letter:
+    """A mail as received; it is answered like a :class:`tests.acceptance.endpoints.Request`."""
+
+    def __init__(self, connection: MailConnection, recipient: str, body: bytes) -> None:
+        self.connection = connection
+        self.recipient = recipient
+        self.body = body
+
+    def answer(self, code: int, words: str = "", **_: str) -> None:
+        self.connection.sendLine(b"250 OK" if code == 200 else b"451 try again")
+
+    def close(self) -> None:
+        self.connection.transport.loseConnection()
+
+    def reset(self) -> None:
+        self.connection.transport.abortConnection()
+
+
+class MailConnection(LineReceiver):
+    """As much of SMTP as a client needs."""
+
+    factory: MailServer
+
+    def __init__(self) -> None:
+        self.recipient = ""
+        self.lines: list[bytes] | None = None
+
+    def connectionMade(self) -> None:
+        self.factory.connections.add(self)
+        self.sendLine(b"220 mail.test")
+
+    def lineReceived(self, line: bytes) -> None:
+        command = line[:4].upper()
+        if self.lines is not None and line == b".":
+            body, self.lines = b"\r\n".join(self.lines), None
+            self.factory.serve(Letter(self, self.recipient, body))
+        elif self.lines is not None:
+            self.lines.append(line.removeprefix(b"."))
+        elif command == b"DATA":
+            self.lines = []
+            self.sendLine(b"354 go")
+        elif command == b"QUIT":
+            self.sendLine(b"221 bye")
+            self.transport.loseConnection()
+        else:
+            if command == b"RCPT":
+                self.recipient = line.partition(b"<")[2].partition(b">")[0].decode()
+            self.sendLine(b"250 OK")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.connections.discard(self)
+
+
+class MailServer(Service):
+    channel = "email"
+    protocol = MailConnection
+
+    def section(self) -> str:
+        return (
+            f"[email]\nserver = smtp://127.0.0.1:{self.port}\nfrom = pinger@example.org\n"
+            "to = ${env:CRASH_LIFE}@example.org\n"
+        )
+
+    def read(self, request: Letter) -> tuple[str, tuple[str, ...]]:
+        message = message_from_bytes(request.body)
+        ids = message["X-Pypinger-Alert-Id"] or message["X-Pypinger-Alert-Ids"]
+        return request.recipient.partition("@")[0], tuple(ids.split())
 
 
 def signed(text: str) -> tuple[str, ...]:

@@ -17,7 +17,16 @@ from twisted.trial.unittest import TestCase
 
 from tests.acceptance.process import PATIENCE
 from tests.crash.launcher import STARTS, STEPS, STOPS
-from tests.crash.services import AlertmanagerApi, HipChat, PagerDutyApi, Receiver, WebApi, Webhook
+from tests.crash.services import (
+    AlertmanagerApi,
+    AppriseTarget,
+    HipChat,
+    MailServer,
+    PagerDutyApi,
+    Receiver,
+    WebApi,
+    Webhook,
+)
 from tests.crash.truth import Account
 from tests.crash.world import World
 
@@ -71,7 +80,8 @@ class KillTests(TestCase):
     async def test_each_other_channel(self) -> None:
         """Killed at each step from the sending of an alert to its settling, with one channel each."""
         random = Random(SEED)
-        worlds = [World(self, random.getrandbits(32), (kind,), 0) for kind in (Receiver, PagerDutyApi, AlertmanagerApi)]
+        kinds = (Receiver, PagerDutyApi, AlertmanagerApi, MailServer, AppriseTarget)
+        worlds = [World(self, random.getrandbits(32), (kind,), 0) for kind in kinds]
         await gatherResults([Deferred.fromCoroutine(self.kill_from_send_to_settle(world)) for world in worlds])
         for world in worlds:
             account, channel = Account(world), world.services[0].channel

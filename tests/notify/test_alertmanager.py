@@ -19,7 +19,8 @@ from pypinger.http.messenger import Messenger
 from pypinger.notify import alertmanager, channels
 from pypinger.notify.alertmanager import BATCH, EXPIRY, Alertmanager
 from pypinger.ports.notifying import ChannelContext, DeliveryError, HttpClient, KeptAlive, Reply, RequestFailed
-from pypinger.testing.channels import NOW, NotifierContract, Posted, RecordingClient, alert, reply
+from pypinger.testing.channels import NOW, Posted, RecordingClient, alert, reply
+from pypinger.testing.kept import KeptAliveContract
 from tests.acceptance.process import pause
 from tests.notify.alertmanagers import RealAlertmanager
 from tests.notify.strategies import alerts as any_alerts
@@ -84,7 +85,7 @@ class Base(SynchronousTestCase):
         return found
 
 
-class AlertmanagerTests(NotifierContract, SynchronousTestCase):
+class AlertmanagerTests(KeptAliveContract, SynchronousTestCase):
     section = "alertmanager"
     values = VALUES
     secrets = ("passwordSECRET",)

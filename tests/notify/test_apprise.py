@@ -9,12 +9,14 @@ import threading
 from collections.abc import Sequence
 from importlib import util
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 
-from pypinger.domain.model import Event
+from pypinger.domain.model import Alert, Event
 from pypinger.notify import apprise as channel
 from pypinger.notify import channels
 from pypinger.ports.notifying import ChannelContext, Notifier
@@ -23,6 +25,7 @@ from pypinger.testing.channels import RecordingClient
 from pypinger.testing.contract import ChannelContract, FakeService, refusal
 from pypinger.testing.partial import PartialSuccessContract
 from tests.notify.appriseserver import Target
+from tests.notify.strategies import storms
 
 VALUES = {"urls": "json://127.0.0.1/"}
 SECRETS = ("SECRET-user", "SECRET-pass", "SECRET-path")
@@ -155,6 +158,16 @@ class AppriseTests(TargetTestCase):
         self.assertEqual((error.words, error.permanent), ("earlier messages still wait for an answer", False))
         self.assertLessEqual(len(target.bodies), channel.MAX_THREADS)
 
+    async def test_a_service_that_raises(self) -> None:
+        """Its error may hold anything, and fails the attempt."""
+
+        def texts(*_: object) -> tuple[str, str]:
+            raise ValueError("SECRET-path")
+
+        self.patch(channel, "_texts", texts)
+        error = await refusal(self.notifier(self.target().url), alert())
+        self.assertEqual((error.words, error.permanent), ("Apprise failed with ValueError", False))
+
     async def test_services_with_short_messages(self) -> None:
         """The text is cut to what the service takes, and the id is kept."""
         for limits in ((140, 0), (160, 250), (500, 40)):
@@ -162,6 +175,15 @@ class AppriseTests(TargetTestCase):
             self.assertLessEqual(len(body) + (0 if limits[1] else len(title) + 2), limits[0])
             self.assertLessEqual(len(title), limits[1] or 200)
             self.assertTrue(body.endswith("\n[0123456789ab-1700000000-1]"))
+
+    @settings(max_examples=60, deadline=None)
+    @given(storms, st.sampled_from([(140, 0), (2_000, 250), (32_768, 250)]))
+    def test_any_text(self, alerts: list[Alert], limits: tuple[int, int]) -> None:
+        title, body = channel._texts(alerts, NOW, *limits)
+        self.assertLessEqual(len(body), limits[0])
+        self.assertIn(f"[{alerts[0].id}]", body)
+        for text in (title, body):
+            self.assertNotRegex(text, r"(?<!\w)@\w|<!|[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e]")
 
     async def test_nothing_is_logged(self) -> None:
         """At its lower levels Apprise logs tokens, URLs and messages."""

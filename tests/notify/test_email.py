@@ -8,19 +8,22 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from email import message_from_bytes, policy
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import trustme
+from hypothesis import given, settings
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import formatEvent, globalLogPublisher
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pypinger.domain.model import Alert, Event
 from pypinger.notify import channels, email
+from pypinger.notify.mail import mail
 from pypinger.notify.smtp import sender as sending
 from pypinger.notify.smtp import session
 from pypinger.ports.notifying import ChannelContext, Notifier
@@ -29,6 +32,7 @@ from pypinger.testing.channels import RecordingClient
 from pypinger.testing.contract import ChannelContract, FakeService, refusal
 from pypinger.testing.partial import PartialSuccessContract
 from tests.notify.smtpserver import Mailbox, SmtpServer
+from tests.notify.strategies import storms
 
 USER, PASSWORD = "pinger-login", "SECRET-pässword"
 FROM = "Py Pinger <pinger@example.org>"
@@ -387,8 +391,8 @@ class MessageTests(ServerTestCase):
         self.assertEqual(group["X-Pypinger-Alert-Ids"].split(), [f"p-{i}" for i in range(30)])
 
     async def test_alerts_of_the_daemon_are_no_thread(self) -> None:
-        for mail in await self.mails([alert(Event.STARTED)], [alert(Event.TEST)]):
-            self.assertIsNone(mail["In-Reply-To"])
+        for one in await self.mails([alert(Event.STARTED)], [alert(Event.TEST)]):
+            self.assertIsNone(one["In-Reply-To"])
 
     async def test_ids_differ_by_recipient(self) -> None:
         other = Mailbox("night@example.com")
@@ -451,6 +455,25 @@ ORDER = [
     "MIME-Version",
     "Content-Type",
 ]
+
+
+class AnyTextTests(SynchronousTestCase):
+    @settings(max_examples=60, deadline=None)
+    @given(storms)
+    def test_any_text(self, alerts: list[Alert]) -> None:
+        (sender,), (recipient,) = email.addresses(FROM), email.addresses("ops@example.com")
+        made = mail(alerts, sender, recipient, NOW)
+        self.assertTrue(made.isascii())
+        self.assertLessEqual(max(map(len, made.split(b"\n"))), 998)
+        self.assertLess(len(made), 300_000)
+        parsed: Any = message_from_bytes(made, policy=policy.default)
+        expected = [name for name in parsed if name not in ("In-Reply-To", "References")]
+        self.assertEqual([name.replace("-Ids", "-Id") for name in expected], ORDER)
+        self.assertEqual(parsed.defects, [])
+        self.assertNotRegex(parsed["Subject"], r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e]")
+        for kind in ("plain", "html"):
+            self.assertNotRegex(content(parsed, kind), r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e]")
+            self.assertIn(alerts[0].id, content(parsed, kind))
 
 
 class OptionTests(TestCase):
