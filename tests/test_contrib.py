@@ -314,7 +314,8 @@ class ContainerTests(TestCase):
         for word, argument in self.instructions():
             if word == "RUN":
                 self.assertEqual(run("/bin/sh", "-n", "-c", argument, cwd=CHECKOUT).returncode, 0, argument)
-                for command in re.findall(r"(?:^|&& +)(\w+) ", argument):
+                # The image has Python; the other commands are those of any Debian.
+                for command in set(re.findall(r"(?:^|&& +)(\w+) ", argument)) - {"python"}:
                     self.assertIsNotNone(shutil.which(command, path="/usr/sbin:/usr/bin:/bin"), command)
 
     def test_copied_files(self) -> None:
