@@ -31,13 +31,13 @@ def read(
     """
     subjects = [subject_of(task, TaskState()) for task in tasks]
     found: list[ChannelSettings] = []
-    lines: dict[str, int] = {}
+    first: dict[str, SectionReader] = {}
     for section in sections:
         kind, rest = section.context.split_name(section.name)
         name = " ".join([kind, *rest.split()])
-        if name in lines:
-            section.problem("", f"duplicate section, first given in line {lines[name]}; merge the two")
-        lines.setdefault(name, section.line)
+        if name in first:
+            section.problem("", f"duplicate section, {section.first_given(first[name])}; merge the two")
+        first.setdefault(name, section)
         channel = channels[kind]
         before = len(section.context.problems)
         section.expect((*(spec.name for spec in channel.options), *ROUTING))

@@ -108,9 +108,9 @@ class TransitionTests(TestCase):
             self.assertIn("/plain?…", text)
             self.assertNotIn("key=secret", text)
             self.assertIn("https://pinger.example.com/p/task/", text)
-        for words in ("PROBLEM", "late", "was due", "db<1>", "<\u200b!channel> & co on db<1>"):
+        for words in ("PROBLEM", "late", "was due", "db<1>", "<!channel> & co on db<1>"):
             self.assertIn(words, problem)
-        self.assertIn('"<\u200b!channel> disk full & more"', changed)
+        self.assertIn('"<!channel> disk full & more"', changed)
         self.assertIn("is OK again", recovered)
         self.assertRegex(recovered, r"after \d+ s")
         self.assertRegex(hipchat.messages("STILL")[0].text, r"after \d+ s")
