@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from functools import partial
@@ -16,7 +18,7 @@ from typing import Any, ClassVar
 import trustme
 from hypothesis import given, settings
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -288,6 +290,22 @@ class SessionTests(ServerTestCase):
                 running.cancel()
                 self.failureResultOf(running)
                 await self.closed(server)
+
+    async def test_servers_that_accept_no_connection(self) -> None:
+        """The time limit and a cancellation end the attempt as they end one that is connected."""
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as held:
+            for _ in range(4):
+                full = held.enter_context(socket.socket())
+                full.setblocking(False)
+                full.connect_ex(server.getsockname())
+            notifier = self.notifier(server.getsockname()[1])
+            running = Deferred.fromCoroutine(notifier.send([alert()]))
+            await deferLater(reactor, 0.2)
+            running.cancel()
+            self.failureResultOf(running, CancelledError)
+            self.patch(email, "LIMIT", 0.2)
+            error = await refusal(notifier, alert())
+            self.assertEqual((error.words, error.permanent), ("no answer within 0.2 s", False))
 
     async def test_our_own_time_limit(self) -> None:
         """``notify-test`` and ``drill`` have none."""
