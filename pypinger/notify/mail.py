@@ -69,9 +69,10 @@ def message_id(alerts: Sequence[Alert], sender: Address, recipient: Address) -> 
     """
     Return the id of a mail: of a problem alone that of its incident, which all others of the incident refer to.
 
-    Of a group it is made from the ids of its alerts.
+    Of a group it is made from the ids of its alerts. A problem that ends flapping has an id of its own: the flapping
+    may have been sent as the incident's problem, and mail servers drop a second mail with the same id.
     """
-    if len(alerts) == 1 and alerts[0].event is Event.PROBLEM and incident_key(alerts[0]):
+    if len(alerts) == 1 and alerts[0].event is Event.PROBLEM and not alerts[0].before and incident_key(alerts[0]):
         return _thread(alerts[0], sender, recipient)
     cause = alerts[0].id if len(alerts) == 1 else _digest(*(alert.id for alert in alerts))
     return _id(cause, sender, recipient)

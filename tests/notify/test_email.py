@@ -23,6 +23,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event
 from pypinger.notify import channels, email
 from pypinger.notify.mail import mail
@@ -393,6 +394,13 @@ class MessageTests(ServerTestCase):
         self.assertIsNone(other["In-Reply-To"])
         ids = [mail["Message-ID"] for mail in (problem, changed, reminder, recovered, other)]
         self.assertEqual(len(set(ids)), 5)
+
+    async def test_a_problem_that_ends_flapping_is_a_mail_of_its_own(self) -> None:
+        """Mail servers drop a second mail with an id that they know."""
+        # To a section that does not take it, flapping is a problem.
+        flapping, problem = await self.mails([alert(id="id-1")], [alert(id="id-2", before=Kind.LATE)])
+        self.assertNotEqual(problem["Message-ID"], flapping["Message-ID"])
+        self.assertEqual(problem["In-Reply-To"], flapping["Message-ID"])
 
     async def test_threads_of_groups(self) -> None:
         """A group refers to what would be the problem of each incident, and so do their recoveries."""
