@@ -402,6 +402,19 @@ class MessageTests(ServerTestCase):
         self.assertNotEqual(problem["Message-ID"], flapping["Message-ID"])
         self.assertEqual(problem["In-Reply-To"], flapping["Message-ID"])
 
+    async def test_ids_with_long_domains(self) -> None:
+        """The headers hold the ids themselves, which mail programs look for."""
+        sender = f"pinger@{'monitoring.' * 5}example.org"
+        group = [alert(id=f"p-{i}", task=f"{i:012}") for i in range(20)]
+        problem, recovered, _ = await self.mails(
+            [alert()], [alert(Event.RECOVERED, id="r-1")], group, **{"from": sender}
+        )
+        self.assertEqual(recovered["In-Reply-To"], problem["Message-ID"])
+        for delivered in self.box.delivered[1:]:
+            raw = message_from_bytes(delivered.content, policy=policy.compat32)
+            for name in ("Message-ID", "In-Reply-To", "References"):
+                self.assertRegex(raw[name], rf"^(<[a-z0-9.-]+@{sender.partition('@')[2]}>(\r\n )?)+$")
+
     async def test_threads_of_groups(self) -> None:
         """A group refers to what would be the problem of each incident, and so do their recoveries."""
         incidents = [{"task": f"{i:012}", "started": NOW - i} for i in range(30)]
@@ -430,6 +443,11 @@ class MessageTests(ServerTestCase):
     async def test_unicode(self) -> None:
         (mail,) = await self.mails([alert(name="Sicherung täglich 漢字 😀 " * 5)], **{"from": "Prüfer <p@example.org>"})
         self.assertIn("Sicherung täglich 漢字 😀", mail["Subject"])
+        group = [alert(id="a"), alert(id="b", task="other", kind=Kind.FAILED)]
+        (grouped,) = await self.mails(group)
+        self.assertEqual(
+            grouped["Subject"], "PROBLEM: 2 tasks on https://db1.example are in trouble: 1 × late, 1 × failing"
+        )
         self.assertEqual(mail["From"].addresses[0].display_name, "Prüfer")
         self.assertIn("täglich 漢字 😀", content(mail))
         self.assertTrue(self.box.delivered[0].content.isascii())
