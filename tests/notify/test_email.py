@@ -324,12 +324,60 @@ class SessionTests(ServerTestCase):
         server = self.start(box)
 
         async def handle_RSET(*arguments: Any) -> str:
-            return "451 no"
+            await asyncio.sleep(60)
+            return "250 OK"
 
         server.handle_RSET = handle_RSET
         self.patch(session, "GOODBYE", 0.1)
         await self.sent(box, self.notifier(server.port))
         await self.closed(server)
+
+    async def test_a_server_that_takes_one_mail_a_connection(self) -> None:
+        """The others are sent over the connections of the next attempts."""
+        boxes = [Mailbox(f"user{number}@example.com") for number in range(2)]
+        server = self.start(*boxes)
+
+        async def handle_RSET(*arguments: Any) -> str:
+            return "421 4.7.0 too many mails"
+
+        server.handle_RSET = handle_RSET
+        notifier = self.notifier(server.port, to="user0@example.com, user1@example.com")
+        error = await refusal(notifier, alert())
+        self.assertEqual(error.words, "user1@example.com: the server ended the session: 421 4.7.0 too many mails")
+        self.assertFalse(error.permanent)
+        await notifier.send([alert()])
+        self.assertEqual([len(box.delivered) for box in boxes], [1, 1])
+        self.assertEqual(server.heard.count(b"RSET"), 2)
+        await self.closed(server)
+
+    async def test_greetings_that_are_refused(self) -> None:
+        """The server's own words say why; plain HELO is tried once, where the server does not know EHLO."""
+        for answers, words, permanent in (
+            ([b"504 5.5.2 Helo command rejected: need fully-qualified hostname\r\n"], "504 5.5.2 Helo", True),
+            ([b"421 4.3.2 busy\r\n"], "421 4.3.2 busy", False),
+            ([b"502 what\r\n", b"550 5.7.1 go away\r\n"], "550 5.7.1 go away", True),
+            ([b"500 what\r\n", b"502 what\r\n"], "502 what", True),
+        ):
+            server = self.start(protocol=partial(Script, [b"220 hello\r\n", *answers]))
+            error = await refusal(self.notifier(server.port), alert())
+            self.assertEqual((error.words[: len(words)], error.permanent), (words, permanent))
+        self.not_on_the_loopback()
+        for answer, words, permanent in (
+            (b"504 5.5.2 Helo command rejected\r\n", "504 5.5.2 Helo", True),
+            (b"502 what\r\n", "the server does not speak ESMTP", False),
+        ):
+            server = self.start(protocol=partial(Script, [b"220 hello\r\n", answer]))
+            error = await refusal(self.notifier(server.port), alert())
+            self.assertEqual((error.words[: len(words)], error.permanent), (words, permanent))
+
+    async def test_extensions_in_any_case(self) -> None:
+        """STARTTLS is used wherever it is offered; a line without a word is none."""
+        for offer in (b"250-mail.test\r\n250 starttls\r\n", b"250-\r\n250-StartTLS\r\n250 \r\n"):
+            answers = [b"220 hello\r\n", offer, b"454 4.7.0 no certificate\r\n"]
+            server = self.start(protocol=partial(Script, answers))
+            error = await refusal(self.notifier(server.port, tls="false"), alert())
+            self.assertEqual(error.words, "the server refused STARTTLS: 454 4.7.0 no certificate")
+            self.assertFalse(error.permanent)
 
 
 class MessageTests(ServerTestCase):

@@ -28,6 +28,9 @@ GOODBYE: Seconds = 2.0
 #: The most lines of one answer.
 MOST_LINES = 1_000
 
+#: The codes by which a server says that it does not know EHLO.
+UNKNOWN_COMMAND = frozenset({500, 502})
+
 #: The name that we greet servers with.
 HOST_NAME = DNSNAME if re.fullmatch(rb"[A-Za-z0-9.-]+", DNSNAME) else b"localhost"
 
@@ -85,6 +88,7 @@ class Session(ESMTPSender):
         self.waiting = list(mails)
         self.current: Mail | None = None
         self.problem: SmtpAnswer | None = None
+        self.greeted_plainly = False
         self.goodbye: IDelayedCall | None = None
         self.finished: Deferred[None] = Deferred(self.cancelled)
 
@@ -100,6 +104,26 @@ class Session(ESMTPSender):
             self.fail(-1, f"the server's answer is not SMTP: {_text(line)}")
         else:
             super().lineReceived(line)
+
+    def smtpState_helo(self, code: int, resp: bytes) -> None:
+        """The server has refused EHLO, or the HELO sent after that."""
+        if self.greeted_plainly or code not in UNKNOWN_COMMAND:
+            self.fail(code, _text(resp))
+        else:
+            self.greeted_plainly = True
+            super().smtpState_helo(code, resp)
+
+    def esmtpState_serverConfig(self, code: int, resp: bytes) -> None:
+        """The server lists its extensions; their names may be in any case."""
+        lines = (line.split(None, 1) for line in resp.split(b"\n") if line.strip())
+        super().esmtpState_serverConfig(code, b"\n".join(b" ".join([name.upper(), *rest]) for name, *rest in lines))
+
+    def smtpState_msgSent(self, code: int, resp: bytes | str) -> None:
+        """The server has answered for the current mail, or has refused to begin another one."""
+        if self.current is None:
+            self.fail(-1, f"the server ended the session: {code} {_text(resp)}")
+        else:
+            super().smtpState_msgSent(code, resp)
 
     def getMailFrom(self) -> bytes | None:
         self.current = self.waiting.pop(0) if self.waiting else None
@@ -148,8 +172,14 @@ class Session(ESMTPSender):
     def esmtpTLSRequired(self, code: int = -1, resp: bytes | None = None) -> None:
         self.fail(-1, "the server does not offer STARTTLS, so nothing was sent")
 
+    def esmtpTLSFailed(self, code: int = -1, resp: bytes | None = None) -> None:
+        self.fail(-1, f"the server refused STARTTLS: {code} {_text(resp)}".rstrip())
+
     def esmtpEHLORequired(self, code: int = -1, resp: bytes | None = None) -> None:
-        self.fail(-1, "the server does not speak ESMTP, so that neither TLS nor a login is possible")
+        if code in UNKNOWN_COMMAND:
+            self.fail(-1, "the server does not speak ESMTP, so that neither TLS nor a login is possible")
+        else:
+            self.fail(code, _text(resp))
 
     def esmtpAUTHRequired(self, code: int = -1, resp: bytes | None = None) -> None:
         self.fail(-1, "the server offers no login that we know (CRAM-MD5, LOGIN or PLAIN)")
