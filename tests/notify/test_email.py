@@ -319,7 +319,7 @@ class SessionTests(ServerTestCase):
         await self.closed(server)
 
     async def test_a_server_that_never_says_goodbye(self) -> None:
-        """A mail that was accepted is sent, whatever comes after."""
+        """A mail that was accepted is sent."""
         box = Mailbox("ops@example.com")
         server = self.start(box)
 

@@ -162,7 +162,7 @@ class Session(ESMTPSender):
 
     def esmtpState_starttls(self, code: int, resp: bytes) -> None:
         if self.clearLineBuffer():
-            # Somebody between could put answers of his own there (CVE-2011-0411).
+            # An attacker in between could put answers there (CVE-2011-0411).
             self.fail(-1, "the server sent more before TLS began")
         else:
             super().esmtpState_starttls(code, resp)
