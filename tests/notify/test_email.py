@@ -370,6 +370,15 @@ class SessionTests(ServerTestCase):
             error = await refusal(self.notifier(server.port), alert())
             self.assertEqual((error.words[: len(words)], error.permanent), (words, permanent))
 
+    async def test_the_name_in_the_greeting(self) -> None:
+        """The full name of this host; without one its address, as servers refuse "localhost" and the like."""
+        for name, greeting in ((b"pinger.example.com", b"pinger.example.com"), (b"", b"[127.0.0.1]")):
+            self.patch(session, "HOST_NAME", name)
+            box = Mailbox("ops@example.com")
+            server = self.start(box, tls=self.tls("127.0.0.1"))
+            await self.sent(box, self.notifier(server.port, ca_file=self.ca_file()))
+            self.assertEqual(server.heard.count(b"EHLO " + greeting + b"\r\n"), 2)
+
     async def test_extensions_in_any_case(self) -> None:
         """STARTTLS is used wherever it is offered; a line without a word is none."""
         for offer in (b"250-mail.test\r\n250 starttls\r\n", b"250-\r\n250-StartTLS\r\n250 \r\n"):

@@ -31,8 +31,8 @@ MOST_LINES = 1_000
 #: The codes by which a server says that it does not know EHLO.
 UNKNOWN_COMMAND = frozenset({500, 502})
 
-#: The name that we greet servers with.
-HOST_NAME = DNSNAME if re.fullmatch(rb"[A-Za-z0-9.-]+", DNSNAME) else b"localhost"
+#: The name that we greet servers with; empty if this host has no full name, which servers may insist on.
+HOST_NAME = DNSNAME if re.fullmatch(rb"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", DNSNAME) else b""
 
 
 class _Whole:
@@ -96,6 +96,12 @@ class Session(ESMTPSender):
         """Close the connection at once."""
         finished.errback(CancelledError())
         self.transport.abortConnection()
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        if not self.identity:
+            host = self.transport.getHost().host.partition("%")[0]
+            self.identity = (f"[IPv6:{host}]" if ":" in host else f"[{host}]").encode("ascii")
 
     def lineReceived(self, line: bytes) -> None:
         if len(self.resp) >= MOST_LINES:
