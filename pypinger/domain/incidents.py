@@ -267,7 +267,7 @@ def _flap(
     if state.status is Status.SLEEPING:
         return state, ()
     well = state.status is Status.OK
-    kind = incident.kind if well else state.kind
+    earlier, kind = incident.kind, incident.kind if well else state.kind
     if well is not incident.well:
         steady = 0.0
     elif before.status is Status.SLEEPING or before.checked is None:
@@ -284,7 +284,8 @@ def _flap(
     incident = replace(incident, flapping=False, reminded=now, reminders=0)
     if muted:
         return replace(state, incident=incident), ()
-    return _tell(task, state, Event.PROBLEM, now, replace(incident, told=True), _steadily(state))
+    told = replace(incident, told=True)
+    return _tell(task, state, Event.PROBLEM, now, told, _steadily(state), before=earlier)
 
 
 def _tell(

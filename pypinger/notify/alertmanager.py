@@ -103,13 +103,22 @@ class Alertmanager:
 
     async def keep(self, alerts: Sequence[Alert]) -> None:
         """See :meth:`pypinger.ports.notifying.KeptAlive.keep`; sends what has ended again, too."""
+        refusals: list[DeliveryError] = []
         for start in range(0, len(alerts), BATCH):
-            await self._keep(alerts[start : start + BATCH])
+            try:
+                await self._keep(alerts[start : start + BATCH])
+            except DeliveryError as error:
+                if not error.permanent:
+                    raise
+                # One list that is refused, as too long say, must not let the alerts of the others expire.
+                refusals.append(error)
         now = self._now()
         self._ended = {name: ended for name, ended in self._ended.items() if abs(now - ended.sent) <= EXPIRY}
         ended = list(self._ended)
         for start in range(0, len(ended), BATCH):
             await self._repeat(ended[start : start + BATCH])
+        if refusals:
+            raise refusals[0]
 
     async def _keep(self, alerts: Sequence[Alert]) -> None:
         await self._lock.acquire()

@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 
 class TooManyThreads(Exception):
-    """Too many earlier calls have not returned yet."""
+    """Too many earlier calls have not returned yet, or the system gives no thread."""
 
 
 class Background:
@@ -40,7 +40,7 @@ class Background:
 
         :param returned: is called with the result, also after a cancellation.
         :returns: the result. If it is cancelled, the call runs on.
-        :raises TooManyThreads: as many as allowed are running.
+        :raises TooManyThreads: as many as allowed are running, or no thread can be started.
         """
         if self._running >= self._most:
             raise TooManyThreads
@@ -66,5 +66,10 @@ class Background:
             with suppress(ReactorNotRunning):
                 self._reactor.callFromThread(ended, outcome)
 
-        Thread(target=run, name="pypinger-notify", daemon=True).start()
+        try:
+            Thread(target=run, name="pypinger-notify", daemon=True).start()
+        except RuntimeError:
+            # The process has as many threads as it may have.
+            self._running -= 1
+            raise TooManyThreads from None
         return result

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from email.headerregistry import Address
+from email.header import Header
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, Policy
 from hashlib import blake2b
 from html import escape
 
@@ -37,8 +38,35 @@ _COLORS: Mapping[Severity, str] = {
     Severity.NEUTRAL: "#757575",
 }
 
+
+class _MessageIds(UnstructuredHeader, BaseHeader):
+    """A header of message ids, one a line: Python would encode long ones, and mail programs not recognise them."""
+
+    def fold(self, *, policy: Policy) -> str:
+        ids = f"{policy.linesep} ".join(str(self).split())
+        return f"{self.name}: {ids}{policy.linesep}"
+
+
+class _Subject(UnstructuredHeader, BaseHeader):
+    """A subject that is encoded as a whole: if only some words are, Python doubles the space at the end of a line."""
+
+    def fold(self, *, policy: Policy) -> str:
+        if self.isascii():
+            return super().fold(policy=policy)
+        encoded = Header(str(self), "utf-8", header_name=self.name).encode(linesep=policy.linesep)
+        return f"{self.name}: {encoded}{policy.linesep}"
+
+
+def _headers() -> HeaderRegistry:
+    registry = HeaderRegistry()
+    registry.map_to_type("subject", _Subject)
+    for name in ("in-reply-to", "references"):
+        registry.map_to_type(name, _MessageIds)
+    return registry
+
+
 # Everything in ASCII; lines end in line feeds, which twisted.mail turns into CR LF.
-_POLICY = SMTP.clone(cte_type="7bit", linesep="\n")
+_POLICY = SMTP.clone(cte_type="7bit", linesep="\n", header_factory=_headers())
 
 _LINK = re.compile(r"https?://[!-~]+")
 
@@ -69,9 +97,10 @@ def message_id(alerts: Sequence[Alert], sender: Address, recipient: Address) -> 
     """
     Return the id of a mail: of a problem alone that of its incident, which all others of the incident refer to.
 
-    Of a group it is made from the ids of its alerts.
+    Of a group it is made from the ids of its alerts. A problem that ends flapping has an id of its own: the flapping
+    may have been sent as the incident's problem, and mail servers drop a second mail with the same id.
     """
-    if len(alerts) == 1 and alerts[0].event is Event.PROBLEM and incident_key(alerts[0]):
+    if len(alerts) == 1 and alerts[0].event is Event.PROBLEM and not alerts[0].before and incident_key(alerts[0]):
         return _thread(alerts[0], sender, recipient)
     cause = alerts[0].id if len(alerts) == 1 else _digest(*(alert.id for alert in alerts))
     return _id(cause, sender, recipient)

@@ -307,6 +307,7 @@ class FlappingTests(SynchronousTestCase):
         story.step(Kind.FAILED, now)
         self.assertEqual(story.step(Kind.LATE, now + 1800), [Event.PROBLEM])
         self.assertIn("it has kept this status for 30 min; it is late", story.alerts[-1].explanation)
+        self.assertEqual((story.alerts[-1].kind, story.alerts[-1].before), (Kind.LATE, Kind.FAILED))
         self.assertEqual(story.step(Kind.FAILED, now + 1860), [Event.CHANGED])
 
     def test_sleep_neither_counts_nor_interrupts(self) -> None:

@@ -210,6 +210,20 @@ class KeepTests(Base):
         ids = [each["labels"]["id"] for one in lists for each in one]
         self.assertEqual(ids, [f"{number:012x}" for number in range(BATCH * 2 + 7)])
 
+    def test_a_list_that_is_refused_holds_up_no_other(self) -> None:
+        """Their alerts would expire."""
+        self.send(alert(Event.RECOVERED, task="ended"))
+        many = [alert(task=f"{number:012x}", id=str(number)) for number in range(BATCH * 3)]
+        self.client.answers = [reply(200), reply(413), reply(200), reply(200)]
+        before = len(self.client.posted)
+        error = self.failureResultOf(Deferred.fromCoroutine(self.notifier.keep(many)), DeliveryError).value
+        self.assertIn("413", error.words)
+        self.assertEqual([len(json.loads(each.body)) for each in self.client.posted[before:]], [BATCH] * 3 + [1])
+        # One that is down is asked again in the next round.
+        self.client.answers = [reply(503)]
+        self.failureResultOf(Deferred.fromCoroutine(self.notifier.keep(many)), DeliveryError)
+        self.assertEqual(len(self.client.posted), before + 5)
+
     def test_an_end_is_repeated(self) -> None:
         """Alertmanager ignores an end that lies ahead of its own clock: see Note [Expiry]."""
         self.send(alert(), alert(Event.RECOVERED, at=NOW), SIGHTED)

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from functools import partial
@@ -17,11 +18,12 @@ from typing import Any, ClassVar
 import trustme
 from hypothesis import given, settings
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event
 from pypinger.notify import channels, email
 from pypinger.notify.mail import mail
@@ -307,6 +309,22 @@ class SessionTests(ServerTestCase):
             error = await refusal(self.notifier(0, server=f"{scheme}://127.0.0.1:{port}"), alert())
             self.assertEqual((error.words, error.permanent), ("no answer within 0.3 s", False))
 
+    async def test_servers_that_accept_no_connection(self) -> None:
+        """The time limit and a cancellation end the attempt as they end one that is connected."""
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as held:
+            for _ in range(4):
+                full = held.enter_context(socket.socket())
+                full.setblocking(False)
+                full.connect_ex(server.getsockname())
+            notifier = self.notifier(server.getsockname()[1])
+            running = Deferred.fromCoroutine(notifier.send([alert()]))
+            await deferLater(reactor, 0.2)
+            running.cancel()
+            self.failureResultOf(running, CancelledError)
+            self.patch(email, "LIMIT", 0.2)
+            error = await refusal(notifier, alert())
+            self.assertEqual((error.words, error.permanent), ("no answer within 0.2 s", False))
+
     async def test_our_own_time_limit(self) -> None:
         """``notify-test`` and ``drill`` have none."""
         self.patch(email, "LIMIT", 0.2)
@@ -318,17 +336,74 @@ class SessionTests(ServerTestCase):
         await self.closed(server)
 
     async def test_a_server_that_never_says_goodbye(self) -> None:
-        """A mail that was accepted is sent, whatever comes after."""
+        """A mail that was accepted is sent."""
         box = Mailbox("ops@example.com")
         server = self.start(box)
 
         async def handle_RSET(*arguments: Any) -> str:
-            return "451 no"
+            await asyncio.sleep(60)
+            return "250 OK"
 
         server.handle_RSET = handle_RSET
         self.patch(session, "GOODBYE", 0.1)
         await self.sent(box, self.notifier(server.port))
         await self.closed(server)
+
+    async def test_a_server_that_takes_one_mail_a_connection(self) -> None:
+        """The others are sent over the connections of the next attempts."""
+        boxes = [Mailbox(f"user{number}@example.com") for number in range(2)]
+        server = self.start(*boxes)
+
+        async def handle_RSET(*arguments: Any) -> str:
+            return "421 4.7.0 too many mails"
+
+        server.handle_RSET = handle_RSET
+        notifier = self.notifier(server.port, to="user0@example.com, user1@example.com")
+        error = await refusal(notifier, alert())
+        self.assertEqual(error.words, "user1@example.com: the server ended the session: 421 4.7.0 too many mails")
+        self.assertFalse(error.permanent)
+        await notifier.send([alert()])
+        self.assertEqual([len(box.delivered) for box in boxes], [1, 1])
+        self.assertEqual(server.heard.count(b"RSET"), 2)
+        await self.closed(server)
+
+    async def test_greetings_that_are_refused(self) -> None:
+        """The server's own words say why; plain HELO is tried once, where the server does not know EHLO."""
+        for answers, words, permanent in (
+            ([b"504 5.5.2 Helo command rejected: need fully-qualified hostname\r\n"], "504 5.5.2 Helo", True),
+            ([b"421 4.3.2 busy\r\n"], "421 4.3.2 busy", False),
+            ([b"502 what\r\n", b"550 5.7.1 go away\r\n"], "550 5.7.1 go away", True),
+            ([b"500 what\r\n", b"502 what\r\n"], "502 what", True),
+        ):
+            server = self.start(protocol=partial(Script, [b"220 hello\r\n", *answers]))
+            error = await refusal(self.notifier(server.port), alert())
+            self.assertEqual((error.words[: len(words)], error.permanent), (words, permanent))
+        self.not_on_the_loopback()
+        for answer, words, permanent in (
+            (b"504 5.5.2 Helo command rejected\r\n", "504 5.5.2 Helo", True),
+            (b"502 what\r\n", "the server does not speak ESMTP", False),
+        ):
+            server = self.start(protocol=partial(Script, [b"220 hello\r\n", answer]))
+            error = await refusal(self.notifier(server.port), alert())
+            self.assertEqual((error.words[: len(words)], error.permanent), (words, permanent))
+
+    async def test_the_name_in_the_greeting(self) -> None:
+        """The full name of this host; without one its address, as servers refuse "localhost" and the like."""
+        for name, greeting in ((b"pinger.example.com", b"pinger.example.com"), (b"", b"[127.0.0.1]")):
+            self.patch(session, "HOST_NAME", name)
+            box = Mailbox("ops@example.com")
+            server = self.start(box, tls=self.tls("127.0.0.1"))
+            await self.sent(box, self.notifier(server.port, ca_file=self.ca_file()))
+            self.assertEqual(server.heard.count(b"EHLO " + greeting + b"\r\n"), 2)
+
+    async def test_extensions_in_any_case(self) -> None:
+        """STARTTLS is used wherever it is offered; a line without a word is none."""
+        for offer in (b"250-mail.test\r\n250 starttls\r\n", b"250-\r\n250-StartTLS\r\n250 \r\n"):
+            answers = [b"220 hello\r\n", offer, b"454 4.7.0 no certificate\r\n"]
+            server = self.start(protocol=partial(Script, answers))
+            error = await refusal(self.notifier(server.port, tls="false"), alert())
+            self.assertEqual(error.words, "the server refused STARTTLS: 454 4.7.0 no certificate")
+            self.assertFalse(error.permanent)
 
 
 class MessageTests(ServerTestCase):
@@ -394,6 +469,26 @@ class MessageTests(ServerTestCase):
         ids = [mail["Message-ID"] for mail in (problem, changed, reminder, recovered, other)]
         self.assertEqual(len(set(ids)), 5)
 
+    async def test_a_problem_that_ends_flapping_is_a_mail_of_its_own(self) -> None:
+        """Mail servers drop a second mail with an id that they know."""
+        # To a section that does not take it, flapping is a problem.
+        flapping, problem = await self.mails([alert(id="id-1")], [alert(id="id-2", before=Kind.LATE)])
+        self.assertNotEqual(problem["Message-ID"], flapping["Message-ID"])
+        self.assertEqual(problem["In-Reply-To"], flapping["Message-ID"])
+
+    async def test_ids_with_long_domains(self) -> None:
+        """The headers hold the ids themselves, which mail programs look for."""
+        sender = f"pinger@{'monitoring.' * 5}example.org"
+        group = [alert(id=f"p-{i}", task=f"{i:012}") for i in range(20)]
+        problem, recovered, _ = await self.mails(
+            [alert()], [alert(Event.RECOVERED, id="r-1")], group, **{"from": sender}
+        )
+        self.assertEqual(recovered["In-Reply-To"], problem["Message-ID"])
+        for delivered in self.box.delivered[1:]:
+            raw = message_from_bytes(delivered.content, policy=policy.compat32)
+            for name in ("Message-ID", "In-Reply-To", "References"):
+                self.assertRegex(raw[name], rf"^(<[a-z0-9.-]+@{sender.partition('@')[2]}>(\r\n )?)+$")
+
     async def test_threads_of_groups(self) -> None:
         """A group refers to what would be the problem of each incident, and so do their recoveries."""
         incidents = [{"task": f"{i:012}", "started": NOW - i} for i in range(30)]
@@ -422,6 +517,11 @@ class MessageTests(ServerTestCase):
     async def test_unicode(self) -> None:
         (mail,) = await self.mails([alert(name="Sicherung täglich 漢字 😀 " * 5)], **{"from": "Prüfer <p@example.org>"})
         self.assertIn("Sicherung täglich 漢字 😀", mail["Subject"])
+        group = [alert(id="a"), alert(id="b", task="other", kind=Kind.FAILED)]
+        (grouped,) = await self.mails(group)
+        self.assertEqual(
+            grouped["Subject"], "PROBLEM: 2 tasks on https://db1.example are in trouble: 1 × late, 1 × failing"
+        )
         self.assertEqual(mail["From"].addresses[0].display_name, "Prüfer")
         self.assertIn("täglich 漢字 😀", content(mail))
         self.assertTrue(self.box.delivered[0].content.isascii())

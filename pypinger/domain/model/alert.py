@@ -42,7 +42,8 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     :ivar origin: ``scheme://host:port`` of the task; empty for the daemon.
     :ivar page: the link to the task's page, if people can reach one.
     :ivar kind: the verdict's kind, None for the daemon.
-    :ivar before: the kind that the incident had before, in ``changed`` and ``recovered``.
+    :ivar before: the kind that the incident had before, in ``changed``, ``recovered`` and the
+        ``problem`` that ends flapping.
     :ivar explanation: the verdict's explanation, or the daemon's own line.
     :ivar started: when the incident started, None for the daemon.
     :ivar lastrun: when the task last ran by its last valid report, for ages.

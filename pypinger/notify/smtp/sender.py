@@ -93,6 +93,7 @@ class MailSender:
             try:
                 return await endpoint.connect(factory)
             except ConnectingCancelledError:
+                # Twisted's class is not derived from the one that cancelled coroutines raise.
                 raise CancelledError from None
             except ConnectError as error:
                 problem = _words(error)

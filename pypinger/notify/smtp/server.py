@@ -40,7 +40,7 @@ class MailServer(msgspec.Struct, frozen=True):
 
 class Login(msgspec.Struct, frozen=True):
     """
-    What the server is told of us.
+    Who hands the mails in.
 
     :ivar user: empty without a login.
     :ivar sender: the address that the mails come from.

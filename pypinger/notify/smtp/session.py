@@ -28,8 +28,11 @@ GOODBYE: Seconds = 2.0
 #: The most lines of one answer.
 MOST_LINES = 1_000
 
-#: The name that we greet servers with.
-HOST_NAME = DNSNAME if re.fullmatch(rb"[A-Za-z0-9.-]+", DNSNAME) else b"localhost"
+#: The codes by which a server says that it does not know EHLO.
+UNKNOWN_COMMAND = frozenset({500, 502})
+
+#: The name that we greet servers with; empty if this host has no full name, which servers may insist on.
+HOST_NAME = DNSNAME if re.fullmatch(rb"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", DNSNAME) else b""
 
 
 class _Whole:
@@ -85,6 +88,7 @@ class Session(ESMTPSender):
         self.waiting = list(mails)
         self.current: Mail | None = None
         self.problem: SmtpAnswer | None = None
+        self.greeted_plainly = False
         self.goodbye: IDelayedCall | None = None
         self.finished: Deferred[None] = Deferred(self.cancelled)
 
@@ -93,6 +97,12 @@ class Session(ESMTPSender):
         finished.errback(CancelledError())
         self.transport.abortConnection()
 
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        if not self.identity:
+            host = self.transport.getHost().host.partition("%")[0]
+            self.identity = (f"[IPv6:{host}]" if ":" in host else f"[{host}]").encode("ascii")
+
     def lineReceived(self, line: bytes) -> None:
         if len(self.resp) >= MOST_LINES:
             self.fail(-1, "the server sent an answer without end")
@@ -100,6 +110,26 @@ class Session(ESMTPSender):
             self.fail(-1, f"the server's answer is not SMTP: {_text(line)}")
         else:
             super().lineReceived(line)
+
+    def smtpState_helo(self, code: int, resp: bytes) -> None:
+        """The server has refused EHLO, or the HELO sent after that."""
+        if self.greeted_plainly or code not in UNKNOWN_COMMAND:
+            self.fail(code, _text(resp))
+        else:
+            self.greeted_plainly = True
+            super().smtpState_helo(code, resp)
+
+    def esmtpState_serverConfig(self, code: int, resp: bytes) -> None:
+        """The server lists its extensions; their names may be in any case."""
+        lines = (line.split(None, 1) for line in resp.split(b"\n") if line.strip())
+        super().esmtpState_serverConfig(code, b"\n".join(b" ".join([name.upper(), *rest]) for name, *rest in lines))
+
+    def smtpState_msgSent(self, code: int, resp: bytes | str) -> None:
+        """The server has answered for the current mail, or has refused to begin another one."""
+        if self.current is None:
+            self.fail(-1, f"the server ended the session: {code} {_text(resp)}")
+        else:
+            super().smtpState_msgSent(code, resp)
 
     def getMailFrom(self) -> bytes | None:
         self.current = self.waiting.pop(0) if self.waiting else None
@@ -138,7 +168,7 @@ class Session(ESMTPSender):
 
     def esmtpState_starttls(self, code: int, resp: bytes) -> None:
         if self.clearLineBuffer():
-            # Somebody between could put answers of his own there (CVE-2011-0411).
+            # An attacker in between could put answers there (CVE-2011-0411).
             self.fail(-1, "the server sent more before TLS began")
         else:
             super().esmtpState_starttls(code, resp)
@@ -148,8 +178,14 @@ class Session(ESMTPSender):
     def esmtpTLSRequired(self, code: int = -1, resp: bytes | None = None) -> None:
         self.fail(-1, "the server does not offer STARTTLS, so nothing was sent")
 
+    def esmtpTLSFailed(self, code: int = -1, resp: bytes | None = None) -> None:
+        self.fail(-1, f"the server refused STARTTLS: {code} {_text(resp)}".rstrip())
+
     def esmtpEHLORequired(self, code: int = -1, resp: bytes | None = None) -> None:
-        self.fail(-1, "the server does not speak ESMTP, so that neither TLS nor a login is possible")
+        if code in UNKNOWN_COMMAND:
+            self.fail(-1, "the server does not speak ESMTP, so that neither TLS nor a login is possible")
+        else:
+            self.fail(code, _text(resp))
 
     def esmtpAUTHRequired(self, code: int = -1, resp: bytes | None = None) -> None:
         self.fail(-1, "the server offers no login that we know (CRAM-MD5, LOGIN or PLAIN)")
