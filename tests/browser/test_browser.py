@@ -401,7 +401,7 @@ class BudgetTests(BrowserTestCase):
             def run(milliseconds: int) -> int:
                 """Let time pass, but not while the page is fetched; returns the number of fetches."""
                 before = looks = page.evaluate("looks.length")
-                step = 20 if milliseconds < 1000 else 500
+                step = 20 if milliseconds < 1000 else 100
                 for _ in range(milliseconds // step):
                     page.clock.run_for(step)
                     if looks != (looks := page.evaluate("looks.length")):
