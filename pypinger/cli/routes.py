@@ -39,8 +39,7 @@ def describe(settings: Settings, selector: str = "") -> Iterator[str]:
     routes = [channel.route for channel in settings.channels]
     width = max((len(route.channel) for route in routes), default=0)
     for task in _selected(settings.tasks, selector):
-        named = task.name != task.label.partition("://")[2]
-        yield f"{task.name} ({task.label})" if named else task.label
+        yield f"{task.name} ({task.label})" if task.named else task.label
         lines = [f"  {route.channel:{width}}  {words}" for route in routes if (words := _of_task(route, task))]
         yield from lines or ["  no channel: only the log"]
     if not selector:
