@@ -136,6 +136,4 @@ class Keeper:
 
 def _joined(incident: Incident | None, channel: str) -> bool:
     """Whether a channel has been told of an incident that is open."""
-    if incident is None or not incident.told:
-        return False
-    return incident.channels is None or incident.channels.get(channel) is Part.JOINED
+    return incident is not None and incident.told and incident.parts.get(channel) is Part.JOINED
