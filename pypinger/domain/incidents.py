@@ -155,18 +155,20 @@ def close(task: Task, state: TaskState, now: Instant, why: str) -> tuple[TaskSta
     A silence does not hold that message back, as no later check would send it.
 
     :param why: goes into the explanation, say ``it was removed from the configuration``.
-    :returns: the state without an incident; the alert is ``recovered`` with the kind that the incident had.
+    :returns: the state without an incident; the alert is ``recovered`` with the kind that the incident had. The
+        ``recovered`` of an earlier incident that a silence held back comes first.
     """
     incident = state.incident
+    owed: tuple[Alert, ...] = () if state.owed is None else (state.owed,)
     if incident is None:
-        return replace(state, owed=None), () if state.owed is None else (state.owed,)
+        return replace(state, owed=None), owed
     after = replace(state, row=0, row_started=None, hold=None, opened=(), owed=None)
     if not incident.told:
-        return replace(after, incident=None), ()
+        return replace(after, incident=None), owed
     after, alerts = _tell(
         task, after, Event.RECOVERED, now, incident, f"no longer monitored: {why}", kind=incident.kind
     )
-    return replace(after, incident=None), alerts
+    return replace(after, incident=None), owed + alerts
 
 
 def _step(

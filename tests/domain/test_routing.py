@@ -325,6 +325,15 @@ class SilenceTests(SynchronousTestCase):
         story.take(*unmute(TASK, story.state, 180))
         self.assertEqual((story.told("late"), story.told("failed")), (["problem", "recovered"], ["problem"]))
 
+    def test_the_end_of_one_incident_if_the_task_is_removed_in_another(self) -> None:
+        story = Story(route("late", "kind:late"), route("failed", "kind:failed"))
+        story.check(0, Kind.LATE)
+        story.muted = True
+        story.check(60, Kind.OK)
+        story.check(120, Kind.FAILED)
+        story.take(*close(TASK, story.state, 180, "it was removed"))
+        self.assertEqual((story.told("late"), story.told("failed")), (["problem", "recovered"], []))
+
     def test_what_an_earlier_version_owed(self) -> None:
         story = Story(route("slack"), route("hipchat"))
         story.check(0, Kind.LATE)

@@ -420,6 +420,20 @@ class DeadChannelTests(OutboxCase):
         self.outbox.update(channels_on([mended, self.hipchat], 86_400, 5.0))
         self.assertEqual([alert.task for alert in mended.sent], ["a"])
 
+    def test_a_section_that_comes_back(self) -> None:
+        """What died because it was gone is told, too, but to no other channel."""
+        self.slack.respond = lambda alert: fail(DeliveryError("down"))
+        self.outbox.resume(Kept({}, [], 0))
+        self.alert(make_alert(2, task="a"))
+        self.open_incident()
+        self.outbox.update(channels_on([self.hipchat]))
+        self.hipchat.sent.clear()
+        back = FakeNotifier("slack")
+        self.outbox.update(channels_on([back, self.hipchat]))
+        self.world.pass_time(3)
+        self.assertEqual([(alert.task, alert.event) for alert in back.sent], [("a", Event.PROBLEM)])
+        self.assertEqual(self.hipchat.sent, [])
+
     def test_resend(self) -> None:
         self.repair()
         self.world.pass_time(2 * 86_400, step=3600)
