@@ -6,8 +6,8 @@ Note [Parts]
 When an incident opens, each channel gets a part in it: apart, waiting for its ``after``, or joined. A channel that is
 not among the incident's channels was added later, and waits as well; if it has no ``after`` it joins at once. A channel
 that joins while the incident lasts is sent a reminder, or a problem if it takes no reminders; of a flapping task it is
-sent the flapping. Until it has joined it is sent nothing of the incident, so it hears of the end only if it heard of
-the incident.
+sent the flapping. A reminder that is due at that moment is the one. Until it has joined it is sent nothing of the
+incident, so it hears of the end only if it heard of the incident.
 """
 
 from __future__ import annotations
@@ -133,6 +133,9 @@ class Routing(msgspec.Struct, frozen=True):
             is_owed = before.owed is not None and alert.id == before.owed.id
             to = self._named(FIRST_CHANNELS if before.owed_to is None else before.owed_to) if is_owed else joined
             deliveries += (each for route in to for each in route.deliver(alert))
+            if alert.event is Event.REMINDER:
+                after, more = self._let_join(task, after, alert)
+                deliveries += more
         if after.owed is None and after.owed_to is not None:
             after = replace(after, owed_to=None)
         return after, tuple(deliveries)
@@ -160,25 +163,33 @@ class Routing(msgspec.Struct, frozen=True):
         incident, verdict = state.incident, state.verdict
         if incident is None or verdict is None:
             return state, (), ()
-        joining = [route for route in self._waiting(task, state) if incident.started + route.after <= now]
-        if not joining:
-            return state, (), ()
-        parts = {**incident.parts, **{route.channel: Part.JOINED for route in joining}}
-        incident = replace(incident, channels=parts, alerts=incident.alerts + 1)
+        incident = replace(incident, alerts=incident.alerts + 1)
         reminder = task_alert(
             task, state.report, Event.REMINDER, now, incident, verdict.explanation, due=verdict.due, kind=verdict.kind
         )
-        state = replace(state, incident=incident)
+        after, deliveries = self._let_join(task, replace(state, incident=incident), reminder)
+        if after.incident is incident:
+            return state, (), ()
+        return after, (reminder,), deliveries
+
+    def _let_join(self, task: Task, state: TaskState, reminder: Alert) -> tuple[TaskState, tuple[Delivery, ...]]:
+        """Let the channels join whose time has come, with a reminder that is the incident's latest alert."""
+        incident, now = state.incident, reminder.at
+        assert incident is not None
+        joining = [route for route in self._waiting(task, state) if incident.started + route.after <= now]
+        if not joining:
+            return state, ()
         problem = standing(task, state, now)
         assert problem is not None
-        deliveries = tuple(
+        deliveries = (
             delivery
             for route in joining
             for delivery in route.deliver(
                 reminder if Event.REMINDER in route.events and not incident.flapping else problem
             )
         )
-        return state, (reminder,), deliveries
+        parts = {**incident.parts, **{route.channel: Part.JOINED for route in joining}}
+        return replace(state, incident=replace(incident, channels=parts)), tuple(deliveries)
 
     def _parts(self, subject: Subject) -> Mapping[str, Part]:
         """The parts of all channels in an incident that opens."""

@@ -276,10 +276,10 @@ class Monitor:
         elif watch.untold(blind=blind, muted=muted):
             watch.hear_again()
             self._run(watch, self._checker.unmute(watch))
-        elif not blind and not muted and self._joins(watch, now):
-            self._run(watch, self._checker.join(watch))
         elif not blind and not muted and self._reminds(watch, now):
             self._remind(digest_span(watch.task), now)
+        elif not blind and not muted and self._joins(watch, now):
+            self._run(watch, self._checker.join(watch))
         else:
             self._arm(watch)
 
