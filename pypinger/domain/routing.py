@@ -206,8 +206,7 @@ class Routing(msgspec.Struct, frozen=True):
     def _waiting(self, task: Task, state: TaskState) -> Iterator[ChannelRoute]:
         """The channels that have not joined the open incident yet and will."""
         incident = state.incident
-        if incident is None:
-            return
+        assert incident is not None
         subject = None
         for route in self.routes:
             part = incident.parts.get(route.channel)
