@@ -276,6 +276,7 @@ class UpdateTests(OutboxCase):
         gate.errback(DeliveryError("down"))
         self.world.pass_time(61, step=1)
         self.assertEqual((self.board.undelivered, self.board.dead), (0, 1))
+        self.assertEqual([event["limit"] for event in self.logged if "limit" in event], ["within 0 s and 1 attempts"])
 
     def test_deliveries_committed_for_a_removed_channel_wait(self) -> None:
         alert = make_alert(1)
