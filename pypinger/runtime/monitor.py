@@ -79,7 +79,7 @@ class Monitor:
                 watch.adopt(state)
                 watch.mute(state.owed is not None or (state.incident is not None and not state.incident.told))
                 self._board.show(watch.task, state)
-            elif state.incident is not None:
+            elif state.incident is not None or state.owed is not None:
                 self._close(Task(url=url, id=task_id(url), name=label(url), label=label(url)), state)
 
     def start(self) -> None:
