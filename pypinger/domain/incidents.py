@@ -107,7 +107,7 @@ def acknowledge(
     if state.incident is None:
         return state, ()
     incident = replace(state.incident, acknowledged=Acknowledgement(now, by, reason))
-    if muted:
+    if muted or not incident.told:
         return replace(state, incident=incident), ()
     words = _acknowledged(Acknowledgement(now, by, reason))
     return _tell(task, state, Event.ACKNOWLEDGED, now, incident, words)
@@ -243,7 +243,8 @@ def _change(task: Task, state: TaskState, now: Instant, muted: bool) -> tuple[Ta
     assert state.incident is not None
     before = state.incident.kind
     incident = replace(state.incident, kind=state.kind, changed=now, acknowledged=None)
-    if muted:
+    if muted or not incident.told:
+        # Where it was never told, the end of the silence that held it back is still to come.
         return replace(state, incident=replace(incident, changed=state.incident.changed)), ()
     return _tell(task, state, Event.CHANGED, now, incident, _explained(state, incident), before=before)
 

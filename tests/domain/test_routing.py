@@ -325,6 +325,22 @@ class SilenceTests(SynchronousTestCase):
         story.take(*unmute(TASK, story.state, 180))
         self.assertEqual((story.told("late"), story.told("failed")), (["problem", "recovered"], ["problem"]))
 
+    def test_what_was_never_told(self) -> None:
+        """The silence has ended in the task's sleep: the problem comes first, whatever happens before it is told."""
+        story = Story(route("slack"))
+        task = replace(TASK, error_interval=60.0)
+        story.muted = True
+        story.check(0, Kind.LATE)
+        story.muted = False
+        story.check(60, Kind.SLEEPING, Report(True, 0.0))
+        story.take(*unmute(TASK, story.state, 90))
+        story.take(*acknowledge(TASK, story.state, 100, "jane", ""))
+        story.check(120, Kind.FAILED, Report(False, 0.0))
+        story.take(*remind(task, story.state, 600))
+        self.assertEqual(story.told("slack"), [])
+        story.take(*unmute(TASK, story.state, 601))
+        self.assertEqual(story.told("slack"), ["problem"])
+
     def test_the_end_of_one_incident_if_the_task_is_removed_in_another(self) -> None:
         story = Story(route("late", "kind:late"), route("failed", "kind:failed"))
         story.check(0, Kind.LATE)
