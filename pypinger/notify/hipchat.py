@@ -5,6 +5,7 @@ section 5).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from pypinger.domain.routing import DEFAULT_EVENTS
 from pypinger.domain.texts import cut
 from pypinger.domain.wording import Severity
 from pypinger.notify.post import Poster, json_object, status_words, succeeded, unfit_for_header
-from pypinger.notify.text import lines, signature, without_mentions
+from pypinger.notify.text import lines, signature
 from pypinger.ports.notifying import ChannelContext, DeliveryError, OptionSpec, Reply
 
 MESSAGE_LIMIT = 10_000
@@ -28,6 +29,9 @@ _COLORS: Mapping[Severity, str] = {
 
 # Events without a notification in the room.
 _QUIET = frozenset({Event.STARTED, Event.STOPPED})
+
+# HipChat finds mentions in texts too; a report must not notify everyone with "@all".
+_MENTION = re.compile(r"(?<!\w)@(?=\w)")
 
 
 class HipChat:
@@ -57,8 +61,7 @@ class HipChat:
 
     def _payload(self, alerts: Sequence[Alert]) -> dict[str, object]:
         ids = "\n" + signature([alert.id for alert in alerts], MESSAGE_LIMIT // 2)
-        # HipChat finds mentions in texts too; a report must not notify everyone with "@all".
-        text = without_mentions(lines(wording.plain(alerts, self._now()), MESSAGE_LIMIT))
+        text = _MENTION.sub("@\N{ZERO WIDTH SPACE}", lines(wording.plain(alerts, self._now()), MESSAGE_LIMIT))
         return {
             "message": cut(self._prefix + text, MESSAGE_LIMIT - len(ids)) + ids,
             "message_format": "text",

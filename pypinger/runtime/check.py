@@ -2,7 +2,8 @@
 One check, from fetch to commit.
 
 fetch -> blindness.attribute -> report.read -> judge -> incidents.step -> store.commit in one transaction -> outbox ->
-board.
+board. If the answer is the same as before and its verdict still stands, incidents.repeat takes the place of the three
+steps in the middle.
 
 :mod:`~pypinger.runtime.monitor` decides when a check begins, and that a task has one check at a time.
 """
@@ -117,7 +118,7 @@ class Checker:
         self._compare_clocks(task, observation.contact, now)
         basis = _basis(task, observation, settings.secrets)
         repeated = incidents.repeat(before, observation, now) if basis is not None and basis == watch.basis else None
-        check, state, alerts = repeated or self._judge(task, before, observation, now)
+        check, state, alerts = repeated or self._judge(task, before, observation, now, settings.secrets)
         if settings.log_judged:
             self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=state.kind.value)
         rest = self._reactor.seconds() + PAUSE
@@ -134,13 +135,13 @@ class Checker:
             self._runs.seen(task, ran, now)
 
     def _judge(
-        self, task: Task, before: TaskState, observation: Observation, now: Instant
+        self, task: Task, before: TaskState, observation: Observation, now: Instant, secrets: Secrets
     ) -> tuple[Check, TaskState, tuple[Alert, ...]]:
         """Read and judge what was observed, and take it in."""
         if isinstance(observation, NoAnswer):
             finding: Finding = replace(observation, contact=None)
         else:
-            finding = report.read(observation, self.fetches.settings.secrets.scrub)
+            finding = report.read(observation, secrets.scrub)
         contact = observation.contact
         skew = None if contact is None else self._clocks.skew(contact.host, self._reactor.seconds())
         check = Check(now, observation.latency, finding, judge(finding, task.grace, now, skew=skew))

@@ -74,6 +74,10 @@ def free_port() -> int:
             return port
 
 
+class Unanswered(ConnectError):
+    """The connection was closed without an answer, as by a daemon that was too busy to read the request in time."""
+
+
 class _Conversation(Protocol):
     def __init__(self, request: bytes) -> None:
         self.request = request
@@ -107,6 +111,8 @@ async def ask(
     conversation = _Conversation("\r\n".join([*lines, "", ""]).encode() + body)
     await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port, timeout=PATIENCE), conversation)
     received = await conversation.over.addTimeout(PATIENCE, reactor)
+    if not received:
+        raise Unanswered
     head, _, content = received.partition(b"\r\n\r\n")
     first, *rest = head.decode("latin-1").split("\r\n")
     return Answer(
@@ -253,8 +259,10 @@ class Daemon(Process):
         """Wait until the task has these members in JSON."""
         await self.serves()
         deadline = reactor.seconds() + PATIENCE
+        task: dict[str, Any] = {}
         while True:
-            task = await self.task(url)
+            with suppress(Unanswered):
+                task = await self.task(url)
             if members.items() <= task.items():
                 return task
             if reactor.seconds() > deadline:

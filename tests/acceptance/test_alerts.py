@@ -108,7 +108,7 @@ class TransitionTests(TestCase):
             self.assertIn("/plain?…", text)
             self.assertNotIn("key=secret", text)
             self.assertIn("https://pinger.example.com/p/task/", text)
-        for words in ("PROBLEM", "late", "was due", "db<1>", "<!channel> & co"):
+        for words in ("PROBLEM", "late", "was due", "db<1>", "<!channel> & co on db<1>"):
             self.assertIn(words, problem)
         self.assertIn('"<!channel> disk full & more"', changed)
         self.assertIn("is OK again", recovered)

@@ -114,7 +114,7 @@ class FaultTests(TestCase):
         urls = [url for pair in zip(healthy, [each.url for each in fleet[:HEALTHY]], strict=True) for url in pair]
         urls += [each.url for each in fleet[HEALTHY:]]
         # What answers may be late on a busy machine, but must not time out.
-        more = "".join(f"[task {each.url}]\ntimeout = 1\n" for each in fleet if each.hangs)
+        more = "".join(f"[task {each.url}]\ntimeout = 3\n" for each in fleet if each.hangs)
         daemon = Daemon(self, ini(port, urls, main, more), port)
         await daemon.serves()
         watcher = Watcher(daemon)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pypinger.config import forms
@@ -151,6 +151,7 @@ class DiscordTests(LoadingTestCase):
 
 
 class FormTests(LoadingTestCase):
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(st.text("ab \t;#\"'", max_size=12), max_size=3))
     def test_nothing_is_said_of_a_value_without_such_marks(self, texts: list[str]) -> None:
         said = forms.mistake("x", texts)

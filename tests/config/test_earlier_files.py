@@ -136,8 +136,9 @@ class EarlierFilesTests(LoadingTestCase):
                 if re.match(r"\[(Service|Socket|Unit)\]", text):
                     continue
                 found += 1
-                # Only a DSN has a user name.
-                value = f"https://{'key@' if '[sentry' in text else ''}host.example/1"
+                # Only a DSN has a user name, and Apprise has schemes of its own.
+                scheme, user = ("json" if "[apprise" in text else "https"), ("key@" if "[sentry" in text else "")
+                value = f"{scheme}://{user}host.example/1"
                 for credential in re.findall(r"\$\{credential:([^}]+)\}", text):
                     if not (Path(self.cwd) / credential).exists():
                         self.write(credential, "json://host.example/1" if "apprise" in credential else value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import subprocess
 import sys
@@ -288,6 +289,23 @@ class SessionTests(ServerTestCase):
                 running.cancel()
                 self.failureResultOf(running)
                 await self.closed(server)
+
+    async def test_cancelled_while_nothing_answers(self) -> None:
+        """While the connection is made, and in the TLS handshake."""
+        full = socket.socket()
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        others = [socket.socket() for _ in range(4)]
+        for each in (full, *others):
+            self.addCleanup(each.close)
+        for each in others:
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        mute = self.start(protocol=asyncio.Protocol)
+        self.patch(email, "LIMIT", 0.3)
+        for scheme, port in (("smtp", full.getsockname()[1]), ("smtp", mute.port), ("smtps", mute.port)):
+            error = await refusal(self.notifier(0, server=f"{scheme}://127.0.0.1:{port}"), alert())
+            self.assertEqual((error.words, error.permanent), ("no answer within 0.3 s", False))
 
     async def test_our_own_time_limit(self) -> None:
         """``notify-test`` and ``drill`` have none."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 
@@ -92,7 +93,7 @@ class MailSender:
             try:
                 return await endpoint.connect(factory)
             except ConnectingCancelledError:
-                raise
+                raise CancelledError from None
             except ConnectError as error:
                 problem = _words(error)
         raise _unanswered(f"cannot connect to {self._server.peer}: {problem}")
