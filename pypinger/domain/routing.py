@@ -121,7 +121,7 @@ class Routing(msgspec.Struct, frozen=True):
         incident = after.incident
         if incident is not None and incident.channels is None:
             opened = before.incident is None or before.incident.started != incident.started
-            parts = self._parts(subject_of(task, after)) if opened else incident.parts
+            parts = self._parts(subject_of(task, after)) if opened else self._kept(incident)
             incident = replace(incident, channels=parts)
             after = replace(after, incident=incident)
         joined = self._joined(incident or before.incident)
@@ -188,12 +188,19 @@ class Routing(msgspec.Struct, frozen=True):
                 reminder if Event.REMINDER in route.events and not incident.flapping else problem
             )
         )
-        parts = {**incident.parts, **{route.channel: Part.JOINED for route in joining}}
+        parts = {**self._kept(incident), **{route.channel: Part.JOINED for route in joining}}
         return replace(state, incident=replace(incident, channels=parts)), tuple(deliveries)
 
     def _parts(self, subject: Subject) -> Mapping[str, Part]:
         """The parts of all channels in an incident that opens."""
         return {route.channel: _part(route, subject) for route in self.routes}
+
+    def _kept(self, incident: Incident) -> Mapping[str, Part]:
+        """The parts in an open incident; of one in a store without routing, those of channels that are configured."""
+        if incident.channels is not None:
+            return incident.channels
+        configured = [route.channel for route in self.routes]
+        return {channel: part for channel, part in incident.parts.items() if channel in configured}
 
     def _joined(self, incident: Incident | None) -> list[ChannelRoute]:
         if incident is None:

@@ -301,6 +301,11 @@ class AddedTests(SynchronousTestCase):
         self.assertEqual(story.told("slack"), ["changed", "recovered"])
         self.assertEqual(story.told("pager"), ["problem", "changed", "recovered"])
         self.assertEqual(story.told("slack late"), [])
+        story.state = TaskState(verdict=Verdict(Kind.LATE, "x"), checked=0.0, since=0.0, incident=incident)
+        story.check(240, Kind.FAILED)
+        story.routes = Routing((route("slack"), route("sentry")))
+        story.join(300)
+        self.assertEqual(story.told("sentry"), ["reminder"])
 
 
 class SilenceTests(SynchronousTestCase):
