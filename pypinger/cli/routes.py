@@ -9,6 +9,7 @@ import msgspec
 from pypinger.config.settings import Settings
 from pypinger.domain.kinds import KINDS, Kind, Status
 from pypinger.domain.model import Event, Task, TaskState
+from pypinger.domain.redaction import Secrets
 from pypinger.domain.routing import ALWAYS, ChannelRoute
 from pypinger.domain.selector import SelectorError, Subject, parse_typed, subject_of
 from pypinger.domain.times import length
@@ -37,11 +38,14 @@ def describe(settings: Settings, selector: str = "") -> Iterator[str]:
     :raises NoSuchTask: it selects none, or is not valid.
     """
     routes = [channel.route for channel in settings.channels]
+    secrets = Secrets(settings.secrets)
     width = max((len(route.channel) for route in routes), default=0)
-    for task in _selected(settings.tasks, selector):
-        named = task.name != task.label.partition("://")[2]
-        yield f"{task.name} ({task.label})" if named else task.label
-        lines = [f"  {route.channel:{width}}  {words}" for route in routes if (words := _of_task(route, task))]
+    selected = _selected(settings.tasks, selector)
+    if settings.only_log:
+        yield "only_log is true: until that is changed, nothing is sent"
+    for task in selected:
+        yield f"{task.name} ({task.label})" if task.named else task.label
+        lines = [f"  {route.channel:{width}}  {words}" for route in routes if (words := _of_task(route, task, secrets))]
         yield from lines or ["  no channel: only the log"]
     if not selector:
         yield "alerts without a task"
@@ -63,7 +67,7 @@ def _selected(tasks: Sequence[Task], text: str) -> list[Task]:
     return found
 
 
-def _of_task(route: ChannelRoute, task: Task) -> str:
+def _of_task(route: ChannelRoute, task: Task, secrets: Secrets) -> str:
     """What a channel is sent of a task; empty if nothing."""
     subject = subject_of(task, TaskState())
     kinds = [kind for kind in _ERRORS if route.match.matches(_of_kind(subject, kind), unknown_tags=True)]
@@ -74,7 +78,7 @@ def _of_task(route: ChannelRoute, task: Task) -> str:
     if len(kinds) < len(_ERRORS):
         words.append(f"if the incident opens as {' or '.join(kinds)}")
     if route.match.fields & {"server", "process"}:
-        words.append(f"if its report matches {route.match.text}")
+        words.append(f"if its report matches {secrets.scrub(route.match.text)}")
     if route.after:
         words.append(f"once the incident has lasted {length(route.after)}")
     return "; ".join(words)

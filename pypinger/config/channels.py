@@ -6,6 +6,7 @@ Each channel says which options it has and which of them are essential; all have
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence, Set
 
 from pypinger.config.ini import IniSection
@@ -17,7 +18,7 @@ from pypinger.domain.model import Event, Task, TaskState
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.routing import ALWAYS, DEFAULT_EVENTS, ChannelRoute
 from pypinger.domain.selector import Selector, subject_of
-from pypinger.domain.texts import error_words
+from pypinger.domain.texts import cut, error_words
 from pypinger.ports.notifying import RESERVED, ROUTING, Channel, OptionSpec, UnusableChannel
 
 
@@ -37,13 +38,20 @@ def read(
         name = " ".join([kind, *rest.split()])
         if name in first:
             section.problem("", f"duplicate section, {section.first_given(first[name])}; merge the two")
+        elif "://" in rest:
+            section.problem("", "has a URL where its name belongs; a URL goes into an option")
         first.setdefault(name, section)
         channel = channels[kind]
         before = len(section.context.problems)
         section.expect((*(spec.name for spec in channel.options), *ROUTING))
         route = _route(section, name, channel)
         values = _values(section, channel)
-        if values is None or len(section.context.problems) > before:
+        if len(section.context.problems) > before:
+            continue
+        if values is None:
+            if rest or any(map(section.has, ROUTING)):
+                words = "is off, since no option that it needs is set; nothing is inherited from other sections"
+                section.warn("", words)
             continue
         if route.match.words:
             warn_of_no_match(section, route.match, subjects)
@@ -85,13 +93,14 @@ def _route(section: SectionReader, name: str, channel: Channel) -> ChannelRoute:
 
 def _events(section: SectionReader, default: frozenset[Event]) -> frozenset[Event]:
     known = [event.value for event in Event if event in DEFAULT_EVENTS | ALWAYS and event is not Event.TEST]
-    words = " ".join(line for _, line in section.lines("events")).replace(",", " ").lower().split()
-    for word in words:
+    taken = " ".join(line for _, line in section.lines("events")).replace(",", " ").lower().split()
+    for word in taken:
         if word not in known:
             close = suggestion(word, known)
-            section.problem("events", f"did you mean {close}?" if close else f"takes any of {', '.join(known)}")
+            words = f"did you mean {close}?" if close else f"there are {', '.join(known)}"
+            section.problem("events", f"unknown event {json.dumps(cut(word, 60), ensure_ascii=False)}; {words}")
             return default
-    return frozenset(map(Event, words)) or default
+    return frozenset(map(Event, taken)) or default
 
 
 def _values(section: SectionReader, channel: Channel) -> Mapping[str, str] | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import msgspec
 
 from pypinger.config import overrides
 from pypinger.config.known import NAMED_OPTIONS
+from pypinger.config.matching import may_hold_secret, url_secrets
 from pypinger.config.overrides import Overrides
 from pypinger.config.section import SectionReader
 from pypinger.domain import selector
@@ -22,8 +22,6 @@ _OF_ONE_TASK = ("url", "name", "group", "push_key")
 
 #: What is known of a task only once it has been checked.
 _SEEN_LATER = ("server", "process", "kind")
-
-_MAYBE_SECRET = re.compile("[@?=]")
 
 
 class _Group(msgspec.Struct, frozen=True):
@@ -72,11 +70,11 @@ def _read(section: SectionReader) -> _Group | None:
 
 def _selector(section: SectionReader) -> Selector | None:
     _, text = section.context.split_name(section.name)
-    section.url_secrets(text)
+    url_secrets(section, text)
     try:
         chosen = selector.parse(text)
     except SelectorError as error:
-        words = f"the selector is not valid; name tasks {_EXAMPLE}" if _MAYBE_SECRET.search(text) else str(error)
+        words = f"the selector is not valid; name tasks {_EXAMPLE}" if may_hold_secret(text) else str(error)
         section.problem("", words)
         return None
     later = [prefix for prefix in _SEEN_LATER if prefix in chosen.fields]

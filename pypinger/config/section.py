@@ -296,9 +296,9 @@ class SectionReader:
         return self.context.absolute(value) if value else None
 
     def _checkable(self, name: str) -> str:
-        """Return a value of one line; empty if its credential is missing."""
+        """Return a value of one line; empty if its credential is missing, or after a problem."""
         value = self.text(name)
-        return "" if name in self.unresolved else value
+        return "" if name in self.unresolved or self.is_wrong(name) else value
 
     def _duration(self, name: str, default: Seconds, unit: Seconds, example: str, *, zero: bool) -> Seconds:
         value = self._checkable(name)

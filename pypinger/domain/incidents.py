@@ -107,7 +107,7 @@ def acknowledge(
     if state.incident is None:
         return state, ()
     incident = replace(state.incident, acknowledged=Acknowledgement(now, by, reason))
-    if muted:
+    if muted or not incident.told:
         return replace(state, incident=incident), ()
     words = _acknowledged(Acknowledgement(now, by, reason))
     return _tell(task, state, Event.ACKNOWLEDGED, now, incident, words)
@@ -155,18 +155,20 @@ def close(task: Task, state: TaskState, now: Instant, why: str) -> tuple[TaskSta
     A silence does not hold that message back, as no later check would send it.
 
     :param why: goes into the explanation, say ``it was removed from the configuration``.
-    :returns: the state without an incident; the alert is ``recovered`` with the kind that the incident had.
+    :returns: the state without an incident; the alert is ``recovered`` with the kind that the incident had. The
+        ``recovered`` of an earlier incident that a silence held back comes first.
     """
     incident = state.incident
+    owed: tuple[Alert, ...] = () if state.owed is None else (state.owed,)
     if incident is None:
-        return replace(state, owed=None), () if state.owed is None else (state.owed,)
+        return replace(state, owed=None), owed
     after = replace(state, row=0, row_started=None, hold=None, opened=(), owed=None)
     if not incident.told:
-        return replace(after, incident=None), ()
+        return replace(after, incident=None), owed
     after, alerts = _tell(
         task, after, Event.RECOVERED, now, incident, f"no longer monitored: {why}", kind=incident.kind
     )
-    return replace(after, incident=None), alerts
+    return replace(after, incident=None), owed + alerts
 
 
 def _step(
@@ -241,7 +243,8 @@ def _change(task: Task, state: TaskState, now: Instant, muted: bool) -> tuple[Ta
     assert state.incident is not None
     before = state.incident.kind
     incident = replace(state.incident, kind=state.kind, changed=now, acknowledged=None)
-    if muted:
+    if muted or not incident.told:
+        # Where it was never told, the end of the silence that held it back is still to come.
         return replace(state, incident=replace(incident, changed=state.incident.changed)), ()
     return _tell(task, state, Event.CHANGED, now, incident, _explained(state, incident), before=before)
 

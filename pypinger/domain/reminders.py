@@ -23,7 +23,9 @@ def next_reminder(task: Task, state: TaskState, now: Instant) -> Instant | None:
     A reminder that would fall into the sleep of the last valid report waits for its end.
     """
     incident = state.incident
-    if incident is None or task.error_interval <= 0 or incident.acknowledged or state.status is Status.SLEEPING:
+    if incident is None or not incident.told or incident.acknowledged or state.status is Status.SLEEPING:
+        return None
+    if task.error_interval <= 0:
         return None
     due, _ = _due(task, incident, now)
     if state.report is not None:

@@ -5,20 +5,34 @@ Note [Parts]
 ~~~~~~~~~~~~
 When an incident opens, each channel gets a part in it: apart, waiting for its ``after``, or joined. A channel that is
 not among the incident's channels was added later, and waits as well; if it has no ``after`` it joins at once. A channel
-that joins while the incident lasts is sent a reminder, or a problem if it takes no reminders. Until it has joined it is
-sent nothing of the incident, so it hears of the end only if it heard of the incident.
+that joins while the incident lasts is sent a reminder, or a problem if it takes no reminders; of a flapping task it is
+sent the flapping. A reminder that is due at that moment is the one. Until it has joined it is sent nothing of the
+incident, so it hears of the end only if it heard of the incident.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from pypinger.domain.alerting import task_alert
+from pypinger.domain.incidents import standing
 from pypinger.domain.kinds import Status
-from pypinger.domain.model import Alert, Delivery, Event, Incident, Instant, Part, Seconds, Task, TaskState
+from pypinger.domain.model import (
+    FIRST_CHANNELS,
+    Alert,
+    Delivery,
+    Event,
+    Incident,
+    Instant,
+    Part,
+    Seconds,
+    Task,
+    TaskState,
+)
+from pypinger.domain.schedule import merge
 from pypinger.domain.selector import Selector, Subject, subject_of
 
 #: What a channel is sent unless it or its section says otherwise (contract, section 5).
@@ -107,7 +121,7 @@ class Routing(msgspec.Struct, frozen=True):
         incident = after.incident
         if incident is not None and incident.channels is None:
             opened = before.incident is None or before.incident.started != incident.started
-            parts = self._parts(subject_of(task, after)) if opened else self._all_joined()
+            parts = self._parts(subject_of(task, after)) if opened else self._kept(incident)
             incident = replace(incident, channels=parts)
             after = replace(after, incident=incident)
         joined = self._joined(incident or before.incident)
@@ -117,22 +131,30 @@ class Routing(msgspec.Struct, frozen=True):
             after = replace(after, owed_to=tuple(route.channel for route in joined if not route.resolves))
         for alert in alerts:
             is_owed = before.owed is not None and alert.id == before.owed.id
-            to = self._named(before.owed_to) if is_owed else joined
+            to = self._named(FIRST_CHANNELS if before.owed_to is None else before.owed_to) if is_owed else joined
             deliveries += (each for route in to for each in route.deliver(alert))
+            if alert.event is Event.REMINDER:
+                after, more = self._let_join(task, after, alert)
+                deliveries += more
         if after.owed is None and after.owed_to is not None:
             after = replace(after, owed_to=None)
         return after, tuple(deliveries)
 
-    def next_joining(self, task: Task, state: TaskState) -> Instant | None:
+    def next_joining(self, task: Task, state: TaskState, now: Instant) -> Instant | None:
         """
-        When the next channel joins the open incident; None while none does.
+        When the next channel joins the open incident, seen from `now`; None while none does.
 
-        None joins while the incident is acknowledged, its problem is held back by a silence, or the task sleeps.
+        None joins while the incident is acknowledged, its problem is held back by a silence, or the task sleeps, be it
+        by the last valid report of a task that gives none now.
         """
         incident = state.incident
         if incident is None or not incident.told or incident.acknowledged or state.status is Status.SLEEPING:
             return None
-        return min((incident.started + route.after for route in self._waiting(task, state)), default=None)
+        due = min((incident.started + route.after for route in self._waiting(task, state)), default=None)
+        if due is None or state.report is None:
+            return due
+        period = merge(state.report.sleep).period_at(max(due, now))
+        return due if period is None else period.end
 
     def join(
         self, task: Task, state: TaskState, now: Instant
@@ -141,45 +163,60 @@ class Routing(msgspec.Struct, frozen=True):
         incident, verdict = state.incident, state.verdict
         if incident is None or verdict is None:
             return state, (), ()
-        joining = [route for route in self._waiting(task, state) if incident.started + route.after <= now]
-        if not joining:
-            return state, (), ()
-        parts = {**(incident.channels or {}), **{route.channel: Part.JOINED for route in joining}}
-        incident = replace(incident, channels=parts, alerts=incident.alerts + 1)
+        incident = replace(incident, alerts=incident.alerts + 1)
         reminder = task_alert(
             task, state.report, Event.REMINDER, now, incident, verdict.explanation, due=verdict.due, kind=verdict.kind
         )
-        problem = replace(reminder, event=Event.PROBLEM)
-        deliveries = tuple(
+        after, deliveries = self._let_join(task, replace(state, incident=incident), reminder)
+        if after.incident is incident:
+            return state, (), ()
+        return after, (reminder,), deliveries
+
+    def _let_join(self, task: Task, state: TaskState, reminder: Alert) -> tuple[TaskState, tuple[Delivery, ...]]:
+        """Let the channels join whose time has come, with a reminder that is the incident's latest alert."""
+        incident, now = state.incident, reminder.at
+        assert incident is not None
+        joining = [route for route in self._waiting(task, state) if incident.started + route.after <= now]
+        if not joining:
+            return state, ()
+        problem = standing(task, state, now)
+        assert problem is not None
+        deliveries = (
             delivery
             for route in joining
-            for delivery in route.deliver(reminder if Event.REMINDER in route.events else problem)
+            for delivery in route.deliver(
+                reminder if Event.REMINDER in route.events and not incident.flapping else problem
+            )
         )
-        return replace(state, incident=incident), (reminder,), deliveries
+        parts = {**self._kept(incident), **{route.channel: Part.JOINED for route in joining}}
+        return replace(state, incident=replace(incident, channels=parts)), tuple(deliveries)
 
     def _parts(self, subject: Subject) -> Mapping[str, Part]:
         """The parts of all channels in an incident that opens."""
         return {route.channel: _part(route, subject) for route in self.routes}
 
-    def _all_joined(self) -> Mapping[str, Part]:
-        return {route.channel: Part.JOINED for route in self.routes}
+    def _kept(self, incident: Incident) -> Mapping[str, Part]:
+        """The parts in an open incident; of one in a store without routing, those of channels that are configured."""
+        if incident.channels is not None:
+            return incident.channels
+        configured = [route.channel for route in self.routes]
+        return {channel: part for channel, part in incident.parts.items() if channel in configured}
 
     def _joined(self, incident: Incident | None) -> list[ChannelRoute]:
-        if incident is None or incident.channels is None:
-            return list(self.routes)
-        return [route for route in self.routes if incident.channels.get(route.channel) is Part.JOINED]
+        if incident is None:
+            return []
+        return [route for route in self.routes if incident.parts.get(route.channel) is Part.JOINED]
 
-    def _named(self, channels: Sequence[str] | None) -> list[ChannelRoute]:
-        return [route for route in self.routes if channels is None or route.channel in channels]
+    def _named(self, channels: Collection[str]) -> list[ChannelRoute]:
+        return [route for route in self.routes if route.channel in channels]
 
     def _waiting(self, task: Task, state: TaskState) -> Iterator[ChannelRoute]:
         """The channels that have not joined the open incident yet and will."""
         incident = state.incident
-        if incident is None or incident.channels is None:
-            return
+        assert incident is not None
         subject = None
         for route in self.routes:
-            part = incident.channels.get(route.channel)
+            part = incident.parts.get(route.channel)
             if part is None:
                 subject = subject or subject_of(task, state)
                 if route.match.matches(subject, unknown_tags=True):

@@ -157,7 +157,7 @@ class Checker:
 
     def next_joining(self, watch: Watch) -> Instant | None:
         """See :meth:`pypinger.domain.routing.Routing.next_joining`."""
-        return self._outbox.routes.next_joining(watch.task, watch.state)
+        return self._outbox.routes.next_joining(watch.task, watch.state, self._now())
 
     async def join(self, watch: Watch) -> None:
         """Tell the open incident to the channels that join it now."""

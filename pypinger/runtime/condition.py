@@ -46,6 +46,8 @@ class Condition:
         self._board = board
         self._blind: Blind | None = None
         self._clock: Blind | None = None
+        # When each began, on the reactor's clock: the wall clock may be stepped, above all when it was wrong.
+        self._began: dict[Blind, Seconds] = {}
         self._recorded: Instant = now()
         self._reminder: IDelayedCall | None = None
         board.add_source(self._trouble)
@@ -63,18 +65,25 @@ class Condition:
     def resume(self, blind: Blind | None, clock: Blind | None) -> None:
         """Take up the conditions that the previous process ended in."""
         self._blind, self._clock = blind, clock
+        now, seconds = self._now(), self._reactor.seconds()
+        self._began = {each: seconds - max(0.0, now - each.since) for each in (blind, clock) if each is not None}
         if blind is not None:
             self._board.show_blind(blind.since)
             # A process that was killed has not recorded this time.
             self._record(blind.since)
         self._remind_later()
 
-    def standing(self) -> list[Alert]:
-        """Return alerts about what is wrong now, for channels that have to be sent them again."""
+    def standing(self, lasted: Seconds = 0.0) -> list[Alert]:
+        """
+        Return alerts about what is wrong now, for channels that have to be sent them again.
+
+        :param lasted: for how many seconds it must have lasted.
+        """
         now = self._now()
         return [
             replace(daemon_alert(Event.BLIND, self._so_far(condition), now), started=condition.since)
             for condition in filter(None, (self._blind, self._clock))
+            if self._age(condition) >= lasted
         ]
 
     def configure(self, settings: CheckSettings) -> None:
@@ -97,7 +106,7 @@ class Condition:
         """
         if self._blind is None:
             self._recorded = self._now()
-            self._blind = Blind(self._recorded, words)
+            self._blind = self._begin(self._recorded, words)
             self._board.show_blind(self._recorded)
             kept = "1 task keeps its last verdict" if tasks == 1 else f"{tasks} tasks keep their last verdicts"
             self._announce(Event.BLIND, f"{words}; since {clock(self._recorded)} {kept}", 0.0)
@@ -121,7 +130,7 @@ class Condition:
         if ahead is not None and self._clock is None:
             side = "behind" if ahead > 0 else "ahead of"
             words = f"{IS_WRONG}: it is {span(round(abs(ahead) / MINUTE) * MINUTE)} {side} the clocks of most hosts"
-            self._clock = Blind(self._now(), words)
+            self._clock = self._begin(self._now(), words)
             self._announce(Event.BLIND, f"{words}; tasks that are late or ahead of time cause no alerts", 0.0)
             self._remind_later()
         elif ahead is None and self._clock is not None:
@@ -129,36 +138,47 @@ class Condition:
             self._announce(Event.SIGHTED, f"{WAS_WRONG} for {self._lasted(wrong)}", self._age(wrong))
             self._remind_later()
 
-    def _remind_later(self, after: Instant | None = None) -> None:
-        """Set the timer for the next alert, if anything is wrong: a reminder, or one for channels with ``after``."""
+    def _begin(self, since: Instant, words: str) -> Blind:
+        condition = Blind(since, words)
+        lasting = {each: began for each, began in self._began.items() if each in (self._blind, self._clock)}
+        self._began = {**lasting, condition: self._reactor.seconds()}
+        return condition
+
+    def _remind_later(self, after: Seconds | None = None) -> None:
+        """
+        Set the timer for the next alert, if anything is wrong: a reminder, or one for channels with ``after``.
+
+        :param after: when the previous one was due, on the reactor's clock.
+        """
         self._stop_reminding()
-        now, settings = self._now(), self._settings
-        last = after or now
-        found: list[tuple[Instant, Blind, Seconds | None]] = []
+        seconds, settings = self._reactor.seconds(), self._settings
+        last = seconds if after is None else after
+        found: list[tuple[Seconds, Blind, Seconds | None]] = []
         for condition in filter(None, (self._blind, self._clock)):
-            due = next_of_condition(condition.since, last, settings.error_interval, settings.error_interval_max)
+            began = self._began[condition]
+            due = next_of_condition(began, last, settings.error_interval, settings.error_interval_max)
             if due is not None:
                 found.append((due, condition, None))
             for wait in self._outbox.routes.afters():
-                if condition.since + wait > last:
-                    found.append((condition.since + wait, condition, wait))
+                if began + wait > last:
+                    found.append((began + wait, condition, wait))
         if found:
             due, condition, joining = min(found, key=lambda each: each[0])
-            delay = max(0.0, due - now)
-            self._reminder = self._reactor.callLater(delay, self._remind, due, condition, joining)
+            self._reminder = self._reactor.callLater(max(0.0, due - seconds), self._remind, due, condition, joining)
 
     def _stop_reminding(self) -> None:
         if self._reminder is not None and self._reminder.active():
             self._reminder.cancel()
         self._reminder = None
 
-    def _remind(self, due: Instant, condition: Blind, joining: Seconds | None) -> None:
-        self._announce(Event.BLIND, self._so_far(condition), max(self._age(condition), joining or 0.0), joining)
-        # The wall clock may not quite have reached the moment.
-        self._remind_later(due if joining is not None else max(due, self._now()))
+    def _remind(self, due: Seconds, condition: Blind, joining: Seconds | None) -> None:
+        self._announce(Event.BLIND, self._so_far(condition), self._age(condition), joining)
+        # A reminder that is late was for all channels whose time had come by then.
+        self._remind_later(due if joining is not None else max(due, self._reactor.seconds()))
 
     def _age(self, condition: Blind) -> Seconds:
-        return max(0.0, self._now() - condition.since)
+        # A difference of sums may miss the whole by a tiny amount.
+        return round(self._reactor.seconds() - self._began[condition], 3)
 
     def _so_far(self, condition: Blind) -> str:
         return f"{condition.words}; this has lasted {self._lasted(condition)}"

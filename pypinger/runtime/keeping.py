@@ -49,7 +49,7 @@ class Keeper:
     """
     Keeps alerts alive: a round a minute for each channel, unless its last round is still under way.
 
-    :param conditions: returns alerts about what is wrong with Py Pinger itself.
+    :param conditions: returns alerts about what has been wrong with Py Pinger itself for so many seconds.
     """
 
     _log = Logger()
@@ -59,7 +59,7 @@ class Keeper:
         reactor: IReactorTime,
         now: WallClock,
         board: LiveBoard,
-        conditions: Callable[[], Sequence[Alert]],
+        conditions: Callable[[Seconds], Sequence[Alert]],
         channels: Sequence[KeptChannel],
     ) -> None:
         self._reactor = reactor
@@ -110,12 +110,7 @@ class Keeper:
                 alerts += [] if alert is None else [alert]
             if number % SLICE == 0:
                 await deferLater(self._reactor, 0)
-        await channel.notifier.keep([*self._lasting(channel), *alerts])
-
-    def _lasting(self, channel: KeptChannel) -> list[Alert]:
-        """The alerts about Py Pinger itself that the channel has been sent."""
-        now = self._now()
-        return [alert for alert in self._conditions() if alert.started is None or now - alert.started >= channel.after]
+        await channel.notifier.keep([*self._conditions(channel.after), *alerts])
 
     def _over(self, result: object, channel: KeptChannel) -> None:
         """A round is over: log its failure, the first in a row as a warning."""
@@ -136,6 +131,4 @@ class Keeper:
 
 def _joined(incident: Incident | None, channel: str) -> bool:
     """Whether a channel has been told of an incident that is open."""
-    if incident is None or not incident.told:
-        return False
-    return incident.channels is None or incident.channels.get(channel) is Part.JOINED
+    return incident is not None and incident.told and incident.parts.get(channel) is Part.JOINED

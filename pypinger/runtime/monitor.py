@@ -79,7 +79,7 @@ class Monitor:
                 watch.adopt(state)
                 watch.mute(state.owed is not None or (state.incident is not None and not state.incident.told))
                 self._board.show(watch.task, state)
-            elif state.incident is not None:
+            elif state.incident is not None or state.owed is not None:
                 self._close(Task(url=url, id=task_id(url), name=label(url), label=label(url)), state)
 
     def start(self) -> None:
@@ -276,10 +276,10 @@ class Monitor:
         elif watch.untold(blind=blind, muted=muted):
             watch.hear_again()
             self._run(watch, self._checker.unmute(watch))
-        elif not blind and not muted and self._joins(watch, now):
-            self._run(watch, self._checker.join(watch))
         elif not blind and not muted and self._reminds(watch, now):
             self._remind(digest_span(watch.task), now)
+        elif not blind and not muted and self._joins(watch, now):
+            self._run(watch, self._checker.join(watch))
         else:
             self._arm(watch)
 

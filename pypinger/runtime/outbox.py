@@ -131,8 +131,12 @@ class Outbox:
             for delivery in self._parked.pop(name, ()):
                 self._hand_over(delivery)
         changed = [name for name, notifier in self._notifiers.items() if notifier not in settings.notifiers]
+        known = self._notifiers.keys()
         self._notifiers = {notifier.name: notifier for notifier in settings.notifiers}
         self._refusals.keep(self._queues.keys(), changed)
+        if self._expiring.running:
+            for name in self._notifiers.keys() - known:
+                self._refusals.came_back(name)
         for name, queue in before.items():
             queue.pause()
             self._off[name] = queue

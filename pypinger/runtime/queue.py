@@ -152,8 +152,8 @@ class DeliveryQueue:
         self._wake()
 
     def expire(self, retry_for: Seconds) -> list[Delivery]:
-        """While paused, remove and return the deliveries that are older than `retry_for` seconds."""
-        self._retry_for = retry_for
+        """While paused, remove and return the deliveries that are older than `retry_for` seconds; below 0 all."""
+        self._retry_for = max(0.0, retry_for)
         if self._working or not self._paused:
             return []
         now, waiting = self._now(), self._pending.waiting()

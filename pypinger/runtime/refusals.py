@@ -68,9 +68,12 @@ class Refusals:
 
     def works(self, channel: str) -> None:
         """A channel has accepted a message, or has other settings."""
-        if channel not in self._channels:
-            return
-        self._channels.discard(channel)
+        if channel in self._channels:
+            self._channels.discard(channel)
+            self.came_back(channel)
+
+    def came_back(self, channel: str) -> None:
+        """A channel is on again: send it the problems that died while it was off or did not work."""
         retold = Deferred.fromCoroutine(self._retell(channel))
         retold.addErrback(lambda failure: self._log.failure("repeating problems for {name}", failure, name=channel))
 

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
+from pypinger.domain.kinds import Status
 from pypinger.domain.model import Instant, Seconds, Task, TaskState
 from pypinger.domain.reminders import next_reminder
 
@@ -166,12 +167,19 @@ class Watch:
         self.silenced = self.silenced or muted
 
     def hear_again(self) -> None:
-        """The silence is over, and what is still wrong is being told."""
-        self.silenced = False
+        """The silence is over, and what is still wrong is being told; of a task that sleeps, once it wakes."""
+        self.silenced = self._sleeps_untold()
 
     def untold(self, *, blind: bool, muted: bool) -> bool:
         """Whether a silence has ended whose end was not dealt with yet; not before the first check."""
-        return self.silenced and not muted and not blind and self.began != NEVER
+        if not self.silenced or muted or blind or self.began == NEVER:
+            return False
+        return self.state.owed is not None or not self._sleeps_untold()
+
+    def _sleeps_untold(self) -> bool:
+        """Whether the task sleeps in an incident that was never told."""
+        incident = self.state.incident
+        return incident is not None and not incident.told and self.state.status is Status.SLEEPING
 
     def until_due(
         self, now: Instant, seconds: Seconds, *, blind: bool, muted: bool, joining: Instant | None = None

@@ -199,6 +199,17 @@ class RoutesTests(SynchronousTestCase):
             out.splitlines(), ["http://ops.example/backup", "  no channel: only the log", "alerts without a task"]
         )
 
+    def test_only_log(self) -> None:
+        _, out, _ = self.routes(f"[main]\nonly_log = yes\n{ROUTED}")
+        self.assertEqual(out.splitlines()[0], "only_log is true: until that is changed, nothing is sent")
+
+    def test_secrets(self) -> None:
+        url = "http://ops.example/backup?token=S3CRETS3CRET"
+        _, out, _ = self.routes(
+            f"[urls]\nprod = {url}\n[slack]\nurl = https://hooks.example/x\nmatch = {url} server:db*\n"
+        )
+        self.assertIn("if its report matches http://ops.example/backup?*** server:db*", out)
+
     def test_a_task_without_routes(self) -> None:
         code, out, err = pypinger("validate", "pinger.ini", "backup")
         self.assertEqual((code, out), (2, ""))

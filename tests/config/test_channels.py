@@ -143,6 +143,19 @@ class ChannelTests(LoadingTestCase):
             [("slack", "slack", "#x"), ("slack night shift", "slack", "")],
         )
 
+    def test_a_section_that_inherits_nothing_is_off(self) -> None:
+        off = "is off, since no option that it needs is set; nothing is inherited from other sections"
+        self.assertEqual(
+            self.warnings_of("[urls]\nprod = http://h/\n[slack ops]\n[slack]\nmatch = *\n[hipchat]\nroom =\n"),
+            [f"3: [slack ops]: {off}", f"4: [slack]: {off}"],
+        )
+
+    def test_a_url_for_a_name(self) -> None:
+        self.assertEqual(
+            self.problem("[sentry https://h/S3CRET?S3CRET]\nurl = https://key@h/1\n"),
+            "1: [sentry https://h/S3CRET?…]: has a URL where its name belongs; a URL goes into an option",
+        )
+
     def test_named_sections_with_problems(self) -> None:
         self.assertEqual(
             self.problems(
@@ -180,12 +193,13 @@ class ChannelTests(LoadingTestCase):
             self.problems(f"[slack]\n{on}match = srv:x\nevents = problem recoverd\nafter = soon\n"),
             [
                 "4: [slack] match: unknown prefix srv:; did you mean server:?",
-                "5: [slack] events: did you mean recovered?",
+                '5: [slack] events: unknown event "recoverd"; did you mean recovered?',
                 '6: [slack] after: must be a length of time of 0 or more (90, 90s, 5m, 1h 30m), not "soon"',
             ],
         )
         self.assertIn(
-            "takes any of problem, changed,", self.problems(f"[slack]\n{on}events = everything-there-is\n")[0]
+            '"everything-there-is"; there are problem, changed,',
+            self.problem(f"[slack]\n{on}events = everything-there-is\n"),
         )
         settings = self.load(f"[urls]\nprod = http://h/a\n[slack]\n{on}match = group:shop\n[web]\nhosts = h\n")
         self.assertEqual(len(settings.channels), 1)

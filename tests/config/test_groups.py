@@ -124,6 +124,11 @@ class GroupTests(LoadingTestCase):
         self.assertNotIn("S3CRET", str(loaded.warnings))
         self.assertIn("S3CRETS3CRET", loaded.secrets)
 
+    def test_a_question_mark_begins_no_query(self) -> None:
+        """What follows it is no secret, which would be masked in every text."""
+        text = f"{TASKS}[group db?.example.com]\n[group import-? group:billing]\n[group https://db?.example.com/x]\n"
+        self.assertEqual(self.load(text).secrets, self.load(TASKS).secrets)
+
     def test_a_problem_is_listed_once(self) -> None:
         """However many tasks a group matches, and also if it matches none or its selector is wrong."""
         for selector in ("*", "none"):

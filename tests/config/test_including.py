@@ -197,6 +197,13 @@ class ProblemTests(IncludeCase):
             ["conf.d/b.ini:1: [maintenance x]: duplicate maintenance, first given in line 1 of conf.d/a.ini"],
         )
 
+    def test_one_channel_in_two_files(self) -> None:
+        self.include(a="[slack ops]\nurl = https://hooks/x\n", b="[slack  ops]\nurl = https://hooks/x\n")
+        self.assertEqual(
+            self.found(),
+            ["conf.d/b.ini:1: [slack ops]: duplicate section, first given in line 1 of conf.d/a.ini; merge the two"],
+        )
+
     def test_an_included_file_includes_none(self) -> None:
         self.include(a="[main]\ninclude = *\n")
         self.assertEqual(

@@ -49,6 +49,8 @@ LINES = [
     f"[group http://h/?{MARK}*]",
     f"[group name:x|http://h/?{MARK}]",
     f"[group kind:http://h/?{MARK}]",
+    f"match = http://me:{MARK}@h/?{MARK}",
+    f"match = x|http://h/?a={MARK}|",
     f"include = http://me:{MARK}@h/?{MARK}",
     f"token = {MARK} ; x",
     f"token = '{MARK}'",
@@ -64,6 +66,7 @@ LINES = [
     "[slack]",
     "[hipchat]",
     "[sentry]",
+    "[maintenance x]",
     "[token_auth]",
     "[web]",
 ]
@@ -90,6 +93,10 @@ class SecretTests(LoadingTestCase):
         for line in said:
             self.assertTrue(line.isprintable())
             self.assertNotIn(MARK.lower(), line.lower())
+
+    def test_a_line_that_cannot_be_substituted(self) -> None:
+        """Another line of its value does not make it shown."""
+        self.assertEqual(self.problem(f"[main]\ninterval = 5 # ${{env:{MARK}\n  x = 1\n").count(MARK), 0)
 
     def test_all_known(self) -> None:
         """All secrets of a valid file are among its secrets, to be masked elsewhere."""

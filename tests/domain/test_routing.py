@@ -27,6 +27,7 @@ from pypinger.domain.model import (
     Task,
     TaskState,
     Verdict,
+    Window,
 )
 from pypinger.domain.reminders import remind
 from pypinger.domain.routing import DEFAULT_EVENTS, ChannelRoute, Routing
@@ -60,7 +61,7 @@ class Story:
         self.note(deliveries)
 
     def join(self, now: Instant) -> None:
-        due = self.routes.next_joining(self.task, self.state)
+        due = self.routes.next_joining(self.task, self.state, now)
         if due is not None and due <= now and not self.muted:
             self.state, _, deliveries = self.routes.join(self.task, self.state, now)
             self.note(deliveries)
@@ -154,7 +155,7 @@ class AfterTests(SynchronousTestCase):
     def test_joins_once_it_has_lasted(self) -> None:
         story = self.story()
         story.check(0, Kind.LATE)
-        self.assertEqual(story.routes.next_joining(TASK, story.state), 600.0)
+        self.assertEqual(story.routes.next_joining(TASK, story.state, 0), 600.0)
         story.join(599)
         self.assertEqual(story.told("pager"), [])
         story.join(600)
@@ -193,14 +194,43 @@ class AfterTests(SynchronousTestCase):
         story = self.story()
         story.muted = True
         story.check(0, Kind.LATE)
-        self.assertIsNone(story.routes.next_joining(TASK, story.state))
+        self.assertIsNone(story.routes.next_joining(TASK, story.state, 0))
         story.muted = False
         story.take(*unmute(TASK, story.state, 700))
         story.check(750, Kind.SLEEPING, Report(True, 0.0))
-        self.assertIsNone(story.routes.next_joining(TASK, story.state))
+        self.assertIsNone(story.routes.next_joining(TASK, story.state, 0))
         story.check(800, Kind.LATE)
         story.join(800)
         self.assertEqual((story.told("slack"), story.told("pager")), (["problem"], ["reminder"]))
+
+    def test_not_while_it_sleeps_by_its_last_report(self) -> None:
+        """Also if it is unreachable by then: nothing is expected of it."""
+        night = Report(True, 0.0, sleep=(Window(0.0, 3600.0),))
+        story = self.story()
+        story.check(-300, Kind.LATE, night)
+        story.check(60, Kind.UNREACHABLE)
+        self.assertEqual(story.routes.next_joining(TASK, story.state, 60), 3600.0)
+        story.join(400)
+        self.assertEqual(story.told("pager"), [])
+        story.join(3600)
+        self.assertEqual(story.told("pager"), ["reminder"])
+
+    def test_flapping(self) -> None:
+        """A channel that joins hears of it as flapping, or as a problem, whatever the status of the moment."""
+        task = replace(TASK, flap_incidents=1)
+        story = Story(
+            route("slack"),
+            route("email", after=600.0),
+            route("pager", after=600.0, events=PAGER - {Event.FLAPPING}),
+            task=task,
+        )
+        story.check(0, Kind.LATE)
+        story.check(300, Kind.OK)
+        _, _, deliveries = story.routes.join(task, story.state, 600)
+        self.assertEqual(
+            [(each.channel, each.alert.event, each.alert.kind) for each in deliveries],
+            [("email", Event.FLAPPING, Kind.LATE), ("pager", Event.PROBLEM, Kind.LATE)],
+        )
 
     def test_the_alert_is_of_the_incident(self) -> None:
         story = self.story()
@@ -239,7 +269,7 @@ class AddedTests(SynchronousTestCase):
         story = Story(route("slack"))
         story.check(0, Kind.LATE)
         story.routes = Routing((route("slack"), route("email"), route("ops", "group:ops"), route("late", after=600.0)))
-        self.assertEqual(story.routes.next_joining(TASK, story.state), 0.0)
+        self.assertEqual(story.routes.next_joining(TASK, story.state, 0), 0.0)
         for now in (100, 101):
             story.join(now)
         self.assertEqual((story.told("email"), story.told("ops"), story.told("late")), (["reminder"], [], []))
@@ -250,18 +280,32 @@ class AddedTests(SynchronousTestCase):
         self.assertEqual((story.told("slack"), story.told("ops")), (["problem", "recovered"], []))
 
     def test_a_store_of_a_version_without_routing(self) -> None:
-        """The channels of that version took part in every incident."""
-        story = Story(route("slack"), route("ops", "group:ops"))
+        """The channels of that version took part in every incident; others are added."""
+        story = Story(route("slack"), route("hipchat", "group:ops"))
         incident = Incident(0.0, Kind.LATE, 0.0, 1)
         story.state = TaskState(verdict=Verdict(Kind.LATE, "x"), checked=0.0, since=0.0, incident=incident)
-        self.assertIsNone(story.routes.next_joining(TASK, story.state))
+        self.assertIsNone(story.routes.next_joining(TASK, story.state, 0))
         story.check(60, Kind.FAILED)
         story.check(120, Kind.OK)
-        for channel in ("slack", "ops"):
+        for channel in ("slack", "hipchat"):
             self.assertEqual(story.told(channel), ["changed", "recovered"])
         story.state = TaskState(verdict=Verdict(Kind.LATE, "x"), checked=0.0, since=0.0, incident=incident)
         story.check(180, Kind.OK)
-        self.assertEqual(story.told("ops"), ["changed", "recovered", "recovered"])
+        self.assertEqual(story.told("hipchat"), ["changed", "recovered", "recovered"])
+        story = Story(route("slack"), route("email"), route("pager", events=PAGER), route("slack late", after=600.0))
+        story.state = TaskState(verdict=Verdict(Kind.LATE, "x"), checked=0.0, since=0.0, incident=incident)
+        story.join(60)
+        self.assertEqual((story.told("email"), story.told("pager")), (["reminder"], ["problem"]))
+        story.check(120, Kind.FAILED)
+        story.check(180, Kind.OK)
+        self.assertEqual(story.told("slack"), ["changed", "recovered"])
+        self.assertEqual(story.told("pager"), ["problem", "changed", "recovered"])
+        self.assertEqual(story.told("slack late"), [])
+        story.state = TaskState(verdict=Verdict(Kind.LATE, "x"), checked=0.0, since=0.0, incident=incident)
+        story.check(240, Kind.FAILED)
+        story.routes = Routing((route("slack"), route("sentry")))
+        story.join(300)
+        self.assertEqual(story.told("sentry"), ["reminder"])
 
 
 class SilenceTests(SynchronousTestCase):
@@ -286,14 +330,40 @@ class SilenceTests(SynchronousTestCase):
         story.take(*unmute(TASK, story.state, 180))
         self.assertEqual((story.told("late"), story.told("failed")), (["problem", "recovered"], ["problem"]))
 
+    def test_what_was_never_told(self) -> None:
+        """The silence has ended in the task's sleep: the problem comes first, whatever happens before it is told."""
+        story = Story(route("slack"))
+        task = replace(TASK, error_interval=60.0)
+        story.muted = True
+        story.check(0, Kind.LATE)
+        story.muted = False
+        story.check(60, Kind.SLEEPING, Report(True, 0.0))
+        story.take(*unmute(TASK, story.state, 90))
+        story.take(*acknowledge(TASK, story.state, 100, "jane", ""))
+        story.check(120, Kind.FAILED, Report(False, 0.0))
+        story.take(*remind(task, story.state, 600))
+        self.assertEqual(story.told("slack"), [])
+        story.take(*unmute(TASK, story.state, 601))
+        self.assertEqual(story.told("slack"), ["problem"])
+
+    def test_the_end_of_one_incident_if_the_task_is_removed_in_another(self) -> None:
+        story = Story(route("late", "kind:late"), route("failed", "kind:failed"))
+        story.check(0, Kind.LATE)
+        story.muted = True
+        story.check(60, Kind.OK)
+        story.check(120, Kind.FAILED)
+        story.take(*close(TASK, story.state, 180, "it was removed"))
+        self.assertEqual((story.told("late"), story.told("failed")), (["problem", "recovered"], []))
+
     def test_what_an_earlier_version_owed(self) -> None:
-        story = Story(route("slack"), route("email"))
+        story = Story(route("slack"), route("hipchat"))
         story.check(0, Kind.LATE)
         story.muted = True
         story.check(60, Kind.OK)
         story.state = replace(story.state, owed_to=None)
+        story.routes = Routing((route("slack"), route("hipchat"), route("email")))
         story.take(*unmute(TASK, story.state, 120))
-        self.assertEqual(story.told("email"), ["problem", "recovered"])
+        self.assertEqual((story.told("hipchat"), story.told("email")), (["problem", "recovered"], []))
 
 
 MOMENTS = st.lists(
@@ -346,4 +416,4 @@ class PropertyTests(SynchronousTestCase):
                 self.assertGreaterEqual(now - started, after)
         incident = story.state.incident
         if incident is not None and incident.channels == {"a": Part.WAITING} and story.state.kind is not Kind.SLEEPING:
-            self.assertEqual(story.routes.next_joining(TASK, story.state), incident.started + after)
+            self.assertEqual(story.routes.next_joining(TASK, story.state, now), incident.started + after)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail
 
+from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Answer, Event, Fault, NoAnswer, Observation, Task
 from pypinger.domain.selector import parse
 from pypinger.domain.silence import Maintenance, Silence
@@ -128,6 +129,35 @@ class SilenceTests(AlertingCase):
         self.successResultOf(Deferred.fromCoroutine(self.silencing.end(silence.id)))
         self.world.pass_time(1)
         self.assertEqual(self.told(), ["problem", "recovered"])
+
+    def test_it_ends_while_the_task_sleeps(self) -> None:
+        """The problem is told when the task wakes, since it was never told."""
+        self.run_(make_task(interval=60.0, error_interval=0.0))
+        night = body(NOON - 3600, extra=', "sleep": [{"start": "12:05", "duration": 10}]')
+        self.silence("a", 600)
+        self.ill = {"a": Answer(200, night, 0.1)}
+        self.world.pass_time(800, step=0.5)
+        self.assertEqual((self.state().kind, self.told()), (Kind.SLEEPING, []))
+        self.world.pass_time(110, step=0.5)
+        self.assertEqual(self.told(), ["problem"])
+        self.ill = {}
+        self.world.pass_time(100, step=0.5)
+        self.assertEqual(self.told(), ["problem", "recovered"])
+
+    def test_a_recovery_that_is_owed_for_a_task_that_is_no_longer_configured(self) -> None:
+        task = make_task(interval=60.0)
+        self.run_(task)
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(70, step=0.5)
+        self.silence("a", 3600)
+        self.ill = {}
+        self.world.pass_time(100, step=0.5)
+        state = self.state()
+        assert state.owed is not None
+        self.build(make_task("b"))
+        self.monitor.resume({task.url: state})
+        self.world.pass_time(1)
+        self.assertEqual(self.told(), ["recovered"])
 
     def test_it_survives_a_restart(self) -> None:
         task = make_task(interval=60.0)

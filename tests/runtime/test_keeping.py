@@ -144,14 +144,20 @@ class IncidentTests(KeepingCase):
         self.assertEqual(self.other.names, [["a"]] * 3)
 
     def test_incidents_of_a_version_without_routing(self) -> None:
-        self.run_(make_task("a", interval=3600.0))
+        """The channel is told of them as one that a start adds, and keeps them from then on."""
+        task = make_task("a", interval=30.0)
+        self.run_(task)
         self.ill = {"a": REFUSED}
-        self.world.pass_time(3601, step=0.5)
-        state = self.state()
+        self.world.pass_time(31, step=0.5)
+        state, ill = self.state(), self.ill
         assert state.incident is not None
-        self.board.show(self.tasks[0], replace(state, incident=replace(state.incident, channels=None)))
-        self.world.pass_time(60, step=0.5)
-        self.assertEqual(self.am.names[-1], ["a"])
+        self.build(task)
+        self.ill = ill
+        self.monitor.resume({task.url: replace(state, incident=replace(state.incident, channels=None))})
+        self.monitor.start()
+        self.world.pass_time(61, step=0.5)
+        self.assertEqual([alert.event for alert in self.am.sent], [Event.REMINDER])
+        self.assertEqual(self.am.names, [["a"]])
 
     def after_the_first_slice(self, count: int, what: Callable[[], object]) -> None:
         """Call `what` in the first round of `count` open incidents, after the first slice of alerts is made."""

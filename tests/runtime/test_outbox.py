@@ -276,6 +276,7 @@ class UpdateTests(OutboxCase):
         gate.errback(DeliveryError("down"))
         self.world.pass_time(61, step=1)
         self.assertEqual((self.board.undelivered, self.board.dead), (0, 1))
+        self.assertEqual([event["limit"] for event in self.logged if "limit" in event], ["within 0 s and 1 attempts"])
 
     def test_deliveries_committed_for_a_removed_channel_wait(self) -> None:
         alert = make_alert(1)
@@ -419,6 +420,20 @@ class DeadChannelTests(OutboxCase):
         mended = FakeNotifier("slack")
         self.outbox.update(channels_on([mended, self.hipchat], 86_400, 5.0))
         self.assertEqual([alert.task for alert in mended.sent], ["a"])
+
+    def test_a_section_that_comes_back(self) -> None:
+        """What died because it was gone is told, too, but to no other channel."""
+        self.slack.respond = lambda alert: fail(DeliveryError("down"))
+        self.outbox.resume(Kept({}, [], 0))
+        self.alert(make_alert(2, task="a"))
+        self.open_incident()
+        self.outbox.update(channels_on([self.hipchat]))
+        self.hipchat.sent.clear()
+        back = FakeNotifier("slack")
+        self.outbox.update(channels_on([back, self.hipchat]))
+        self.world.pass_time(3)
+        self.assertEqual([(alert.task, alert.event) for alert in back.sent], [("a", Event.PROBLEM)])
+        self.assertEqual(self.hipchat.sent, [])
 
     def test_resend(self) -> None:
         self.repair()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pypinger.domain.model import Event, Fault, NoAnswer, Task
-from pypinger.domain.routing import ChannelRoute, Routing
+from pypinger.domain.routing import DEFAULT_EVENTS, ChannelRoute, Routing
 from pypinger.domain.selector import parse
 from pypinger.runtime.outbox import OutboxSettings
 from tests.runtime.fakes import FakeNotifier, make_task
@@ -38,6 +38,16 @@ class EscalationTests(RoutingCase):
         self.ill = {}
         self.world.pass_time(3600, step=1)
         self.assertEqual((self.paged()[-1], self.told()[-1]), ("recovered", "recovered"))
+
+    def test_together_with_a_reminder(self) -> None:
+        """One message is enough."""
+        for events in (DEFAULT_EVENTS, DEFAULT_EVENTS - {Event.REMINDER}):
+            self.run_(make_task(interval=3600.0))
+            self.use(ChannelRoute("slack"), ChannelRoute("pager", events=events, after=480.0))
+            self.ill = {"a": REFUSED}
+            self.world.pass_time(700, step=0.5)
+            first = "reminder" if Event.REMINDER in events else "problem"
+            self.assertEqual((self.told(), self.paged()), (["problem", "reminder"], [first]))
 
     def test_not_while_silenced(self) -> None:
         self.run_(make_task(interval=60.0, error_interval=0.0))
@@ -101,3 +111,26 @@ class BlindTests(RoutingCase):
         self.world.pass_time(700, step=0.5)
         self.assertEqual(self.pager.sent, [])
         self.assertEqual(self.notifier.sent[-1].event, Event.SIGHTED)
+
+    def test_together_with_a_reminder(self) -> None:
+        self.run_(make_task(interval=5.0))
+        self.use(ChannelRoute("slack"), ChannelRoute("pager", after=480.0))
+        self.world.pass_time(6.1, step=0.7)
+        self.ill = {"a": OWN}
+        self.world.pass_time(600, step=0.7)
+        self.assertEqual([alert.event for alert in self.pager.sent], [Event.BLIND])
+        self.assertEqual([alert.event for alert in self.notifier.sent], [Event.BLIND, Event.BLIND])
+
+    def test_a_clock_that_is_put_right(self) -> None:
+        """How long it was wrong is no matter of that clock."""
+        for step, lasted, events in (
+            (-7200.0, 700, [Event.BLIND, Event.SIGHTED]),
+            (7200.0, 700, [Event.BLIND, Event.SIGHTED]),
+            (7200.0, 100, []),
+        ):
+            self.run_(make_task(interval=3600.0))
+            self.checker.condition.set_clock(step)
+            self.world.pass_time(lasted, step=0.5)
+            self.world.offset += step
+            self.checker.condition.set_clock(None)
+            self.assertEqual([alert.event for alert in self.pager.sent], events)

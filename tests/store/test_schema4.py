@@ -64,12 +64,16 @@ class Schema4Tests(SynchronousTestCase):
             [Event.STARTED, Event.PROBLEM, Event.PROBLEM, Event.ACKNOWLEDGED],
         )
 
-    def test_its_incidents_belong_to_all_channels(self) -> None:
+    def test_its_incidents_belong_to_its_channels(self) -> None:
         kept = self.open()
         routing = Routing((ChannelRoute("slack"), ChannelRoute("hipchat", parse("group:shop"))))
         task = Task(url=MAILS, id=task_id(MAILS), name="mails", label=MAILS, origin=origin(MAILS))
         state = kept.states[MAILS]
-        self.assertIsNone(routing.next_joining(task, state))
+        self.assertIsNone(routing.next_joining(task, state, KILLED))
+        added = Routing((*routing.routes, ChannelRoute("email")))
+        self.assertIsNotNone(added.next_joining(task, state, KILLED))
+        _, _, deliveries = added.join(task, state, KILLED)
+        self.assertEqual([each.channel for each in deliveries], ["email"])
         _, deliveries = routing.route(task, state, *close(task, state, KILLED, "it was removed"))
         self.assertEqual([each.channel for each in deliveries], ["slack", "hipchat"])
         state, _ = routing.route(task, state, state, ())

@@ -23,11 +23,12 @@ from pypinger.domain.model.observation import (
     Reported,
     Skew,
 )
-from pypinger.domain.model.state import Acknowledgement, Check, Incident, Part, TaskState, Verdict
+from pypinger.domain.model.state import FIRST_CHANNELS, Acknowledgement, Check, Incident, Part, TaskState, Verdict
 from pypinger.domain.model.task import Report, Task, Window
 from pypinger.domain.model.units import Instant, Seconds
 
 __all__ = [
+    "FIRST_CHANNELS",
     "Acknowledgement",
     "Alert",
     "Answer",

@@ -77,6 +77,10 @@ class Part(StrEnum):
     JOINED = "joined"
 
 
+#: The channels of the versions without routing; all other channels came later.
+FIRST_CHANNELS = frozenset({"slack", "hipchat", "sentry"})
+
+
 class Incident(msgspec.Struct, frozen=True, gc=False):
     """
     An open incident (contract, section 4).
@@ -92,7 +96,7 @@ class Incident(msgspec.Struct, frozen=True, gc=False):
     :ivar well: while flapping, whether the latest verdict outside sleep was ``ok``.
     :ivar steady: while flapping, for how many seconds awake that status has been kept.
     :ivar channels: channel -> its part, of each channel that was configured when the incident opened or joined later.
-        None in a store of a version without routing: all channels take part.
+        None in a store of a version without routing, whose channels all took part.
     """
 
     started: Instant
@@ -107,6 +111,11 @@ class Incident(msgspec.Struct, frozen=True, gc=False):
     steady: Seconds = 0.0
     acknowledged: Acknowledgement | None = None
     channels: Mapping[str, Part] | None = None
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """Channel -> its part, without those that were added later and have not joined."""
+        return dict.fromkeys(FIRST_CHANNELS, Part.JOINED) if self.channels is None else self.channels
 
 
 class TaskState(msgspec.Struct, frozen=True, gc=False):
@@ -126,7 +135,8 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     :ivar hold: since when it has been unreachable or invalid, with no other kind between; None if it is not.
     :ivar opened: when its latest incidents opened, within the last hour, oldest first.
     :ivar owed: the ``recovered`` of an incident that was alerted, muted by a silence that still lasts.
-    :ivar owed_to: the channels that `owed` is for; None for all.
+    :ivar owed_to: the channels that `owed` is for; None for those of a version without routing.
+    :ivar seen: time of the last answer, whatever it said; None before the first.
     """
 
     verdict: Verdict | None = None
