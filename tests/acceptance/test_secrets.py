@@ -116,7 +116,10 @@ class SecretTests(TestCase):
         overview = (await daemon.get()).json()
         for task, url in zip(overview["data"], urls, strict=True):
             self.assertEqual(task.pop("url"), re.sub("//[^/]*@", "//", url))
-            self.assertEqual((task["status"], task["name"].count("?")), ("error", 1))
+            self.assertEqual(task["status"], "error")
+            # A URL is shown without its query; what a report says of itself is the name otherwise.
+            if task["process"] is None:
+                self.assertEqual(task["name"].count("?"), 1)
         shown = [json.dumps(overview), (await daemon.get("/status")).body.decode()]
         for task in overview["data"]:
             one = (await daemon.get(f"/task/{task['id']}")).json()["data"]
