@@ -230,6 +230,23 @@ class Receiver(Service):
         return request.headers["x-life"], (alert_id,)
 
 
+class SentryApi(Service):
+    channel = "sentry"
+
+    def section(self) -> str:
+        return f"[sentry]\nurl = {self.origin.replace('://', '://${env:CRASH_LIFE}@')}/1\n"
+
+    def read(self, request: Request) -> tuple[str, tuple[str, ...]]:
+        key = re.search(r"sentry_key=([\w-]+)", request.headers["x-sentry-auth"])
+        assert key is not None, request.headers
+        # An envelope: its header, that of its item, the event.
+        event = json.loads(request.body.splitlines()[2])
+        return key[1], (event["contexts"]["alert"]["alert_id"],)
+
+    def success(self, receipt: Receipt) -> str:
+        return "{}"
+
+
 class PagerDutyApi(Service):
     """PagerDuty's Events API; it takes only what is valid there."""
 

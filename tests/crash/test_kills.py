@@ -24,6 +24,7 @@ from tests.crash.services import (
     MailServer,
     PagerDutyApi,
     Receiver,
+    SentryApi,
     WebApi,
     Webhook,
 )
@@ -80,7 +81,7 @@ class KillTests(TestCase):
     async def test_each_other_channel(self) -> None:
         """Killed at each step from the sending of an alert to its settling, with one channel each."""
         random = Random(SEED)
-        kinds = (Receiver, PagerDutyApi, AlertmanagerApi, MailServer, AppriseTarget)
+        kinds = (SentryApi, Receiver, PagerDutyApi, AlertmanagerApi, MailServer, AppriseTarget)
         worlds = [World(self, random.getrandbits(32), (kind,), 0) for kind in kinds]
         await gatherResults([Deferred.fromCoroutine(self.kill_from_send_to_settle(world)) for world in worlds])
         for world in worlds:
