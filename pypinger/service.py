@@ -60,10 +60,6 @@ STOP_LIMIT: Seconds = 9.0
 #: Seconds after the start when everything that lives as long as the process exists: most tasks are checked each minute.
 SETTLED: Seconds = 90.0
 
-#: The thresholds of the garbage collector from then on, and one that is not reached before.
-GC_THRESHOLDS = 10_000, 10, 10
-NO_COLLECTION = 1_000_000
-
 
 class StartError(Exception):
     """Py Pinger cannot start; ``str()`` of it is one line that says why and what to do."""
@@ -185,9 +181,7 @@ class Pinger(MultiService):
         self._keeper.start()
         self._reloader.start()
         # A full garbage collection visits every object: with 50,000 tasks it stops the reactor for half a second. What
-        # lives as long as the process is therefore moved out of the collector's sight, once. Checks leave no cycles. No
-        # full collection is made before that: a first check that it delays sets the time of all later ones.
-        gc.set_threshold(*gc.get_threshold()[:2], NO_COLLECTION)
+        # lives as long as the process is therefore moved out of the collector's sight, once. Checks leave no cycles.
         self._freezing = self._reactor.callLater(SETTLED, self._freeze)
 
     def stopService(self) -> Deferred[None]:
@@ -204,7 +198,6 @@ class Pinger(MultiService):
         if self._freezing is not None:
             self._freezing.cancel()
             self._freezing = None
-            gc.set_threshold(*GC_THRESHOLDS)
         self.silencing.stop()
         self._heartbeat.stop()
         self._keeper.stop()
@@ -249,7 +242,7 @@ class Pinger(MultiService):
         gc.collect(1)
         gc.freeze()
         # A check leaves few cycles; looking for them every 700 objects takes 5 % of the CPU time.
-        gc.set_threshold(*GC_THRESHOLDS)
+        gc.set_threshold(10_000, 10, 10)
 
     def _refuse(self, words: str) -> StartError:
         self._log.critical("{words}", words=words)
