@@ -32,10 +32,11 @@ from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import StepWatch
 from pypinger.runtime.concurrency import after
 from pypinger.runtime.fetches import CheckSettings
+from pypinger.runtime.loops import Loops
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.rounds import HostRounds
 from pypinger.runtime.stuck import stuck
-from pypinger.runtime.watch import MARGIN, Phase, Watch, offsets
+from pypinger.runtime.watch import MARGIN, Phase, Watch
 
 #: How many overdue checks a second begin after blindness.
 OVERDUE_RATE = 1000
@@ -60,6 +61,7 @@ class Monitor:
         self._checker = checker
         self._board = board
         self._watches = {task.url: Watch(task, TaskState()) for task in tasks}
+        self._loops = Loops(reactor, self._begin)
         self._rounds = HostRounds(outbox, self._begin)
         self._rounds.update(self._watches.values())
         self._steps = StepWatch(reactor, now, self._rearm)
@@ -147,22 +149,11 @@ class Monitor:
         return stuck(self._watches.values(), self._reactor.seconds(), since)
 
     def _spread(self, watches: Sequence[Watch]) -> None:
-        """Begin to check these at their offsets from now, regardless of how long the scheduling takes."""
-        start = self._reactor.seconds()
-        for watch, offset in zip(watches, offsets([watch.task for watch in watches]), strict=True):
-            self._schedule(watch, max(0.0, start + offset - self._reactor.seconds()))
+        """Begin to check these, the first checks spread evenly."""
+        self._loops.spread(watches)
+        for watch in watches:
             if not watch.busy:
                 self._arm(watch)
-
-    def _schedule(self, watch: Watch, delay: Seconds) -> None:
-        watch.loop = LoopingCall(self._begin, watch)
-        watch.loop.clock = self._reactor
-        watch.first = self._reactor.callLater(delay, self._start_loop, watch)
-
-    def _start_loop(self, watch: Watch) -> None:
-        watch.first = None
-        assert watch.loop is not None
-        watch.loop.start(watch.task.interval)
 
     def _change(self, watch: Watch, task: Task) -> bool:
         """
@@ -176,7 +167,7 @@ class Monitor:
             delay = watch.began + task.interval - self._reactor.seconds()
             if delay <= 0:
                 return True
-            self._schedule(watch, delay)
+            self._loops.schedule(watch, delay)
         if not watch.busy:
             self._arm(watch)
         return False
@@ -200,12 +191,10 @@ class Monitor:
 
     def _quiet(self, watch: Watch, *, cancel: bool = True) -> None:
         """Stop the loop and the timers of a task."""
-        for call in (watch.first, watch.timer):
-            if call is not None:
-                call.cancel()
-        watch.first = watch.timer = None
-        if watch.loop is not None and watch.loop.running:
-            watch.loop.stop()
+        self._loops.stop(watch)
+        if watch.timer is not None:
+            watch.timer.cancel()
+            watch.timer = None
         if cancel and watch.phase is not Phase.RECORDING and watch.running is not None:
             watch.running.cancel()
 

@@ -7,7 +7,6 @@ A task under watch: its state, the phase of its check, and its timers' due times
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from enum import Enum
 
 from twisted.internet.defer import Deferred
@@ -27,10 +26,6 @@ MARGIN: Seconds = 0.005
 #: A task gets at most TURNS checks at ``next_change`` within TURNS_WITHIN seconds (contract, section 2).
 TURNS = 6
 TURNS_WITHIN: Seconds = 60.0
-
-#: With at least this many tasks, first checks begin in slots, SLOTS a second.
-MANY = 2000
-SLOTS = 20
 
 
 class Phase(Enum):
@@ -214,15 +209,3 @@ class Watch:
                 if moment is not None and moment + MARGIN - now > earliest:
                     due = min(due, moment + MARGIN - now)
         return None if due > self.task.interval else max(0.0, due)
-
-
-def offsets(tasks: Sequence[Task]) -> list[Seconds]:
-    """
-    Return when each task is checked first, in seconds after the start (contract, section 3).
-
-    The checks of thousands of tasks begin together in slots: each separate wake-up costs the process, and the server,
-    about as much as a check.
-    """
-    count = len(tasks)
-    exact = [index / count * min(task.interval, max(10.0, count / 100)) for index, task in enumerate(tasks)]
-    return exact if count < MANY else [int(offset * SLOTS) / SLOTS for offset in exact]

@@ -17,11 +17,11 @@ from pypinger.domain.times import iso
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
 from pypinger.runtime.fetches import CheckSettings
+from pypinger.runtime.loops import offsets
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
 from pypinger.runtime.stuck import STUCK
-from pypinger.runtime.watch import offsets
 from tests.runtime.fakes import (
     NOON,
     FakeFetcher,
@@ -104,6 +104,24 @@ class ScheduleTests(MonitorCase):
         self.assertEqual([round(at) for at in self.fetcher.times("a")], [0, 60])
         self.assertEqual([round(at) for at in self.fetcher.times("b")], [5, 35, 65, 95])
         self.assertEqual(self.state().pings, 2)
+
+    def test_a_first_check_that_is_late(self) -> None:
+        """The start of many tasks takes long; those that follow are on time."""
+        tasks = [make_task(str(number), interval=30.0) for number in range(4)]
+        self.start(*tasks)
+        self.world.clock.advance(6.0)
+        self.world.pass_time(72, step=0.5)
+        self.assertEqual(
+            [[round(at, 1) for at in self.fetcher.times(task.name)] for task in tasks],
+            [[6, 30, 60], [6, 32.5, 62.5], [6, 35, 65], [7.5, 37.5, 67.5]],
+        )
+
+    def test_late_by_more_than_an_interval(self) -> None:
+        tasks = [make_task(str(number), interval=30.0) for number in range(2)]
+        self.start(*tasks)
+        self.world.clock.advance(40.0)
+        self.world.pass_time(60, step=0.5)
+        self.assertEqual([round(at, 1) for at in self.fetcher.times("1")], [40, 70, 100])
 
     def test_a_check_is_not_doubled(self) -> None:
         gates: list[Deferred[Observation]] = []

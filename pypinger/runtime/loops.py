@@ -1,0 +1,74 @@
+"""The loops: when each task's first check begins, and that the others follow at its interval (contract, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from pypinger.domain.model import Seconds, Task
+from pypinger.runtime.watch import Watch
+
+#: With at least this many tasks, first checks begin in slots, SLOTS a second.
+MANY = 2000
+SLOTS = 20
+
+#: How late a loop may start, in seconds.
+LATE: Seconds = 0.05
+
+
+class Loops:
+    """
+    Starts and stops the loops.
+
+    :param begin: begins a check, and returns when it is over.
+    """
+
+    def __init__(self, reactor: IReactorTime, begin: Callable[[Watch], Deferred[None] | None]) -> None:
+        self._reactor = reactor
+        self._begin = begin
+
+    def spread(self, watches: Sequence[Watch]) -> None:
+        """Start these at their offsets from now, regardless of how long the scheduling takes."""
+        start = self._reactor.seconds()
+        for watch, offset in zip(watches, offsets([watch.task for watch in watches]), strict=True):
+            self.schedule(watch, max(0.0, start + offset - self._reactor.seconds()))
+
+    def schedule(self, watch: Watch, delay: Seconds) -> None:
+        """Start one after so many seconds."""
+        watch.loop = LoopingCall(self._begin, watch)
+        watch.loop.clock = self._reactor
+        watch.first = self._reactor.callLater(delay, self._start, watch, self._reactor.seconds() + delay)
+
+    def stop(self, watch: Watch) -> None:
+        """Stop one."""
+        if watch.first is not None:
+            watch.first.cancel()
+            watch.first = None
+        if watch.loop is not None and watch.loop.running:
+            watch.loop.stop()
+
+    def _start(self, watch: Watch, due: Seconds) -> None:
+        assert watch.loop is not None
+        interval, late = watch.task.interval, self._reactor.seconds() - due
+        if not LATE <= late < interval:
+            watch.first = None
+            watch.loop.start(interval)
+            return
+        # A loop that starts late stays late by as much, so this one starts with the next check.
+        watch.first = self._reactor.callLater(interval - late, self._start, watch, due + interval)
+        self._begin(watch)
+
+
+def offsets(tasks: Sequence[Task]) -> list[Seconds]:
+    """
+    Return when each task is checked first, in seconds after the start (contract, section 3).
+
+    The checks of thousands of tasks begin together in slots: each separate wake-up costs the process, and the server,
+    about as much as a check.
+    """
+    count = len(tasks)
+    exact = [index / count * min(task.interval, max(10.0, count / 100)) for index, task in enumerate(tasks)]
+    return exact if count < MANY else [int(offset * SLOTS) / SLOTS for offset in exact]
