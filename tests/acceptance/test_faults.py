@@ -126,16 +126,18 @@ class FaultTests(TestCase):
         await pause(max(0.0, began + WATCHED - reactor.seconds()))
         await until(lambda: min(len(tasks.asked(f"/healthy/{number}")) for number in range(HEALTHY)) > CHECKS)
         await self.judge(daemon, fleet, healthy)
-        peak, connections = watcher.peak(), watcher.connections()
+        peak = watcher.peak()
+        # A check or its retry may begin while the previous connection closes, which takes a while on a busy machine.
+        await until(
+            lambda: (held := watcher.connections()) and all(held[each.port] <= 2 for each in fleet),
+            "two connections to each port at most",
+        )
         await watcher.stop()
 
         self.check_pages(watcher)
         self.check_on_time(tasks, watcher)
-        # At most one descriptor for each task, and none that is left behind: a check or its retry may begin while the
-        # previous connection closes.
+        # At most one descriptor for each task, and none that is left behind.
         self.assertLessEqual(max(watcher.descriptors), spare + len(urls))
-        for each in fleet:
-            self.assertLessEqual(connections[each.port], 2, each.name)
         self.assertLess(peak - before, MEGABYTES, f"{before:.0f} MB became {peak:.0f} MB")
 
         # The fault server dies: the tasks are to blame, and their descriptors are free again.

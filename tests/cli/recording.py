@@ -46,7 +46,9 @@ class Endpoint:
             if now < start + length:
                 return start, mode, slow
             start += length
-        raise AssertionError(now)
+        # Sums of floats differ by their order: the last part has not quite ended.
+        _, mode, slow = self.script[-1]
+        return now, mode, slow
 
     def answer(self, now: Instant) -> Observation:
         start, mode, slow = self.phase(now)
