@@ -11,7 +11,7 @@ from math import inf
 from typing import Protocol, TypeVar
 
 from pypinger.domain.kinds import Kind, Status, status_of
-from pypinger.domain.model import Alert, Event, Incident, Instant, Task
+from pypinger.domain.model import Alert, Event, Incident, Instant, Report, Reported, Task
 from pypinger.domain.replay import FindingRun, Notice, Records
 from pypinger.ports.history import PastIncident, Run, VerdictChange
 from pypinger.ports.storing import StoreError
@@ -91,6 +91,7 @@ def records(
         incident=next(
             (_open(task, each, begin, changes, alerts) for each in past_incidents if each.opened < begin), None
         ),
+        report=_report_before(reader, url, begin),
     )
     return read, [(each.opened, inf if each.ended is None else each.ended) for each in logged]
 
@@ -102,6 +103,17 @@ def others(reader: Reader, known: Collection[str], since: Instant, until: Instan
         if each.url is not None and each.url not in known and each.alert.at < until:
             given.setdefault(each.url, {})[each.alert.id] = each.alert
     return {url: _in_order(alerts.values()) for url, alerts in given.items()}
+
+
+def _report_before(reader: Reader, url: str, at: Instant) -> Report | None:
+    """Return the last valid report of the runs that began before a moment."""
+    key = millis(at)
+    while page := reader.runs(url, key, PAGE):
+        for run in page:
+            if isinstance(run.finding, Reported):
+                return run.finding.report
+        key = page[-1].key
+    return None
 
 
 def _open(

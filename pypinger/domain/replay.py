@@ -46,6 +46,7 @@ from pypinger.domain.model import (
     Incident,
     Instant,
     NoAnswer,
+    Report,
     Reported,
     Seconds,
     Task,
@@ -96,6 +97,7 @@ class Records(msgspec.Struct, frozen=True):
     :ivar given: the alerts that were given, in order.
     :ivar removed: when it was removed from the configuration with an open incident, in order.
     :ivar incident: the incident that was open at the start of the period.
+    :ivar report: the last valid report before the first run; it may let the task sleep.
     """
 
     runs: Sequence[FindingRun]
@@ -103,6 +105,7 @@ class Records(msgspec.Struct, frozen=True):
     given: Sequence[Notice] = ()
     removed: Sequence[Instant] = ()
     incident: Incident | None = None
+    report: Report | None = None
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -296,8 +299,10 @@ def _blind_times(task: Task, records: Records) -> Iterator[tuple[Instant, Instan
 def _initial_state(task: Task, records: Records) -> TaskState:
     """Return the state before the first run."""
     if records.incident is None:
-        return TaskState()
-    return TaskState(row=task.failures, row_started=records.incident.started, incident=records.incident)
+        return TaskState(report=records.report)
+    return TaskState(
+        report=records.report, row=task.failures, row_started=records.incident.started, incident=records.incident
+    )
 
 
 def _visible(run: FindingRun, following: FindingRun | None, at: Instant) -> Finding:
