@@ -64,4 +64,4 @@ class FileTests(SynchronousTestCase):
         self.path.write_text("$no")
         self.assertEqual(self.problem()[:30], "F: line 1: unknown field $no; ")
         nowhere = self.assertRaises(TemplateError, read_template, "a\0b", FIELDS)
-        self.assertIn("null byte", str(nowhere))
+        self.assertIn("null", str(nowhere))
