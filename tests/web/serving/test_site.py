@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 from pathlib import Path
@@ -191,15 +192,21 @@ class RefusalTests(MemoryTestCase):
             self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % code), (target, answer[:50]))
             self.assertNotIn(b"ocation:", answer)
 
+    def dateless(self, request: bytes) -> bytes:
+        """The answer without its date: a second may begin between two."""
+        return re.sub(rb"\r\nDate: [^\r]*", b"", self.send(request))
+
     def test_absolute_target_of_a_task(self) -> None:
         url = entry().task.url.encode()
         answers = [
-            self.send(b"GET " + place + b"/task/" + url + b"?x=1&y HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n")
+            self.dateless(
+                b"GET " + place + b"/task/" + url + b"?x=1&y HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n"
+            )
             for place in (b"", b"http://h")
         ]
         self.assertEqual(answers[0], answers[1])
         answers = [
-            self.send(b"GET " + place + b"/task/" + url + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+            self.dateless(b"GET " + place + b"/task/" + url + b" HTTP/1.1\r\nHost: h\r\n\r\n")
             for place in (b"", b"http://h")
         ]
         self.assertIn(b'"url":"' + url + b'"', answers[1])
