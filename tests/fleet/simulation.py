@@ -140,7 +140,7 @@ class Fleet:
 
     def _trouble(self, task: Task, standing: _Standing, began: float, way: str) -> Observation:
         now = self._clock.seconds()
-        self.last[task.name] = Answered(now, way, standing.run(now))
+        self.last[task.name] = Answered(began, now, way, standing.run(now))
         host, latency = standing.member.host, now - began
         contact = Contact(host, f"address of {host}", date=float(int(BEGIN + now)))
         match way:
@@ -157,7 +157,7 @@ class Fleet:
     def _report(self, task: Task, standing: _Standing, began: float) -> Observation:
         now, member = self._clock.seconds(), standing.member
         run = standing.run(now)
-        self.last[task.name] = Answered(now, "ok", run)
+        self.last[task.name] = Answered(began, now, "ok", run)
         contact = Contact(member.host, f"address of {member.host}", date=float(int(BEGIN + now)))
         return Answer(200, standing.body(run), now - began, contact)
 

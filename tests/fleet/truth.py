@@ -23,8 +23,9 @@ NO_REPORT = ("unreachable", "invalid")
 
 @dataclass(frozen=True)
 class Answered:
-    """How a request ended: `at` true seconds, in this way, with the run of this number."""
+    """How a request that began at one moment ended at another, in this way, with the run of this number."""
 
+    began: float
     at: float
     way: str
     run: int
@@ -102,7 +103,7 @@ class Truth:
         if kind == "cut":
             self.false.append(f"{self._where(task, at)}: blamed for our own cut: {said}")
             kind = said
-        late_by = self._late(story, at, kind)
+        late_by = self._late(story, answer.began, at, kind)
         if kind not in NO_REPORT:
             story.run = answer.run
         expected, optional = self._expect(story, at, kind)
@@ -156,8 +157,8 @@ class Truth:
             return "future"
         return "late" if clock > member.due(lastrun) + GRACE else "ok"
 
-    def _late(self, story: Story, at: float, kind: str) -> float:
-        """How long ago the task became late, where the check had to be made then."""
+    def _late(self, story: Story, began: float, at: float, kind: str) -> float:
+        """How long ago the task became late, where the check had to be made then: none was under way."""
         member, before = story.member, story.checked
         excused = self._excused(before or 0.0, at)
         if not excused:
@@ -165,7 +166,7 @@ class Truth:
         if kind != "late" or story.since is not None or before is None or excused or story.run is None:
             return 0.0
         late = member.due(member.runs[story.run][0]) + GRACE - self._script.offset(at)
-        if not before < late <= at or story.status != "ok":
+        if not before < late < began or story.status != "ok":
             return 0.0
         return at - late
 
