@@ -158,7 +158,7 @@ class Truth:
         return "late" if clock > member.due(lastrun) + GRACE else "ok"
 
     def _late(self, story: Story, began: float, at: float, kind: str) -> float:
-        """How long ago the task became late, where the check had to be made then: none was under way."""
+        """How long the check began after the task had become late, where it had to be made then: none was under way."""
         member, before = story.member, story.checked
         excused = self._excused(before or 0.0, at)
         if not excused:
@@ -168,7 +168,7 @@ class Truth:
         late = member.due(member.runs[story.run][0]) + GRACE - self._script.offset(at)
         if not before < late < began or story.status != "ok":
             return 0.0
-        return at - late
+        return began - late
 
     def _gap(self, story: Story, at: float) -> None:
         gap = at - (story.checked or 0.0)
