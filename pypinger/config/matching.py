@@ -45,5 +45,5 @@ def url_secrets(section: SectionReader, text: str) -> None:
 
 
 def may_hold_secret(text: str) -> bool:
-    """Whether a selector may hold a URL's userinfo or query, so that no message may quote it."""
+    """Whether a selector may hold a URL's userinfo or query; messages must not quote it then."""
     return "//" in text and _MAYBE_SECRET.search(text) is not None

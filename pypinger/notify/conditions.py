@@ -1,7 +1,7 @@
 """
 Alerts of Py Pinger itself, for services that keep one alert per problem until it is closed.
 
-Alerts of tasks are told apart by task and incident, those of Py Pinger itself by their matter.
+Services tell alerts of tasks apart by task and incident, and those of Py Pinger itself by what they are about.
 """
 
 from __future__ import annotations

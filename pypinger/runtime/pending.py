@@ -1,7 +1,7 @@
 """
 The pending deliveries of one channel: their order, and which of them go into one message.
 
-The time is a parameter. Sending and settling is left to :mod:`~pypinger.runtime.queue`.
+The time is a parameter. :mod:`~pypinger.runtime.queue` sends and settles.
 
 Note [Storms]
 ~~~~~~~~~~~~~

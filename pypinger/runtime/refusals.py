@@ -1,5 +1,5 @@
 """
-Channels whose latest delivery is dead, and what they are told once they work again (contract, section 4).
+Channels whose latest delivery is dead, and the open incidents they get once they work again (contract, section 4).
 """
 
 from __future__ import annotations

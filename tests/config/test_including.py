@@ -86,7 +86,7 @@ class IncludeTests(IncludeCase):
             )
 
     def test_a_directory_that_cannot_be_read(self) -> None:
-        """Then nobody knows whether a file matches."""
+        """It is unknown whether a file matches."""
         os.symlink("loop", os.path.join(self.cwd, "loop"))
         words = "the directory loop cannot be read: too many levels of symbolic links"
         self.assertEqual(self.problem("[main]\ninclude = loop/*/*.ini\n"), f"2: [main] include: {words}")
