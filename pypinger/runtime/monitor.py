@@ -163,7 +163,9 @@ class Monitor:
         :returns: whether the next check is overdue, or to be made soon, so that it is still to be scheduled.
         """
         before, watch.task = watch.task, task
-        if not same_rules(before, task):
+        if watch.busy and not same_rules(before, task):
+            watch.expire()
+        elif not same_rules(before, task):
             self._quiet(watch, cancel=False)
             return True
         if before.interval != task.interval:
