@@ -706,7 +706,8 @@ _CHUNK = 65_536
 _LINGER = 1.0
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-_])")
+# Colours and the like, and control characters that end no line.
+_UNSHOWN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-_])|[\x00-\x08\x0e-\x1b\x7f]")
 
 
 class Outcome(NamedTuple):
@@ -879,7 +880,7 @@ def _signal_name(number: int) -> str:
 
 def with_last_lines(why: str, stderr: bytes) -> str:
     """Return a reason of at most 500 characters with as many of the last lines as it has room for."""
-    text = _ESCAPES.sub("", stderr.decode("utf-8", "replace").lstrip("\N{REPLACEMENT CHARACTER}"))
+    text = _UNSHOWN.sub("", stderr.decode("utf-8", "replace").lstrip("\N{REPLACEMENT CHARACTER}"))
     lines: list[str] = []
     room = REASON - len(why) - 1
     for line in reversed([line.strip() for line in text.splitlines() if line.strip()]):
