@@ -107,7 +107,7 @@ class Checks:
             return
         if self._regular:
             self._left = deque(self._regular[bisect_right(self._regular, at) :])
-        at_once = isinstance(self._finding, NoAnswer) and self._finding.latency or 0.0
+        at_once = (isinstance(self._finding, NoAnswer) and self._finding.latency) or 0.0
         if self._left and self._left[0] == self._last <= at + at_once + _PROMPT:
             self._left.clear()
         elif self._extra:

@@ -20,15 +20,14 @@ _LENGTH = re.compile(r"[0-9.]+[smhd]?\Z")
 _SUBCOMMAND = re.compile(r"[A-Za-z][\w:./-]*\Z")
 _URL = re.compile(r"https?://([^\s?#'\"]+)")
 
-#: What the shell does itself: such a command needs a shell of its own.
-_BUILTINS = frozenset(
-    ". : [[ alias break case cd command eval exec exit export for function if local read return set shift source time"
-    " trap type ulimit umask unset until wait while { !".split()
+# What the shell does itself: such a command needs a shell of its own.
+_BUILTIN = re.compile(
+    r"(?:\.|:|\[\[|!|\{|alias|break|case|cd|command|eval|exec|exit|export|for|function|if|local|read|return|set|shift"
+    r"|source|time|trap|type|ulimit|umask|unset|until|wait|while)\Z"
 )
-
-#: Words that do not say what a command is for.
-_PASSED_OVER = frozenset(("[", "test", "cd", "export", "set", ".", "source", "umask", "ulimit", "sleep", "true", ":"))
-_KEYWORDS = frozenset("if then else elif do while until ! { ( exec command time nohup setsid chronic cronic".split())
+# Words that do not say what a command is for.
+_PASSED_OVER = re.compile(r"(?:\[|test|cd|export|set|\.|source|umask|ulimit|sleep|true|:)\Z")
+_KEYWORD = re.compile(r"(?:if|then|else|elif|do|while|until|!|\{|exec|command|time|nohup|setsid|chronic|cronic)\Z")
 
 #: Programs that run another: their options that take a value, and how many words come before the command.
 _WRAPPERS: dict[str, tuple[frozenset[str], int]] = {
@@ -38,15 +37,16 @@ _WRAPPERS: dict[str, tuple[frozenset[str], int]] = {
     "flock": (frozenset(("-w", "-E")), 1),
     "sudo": (frozenset(("-u", "-g", "-h", "-p")), 0),
     "env": (frozenset(("-u", "-C")), 0),
+    "runitor": (frozenset(("-uuid", "-slug", "-ping-key", "-api-url", "-api-retries", "-api-timeout")), 0),
     "systemd-cat": (frozenset(("-t", "-p")), 0),
     "stdbuf": (frozenset(("-i", "-o", "-e")), 0),
 }
 
 _INTERPRETERS = re.compile(r"(?:python|pypy|perl|ruby|php|node|bash|dash|sh|zsh|ksh|java)[0-9.]*\Z")
 
-#: Programs that do many things: their next word says which.
-_WITH_SUBCOMMAND = frozenset(
-    "manage.py artisan rake docker kubectl podman systemctl run-parts wp console git restic borg".split()
+# Programs that do many things: their next word says which.
+_WITH_SUBCOMMAND = re.compile(
+    r"(?:manage\.py|artisan|rake|docker|kubectl|podman|systemctl|run-parts|wp|console|git|restic|borg)\Z"
 )
 
 
@@ -74,7 +74,7 @@ def parse(text: str) -> Command:
     command = match[0] if match is not None else ""
     operators = list(_operators(command))
     program = _ASSIGNMENTS.sub("", command, count=1).split(None, 1)
-    simple = not operators and bool(program) and program[0] not in _BUILTINS
+    simple = not operators and bool(program) and not _BUILTIN.match(program[0])
     silenced = not simple and _SILENCED.search(command) is not None
     return Command(command.strip(), text[len(command) :], simple, "|" in operators, silenced)
 
@@ -101,7 +101,7 @@ def words(command: Command) -> Sequence[str]:
 def name(command: Command) -> str:
     """Return what a command may be called: ``import-prices``, ``manage.py clearsessions``; empty for nothing."""
     parts = [_program(part) for part in _parts(command.text)]
-    telling = [part for part in parts if part and part[0] not in _PASSED_OVER]
+    telling = [part for part in parts if part and not _PASSED_OVER.match(part[0])]
     for part in telling or parts:
         if part:
             return _name(part)
@@ -120,7 +120,7 @@ def _name(program: Sequence[str]) -> str:
             return first
         first = _base(rest.pop(0))
     following = next((word for word in rest if not word.startswith("-")), "")
-    if first in _WITH_SUBCOMMAND and _SUBCOMMAND.match(_base(following)):
+    if _WITH_SUBCOMMAND.match(first) and _SUBCOMMAND.match(_base(following)):
         return f"{first} {_base(following)}"
     return first
 
@@ -129,7 +129,7 @@ def _program(part: Sequence[str]) -> Sequence[str]:
     """Return the words of a part of a command from the program on that it is about."""
     left = list(part)
     while left:
-        if left[0] in _KEYWORDS or _ASSIGNMENT.match(left[0]):
+        if _KEYWORD.match(left[0]) or _ASSIGNMENT.match(left[0]):
             left.pop(0)
         elif (wrapper := _WRAPPERS.get(_base(left[0]))) is not None and len(left) > 1:
             left = _after(left[1:], *wrapper)

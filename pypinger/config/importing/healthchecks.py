@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from pypinger.config.importing.sections import ImportedTask, Names, duration, line, value
+from pypinger.config.importing.sections import ImportedTask, Names, NotImportable, duration, line, value
 from pypinger.domain import cron
 from pypinger.domain.cron import CronError
 from pypinger.domain.model import Seconds
@@ -30,19 +30,12 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 #: The members that hold a check's UUID, alone or at the end of a URL; a read-only API key shows none of them.
 _WITH_UUID = ("ping_url", "uuid", "update_url", "pause_url", "resume_url")
 
-#: Where clients ping, before the key.
-PING_BASE = "http://YOUR-PYPINGER:3002/ping/"
-
 _MOST_BASES = 5
 
 #: Members that show that a check's clients tell of the start of a run.
 _OF_STARTS = ("started", "last_duration")
 
 _KEYWORDS = ("start_kw", "success_kw", "failure_kw", "subject", "subject_fail")
-
-
-class NotImportable(ValueError):
-    """The file does not hold what is imported; ``str()`` says why, in one line."""
 
 
 class ImportedChecks(msgspec.Struct, frozen=True):
@@ -56,17 +49,18 @@ class ImportedChecks(msgspec.Struct, frozen=True):
     head: Sequence[str]
 
 
-def read(text: str, new_key: Callable[[], str]) -> ImportedChecks:
+def read(text: str, base: str, new_key: Callable[[], str]) -> ImportedChecks:
     """
     Return the checks in `text`.
 
+    :param base: where Py Pinger takes pushes, without a final slash.
     :param new_key: returns a new key, for a check without UUID.
     :raises NotImportable: the text is not what the API answers.
     """
     checks = _checks(text)
     names, keys = Names(), dict[str, str]()
     tasks = [_task(check, names, keys, new_key) for check in checks]
-    return ImportedChecks(tasks, list(_head(checks)))
+    return ImportedChecks(tasks, list(_head(checks, base)))
 
 
 def _checks(text: str) -> Sequence[Mapping[str, Any]]:
@@ -77,7 +71,7 @@ def _checks(text: str) -> Sequence[Mapping[str, Any]]:
         raise NotImportable(f"not JSON: {words}") from None
     if isinstance(found, dict):
         # A check alone is what the API answers to a request for one.
-        found = found["checks"] if "checks" in found else [found] if "grace" in found or "ping_url" in found else None
+        found = found.get("checks", [found] if "grace" in found else None)
     if not isinstance(found, list):
         raise NotImportable('no checks in it; it should be the answer to GET /api/v3/checks/, {"checks": [...]}')
     for number, check in enumerate(found, 1):
@@ -86,16 +80,16 @@ def _checks(text: str) -> Sequence[Mapping[str, Any]]:
     return found
 
 
-def _head(checks: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _head(checks: Sequence[Mapping[str, Any]], base: str) -> Iterator[str]:
     yield f"{_count(len(checks), 'check')} of Healthchecks, as tasks that are pushed (docs/migrating.md)."
-    if bases := sorted({base for check in checks if (base := _base(check))}):
+    if bases := sorted({known for check in checks if (known := _base(check))}):
         yield "Keys are the UUIDs of the checks, so that clients need another base URL only. Replace"
-        yield from (f"  {line(base)}" for base in bases[:_MOST_BASES])
-        yield f"by {PING_BASE}. URLs with a ping key and a slug need the UUID instead."
+        yield from (f"  {line(known)}" for known in bases[:_MOST_BASES])
+        yield f"by {base}/ping/ (--base names another). URLs with a ping key and a slug need the UUID instead."
     channels = Counter(each.strip() for check in checks for each in _text(check, "channels").split(",") if each.strip())
     if channels:
-        yield f"Not carried over: {_count(len(channels), 'integration')}. Configure channels ([slack], [email], ...), and let"
-        yield "their option match say which tasks are theirs: the tags of a check are the group of its task."
+        yield f"Not carried over: {_count(len(channels), 'integration')}. Configure channels ([slack], [email], ...);"
+        yield "their option match says which tasks they are for. The tags of a check are the group of its task."
     yield "Not carried over: pings and status changes of the past, badges, addresses for pings by e-mail."
 
 
@@ -108,16 +102,14 @@ def _task(check: Mapping[str, Any], names: Names, keys: dict[str, str], new_key:
         comments.append(f"This check has the UUID of {keys[key]}, too: the key here is new.")
         key = None
     elif key is None:
-        comments.append("The file does not hold its UUID (a read-only API key leaves it out): the key is new, and its")
-        comments.append("clients need a new URL.")
+        comments.append("The file does not hold its UUID (a read-only API key leaves it out). Its key is new.")
     if key is None:
         key = new_key()
     keys[key] = name
     options = {"push_key": key}
     if _text(check, "status") == "paused":
         options["enabled"] = "no"
-        words = "it is not checked" if check.get("manual_resume") is True else "a ping does not resume it here"
-        comments.append(f"It was paused: {words}, until you remove enabled = no.")
+        comments.append("It was paused. It is off until you remove enabled = no; a ping does not resume it here.")
     for option, text in (("group", _text(check, "tags")), ("note", _text(check, "desc"))):
         if shown := value(text):
             options[option] = shown

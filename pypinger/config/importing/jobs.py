@@ -46,6 +46,7 @@ class Target(msgspec.Struct, frozen=True):
     :ivar zone: the time zone that cron runs in.
     :ivar directory: where report files are written; empty to push reports.
     :ivar url: under which URL that directory is served, without a final slash.
+    :ivar written: the file that the new crontab is written to; without it the new lines are shown.
     """
 
     run: str
@@ -53,6 +54,7 @@ class Target(msgspec.Struct, frozen=True):
     zone: str
     directory: str = ""
     url: str = ""
+    written: str = ""
 
 
 class ImportedJobs(msgspec.Struct, frozen=True):
@@ -79,10 +81,11 @@ def read(crontab: Crontab, target: Target, new_key: Callable[[], str]) -> Import
     reader = _Reader(target, new_key)
     for job in crontab.jobs:
         reader.add(job)
-    reader.rewrite_settings(crontab)
+    settings = reader.rewrite_settings(crontab)
     problems = [(number, f"{words}: {line(crontab.lines[number - 1])}") for number, words in crontab.problems]
     left = sorted([*problems, *reader.left])
-    foot = ["Not carried over:", *(f"  line {number}: {words}" for number, words in left)] if left else []
+    foot = [f"Line {number}, which jobs use: {line(reader.changed[number])}" for number in settings]
+    foot += ["Not carried over:", *(f"  line {number}: {words}" for number, words in left)] if left else []
     head = list(_head(crontab, target, len(reader.tasks)))
     return ImportedJobs(reader.tasks, head, foot, reader.changed)
 
@@ -124,17 +127,19 @@ class _Reader:
         else:
             self._wrap(job, command, shown, timing)
 
-    def rewrite_settings(self, crontab: Crontab) -> None:
-        """Change the ping URLs in environment settings."""
+    def rewrite_settings(self, crontab: Crontab) -> Sequence[int]:
+        """Change the ping URLs in environment settings; return the numbers of their lines."""
+        before = set(self.changed)
         jobs = {job.number for job in crontab.jobs} | {number for number, _ in crontab.problems}
         for number, raw in enumerate(crontab.lines, 1):
             if number not in jobs and not raw.lstrip().startswith("#") and (new := self._rewritten(raw)) != raw:
                 self.changed[number] = new
+        return sorted(self.changed.keys() - before)
 
     def _add_pings(self, job: Job, expanded: str, shown: str, timing: Mapping[str, str]) -> None:
         """Add a task for each check that a job pings."""
         new = job.before + self._rewritten(job.command)
-        comments = [f"Line {job.number} pings Py Pinger as it did Healthchecks:", f"  {new}"]
+        comments = self._shown(f"Line {job.number} pings Py Pinger as it did Healthchecks", new)
         for uuid, slug in _pings(expanded):
             key = self._key_of(uuid, slug)
             if key in self._keys:
@@ -142,14 +147,19 @@ class _Reader:
                 continue
             name = self._names.unique(slug or shown)
             self._keys[key] = name
-            words = "A ping at the end of a run comes as late as the run is long: grace must be longer than that."
-            self.tasks.append(ImportedTask(name, {"push_key": key, **timing, "grace": GRACE}, [*comments, words]))
+            options = {"push_key": key, **timing}
+            if not _RUNITOR.search(expanded):
+                options["grace"] = GRACE
+                comments.append(
+                    "A ping at the end of a run is as late as the run is long: grace must be longer than that."
+                )
+            self.tasks.append(ImportedTask(name, options, list(comments)))
         if new != job.before + job.command:
             self.changed[job.number] = new
 
     def _add_run(self, job: Job, run: Mapping[str, str], shown: str, timing: Mapping[str, str]) -> None:
         """Add the task of a job that runs ``pypinger run`` already."""
-        name = run.get("--name", shown)
+        name = run.get("--name") or run.get("--", shown)
         push = _PUSH.search(run.get("--push", ""))
         if push is not None and push[1] not in self._keys:
             name = self._names.unique(name)
@@ -170,7 +180,6 @@ class _Reader:
     def _wrap(self, job: Job, command: Command, shown: str, timing: Mapping[str, str]) -> None:
         """Add a task for a job, which ``pypinger run`` shall run."""
         name = self._names.unique(shown)
-        comments: list[str] = []
         run = [self._target.run, "run", "--schedule", job.when]
         if "CRON_TZ" in job.settings:
             run += ["--timezone", timing["timezone"]]
@@ -189,12 +198,16 @@ class _Reader:
         start = " ".join(map(shlex.quote, run)).replace("%", "\\%")
         new = job.before + commands.wrapped(command, start, job.settings.get("SHELL") or "/bin/sh")
         self.changed[job.number] = new
-        comments += [f"Line {job.number} becomes:", f"  {new}"]
+        comments = self._shown(f"Line {job.number} runs by pypinger run", new)
         if command.piped:
             comments.append("It is a pipe, so a failure of any but its last program is not seen.")
         if command.silenced:
             comments.append("It throws its errors away, so the report cannot say why it failed.")
         self.tasks.append(ImportedTask(name, {**options, **timing}, comments))
+
+    def _shown(self, words: str, new: str) -> list[str]:
+        """Return a comment on a line that changes."""
+        return [f"{words}."] if self._target.written else [f"{words}:", f"  {new}"]
 
     def _rewritten(self, text: str) -> str:
         """Return text with the ping URLs of Py Pinger instead of those of Healthchecks."""
@@ -239,6 +252,7 @@ def _run_options(words: Sequence[str], settings: Mapping[str, str]) -> Mapping[s
     rest = list(words[number + 1 :])
     for word, following in zip(rest, [*rest[1:], ""], strict=True):
         if word == "--":
+            options[word] = following.rpartition("/")[2]
             break
         option, sign, given = word.partition("=")
         if option.startswith("--"):
@@ -248,9 +262,11 @@ def _run_options(words: Sequence[str], settings: Mapping[str, str]) -> Mapping[s
 
 def _head(crontab: Crontab, target: Target, tasks: int) -> Iterator[str]:
     yield f"{tasks} {'task' if tasks == 1 else 'tasks'} of a crontab (docs/migrating.md)."
-    yield f"Times are those of {target.zone}, where cron runs."
+    if target.written:
+        yield f"The crontab with its new lines is in {line(target.written)}; `crontab FILE` installs it."
+    yield f"Times are of {target.zone}, the zone of this machine unless --timezone names another."
     if not target.directory:
-        yield f"Jobs push to {target.base}, which must be [push] or [web] endpoint."
+        yield f"Jobs push to {target.base}: the endpoint of [push], else that of [web]. --base names another."
     yield "A run that hangs is noticed when the next is due; set max_runtime where that is too late."
     mailed = crontab.settings.get("MAILTO")
     if mailed:

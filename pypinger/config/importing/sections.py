@@ -14,10 +14,16 @@ from pypinger.domain.times import number
 #: A longer name or note is cut.
 LONGEST = 200
 
+# A line of a file ends with any of these; tabs may stay.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SUBSTITUTION = re.compile(r"\$(?=\{[A-Za-z]+:)")
-_COMMENT = re.compile(r"\s([;#])(?=\s|\Z)")
+_COMMENT = re.compile(r"\s+(;)(?=\s|\Z)|(?<=\s)(#)(?:\s+|\Z)")
 _QUOTED = re.compile(r"""("|')(.*)\1\Z""")
 _SIZES = (("d", 86_400), ("h", 3600), ("m", 60))
+
+
+class NotImportable(ValueError):
+    """The file does not hold what is imported; ``str()`` says why, in one line."""
 
 
 class ImportedTask(msgspec.Struct, frozen=True):
@@ -80,7 +86,7 @@ def line(text: str) -> str:
 
 def value(text: str) -> str:
     """Return foreign text as a value that means itself: nothing in it is a substitution, comment or quotes."""
-    text = _COMMENT.sub(r"\1", _SUBSTITUTION.sub("$ ", line(text)))
+    text = _COMMENT.sub(r"\1\2", _SUBSTITUTION.sub("$ ", line(text)))
     while quoted := _QUOTED.match(text):
         text = quoted[2].strip()
     return text.lstrip(";# ")
@@ -100,4 +106,4 @@ def duration(seconds: Seconds) -> str:
 
 def _comments(lines: Iterable[str]) -> Iterator[str]:
     for each in lines:
-        yield f"# {each}".rstrip()
+        yield f"# {_CONTROL.sub(' ', each)}".rstrip()
