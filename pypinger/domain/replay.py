@@ -219,7 +219,7 @@ class _Replay:
         return following.first - at > took + _SLACK
 
     def _check(self, finding: Finding, at: Instant) -> None:
-        check = Check(at, 0.0, finding, judge(finding, self._task.grace, at))
+        check = Check(at, 0.0, finding, judge(finding, self._task, at))
         self._keep(at, incidents.step(self._task, self._state, check))
 
     def _remind(self, at: Instant) -> None:
@@ -269,7 +269,9 @@ def _initial_state(task: Task, records: Records) -> TaskState:
 def _visible(run: FindingRun, following: FindingRun | None, at: Instant) -> Finding:
     """Return what a check would have found between the beginning of a run and that of the next."""
     if following is not None and at > run.last and isinstance(following.finding, Reported):
-        lastrun = following.finding.report.lastrun
-        if run.last < lastrun <= at:
+        report = following.finding.report
+        # What the report says last: that a run ended, or that one is under way.
+        moment = report.started if report.running else report.lastrun
+        if moment is not None and run.last < moment <= at:
             return following.finding
     return run.finding

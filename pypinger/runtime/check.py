@@ -144,7 +144,7 @@ class Checker:
             finding = report.read(observation, secrets.scrub)
         contact = observation.contact
         skew = None if contact is None else self._clocks.skew(contact.host, self._reactor.seconds())
-        check = Check(now, observation.latency, finding, judge(finding, task.grace, now, skew=skew))
+        check = Check(now, observation.latency, finding, judge(finding, task, now, skew=skew))
         muted = self._board.muted(task, before)
         state, alerts = incidents.step(task, before, check, muted=muted, clock_wrong=self.condition.clock_wrong)
         if sign_of(observation) is Sign.ANSWERED:

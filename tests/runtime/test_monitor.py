@@ -663,10 +663,10 @@ class PropertyTests(SynchronousTestCase):
         case.start(task, answer=lambda task: answer)
         behind: Counter[bool] = Counter()
         finding = read(answer)
-        before = judge(finding, grace, case.world.now()).kind
+        before = judge(finding, task, case.world.now()).kind
         for _ in range(3600):
             case.world.clock.advance(1.0)
-            now = judge(finding, grace, case.world.now()).kind
+            now = judge(finding, task, case.world.now()).kind
             behind[case.state().kind not in (now, before)] += 1
             before = now
         self.assertEqual(behind[True], 0)
