@@ -148,12 +148,11 @@ class _Reader:
             name = self._names.unique(slug or shown)
             self._keys[key] = name
             options = {"push_key": key, **timing}
+            words = []
             if not _RUNITOR.search(expanded):
                 options["grace"] = GRACE
-                comments.append(
-                    "A ping at the end of a run is as late as the run is long: grace must be longer than that."
-                )
-            self.tasks.append(ImportedTask(name, options, list(comments)))
+                words.append("A ping at the end of a run is as late as the run is long; grace must be longer.")
+            self.tasks.append(ImportedTask(name, options, [*comments, *words]))
         if new != job.before + job.command:
             self.changed[job.number] = new
 
