@@ -16,7 +16,7 @@ _INPUT = re.compile(r"(?:\\.|[^%\\]|\\\Z)*", re.DOTALL)
 _ASSIGNMENTS = re.compile(r"""(?:[A-Za-z_]\w*=(?:'[^']*'|"[^"$`\\]*"|[^\s'"$`\\;&|<>()]*)\s+)+""")
 _SILENCED = re.compile(r"(?:2|&)>>?\s*/dev/null|>>?\s*/dev/null\s+2>&1")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_LENGTH = re.compile(r"[0-9.]+[smhd]?\Z")
+_PROGRAM = re.compile(r"[\w./~]")
 _SUBCOMMAND = re.compile(r"[A-Za-z][\w:./-]*\Z")
 _URL = re.compile(r"https?://([^\s?#'\"]+)")
 
@@ -50,7 +50,7 @@ _WITH_SUBCOMMAND = re.compile(
 )
 
 
-class Command(msgspec.Struct, frozen=True):
+class JobCommand(msgspec.Struct, frozen=True):
     """
     A shell command of a crontab.
 
@@ -68,18 +68,19 @@ class Command(msgspec.Struct, frozen=True):
     silenced: bool
 
 
-def parse(text: str) -> Command:
+def parse(text: str) -> JobCommand:
     """Parse a command as cron and the shell do."""
     match = _INPUT.match(text)
     command = match[0] if match is not None else ""
     operators = list(_operators(command))
     program = _ASSIGNMENTS.sub("", command, count=1).split(None, 1)
-    simple = not operators and bool(program) and not _BUILTIN.match(program[0])
+    plain = bool(program) and _PROGRAM.match(program[0]) and not _ASSIGNMENT.match(program[0])
+    simple = not operators and bool(plain) and not _BUILTIN.match(program[0])
     silenced = not simple and _SILENCED.search(command) is not None
-    return Command(command.strip(), text[len(command) :], simple, "|" in operators, silenced)
+    return JobCommand(command, text[len(command) :], simple, "|" in operators, silenced)
 
 
-def wrapped(command: Command, run: str, shell: str) -> str:
+def wrapped(command: JobCommand, run: str, shell: str) -> str:
     """
     Return the line of a crontab that runs a command within another.
 
@@ -93,12 +94,12 @@ def wrapped(command: Command, run: str, shell: str) -> str:
     return f"{run} -- {shell} -c {shlex.quote(command.text)}{command.rest}"
 
 
-def words(command: Command) -> Sequence[str]:
+def words(command: JobCommand) -> Sequence[str]:
     """Return the words of a command, of all its parts."""
     return [word for part in _parts(command.text) for word in part]
 
 
-def name(command: Command) -> str:
+def name(command: JobCommand) -> str:
     """Return what a command may be called: ``import-prices``, ``manage.py clearsessions``; empty for nothing."""
     parts = [_program(part) for part in _parts(command.text)]
     telling = [part for part in parts if part and not _PASSED_OVER.match(part[0])]

@@ -24,7 +24,7 @@ _SETTING = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^\s=#"'][^\s=]*))\s*=\s*(.
 _WHEN = re.compile(r"\s*(?:(@\S+)|-?(\S+\s+\S+\s+\S+\s+\S+\s+\S+))\s+", re.DOTALL)
 _USER = re.compile(r"\S+\s+")
 # What tells of the columns, and what "crontab -l" writes at the beginning.
-_HEADING = re.compile(r"m\s+h\s+dom\s+mon|DO NOT EDIT|installed on|Cron version|[-=*#.\s|]*\Z", re.IGNORECASE)
+_HEADING = re.compile(r"m\s+h\s+dom\s+mon|DO NOT EDIT|installed on |Cron version|\A[-=*#.\s|]*\Z", re.IGNORECASE)
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -88,7 +88,7 @@ def parse(text: str, *, system: bool) -> Crontab:
         except CronError as error:
             problems.append((number, str(error)))
             continue
-        described = above and not _HEADING.match(above) and not _is_job(above, system=system)
+        described = above and not _HEADING.search(above) and not _is_job(above, system=system)
         jobs.append(msgspec.structs.replace(job, comment=one_line(above)) if described else job)
     return Crontab(lines, jobs, settings, problems)
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from pypinger.config.importing.sections import ImportedTask, Names, NotImportable, duration, line, value
+from pypinger.config.importing.sections import ImportedTask, NotImportable, SectionNames, duration, line, value
 from pypinger.domain import cron
 from pypinger.domain.cron import CronError
 from pypinger.domain.model import Seconds
@@ -58,7 +58,7 @@ def read(text: str, base: str, new_key: Callable[[], str]) -> ImportedChecks:
     :raises NotImportable: the text is not what the API answers.
     """
     checks = _checks(text)
-    names, keys = Names(), dict[str, str]()
+    names, keys = SectionNames(), dict[str, str]()
     tasks = [_task(check, names, keys, new_key) for check in checks]
     return ImportedChecks(tasks, list(_head(checks, base)))
 
@@ -93,7 +93,9 @@ def _head(checks: Sequence[Mapping[str, Any]], base: str) -> Iterator[str]:
     yield "Not carried over: pings and status changes of the past, badges, addresses for pings by e-mail."
 
 
-def _task(check: Mapping[str, Any], names: Names, keys: dict[str, str], new_key: Callable[[], str]) -> ImportedTask:
+def _task(
+    check: Mapping[str, Any], names: SectionNames, keys: dict[str, str], new_key: Callable[[], str]
+) -> ImportedTask:
     comments: list[str] = []
     key = _uuid(check)
     text = _text(check, "name") or _text(check, "slug")

@@ -15,9 +15,9 @@ from uuid import UUID
 import msgspec
 
 from pypinger.config.importing import commands
-from pypinger.config.importing.commands import Command
+from pypinger.config.importing.commands import JobCommand
 from pypinger.config.importing.crontab import REBOOT, Crontab, Job
-from pypinger.config.importing.sections import ImportedTask, Names, line, value
+from pypinger.config.importing.sections import ImportedTask, SectionNames, line, value
 from pypinger.domain import cron
 from pypinger.domain.cron import CronError
 
@@ -99,7 +99,7 @@ class _Reader:
         self.changed: dict[int, str] = {}
         self._target = target
         self._new_key = new_key
-        self._names = Names()
+        self._names = SectionNames()
         self._keys: dict[str, str] = {}
         self._slugs: dict[str, str] = {}
 
@@ -176,7 +176,7 @@ class _Reader:
             words = f"its report is {line(file)}; add the URL of that file to [urls]" if file else "it says no push URL"
             self.left.append((job.number, f"{name} runs pypinger run already: {words}"))
 
-    def _wrap(self, job: Job, command: Command, shown: str, timing: Mapping[str, str]) -> None:
+    def _wrap(self, job: Job, command: JobCommand, shown: str, timing: Mapping[str, str]) -> None:
         """Add a task for a job, which ``pypinger run`` shall run."""
         name = self._names.unique(shown)
         run = [self._target.run, "run", "--schedule", job.when]

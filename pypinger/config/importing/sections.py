@@ -39,7 +39,7 @@ class ImportedTask(msgspec.Struct, frozen=True):
     comments: Sequence[str] = ()
 
 
-class Names:
+class SectionNames:
     """Gives every section a name of its own, as selectors and commands compare names: in any letter case."""
 
     def __init__(self) -> None:
