@@ -99,9 +99,15 @@ def words(command: JobCommand) -> Sequence[str]:
     return [word for part in _parts(command.text) for word in part]
 
 
-def name(command: JobCommand) -> str:
-    """Return what a command may be called: ``import-prices``, ``manage.py clearsessions``; empty for nothing."""
+def name(command: JobCommand, without: re.Pattern[str] | None = None) -> str:
+    """
+    Return what a command may be called: ``import-prices``, ``manage.py clearsessions``; empty for nothing.
+
+    :param without: parts of the command in which this is found do not count.
+    """
     parts = [_program(part) for part in _parts(command.text)]
+    if without is not None:
+        parts = [part for part in parts if not any(map(without.search, part))]
     telling = [part for part in parts if part and not _PASSED_OVER.match(part[0])]
     for part in telling or parts:
         if part:

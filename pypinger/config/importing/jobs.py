@@ -121,6 +121,7 @@ class _Reader:
             timing["note"] = note
         expanded = _VARIABLE.sub(lambda match: job.settings.get(match[1] or match[2], match[0]), job.command)
         if _pings(expanded):
+            shown = commands.name(commands.parse(expanded), without=_PING)
             self._add_pings(job, expanded, shown, timing)
         elif (run := _run_options(commands.words(command), job.settings)) is not None:
             self._add_run(job, run, shown, timing)
@@ -142,6 +143,7 @@ class _Reader:
         comments = self._shown(f"Line {job.number} pings Py Pinger as it did Healthchecks", new)
         for uuid, slug in _pings(expanded):
             key = self._key_of(uuid, slug)
+            shown = shown or f"check {uuid[:8] or slug}"
             if key in self._keys:
                 self.left.append((job.number, f"{shown} pings {self._keys[key]}, the task of another line, too"))
                 continue

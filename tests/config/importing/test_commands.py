@@ -64,12 +64,13 @@ WORDS = (
     "\\",
 )
 
+_COMMAND = re.compile(r"(?:\\.|[^%\\]|\\\Z)*", re.DOTALL)
+
 
 def as_cron(command: str, shell: str, cwd: str) -> tuple[bytes, int]:
     """Run a command as cron does: up to its first bare percent sign, which begins its standard input."""
-    text, _, rest = re.sub(r"((?:\\.|[^%\\]|\\\Z)*)(?:%(.*))?", "\\1\0\\2", command, count=1, flags=re.DOTALL).partition(
-        "\0"
-    )
+    rest = _COMMAND.sub("", command, count=1)
+    text, rest = command.removesuffix(rest), rest[1:]
     given = re.sub(r"(?<!\\)%", "\n", rest).replace("\\%", "%") + ("\n" if rest else "")
     run = subprocess.run(
         [shell, "-c", text.replace("\\%", "%")],
