@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from pypinger import __version__
-from pypinger.cli import verbs
+from pypinger.cli import importing, verbs
 from pypinger.cli._output import Output
 from pypinger.domain.durations import UNITS, parse_duration
 
@@ -136,6 +136,8 @@ def _parser() -> _Parser:
 
     # For the list of commands; main() does not parse its arguments here.
     commands.add_parser("run", help="run a command and publish its task report", add_help=False)
+
+    importing.add_command(commands.add_parser)
 
     verbs.add_commands(commands.add_parser)
 
