@@ -282,16 +282,17 @@ class Monitor:
         joining = self._checker.next_joining(watch)
         return joining is not None and joining <= now
 
-    def _reminds(self, watch: Watch, now: Instant) -> bool:
+    def _reminds(self, watch: Watch, now: Instant, early: Seconds = 0.0) -> bool:
+        # Asked as of now: a moment later the task may sleep, which puts the reminder off.
         reminder = next_reminder(watch.task, watch.state, now)
-        return reminder is not None and reminder <= now
+        return reminder is not None and reminder <= now + early
 
     def _remind(self, early: Seconds, now: Instant) -> None:
         """Send the reminders that are due, and those that are due soon with them, for one digest to tell all."""
         for watch in list(self._watches.values()):
             if watch.state.incident is None or watch.busy or self._board.muted(watch.task, watch.state):
                 continue
-            if self._reminds(watch, now + early):
+            if self._reminds(watch, now, early):
                 self._run(watch, self._checker.remind(watch, early))
 
     def silences_changed(self) -> None:
