@@ -56,7 +56,7 @@ class FileTests(SynchronousTestCase):
             lines[0], r"\AOK - .+, may take 10 min; due .+; grace 1 min \(running for 1 min\) \| age=6\ds;600;660\Z"
         )
         self.assertIn(f"started: {started}", lines)
-        code, lines = self.check(lastrun=None, max_runtime=0.5, started=started)
+        code, lines = self.check("--grace", "0", lastrun=None, max_runtime=0.5, started=started)
         self.assertEqual(code, 2)
         self.assertRegex(
             lines[0], r"\ACRITICAL - late: no run has ended yet, .+longer than its 30 s; was due .+ \(late by"
