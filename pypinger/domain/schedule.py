@@ -112,8 +112,7 @@ class Plan(NamedTuple):
 
     def credible(self, report: Report, grace: Seconds) -> Instant:
         """Return from when on the moments of a report are not in the future by more than is allowed."""
-        latest = max(moment for moment in (report.lastrun, report.started) if moment is not None)
-        return latest - self.ahead - grace
+        return report.latest - self.ahead - grace
 
     @property
     def words(self) -> str:
