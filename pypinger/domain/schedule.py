@@ -33,7 +33,7 @@ EARLY: Seconds = 60.0
 RESOLUTION: Seconds = 0.001
 
 # How many scheduled moments are tried for one that is awake. No sleep that people configure has so many windows.
-_TRIES = 2000
+_TRIES = 700
 
 
 class Basis(Enum):
