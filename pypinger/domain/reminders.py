@@ -43,9 +43,8 @@ def remind(task: Task, state: TaskState, now: Instant, early: Seconds = 0.0) -> 
         return state, ()
     assert state.incident is not None
     assert state.verdict is not None
-    incident = state.incident
-    _, number = _due(task, incident, now)
-    incident = replace(incident, reminded=max(now, due), reminders=number + 1, alerts=incident.alerts + 1)
+    incident = reminded(task, state.incident, now, due)
+    incident = replace(incident, alerts=incident.alerts + 1)
     verdict = state.verdict
     alert = task_alert(
         task,
@@ -58,6 +57,16 @@ def remind(task: Task, state: TaskState, now: Instant, early: Seconds = 0.0) -> 
         kind=verdict.kind,
     )
     return replace(state, incident=incident), (alert,)
+
+
+def reminded(task: Task, incident: Incident, now: Instant, due: Instant | None = None) -> Incident:
+    """
+    Return an incident after a reminder that was given now: those that were skipped before it count, too.
+
+    :param due: when it was due, after any sleep; None if that is not known.
+    """
+    own, number = _due(task, incident, now)
+    return replace(incident, reminded=max(now, own if due is None else due), reminders=number + 1)
 
 
 def next_of_condition(since: Instant, now: Instant, first: Seconds, longest: Seconds) -> Instant | None:
