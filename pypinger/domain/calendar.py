@@ -16,10 +16,6 @@ import msgspec
 from pypinger.domain.model import Instant, Report, Seconds, Task
 from pypinger.domain.schedule import EARLY, RESOLUTION, Basis, Due, Plan, plan_of
 from pypinger.domain.sleep import Sleep, SleepPeriod
-from pypinger.domain.times import DAY
-
-#: A task that is due more often than this in a day, on average, has one entry for all: see :attr:`Entry.repeats`.
-MOST_A_DAY = 48
 
 
 class Happening(StrEnum):
@@ -47,15 +43,15 @@ class CalendarEntry(msgspec.Struct, frozen=True):
     repeats: str = ""
 
 
-def entries(task: Task, report: Report | None, since: Instant, until: Instant) -> list[CalendarEntry]:
+def entries(task: Task, report: Report | None, since: Instant, until: Instant, most: int = 5000) -> list[CalendarEntry]:
     """
     Return the moments of a task from `since`, which is now, to before `until`, in order.
 
     :param report: its last valid report; without one, only what the ini file says is known.
+    :param most: a task that is due more often has one entry for all: see :attr:`CalendarEntry.repeats`.
     """
     plan = plan_of(task, report)
-    due = list(_due(plan, report, task.grace, since, until))
-    most = max(1, int((until - since) / DAY * MOST_A_DAY))
+    due = list(islice(_due(plan, report, task.grace, since, until), most + 2))
     if sum(entry.what is Happening.DUE for entry in due) > most:
         first = next(
             number for number, entry in enumerate(due) if entry.running is None and entry.what is Happening.DUE

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.cli import replay as command
-from pypinger.cli._recorded import open_history, records
+from pypinger.cli._recorded import records
+from pypinger.cli._store import open_history
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Event, Task
 from pypinger.domain.replay import compare, replay
@@ -73,8 +74,7 @@ class SameSettingsTests(SynchronousTestCase):
     def reproduce(self, life: Life, *edges: float) -> int:
         """Replay with the recorded settings, from each edge; return the number of alerts."""
         alerts = 0
-        reader = open_history(life.path)
-        try:
+        with open_history(life.path) as reader:
             for task in life.tasks:
                 for edge in (0.0, *edges):
                     recorded, _ = records(reader, task, NOON + edge, life.now() + 1)
@@ -82,8 +82,6 @@ class SameSettingsTests(SynchronousTestCase):
                     wrong = [line for line in lines if line.mark != "="]
                     self.assertEqual(wrong, [], f"{task} from {edge}")
                     alerts += len(lines)
-        finally:
-            reader.close()
         return alerts
 
     def test_days(self) -> None:
@@ -142,9 +140,8 @@ class SameSettingsTests(SynchronousTestCase):
         life.live(0.2 * DAY)
         life.end()
         self.assertEqual(life.notifier.sent, [])
-        reader = open_history(life.path)
-        self.addCleanup(reader.close)
-        recorded, logged = records(reader, life.tasks[0], NOON, life.now())
+        with open_history(life.path) as reader:
+            recorded, logged = records(reader, life.tasks[0], NOON, life.now())
         self.assertGreater(len(recorded.given), 4)
         replayed = replay(replace(life.tasks[0], error_interval=0.0), recorded)
         self.assertEqual({line.mark for line in compare(recorded.given, replayed)}, {"="})
