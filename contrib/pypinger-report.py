@@ -706,10 +706,11 @@ _CHUNK = 65_536
 _LINGER = 1.0
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-_])")
+# Colours and the like, and control characters that end no line.
+_UNSHOWN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-_])|[\x00-\x08\x0e-\x1b\x7f]")
 
 
-class Outcome(NamedTuple):
+class CommandEnd(NamedTuple):
     """
     How a command ended.
 
@@ -805,7 +806,7 @@ def _pass_on(data: bytes) -> bool:
 
 def run_command(
     command: Sequence[str], gate: SignalGate, keep_stderr: bool, begun: Callable[[], None] = lambda: None
-) -> Outcome:
+) -> CommandEnd:
     """
     Run a command to its end.
 
@@ -851,23 +852,23 @@ def _spawn(command: Sequence[str], gate: SignalGate, stderr: int | None) -> subp
         return start(["/bin/sh", script, *command[1:]])
 
 
-def _not_run(name: str, error: OSError) -> Outcome:
+def _not_run(name: str, error: OSError) -> CommandEnd:
     if isinstance(error, FileNotFoundError):
         words = "its interpreter is not found" if "/" in name and os.path.exists(name) else "not found"
-        return Outcome(NOT_FOUND, f"{name}: {words}"[:REASON], f"{name}: {words}")
+        return CommandEnd(NOT_FOUND, f"{name}: {words}"[:REASON], f"{name}: {words}")
     words = "permission denied" if isinstance(error, PermissionError) else str(error.strerror)
-    return Outcome(CANNOT_RUN, f"{name}: {words}"[:REASON], f"{name}: {words}")
+    return CommandEnd(CANNOT_RUN, f"{name}: {words}"[:REASON], f"{name}: {words}")
 
 
-def _outcome(returncode: int, received: Sequence[signal.Signals], stderr: bytes) -> Outcome:
+def _outcome(returncode: int, received: Sequence[signal.Signals], stderr: bytes) -> CommandEnd:
     after = " after " + ", ".join(dict.fromkeys(each.name for each in received)) if received else ""
     if returncode == 0:
-        return Outcome(0, f"ended{after}" if received else None)
+        return CommandEnd(0, f"ended{after}" if received else None)
     if returncode < 0:
-        return Outcome(SIGNALLED - returncode, with_last_lines(f"killed by {_signal_name(-returncode)}", stderr))
+        return CommandEnd(SIGNALLED - returncode, with_last_lines(f"killed by {_signal_name(-returncode)}", stderr))
     # What a shell says of a command that a signal ended.
     by = f" ({_signal_name(returncode - SIGNALLED)})" if SIGNALLED < returncode <= SIGNALLED + 31 else ""
-    return Outcome(returncode, with_last_lines(f"exit code {returncode}{by}{after}", stderr))
+    return CommandEnd(returncode, with_last_lines(f"exit code {returncode}{by}{after}", stderr))
 
 
 def _signal_name(number: int) -> str:
@@ -879,7 +880,7 @@ def _signal_name(number: int) -> str:
 
 def with_last_lines(why: str, stderr: bytes) -> str:
     """Return a reason of at most 500 characters with as many of the last lines as it has room for."""
-    text = _ESCAPES.sub("", stderr.decode("utf-8", "replace").lstrip("\N{REPLACEMENT CHARACTER}"))
+    text = _UNSHOWN.sub("", stderr.decode("utf-8", "replace").lstrip("\N{REPLACEMENT CHARACTER}"))
     lines: list[str] = []
     room = REASON - len(why) - 1
     for line in reversed([line.strip() for line in text.splitlines() if line.strip()]):

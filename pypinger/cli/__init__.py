@@ -43,16 +43,19 @@ class _Parser(argparse.ArgumentParser):
     The parser of the command or of a subcommand.
 
     :ivar plugin: whether it is a monitoring plugin, which reports errors on standard output with exit code 3.
+    :ivar refusal: the exit code of other commands for arguments that are not valid.
     """
 
     plugin = False
+    refusal = 2
 
     def error(self, message: str) -> NoReturn:
         """Print the error and exit."""
-        if not self.plugin:
-            super().error(message)
-        print(f"UNKNOWN - {message}")
-        self.exit(UNKNOWN)
+        if self.plugin:
+            print(f"UNKNOWN - {message}")
+            self.exit(UNKNOWN)
+        self.print_usage(sys.stderr)
+        self.exit(self.refusal, f"{self.prog}: error: {message}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -170,6 +173,8 @@ def _parser() -> _Parser:
     _import_command.add_command(commands.add_parser)
 
     verbs.add_commands(commands.add_parser)
+    # 2 would mean a task in error, also to those who run it as a plugin.
+    commands.choices["status"].refusal = UNKNOWN
 
     demo = commands.add_parser(
         "demo",

@@ -17,6 +17,7 @@ import msgspec
 
 from pypinger.cli import UNKNOWN
 from pypinger.config import ConfigErrors, load, pem
+from pypinger.config.headers import header_problem
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth
 from pypinger.domain import judge, report, wording
 from pypinger.domain import url as urls
@@ -143,6 +144,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     name, colon, value = (part.strip() for part in arguments.header.partition(":"))
     if not (name and colon and value and f"{name}{value}".isascii() and f"{name}{value}".isprintable()):
         raise NotChecked("--header must be like 'X-Auth-Token: abc'")
+    if words := header_problem(name):
+        raise NotChecked(f"the name in --header {words}")
     return msgspec.structs.replace(
         settings, token_auth=TokenAuth(header=name, token=value), secrets=settings.secrets | {value}
     )

@@ -177,6 +177,15 @@ def plan_of(task: Task, report: Report | None = None) -> Plan:
     )
 
 
+def same_rules(one: Task, other: Task) -> bool:
+    """Whether two settings of a task make the same verdict on each report."""
+    return _rules(one) == _rules(other)
+
+
+def _rules(task: Task) -> tuple[object, ...]:
+    return task.grace, task.frequency, task.schedule, task.timezone, task.max_runtime, task.sleep
+
+
 def sleep_at(task: Task, report: Report | None, instant: Instant) -> SleepPeriod | None:
     """Return the sleep that a task is in at a moment, by its last valid report or the ini file."""
     if task.sleep is None and (report is None or not report.sleep):

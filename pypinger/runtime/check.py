@@ -130,8 +130,8 @@ class Checker:
         watch.finish(state, basis, rest)
         self._show(watch)
         self._board.checked(task, now, observation if isinstance(observation, Answer) else None)
-        ran = state.report
-        if ran is not None and (before.report is None or before.report.lastrun != ran.lastrun):
+        ran, known = state.report, before.report
+        if ran is not None and (known is None or (ran.lastrun, ran.started) != (known.lastrun, known.started)):
             self._runs.seen(task, ran, now)
 
     def _judge(

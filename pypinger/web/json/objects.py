@@ -57,7 +57,7 @@ class SilenceObject(msgspec.Struct, frozen=True):
 
 
 class TaskObject(msgspec.Struct, frozen=True):
-    """A task and its state, as JSON; the members are those of the contract, in its order."""
+    """A task and its state, as JSON; the members of the contract are in its order, before those that it has not."""
 
     url: str
     id: str
@@ -73,8 +73,6 @@ class TaskObject(msgspec.Struct, frozen=True):
     reason: str | None
     frequency: float | None
     schedule: str | None
-    timezone: str | None
-    max_runtime: float | None
     lastrun: Time | None
     started: Time | None
     due: Time | None
@@ -88,6 +86,8 @@ class TaskObject(msgspec.Struct, frozen=True):
     incident: IncidentObject | None
     silenced: SilenceObject | None
     latency: Seconds | None
+    timezone: str | None
+    max_runtime: float | None
 
 
 class SelfObject(msgspec.Struct, frozen=True):
@@ -141,8 +141,6 @@ def task_object(entry: Entry) -> TaskObject:
         reason=cut(reason_of(state)),
         frequency=_minutes(plan.frequency),
         schedule=None if plan.cron is None else plan.cron.expression,
-        timezone=None if plan.cron is None else plan.cron.timezone,
-        max_runtime=_minutes(plan.max_runtime),
         lastrun=None if report is None else iso(report.lastrun),
         started=None if report is None else iso(report.started),
         due=iso(verdict.due),
@@ -156,6 +154,8 @@ def task_object(entry: Entry) -> TaskObject:
         incident=None if incident is None else incident_object(incident),
         silenced=None if entry.muted is None else silence_object(entry.muted),
         latency=state.latency,
+        timezone=None if plan.cron is None else plan.cron.timezone,
+        max_runtime=_minutes(plan.max_runtime),
     )
 
 
