@@ -128,12 +128,10 @@ class SameSettingsTests(SynchronousTestCase):
 
     def test_a_row_that_counts_from_waking_on(self) -> None:
         """It is refused while it sleeps, from 13:00 to 13:45, at which a regular check is under way."""
-        script = [(288.0, "ok", 2.5), (3000.0, "sleepy", 2.5), (9000.0, "error", 0.1)]
+        script = [(288.0, "ok", 2.5), (4273.0, "sleepy", 2.5), (9000.0, "error", 0.1)]
         for interval, failures in ((60.0, 2), (60.0, 3), (300.0, 3)):
-            life = self.live(
-                (make_task(interval=interval, failures=failures), Endpoint(script, 60)), [(4000, True, 30)]
-            )
-            self.assertGreater(self.reproduce(life), 0)
+            task = make_task(interval=interval, failures=failures)
+            self.assertGreater(self.reproduce(self.live((task, Endpoint(script, 60)), [(7373, True, 26)])), 0)
 
     def test_a_restart_within_a_row_that_does_not_count_yet(self) -> None:
         script = [(3130.0, "sleepy", 0.1), (4618.0, "refused", 0.0), (1208.0, "error", 20.0)]
