@@ -55,6 +55,7 @@ def add_command(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         help="lines name the user after the time (default for /etc/crontab and files of /etc/cron.d)",
     )
     table.add_argument("--base", type=base_url, metavar="URL", default=BASE, help=base)
+    table.add_argument("--run", metavar="PATH", help="what runs the jobs: pypinger-report.py (default: pypinger run)")
     table.add_argument("--report", metavar="DIR", help="let jobs write report files there instead of pushing")
     table.add_argument("--url", type=base_url, metavar="URL", help="with --report: the URL under which DIR is served")
     table.add_argument("--timezone", type=zone, metavar="ZONE", help="that cron runs in (default: this machine's)")

@@ -59,7 +59,7 @@ def _crontab(arguments: argparse.Namespace) -> Iterable[str]:
     if not system and any(job.command.split()[0] == "root" for job in parsed.jobs):
         raise NotImportable(f"{shown}: its lines name a user; use --system, which is for such crontabs")
     target = jobs.Target(
-        run=_command(),
+        run=(arguments.run,) if arguments.run else (_command(), "run"),
         base=arguments.base,
         zone=arguments.timezone or machine_zone(os.environ),
         directory=os.path.abspath(arguments.report) if arguments.report else "",

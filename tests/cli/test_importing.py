@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.cli.test_command import pypinger
+from tests.cli.test_command import CHECKOUT, pypinger
 from tests.config.importing.test_healthchecks import CRON, SIMPLE, UUID
 from tests.config.importing.test_sections import parsed
 
@@ -104,6 +104,25 @@ class CrontabTests(ImportTestCase):
     def test_the_zone_of_this_machine(self) -> None:
         with patch.dict(os.environ, {"TZ": "Asia/Kathmandu"}):
             self.assertIn("timezone = Asia/Kathmandu", self.imported("crontab", self.file("@daily /x/a")))
+
+    def test_the_script(self) -> None:
+        out = self.imported("crontab", self.file("@daily /x/a"), "--run", "/usr/local/bin/pypinger-report.py")
+        self.assertIn("@daily /usr/local/bin/pypinger-report.py --schedule @daily --name a --push ", out)
+
+    def test_the_example_of_the_docs(self) -> None:
+        page = (CHECKOUT / "docs" / "migrating.md").read_text()
+        table, shown = (
+            re.findall(rf"<!-- test: {name} -->\n```\w+\n(.*?)```", page, re.DOTALL)[0]
+            for name in ("crontab", "imported")
+        )
+        prompt, _, expected = shown.partition("\n")
+        self.assertEqual(prompt, "$ crontab -l | pypinger import crontab --timezone Europe/Berlin")
+        key = re.findall("push_key = (.*)", expected)[0]
+        with (
+            patch("pypinger.cli.importing._key", lambda: key),
+            patch("pypinger.cli.importing._command", lambda: "/opt/py-pinger/bin/pypinger"),
+        ):
+            self.assertEqual(self.imported("crontab", self.file(table), *self.zone), expected)
 
     def test_system_crontabs(self) -> None:
         path = self.file("@daily www-data /x/a\n")
