@@ -86,10 +86,16 @@ def line(text: str) -> str:
 
 def value(text: str) -> str:
     """Return foreign text as a value that means itself: nothing in it is a substitution, comment or quotes."""
-    text = _COMMENT.sub(r"\1\2", _SUBSTITUTION.sub("$ ", line(text)))
-    while quoted := _QUOTED.match(text):
-        text = quoted[2].strip()
-    return text.lstrip(";# ")
+    text = _SUBSTITUTION.sub("$ ", line(text))
+    while (plain := _plain(text)) != text:
+        text = plain
+    return text
+
+
+def _plain(text: str) -> str:
+    """Take a step towards a value without comments and quotes."""
+    quoted = _QUOTED.match(text)
+    return _COMMENT.sub(r"\1\2", text if quoted is None else quoted[2]).strip().lstrip(";# ")
 
 
 def duration(seconds: Seconds) -> str:
