@@ -40,7 +40,7 @@ class ImportTestCase(SynchronousTestCase):
         self.assertRegex(err, rf"\Apypinger import: [^\n]*{words}[^\n]*\n\Z")
 
     def assertValid(self, *outputs: str) -> None:
-        """Pasted one below the other, the sections are an ini file that ``pypinger validate`` takes without a word; paused tasks are off."""
+        """Pasted one below the other, the sections are a valid ini file, without warnings; paused tasks are off."""
         ini = self.file("[web]\nhosts = localhost\n" + "".join(outputs), "pinger.ini")
         code, out, err = pypinger("validate", ini)
         self.assertEqual((code, err), (0, ""))

@@ -17,7 +17,7 @@ LONGEST = 200
 # A line of a file ends with any of these; tabs may stay.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SUBSTITUTION = re.compile(r"\$(?=\{[A-Za-z]+:)")
-_COMMENT = re.compile(r"\s+(;)(?=\s|\Z)|(?<=\s)(#)(?:\s+|\Z)")
+_COMMENT = re.compile(r"\s+[;#]\Z|\s+(;)(?=\s)|(?<=\s)(#)\s+")
 _QUOTED = re.compile(r"""("|')(.*)\1\Z""")
 _SIZES = (("d", 86_400), ("h", 3600), ("m", 60))
 
