@@ -42,7 +42,7 @@ def add_command(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         epilog="Exit code: 0, or 1 if the file cannot be read or holds no job.",
     )
     table.set_defaults(module="importing", parser=table, kind="crontab")
-    table.add_argument("file", metavar="FILE", nargs="?", default="-", help=f"{file}, as from crontab -l (default)")
+    table.add_argument("file", metavar="FILE", nargs="?", help=f"{file}, as from crontab -l (default)")
     form = table.add_mutually_exclusive_group()
     form.add_argument(
         "--user", dest="form", action="store_const", const="user", help="lines name no user: a user's crontab"

@@ -50,8 +50,11 @@ def _healthchecks(arguments: argparse.Namespace) -> Iterable[str]:
 def _crontab(arguments: argparse.Namespace) -> Iterable[str]:
     if bool(arguments.report) != bool(arguments.url):
         arguments.parser.error("--report and --url go together: where reports are written, and their URL")
-    shown, content = _content(arguments.file)
-    system = arguments.form == "system" if arguments.form else os.path.abspath(arguments.file).startswith(_SYSTEM)
+    if arguments.file is None and sys.stdin is not None and sys.stdin.isatty():
+        raise NotImportable("name a file, or write: crontab -l | pypinger import crontab")
+    path = arguments.file or _STDIN
+    shown, content = _content(path)
+    system = arguments.form == "system" if arguments.form else os.path.abspath(path).startswith(_SYSTEM)
     parsed = crontab.parse(content.decode("utf-8", "surrogateescape"), system=system)
     if not parsed.jobs:
         number, words = next(iter(parsed.problems), (0, ""))
@@ -80,6 +83,8 @@ def _content(path: str) -> tuple[str, bytes]:
     :raises NotImportable: it cannot be read.
     """
     shown = "standard input" if path == _STDIN else path
+    if path == _STDIN and sys.stdin is None:
+        raise NotImportable(f"{shown}: it is closed")
     try:
         if path == _STDIN:
             content = sys.stdin.buffer.read(MAX_FILE + 1)

@@ -98,9 +98,14 @@ class CrontabTests(ImportTestCase):
         self.assertValid(checks, out)
 
     def test_standard_input(self) -> None:
-        for arguments in ((), ("-",)):
-            with patch.object(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"@daily /x/a\n"))):
+        for arguments, terminal in (((), False), (("-",), False), (("-",), True)):
+            given = SimpleNamespace(buffer=io.BytesIO(b"@daily /x/a\n"), isatty=lambda terminal=terminal: terminal)
+            with patch.object(sys, "stdin", given):
                 self.assertIn("[task a]", self.imported("crontab", *arguments))
+        with patch.object(sys, "stdin", SimpleNamespace(isatty=lambda: True)):
+            self.refused("name a file, or write: crontab -l | pypinger import crontab", "crontab")
+        with patch.object(sys, "stdin", None):
+            self.refused("standard input: it is closed", "crontab")
 
     def test_the_zone_of_this_machine(self) -> None:
         with patch.dict(os.environ, {"TZ": "Asia/Kathmandu"}):
