@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from pypinger import __version__
-from pypinger.cli import verbs
+from pypinger.cli import importing, verbs
 from pypinger.cli._output import Output
 from pypinger.domain.durations import UNITS, parse_duration
 
@@ -57,6 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: the arguments, by default those of the process.
     :returns: the exit code.
     """
+    argv = sys.argv[1:] if argv is None else argv
+    if list(argv[:1]) == ["run"]:
+        # Its standard streams are those of the command that it runs.
+        published: int = import_module("pypinger.cli.run").run(argv[1:])
+        return published
     output = Output()
     try:
         arguments, unknown = _parser().parse_known_args(argv)
@@ -131,6 +136,11 @@ def _parser() -> _Parser:
         "--failures", type=_failures, metavar="N", help="errors in a row before an alert, of every task"
     )
     replay.add_argument("--json", action="store_true", help="print JSON")
+
+    # For the list of commands; main() does not parse its arguments here.
+    commands.add_parser("run", help="run a command and publish its task report", add_help=False)
+
+    importing.add_command(commands.add_parser)
 
     verbs.add_commands(commands.add_parser)
     # 2 would mean a task in error, also to those who run it as a plugin.

@@ -32,7 +32,7 @@ from pypinger.domain.model import (
     Task,
     TaskState,
 )
-from pypinger.domain.schedule import merge
+from pypinger.domain.schedule import sleep_at
 from pypinger.domain.selector import Selector, Subject, subject_of
 
 #: What a channel is sent unless it or its section says otherwise (contract, section 5).
@@ -154,15 +154,15 @@ class Routing(msgspec.Struct, frozen=True):
         When the next channel joins the open incident, seen from `now`; None while none does.
 
         None joins while the incident is acknowledged, its problem is held back by a silence, or the task sleeps, be it
-        by the last valid report of a task that gives none now.
+        by the last valid report of a task that gives none now, or by the ini file.
         """
         incident = state.incident
         if incident is None or not incident.told or incident.acknowledged or state.status is Status.SLEEPING:
             return None
         due = min((incident.started + route.after for route in self._waiting(task, state)), default=None)
-        if due is None or state.report is None:
-            return due
-        period = merge(state.report.sleep).period_at(max(due, now))
+        if due is None:
+            return None
+        period = sleep_at(task, state.report, max(due, now))
         return due if period is None else period.end
 
     def join(

@@ -183,7 +183,7 @@ class RunObserver(Protocol):
 
     async def run_seen(self, task: Task, report: Report, at: Instant) -> None:
         """
-        Send a run: a report with a ``lastrun`` not seen before.
+        Send a run that has ended or begun: a report with a ``lastrun`` or ``started`` not seen before.
 
         :raises DeliveryError: it was not accepted; the caller logs this and does not retry.
         """

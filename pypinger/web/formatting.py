@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from math import floor
-from typing import NamedTuple
 
+from pypinger.domain import wording
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Instant, Window
 from pypinger.domain.times import iso, number, span
-from pypinger.domain.wording import age
+from pypinger.domain.wording import Age
 from pypinger.ports.showing import Entry
 
 #: The name of each kind on the pages.
@@ -56,32 +56,13 @@ def state_of(entry: Entry) -> str:
     return NAMES[entry.state.kind] if entry.unseen is None else "not seen"
 
 
-class Age(NamedTuple):
-    """
-    The age that explains a verdict.
-
-    :ivar words: ``late by 33 min``.
-    :ivar form: the same with ``{}`` for the length: the script keeps it up to date.
-    :ivar since: when the length begins, or ends.
-    """
-
-    words: str
-    form: str
-    since: Instant
-
-
 def age_of(entry: Entry, now: Instant) -> Age | None:
-    """The age that explains a task's verdict at `now`, if there is one."""
-    state = entry.state
-    if state.verdict is None or state.report is None:
+    """The age that explains a task's verdict at `now`, if there is one; the script keeps it up to date by its form."""
+    verdict, report = entry.state.verdict, entry.state.report
+    if verdict is None or report is None:
         return None
-    due, lastrun = state.verdict.due, state.report.lastrun
-    words = age(state.kind, lastrun=lastrun, due=due, now=now)
-    since = due if state.kind is Kind.LATE and due is not None else lastrun
-    if not words or iso(since) is None:
-        return None
-    length = span(abs(now - since))
-    return Age(words, words.replace(length, "{}", 1), since)
+    found = wording.age_of(verdict.kind, lastrun=report.lastrun, started=report.started, due=verdict.due, now=now)
+    return None if found is None or iso(found.since) is None else found
 
 
 def shown(text: str) -> str:
@@ -118,11 +99,10 @@ def stamp(instant: Instant) -> str:
     return f"{text[:10]} {text[11:19]} UTC"
 
 
-def daily(window: Window) -> str:
+def daily(window: Window, zone: str = "UTC") -> str:
     """A sleep window: ``22:00 to 06:00 UTC (8 h)``."""
-    return (
-        f"{_time_of_day(window.start)} to {_time_of_day(window.start + window.duration)} UTC ({span(window.duration)})"
-    )
+    end = _time_of_day(window.start + window.duration)
+    return f"{_time_of_day(window.start)} to {end} {zone} ({span(window.duration)})"
 
 
 def every(minutes: float) -> str:

@@ -47,6 +47,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     :ivar explanation: the verdict's explanation, or the daemon's own line.
     :ivar started: when the incident started, None for the daemon.
     :ivar lastrun: when the task last ran by its last valid report, for ages.
+    :ivar run_started: when its latest run began by that report, for ages; None if the report does not say.
     :ivar due: the verdict's due time.
     :ivar group: what the operator files the task under; empty for nothing.
     :ivar runbook: the link to the instructions for this task; None without one.
@@ -79,6 +80,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     note: str | None = None
     reason: str | None = None
     key: str = ""
+    run_started: Instant | None = None
     joining: bool = False
 
 

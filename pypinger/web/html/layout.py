@@ -148,7 +148,7 @@ def age(entry: Entry, now: Instant) -> Tag | None:
         return None
     since = known.since
     form = {"data-age": known.form}
-    return tags.time(known.words, datetime=iso(since) or "", title=stamp(since), class_="age", **form)
+    return tags.time(known.words(now), datetime=iso(since) or "", title=stamp(since), class_="age", **form)
 
 
 def facts(title: str, *known: tuple[str, Tag | str | None], look: str = "") -> Tag:

@@ -56,7 +56,7 @@ def _pictures(entry: Entry, figures: Figures, now: Instant) -> tuple[str, str]:
     """The gaps between the task's runs, and its last 90 days; each is empty if nothing is known."""
     report, part = entry.state.report, share(figures.days)
     uptime = "" if part is None else f'<span class="share">{percent(part)}</span>'
-    gaps = "" if report is None else sparkline(figures.gaps, report, entry.task.grace)
+    gaps = "" if report is None else sparkline(figures.gaps, entry.task, report)
     return gaps, strip(figures.days, now) + uptime
 
 
@@ -80,7 +80,7 @@ def _age(entry: Entry, now: Instant) -> str:
         return ""
     datetime = iso(age.since) or ""
     attributes = f'class="age" datetime="{datetime}" data-age="{age.form}" title="{stamp(age.since)}"'
-    return f" (<time {attributes}>{age.words}</time>)"
+    return f" (<time {attributes}>{age.words(now)}</time>)"
 
 
 def _flags(entry: Entry, now: Instant) -> str:

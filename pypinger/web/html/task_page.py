@@ -10,7 +10,9 @@ from twisted.web.template import Tag, tags
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Instant, Report, Seconds, Task
 from pypinger.domain.redaction import Secrets
-from pypinger.domain.times import clock, number, span
+from pypinger.domain.schedule import plan_of
+from pypinger.domain.sleep import AWAKE
+from pypinger.domain.times import MINUTE, clock, length, number, span
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from pypinger.web.formatting import count, daily, every, look_of, percent, shown, standing_of, state_of
 from pypinger.web.html.charts import calendar
@@ -151,7 +153,7 @@ def _timeline(entry: Entry, now: Instant) -> list[Tag]:
         return []
     kind, report = entry.state.kind, entry.state.report
     keys = [("fine", "on time"), ("grace", "grace"), ("overdue", "overdue")]
-    if report is not None and report.sleep:
+    if plan_of(entry.task, report).sleep is not AWAKE:
         keys.append(("nap", "asleep"))
     stale = kind in (Kind.UNREACHABLE, Kind.INVALID)
     words = "Drawn from the last valid report. Times are UTC." if stale else "Times are UTC."
@@ -182,15 +184,19 @@ def _uptime(past: Past | None, now: Instant) -> list[Tag]:
 
 def _schedule(entry: Entry, now: Instant) -> Tag:
     task, report, verdict = entry.task, entry.state.report, entry.state.verdict or NO_VERDICT
+    plan = plan_of(task, report)
     return facts(
         "Schedule",
         ("Last run", moment(None if report is None else report.lastrun, now)),
-        ("Runs every", None if report is None else every(report.frequency)),
+        ("Running since", moment(report.started if report is not None and report.running else None, now)),
+        ("Runs every", None if plan.frequency is None else every(plan.frequency / MINUTE)),
+        ("Runs", None if plan.cron is None else plan.words),
+        ("May take", None if plan.max_runtime is None else length(plan.max_runtime)),
         ("Due", moment(verdict.due, now)),
         ("Grace", span(task.grace)),
         ("Asleep since", moment(verdict.sleep_start, now)),
         ("Asleep until", moment(verdict.sleep_end, now)),
-        ("Sleeps daily", _windows(report)),
+        ("Sleeps daily", _windows(task, report)),
         ("Next change", upcoming(verdict.next_change, now)),
         ("Process", None if report is None else report.process),
         ("Server", None if report is None else report.server),
@@ -232,10 +238,11 @@ def _if_long(text: str) -> str | None:
     return text if len(text) > LONG else None
 
 
-def _windows(report: Report | None) -> Tag | None:
-    if report is None or not report.sleep:
-        return None
-    return tags.ul([tags.li(daily(window)) for window in report.sleep])
+def _windows(task: Task, report: Report | None) -> Tag | None:
+    zone, windows = "UTC", () if report is None else report.sleep
+    if task.sleep is not None:
+        zone, windows = task.timezone or "UTC", task.sleep
+    return tags.ul([tags.li(daily(window, zone)) for window in windows]) if windows else None
 
 
 def _latency(latency: Seconds | None) -> str | None:
