@@ -113,7 +113,7 @@ class Store(Protocol):
         """
         Record the outcome of an attempt, with the attempts, words, next time and reference that `delivery` holds.
 
-        Of a delivery that is settled for good only the reference changes, if there is a new one.
+        Of a delivery with a final outcome only the reference changes, if there is a new one.
         """
 
     def blind(self, start: Instant, end: Instant) -> None:

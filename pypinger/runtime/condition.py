@@ -92,7 +92,7 @@ class Condition:
         ]
 
     def configure(self, settings: CheckSettings) -> None:
-        """Use other settings; channels that were added are told of what is wrong."""
+        """Use other settings; announce what is wrong to channels that were added."""
         self._settings = settings
         added = self._outbox.routes.channels - self._known
         self._known |= added

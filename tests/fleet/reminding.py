@@ -1,4 +1,4 @@
-"""When an incident is reminded of: the contract's section 4, "reminder", written anew and as simply as possible."""
+"""When an incident is reminded of (contract, section 4), written anew and as simply as possible."""
 
 from __future__ import annotations
 
