@@ -84,7 +84,7 @@ class Checker:
 
     def resume(self, kept: Kept) -> None:
         """Take up what the store kept of hosts and of Py Pinger's own condition."""
-        self.condition.resume(kept.blind, kept.clock)
+        self.condition.resume(kept.blind, kept.clock, kept.blind_told)
         self._clocks.restore(wrong=self.condition.clock_wrong)
         self.blindness.resume(kept.hosts)
 
