@@ -306,6 +306,14 @@ class AlertTests(MonitorCase):
         self.assertEqual(len(self.fetcher.asked), 1)
         self.assertEqual(self.state().pings, 1)
 
+    def test_a_reminder_right_before_sleep(self) -> None:
+        self.start(
+            make_task(interval=3600.0, error_interval=570.0),
+            answer=self.ran_at(NOON, status="error", extra=', "sleep": [{"start": "12:10", "duration": 60}]'),
+        )
+        self.world.pass_time(599, step=0.5)
+        self.assertEqual(self.notifier.events(), ["problem", "reminder"])
+
     def test_nothing_is_shown_or_sent_before_it_is_committed(self) -> None:
         self.start(make_task(interval=10.0))
         self.world.pass_time(5)
