@@ -20,7 +20,7 @@ from pypinger.web.html.flags import commands, flags
 from pypinger.web.html.last_answer import last_answer
 from pypinger.web.html.layout import age, ago, brand, card, facts, foot, moment, page, picture, top, upcoming
 from pypinger.web.html.task_history import Past, incidents, reports
-from pypinger.web.html.timeline import timeline
+from pypinger.web.html.timeline import timeline, zone_of
 from pypinger.web.json.objects import NO_VERDICT, reason_of
 
 #: The banner shows a few lines of a name or address; longer ones are repeated below it.
@@ -76,7 +76,7 @@ async def page_of(
         Tag("main")(
             *_blind(daemon, now),
             *([on_call] if pressing else []),
-            *_timeline(entry, now),
+            *_timeline(entry, past, now),
             *_uptime(past, now),
             tags.div(_schedule(entry, now), _checks(entry, now), class_="columns"),
             *([] if pressing else [on_call]),
@@ -118,7 +118,7 @@ def next_check(entry: Entry) -> Instant | None:
 def _blind(daemon: DaemonState, now: Instant) -> list[Tag]:
     if daemon.blind is None:
         return []
-    words = (" cannot see its tasks since ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)}): ")
+    words = (" it lost contact with its tasks ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)}): ")
     text = tags.p(tags.strong("Py Pinger is blind:"), *words, "the last known state is shown.")
     return [tags.section(text, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})]
 
@@ -147,16 +147,23 @@ def _link(address: str | None) -> Tag | str:
     return tags.a(shown(address), href=address, rel="noreferrer")
 
 
-def _timeline(entry: Entry, now: Instant) -> list[Tag]:
-    svg = timeline(entry, now)
+def _timeline(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
+    svg = timeline(entry, now, () if past is None else past.runs)
     if not svg:
         return []
     kind, report = entry.state.kind, entry.state.report
+    plan = plan_of(entry.task, report)
     keys = [("fine", "on time"), ("grace", "grace"), ("overdue", "overdue")]
-    if plan_of(entry.task, report).sleep is not AWAKE:
+    if plan.sleep is not AWAKE:
         keys.append(("nap", "asleep"))
+    if report is not None and report.started is not None:
+        keys.append(("ran", "a run"))
+    if plan.cron is not None:
+        keys.append(("slot", "scheduled"))
+    zone = zone_of(plan)[1]
+    times = "Times are UTC." if zone == "UTC" else f"Times are local in {zone}."
     stale = kind in (Kind.UNREACHABLE, Kind.INVALID)
-    words = "Drawn from the last valid report. Times are UTC." if stale else "Times are UTC."
+    words = f"Drawn from the last valid report. {times}" if stale else times
     legend = tags.ul([tags.li(tags.span(class_=f"swatch {look}"), name) for look, name in keys], class_="legend")
     return [card("Timeline", *picture(svg), tags.div(legend, tags.p(words), class_="under"))]
 
