@@ -136,7 +136,7 @@ def _details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: Daemon
     if daemon.blind is not None:
         known = f"{counts['error']:,} of {count(len(entries), 'task')} in trouble."
         return [
-            tags.p("It cannot see its tasks since ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)})."),
+            tags.p("It lost contact with its tasks ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)})."),
             tags.p("The last known states are shown: ", known, class_="quiet"),
         ]
     flagged = _flagged(entries)

@@ -118,7 +118,7 @@ def next_check(entry: Entry) -> Instant | None:
 def _blind(daemon: DaemonState, now: Instant) -> list[Tag]:
     if daemon.blind is None:
         return []
-    words = (" cannot see its tasks since ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)}): ")
+    words = (" it lost contact with its tasks ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)}): ")
     text = tags.p(tags.strong("Py Pinger is blind:"), *words, "the last known state is shown.")
     return [tags.section(text, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})]
 

@@ -180,7 +180,7 @@ class TaskPageTests(SynchronousTestCase):
     def test_blind(self) -> None:
         daemon = daemon_state(status=Status.ERROR, explanation="blind", blind=NOW - 60)
         page = Page(task_page(entry(), daemon=daemon))
-        self.assertIn("Py Pinger is blind: cannot see its tasks since 1 min ago (22:27:34 UTC)", page.text)
+        self.assertIn("Py Pinger is blind: it lost contact with its tasks 1 min ago (22:27:34 UTC)", page.text)
         self.assertIn("(!) on time", page.text)
         self.assertNotIn("blind", Page(task_page(entry())).text)
 
