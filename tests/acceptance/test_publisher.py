@@ -303,7 +303,10 @@ class VerdictTests(TestCase):
         process = Process(
             self, shutil.which("unshare") or "", "--mount", "--propagation", "private", "sh", "-c", script
         )
-        self.assertEqual(await process.end(), 0, process.log)
+        code = await process.end()
+        if b"unshare: " in process.err or b"mount: " in process.err:
+            raise SkipTest(f"no file system can be mounted here: {process.log.strip()}")
+        self.assertEqual(code, 0, process.log)
         line = (
             f"pypinger-report.py: cannot write {published}: No space left on device; the report of the run before stays"
         )
