@@ -179,7 +179,11 @@ class OverviewTests(SynchronousTestCase):
     def test_blind(self) -> None:
         daemon = daemon_state(status=Status.ERROR, explanation="blind", blind=NOW - 60)
         page = Page(overview([entry(), entry("http://h/c", Kind.LATE)], daemon))
-        for words_ in ("Py Pinger is blind", "since 1 min ago (22:27:34 UTC)", "1 of 2 tasks in trouble"):
+        for words_ in (
+            "Py Pinger is blind",
+            "lost contact with its tasks 1 min ago (22:27:34 UTC)",
+            "1 of 2 tasks in trouble",
+        ):
             self.assertIn(words_, page.text)
         self.assertEqual(page.classes("header"), ["banner degraded"])
         self.assertIn("(!) Py Pinger is blind", page.text)
