@@ -28,6 +28,7 @@ from pypinger.domain.model import (
     Instant,
     NoAnswer,
     Observation,
+    Report,
     Seconds,
     Task,
     TaskState,
@@ -130,9 +131,8 @@ class Checker:
         watch.finish(state, basis, rest)
         self._show(watch)
         self._board.checked(task, now, observation if isinstance(observation, Answer) else None)
-        ran, known = state.report, before.report
-        if ran is not None and (known is None or (ran.lastrun, ran.started) != (known.lastrun, known.started)):
-            self._runs.seen(task, ran, now)
+        if state.report is not None and _is_run(before.report, state.report):
+            self._runs.seen(task, state.report, now)
 
     def _judge(
         self, task: Task, before: TaskState, observation: Observation, now: Instant, secrets: Secrets
@@ -213,6 +213,13 @@ class Checker:
         """Show a committed state, with the settings that a reload may have changed meanwhile."""
         if not watch.gone:
             self._board.show(watch.task, watch.state)
+
+
+def _is_run(before: Report | None, report: Report) -> bool:
+    """Whether a report tells of a run, ended or begun, that the one before did not."""
+    if report is before:
+        return False
+    return before is None or (report.lastrun, report.started) != (before.lastrun, before.started)
 
 
 def _basis(task: Task, observation: Observation, secrets: Secrets) -> tuple[object, ...] | None:

@@ -37,8 +37,6 @@ KINDS = 100
 #: How many blind times are held in memory: those that later checks may overlap.
 BLIND_TIMES = 1000
 
-_UNREPORTED = frozenset({Kind.UNREACHABLE, Kind.INVALID})
-
 
 class Recorder:
     """
@@ -195,7 +193,8 @@ class Recorder:
             return
         record.accounted = at
         kind = record.state.kind
-        if kind in _UNREPORTED and sleep_at(task, record.state.report, since / 1000) is not None:
+        unreported = kind is Kind.UNREACHABLE or kind is Kind.INVALID
+        if unreported and sleep_at(task, record.state.report, since / 1000) is not None:
             # Nothing is expected of it; it was checked when this sleep began, and is when it ends.
             kind = Kind.SLEEPING
         limit = millis(2 * task.interval + task.timeout + 60)
