@@ -19,6 +19,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
+from typing import overload
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -79,8 +80,7 @@ class Cron:
         self._days = _parsed(text)
         minute, hour = self.fields[:2]
         self._plain = not minute.startswith("*") and not hour.startswith("*")
-        minutes = sorted(self._days.minutes)
-        self.times = [hour * 3600.0 + minute * 60.0 for hour in sorted(self._days.hours) for minute in minutes]
+        self.times = _Times(sorted(self._days.hours), sorted(self._days.minutes))
 
     def after(self, instant: Instant) -> Instant | None:
         """The first moment after `instant`; None if none follows within :data:`YEARS`."""
@@ -117,7 +117,32 @@ class Cron:
         return 0.0, sorted({moment for time in self.times for moment in _wall_moments(day, time, self.zone)})
 
 
-@lru_cache(maxsize=1024)
+class _Times(Sequence[Seconds]):
+    """Each minute of each hour, in seconds after midnight; thousands of schedules are kept."""
+
+    __slots__ = ("_hours", "_minutes")
+
+    def __init__(self, hours: Sequence[int], minutes: Sequence[int]) -> None:
+        self._hours = hours
+        self._minutes = minutes
+
+    def __len__(self) -> int:
+        return len(self._hours) * len(self._minutes)
+
+    @overload
+    def __getitem__(self, index: int) -> Seconds: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Seconds]: ...
+
+    def __getitem__(self, index: int | slice) -> Seconds | Sequence[Seconds]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        hour, minute = divmod(index, len(self._minutes))
+        return self._hours[hour] * 3600.0 + self._minutes[minute] * 60.0
+
+
+@lru_cache(maxsize=4096)
 def cron(expression: str, timezone: str = "UTC") -> Cron:
     """
     Return a schedule; thousands of tasks may share one.
@@ -140,7 +165,7 @@ def fields(expression: str) -> str:
     return NAMES.get(text.lower(), text)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _problem(text: str) -> str:
     """Return what is wrong with an expression; empty for nothing."""
     text = NAMES.get(text.lower(), text)
@@ -156,7 +181,7 @@ def _problem(text: str) -> str:
     return "" if next(_matching(days, _SOME_DAY.date(), 1), None) else "no day matches the schedule"
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _parsed(text: str) -> CronSim:
     return CronSim(text, _SOME_DAY)
 

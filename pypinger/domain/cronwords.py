@@ -24,7 +24,7 @@ _HOURS = re.compile(r"([0-9]{1,2})-([0-9]{1,2})")
 _STEP = re.compile(r"\*/([0-9]{1,2})")
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def words(cron: Cron) -> str:
     """Return when a schedule runs, in words that follow "runs"; the expression itself where words are too long."""
     zone, fields = cron.timezone, cron.fields

@@ -82,6 +82,11 @@ class CronTests(SynchronousTestCase):
         self.assertIsNone(Cron("@daily").after(1e18))
         self.assertIsNone(Cron("@daily").before(-1e18))
 
+    def test_times_of_a_day(self) -> None:
+        times = Cron("0,30 1,3 * * *").times
+        self.assertEqual(list(times), [3600, 5400, 10_800, 12_600])
+        self.assertEqual((len(times), times[1:3]), (4, [5400, 10_800]))
+
     def test_names(self) -> None:
         for name in NAMES:
             self.assertIsNotNone(Cron(name).after(0.0), name)
