@@ -39,6 +39,7 @@ from pypinger.web.json.overview import JsonTasks
 from pypinger.web.json.query import BadQuery
 from pypinger.web.json.v1 import Api, NotFound
 from pypinger.web.lookup import TaskLookup
+from pypinger.web.past.pages import LISTS, PastPages
 from pypinger.web.serving import assets
 from pypinger.web.serving.guard import Guard, refuse
 from pypinger.web.serving.negotiation import prefers_html
@@ -122,6 +123,7 @@ class Routes:
         self._links = {name: asset.path for name, asset in self._assets.items()}
         self._json = JsonTasks(board, self._cooperator)
         self._history_pages = HistoryPages(sources.history, sources.now)
+        self._past = PastPages(board, sources.history, sources.now, self._cooperator, self._links)
         self._metrics = Metrics(board, stream, self._cooperator)
         self._api = Api(board, self._history_pages, self._json.of)
         self._figures = FigureCache(sources.history, sources.now, clock)
@@ -171,6 +173,9 @@ class Routes:
         entry = found.entry
         if found.part == _FEED:
             return await self._incidents_feed(request, entry)
+        if found.part in LISTS and _wants_html(request):
+            root = self._root_from(request)
+            return cacheable(request, HTML, *await self._past.html(request, found.part, found.query, root, entry))
         if found.part:
             link = "" if found.bare else f"{self._root}task/{entry.task.id}/{found.part}"
             body = await self._history_pages.part(found.part, entry.task.url, found.query, link)
@@ -190,6 +195,22 @@ class Routes:
         last = self._board.last_answer(entry.task.id)
         daemon = self._board.daemon()
         return await task_page.page_of(request, entry, last, past, daemon, now, root, self._links, self._secrets)
+
+    @app.route("/incidents")
+    async def incidents(self, request: Request) -> bytes:
+        """Incidents, open and closed."""
+        return await self._list(request, "incidents")
+
+    @app.route("/deliveries")
+    async def deliveries(self, request: Request) -> bytes:
+        """What became of the alerts."""
+        return await self._list(request, "deliveries")
+
+    async def _list(self, request: Request, name: str) -> bytes:
+        query = _after("/", request).partition("?")[2]
+        if _wants_html(request):
+            return cacheable(request, HTML, *await self._past.html(request, name, query, self._root_from(request)))
+        return cacheable(request, JSON, await self._past.json(name, query))
 
     @app.route("/healthz")
     def healthz(self, request: Request) -> bytes:

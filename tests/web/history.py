@@ -7,7 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Fault, Instant, Invalid, NoAnswer, Outcome, Report, Reported
-from pypinger.ports.history import Day, Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
+from pypinger.ports.history import (
+    ALL_DELIVERIES,
+    ALL_INCIDENTS,
+    Day,
+    DeliveryFilter,
+    Gap,
+    IncidentFilter,
+    PastAlert,
+    PastDelivery,
+    PastIncident,
+    Run,
+    VerdictChange,
+)
 from pypinger.ports.storing import StoreError
 
 DAY = 86_400.0
@@ -47,7 +59,11 @@ class FakeHistory:
         return [VerdictChange(1, self.now - 900, Kind.LATE, self.words)]
 
     async def incidents(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: IncidentFilter = ALL_INCIDENTS,
     ) -> Sequence[PastIncident]:
         self._check()
         at = self.now
@@ -62,7 +78,11 @@ class FakeHistory:
         ]
 
     async def deliveries(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: DeliveryFilter = ALL_DELIVERIES,
     ) -> Sequence[PastDelivery]:
         self._check()
         at = self.now
@@ -78,6 +98,14 @@ class FakeHistory:
             delivery(2, "a1", "hipchat", 1, Outcome.DEAD),
             delivery(1, "a1", "slack", 1, Outcome.SENT),
         ]
+
+    async def tasks(self) -> Sequence[str]:
+        self._check()
+        return []
+
+    async def channels(self) -> Sequence[str]:
+        self._check()
+        return ["hipchat", "slack"]
 
     async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
         self._check()

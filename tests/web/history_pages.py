@@ -7,7 +7,18 @@ from typing import TypeVar
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Fault, Invalid, NoAnswer, Outcome, Report, Reported, Window
-from pypinger.ports.history import Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
+from pypinger.ports.history import (
+    ALL_DELIVERIES,
+    ALL_INCIDENTS,
+    DeliveryFilter,
+    Gap,
+    IncidentFilter,
+    PastAlert,
+    PastDelivery,
+    PastIncident,
+    Run,
+    VerdictChange,
+)
 from tests.web.fakes import NOW
 from tests.web.history import FakeHistory
 
@@ -49,7 +60,11 @@ class PagedHistory(FakeHistory):
         )
 
     async def incidents(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: IncidentFilter = ALL_INCIDENTS,
     ) -> Sequence[PastIncident]:
         def make(key: int) -> PastIncident:
             opened = NOW - 3600 * (self.count - key)
@@ -61,7 +76,11 @@ class PagedHistory(FakeHistory):
         return self._page(make, before, limit)
 
     async def deliveries(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: DeliveryFilter = ALL_DELIVERIES,
     ) -> Sequence[PastDelivery]:
         def make(key: int) -> PastDelivery:
             outcome = (None, *Outcome)[key % 5]
