@@ -80,6 +80,10 @@ class Past:
         today = now // DAY * DAY
         return [Day(today - DAY * each, DAY - 60.0 * (each % 7), 60.0 * (each % 7), 0.0) for each in range(count)][::-1]
 
+    async def beginning(self, url: str) -> Instant | None:
+        """See :meth:`pypinger.ports.history.History.beginning`."""
+        return NOW - 89 * DAY
+
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""
         return [Gap(NOW - 600 * each, 590.0 + each) for each in range(limit)]

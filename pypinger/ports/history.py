@@ -212,5 +212,8 @@ class History(Protocol):
     async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
         """The last `count` UTC days, today included, oldest first, without the days in which nothing was seen."""
 
+    async def beginning(self, url: str) -> Instant | None:
+        """When what :meth:`uptime` and :meth:`days` know of the task begins; None if they know nothing."""
+
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """The latest runs of the task and the gaps between them, newest first."""

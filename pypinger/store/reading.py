@@ -183,6 +183,21 @@ class Reader:
         )
         return accounting.days(hours, now, count)
 
+    def beginning(self, url: str) -> Instant | None:
+        """See :meth:`pypinger.ports.history.History.beginning`."""
+        # The first hour was known, or blind, up to its end; the present one up to the latest check.
+        hours = self._all(
+            "SELECT MAX(end - known - blind, start) FROM ("
+            "SELECT hour * ?2 AS start, (hour + 1) * ?2 AS end, up + down + asleep AS known, blind"
+            " FROM hour WHERE task = ?1"
+            " UNION ALL SELECT hour * ?2, MIN(accounted, (hour + 1) * ?2), up + down + asleep, blind"
+            " FROM task WHERE id = ?1 AND hour IS NOT NULL"
+            ") WHERE known > 0 ORDER BY start LIMIT 1",
+            self._task(url),
+            HOUR,
+        )
+        return hours[0][0] / 1000 if hours else None
+
     def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""
         task = self._task(url)

@@ -198,6 +198,10 @@ class SqliteStore:
         """See :meth:`pypinger.ports.history.History.days`."""
         return await self._read(Reader.days, url, now, count)
 
+    async def beginning(self, url: str) -> Instant | None:
+        """See :meth:`pypinger.ports.history.History.beginning`."""
+        return await self._read(Reader.beginning, url)
+
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""
         return await self._read(Reader.gaps, url, limit)

@@ -310,6 +310,18 @@ class HistoryContract:
         self.assertAlmostEqual(uptime["24h"], day[1] / sum(day), 6)
         self.assertAlmostEqual(uptime["7d"], (26 * 60 - 150) / (26 * 60), 6)
 
+    async def test_beginning(self: Any) -> None:
+        """When the first check was made; it stays as hours pass."""
+        store = self.make()
+        self.assertIsNone(await store.beginning(TASK.url))
+        story = Story(store)
+        start = NOW + 20 * 60
+        for number in range(200):
+            await story.check(start + 60 * number)
+            if number in (5, 60, 199):
+                await self.written(store)
+                self.assertEqual(await store.beginning(TASK.url), start)
+
     async def test_days(self: Any) -> None:
         store = self.make()
         self.assertEqual(list(await store.days(TASK.url, NOW)), [])

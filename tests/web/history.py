@@ -30,6 +30,7 @@ class FakeHistory:
     Implements :class:`pypinger.ports.history.History`.
 
     :ivar broken: whether it cannot be read.
+    :ivar begins: when it begins.
     :ivar asked: the URLs whose gaps were asked for.
     """
 
@@ -38,6 +39,7 @@ class FakeHistory:
         self.frequency = frequency * 60
         self.words = words
         self.broken = False
+        self.begins: Instant | None = now - 81 * DAY
         self.asked: list[str] = []
 
     def _check(self) -> None:
@@ -125,6 +127,10 @@ class FakeHistory:
             up = 0.0 if throw < 0.03 else DAY - asleep - down
             days.append(Day(today - back * DAY, up, down, asleep))
         return days
+
+    async def beginning(self, url: str) -> Instant | None:
+        self._check()
+        return self.begins
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         self._check()
