@@ -30,7 +30,7 @@ from pypinger.ports.showing import Entry, TaskBoard
 from pypinger.ports.storing import StoreError
 from pypinger.web.feeds import badge, feed
 from pypinger.web.feeds.metrics import Metrics
-from pypinger.web.html import overview, task_history, task_page, view
+from pypinger.web.html import overview, task_history, task_page, undelivered, view
 from pypinger.web.html.figures import FigureCache
 from pypinger.web.html.rows import SLICE, row
 from pypinger.web.json import objects
@@ -160,7 +160,7 @@ class Routes:
             )
         )
         rows = {group.key: list(islice(made, len(group.entries))) for group in selection.groups}
-        daemon = self._board.daemon()
+        daemon = await undelivered.explain(self._history, self._board.daemon())
         return await overview.page_of(request, entries, selection, rows, daemon, now, self._links, complete=complete)
 
     @app.route(f"{_TASK}<path:sent>")
@@ -174,7 +174,8 @@ class Routes:
         if found.part == _FEED:
             return await self._incidents_feed(request, entry)
         if found.part in LISTS and _wants_html(request):
-            root = self._root_from(request)
+            # A path with the task's id is the only one that no proxy changes.
+            root = "../../" if found.bare and sent.startswith(entry.task.id) else self._root
             return cacheable(request, HTML, *await self._past.html(request, found.part, found.query, root, entry))
         if found.part:
             link = "" if found.bare else f"{self._root}task/{entry.task.id}/{found.part}"

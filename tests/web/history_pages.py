@@ -36,6 +36,9 @@ class PagedHistory(FakeHistory):
     """
     Keys count down from `count` to 1.
 
+    It notes the filters and does not apply them.
+
+    :ivar asked_for: the latest filter.
     :param words: what reports, explanations and services say.
     """
 
@@ -43,6 +46,7 @@ class PagedHistory(FakeHistory):
         super().__init__(NOW, words=words)
         self.count = count
         self.url = url
+        self.asked_for: IncidentFilter | DeliveryFilter | None = None
 
     def _page(self, make: Callable[[int], T], before: int | None, limit: int) -> list[T]:
         self._check()
@@ -66,6 +70,8 @@ class PagedHistory(FakeHistory):
         limit: int = 50,
         which: IncidentFilter = ALL_INCIDENTS,
     ) -> Sequence[PastIncident]:
+        self.asked_for = which
+
         def make(key: int) -> PastIncident:
             opened = NOW - 3600 * (self.count - key)
             told = (PastAlert(f"a{key}", Event.PROBLEM, opened, self.words),) if key % 2 else ()
@@ -82,6 +88,8 @@ class PagedHistory(FakeHistory):
         limit: int = 50,
         which: DeliveryFilter = ALL_DELIVERIES,
     ) -> Sequence[PastDelivery]:
+        self.asked_for = which
+
         def make(key: int) -> PastDelivery:
             outcome = (None, *Outcome)[key % 5]
             alert = Alert(f"a{key}", Event.PROBLEM, NOW - key, self.words)

@@ -65,7 +65,7 @@ def _dead(many: int) -> list[Tag]:
     if not many:
         return []
     words = f"{count(many, 'alert')} {'was' if many == 1 else 'were'} given up. "
-    lines = [tags.p(tags.strong(words), "Once the channel works again, send them with:")]
+    lines = [tags.p(tags.strong(words), "Once the channel works again, send them with: ")]
     lines.append(tags.p(tags.code("pypinger resend", class_="command")))
     return [tags.section(lines, class_="notice", id="given-up", **{"aria-label": "Alerts that were given up"})]
 
@@ -83,7 +83,7 @@ def _row(frame: Frame, delivery: PastDelivery) -> Tag:
         tags.td(moment(alert.at, now) or "–", class_="when", **{"data-label": "Made"}),
         tags.td(
             moment(delivery.settled, now) or "–",
-            tags.small(tried) if tried else "",
+            tags.small(f" {tried}") if tried else "",
             class_="when",
             **{"data-label": "Latest attempt"},
         ),

@@ -70,7 +70,7 @@ async def list_page(
     listing: Listing,
     lines: Sequence[Tag],
     notices: Sequence[Tag],
-    fields: Sequence[Tag],
+    fields: list[Tag],
     table: Tag | None,
 ) -> tuple[bytes, bytes]:
     """
@@ -92,7 +92,7 @@ async def list_page(
     else:
         main += [tags.section(table, class_="past", id="list"), *_pager(listing, root)]
     body: list[Tag] = [
-        top(brand(tags.a("← All tasks", href=root)), tags.h1(tags.span(class_="mark"), title), *lines, look=look),
+        top(brand(tags.a("← All tasks", href=root)), tags.h1(title), *_of(frame, listing), *lines, look=look),
         Tag("main")(*main, id="main"),
         foot(*_others(listing, root)),
     ]
@@ -135,7 +135,7 @@ def choice_field(listing: Listing, name: str, words: str, choices: Mapping[str, 
     return _labelled(name, words, tags.select(options, name=name, id=f"f-{name}"))
 
 
-def table_of(listing: Listing, columns: Sequence[str], rows: Sequence[Tag]) -> Tag | None:
+def table_of(listing: Listing, columns: Sequence[str], rows: list[Tag]) -> Tag | None:
     """The table; None without rows."""
     if not rows:
         return None
@@ -166,10 +166,16 @@ def _labelled(name: str, words: str, field: Tag) -> Tag:
     return tags.div(tags.label(words, **{"for": f"f-{name}"}), field, class_="field")
 
 
-def _form(listing: Listing, root: str, fields: Sequence[Tag]) -> Tag:
-    clear = tags.a("Show all", href=listing.name if root == "./" else f"{root}{listing.name}", class_="clear")
+def _of(frame: Frame, listing: Listing) -> list[Tag]:
+    """The only task whose list it is, if the filter is a task's id."""
+    entry = frame.board.by_id(listing.values.get("task", ""))
+    return [] if entry is None else [tags.p("Only those of ", task_link(frame, entry.task.url), ".")]
+
+
+def _form(listing: Listing, root: str, fields: list[Tag]) -> Tag:
+    clear = tags.a("Show all", href=f"{root}{listing.name}", class_="clear")
     return tags.form(
-        list(fields),
+        fields,
         ages(),
         tags.div(tags.button("Show", type="submit"), clear if listing.filtered else "", class_="field go"),
         action=f"{root}{listing.name}",

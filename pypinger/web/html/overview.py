@@ -17,7 +17,9 @@ from pypinger.domain.model import Instant
 from pypinger.domain.times import clock
 from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import UNSEEN, count, look_of, shown, standing_of
+from pypinger.web.html import undelivered
 from pypinger.web.html.layout import ago, brand, foot, page, top
+from pypinger.web.html.listing import Listing
 from pypinger.web.html.rows import COLUMNS
 from pypinger.web.html.view import GROUPINGS, PAGE, TITLES, Group, Selection, View
 
@@ -65,7 +67,13 @@ async def page_of(
         foot(
             "Py Pinger started ",
             ago(daemon.started, now),
-            f".{_pending(daemon)} ",
+            ".",
+            *_pending(daemon),
+            " ",
+            tags.a("Incidents", href="incidents"),
+            ". ",
+            tags.a("Deliveries of alerts", href="deliveries"),
+            ". ",
             tags.a("Feed of incidents", href="feed.atom"),
             ". ",
         ),
@@ -171,18 +179,15 @@ def _notices(daemon: DaemonState, now: Instant) -> list[Tag]:
     lines: list[Tag] = []
     if daemon.status is not Status.OK:
         lines.append(tags.p(tags.strong("Py Pinger itself is in trouble: "), shown(daemon.explanation), "."))
-    if daemon.dead:
-        words = " could not be delivered, and will not be retried unless you type "
-        lines.append(tags.p(tags.strong(count(daemon.dead, "alert")), words, tags.code("pypinger resend"), "."))
-    if daemon.dead_channels:
-        names = ", ".join(shown(channel) for channel in daemon.dead_channels)
-        verb = "does" if len(daemon.dead_channels) == 1 else "do"
-        lines.append(tags.p(tags.strong(names), f" {verb} not take alerts: the latest one was given up."))
+    lines += undelivered.lines(daemon)
     return [tags.section(lines, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})] if lines else []
 
 
-def _pending(daemon: DaemonState) -> str:
-    return f" {count(daemon.undelivered, 'alert')} pending." if daemon.undelivered else ""
+def _pending(daemon: DaemonState) -> list[Tag | str]:
+    if not daemon.undelivered:
+        return []
+    link = Listing("deliveries", {"outcome": "pending"}).link("")
+    return [" ", tags.a(f"{count(daemon.undelivered, 'alert')} pending", href=link), "."]
 
 
 def _tools(selection: Selection, *, grouped: bool) -> Tag:

@@ -89,6 +89,7 @@ _ATTRIBUTES = (
     " autocomplete maxlength action method width height viewbox preserveaspectratio d x y x1 x2 y1 y2 r rx text-anchor"
     " overflow data-part data-age"
 )
+_LISTS = r"(?:\.\./)*(?:incidents|deliveries)(?:\?[\w.~%&=+-]*)?"
 _TASK_LINK = r"task/[0-9]+|\.\./badge/[0-9]+\.svg|\.\./task/[0-9]+/feed\.atom"
 _SVG = "svg path rect line circle text g title"
 
@@ -128,7 +129,8 @@ class HostileTextTests(SynchronousTestCase):
             self.assertLessEqual(attrs.keys(), self.ATTRIBUTES)
             if tag == "a":
                 self.assertRegex(
-                    attrs["href"] or "", rf"\A(?:#main|feed\.atom|{_TASK_LINK}|\./(?:\?[\w.~%&=+-]*)?|\.\./)\Z"
+                    attrs["href"] or "",
+                    rf"\A(?:#main|(?:\.\./)*feed\.atom|{_LISTS}|(?:\.\./)*{_TASK_LINK}|\./(?:\?[\w.~%&=+-]*)?|\.\./)\Z",
                 )
             if tag == "script":
                 self.assertRegex(attrs["src"] or "", r"\A(?:\.\./)?static/live\.js\?v=[0-9a-f]+\Z")
