@@ -40,7 +40,8 @@ from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutput
 
 from pypinger.runtime.board import LiveBoard
-from pypinger.web.app import Pages, Sources
+from pypinger.web.app import Pages
+from pypinger.web.sources import Sources
 
 try:
     from playwright.sync_api import sync_playwright

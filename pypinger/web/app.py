@@ -13,7 +13,6 @@ from http import HTTPStatus
 from itertools import islice
 from urllib.parse import urlsplit
 
-import msgspec
 from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -22,11 +21,9 @@ from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from pypinger.domain.kinds import Status
-from pypinger.domain.redaction import Secrets
+from pypinger.domain.selector import Selector
 from pypinger.domain.url import parse
-from pypinger.ports.clock import WallClock
-from pypinger.ports.history import History
-from pypinger.ports.showing import Entry, TaskBoard
+from pypinger.ports.showing import Entry
 from pypinger.ports.storing import StoreError
 from pypinger.web.feeds import badge, feed
 from pypinger.web.feeds.metrics import Metrics
@@ -40,13 +37,15 @@ from pypinger.web.json.query import BadQuery
 from pypinger.web.json.v1 import Api, NotFound
 from pypinger.web.lookup import TaskLookup
 from pypinger.web.past.pages import LISTS, PastPages
+from pypinger.web.public.answers import PublicPages
 from pypinger.web.serving import assets
 from pypinger.web.serving.guard import Guard, refuse
-from pypinger.web.serving.negotiation import prefers_html
+from pypinger.web.serving.requests import accepted, target_after, wants_html
 from pypinger.web.serving.responses import HTML, JSON, answer, cacheable, problem
 from pypinger.web.serving.site import serve
 from pypinger.web.serving.slicing import Shared, in_slices, make_cooperator
 from pypinger.web.serving.stream import EventStream
+from pypinger.web.sources import Sources
 
 _TASK = "/task/"
 _BADGE = "/badge/"
@@ -56,20 +55,6 @@ _FEED = "feed.atom"
 _BADGE_FORM = re.compile(r"(?P<task>.+)\.(?P<form>svg|json)(?:\?[^?]*)?")
 
 _log = Logger()
-
-
-class Sources(msgspec.Struct, frozen=True):
-    """
-    What the pages read.
-
-    :ivar history: None if no history is kept; the pages show the present alone then.
-    :ivar secrets: masked in the answers of tasks; it may change while the server runs.
-    """
-
-    board: TaskBoard
-    now: WallClock
-    history: History | None = None
-    secrets: Secrets = msgspec.field(default_factory=Secrets)
 
 
 class Pages:
@@ -89,7 +74,9 @@ class Pages:
         self.resource = Guard(self._routes.app.resource())
         self.site = serve(self.resource, clock, self.stream.close, most)
 
-    def configure(self, hosts: Iterable[str], public_url: str, *, loopback: bool = False) -> None:
+    def configure(
+        self, hosts: Iterable[str], public_url: str, *, loopback: bool = False, public: Selector | None = None
+    ) -> None:
         """
         Set what the ``[web]`` section says, also while the server runs.
 
@@ -97,10 +84,11 @@ class Pages:
         :param public_url: where people reach the pages, for links; empty if that is not known.
         :param loopback: whether the endpoint is on the loopback interface. Then `public_url` alone limits the names: to
             its own, ``localhost`` and IP addresses.
+        :param public: the tasks on the public page; None for no such page.
         """
         public_host = parse(public_url).host if public_url else ""
         self.resource.configure(hosts, public_host, loopback=loopback)
-        self._routes.configure(public_url)
+        self._routes.configure(public_url, public)
 
 
 class Routes:
@@ -123,14 +111,16 @@ class Routes:
         self._links = {name: asset.path for name, asset in self._assets.items()}
         self._json = JsonTasks(board, self._cooperator)
         self._history_pages = HistoryPages(sources.history, sources.now)
-        self._past = PastPages(board, sources.history, sources.now, self._cooperator, self._links)
+        self._past = PastPages(sources, self._cooperator, self._links)
+        self._public = PublicPages(sources, self._cooperator, self._links)
         self._metrics = Metrics(board, stream, self._cooperator)
         self._api = Api(board, self._history_pages, self._json.of)
         self._figures = FigureCache(sources.history, sources.now, clock)
-        self.configure("")
+        self.configure("", None)
 
-    def configure(self, public_url: str) -> None:
-        """Link to where people reach the pages; empty if that is not known."""
+    def configure(self, public_url: str, public: Selector | None) -> None:
+        """Link to where people reach the pages, empty if that is not known, and publish the tasks of a selector."""
+        self._public.configure(public)
         # The path of the overview as browsers see it, and its whole address where that is known.
         self._root = urlsplit(public_url).path.rstrip("/") + "/"
         self._home = f"{public_url.rstrip('/')}/"
@@ -138,7 +128,7 @@ class Routes:
     @app.route("/")
     async def overview(self, request: Request) -> bytes:
         """All tasks."""
-        if not _wants_html(request):
+        if not wants_html(request):
             return cacheable(request, JSON, *await self._json.overview())
         wanted = view.read(request.args)
         return cacheable(request, HTML, *await self._pages.get(wanted, lambda: self._overview(request, wanted)))
@@ -167,13 +157,13 @@ class Routes:
     async def task(self, request: Request, sent: str) -> bytes:
         """One task, by its id or its URL, or a part of its history."""
         # The query belongs to the task's URL, so the request's whole target counts.
-        found = self._lookup.find_part(_after(_TASK, request), (*PARTS, _FEED))
+        found = self._lookup.find_part(target_after(_TASK, request), (*PARTS, _FEED))
         if found is None:
             return await self._not_found(request, "No task with this address is monitored here.")
         entry = found.entry
         if found.part == _FEED:
             return await self._incidents_feed(request, entry)
-        if found.part in LISTS and _wants_html(request):
+        if found.part in LISTS and wants_html(request):
             # A path with the task's id is the only one that no proxy changes.
             root = "../../" if found.bare and sent.startswith(entry.task.id) else self._root
             return cacheable(request, HTML, *await self._past.html(request, found.part, found.query, root, entry))
@@ -183,7 +173,7 @@ class Routes:
             return cacheable(request, JSON, body)
         if entry.state.status is Status.ERROR or entry.unseen is not None:
             request.setResponseCode(HTTPStatus.INTERNAL_SERVER_ERROR)
-        if not _wants_html(request):
+        if not wants_html(request):
             return cacheable(request, JSON, objects.one_task(self._json.of(entry)))
         root = self._root_from(request)
         # A client that waits holds the entry, so no other entry has its id meanwhile.
@@ -208,10 +198,19 @@ class Routes:
         return await self._list(request, "deliveries")
 
     async def _list(self, request: Request, name: str) -> bytes:
-        query = _after("/", request).partition("?")[2]
-        if _wants_html(request):
+        query = target_after("/", request).partition("?")[2]
+        if wants_html(request):
             return cacheable(request, HTML, *await self._past.html(request, name, query, self._root_from(request)))
         return cacheable(request, JSON, await self._past.json(name, query))
+
+    @app.route("/public")
+    async def public(self, request: Request) -> bytes:
+        """What everybody may know of some tasks."""
+        html = wants_html(request)
+        made = await self._public.page(request, html=html)
+        if made is None:
+            return await self._not_found(request, "There is no such page.")
+        return cacheable(request, HTML if html else JSON, *made)
 
     @app.route("/healthz")
     def healthz(self, request: Request) -> bytes:
@@ -234,7 +233,7 @@ class Routes:
     @app.route(f"{_API}<path:target>")
     async def api(self, request: Request, target: str) -> bytes:
         """The API for programs."""
-        return cacheable(request, JSON, await self._api.answer(_after(_API, request), self._root))
+        return cacheable(request, JSON, await self._api.answer(target_after(_API, request), self._root))
 
     @app.route("/events")
     async def events(self, request: Request) -> bytes:
@@ -244,7 +243,7 @@ class Routes:
     @app.route(f"{_BADGE}<path:sent>")
     async def badge(self, request: Request, sent: str) -> bytes:
         """One task's badge, by its id or its URL."""
-        match = _BADGE_FORM.fullmatch(_after(_BADGE, request))
+        match = _BADGE_FORM.fullmatch(target_after(_BADGE, request))
         if match is None:
             return await self._not_found(request, "There is no such page.")
         entry = self._lookup.find(match["task"])
@@ -263,7 +262,7 @@ class Routes:
     async def metrics(self, request: Request) -> bytes:
         """For Prometheus."""
         request.setHeader(b"Vary", b"Accept")
-        media_type, text = await self._metrics.text(_accept(request))
+        media_type, text = await self._metrics.text(accepted(request))
         return answer(request, media_type.encode("ascii"), text)
 
     @app.route("/static/<name>")
@@ -314,7 +313,7 @@ class Routes:
 
     async def _not_found(self, request: Request, words: str) -> bytes:
         request.setResponseCode(HTTPStatus.NOT_FOUND)
-        if not _wants_html(request):
+        if not wants_html(request):
             return answer(request, JSON, objects.NO_TASK)
         page = await overview.not_found(request, words, self._now(), self._root_from(request), self._links)
         return cacheable(request, HTML, *page)
@@ -327,18 +326,3 @@ class Routes:
         gained slashes in a proxy, so from there only the absolute path is reliable.
         """
         return {1: "./", 2: "../"}.get(request.path.count(b"/"), self._root)
-
-
-def _wants_html(request: Request) -> bool:
-    request.setHeader(b"Vary", b"Accept")
-    return prefers_html(_accept(request))
-
-
-def _accept(request: Request) -> str:
-    values: Iterable[bytes] = request.requestHeaders.getRawHeaders(b"Accept", ())
-    return b",".join(values).decode("latin-1")
-
-
-def _after(prefix: str, request: Request) -> str:
-    """What follows our own part of the request's target, query included, exactly as it was sent."""
-    return request.uri.decode("ascii")[len(prefix) :]

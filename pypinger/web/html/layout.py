@@ -47,6 +47,8 @@ async def page(
     now: Instant,
     links: tuple[Tag, ...] = (),
     rows: Mapping[str, Sequence[bytes]] | None = None,
+    *,
+    live: bool = True,
 ) -> tuple[bytes, bytes]:
     """
     A whole page, and its entity tag: see Note [Unchanged pages].
@@ -55,8 +57,11 @@ async def page(
     :param static: name -> path of the static files, see :mod:`pypinger.web.serving.assets`.
     :param look: the icon in the browser's tab.
     :param links: more elements of the head.
+    :param live: whether the script keeps the page up to date; else it always reloads itself.
     :param rows: rendered rows, by the words of the comment that they replace, in the order of the comments.
     """
+    reload = tags.meta(**{"http-equiv": "refresh", "content": f"{RELOAD:.0f}"})
+    script = tags.script(src=root + static["live.js"], defer="defer", **_PART)
     html = tags.html(
         tags.head(
             tags.meta(charset="utf-8"),
@@ -66,8 +71,7 @@ async def page(
             tags.link(rel="stylesheet", href=root + static["style.css"], **_PART),
             tags.link(rel="icon", type="image/svg+xml", href=root + static[f"{look}.svg"], id="icon"),
             *links,
-            Tag("noscript")(tags.meta(**{"http-equiv": "refresh", "content": f"{RELOAD:.0f}"})),
-            tags.script(src=root + static["live.js"], defer="defer", **_PART),
+            *((Tag("noscript")(reload), script) if live else (reload,)),
         ),
         # The browser's clock may be wrong; the script corrects it by the server's.
         tags.body(

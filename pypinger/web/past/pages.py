@@ -9,9 +9,8 @@ import msgspec
 from twisted.internet.task import Cooperator
 from twisted.web.server import Request
 
-from pypinger.ports.clock import WallClock
 from pypinger.ports.history import History, PastDelivery, PastIncident
-from pypinger.ports.showing import Entry, TaskBoard
+from pypinger.ports.showing import Entry
 from pypinger.ports.storing import StoreError
 from pypinger.web.html import delivery_list, incident_list
 from pypinger.web.html.listing import Frame, Listing
@@ -19,6 +18,7 @@ from pypinger.web.json.history import DeliveryPage, IncidentPage, cut_page, deli
 from pypinger.web.json.history_pages import PARAMETERS, next_page
 from pypinger.web.json.query import BadQuery, limit_of, number_of, read
 from pypinger.web.past.filters import DELIVERY_FILTERS, INCIDENT_FILTERS, FilterReader
+from pypinger.web.sources import Sources
 
 #: The lists, and the parameters of their filters.
 LISTS: Mapping[str, tuple[str, ...]] = {"incidents": INCIDENT_FILTERS, "deliveries": DELIVERY_FILTERS}
@@ -28,23 +28,15 @@ class PastPages:
     """
     Makes pages of the lists.
 
-    :param history: None if no history is kept.
     :param static: name -> path of the static files.
     """
 
-    def __init__(
-        self,
-        board: TaskBoard,
-        history: History | None,
-        now: WallClock,
-        cooperator: Cooperator,
-        static: Mapping[str, str],
-    ) -> None:
-        self._board = board
-        self._history = history
-        self._now = now
+    def __init__(self, sources: Sources, cooperator: Cooperator, static: Mapping[str, str]) -> None:
+        self._board = sources.board
+        self._history = sources.history
+        self._now = sources.now
         self._static = static
-        self._filters = FilterReader(board, cooperator)
+        self._filters = FilterReader(sources.board, cooperator)
 
     async def json(self, name: str, query: str) -> bytes:
         """

@@ -1,0 +1,26 @@
+"""What the routes read of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twisted.web.server import Request
+
+from pypinger.web.serving.negotiation import prefers_html
+
+
+def wants_html(request: Request) -> bool:
+    """Whether the client prefers HTML; the answer says that this matters."""
+    request.setHeader(b"Vary", b"Accept")
+    return prefers_html(accepted(request))
+
+
+def accepted(request: Request) -> str:
+    """The header ``Accept``."""
+    values: Iterable[bytes] = request.requestHeaders.getRawHeaders(b"Accept", ())
+    return b",".join(values).decode("latin-1")
+
+
+def target_after(prefix: str, request: Request) -> str:
+    """What follows our own part of the request's target, query included, exactly as it was sent."""
+    return request.uri.decode("ascii")[len(prefix) :]
