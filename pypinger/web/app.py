@@ -39,6 +39,7 @@ from pypinger.web.lookup import TaskLookup
 from pypinger.web.past.pages import LISTS, PastPages
 from pypinger.web.public.answers import PublicPages
 from pypinger.web.serving import assets
+from pypinger.web.serving.compression import Compressor, compressed
 from pypinger.web.serving.guard import Guard, refuse
 from pypinger.web.serving.requests import accepted, target_after, wants_html
 from pypinger.web.serving.responses import HTML, JSON, answer, cacheable, problem
@@ -105,6 +106,7 @@ class Routes:
         self._secrets = sources.secrets
         self._stream = stream
         self._cooperator = make_cooperator(clock)
+        self.compressor = Compressor(self._cooperator)
         self._pages: Shared[tuple[bytes, bytes]] = Shared(self._cooperator)
         self._lookup = TaskLookup(board)
         self._assets = assets.load()
@@ -126,6 +128,7 @@ class Routes:
         self._home = f"{public_url.rstrip('/')}/"
 
     @app.route("/")
+    @compressed
     async def overview(self, request: Request) -> bytes:
         """All tasks."""
         if not wants_html(request):
@@ -154,6 +157,7 @@ class Routes:
         return await overview.page_of(request, entries, selection, rows, daemon, now, self._links, complete=complete)
 
     @app.route(f"{_TASK}<path:sent>")
+    @compressed
     async def task(self, request: Request, sent: str) -> bytes:
         """One task, by its id or its URL, or a part of its history."""
         # The query belongs to the task's URL, so the request's whole target counts.
@@ -188,11 +192,13 @@ class Routes:
         return await task_page.page_of(request, entry, last, past, daemon, now, root, self._links, self._secrets)
 
     @app.route("/incidents")
+    @compressed
     async def incidents(self, request: Request) -> bytes:
         """Incidents, open and closed."""
         return await self._list(request, "incidents")
 
     @app.route("/deliveries")
+    @compressed
     async def deliveries(self, request: Request) -> bytes:
         """What became of the alerts."""
         return await self._list(request, "deliveries")
@@ -204,6 +210,7 @@ class Routes:
         return cacheable(request, JSON, await self._past.json(name, query))
 
     @app.route("/public")
+    @compressed
     async def public(self, request: Request) -> bytes:
         """What everybody may know of some tasks."""
         html = wants_html(request)
@@ -231,6 +238,7 @@ class Routes:
         return answer(request, JSON, objects.own_report(self._board.daemon()))
 
     @app.route(f"{_API}<path:target>")
+    @compressed
     async def api(self, request: Request, target: str) -> bytes:
         """The API for programs."""
         return cacheable(request, JSON, await self._api.answer(target_after(_API, request), self._root))
@@ -241,6 +249,7 @@ class Routes:
         return await self._stream.follow(request)
 
     @app.route(f"{_BADGE}<path:sent>")
+    @compressed
     async def badge(self, request: Request, sent: str) -> bytes:
         """One task's badge, by its id or its URL."""
         match = _BADGE_FORM.fullmatch(target_after(_BADGE, request))
@@ -254,11 +263,13 @@ class Routes:
         return cacheable(request, b"image/svg+xml", badge.svg(entry))
 
     @app.route(f"/{_FEED}")
+    @compressed
     async def feed(self, request: Request) -> bytes:
         """The incidents of all tasks."""
         return await self._incidents_feed(request, None)
 
     @app.route("/metrics")
+    @compressed
     async def metrics(self, request: Request) -> bytes:
         """For Prometheus."""
         request.setHeader(b"Vary", b"Accept")
@@ -266,6 +277,7 @@ class Routes:
         return answer(request, media_type.encode("ascii"), text)
 
     @app.route("/static/<name>")
+    @compressed
     async def static(self, request: Request, name: str) -> bytes:
         """One of the static files."""
         asset = self._assets.get(name)
@@ -276,6 +288,7 @@ class Routes:
         return body
 
     @app.handle_errors(HTTPException)  # type: ignore[arg-type]
+    @compressed
     async def unrouted(self, request: Request, failure: Failure) -> bytes:
         """No route has this path; Klein's own answer might redirect."""
         return await self._not_found(request, "There is no such page.")

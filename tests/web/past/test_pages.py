@@ -49,7 +49,7 @@ class IncidentsTests(PastPagesTestCase):
 
     def test_json(self) -> None:
         self.assertEqual(self.value("/incidents"), self.value("/api/v1/incidents"))
-        self.assertEqual(header(self.ask("/incidents"), "Vary"), "Accept")
+        self.assertEqual(header(self.ask("/incidents"), "Vary"), "Accept, Accept-Encoding")
         value = self.value("/incidents?state=open&since=7d&limit=1")
         self.assertEqual(self.history.asked_for, IncidentFilter(open=True, since=NOW - 7 * 86_400))
         self.assertEqual(value["next"], "?state=open&since=7d&limit=1&before=3")
