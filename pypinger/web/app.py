@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
+from twisted.web.template import Tag
 from werkzeug.exceptions import HTTPException
 
 from pypinger.domain.kinds import Status
@@ -32,7 +33,8 @@ from pypinger.web.feeds import badge, feed
 from pypinger.web.feeds.metrics import Metrics
 from pypinger.web.html import overview, task_history, task_page, view
 from pypinger.web.html.figures import FigureCache
-from pypinger.web.html.rows import SLICE, row
+from pypinger.web.html.removed import removed
+from pypinger.web.html.rows import SLICE, row, tile
 from pypinger.web.json import objects
 from pypinger.web.json.history_pages import PARTS, HistoryPages
 from pypinger.web.json.overview import JsonTasks
@@ -149,16 +151,20 @@ class Routes:
             hits = await in_slices(wanted.finds, entries, self._cooperator)
             found = [entry for entry, hit in zip(entries, hits, strict=True) if hit]
         selection = view.select(found, wanted)
-        complete = await self._figures.refresh(selection.entries)
-        now = self._now()
+        complete = wanted.wall or await self._figures.refresh(selection.entries)
+        now, daemon = self._now(), self._board.daemon()
         # Sliced across groups, since there may be many small ones.
         made = iter(
             await in_slices(
-                lambda entry: row(entry, self._figures.of(entry), now), selection.entries, self._cooperator, SLICE
+                lambda entry: (
+                    tile(entry, daemon, now) if wanted.wall else row(entry, self._figures.of(entry), daemon, now)
+                ),
+                selection.entries,
+                self._cooperator,
+                SLICE,
             )
         )
         rows = {group.key: list(islice(made, len(group.entries))) for group in selection.groups}
-        daemon = self._board.daemon()
         return await overview.page_of(request, entries, selection, rows, daemon, now, self._links, complete=complete)
 
     @app.route(f"{_TASK}<path:sent>")
@@ -167,7 +173,8 @@ class Routes:
         # The query belongs to the task's URL, so the request's whole target counts.
         found = self._lookup.find_part(_after(_TASK, request), (*PARTS, _FEED))
         if found is None:
-            return await self._not_found(request, "No task with this address is monitored here.")
+            gone = await removed(self._history, _after(_TASK, request), self._now()) if _wants_html(request) else None
+            return await self._not_found(request, "No task with this address is monitored here.", gone)
         entry = found.entry
         if found.part == _FEED:
             return await self._incidents_feed(request, entry)
@@ -229,8 +236,8 @@ class Routes:
         if entry is None:
             request.setResponseCode(HTTPStatus.NOT_FOUND)
         if match["form"] == "json":
-            return cacheable(request, JSON, badge.shield(entry))
-        return cacheable(request, b"image/svg+xml", badge.svg(entry))
+            return cacheable(request, JSON, badge.shield(entry, self._board.daemon()))
+        return cacheable(request, b"image/svg+xml", badge.svg(entry, self._board.daemon()))
 
     @app.route(f"/{_FEED}")
     async def feed(self, request: Request) -> bytes:
@@ -288,13 +295,16 @@ class Routes:
         if home.startswith("/"):
             # Without public_url: relative links hold under any prefix that a proxy adds.
             home = {1: "./", 3: "../../"}.get(request.path.count(b"/"), home)
-        return cacheable(request, feed.MEDIA_TYPE, feed.feed(incidents, self._board, started, home, of))
+        return cacheable(
+            request, feed.MEDIA_TYPE, feed.feed(incidents, self._board, started, home, of, now=self._now())
+        )
 
-    async def _not_found(self, request: Request, words: str) -> bytes:
+    async def _not_found(self, request: Request, words: str, gone: list[Tag] | None = None) -> bytes:
         request.setResponseCode(HTTPStatus.NOT_FOUND)
         if not _wants_html(request):
             return answer(request, JSON, objects.NO_TASK)
-        page = await overview.not_found(request, words, self._now(), self._root_from(request), self._links)
+        root = self._root_from(request)
+        page = await overview.not_found(request, words, self._now(), root, self._links, gone)
         return cacheable(request, HTML, *page)
 
     def _root_from(self, request: Request) -> str:
