@@ -79,6 +79,8 @@ class DaemonState(msgspec.Struct, frozen=True):
     :ivar ready: whether every task has been checked, or found blind, since this start.
     :ivar lastrun: its latest completed check, or the start.
     :ivar frequency: minutes; twice the shortest interval plus timeout, at least 1.
+    :ivar troubles: what `explanation` says is wrong, one by one.
+    :ivar ini: the path of the ini file; empty if it is not known.
     """
 
     status: Status
@@ -92,6 +94,8 @@ class DaemonState(msgspec.Struct, frozen=True):
     frequency: float
     dead_channels: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    troubles: tuple[str, ...] = ()
+    ini: str = ""
 
 
 class TaskBoard(Protocol):

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
+from twisted.web.template import Tag
 from werkzeug.exceptions import HTTPException
 
 from pypinger.domain.kinds import Status
@@ -29,7 +30,8 @@ from pypinger.web.feeds import badge, feed
 from pypinger.web.feeds.metrics import Metrics
 from pypinger.web.html import overview, task_history, task_page, undelivered, view
 from pypinger.web.html.figures import FigureCache
-from pypinger.web.html.rows import SLICE, row
+from pypinger.web.html.removed import removed
+from pypinger.web.html.rows import SLICE, row, tile
 from pypinger.web.json import objects
 from pypinger.web.json.history_pages import PARTS, HistoryPages
 from pypinger.web.json.overview import JsonTasks
@@ -41,7 +43,7 @@ from pypinger.web.public.answers import PublicPages
 from pypinger.web.serving import assets
 from pypinger.web.serving.compression import Compressor, compressed
 from pypinger.web.serving.guard import Guard, refuse
-from pypinger.web.serving.requests import accepted, target_after, wants_html
+from pypinger.web.serving.requests import accepted, root_from, target_after, wants_html
 from pypinger.web.serving.responses import HTML, JSON, answer, cacheable, problem
 from pypinger.web.serving.site import serve
 from pypinger.web.serving.slicing import Shared, in_slices, make_cooperator
@@ -144,16 +146,20 @@ class Routes:
             hits = await in_slices(wanted.finds, entries, self._cooperator)
             found = [entry for entry, hit in zip(entries, hits, strict=True) if hit]
         selection = view.select(found, wanted)
-        complete = await self._figures.refresh(selection.entries)
-        now = self._now()
+        complete = wanted.wall or await self._figures.refresh(selection.entries)
+        now, daemon = self._now(), await undelivered.explain(self._history, self._board.daemon())
         # Sliced across groups, since there may be many small ones.
         made = iter(
             await in_slices(
-                lambda entry: row(entry, self._figures.of(entry), now), selection.entries, self._cooperator, SLICE
+                lambda entry: (
+                    tile(entry, daemon, now) if wanted.wall else row(entry, self._figures.of(entry), daemon, now)
+                ),
+                selection.entries,
+                self._cooperator,
+                SLICE,
             )
         )
         rows = {group.key: list(islice(made, len(group.entries))) for group in selection.groups}
-        daemon = await undelivered.explain(self._history, self._board.daemon())
         return await overview.page_of(request, entries, selection, rows, daemon, now, self._links, complete=complete)
 
     @app.route(f"{_TASK}<path:sent>")
@@ -163,7 +169,7 @@ class Routes:
         # The query belongs to the task's URL, so the request's whole target counts.
         found = self._lookup.find_part(target_after(_TASK, request), (*PARTS, _FEED))
         if found is None:
-            return await self._not_found(request, "No task with this address is monitored here.")
+            return await self._no_task(request)
         entry = found.entry
         if found.part == _FEED:
             return await self._incidents_feed(request, entry)
@@ -179,7 +185,7 @@ class Routes:
             request.setResponseCode(HTTPStatus.INTERNAL_SERVER_ERROR)
         if not wants_html(request):
             return cacheable(request, JSON, objects.one_task(self._json.of(entry)))
-        root = self._root_from(request)
+        root = root_from(request, self._root)
         # A client that waits holds the entry, so no other entry has its id meanwhile.
         made = self._pages.get((id(entry), root), lambda: self._task_page(request, entry, root))
         return cacheable(request, HTML, *await made)
@@ -206,7 +212,9 @@ class Routes:
     async def _list(self, request: Request, name: str) -> bytes:
         query = target_after("/", request).partition("?")[2]
         if wants_html(request):
-            return cacheable(request, HTML, *await self._past.html(request, name, query, self._root_from(request)))
+            return cacheable(
+                request, HTML, *await self._past.html(request, name, query, root_from(request, self._root))
+            )
         return cacheable(request, JSON, await self._past.json(name, query))
 
     @app.route("/public")
@@ -259,8 +267,8 @@ class Routes:
         if entry is None:
             request.setResponseCode(HTTPStatus.NOT_FOUND)
         if match["form"] == "json":
-            return cacheable(request, JSON, badge.shield(entry))
-        return cacheable(request, b"image/svg+xml", badge.svg(entry))
+            return cacheable(request, JSON, badge.shield(entry, self._board.daemon()))
+        return cacheable(request, b"image/svg+xml", badge.svg(entry, self._board.daemon()))
 
     @app.route(f"/{_FEED}")
     @compressed
@@ -315,27 +323,22 @@ class Routes:
         return refuse(request, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     async def _incidents_feed(self, request: Request, of: Entry | None) -> bytes:
-        if self._history is None:
-            raise StoreError("no history is kept")
-        incidents = await self._history.incidents(None if of is None else of.task.url, limit=feed.ENTRIES)
-        started, home = self._board.daemon().started, self._home
+        home = self._home
         if home.startswith("/"):
             # Without public_url: relative links hold under any prefix that a proxy adds.
             home = {1: "./", 3: "../../"}.get(request.path.count(b"/"), home)
-        return cacheable(request, feed.MEDIA_TYPE, feed.feed(incidents, self._board, started, home, of))
+        body = await feed.latest(self._history, self._board, home, of, self._now())
+        return cacheable(request, feed.MEDIA_TYPE, body)
 
-    async def _not_found(self, request: Request, words: str) -> bytes:
+    async def _no_task(self, request: Request) -> bytes:
+        html = wants_html(request)
+        gone = await removed(self._history, target_after(_TASK, request), self._now()) if html else None
+        return await self._not_found(request, "No task with this address is monitored here.", gone)
+
+    async def _not_found(self, request: Request, words: str, gone: list[Tag] | None = None) -> bytes:
         request.setResponseCode(HTTPStatus.NOT_FOUND)
         if not wants_html(request):
             return answer(request, JSON, objects.NO_TASK)
-        page = await overview.not_found(request, words, self._now(), self._root_from(request), self._links)
+        root = root_from(request, self._root)
+        page = await overview.not_found(request, words, self._now(), root, self._links, gone)
         return cacheable(request, HTML, *page)
-
-    def _root_from(self, request: Request) -> str:
-        """
-        The link from the requested page to the overview.
-
-        A relative path works under any prefix that a proxy may add. But a task's URL in the path may have lost or
-        gained slashes in a proxy, so from there only the absolute path is reliable.
-        """
-        return {1: "./", 2: "../"}.get(request.path.count(b"/"), self._root)

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 import msgspec
 
 from pypinger.domain.kinds import Status
-from pypinger.ports.showing import Entry
+from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import NAMES, shown, stamp
 
 #: Where names are cut.
@@ -38,9 +38,9 @@ class Shield(msgspec.Struct, frozen=True, rename="camel"):
     is_error: bool
 
 
-def svg(entry: Entry | None) -> bytes:
+def svg(entry: Entry | None, daemon: DaemonState) -> bytes:
     """A task's badge; None is a task that is not monitored."""
-    name, message, color, _ = _content(entry)
+    name, message, color, _ = _content(entry, daemon)
     left, right = _width(name) + 12, _width(message) + 12
     total = left + right
     text = (
@@ -59,19 +59,22 @@ def svg(entry: Entry | None) -> bytes:
     return text.encode("utf-8")
 
 
-def shield(entry: Entry | None) -> bytes:
+def shield(entry: Entry | None, daemon: DaemonState) -> bytes:
     """The badge for a Shields server."""
-    name, message, color, trouble = _content(entry)
+    name, message, color, trouble = _content(entry, daemon)
     return msgspec.json.encode(Shield(1, name, message, color, trouble))
 
 
-def _content(entry: Entry | None) -> tuple[str, str, str, bool]:
+def _content(entry: Entry | None, daemon: DaemonState) -> tuple[str, str, str, bool]:
     """Label, message, colour, and whether it is an error."""
     if entry is None:
         return *UNKNOWN, _GREY, True
     name = shown(entry.name)
     if len(name) > MAX_NAME:
         name = f"{name[: MAX_NAME - 1]}…"
+    if daemon.blind is not None:
+        words = f"blind since {stamp(daemon.blind)[:16]} UTC, was {NAMES[entry.state.kind]}"
+        return name or entry.task.id, words, _AMBER, True
     if entry.unseen is not None:
         return name or entry.task.id, f"not seen since {stamp(entry.unseen)[:16]} UTC", _AMBER, True
     state = entry.state

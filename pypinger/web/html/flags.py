@@ -13,7 +13,10 @@ from pypinger.domain.model import Instant
 from pypinger.domain.selector import SelectorError, parse, subject_of
 from pypinger.domain.times import clock
 from pypinger.ports.showing import Entry
-from pypinger.web.formatting import shown
+from pypinger.web.formatting import shown, until_when
+
+#: What the source of a mute of the ini file begins with.
+MAINTENANCE = "maintenance "
 
 #: Characters that mean something in a selector's word.
 _SPECIAL = frozenset("*?!|\"'")
@@ -45,9 +48,12 @@ def flags(entry: Entry, now: Instant) -> list[Flag]:
     found: list[Flag] = []
     muted, incident = entry.muted, entry.state.incident
     if muted is not None:
-        by = f" by {shown(muted.by)}" if muted.by else ""
-        details = f"{by}{_reason(muted.reason)} ({shown(muted.source)})"
-        found.append(Flag("silenced", f"silenced until {clock(muted.until, now)}", details))
+        source, until = shown(muted.source), until_when(muted.until, now)
+        if muted.source.startswith(MAINTENANCE):
+            found.append(Flag("maintenance", f"{source} until {until}", f": no alerts{_reason(muted.reason)}"))
+        else:
+            by = f" by {shown(muted.by)}" if muted.by else ""
+            found.append(Flag("silenced", f"silenced{by} until {until}", f"{_reason(muted.reason)} ({source})"))
     if incident is None:
         return found
     if (taken := incident.acknowledged) is not None:

@@ -23,7 +23,7 @@ from twisted.web.template import Tag, XMLString, flattenString, tags
 from pypinger.domain.model import Instant, Seconds
 from pypinger.domain.times import MINUTE, clock, iso
 from pypinger.ports.showing import Entry
-from pypinger.web.formatting import age_of, coming, relative, shown, stamp
+from pypinger.web.formatting import Age, age_of, coming, relative, shown, stamp
 from pypinger.web.serving.responses import etag_of
 
 #: Seconds after which a page without script reloads itself.
@@ -68,7 +68,7 @@ async def page(
             tags.title(title),
             tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
             tags.meta(name="color-scheme", content="light dark"),
-            tags.link(rel="stylesheet", href=root + static["style.css"], **_PART),
+            stylesheet(root + static["style.css"]),
             tags.link(rel="icon", type="image/svg+xml", href=root + static[f"{look}.svg"], id="icon"),
             *links,
             *((Tag("noscript")(reload), script) if live else (reload,)),
@@ -94,6 +94,11 @@ async def page(
     as_of = b'<time datetime="%s" class="fixed">%s' % (made, stamp(now).encode("ascii"))
     pieces[-1] = pieces[-1].replace(_AS_OF, as_of, 1)
     return b"".join(pieces), etag
+
+
+def stylesheet(path: str) -> Tag:
+    """A link to a stylesheet."""
+    return tags.link(rel="stylesheet", href=path, **_PART)
 
 
 def top(*parts: Tag, look: str) -> Tag:
@@ -146,13 +151,17 @@ def ago(instant: Instant, now: Instant) -> Tag:
 
 
 def age(entry: Entry, now: Instant) -> Tag | None:
-    """The age that explains a task's verdict; the script keeps it up to date."""
+    """The age that explains a task's verdict."""
     known = age_of(entry, now)
-    if known is None:
-        return None
-    since = known.since
-    form = {"data-age": known.form}
-    return tags.time(known.words, datetime=iso(since) or "", title=stamp(since), class_="age", **form)
+    return None if known is None else aged(known)
+
+
+def aged(age: Age | None) -> Tag:
+    """A length of time that the script keeps up to date; empty if it is unknown."""
+    if age is None:
+        return tags.transparent()
+    form = {"data-until" if age.ends else "data-age": age.form}
+    return tags.time(age.words, datetime=iso(age.since) or "", title=stamp(age.since), class_="age", **form)
 
 
 def facts(title: str, *known: tuple[str, Tag | str | None], look: str = "") -> Tag:

@@ -18,7 +18,7 @@ from pypinger.domain.times import clock
 from pypinger.domain.url import label, task_id
 from pypinger.ports.showing import DaemonState, TaskBoard
 from pypinger.web.formatting import shown
-from pypinger.web.html.layout import ago, brand, foot, page, top
+from pypinger.web.html.layout import ago, brand, foot, page, stylesheet, top
 
 #: Suggestions for the fields of times.
 _AGES = ("1h", "24h", "7d", "30d", "90d")
@@ -97,7 +97,8 @@ async def list_page(
         foot(*_others(listing, root)),
     ]
     heading = f"(!) {title}" if look == "degraded" else title
-    return await page(frame.request, f"{heading} · Py Pinger", body, root, frame.static, look, frame.now)
+    links = (stylesheet(root + frame.static["lists.css"]),)
+    return await page(frame.request, f"{heading} · Py Pinger", body, root, frame.static, look, frame.now, links)
 
 
 def text_field(listing: Listing, name: str, words: str, placeholder: str, *, times: bool = False) -> Tag:

@@ -12,7 +12,7 @@ from pypinger.domain.model import Instant
 from pypinger.domain.times import clock, iso, span
 from pypinger.web.formatting import UNSEEN, count, look_of, percent, shown
 from pypinger.web.html.charts import strip
-from pypinger.web.html.layout import ago, card, foot, moment, page, picture, top
+from pypinger.web.html.layout import ago, card, foot, moment, page, picture, stylesheet, top
 from pypinger.web.json.history import UptimeObject
 from pypinger.web.json.objects import Time
 from pypinger.web.public.tasks import PERIODS, PublicIncident, PublicPart, PublicTask, PublicUptime
@@ -107,7 +107,8 @@ async def html(request: IRequest, part: PublicPart, now: Instant, static: Mappin
         Tag("main")(*main, id="main"),
         foot(),
     ]
-    return await page(request, f"{heading} · Status", body, "./", static, look, now, live=False)
+    links = (stylesheet("./" + static["lists.css"]),)
+    return await page(request, f"{heading} · Status", body, "./", static, look, now, links, live=False)
 
 
 def _summary(part: PublicPart) -> tuple[str, str]:

@@ -24,3 +24,15 @@ def accepted(request: Request) -> str:
 def target_after(prefix: str, request: Request) -> str:
     """What follows our own part of the request's target, query included, exactly as it was sent."""
     return request.uri.decode("ascii")[len(prefix) :]
+
+
+def root_from(request: Request, root: str) -> str:
+    """
+    The link from the requested page to the overview.
+
+    A relative path works under any prefix that a proxy may add. But a task's URL in the path may have lost or gained
+    slashes in a proxy, so from there only the absolute path is reliable.
+
+    :param root: the path of the overview as clients see it.
+    """
+    return {1: "./", 2: "../"}.get(request.path.count(b"/"), root)

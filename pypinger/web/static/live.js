@@ -60,9 +60,16 @@
         time.title = `${local.format(instant)} · ${utc}`;
       }
       if (time.className === "fixed") continue;
-      const words = time.dataset.age
-        ? time.dataset.age.replace("{}", span(Math.abs(now - instant) / 1000))
-        : (time.className === "coming" ? coming : relative)(instant, now);
+      const { age, until, from } = time.dataset;
+      const words = age
+        ? age.replace("{}", span(Math.abs(now - instant) / 1000))
+        : until
+          ? from && now < Date.parse(from)
+            ? ""
+            : instant - now < 1000
+              ? until.replace("in {}", "now")
+              : until.replace("{}", span((instant - now) / 1000))
+          : (time.className === "coming" ? coming : relative)(instant, now);
       if (time.textContent !== words) time.textContent = words;
     }
   };
@@ -308,7 +315,7 @@
   };
 
   document.addEventListener("click", (event) => {
-    const link = event.target.closest && event.target.closest("#tools a, #pager a, #nothing a");
+    const link = event.target.closest && event.target.closest("#tools a, #pager a, #nothing a, thead a, .more, .sums a");
     if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const url = new URL(link.href);
     if (!hereIs(url)) return;
@@ -321,6 +328,20 @@
     if (query && !url.searchParams.has("q")) query.value = "";
     if (pager) byId("main").scrollIntoView();
   });
+
+  // A click on a command selects it, and copies it where the browser allows that.
+  if (navigator.clipboard) {
+    document.documentElement.classList.add("copies");
+    document.addEventListener("click", async (event) => {
+      const command = event.target.closest && event.target.closest(".command");
+      if (!command) return;
+      try {
+        await navigator.clipboard.writeText(command.textContent);
+        command.classList.add("copied");
+        setTimeout(() => command.classList.remove("copied"), 2000);
+      } catch {} // It is selected.
+    });
+  }
 
   document.addEventListener("submit", (event) => {
     if (event.target.id !== "search") return;
