@@ -267,8 +267,8 @@ class Routes:
         if entry is None:
             request.setResponseCode(HTTPStatus.NOT_FOUND)
         if match["form"] == "json":
-            return cacheable(request, JSON, badge.shield(entry, self._board.daemon()))
-        return cacheable(request, b"image/svg+xml", badge.svg(entry, self._board.daemon()))
+            return cacheable(request, JSON, badge.shield(entry, self._board.daemon().blind))
+        return cacheable(request, b"image/svg+xml", badge.svg(entry, self._board.daemon().blind))
 
     @app.route(f"/{_FEED}")
     @compressed

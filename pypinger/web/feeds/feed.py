@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from pypinger import __version__
-from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Acknowledgement, Event, Incident, Instant, Seconds
 from pypinger.domain.times import MINUTE, clock, iso, span
 from pypinger.domain.url import label, task_id
@@ -117,7 +116,7 @@ def _present_state(incident: PastIncident, known: Entry | None, daemon: DaemonSt
     words = "in trouble"
     if known is not None:
         age = age_of(known, now)
-        words = state_of(known) if age is None or known.state.kind is not Kind.LATE else age.words
+        words = state_of(known) if age is None or not age.words.startswith("late by ") else age.words
     if daemon.blind is not None:
         words = f"Py Pinger is blind, the task was {words}"
     return f"as of {clock(now)}: {words}, in trouble for {lasted}"

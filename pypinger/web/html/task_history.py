@@ -79,9 +79,8 @@ def incidents(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
     """The incidents with their alerts, and each alert's deliveries."""
     open_ = entry.state.incident
     if past is None:
-        unreadable = card("History", unknown("The history cannot be read at present."))
         if open_ is None:
-            return [unreadable]
+            return []
         return [
             facts(
                 "Incidents",
@@ -89,8 +88,7 @@ def incidents(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
                 ("Latest problem", NAMES[open_.kind]),
                 ("Alerts so far", f"{open_.alerts:,}"),
                 look="error",
-            ),
-            unreadable,
+            )
         ]
     if not past.incidents:
         return [card("Incidents", unknown("No incidents."))]
@@ -110,7 +108,7 @@ def incidents(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
 def reports(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
     """What the checks found, and the gaps between runs."""
     if past is None:
-        return []
+        return [card("History", unknown("The history cannot be read at present."))]
     parts: list[Tag] = []
     report = entry.state.report
     svg = "" if report is None else sparkline(past.gaps, report, entry.task.grace)

@@ -13,6 +13,7 @@ from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import DAY, clock, number, span
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from pypinger.web.formatting import (
+    NAMES,
     UNSEEN,
     count,
     daily,
@@ -86,7 +87,7 @@ async def page_of(
                 *_lasted(entry, now),
                 class_="verdict",
             ),
-            *_reasons(entry, now),
+            *_reasons(entry, daemon, now),
             *_flags(entry, now),
             tags.p(shown(task.label), class_="label"),
             look=f"task {look}",
@@ -151,22 +152,24 @@ def _lasted(entry: Entry, now: Instant) -> list[Tag | str]:
     return [" ", tags.span(known, class_="since")]
 
 
-def _reasons(entry: Entry, now: Instant) -> list[Tag]:
+def _reasons(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag]:
     """The reason alone, or what happens next; then the figures that the verdict rests on."""
     state, verdict = entry.state, entry.state.verdict or NO_VERDICT
     reason, explanation = shown(why(entry)), shown(verdict.explanation)
-    lines: list[Tag] = []
-    if (late := late_after(entry)) is not None and verdict.due is not None:
+    first: list[Tag | str] = []
+    if entry.unseen is not None or daemon.blind is not None:
+        first = [f"Last known state: {NAMES[state.kind]}", f", {reason}" if reason else ""]
+    elif (late := late_after(entry)) is not None and verdict.due is not None:
         soon = until("becomes late in {}", late, now) if now >= verdict.due else until("due in {}", verdict.due, now)
-        lines.append(tags.p(aged(soon), f", late after {clock(late, now)}", class_="reason"))
+        first = [aged(soon), f", late after {clock(late, now)}"]
     elif state.kind is Kind.SLEEPING:
         wakes = until("wakes in {}", verdict.sleep_end, now)
-        lines.append(tags.p("sleeps all day" if wakes is None else aged(wakes), class_="reason"))
+        first = ["sleeps all day" if wakes is None else aged(wakes)]
     elif state.kind is Kind.LATE and state.report is not None:
-        known = aged(lasting("no run for {}", state.report.lastrun, now))
-        lines.append(tags.p(known, f"; {reason}" if reason else "", class_="reason"))
+        first = [aged(lasting("no run for {}", state.report.lastrun, now)), f"; {reason}" if reason else ""]
     elif reason:
-        lines.append(tags.p(reason, class_="reason"))
+        first = [reason]
+    lines = [tags.p(*first, class_="reason")] if first else []
     if explanation != reason:
         explained: list[Tag | str] = [explanation]
         if state.kind not in (Kind.LATE, Kind.FUTURE) and (ran := age(entry, now)) is not None:
