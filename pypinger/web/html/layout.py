@@ -24,10 +24,14 @@ from pypinger.domain.model import Instant, Seconds
 from pypinger.domain.times import MINUTE, clock, iso
 from pypinger.ports.showing import Entry
 from pypinger.web.formatting import Age, age_of, coming, relative, shown, stamp
+from pypinger.web.html.times import mark_times
 from pypinger.web.serving.responses import etag_of
 
 #: Seconds after which a page without script reloads itself.
 RELOAD: Seconds = 30
+
+#: The scripts of pages that are kept up to date.
+SCRIPTS = ("live.js", "times.js", "keys.js")
 
 # Marks what the script compares to see whether the page needs another script or stylesheet.
 _PART = {"data-part": "yes"}
@@ -61,7 +65,7 @@ async def page(
     :param rows: rendered rows, by the words of the comment that they replace, in the order of the comments.
     """
     reload = tags.meta(**{"http-equiv": "refresh", "content": f"{RELOAD:.0f}"})
-    script = tags.script(src=root + static["live.js"], defer="defer", **_PART)
+    scripts = [tags.script(src=root + static[name], defer="defer", **_PART) for name in SCRIPTS]
     html = tags.html(
         tags.head(
             tags.meta(charset="utf-8"),
@@ -71,12 +75,12 @@ async def page(
             stylesheet(root + static["style.css"]),
             tags.link(rel="icon", type="image/svg+xml", href=root + static[f"{look}.svg"], id="icon"),
             *links,
-            *((Tag("noscript")(reload), script) if live else (reload,)),
+            *((Tag("noscript")(reload), *scripts) if live else (reload,)),
         ),
         # The browser's clock may be wrong; the script corrects it by the server's.
         tags.body(
             tags.a("Skip to the tasks" if not root else "Skip to the content", href="#main", class_="skip"),
-            body,
+            mark_times(body, now),
             **{"data-now": ""},
         ),
         lang="en",
@@ -107,8 +111,9 @@ def top(*parts: Tag, look: str) -> Tag:
 
 
 def brand(*link: Tag | str) -> Tag:
-    """The line above the banner's heading, with the place where the script shows whether the page is live."""
-    return tags.p(tags.span(*link), tags.span(id="live", class_="live"), class_="brand")
+    """The line above the banner's heading; the scripts show in it whether times are local and whether it is live."""
+    places = tags.span(id="times"), tags.span(id="live", class_="live")
+    return tags.p(tags.span(*link), tags.span(*places, class_="right"), class_="brand")
 
 
 def foot(*parts: Tag | str) -> Tag:

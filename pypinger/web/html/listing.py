@@ -14,11 +14,11 @@ from twisted.web.iweb import IRequest
 from twisted.web.template import Tag, tags
 
 from pypinger.domain.model import Instant
-from pypinger.domain.times import clock
 from pypinger.domain.url import label, task_id
-from pypinger.ports.showing import DaemonState, TaskBoard
+from pypinger.ports.showing import TaskBoard
 from pypinger.web.formatting import shown
-from pypinger.web.html.layout import ago, brand, foot, page, stylesheet, top
+from pypinger.web.html.layout import brand, foot, page, stylesheet, top
+from pypinger.web.html.notices import blind
 
 #: Suggestions for the fields of times.
 _AGES = ("1h", "24h", "7d", "30d", "90d")
@@ -84,7 +84,7 @@ async def list_page(
     root, daemon = frame.root, frame.board.daemon()
     title = listing.name.capitalize()
     look = "degraded" if daemon.blind is not None else "new"
-    main: list[Tag] = [*_blind(daemon, frame.now), *notices, _form(listing, root, fields)]
+    main: list[Tag] = [*blind(daemon, frame.now), *notices, _form(listing, root, fields)]
     if listing.problem:
         main.append(tags.p(tags.strong(shown(listing.problem)), class_="notice", id="problem"))
     elif table is None:
@@ -216,12 +216,3 @@ def _others(listing: Listing, root: str) -> list[Tag | str]:
     other = "deliveries" if listing.name == "incidents" else "incidents"
     feed = tags.a("Feed of incidents", href=f"{root}feed.atom")
     return [tags.a(other.capitalize(), href=f"{root}{other}"), ". ", feed, ". "]
-
-
-def _blind(daemon: DaemonState, now: Instant) -> list[Tag]:
-    if daemon.blind is None:
-        return []
-    words = tags.p(
-        tags.strong("Py Pinger is blind"), " since ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)})."
-    )
-    return [tags.section(words, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})]

@@ -17,7 +17,6 @@ from pypinger.ports.history import DeliveryFilter, History, PastDelivery
 from pypinger.ports.showing import DaemonState, Refusal
 from pypinger.ports.storing import StoreError
 from pypinger.web.formatting import count, shown
-from pypinger.web.html.listing import Listing
 
 #: Deliveries that are looked at for the reasons, and channels that are named.
 LOOK = 100
@@ -72,7 +71,7 @@ def _refusals(deliveries: Sequence[PastDelivery], *, dead: bool) -> list[Refusal
 
 
 def _link(outcome: str, many: int) -> Tag:
-    return tags.a(tags.strong(count(many, "alert")), href=Listing("deliveries", {"outcome": outcome}).link(""))
+    return tags.a(tags.strong(count(many, "alert")), href=f"deliveries?outcome={outcome}")
 
 
 def _why(refusals: Sequence[Refusal]) -> list[Tag | str]:

@@ -96,7 +96,7 @@
       if (old.nodeValue !== now.nodeValue) old.nodeValue = now.nodeValue;
       return;
     }
-    if (old.isEqualNode(now) || old.id === "live") return;
+    if (old.isEqualNode(now) || old.id === "live" || old.id === "times") return;
     if (old.nodeName === "TR" && old.dataset.kind && old.dataset.kind !== now.dataset.kind) {
       old.classList.add("changed");
       now.classList.add("changed");

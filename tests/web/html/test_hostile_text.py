@@ -141,6 +141,6 @@ class HostileTextTests(SynchronousTestCase):
                     rf"\A(?:#main|(?:\.\./)*feed\.atom|{_LISTS}|(?:\.\./)*{_TASK_LINK}|\./(?:\?[\w.~%&=+-]*)?|\.\./)\Z",
                 )
             if tag == "script":
-                self.assertRegex(attrs["src"] or "", r"\A(?:\.\./)?static/live\.js\?v=[0-9a-f]+\Z")
+                self.assertRegex(attrs["src"] or "", r"\A(?:\.\./)?static/(?:live|times|keys)\.js\?v=[0-9a-f]+\Z")
         for character in html.decode("utf-8"):
             self.assertTrue(character == "\n" or (character >= " " and character not in "\x7f\u202e\ufffe\uffff"))
