@@ -61,7 +61,7 @@ async def page(
     :param static: name -> path of the static files, see :mod:`pypinger.web.serving.assets`.
     :param look: the icon in the browser's tab.
     :param links: more elements of the head.
-    :param live: whether the script keeps the page up to date; else it always reloads itself.
+    :param live: whether the script follows the stream of changes; else it only looks again now and then.
     :param rows: rendered rows, by the words of the comment that they replace, in the order of the comments.
     """
     reload = tags.meta(**{"http-equiv": "refresh", "content": f"{RELOAD:.0f}"})
@@ -75,13 +75,14 @@ async def page(
             stylesheet(root + static["style.css"]),
             tags.link(rel="icon", type="image/svg+xml", href=root + static[f"{look}.svg"], id="icon"),
             *links,
-            *((Tag("noscript")(reload), *scripts) if live else (reload,)),
+            Tag("noscript")(reload),
+            *scripts,
         ),
         # The browser's clock may be wrong; the script corrects it by the server's.
         tags.body(
             tags.a("Skip to the tasks" if not root else "Skip to the content", href="#main", class_="skip"),
             mark_times(body, now),
-            **{"data-now": ""},
+            **{"data-now": "", **({} if live else {"data-poll": "yes"})},
         ),
         lang="en",
     )

@@ -12,7 +12,7 @@ from pypinger.domain.model import Instant
 from pypinger.domain.times import clock, iso, span
 from pypinger.web.formatting import UNSEEN, count, look_of, percent, shown
 from pypinger.web.html.charts import strip
-from pypinger.web.html.layout import ago, card, foot, moment, page, picture, stylesheet, top
+from pypinger.web.html.layout import ago, brand, card, foot, moment, page, picture, stylesheet, top
 from pypinger.web.json.history import UptimeObject
 from pypinger.web.json.objects import Time
 from pypinger.web.public.tasks import PERIODS, PublicIncident, PublicPart, PublicTask, PublicUptime
@@ -100,6 +100,7 @@ async def html(request: IRequest, part: PublicPart, now: Instant, static: Mappin
     ]
     body: list[Tag] = [
         top(
+            brand("Status"),
             tags.h1(tags.span(class_="mark"), heading, **{"aria-live": "polite"}),
             *outdated,
             look=look,

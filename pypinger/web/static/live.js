@@ -270,7 +270,8 @@
   };
 
   const listen = () => {
-    if (!window.EventSource) return;
+    // The public page must not follow the stream, which has all tasks.
+    if (!window.EventSource || document.body.dataset.poll) return;
     events = new EventSource(new URL("events", root));
     events.addEventListener("task", task);
     events.addEventListener("self", () => soon(SOON));

@@ -103,9 +103,8 @@ class PublicPageTests(PublicTestCase):
         for words in ("1 of 2 tasks in trouble", "in trouble for 15 min", "Checkout", "Shop", "100 % 24 hours"):
             self.assertIn(words, page.text)
         self.assertNotIn("Payroll", page.text)
-        # It reloads itself with or without script, and has no links.
-        self.assertEqual([attrs for tag, attrs in page.elements if tag == "script"], [])
-        self.assertIn({"http-equiv": "refresh", "content": "30"}, [attrs for _, attrs in page.elements])
+        # It does not follow the stream, and has no links.
+        self.assertIn(("body", "yes"), [(tag, attrs.get("data-poll")) for tag, attrs in page.elements])
         self.assertEqual(page.links(), ["#main"])
 
     def test_off(self) -> None:
@@ -246,5 +245,5 @@ class SecretsTests(PublicTestCase):
         self.show(replace(acknowledged(made), muted=SILENCED))
         for text, _ in self.answers():
             private = ("s3cret", "http://h", "pg_dump", "dumper", "db-7", "ben", "jane", "explained", "failed")
-            for words in (*private, made.task.id, "disk full", "shop", "events", "feed.atom", "live.js", "/api/"):
+            for words in (*private, made.task.id, "disk full", "shop", "events", "feed.atom", "/api/"):
                 self.assertNotIn(words, text)
