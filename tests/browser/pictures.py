@@ -18,11 +18,11 @@ from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
 
 from pypinger.domain.clocks import IS_WRONG
-from pypinger.domain.kinds import Kind, Status
-from pypinger.domain.model import Incident, Invalid, Report, TaskState
+from pypinger.domain.kinds import Status
+from pypinger.domain.model import TaskState
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from tests.browser.chromium import _FLAGS, CHROMIUM
-from tests.browser.fleet import crowd, fleet, judged, on_call, report
+from tests.browser.fleet import crowd, fleet, judged, on_call, report, storm
 from tests.web.fakes import FakeBoard, daemon_state, task
 from tests.web.history import FakeHistory
 from tests.web.pages import make_pages
@@ -40,22 +40,6 @@ def fine(count: int = 20) -> list[Entry]:
         judged(f"{names[n % 7]} {n}", report(NOW, 20 + 23 * n, 10, process=f"job-{n % 4}", server=f"app-{n % 5}"), NOW)
         for n in range(count)
     ]
-
-
-def storm(count: int) -> list[Entry]:
-    """All tasks of one origin answer 503."""
-    found = []
-    for number in range(count):
-        made = judged(
-            f"Import {number:04}",
-            Invalid(503, "the body is empty"),
-            NOW,
-            Report(True, NOW - 900, process="import", server=f"app-{number % 9}"),
-        )
-        since = NOW - 120 + number % 60
-        state = replace(made.state, since=since, incident=Incident(since, Kind.UNREACHABLE, since, 1))
-        found.append(replace(made, state=state))
-    return found
 
 
 def states() -> dict[str, tuple[list[Entry], DaemonState, list[str]]]:
@@ -78,7 +62,7 @@ def states() -> dict[str, tuple[list[Entry], DaemonState, list[str]]]:
         "mixed": (list(fleet(NOW))[:12], good, [""]),
         "twenty": ([*fleet(NOW), *fine(7)], good, [""]),
         "oncall": (every, good, [""]),
-        "storm": ([*storm(3000), *fleet(NOW), *fine(80)], good, [""]),
+        "storm": ([*storm(NOW, 3000), *fleet(NOW), *fine(80)], good, [""]),
         "blind": (
             [*list(fleet(NOW))[:8], unseen],
             replace(bad, blind=NOW - 90, explanation="blind: no host answers", troubles=("blind: no host answers",)),

@@ -101,6 +101,7 @@
       old.classList.add("changed");
       now.classList.add("changed");
     }
+    if (old.classList.contains("copied")) now.classList.add("copied");
     changeAttributes(old, now);
     const named = new Map();
     for (const child of old.children) if (child.id) named.set(child.id, child);
@@ -126,6 +127,18 @@
     }
   };
 
+  // What stays in its place on the screen: the focused element, else the first task on it.
+  const anchored = (focused) => {
+    if (!scrollY) return null;
+    const shown = (element) => {
+      const box = element.getBoundingClientRect();
+      return box.bottom > 0 && box.top < innerHeight;
+    };
+    const main = byId("main");
+    if (focused && main.contains(focused) && shown(focused)) return focused;
+    return [...main.querySelectorAll("[id^=t-], .card")].find(shown) || null;
+  };
+
   const show = (page) => {
     const focused = document.activeElement;
     const href = focused && focused.getAttribute("href");
@@ -134,11 +147,14 @@
     if (icon && icon.getAttribute("href") !== byId("icon").getAttribute("href")) byId("icon").replaceWith(icon);
     document.body.dataset.now = page.body.dataset.now;
     setClock();
+    const anchor = anchored(focused);
+    const before = anchor && anchor.getBoundingClientRect().top;
     for (const id of ["banner", "main", "foot"]) {
       const [old, now] = [byId(id), page.getElementById(id)];
       if (old && now) change(old, now);
     }
     tick();
+    if (anchor && anchor.isConnected) scrollBy(0, anchor.getBoundingClientRect().top - before);
     // A moved element has lost the focus.
     if (focused && focused !== document.activeElement && focused !== document.body) {
       const again = focused.isConnected ? focused : href && document.querySelector(`a[href="${CSS.escape(href)}"]`);
