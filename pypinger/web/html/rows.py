@@ -69,7 +69,7 @@ def row(entry: Entry, figures: Figures | None, daemon: DaemonState, now: Instant
         f'<td class="kind"><span class="mark"></span>{_state(entry, daemon, now)}</td>'
         f'<th scope="row"><a href="task/{_text(task.id)}">{_text(name)}</a>'
         f'<span class="tags">{tags}</span></th>'
-        f'<td class="why">{_why(entry, now)}{_flags(entry, now)}</td>'
+        f'<td class="why">{_why(entry, daemon, now)}{_flags(entry, now)}</td>'
         f"{_when('Last run', None if report is None else report.lastrun, now)}{_when('Due', verdict.due, now)}"
         f'<td class="gaps">{gaps or _UNKNOWN}</td>'
         f'<td class="days">{days or _UNKNOWN}</td></tr>\n'
@@ -125,9 +125,12 @@ def _pictures(entry: Entry, figures: Figures, now: Instant) -> tuple[str, str]:
     return gaps, strip(figures.days, now) + uptime
 
 
-def _why(entry: Entry, now: Instant) -> str:
+def _why(entry: Entry, daemon: DaemonState, now: Instant) -> str:
     """The reason alone, or what happens next."""
     state = entry.state
+    if daemon.blind is not None:
+        text = _text(why(entry))
+        return f'<span title="{text}">{text}</span>' if text else ""
     if entry.unseen is not None:
         return f"<span>{_was(entry)}</span>"
     if (late := late_after(entry)) is not None:

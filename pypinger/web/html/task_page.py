@@ -73,7 +73,7 @@ async def page_of(
     task, state = entry.task, entry.state
     blinded = daemon.blind is not None
     look, name = look_of(UNSEEN if blinded else standing_of(entry)), shown(entry.name)
-    words = f"blind, was {state_of(entry)}" if blinded else state_of(entry)
+    words = "blind" if blinded else state_of(entry)
     on_call, pressing = _on_call(entry), state.incident is not None or entry.muted is not None
     drawn, timed = _timeline(entry, now), KINDS[state.kind].timed
     body: list[Tag] = [
@@ -84,7 +84,7 @@ async def page_of(
                 tags.span(class_="mark"),
                 # Screen readers announce changes of the status, but not of the time beside it.
                 tags.span(words, **{"aria-live": "polite"}),
-                *_lasted(entry, now),
+                *_lasted(entry, daemon, now),
                 class_="verdict",
             ),
             *_reasons(entry, daemon, now),
@@ -114,7 +114,7 @@ async def page_of(
             ". ",
         ),
     ]
-    title = f"{words}: {name} · Py Pinger"
+    title = f"{f'blind, was {state_of(entry)}' if blinded else words}: {name} · Py Pinger"
     title = f"(!) {title}" if look in ("error", "degraded") or daemon.blind is not None else title
     feed = tags.link(
         rel="alternate",
@@ -135,8 +135,11 @@ def next_check(entry: Entry) -> Instant | None:
     return change if change is not None and state.checked < change < usual else usual
 
 
-def _lasted(entry: Entry, now: Instant) -> list[Tag | str]:
+def _lasted(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag | str]:
     """How long the task has been in its state, and since when."""
+    if daemon.blind is not None:
+        blind_for = aged(lasting("for {}", daemon.blind, now))
+        return [" ", tags.span(blind_for, " ", tags.small(f"since {clock(daemon.blind, now)}"), class_="since")]
     state, since = entry.state, entry.state.since if entry.unseen is None else entry.unseen
     lasted = trouble_for(entry, now) or lasting("for {}", since, now)
     if lasted is None:
@@ -170,7 +173,7 @@ def _reasons(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag]:
     elif reason:
         first = [reason]
     lines = [tags.p(*first, class_="reason")] if first else []
-    if explanation != reason:
+    if not (reason and explanation.endswith(reason)):
         explained: list[Tag | str] = [explanation]
         if state.kind not in (Kind.LATE, Kind.FUTURE) and (ran := age(entry, now)) is not None:
             explained += " (", ran, ")"
