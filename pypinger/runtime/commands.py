@@ -85,10 +85,7 @@ class Commands:
     def _task(self, entry: Entry) -> dict[str, Any]:
         task, state, now = entry.task, entry.state, self._now()
         verdict, report, incident = state.verdict, state.report, state.incident
-        words = ""
-        if verdict is not None:
-            lastrun = None if report is None else report.lastrun
-            words = age(verdict.kind, lastrun=lastrun, due=verdict.due, now=now)
+        words = "" if verdict is None else age(verdict.kind, report, verdict.due, now)
         return {
             "id": task.id,
             "name": entry.name,

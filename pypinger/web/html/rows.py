@@ -16,7 +16,7 @@ from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import (
     NAMES,
     UNSEEN,
-    Age,
+    Lapse,
     late_after,
     look_of,
     noticed,
@@ -113,7 +113,7 @@ def _was(entry: Entry) -> str:
 def _pictures(entry: Entry, figures: Figures, now: Instant) -> tuple[str, str]:
     """The time between the task's runs, and its last 90 days; each is empty if nothing is known."""
     report, part = entry.state.report, share(figures.days)
-    gaps = "" if report is None else sparkline(figures.gaps, report, entry.task.grace)
+    gaps = "" if report is None else sparkline(figures.gaps, entry.task, report)
     uptime = ""
     if part is not None:
         # The figures rest on whole days.
@@ -157,7 +157,7 @@ def _soon(entry: Entry, late: Instant, now: Instant) -> str:
     return f'<time class="soon" datetime="{datetime}" data-from="{begins}" data-until="{age.form}">{words}</time>'
 
 
-def _aged(age: Age) -> str:
+def _aged(age: Lapse) -> str:
     form = "until" if age.ends else "age"
     return (
         f'<time class="age" datetime="{iso(age.since)}" data-{form}="{age.form}" title="{stamp(age.since)}">'

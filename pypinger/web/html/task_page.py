@@ -10,7 +10,9 @@ from twisted.web.template import Tag, tags
 from pypinger.domain.kinds import KINDS, Kind
 from pypinger.domain.model import Instant, Report, Seconds, Task
 from pypinger.domain.redaction import Secrets
-from pypinger.domain.times import DAY, clock, number, span
+from pypinger.domain.schedule import plan_of
+from pypinger.domain.sleep import AWAKE
+from pypinger.domain.times import DAY, MINUTE, clock, length, number, span
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from pypinger.web.formatting import (
     NAMES,
@@ -169,14 +171,15 @@ def _reasons(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag]:
         wakes = until("wakes in {}", verdict.sleep_end, now)
         first = ["sleeps all day" if wakes is None else aged(wakes)]
     elif state.kind is Kind.LATE and state.report is not None:
-        first = [aged(lasting("no run for {}", state.report.lastrun, now)), f"; {reason}" if reason else ""]
+        ran = lasting("no run for {}", state.report.lastrun, now)
+        first = ["no run has ended yet" if ran is None else aged(ran), f"; {reason}" if reason else ""]
     elif reason:
         first = [reason]
     lines = [tags.p(*first, class_="reason")] if first else []
     if not (reason and explanation.endswith(reason)):
         explained: list[Tag | str] = [explanation]
-        if state.kind not in (Kind.LATE, Kind.FUTURE) and (ran := age(entry, now)) is not None:
-            explained += " (", ran, ")"
+        if state.kind not in (Kind.LATE, Kind.FUTURE) and (known := age(entry, now)) is not None:
+            explained += " (", known, ")"
         lines.append(tags.p(*explained, class_="why"))
     return lines
 
@@ -211,7 +214,7 @@ def _timeline(entry: Entry, now: Instant) -> list[Tag]:
         return []
     kind, report = entry.state.kind, entry.state.report
     keys = [("fine", "on time"), ("grace", "grace"), ("overdue", "overdue")]
-    if report is not None and report.sleep:
+    if plan_of(entry.task, report).sleep is not AWAKE:
         keys.append(("nap", "asleep"))
     stale = kind in (Kind.UNREACHABLE, Kind.INVALID)
     words = "Drawn from the last valid report. Times are UTC." if stale else "Times are UTC."
@@ -236,9 +239,9 @@ def _uptime(past: Past | None, now: Instant) -> list[Tag]:
 def _tiles(past: Past, now: Instant) -> Iterator[tuple[str, str]]:
     """The periods that the history covers, and the time since it begins if that is shorter than 90 days."""
     begins, part = past.begins, share(past.days)
-    for period, (words, length) in _PERIODS.items():
+    for period, (words, lasts) in _PERIODS.items():
         # Old history is deleted some time after it is old enough.
-        if begins is None or now - begins >= length - length / 90:
+        if begins is None or now - begins >= lasts - lasts / 90:
             known = past.uptime.get(period)
             yield words, "–" if known is None or begins is None else percent(known)
             continue
@@ -249,16 +252,20 @@ def _tiles(past: Past, now: Instant) -> Iterator[tuple[str, str]]:
 
 def _schedule(entry: Entry, now: Instant) -> Tag:
     task, report, verdict = entry.task, entry.state.report, entry.state.verdict or NO_VERDICT
+    plan = plan_of(task, report)
     return facts(
         "Schedule",
         ("Last run", moment(None if report is None else report.lastrun, now)),
-        ("Runs every", None if report is None else every(report.frequency)),
+        ("Running since", moment(report.started if report is not None and report.running else None, now)),
+        ("Runs every", None if plan.frequency is None else every(plan.frequency / MINUTE)),
+        ("Runs", None if plan.cron is None else plan.words),
+        ("May take", None if plan.max_runtime is None else length(plan.max_runtime)),
         ("Due", moment(verdict.due, now)),
         ("Late after", moment(late_after(entry), now)),
         ("Grace", span(task.grace)),
         ("Asleep since", moment(verdict.sleep_start, now)),
         ("Asleep until", moment(verdict.sleep_end, now)),
-        ("Sleeps daily", _windows(report)),
+        ("Sleeps daily", _windows(task, report)),
         ("Next change", upcoming(verdict.next_change, now)),
         ("Process", None if report is None else report.process),
         ("Server", None if report is None else report.server),
@@ -300,10 +307,11 @@ def _if_long(text: str) -> str | None:
     return text if len(text) > LONG else None
 
 
-def _windows(report: Report | None) -> Tag | None:
-    if report is None or not report.sleep:
-        return None
-    return tags.ul([tags.li(daily(window)) for window in report.sleep])
+def _windows(task: Task, report: Report | None) -> Tag | None:
+    zone, windows = "UTC", () if report is None else report.sleep
+    if task.sleep is not None:
+        zone, windows = task.timezone or "UTC", task.sleep
+    return tags.ul([tags.li(daily(window, zone)) for window in windows]) if windows else None
 
 
 def _latency(latency: Seconds | None) -> str | None:

@@ -190,7 +190,7 @@ def _searched(entry: Entry) -> str:
     if state.verdict is not None:
         texts.append(state.verdict.explanation)
     if state.report is not None:
-        texts += state.report.process or "", state.report.server or ""
+        texts += state.report.process or "", state.report.server or "", "running" if state.report.running else ""
     # The words of the flags, without the time, which would have to be worked out for each.
     if entry.muted is not None:
         texts += "silenced", entry.muted.source, entry.muted.by, entry.muted.reason
