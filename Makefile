@@ -32,7 +32,7 @@ trial crash month oldest: export PYTHONDONTWRITEBYTECODE =
 # Suites that lean most on Twisted, treq and Klein.
 oldest_suites := tests.http tests.web tests.notify tests.store tests.runtime
 
-.PHONY: run demo test lint format types trial coverage crash month messages oldest clean
+.PHONY: run demo test lint format types trial coverage crash month messages publisher oldest clean
 
 run: $(VENV)/.installed $(CONFIG)
 	@echo 'Py Pinger reads $(CONFIG). The pages are at http://localhost:3002/ unless [web] endpoint names another port.'
@@ -84,6 +84,10 @@ month: $(VENV)/.tested
 # docs/messages.md, after a change of a text or a channel.
 messages: $(VENV)/.tested
 	$(bin)/python docs/messages.py
+
+# contrib/pypinger-report.py, after a change of pypinger/report or of the version.
+publisher: $(VENV)/.tested
+	$(bin)/python docs/publisher.py
 
 # Those suites with the oldest supported dependencies, in an environment of their own.
 oldest: $(VENV)-oldest/.tested

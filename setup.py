@@ -7,5 +7,5 @@ setup(
     packages=[*find_packages(include=["pypinger", "pypinger.*"]), "twisted.plugins"],
     # An editable install finds twisted.plugins only with this.
     package_dir={"": "."},
-    data_files=[("share/py-pinger", ["pinger_template.ini", "py-pinger.service"])],
+    data_files=[("share/py-pinger", ["pinger_template.ini", "py-pinger.service", "contrib/pypinger-report.py"])],
 )

@@ -92,7 +92,7 @@ class Story:
         return self.check(at, Reported(200, _changed(self.report, ok=False, lastrun=at - 20, reason=reason)))
 
     def check(self, at: Instant, finding: Finding) -> Sequence[Alert]:
-        verdict = judge(finding, self.task.grace, at)
+        verdict = judge(finding, self.task, at)
         self.state, alerts = incidents.step(self.task, self.state, Check(at, 0.04, finding, verdict))
         return alerts
 

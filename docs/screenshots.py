@@ -74,7 +74,7 @@ async def remember(reactor: Any, tasks: tuple[Task, ...], path: str) -> None:
         sample = samples.get(task.url.rpartition("/")[2])
         state = TaskState()
         for moment, interval, finding in past(task, sample, end):
-            verdict = judge(finding, task.grace, moment)
+            verdict = judge(finding, task, moment)
             check = Check(moment, 0.02, finding, verdict)
             # The store takes a finding to be true for one interval.
             slow = replace(task, interval=interval)

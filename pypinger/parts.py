@@ -124,7 +124,8 @@ class Channels:
         }
 
     def _context(self, name: str, settings: Settings) -> ChannelContext:
-        return ChannelContext(name, self._client, self._now, self._reactor, settings.ca_file)
+        client = self._client
+        return ChannelContext(name, client, self._now, self._reactor, settings.ca_file, client.proxies)
 
     def _leave(self, client: Messenger) -> None:
         del self._leaving[client]

@@ -225,6 +225,14 @@ class PluginTests(TestCase):
         self.assertIn("hipchat", out)
         code, out = await self.plugin(line("'nothing like this'"), directory)
         self.assertEqual(code, 1, out)
+        # 2 would be CRITICAL.
+        for mistyped, words in (
+            ("--sokcet x", "unrecognized arguments: --sokcet"),
+            ("--json=yes", "argument --json: "),
+        ):
+            code, out = await self.plugin(line(mistyped), directory)
+            self.assertEqual((code, len(out.splitlines())), (3, 1), out)
+            self.assertTrue(out.startswith(f"UNKNOWN - {words}"), out)
         await fleet.daemon.stop()
         code, out = await self.plugin(line("'*'"), directory)
         self.assertEqual(code, 3)

@@ -38,7 +38,12 @@ LEFT_OUT = shutil.ignore_patterns(
 )
 
 #: Some of the files in contrib/.
-CONTRIB = ("contrib/README.md", "contrib/grafana/py-pinger.json", "contrib/nagios/check_pypinger")
+CONTRIB = (
+    "contrib/README.md",
+    "contrib/pypinger-report.py",
+    "contrib/grafana/py-pinger.json",
+    "contrib/nagios/check_pypinger",
+)
 
 #: Import name -> name of the distribution, where they differ.
 DISTRIBUTIONS = {"OpenSSL": "pyopenssl", "zope": "zope.interface"}
@@ -131,11 +136,11 @@ class WheelTests(SynchronousTestCase):
         places = {name.partition("/")[0] for name in self.names()}
         self.assertEqual(places, {"pypinger", "twisted", f"{stem}.data", f"{stem}.dist-info"})
 
-    def test_template_and_unit(self) -> None:
+    def test_share(self) -> None:
         share = f"py_pinger-{__version__}.data/data/share/py-pinger"
-        for name in ("pinger_template.ini", "py-pinger.service"):
+        for name in ("pinger_template.ini", "py-pinger.service", "contrib/pypinger-report.py"):
             with zipfile.ZipFile(wheel()) as archive:
-                self.assertEqual(archive.read(f"{share}/{name}"), (CHECKOUT / name).read_bytes())
+                self.assertEqual(archive.read(f"{share}/{Path(name).name}"), (CHECKOUT / name).read_bytes())
 
     def test_command(self) -> None:
         with zipfile.ZipFile(wheel()) as archive:

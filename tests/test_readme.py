@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import subprocess
-import sys
-import time
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import trustme
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -34,80 +29,11 @@ def snippet(name: str) -> str:
 
 
 class ReportTests(SynchronousTestCase):
-    def assert_report(self, body: bytes, *, ok: bool, **members: object) -> None:
-        finding = report.read(Answer(200, body, 0.0))
-        self.assertIsInstance(finding, Reported, finding)
-        assert isinstance(finding, Reported)
-        self.assertEqual(finding.report.ok, ok)
-        self.assertLess(abs(finding.report.lastrun - time.time()), 600)
-        for name, value in members.items():
-            self.assertEqual(getattr(finding.report, name), value)
-
     def test_example(self) -> None:
         body = re.search(r"```json\n(.*?)```", README, re.DOTALL)
         assert body is not None
         finding = report.read(Answer(200, body[1].encode(), 0.0))
         self.assertIsInstance(finding, Reported, finding)
-
-    def cron(self, *command: str) -> tuple[int, bytes]:
-        directory = Path(self.mktemp()).absolute()
-        directory.mkdir()
-        script = directory / "report-task"
-        script.write_text(snippet("cron"))
-        published = directory / "task.json"
-        result = subprocess.run(["/bin/sh", script, published, "10", *command], check=False, stdin=subprocess.DEVNULL)
-        self.assertEqual(sorted(os.listdir(directory)), ["report-task", "task.json"])
-        return result.returncode, published.read_bytes()
-
-    def test_cron(self) -> None:
-        code, body = self.cron("true")
-        self.assertEqual(code, 0)
-        self.assert_report(body, ok=True, frequency=10.0, process="true", server=os.uname().nodename)
-
-    def test_cron_with_a_task_that_fails(self) -> None:
-        code, body = self.cron("sh", "-c", "exit 7")
-        self.assertEqual(code, 7)
-        self.assert_report(body, ok=False, reason="exit code 7", process="sh")
-
-    def test_flask(self) -> None:
-        try:
-            import flask  # noqa: F401
-        except ImportError:
-            raise SkipTest("Flask is not installed here") from None
-        names: dict[str, Any] = {"__name__": "snippet"}
-        exec(snippet("flask"), names)
-        names["REPORT"] = Path(self.mktemp())
-        names["publish"]("error", 'it said "no"')
-        answer = names["app"].test_client().get("/tasks/import")
-        self.assert_report(answer.data, ok=False, frequency=10.0, process="import", reason='it said "no"')
-        names["publish"]("ok")
-        self.assert_report(names["app"].test_client().get("/tasks/import").data, ok=True)
-
-    def test_django(self) -> None:
-        """With stand-ins for the parts of Django that it uses."""
-        kept: dict[str, Any] = {}
-
-        def keep(name: str, value: object, timeout: None) -> None:
-            kept[name] = value
-
-        modules = {
-            "django": {},
-            "django.core": {},
-            "django.core.cache": {"cache": SimpleNamespace(get=kept.get, set=keep)},
-            "django.http": {"JsonResponse": lambda value: json.dumps(value).encode()},
-        }
-        for name, members in modules.items():
-            module = ModuleType(name)
-            vars(module).update(members)
-            sys.modules[name] = module
-            self.addCleanup(sys.modules.pop, name)
-        names: dict[str, Any] = {}
-        exec(snippet("django"), names)
-        never = report.read(Answer(200, names["import_report"](None), 0.0))
-        assert isinstance(never, Reported), never
-        self.assertEqual(never.report.reason, "it has not run yet")
-        names["publish"]("ok")
-        self.assert_report(names["import_report"](None), ok=True, process="import")
 
 
 class IniTests(SynchronousTestCase):

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from pypinger import __version__
-from pypinger.cli import verbs
+from pypinger.cli import importing, verbs
 from pypinger.cli._output import Output
 from pypinger.domain.durations import UNITS, parse_duration
 
@@ -35,16 +35,19 @@ class _Parser(argparse.ArgumentParser):
     The parser of the command or of a subcommand.
 
     :ivar plugin: whether it is a monitoring plugin, which reports errors on standard output with exit code 3.
+    :ivar refusal: the exit code of other commands for arguments that are not valid.
     """
 
     plugin = False
+    refusal = 2
 
     def error(self, message: str) -> NoReturn:
         """Print the error and exit."""
-        if not self.plugin:
-            super().error(message)
-        print(f"UNKNOWN - {message}")
-        self.exit(UNKNOWN)
+        if self.plugin:
+            print(f"UNKNOWN - {message}")
+            self.exit(UNKNOWN)
+        self.print_usage(sys.stderr)
+        self.exit(self.refusal, f"{self.prog}: error: {message}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: the arguments, by default those of the process.
     :returns: the exit code.
     """
+    argv = sys.argv[1:] if argv is None else argv
+    if list(argv[:1]) == ["run"]:
+        # Its standard streams are those of the command that it runs.
+        published: int = import_module("pypinger.cli.run").run(argv[1:])
+        return published
     output = Output()
     try:
         arguments, unknown = _parser().parse_known_args(argv)
@@ -129,7 +137,14 @@ def _parser() -> _Parser:
     )
     replay.add_argument("--json", action="store_true", help="print JSON")
 
+    # For the list of commands; main() does not parse its arguments here.
+    commands.add_parser("run", help="run a command and publish its task report", add_help=False)
+
+    importing.add_command(commands.add_parser)
+
     verbs.add_commands(commands.add_parser)
+    # 2 would mean a task in error, also to those who run it as a plugin.
+    commands.choices["status"].refusal = UNKNOWN
 
     demo = commands.add_parser(
         "demo",

@@ -10,9 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from math import inf
 from typing import Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import Alert, Event, Incident, Instant, Report, Reported, Task
-from pypinger.domain.replay import FindingRun, Notice, Records
+from pypinger.domain.recorded import FindingRun
+from pypinger.domain.reminders import reminded
+from pypinger.domain.replay import Notice, Records
 from pypinger.ports.history import PastIncident, Run, VerdictChange
 from pypinger.ports.storing import StoreError
 from pypinger.store.accounting import millis
@@ -120,28 +124,22 @@ def _open(
     task: Task, incident: PastIncident, at: Instant, changes: Sequence[VerdictChange], alerts: Sequence[Alert]
 ) -> Incident:
     """Return an incident as it was right before a moment."""
-    kind, reminded = incident.kinds[0], incident.opened
-    reminders, changed = 0, None
+    kind = incident.kinds[0]
     for change in changes:
         if incident.opened < change.at < at and status_of(change.kind) is Status.ERROR:
             kind = change.kind
+    flapping = any(alert.event is Event.FLAPPING for alert in alerts if alert.started == incident.started)
+    found = Incident(incident.started, kind, incident.opened, incident.alerts, flapping=flapping)
     for alert in alerts:
         if not incident.opened - MILLISECOND <= alert.at < at - MILLISECOND:
             continue
         if alert.event is Event.CHANGED:
-            changed = alert.at
-        elif alert.event in (Event.PROBLEM, Event.FLAPPING, Event.REMINDER):
-            reminders = reminders + 1 if alert.event is Event.REMINDER else 0
-            reminded = alert.at
-    return Incident(
-        incident.started,
-        kind,
-        reminded,
-        incident.alerts,
-        reminders,
-        changed,
-        flapping=any(alert.event is Event.FLAPPING for alert in alerts if alert.started == incident.started),
-    )
+            found = replace(found, changed=alert.at)
+        elif alert.event is Event.REMINDER:
+            found = reminded(task, found, alert.at)
+        elif alert.event in (Event.PROBLEM, Event.FLAPPING):
+            found = replace(found, reminded=alert.at, reminders=0)
+    return found
 
 
 def _incidents(reader: Reader, url: str, since: Instant, until: Instant) -> list[PastIncident]:

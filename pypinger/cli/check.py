@@ -17,6 +17,7 @@ import msgspec
 
 from pypinger.cli import UNKNOWN
 from pypinger.config import ConfigErrors, load, pem
+from pypinger.config.headers import header_problem
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth
 from pypinger.domain import judge, report, wording
 from pypinger.domain import url as urls
@@ -93,15 +94,14 @@ def lines(task: Task, check: Check) -> Iterator[str]:
     word, _ = STATES[verdict.status]
     kind = "" if verdict.status is Status.OK else f"{verdict.kind.value}: "
     figures = " ".join(_figures(task, check))
-    lastrun = finding.report.lastrun if isinstance(finding, Reported) else None
-    age = wording.age(verdict.kind, lastrun=lastrun, due=verdict.due, now=check.at)
+    age = wording.age(verdict.kind, finding.report if isinstance(finding, Reported) else None, verdict.due, check.at)
     explanation = f"{verdict.explanation} ({age})" if age else verdict.explanation
     yield f"{word} - {kind}{fit(explanation)}" + (f" | {figures}" if figures else "")
     details: list[tuple[str, str | None]] = [("task", task.label), ("kind", verdict.kind.value)]
     if isinstance(finding, Reported):
         found = finding.report
         details += ("process", found.process), ("server", found.server), ("reason", found.reason)
-        details.append(("last run", iso(found.lastrun)))
+        details += ("last run", iso(found.lastrun)), ("started", iso(found.started))
     details += ("due", iso(verdict.due)), ("next change", iso(verdict.next_change))
     for name, text in details:
         if text:
@@ -114,13 +114,19 @@ def fit(text: str) -> str:
 
 
 def _figures(task: Task, check: Check) -> Iterator[str]:
-    """Yield the performance data; the thresholds of the age are the due time and the end of the grace."""
+    """
+    Yield the performance data.
+
+    The age is that of the last run, or of the one under way; its thresholds are the due time and the end of the grace.
+    """
     if task.url:
         yield f"latency={check.latency:.3f}s;;;0;{task.timeout:g}"
     if isinstance(check.finding, Reported):
-        lastrun, due = check.finding.report.lastrun, check.verdict.due
-        thresholds = "" if due is None else f";{due - lastrun:.0f};{due + task.grace - lastrun:.0f}"
-        yield f"age={check.at - lastrun:.0f}s{thresholds}"
+        found, due = check.finding.report, check.verdict.due
+        since = found.started if found.running or found.lastrun is None else found.lastrun
+        if since is not None:
+            thresholds = "" if due is None else f";{due - since:.0f};{due + task.grace - since:.0f}"
+            yield f"age={check.at - since:.0f}s{thresholds}"
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -138,6 +144,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     name, colon, value = (part.strip() for part in arguments.header.partition(":"))
     if not (name and colon and value and f"{name}{value}".isascii() and f"{name}{value}".isprintable()):
         raise NotChecked("--header must be like 'X-Auth-Token: abc'")
+    if words := header_problem(name):
+        raise NotChecked(f"the name in --header {words}")
     return msgspec.structs.replace(
         settings, token_auth=TokenAuth(header=name, token=value), secrets=settings.secrets | {value}
     )
@@ -208,7 +216,7 @@ def _judged(task: Task, observation: Observation) -> Check:
         raise NotChecked(observation.words)
     now: Instant = time.time()
     finding = report.read(observation)
-    return Check(now, observation.latency, finding, judge.judge(finding, task.grace, now))
+    return Check(now, observation.latency, finding, judge.judge(finding, task, now))
 
 
 def _unknown(error: NotChecked) -> int:

@@ -47,12 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
         from pypinger.http.messenger import Messenger
 
         client = Messenger(reactor, ca_file=settings.ca_file, proxy=settings.proxy)
-        notifiers = [
-            make_notifier(
-                each.kind, each.values, ChannelContext(each.name, client, time.time, reactor, settings.ca_file)
-            )
-            for each in settings.channels
-        ]
+
+        def context(name: str) -> ChannelContext:
+            return ChannelContext(name, client, time.time, reactor, settings.ca_file, client.proxies)
+
+        notifiers = [make_notifier(each.kind, each.values, context(each.name)) for each in settings.channels]
         words = f"This is a test; no action is needed. It was sent by pypinger notify-test on {gethostname()}."
         results = await send_to_all(notifiers, daemon_alert(Event.TEST, words, time.time()), reactor.seconds)
         await client.close()

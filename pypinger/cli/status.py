@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from pypinger.domain.kinds import Status
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import span
-from pypinger.web.formatting import NAMES, count, relative, until_when
+from pypinger.web.formatting import NAMES, count, relative, short_clock
 from pypinger.web.html.storms import MANY
 
 #: Exit codes; see :func:`status_code`.
@@ -127,7 +127,7 @@ def _row(task: Mapping[str, Any], now: float, *, alone: bool) -> Sequence[str]:
     marks = []
     if task["silenced"]:
         by = f" by {one_line(task['silenced']['by'])}" if task["silenced"]["by"] else ""
-        marks.append(f"silenced until {until_when(task['silenced']['until'], now)}{by}")
+        marks.append(f"silenced until {short_clock(task['silenced']['until'], now)}{by}")
     if task["incident"] and task["incident"]["acknowledged"]:
         marks.append(f"acknowledged by {one_line(task['incident']['acknowledged']['by'])}")
     if task["incident"] and task["incident"]["flapping"]:

@@ -173,7 +173,8 @@ def add_commands(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         "what is wrong now",
         "Show the tasks that are in trouble or not seen, the newest trouble first. Many of one origin with the same "
         "cause are one line; with a selector, '*' for all, each has its own. NO_COLOR turns colours off.",
-        "Exit code: 2 any task is in error, 1 blind, not seen or a dead channel, 3 no daemon, else 0.",
+        "Exit code: 2 any task is in error, 1 blind, not seen or a dead channel, 3 no daemon or invalid arguments, "
+        "else 0.",
     )
     status.add_argument("selector", nargs="*", metavar="SELECTOR", help=selector)
     status.add_argument("--json", action="store_true", help="print JSON, all tasks included")

@@ -63,14 +63,15 @@ def _included(context: LoadContext, main: SectionReader) -> Iterator[str]:
             main.problem("include", "contains a control character", line=line)
             continue
         root = os.path.join(context.cwd, directory)
-        found = glob.iglob(pattern, root_dir=root)
-        names = sorted(name for name in found if os.path.realpath(os.path.join(root, name)) != own)
+        # Patterns may overlap, and spell the name of one file differently.
+        found = {name: os.path.realpath(os.path.join(root, name)) for name in glob.iglob(pattern, root_dir=root)}
+        names = sorted(name for name, real in found.items() if real != own)
         if not names:
             _no_match(main, line, pattern, root)
         for name in names:
-            if name not in seen:
+            if found[name] not in seen:
                 yield os.path.join(directory, name)
-            seen.add(name)
+            seen.add(found[name])
 
 
 def _no_match(main: SectionReader, line: int, pattern: str, root: str) -> None:

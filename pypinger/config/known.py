@@ -43,8 +43,11 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "store": ("path", "keep_days"),
 }
 
+#: The options that say when a task is expected to run.
+OF_SCHEDULE = ("frequency", "schedule", "timezone", "max_runtime", "sleep")
+
 #: The options of a task that ``[group SELECTOR]`` may set for several.
-OF_GROUPS = ("enabled", *OVERRIDABLE, "runbook", "note", "token_auth")
+OF_GROUPS = ("enabled", *OVERRIDABLE, *OF_SCHEDULE, "runbook", "note", "token_auth")
 
 #: First word of the names of sections that stand once for each task or maintenance -> their options.
 NAMED_OPTIONS: dict[str, tuple[str, ...]] = {

@@ -12,13 +12,13 @@ import msgspec
 from pypinger.config import channels as channel_sections
 from pypinger.config import including, ini, maintenance, overrides, tasks, web
 from pypinger.config.advice import warn_of_discord
+from pypinger.config.headers import header_problem
 from pypinger.config.known import EXAMPLES, NAMED_OPTIONS, OPTIONS, suggestion
 from pypinger.config.problems import ConfigErrors, in_order
 from pypinger.config.section import LoadContext, SectionReader
 from pypinger.config.settings import HeartbeatSettings, Settings, StoreSettings, TokenAuth
 from pypinger.ports.notifying import Channel, UnusableChannel
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?\Z")
 
 _BYTES_MAX = 1_073_741_824
@@ -66,9 +66,13 @@ def load(
 
 def _settings(context: LoadContext, sections: Sequence[ini.IniSection], channels: Mapping[str, Channel]) -> Settings:
     named: dict[str, list[SectionReader]] = {family: [] for family in (*NAMED_OPTIONS, *channels)}
+    of_channels: list[SectionReader] = []
     for source in sections:
         if family := context.split_name(source.name)[0]:
-            named[family].append(SectionReader(context, source.name, source))
+            reader = SectionReader(context, source.name, source)
+            named[family].append(reader)
+            if family in channels:
+                of_channels.append(reader)
         elif source.name not in OPTIONS:
             _unknown(context, source, channels)
 
@@ -115,7 +119,7 @@ def _settings(context: LoadContext, sections: Sequence[ini.IniSection], channels
         ca_file=defaults.ca_file,
         proxy=defaults.proxy,
         token_auth=_token_auth(found["token_auth"], found["urls"]),
-        channels=channel_sections.read([section for kind in channels for section in named[kind]], channels, monitored),
+        channels=channel_sections.read(of_channels, channels, monitored),
         heartbeat=_heartbeat(found["heartbeat"]),
         maintenance=maintenance.read(named["maintenance"], monitored),
         log=main.choice("log", ("text", "json")),
@@ -195,8 +199,8 @@ def _reason(error: Exception) -> str:
 def _token_auth(section: SectionReader, urls: SectionReader) -> TokenAuth | None:
     before = len(section.context.problems)
     header = section.text("header", TokenAuth().header)
-    if not _HEADER_NAME.match(header):
-        section.problem("header", "must be the name of an HTTP header, such as X-Auth-Token")
+    if words := header_problem(header):
+        section.problem("header", words)
     token, owner, option = section.text("token", secret=True), section, "token"
     legacy = urls.text("auth_token", secret=True)
     if legacy and token:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pypinger.config import schedules
 from pypinger.config.known import NAMED_OPTIONS
 from pypinger.config.matching import read_selector, warn_of_no_match
 from pypinger.config.section import SectionReader
 from pypinger.domain import cron, selector
-from pypinger.domain.cron import CronError
 from pypinger.domain.dates import parse_date_time
 from pypinger.domain.model import Instant, Task, TaskState
 from pypinger.domain.selector import Selector
@@ -90,13 +90,8 @@ def _match(section: SectionReader) -> Selector | None:
 def _schedule(section: SectionReader) -> tuple[str, str]:
     """Return the schedule and its time zone; the schedule is empty where there is none."""
     schedule, timezone = section.text("schedule"), section.text("timezone", "UTC")
-    for option, check, text in (("schedule", cron.fields, schedule), ("timezone", cron.zone, timezone)):
-        if not text or option in section.unresolved:
-            continue
-        try:
-            check(text)
-        except CronError as error:
-            section.problem(option, f"{section.quoted(option)}: {error}")
+    schedules.valid(section, "schedule", schedule, cron.fields)
+    schedules.valid(section, "timezone", timezone, cron.zone)
     return schedule, timezone
 
 

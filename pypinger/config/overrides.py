@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from pypinger.config import pem
+from pypinger.config import pem, schedules
 from pypinger.config.section import SectionReader, about_url
 from pypinger.domain import url as urls
+from pypinger.domain.model import Window
 
 _PROXY = re.compile(r"http://[^/?#]+/?\Z", re.IGNORECASE)
 
@@ -40,6 +41,11 @@ class OfTask(Overridable, frozen=True):
     runbook: str | None = None
     note: str = ""
     token_auth: bool = True
+    frequency: float | None = None
+    schedule: str | None = None
+    timezone: str | None = None
+    max_runtime: float | None = None
+    sleep: tuple[Window, ...] | None = None
 
 
 class Overrides(msgspec.Struct, frozen=True):
@@ -59,6 +65,11 @@ def read(section: SectionReader) -> Overrides:
     if any(map(section.has, ("client_cert", "client_key"))):
         # They belong together, so a task inherits both or neither.
         values["client_cert"], values["client_key"] = _pair(section)
+    # A task has the one or the other, so each overrides both.
+    if section.has("schedule"):
+        values["frequency"] = None
+    elif section.has("frequency"):
+        values["schedule"] = None
     return Overrides(section, values)
 
 
@@ -151,4 +162,5 @@ _READERS: Mapping[str, Callable[[SectionReader, str], object]] = {
     "runbook": _runbook,
     "note": lambda section, name: section.text(name),
     "token_auth": lambda section, name: section.flag(name, True),
+    **schedules.READERS,
 }

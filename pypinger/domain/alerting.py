@@ -46,6 +46,7 @@ def task_alert(
         started=incident.started,
         before=before,
         lastrun=None if report is None else report.lastrun,
+        run_started=None if report is None else report.started,
         due=due,
         group=task.group,
         runbook=task.runbook,

@@ -32,7 +32,7 @@ from pypinger.domain.model import (
     Task,
     TaskState,
 )
-from pypinger.domain.schedule import merge
+from pypinger.domain.schedule import plan_of, sleep_at
 from pypinger.domain.times import span
 
 #: The time in which the incidents of a task are counted to see whether it flaps, in seconds.
@@ -58,7 +58,7 @@ def step(
     """
     after, alerts = _step(task, state, check, muted=muted, clock_wrong=clock_wrong)
     assert after.verdict is not None
-    moments = (after.verdict.next_change, hold_end(task, after), steady_end(after), _next_sleep_change(after))
+    moments = (after.verdict.next_change, hold_end(task, after), steady_end(after), _next_sleep_change(task, after))
     change = min((moment for moment in moments if moment is not None), default=None)
     if change != after.verdict.next_change:
         after = replace(after, verdict=replace(after.verdict, next_change=change))
@@ -180,7 +180,7 @@ def _step(
     if isinstance(check.finding, Reported) and check.finding.report != report:
         # While a report stays the same so does its object: thousands of tasks have one each, not one a check.
         report = check.finding.report
-    expected = status is Status.ERROR and not _excused(kind, report, now)
+    expected = status is Status.ERROR and not _excused(task, kind, report, now)
     counts = expected and not (clock_wrong and kind in _CLOCKED)
     after = replace(
         state,
@@ -210,18 +210,16 @@ def _step(
     return after, ()
 
 
-def _excused(kind: Kind, report: Report | None, now: Instant) -> bool:
-    """Whether nothing is expected of the task: its last valid report says that it sleeps."""
-    if KINDS[kind].reported or report is None or not report.sleep:
-        return False
-    return merge(report.sleep).period_at(now) is not None
+def _excused(task: Task, kind: Kind, report: Report | None, now: Instant) -> bool:
+    """Whether nothing is expected of the task: its last valid report or the ini file says that it sleeps."""
+    return not KINDS[kind].reported and sleep_at(task, report, now) is not None
 
 
-def _next_sleep_change(state: TaskState) -> Instant | None:
-    """When the last valid report of a task that gives none now lets it fall asleep or wake."""
-    if KINDS[state.kind].reported or state.report is None or not state.report.sleep or state.checked is None:
+def _next_sleep_change(task: Task, state: TaskState) -> Instant | None:
+    """When a task that gives no valid report now falls asleep or wakes by its last one or the ini file."""
+    if KINDS[state.kind].reported or state.checked is None:
         return None
-    sleep = merge(state.report.sleep)
+    sleep = plan_of(task, state.report).sleep
     period = sleep.period_at(state.checked)
     return sleep.next_start(state.checked) if period is None else period.end
 

@@ -1,5 +1,6 @@
 """
-Judge a finding (contract, section 2): the finding, the task's grace and the time make a verdict that explains itself.
+Judge a finding (contract, section 2): the finding, the task's settings and the time make a verdict, which explains
+itself.
 
 An explanation holds absolute times only. It is the same for every moment until the verdict's ``next_change``, so a
 stored verdict stays true without judging it again. Ages ("late by 5 min") are added where a verdict is shown: see
@@ -8,26 +9,29 @@ stored verdict stays true without judging it again. Ages ("late by 5 min") are a
 
 from __future__ import annotations
 
+from datetime import UTC
+from typing import NamedTuple
+
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Finding, Instant, NoAnswer, Report, Reported, Seconds, Skew, Verdict
-from pypinger.domain.schedule import SleepPeriod, merge
+from pypinger.domain.model import Finding, Instant, NoAnswer, Report, Reported, Seconds, Skew, Task, Verdict
+from pypinger.domain.schedule import RESOLUTION, Basis, Due, Plan, plan_of
+from pypinger.domain.sleep import SleepPeriod
 from pypinger.domain.texts import LIMIT, one_line
-from pypinger.domain.times import HOUR, MINUTE, clock, every, length
+from pypinger.domain.times import MINUTE, clock, length, local_clock
 
-#: How long after due + grace a task becomes late.
-RESOLUTION: Seconds = 0.001
+__all__ = ["RESOLUTION", "judge"]
 
 
-def judge(finding: Finding, grace: Seconds, now: Instant, *, skew: Skew | None = None) -> Verdict:
+def judge(finding: Finding, task: Task, now: Instant, *, skew: Skew | None = None) -> Verdict:
     """
     Judge what a check found.
 
-    :param grace: seconds after the due time before the task is late.
+    :param task: its grace, and what the ini file says of its schedule.
     :param now: the moment to judge for.
     :param skew: the difference of the host's clock, which explanations of ``late`` and ``future`` mention.
     """
     if isinstance(finding, Reported):
-        return _judge_report(finding, grace, now, skew)
+        return _judge_report(finding, task, now, skew)
     if isinstance(finding, NoAnswer):
         return Verdict(Kind.UNREACHABLE, one_line(finding.words))
     if _successful(finding.code):
@@ -36,35 +40,33 @@ def judge(finding: Finding, grace: Seconds, now: Instant, *, skew: Skew | None =
     return Verdict(Kind.UNREACHABLE, f"HTTP {finding.code} and no valid report: {finding.problem}")
 
 
-def _judge_report(finding: Reported, grace: Seconds, now: Instant, skew: Skew | None) -> Verdict:
-    report = finding.report
-    sleep = merge(report.sleep)
-    frequency = report.frequency * MINUTE
-    due = sleep.due(report.lastrun, frequency)
-    period = sleep.period_at(now)
+def _judge_report(finding: Reported, task: Task, now: Instant, skew: Skew | None) -> Verdict:
+    report, grace = finding.report, task.grace
+    plan = plan_of(task, report)
+    due = plan.due(report, grace)
+    words = _Words(report, plan, due)
+    period = plan.sleep.period_at(now)
     if period is not None:
-        explanation = _sleeping(report, due, period)
-        return Verdict(Kind.SLEEPING, explanation, due, period.end, period.start, period.end)
+        return Verdict(Kind.SLEEPING, words.sleeping(period), due.at, period.end, period.start, period.end)
 
-    assert due is not None  # Only a task that sleeps all day has no due time.
-    falls_asleep = sleep.next_start(now)
+    falls_asleep = plan.sleep.next_start(now)
     if not report.ok or not _successful(finding.code):
-        explanation = f"{_failure(finding)}; {_ran(report)}, {_due(report, due, 'due')}"
-        return Verdict(Kind.FAILED, explanation, due, falls_asleep)
+        return Verdict(Kind.FAILED, f"{_failure(finding)}; {words.expected('due')}", due.at, falls_asleep)
 
-    credible = report.lastrun - frequency - grace
+    credible = plan.credible(report, grace)
     if now < credible:
-        explanation = f"{_ahead(report, grace)}{_skewed(skew)}"
-        return Verdict(Kind.FUTURE, explanation, due, _earlier(credible, falls_asleep))
+        explanation = f"{words.ahead(grace)}{_skewed(skew)}"
+        return Verdict(Kind.FUTURE, explanation, due.at, _earlier(credible, falls_asleep))
 
-    late = due + grace
     allowed = f"; grace {length(grace)}" if grace else ""
-    if now > late:
-        explanation = f"{_ran(report)}, {_due(report, due, 'was due')}{allowed}{_skewed(skew)}"
-        return Verdict(Kind.LATE, explanation, due, falls_asleep)
+    # Without a due time (beyond the years that have dates) a task is never late.
+    late = None if due.at is None else due.at + grace
+    if late is not None and now > late:
+        explanation = f"{words.expected('was due', late=True)}{allowed}{words.began_late()}{_skewed(skew)}"
+        return Verdict(Kind.LATE, explanation, due.at, falls_asleep)
 
-    explanation = f"{_ran(report)}, {_due(report, due, 'due')}{allowed}"
-    return Verdict(Kind.OK, explanation, due, _earlier(late + RESOLUTION, falls_asleep))
+    change = falls_asleep if late is None else _earlier(late + RESOLUTION, falls_asleep)
+    return Verdict(Kind.OK, f"{words.expected('due')}{allowed}", due.at, change)
 
 
 def _successful(code: int) -> bool:
@@ -75,26 +77,75 @@ def _earlier(instant: Instant, other: Instant | None) -> Instant:
     return instant if other is None else min(instant, other)
 
 
-# The parts of explanations. A moment has its date unless it is of the same day as the moment named before it.
+class _Words(NamedTuple):
+    """
+    The parts of an explanation.
 
+    A moment has its date unless it is of the same day as the moment named before it. Of a schedule, moments are in its
+    time zone.
+    """
 
-def _ran(report: Report, before: Instant | None = None) -> str:
-    return f"last ran {clock(report.lastrun, before)}, runs {every(report.frequency * MINUTE)}"
+    report: Report
+    plan: Plan
+    due: Due
 
+    def expected(self, verb: str, before: Instant | None = None, *, late: bool = False) -> str:
+        """
+        When the task ran, how often it runs, since when a run is under way, and when it is due.
 
-def _due(report: Report, due: Instant, verb: str) -> str:
-    postponed = " (postponed by sleep)" if due != report.lastrun + report.frequency * MINUTE else ""
-    return f"{verb} {clock(due, report.lastrun)}{postponed}"
+        :param verb: "due" or "was due".
+        :param before: the moment named before.
+        """
+        report, plan, (due, basis, postponed, allowed) = self
+        parts, known = [self.ran(before)], before if report.lastrun is None else report.lastrun
+        if basis is not Basis.RUN and report.started is not None:
+            running = f"running since {self.clock(report.started, known)}"
+            if basis is Basis.RUNTIME and plan.max_runtime is not None:
+                running += f", {'longer than its' if late else 'may take'} {length(plan.max_runtime)}"
+            parts.append(running)
+            known = report.started
+        if due is not None:
+            notes = f" (with {length(allowed)} to run)" if allowed else ""
+            notes += " (postponed by sleep)" if postponed else ""
+            parts.append(f"{verb} {self.clock(due, known)}{notes}")
+        return ("; " if plan.cron is not None or len(parts) > 2 else ", ").join(parts)
 
+    def ran(self, before: Instant | None = None) -> str:
+        """When the task ran last, and how often it runs."""
+        lastrun = self.report.lastrun
+        ran = "no run has ended yet" if lastrun is None else f"last ran {self.clock(lastrun, before)}"
+        return f"{ran}, runs {self.plan.words}"
 
-def _sleeping(report: Report, due: Instant | None, period: SleepPeriod) -> str:
-    if period.end is None or due is None:
-        return f"sleeps all day; {_ran(report)}"
-    hour, rest = divmod(round(period.start) % 86_400, int(HOUR))
-    minute, second = divmod(rest, 60)
-    start = f"{hour:02}:{minute:02}:{second:02}" if second else f"{hour:02}:{minute:02}"
-    window = f"every day from {start} UTC for {length(period.end - period.start)}"
-    return f"sleeps until {clock(period.end)} ({window}); {_ran(report, period.end)}, {_due(report, due, 'due')}"
+    def began_late(self) -> str:
+        """Say since when a run is under way that began too late to count."""
+        report, due = self.report, self.due
+        if due.basis is not Basis.RUN or not report.running or report.started is None:
+            return ""
+        return f"; running only since {self.clock(report.started, due.at)}"
+
+    def sleeping(self, period: SleepPeriod) -> str:
+        """Until when the task sleeps."""
+        if period.end is None:
+            return f"sleeps all day; {self.ran()}"
+        start = local_clock(period.start, self.plan.sleep.zone, period.start)
+        window = f"every day from {start} for {length(period.end - period.start)}"
+        return f"sleeps until {self.clock(period.end)} ({window}); {self.expected('due', period.end)}"
+
+    def ahead(self, grace: Seconds) -> str:
+        """Which moment is in the future, and by more than what."""
+        report, plan = self.report, self.plan
+        moments = (("lastrun", report.lastrun), ("started", report.started))
+        instant, name = max((instant, name) for name, instant in moments if instant is not None)
+        allowed = "" if plan.frequency is None else "its frequency of "
+        allowed += length(plan.ahead) + (f" plus {length(grace)} grace" if grace else "")
+        return f"{name} {self.clock(instant)} is in the future by more than {allowed}"
+
+    def clock(self, instant: Instant, before: Instant | None = None) -> str:
+        """Name a moment in the zone of the schedule, else of the sleep."""
+        plan = self.plan
+        if plan.cron is not None:
+            return local_clock(instant, plan.cron.zone, before)
+        return clock(instant, before) if plan.sleep.zone is UTC else local_clock(instant, plan.sleep.zone, before)
 
 
 def _failure(finding: Reported) -> str:
@@ -104,13 +155,6 @@ def _failure(finding: Reported) -> str:
     http = "" if _successful(finding.code) else f" (HTTP {finding.code})"
     reason = one_line(report.reason or "")[:LIMIT]
     return f"the task reports an error{http}" + (f': "{reason}"' if reason else " without a reason")
-
-
-def _ahead(report: Report, grace: Seconds) -> str:
-    allowed = f"its frequency of {length(report.frequency * MINUTE)}"
-    if grace:
-        allowed += f" plus {length(grace)} grace"
-    return f"lastrun {clock(report.lastrun)} is in the future by more than {allowed}"
 
 
 def _skewed(skew: Skew | None) -> str:

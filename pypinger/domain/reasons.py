@@ -12,7 +12,9 @@ from pypinger.domain.wording import cause_of
 
 _HTTP = re.compile(r"the task reports an error \((HTTP \d+)\)")
 _OTHERWISE = re.compile(r"HTTP \d+ although the report says ok")
-_RUNS = re.compile(r"\b(?:running since|runs|scheduled) .*?(?=, (?:was )?due |;|$)")
+_RUNS = re.compile(r"\bruns .*?(?=, (?:was )?due |;|$)")
+_TOO_LONG = re.compile(r"running since [^;]*, (longer than its [^;,]+)")
+_TOO_LATE = re.compile(r"; (running only since [^;]+)")
 _SKEW = re.compile(r"; (the clock of .+ ours)$")
 _INVALID = "not a valid report: "
 
@@ -28,10 +30,11 @@ def reason(kind: Kind, explanation: str, reported: str | None = None) -> str:
         case Kind.FAILED:
             return _failed(explanation, reported)
         case Kind.LATE:
-            return _joined(_RUNS.search(explanation), _SKEW.search(explanation))
+            return _late(explanation)
         case Kind.FUTURE:
             skew = _SKEW.search(explanation)
-            return "its last run is in the future" + (f"; {skew[1]}" if skew else "")
+            which = "the start of its run" if explanation.startswith("started") else "its last run"
+            return f"{which} is in the future" + (f"; {skew[1]}" if skew else "")
         case Kind.INVALID:
             return explanation.removeprefix(_INVALID)
         case Kind.UNREACHABLE:
@@ -55,5 +58,9 @@ def _failed(explanation: str, reported: str | None) -> str:
     return f"{words} ({http[1]})" if http else words
 
 
-def _joined(runs: re.Match[str] | None, skew: re.Match[str] | None) -> str:
-    return "; ".join([*([runs[0]] if runs else []), *([skew[1]] if skew else [])])
+def _late(explanation: str) -> str:
+    found = _RUNS.search(explanation), _TOO_LATE.search(explanation), _SKEW.search(explanation)
+    parts = [match[match.lastindex or 0] for match in found if match is not None]
+    if too_long := _TOO_LONG.search(explanation):
+        parts.insert(0, f"runs {too_long[1]}")
+    return "; ".join(parts)

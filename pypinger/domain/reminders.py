@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from pypinger.domain.alerting import task_alert
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Alert, Event, Incident, Instant, Seconds, Task, TaskState
-from pypinger.domain.schedule import merge
+from pypinger.domain.schedule import sleep_at
 
 #: The longest time, in seconds, that a reminder comes early to go with others in one digest.
 DIGEST: Seconds = 60.0
@@ -20,7 +20,7 @@ def next_reminder(task: Task, state: TaskState, now: Instant) -> Instant | None:
     """
     When :func:`remind` has something to say, seen from `now`; None while there is nothing to remind of.
 
-    A reminder that would fall into the sleep of the last valid report waits for its end.
+    A reminder that would fall into sleep, by the last valid report or the ini file, waits for its end.
     """
     incident = state.incident
     if incident is None or not incident.told or incident.acknowledged or state.status is Status.SLEEPING:
@@ -28,11 +28,8 @@ def next_reminder(task: Task, state: TaskState, now: Instant) -> Instant | None:
     if task.error_interval <= 0:
         return None
     due, _ = _due(task, incident, now)
-    if state.report is not None:
-        period = merge(state.report.sleep).period_at(max(due, now))
-        if period is not None:
-            return period.end
-    return due
+    period = sleep_at(task, state.report, max(due, now))
+    return due if period is None else period.end
 
 
 def remind(task: Task, state: TaskState, now: Instant, early: Seconds = 0.0) -> tuple[TaskState, tuple[Alert, ...]]:
@@ -46,9 +43,8 @@ def remind(task: Task, state: TaskState, now: Instant, early: Seconds = 0.0) -> 
         return state, ()
     assert state.incident is not None
     assert state.verdict is not None
-    incident = state.incident
-    _, number = _due(task, incident, now)
-    incident = replace(incident, reminded=max(now, due), reminders=number + 1, alerts=incident.alerts + 1)
+    incident = reminded(task, state.incident, now, due)
+    incident = replace(incident, alerts=incident.alerts + 1)
     verdict = state.verdict
     alert = task_alert(
         task,
@@ -61,6 +57,16 @@ def remind(task: Task, state: TaskState, now: Instant, early: Seconds = 0.0) -> 
         kind=verdict.kind,
     )
     return replace(state, incident=incident), (alert,)
+
+
+def reminded(task: Task, incident: Incident, now: Instant, due: Instant | None = None) -> Incident:
+    """
+    Return an incident after a reminder that was given now: those that were skipped before it count, too.
+
+    :param due: when it was due, after any sleep; None if that is not known.
+    """
+    own, number = _due(task, incident, now)
+    return replace(incident, reminded=max(now, own if due is None else due), reminders=number + 1)
 
 
 def next_of_condition(since: Instant, now: Instant, first: Seconds, longest: Seconds) -> Instant | None:

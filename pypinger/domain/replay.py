@@ -52,6 +52,7 @@ from pypinger.domain.model import (
     Task,
     TaskState,
 )
+from pypinger.domain.recorded import BlindTimes, Checks, FindingRun
 
 #: Alerts whose moments differ by at most this much are the same.
 TOLERANCE: Seconds = 1.0
@@ -64,19 +65,6 @@ _HELD: Seconds = 5.0
 
 #: A gap longer than two intervals, a timeout and this counts as blind time.
 _MISSED: Seconds = 60.0
-
-
-class FindingRun(msgspec.Struct, frozen=True):
-    """
-    Checks in a row with the same finding.
-
-    :ivar count: how many checks, from `first` to `last`.
-    """
-
-    first: Instant
-    last: Instant
-    count: int
-    finding: Finding
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -153,7 +141,7 @@ class _Replay:
     def __init__(self, task: Task, records: Records) -> None:
         self._task = task
         self._runs = records.runs
-        self._blind = _BlindTimes(_blind_times(task, records))
+        self._blind = BlindTimes(_blind_times(task, records))
         self._reminders = [notice.at for notice in records.given if notice.event is Event.REMINDER]
         self._removed = deque(records.removed)
         self._state = _initial_state(task, records)
@@ -169,17 +157,20 @@ class _Replay:
     def _replay_run(self, run: FindingRun, following: FindingRun | None) -> None:
         """Replay from the beginning of a run to that of the next."""
         self._check(run.finding, run.first)
-        checks = _checks(run, self._task.interval, self._blind)
+        checks = Checks(run, self._task.interval, self._blind)
+
+        def at_deadline(at: Instant) -> None:
+            self._check(_visible(run, following, at), at)
+            checks.made_at_deadline(at, self._task.timeout + _SLACK)
+
         while True:
             steps: list[tuple[Instant, Callable[[Instant], None]]] = []
             if (at := self._deadline(run, following)) is not None:
-                steps.append((at, lambda at: self._check(_visible(run, following, at), at)))
-            if self._state.status is Status.ERROR and self._state.incident is None:
-                # Only now do further checks with the same finding matter.
-                while checks and checks[0] <= self._now:
-                    checks.popleft()
-                if checks:
-                    steps.append((checks[0], lambda at: self._check(run.finding, at)))
+                steps.append((at, at_deadline))
+            # Only in a row of errors do further checks with the same finding matter.
+            counted = self._state.status is Status.ERROR and self._state.incident is None
+            if counted and (at := checks.after(self._now)) is not None:
+                steps.append((at, lambda at: self._check(run.finding, at)))
             if (at := self._reminder(run, following)) is not None:
                 steps.append((at, self._remind))
             if self._removed:
@@ -214,7 +205,9 @@ class _Replay:
         index = bisect_left(self._reminders, max(self._now, at - reminders.digest_span(self._task)) - TOLERANCE)
         if index < len(self._reminders) and self._reminders[index] <= sees + 2 * self._task.timeout + _HELD + _SLACK:
             return max(self._now, self._reminders[index])
-        return sees if sees <= run.last or self._alone(sees, following) else None
+        # At the end of the records it may not have been given any more.
+        last = run.last if following is not None else run.last - _SLACK
+        return sees if sees <= last or self._alone(sees, following) else None
 
     def _alone(self, at: Instant, following: FindingRun | None) -> bool:
         """Whether no recorded check can have been under way at this moment after the end of a run."""
@@ -226,7 +219,7 @@ class _Replay:
         return following.first - at > took + _SLACK
 
     def _check(self, finding: Finding, at: Instant) -> None:
-        check = Check(at, 0.0, finding, judge(finding, self._task.grace, at))
+        check = Check(at, 0.0, finding, judge(finding, self._task, at))
         self._keep(at, incidents.step(self._task, self._state, check))
 
     def _remind(self, at: Instant) -> None:
@@ -246,41 +239,9 @@ class _Replay:
             self._notices.append(Notice(alert.at, alert.event, alert.kind, alert.explanation))
 
 
-class _BlindTimes:
-    """The times in which nothing was seen: see Note [Blind times]."""
-
-    def __init__(self, spans: Iterable[tuple[Instant, Instant]]) -> None:
-        self._starts: list[Instant] = []
-        self._ends: list[Instant] = []
-        for start, end in sorted(spans):
-            if self._ends and start <= self._ends[-1]:
-                self._ends[-1] = max(end, self._ends[-1])
-            else:
-                self._starts.append(start)
-                self._ends.append(end)
-
-    def end(self, at: Instant, ahead: Seconds) -> Instant:
-        """Return `at`, or the end of the blind time that it lies in or that begins within `ahead`, repeatedly."""
-        index = bisect_right(self._ends, at)
-        while index < len(self._ends) and self._starts[index] <= at + ahead:
-            at = self._ends[index]
-            index += 1
-        return at
-
-    def within(self, start: Instant, end: Instant) -> list[tuple[Instant, Instant]]:
-        """Return the blind times between two moments, in order."""
-        first, last = bisect_right(self._ends, start), bisect_left(self._starts, end)
-        spans = zip(self._starts[first:last], self._ends[first:last], strict=True)
-        return [(max(start, begins), min(end, ends)) for begins, ends in spans]
-
-    def length(self, start: Instant, end: Instant) -> Seconds:
-        """Return the seconds of blind time between two moments."""
-        return sum(ends - begins for begins, ends in self.within(start, end))
-
-
 def _blind_times(task: Task, records: Records) -> Iterator[tuple[Instant, Instant]]:
     yield from records.blind
-    known = _BlindTimes(records.blind)
+    known = BlindTimes(records.blind)
     pairs = list(pairwise(records.runs))
     intervals = [(later.first - run.first - known.length(run.first, later.first)) / run.count for run, later in pairs]
     # The task may have been checked less often than the settings say; gaps of that length are no blind times.
@@ -308,28 +269,9 @@ def _initial_state(task: Task, records: Records) -> TaskState:
 def _visible(run: FindingRun, following: FindingRun | None, at: Instant) -> Finding:
     """Return what a check would have found between the beginning of a run and that of the next."""
     if following is not None and at > run.last and isinstance(following.finding, Reported):
-        lastrun = following.finding.report.lastrun
-        if run.last < lastrun <= at:
+        report = following.finding.report
+        # What the report says last: that a run ended, or that one is under way.
+        moment = report.started if report.running else report.lastrun
+        if moment is not None and run.last < moment <= at:
             return following.finding
     return run.finding
-
-
-def _checks(run: FindingRun, interval: Seconds, blind: _BlindTimes) -> deque[Instant]:
-    """Return when the checks after the first of a run were made, as far as that is known."""
-    count = run.count - 1
-    if count < 1:
-        return deque()
-    second = run.last - (count - 1) * interval
-    if run.first < second <= run.first + interval:
-        # The first may have been made at a deadline; the others followed at intervals.
-        return deque([*(second + number * interval for number in range(count - 1)), run.last])
-    length = run.last - run.first - blind.length(run.first, run.last)
-    spans = blind.within(run.first, run.last)
-    if length < interval:
-        # Py Pinger was blind for other tasks only.
-        length, spans = run.last - run.first, []
-    moments = deque(run.first + length * number / count for number in range(1, count))
-    for begins, ends in spans:
-        moments = deque(at if at < begins else at + ends - begins for at in moments)
-    moments.append(run.last)
-    return moments

@@ -19,12 +19,17 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from pypinger.domain import cron
+from pypinger.domain.cron import CronError
 from pypinger.domain.dates import parse_date_time
 from pypinger.domain.model import Answer, Finding, Instant, Invalid, Observation, Report, Reported, Window
 from pypinger.domain.texts import LIMIT, cut, visible
 
 #: The longest frequency, in minutes: 366 days.
 MAX_FREQUENCY: Final = 527_040.0
+
+#: The longest time that a run may take, in minutes.
+MAX_RUNTIME: Final = MAX_FREQUENCY
 
 #: The longest sleep window, in minutes.
 MAX_DURATION: Final = 1440.0
@@ -90,12 +95,16 @@ class _UsualWindow(msgspec.Struct):
 
 class _UsualReport(msgspec.Struct):
     status: str
-    lastrun: str
+    lastrun: str | None = None
     frequency: float | str | None = None
     reason: str | None = None
     sleep: list[_UsualWindow] | None = None
     process: str | None = None
     server: str | None = None
+    schedule: str | None = None
+    timezone: str | None = None
+    started: str | None = None
+    max_runtime: float | str | None = None
 
 
 _decode_usual = msgspec.json.Decoder(_UsualReport).decode
@@ -152,16 +161,8 @@ def parse_usual(body: bytes, scrub: Scrub = _as_it_is) -> Report | None:
         if not body.isascii():
             body.decode("utf-8")
         usual = _decode_usual(body)
-        return _report(
-            usual.status,
-            usual.lastrun,
-            usual.frequency,
-            usual.reason,
-            tuple([_window("", each.start, each.duration) for each in usual.sleep]) if usual.sleep else (),
-            usual.process,
-            usual.server,
-            scrub,
-        )
+        windows = [_window("", each.start, each.duration) for each in usual.sleep] if usual.sleep else ()
+        return _report(usual, tuple(windows), scrub)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ReportError):
         return None
 
@@ -173,36 +174,40 @@ def parse_carefully(body: bytes, scrub: Scrub = _as_it_is) -> Report:
     :raises ReportError: the report is invalid.
     """
     members = _object(_json(body))
-    return _report(
-        members.get("status"),
-        members.get("lastrun"),
-        members.get("frequency"),
-        members.get("reason"),
-        _sleep(members.get("sleep")),
-        members.get("process"),
-        members.get("server"),
-        scrub,
-    )
+    return _report(_Members(*map(members.get, _Members._fields)), _sleep(members.get("sleep")), scrub)
 
 
-def _report(
-    status: object,
-    lastrun: object,
-    frequency: object,
-    reason: object,
-    sleep: tuple[Window, ...],
-    process: object,
-    server: object,
-    scrub: Scrub,
-) -> Report:
+class _Members(NamedTuple):
+    """The members of a report but ``sleep``, of any type."""
+
+    status: object
+    lastrun: object
+    frequency: object
+    reason: object
+    process: object
+    server: object
+    schedule: object
+    timezone: object
+    started: object
+    max_runtime: object
+
+
+def _report(given: _UsualReport | _Members, sleep: tuple[Window, ...], scrub: Scrub) -> Report:
+    ok = _status(given.status)
+    started = None if given.started is None else _instant("started", given.started)
+    lastrun = None if given.lastrun is None and started is not None else _instant("lastrun", given.lastrun)
     return Report(
-        ok=_status(status),
-        lastrun=_instant(lastrun),
-        frequency=10.0 if frequency is None else _minutes("frequency", frequency, MAX_FREQUENCY),
-        reason=None if reason is None else _text("reason", reason, scrub),
-        sleep=sleep,
-        process=None if process is None else _text("process", process, scrub),
-        server=None if server is None else _text("server", server, scrub),
+        ok,
+        lastrun,
+        10.0 if given.frequency is None else _minutes("frequency", given.frequency, MAX_FREQUENCY),
+        None if given.reason is None else _text("reason", given.reason, scrub),
+        sleep,
+        None if given.process is None else _text("process", given.process, scrub),
+        None if given.server is None else _text("server", given.server, scrub),
+        None if given.schedule is None else _schedule(given.schedule),
+        None if given.timezone is None else _timezone(given.timezone),
+        started,
+        None if given.max_runtime is None else _minutes("max_runtime", given.max_runtime, MAX_RUNTIME),
     )
 
 
@@ -240,10 +245,32 @@ def _status(value: object) -> bool:
     raise _wrong("status", "must be ok or error", value)
 
 
-def _instant(value: object) -> Instant:
+def _instant(member: str, value: object) -> Instant:
     if type(value) is str and (instant := parse_date_time(value)) is not None:
         return instant
-    raise _wrong("lastrun", "must be an ISO 8601 date-time", value)
+    raise _wrong(member, "must be an ISO 8601 date-time", value)
+
+
+def _schedule(value: object) -> str:
+    """Return a cron expression or name, with one space between its fields."""
+    if type(value) is not str:
+        raise _wrong("schedule", "must be a cron expression of five fields, or a name such as @daily", value)
+    try:
+        cron.fields(value)
+    except CronError as error:
+        raise ReportError(f"schedule is not valid ({error}): ", value) from None
+    return " ".join(value.split())
+
+
+def _timezone(value: object) -> str:
+    """Return the name of a time zone."""
+    if type(value) is str and (name := value.strip()):
+        try:
+            cron.zone(name)
+            return name
+        except CronError:
+            pass
+    raise _wrong("timezone", "must be an IANA time zone such as Europe/Berlin", value)
 
 
 def _minutes(member: str, value: object, most: float) -> float:

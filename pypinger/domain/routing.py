@@ -32,7 +32,7 @@ from pypinger.domain.model import (
     Task,
     TaskState,
 )
-from pypinger.domain.schedule import merge
+from pypinger.domain.schedule import sleep_at
 from pypinger.domain.selector import Selector, Subject, subject_of
 
 #: What a channel is sent unless it or its section says otherwise (contract, section 5).
@@ -90,21 +90,30 @@ class Routing(msgspec.Struct, frozen=True):
 
     routes: tuple[ChannelRoute, ...] = ()
 
+    @property
+    def channels(self) -> frozenset[str]:
+        """The channels that are on."""
+        return frozenset(route.channel for route in self.routes)
+
     def of_daemon(
-        self, alert: Alert, lasted: Seconds | None = None, joining: Seconds | None = None
+        self, alert: Alert, lasted: Seconds | None = None, to: Collection[str] | None = None
     ) -> tuple[Delivery, ...]:
         """
         Return the deliveries of an alert without a task.
 
         :param lasted: for how many seconds Py Pinger has been blind, or its clock wrong; None for other alerts.
-        :param joining: only for the channels whose ``after`` is this.
+        :param to: only for these channels.
         """
         return tuple(
             delivery
             for route in self.routes
-            if (lasted is None or lasted >= route.after) and joining in (None, route.after)
+            if (lasted is None or lasted >= route.after) and (to is None or route.channel in to)
             for delivery in route.deliver(alert)
         )
+
+    def joining(self, after: Seconds) -> frozenset[str]:
+        """Return the channels that take part after this time."""
+        return frozenset(route.channel for route in self.routes if route.after == after)
 
     def afters(self) -> list[Seconds]:
         """Return the lengths of time, other than 0, after which channels take part, in order."""
@@ -145,15 +154,15 @@ class Routing(msgspec.Struct, frozen=True):
         When the next channel joins the open incident, seen from `now`; None while none does.
 
         None joins while the incident is acknowledged, its problem is held back by a silence, or the task sleeps, be it
-        by the last valid report of a task that gives none now.
+        by the last valid report of a task that gives none now, or by the ini file.
         """
         incident = state.incident
         if incident is None or not incident.told or incident.acknowledged or state.status is Status.SLEEPING:
             return None
         due = min((incident.started + route.after for route in self._waiting(task, state)), default=None)
-        if due is None or state.report is None:
-            return due
-        period = merge(state.report.sleep).period_at(max(due, now))
+        if due is None:
+            return None
+        period = sleep_at(task, state.report, max(due, now))
         return due if period is None else period.end
 
     def join(
@@ -181,6 +190,7 @@ class Routing(msgspec.Struct, frozen=True):
             return state, ()
         problem = standing(task, state, now)
         assert problem is not None
+        reminder = replace(reminder, joining=True)
         deliveries = (
             delivery
             for route in joining

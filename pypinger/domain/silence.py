@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import msgspec
 
-from pypinger.domain.cron import Cron
+from pypinger.domain.cron import cron
 from pypinger.domain.model import Instant, Seconds
 from pypinger.domain.selector import Selector, Subject
 from pypinger.domain.times import MINUTE
@@ -71,7 +71,7 @@ class Maintenance(msgspec.Struct, frozen=True):
             return end
         if not self.schedule:
             return self.start if now < self.start else None
-        return Cron(self.schedule, self.timezone).after(now)
+        return cron(self.schedule, self.timezone).after(now)
 
 
 @lru_cache(maxsize=256)
@@ -81,13 +81,13 @@ def _joined_end(schedule: str, timezone: str, duration: Seconds, minute: float) 
 
     Windows begin with a minute, so the answer holds for the whole minute: it is worked out once for all tasks.
     """
-    cron = Cron(schedule, timezone)
+    rule = cron(schedule, timezone)
     # A moment equal to the minute's beginning begins a window.
-    latest = cron.before(minute * MINUTE + 0.001)
+    latest = rule.before(minute * MINUTE + 0.001)
     if latest is None or minute * MINUTE >= latest + duration:
         return None
     for _ in range(_JOINED):
-        following = cron.after(latest)
+        following = rule.after(latest)
         if following is None or following > latest + duration:
             break
         latest = following

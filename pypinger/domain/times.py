@@ -1,12 +1,13 @@
 """
 Instants and lengths of time as text: ISO 8601, and words.
 
-All texts are in UTC; pages convert to the reader's zone. No function here raises, whatever the number.
+Texts are in UTC unless a zone is given; pages convert to the reader's zone. No function here raises, whatever the
+number.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from math import isnan
 
@@ -54,6 +55,29 @@ def clock(instant: Instant, before: Instant | None = None) -> str:
     if before is not None and day == _millis(before) // 86_400_000:
         return time
     return f"{_date(day)} {time}"
+
+
+def local_clock(instant: Instant, zone: tzinfo, before: Instant | None = None) -> str:
+    """
+    Return ``2026-03-02 03:00 Europe/Berlin``, or ``03:00 Europe/Berlin`` if `before` is of the same day there.
+
+    Seconds are shown unless they are 0. A time that the autumn change repeats has its offset, too. Moments at the ends
+    of time are in UTC.
+    """
+    try:
+        wall = _wall(instant, zone)
+        known = None if before is None else _wall(before, zone).date()
+    except (OverflowError, ValueError, OSError):
+        return clock(instant, before)
+    text = f"{wall:%H:%M:%S}" if wall.second else f"{wall:%H:%M}"
+    if wall.utcoffset() != wall.replace(fold=1 - wall.fold).utcoffset():
+        text += wall.isoformat()[-6:]
+    shown = "UTC" if zone is UTC else str(zone)
+    return f"{text} {shown}" if known == wall.date() else f"{wall.date().isoformat()} {text} {shown}"
+
+
+def _wall(instant: Instant, zone: tzinfo) -> datetime:
+    return datetime.fromtimestamp(_millis(instant) // 1000, UTC).astimezone(zone)
 
 
 def span(seconds: Seconds) -> str:

@@ -189,6 +189,14 @@ def is_ip_address(host: str) -> bool:
     return True
 
 
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine by its name: ``localhost``, or an address of the loopback interface."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _split_authority(place: str) -> tuple[str, str]:
     if not place.startswith("["):
         host, _, port = place.partition(":")

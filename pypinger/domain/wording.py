@@ -10,10 +10,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
 from pypinger.domain.kinds import KINDS, Kind, Status
-from pypinger.domain.model import Alert, Event, Instant
+from pypinger.domain.model import Alert, Event, Instant, Report
 from pypinger.domain.texts import cut, one_line
 from pypinger.domain.times import span
 
@@ -128,19 +129,51 @@ def explained(alert: Alert, now: Instant) -> str:
     return f"{alert.explanation}{_age(alert, now)}"
 
 
-def age(kind: Kind, *, lastrun: Instant | None, due: Instant | None, now: Instant) -> str:
+class Age(NamedTuple):
     """
-    Return the age that explains a verdict, as of `now`: ``late by 33 min``, ``ahead by 2 h`` or ``ran 34 min ago``.
+    The age that explains a verdict.
 
-    It is empty where the verdict does not rest on a report, or the run lies in the future.
+    :ivar form: ``late by {}``, with ``{}`` for the length.
+    :ivar since: when the length begins, or ends.
     """
-    if not KINDS[kind].reported or lastrun is None:
-        return ""
+
+    form: str
+    since: Instant
+
+    def words(self, now: Instant) -> str:
+        """Return the age as of `now`: ``late by 33 min``."""
+        return self.form.format(span(abs(now - self.since)))
+
+
+def age_of(
+    kind: Kind, *, lastrun: Instant | None, started: Instant | None, due: Instant | None, now: Instant
+) -> Age | None:
+    """
+    Return the age that explains a verdict, as of `now`: ``late by 33 min``, ``ahead by 2 h``, ``running for 5 min`` or
+    ``ran 34 min ago``.
+
+    :param lastrun: of the task's report; None without one. `started` likewise.
+    :returns: None where the verdict does not rest on a report, or the run lies in the future.
+    """
+    moments = [moment for moment in (lastrun, started) if moment is not None]
+    if not KINDS[kind].reported or not moments:
+        return None
+    latest = max(moments)
     if kind is Kind.FUTURE:
-        return f"ahead by {span(lastrun - now)}" if lastrun > now else ""
+        return Age("ahead by {}", latest) if latest > now else None
     if kind is Kind.LATE and due is not None and due < now:
-        return f"late by {span(now - due)}"
-    return f"ran {span(now - lastrun)} ago" if lastrun <= now else ""
+        return Age("late by {}", due)
+    if latest > now:
+        return None
+    return Age("ran {} ago" if latest == lastrun else "running for {}", latest)
+
+
+def age(kind: Kind, report: Report | None, due: Instant | None, now: Instant) -> str:
+    """Return the age that explains a verdict on a report in words, as of `now`; empty without one."""
+    if report is None:
+        return ""
+    found = age_of(kind, lastrun=report.lastrun, started=report.started, due=due, now=now)
+    return "" if found is None else found.words(now)
 
 
 def lasted(alert: Alert) -> str:
@@ -233,8 +266,8 @@ def _age(alert: Alert, now: Instant) -> str:
         return ""
     if alert.event is Event.RECOVERED and alert.kind is not Kind.OK:
         return ""
-    text = age(alert.kind, lastrun=alert.lastrun, due=alert.due, now=now)
-    return f" ({text})" if text else ""
+    found = age_of(alert.kind, lastrun=alert.lastrun, started=alert.run_started, due=alert.due, now=now)
+    return "" if found is None else f" ({found.words(now)})"
 
 
 def _group_lines(alerts: Sequence[Alert]) -> Iterator[str]:

@@ -19,13 +19,14 @@ from pypinger.domain.model import Seconds
 from pypinger.domain.url import UrlError, parse
 from pypinger.http.agents.polling import PollingAgent
 from pypinger.http.client import NO_COOKIES, WireUrl, client_over, within
+from pypinger.http.tunnels import MainProxy
 from pypinger.http.wire.errors import ExchangeFailed
 from pypinger.http.wire.headers import USER_AGENT, basic, check_header
 from pypinger.http.wire.limits import Limits
 from pypinger.http.wire.network import Network
 from pypinger.http.wire.reactor import IPollingReactor
 from pypinger.http.wire.tls import TrustSetting
-from pypinger.ports.notifying import Reply, RequestFailed
+from pypinger.ports.notifying import Proxies, Reply, RequestFailed
 
 # Idle connections are closed early: a post on one that the server has closed is lost until its retry.
 _LIMITS = Limits(body=65_536, cut=True, idle=10.0, age=300.0, connections=32)
@@ -36,7 +37,7 @@ class Messenger:
     Posts messages.
 
     :param ca_file: the private CA of ``[main]``, added to the system's trust.
-    :param proxy: the proxy of ``[main]``: a URL, ``env``, or nothing.
+    :param proxy: the proxy of ``[main]``: a URL, ``env``, ``direct``, or nothing.
     """
 
     _log = Logger()
@@ -45,6 +46,12 @@ class Messenger:
         self._reactor = reactor
         self._network = Network(reactor, _LIMITS)
         self._client = client_over(PollingAgent(self._network, trust=TrustSetting(ca_file=ca_file), proxy=proxy))
+        self._proxies = MainProxy(reactor, self._network.names, proxy)
+
+    @property
+    def proxies(self) -> Proxies:
+        """The proxy it sends through, for channels that do not send with it."""
+        return self._proxies
 
     async def post(
         self,

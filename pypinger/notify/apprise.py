@@ -5,6 +5,13 @@ Apprise is an optional extra. It blocks, and its time limits do not end an answe
 a thread that is left behind when its time is up. It is imported only where the channel is on, as it takes 40 MB.
 
 Each URL is a recipient of its own: those who were reached are not written to again when the others are retried.
+
+Note [Proxies of Apprise]
+~~~~~~~~~~~~~~~~~~~~~~~~~
+Apprise's plugins call ``requests.post`` and the like, which take the proxy from the environment of the process and from
+nowhere else. The environment cannot be changed for one thread, and a process per message would take a second of CPU and
+40 MB each. Therefore ``HTTPAdapter.send`` of requests, through which every request passes last, is wrapped once: in our
+threads it uses the proxy of ``[main]``, in all others it does what it did.
 """
 
 from __future__ import annotations
@@ -12,11 +19,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache, partial, wraps
 from importlib import import_module
 from importlib.util import find_spec
-from threading import get_ident
+from threading import get_ident, local
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError
@@ -27,12 +35,13 @@ from pypinger.domain.model import Alert, Instant, Seconds
 from pypinger.domain.redaction import SHORTEST_SECRET, Secrets
 from pypinger.domain.routing import DEFAULT_EVENTS
 from pypinger.domain.texts import cut, one_line
+from pypinger.domain.url import DEFAULT_PORTS
 from pypinger.domain.wording import Severity
 from pypinger.notify.audience import Audience, Sending
 from pypinger.notify.background import Background, TooManyThreads
 from pypinger.notify.post import WORDS_LIMIT
 from pypinger.notify.text import lines, signature, without_mentions
-from pypinger.ports.notifying import ChannelContext, OptionSpec
+from pypinger.ports.notifying import ChannelContext, OptionSpec, Proxies
 
 #: The time limit of an attempt, in seconds: a little less than the outbox's, so that the words are ours.
 LIMIT: Seconds = 19.0
@@ -51,8 +60,8 @@ _TYPES: Mapping[Severity, str] = {
     Severity.NEUTRAL: "info",
 }
 
-# Of Apprise's results only the status code is known, and not how long to wait.
-_PASSING = frozenset({408, 425, 429})
+# Of Apprise's results only the status code is known, and not how long to wait. 407 is the proxy's.
+_PASSING = frozenset({407, 408, 425, 429})
 _STATUS = re.compile(r"\berror=([1-5]\d\d)\b")
 
 _MISSING = 'needs the Apprise library: pip install "py-pinger[apprise]"'
@@ -81,10 +90,50 @@ class _Warnings(logging.Handler):
         return self._latest.pop(get_ident(), "")
 
 
+class _Here(local):
+    """
+    What holds for the requests of one thread.
+
+    :ivar ours: whether it sends our messages.
+    :ivar proxies: the proxy of ``[main]``; None for no proxy.
+    """
+
+    ours = False
+    proxies: Proxies | None = None
+
+
+_here = _Here()
+
+
+def _choose_proxy(adapter: Any) -> None:
+    """Wrap the adapter of requests: see Note [Proxies of Apprise]."""
+    send = adapter.send
+
+    @wraps(send)
+    def send_through(self: Any, request: Any, *arguments: Any, **options: Any) -> Any:
+        if _here.ours:
+            options["proxies"] = _proxies_for(request.url, _here.proxies)
+            # After a redirect it holds the credentials of a proxy of the environment.
+            request.headers.pop("Proxy-Authorization", None)
+        return send(self, request, *arguments, **options)
+
+    adapter.send = send_through
+
+
+def _proxies_for(url: str, proxies: Proxies | None) -> dict[str, str]:
+    """Return the proxy for a URL in the form that requests takes."""
+    parts = urlsplit(url)
+    if proxies is None or parts.hostname is None:
+        return {}
+    found = proxies.url(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme, 0))
+    return {} if found is None else {parts.scheme: found}
+
+
 @cache
 def _library() -> tuple[Any, _Warnings]:
     """Import Apprise, and keep the logs of it and of what it uses to ourselves: they hold tokens and whole URLs."""
     library = import_module("apprise")
+    _choose_proxy(import_module("requests.adapters").HTTPAdapter)
     warnings = _Warnings()
     for name in ("apprise", "urllib3", "requests"):
         logger = logging.getLogger(name)
@@ -117,6 +166,7 @@ class AppriseNotifier:
         self.name = context.name
         self._reactor = context.reactor
         self._now = context.now
+        self._proxies = context.proxies
         urls = values["urls"].split("\n")
         self._secrets = Secrets(part for url in urls for part in _parts(url))
         self._urls = {f"url {number} ({_scheme(url)})": url for number, url in enumerate(urls, 1)}
@@ -147,7 +197,8 @@ class AppriseNotifier:
                 attempt.failed(name, words)
 
         try:
-            sending = self._threads[name].call(partial(_send, self._urls[name], alerts, now), returned)
+            send = partial(_send, self._urls[name], alerts, now, self._proxies)
+            sending = self._threads[name].call(send, returned)
             await sending.addTimeout(LIMIT, self._reactor)
         except TimeoutError:
             attempt.failed(name, f"no answer within {LIMIT:g} s")
@@ -178,8 +229,9 @@ class AppriseChannel:
         return AppriseNotifier(values, context)
 
 
-def _send(url: str, alerts: Sequence[Alert], now: Instant) -> _Result:
-    """Send one message to one URL; called in a thread."""
+def _send(url: str, alerts: Sequence[Alert], now: Instant, proxies: Proxies | None) -> _Result:
+    """Send one message to one URL; called in a thread of its own."""
+    _here.ours, _here.proxies = True, proxies
     try:
         services = _services(url)
         title, body = _texts(alerts, now, services[0].body_maxlen, services[0].title_maxlen)

@@ -50,7 +50,8 @@ class Email:
         login = Login(values["user"], values["password"], self._sender.addr_spec)
         # How many sessions have failed: each begins with another recipient, so that one cannot hold up the others.
         self._failures = 0
-        self._mails = MailSender(context.reactor, server, login, values["tls"] == "true", context.ca_file)
+        required = values["tls"] == "true"
+        self._mails = MailSender(context.reactor, server, login, required, context.ca_file, context.proxies)
 
     async def send(self, alerts: Sequence[Alert]) -> str:
         attempt = Sending(self._audience, alerts)

@@ -2,7 +2,7 @@
 The ``[pagerduty]`` channel: events of PagerDuty's Events API v2 (contract, section 5).
 
 Every alert of one incident has the same key: its problem triggers, its end resolves, and ``pypinger ack`` acknowledges
-PagerDuty's alert. Blindness and a wrong clock have keys of their own.
+PagerDuty's alert. Blindness and a wrong clock have keys of their own. A test is triggered and resolved.
 """
 
 from __future__ import annotations
@@ -55,16 +55,17 @@ class PagerDuty:
     async def send(self, alerts: Sequence[Alert]) -> str:
         words = ""
         for alert in alerts:
-            reply = await self._poster.post(self._url, headers={}, json=self._event(alert))
-            if not _accepted(reply):
-                raise self._refusal(reply)
-            words = status_words(reply.code)
+            for action in _actions(alert):
+                reply = await self._poster.post(self._url, headers={}, json=self._event(alert, action))
+                if not _accepted(reply):
+                    raise self._refusal(reply)
+                words = status_words(reply.code)
         return words
 
-    def _event(self, alert: Alert) -> dict[str, Any]:
+    def _event(self, alert: Alert, action: str) -> dict[str, Any]:
         event: dict[str, Any] = {
             "routing_key": self._key,
-            "event_action": _action(alert),
+            "event_action": action,
             "dedup_key": _dedup_key(alert),
             "payload": _payload(alert, self._now()),
             "client": "Py Pinger",
@@ -107,10 +108,13 @@ def _accepted(reply: Reply) -> bool:
     return reply.code == 202 or (succeeded(reply) and json_object(reply.body).get("status") == "success")
 
 
-def _action(alert: Alert) -> str:
+def _actions(alert: Alert) -> tuple[str, ...]:
+    """Return what is done with PagerDuty's alert, in order; that of a test does not stay open."""
+    if alert.event is Event.TEST:
+        return "trigger", "resolve"
     if alert.event in CLOSING:
-        return "resolve"
-    return "acknowledge" if alert.event is Event.ACKNOWLEDGED else "trigger"
+        return ("resolve",)
+    return ("acknowledge",) if alert.event is Event.ACKNOWLEDGED else ("trigger",)
 
 
 def _dedup_key(alert: Alert) -> str:

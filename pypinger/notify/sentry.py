@@ -24,18 +24,21 @@ from sentry_sdk.utils import Dsn
 from pypinger import __version__
 from pypinger.domain import wording
 from pypinger.domain.model import Alert, Event, Instant, Report, Seconds, Task
+from pypinger.domain.schedule import plan_of
 from pypinger.domain.texts import cut, one_line
 from pypinger.domain.times import MINUTE, iso
 from pypinger.notify.post import Poster, json_object, succeeded
 from pypinger.notify.text import lines
 from pypinger.ports.notifying import ChannelContext, DeliveryError, OptionSpec, Reply
 
-#: Sentry's limits: characters of a message, a context's value, a tag's value and a monitor's slug; minutes of a margin.
+#: Sentry's limits: characters of a message, a context's value, a tag's value and a monitor's slug; minutes of a margin
+#: and of a run.
 MESSAGE_LIMIT = 8_192
 DETAIL_LIMIT = 4_096
 TAG_LIMIT = 200
 SLUG_LIMIT = 50
 MARGIN_LIMIT = 40_320
+RUNTIME_LIMIT = 40_320
 
 _AGENT = f"py-pinger/{__version__}"
 _IDS = UUID("5f0c9a5e-3a57-4d0f-8a36-1f6f5d0b7c11")
@@ -93,20 +96,19 @@ class SentryWithCrons(Sentry):
     """:class:`Sentry` that is also a :class:`pypinger.ports.notifying.RunObserver`: each task is a cron monitor."""
 
     async def run_seen(self, task: Task, report: Report, at: Instant) -> None:
-        # The check-in comes when the run is seen, which may be a whole interval after it.
-        margin = ceil((task.grace + task.interval) / MINUTE)
-        check_in = {
+        # The same id for the same run, so that a run seen again after a restart does not count twice, and the end of a
+        # run belongs to its beginning.
+        run = report.lastrun if report.started is None else report.started
+        status = "in_progress" if report.running else "ok" if report.ok else "error"
+        check_in: dict[str, Any] = {
             "type": "check_in",
-            # The same id for the same run, so that a run seen again after a restart does not count twice.
-            "check_in_id": _hex_id(f"{task.id} {report.lastrun}"),
+            "check_in_id": _hex_id(f"{task.id} {run}"),
             "monitor_slug": _slug(task),
-            "status": "ok" if report.ok else "error",
-            "monitor_config": {
-                "schedule": {"type": "interval", "value": max(1, ceil(report.frequency)), "unit": "minute"},
-                "checkin_margin": min(max(1, margin), MARGIN_LIMIT),
-                "timezone": "UTC",
-            },
+            "status": status,
+            "monitor_config": _monitor(task, report),
         }
+        if report.started is not None and report.lastrun is not None and not report.running:
+            check_in["duration"] = report.lastrun - report.started
         await self._post(check_in, "monitor")
 
 
@@ -209,6 +211,29 @@ def _event(alert: Alert, now: Instant) -> dict[str, Any]:
 def _hex_id(text: str) -> str:
     """Return 32 hex digits, always the same for the same text."""
     return uuid5(_IDS, text).hex
+
+
+def _monitor(task: Task, report: Report) -> dict[str, Any]:
+    """Return the settings of a task's monitor."""
+    plan = plan_of(task, report)
+    schedule: dict[str, Any] = {"type": "interval", "unit": "minute"}
+    timezone = "UTC"
+    if plan.cron is not None:
+        schedule, timezone = {"type": "crontab", "value": " ".join(plan.cron.fields)}, plan.cron.timezone
+    elif plan.frequency is not None:
+        schedule["value"] = max(1, ceil(plan.frequency / MINUTE))
+    # A run is seen up to a whole interval after it; one that reports only its end comes after the time that it takes.
+    late = task.grace + task.interval
+    if plan.cron is not None and plan.max_runtime is not None and report.started is None:
+        late += plan.max_runtime
+    config: dict[str, Any] = {
+        "schedule": schedule,
+        "checkin_margin": min(max(1, ceil(late / MINUTE)), MARGIN_LIMIT),
+        "timezone": timezone,
+    }
+    if plan.max_runtime is not None:
+        config["max_runtime"] = min(max(1, ceil(plan.max_runtime / MINUTE)), RUNTIME_LIMIT)
+    return config
 
 
 def _slug(task: Task) -> str:

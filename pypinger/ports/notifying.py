@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
+from twisted.internet.interfaces import IStreamClientEndpoint
 
 from pypinger.domain.model import Alert, Event, Instant, Report, Seconds, Task
 from pypinger.ports.clock import WallClock
@@ -55,6 +56,32 @@ class HttpClient(Protocol):
 
         :param timeout: seconds for the whole exchange.
         :raises RequestFailed: there was no answer in time.
+        """
+
+
+class Proxies(Protocol):
+    """
+    The proxy of ``[main]``, for channels that do not send with the :class:`HttpClient`.
+
+    A `scheme` names the protocol that is spoken, ``https`` or ``smtp`` say; ``proxy = env`` chooses by it.
+    """
+
+    def url(self, scheme: str, host: str, port: int) -> str | None:
+        """
+        Return the URL of the proxy for a host, with its credentials; None if there is none for it.
+
+        It may be called in any thread.
+        """
+
+    def tunnel(self, scheme: str, host: str, port: int) -> IStreamClientEndpoint | None:
+        """
+        Return an endpoint that connects to a host through the proxy's ``CONNECT``; None if no proxy is used for it.
+
+        A host on the loopback is this machine, so it is reached through a proxy on this machine only.
+
+        :returns: an endpoint whose ``connect`` fails with :class:`RequestFailed` if there is no tunnel. It has a time
+            limit, and cancelling it closes the connection.
+        :raises RequestFailed: the proxy cannot be used.
         """
 
 
@@ -156,7 +183,7 @@ class RunObserver(Protocol):
 
     async def run_seen(self, task: Task, report: Report, at: Instant) -> None:
         """
-        Send a run: a report with a ``lastrun`` not seen before.
+        Send a run that has ended or begun: a report with a ``lastrun`` or ``started`` not seen before.
 
         :raises DeliveryError: it was not accepted; the caller logs this and does not retry.
         """
@@ -185,6 +212,7 @@ class ChannelContext(msgspec.Struct, frozen=True):
     :ivar now: the wall clock.
     :ivar reactor: for channels that do not use HTTP.
     :ivar ca_file: a private CA to trust, for channels that do not use HTTP; or None.
+    :ivar proxies: the proxy of ``[main]``, for channels that do not use `client`; None for no proxy.
     """
 
     name: str
@@ -192,6 +220,7 @@ class ChannelContext(msgspec.Struct, frozen=True):
     now: WallClock
     reactor: Any
     ca_file: str | None = None
+    proxies: Proxies | None = None
 
 
 #: The sections of Py Pinger itself (contract, section 6); no channel has such a name.

@@ -130,8 +130,8 @@ class Checker:
         watch.finish(state, basis, rest)
         self._show(watch)
         self._board.checked(task, now, observation if isinstance(observation, Answer) else None)
-        ran = state.report
-        if ran is not None and (before.report is None or before.report.lastrun != ran.lastrun):
+        ran, known = state.report, before.report
+        if ran is not None and (known is None or (ran.lastrun, ran.started) != (known.lastrun, known.started)):
             self._runs.seen(task, ran, now)
 
     def _judge(
@@ -144,7 +144,7 @@ class Checker:
             finding = report.read(observation, secrets.scrub)
         contact = observation.contact
         skew = None if contact is None else self._clocks.skew(contact.host, self._reactor.seconds())
-        check = Check(now, observation.latency, finding, judge(finding, task.grace, now, skew=skew))
+        check = Check(now, observation.latency, finding, judge(finding, task, now, skew=skew))
         muted = self._board.muted(task, before)
         state, alerts = incidents.step(task, before, check, muted=muted, clock_wrong=self.condition.clock_wrong)
         if sign_of(observation) is Sign.ANSWERED:

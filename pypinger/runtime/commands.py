@@ -91,8 +91,7 @@ class Commands:
             reported = None if report is None else report.reason
             why = reason(state.kind, verdict.explanation, reported)
             common = cause(state.kind, verdict.explanation, reported) if why else ""
-            lastrun = None if report is None else report.lastrun
-            words = age(verdict.kind, lastrun=lastrun, due=verdict.due, now=now)
+            words = age(verdict.kind, report, verdict.due, now)
         return {
             "id": task.id,
             "name": entry.name,

@@ -7,6 +7,8 @@ restart came in between. The board shows them.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -48,6 +50,8 @@ class Condition:
         self._clock: Blind | None = None
         # When each began, on the reactor's clock: the wall clock may be stepped, above all when it was wrong.
         self._began: dict[Blind, Seconds] = {}
+        # The channels that have been on while something was wrong; others are new to it.
+        self._known: frozenset[str] = frozenset()
         self._recorded: Instant = now()
         self._reminder: IDelayedCall | None = None
         board.add_source(lambda: None if self._blind is None else f"blind: {self._blind.words}")
@@ -66,6 +70,7 @@ class Condition:
     def resume(self, blind: Blind | None, clock: Blind | None) -> None:
         """Take up the conditions that the previous process ended in."""
         self._blind, self._clock = blind, clock
+        self._known = self._outbox.routes.channels
         now, seconds = self._now(), self._reactor.seconds()
         self._began = {each: seconds - max(0.0, now - each.since) for each in (blind, clock) if each is not None}
         if blind is not None:
@@ -88,8 +93,13 @@ class Condition:
         ]
 
     def configure(self, settings: CheckSettings) -> None:
-        """Use other settings."""
+        """Use other settings; channels that were added are told of what is wrong."""
         self._settings = settings
+        added = self._outbox.routes.channels - self._known
+        self._known |= added
+        if added:
+            for condition in filter(None, (self._blind, self._clock)):
+                self._announce(Event.BLIND, self._so_far(condition), self._age(condition), added)
         self._remind_later()
 
     def stop(self) -> None:
@@ -142,6 +152,7 @@ class Condition:
     def _begin(self, since: Instant, words: str) -> Blind:
         condition = Blind(since, words)
         lasting = {each: began for each, began in self._began.items() if each in (self._blind, self._clock)}
+        self._known = self._outbox.routes.channels | (self._known if lasting else frozenset())
         self._began = {**lasting, condition: self._reactor.seconds()}
         return condition
 
@@ -173,7 +184,8 @@ class Condition:
         self._reminder = None
 
     def _remind(self, due: Seconds, condition: Blind, joining: Seconds | None) -> None:
-        self._announce(Event.BLIND, self._so_far(condition), self._age(condition), joining)
+        to = None if joining is None else self._outbox.routes.joining(joining)
+        self._announce(Event.BLIND, self._so_far(condition), self._age(condition), to)
         # A reminder that is late was for all channels whose time had come by then.
         self._remind_later(due if joining is not None else max(due, self._reactor.seconds()))
 
@@ -188,16 +200,16 @@ class Condition:
         now = self._now()
         return f"{span(self._age(condition))}, since {clock(condition.since, now)}"
 
-    def _announce(self, event: Event, words: str, lasted: Seconds, joining: Seconds | None = None) -> None:
+    def _announce(self, event: Event, words: str, lasted: Seconds, to: Collection[str] | None = None) -> None:
         """
         Store and send an alert, in one transaction with the conditions that last.
 
         :param lasted: for how many seconds the condition has lasted.
-        :param joining: only for the channels whose ``after`` is this.
+        :param to: only for these channels.
         """
         self._store.blindness(self._blind, self._clock)
         alert = daemon_alert(event, words, self._now())
-        announced = Deferred.fromCoroutine(self._outbox.announce(alert, lasted, joining))
+        announced = Deferred.fromCoroutine(self._outbox.announce(alert, lasted, to))
         announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
 
     def _record(self, since: Instant) -> None:

@@ -25,6 +25,7 @@ from twisted.logger import Logger
 
 from pypinger.domain.model import Instant, Seconds, Task, TaskState
 from pypinger.domain.reminders import digest_span, next_reminder
+from pypinger.domain.schedule import same_rules
 from pypinger.domain.url import label, task_id
 from pypinger.ports.clock import WallClock
 from pypinger.runtime.board import LiveBoard
@@ -97,8 +98,8 @@ class Monitor:
         Watch these tasks from now on (contract, section 8: a reload).
 
         Unchanged tasks keep everything, tasks with changed settings keep their state, removed tasks have their check
-        cancelled and their incident closed. New ones, and those whose check a shorter interval makes overdue, begin
-        spread evenly.
+        cancelled and their incident closed. New ones, those whose check a shorter interval makes overdue, and those
+        that are to be judged by other rules begin spread evenly.
         """
         before, self._watches = self._watches, {}
         begin, gone = [], dict(before)
@@ -159,9 +160,14 @@ class Monitor:
         """
         Use other settings; a new interval counts from the latest check.
 
-        :returns: whether the next check is overdue, so that it is still to be scheduled.
+        :returns: whether the next check is overdue, or to be made soon, so that it is still to be scheduled.
         """
         before, watch.task = watch.task, task
+        if watch.busy and not same_rules(before, task):
+            watch.expire()
+        elif not same_rules(before, task):
+            self._quiet(watch, cancel=False)
+            return True
         if before.interval != task.interval:
             self._quiet(watch, cancel=False)
             delay = watch.began + task.interval - self._reactor.seconds()
@@ -276,16 +282,17 @@ class Monitor:
         joining = self._checker.next_joining(watch)
         return joining is not None and joining <= now
 
-    def _reminds(self, watch: Watch, now: Instant) -> bool:
+    def _reminds(self, watch: Watch, now: Instant, early: Seconds = 0.0) -> bool:
+        # Asked as of now: a moment later the task may sleep, which puts the reminder off.
         reminder = next_reminder(watch.task, watch.state, now)
-        return reminder is not None and reminder <= now
+        return reminder is not None and reminder <= now + early
 
     def _remind(self, early: Seconds, now: Instant) -> None:
         """Send the reminders that are due, and those that are due soon with them, for one digest to tell all."""
         for watch in list(self._watches.values()):
             if watch.state.incident is None or watch.busy or self._board.muted(watch.task, watch.state):
                 continue
-            if self._reminds(watch, now + early):
+            if self._reminds(watch, now, early):
                 self._run(watch, self._checker.remind(watch, early))
 
     def silences_changed(self) -> None:

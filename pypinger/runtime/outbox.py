@@ -208,9 +208,9 @@ class Outbox:
         working = (name not in self.refused and queue.oldest() <= OVERDUE for name, queue in self._queues.items())
         return not self._queues or any(working)
 
-    async def announce(self, alert: Alert, lasted: Seconds | None = None, joining: Seconds | None = None) -> None:
+    async def announce(self, alert: Alert, lasted: Seconds | None = None, to: Collection[str] | None = None) -> None:
         """Commit and send an alert of the daemon: see :meth:`pypinger.domain.routing.Routing.of_daemon`."""
-        deliveries = self._settings.routes.of_daemon(alert, lasted, joining)
+        deliveries = self._settings.routes.of_daemon(alert, lasted, to)
         await self._store.enqueue(deliveries)
         self.accept((alert,), deliveries)
 

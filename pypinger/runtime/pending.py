@@ -23,6 +23,10 @@ Note [What gives way]
 ~~~~~~~~~~~~~~~~~~~~~
 A reminder that still waits is dropped when anything newer of its task comes. A ``changed`` that still waits is replaced
 by the next one, and both are dropped if the kind is again what was told last (contract, section 4).
+
+The reminder by which a channel joins an incident gives way like any other. What takes its place is then the first that
+the channel hears of the incident; if that is the end, and no attempt was made to send the reminder, both are dropped:
+a channel hears of the end only if it heard of the incident. After an attempt it may have heard, so it is sent the end.
 """
 
 from __future__ import annotations
@@ -123,13 +127,21 @@ class Pending:
                 # The pause of a replaced reminder continues.
                 rest = max(rest, last.rest) if alert.event is Event.REMINDER else rest
                 gone.append(self._drop(last, now))
+                if last.delivery.alert.joining and last.delivery.alert.started == alert.started:
+                    if alert.event is not Event.RECOVERED:
+                        delivery = replace(delivery, alert=replace(alert, joining=True))
+                    elif not last.delivery.attempts:
+                        self._tidy(alert.task)
+                        return [*gone, delivery]
             elif last.delivery.alert.event is Event.CHANGED and alert.event is Event.CHANGED:
-                before = last.delivery.alert.before
+                before, joining = last.delivery.alert.before, last.delivery.alert.joining
                 gone.append(self._drop(last, now))
-                if before is alert.kind:
+                if joining:
+                    before = alert.before
+                elif before is alert.kind:
                     self._tidy(alert.task)
                     return [*gone, delivery]
-                delivery = replace(delivery, alert=replace(alert, before=before))
+                delivery = replace(delivery, alert=replace(alert, before=before, joining=joining))
         waiting = Waiting(delivery, now, age, rest, self._grouping.place(alert, now, storms))
         queue.append(waiting)
         if len(queue) == 1:

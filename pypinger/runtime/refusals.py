@@ -92,10 +92,10 @@ class Refusals:
         return f": {words}" if words else ""
 
     async def _retell(self, channel: str) -> None:
-        """Send the channel the open incidents whose problem died there, as new alerts."""
+        """Send the channel the open incidents whose first alert died there, as new alerts."""
         died: dict[str, Delivery] = {}
         for delivery in await self._store.dead():
-            if delivery.channel == channel and delivery.alert.event in _PROBLEMS:
+            if delivery.channel == channel and (delivery.alert.event in _PROBLEMS or delivery.alert.joining):
                 died[delivery.alert.task] = delivery
         again: list[Delivery] = []
         for task_id, delivery in died.items():
@@ -111,7 +111,7 @@ class Refusals:
             alert = replace(
                 delivery.alert,
                 id=alert_id(delivery.alert.id, channel, now),
-                event=Event.PROBLEM,
+                event=Event.REMINDER if delivery.alert.joining else Event.PROBLEM,
                 at=now,
                 kind=incident.kind,
                 explanation=delivery.alert.explanation if verdict is None else verdict.explanation,

@@ -41,7 +41,7 @@ class RunFeed:
         self._observers = observers
 
     def seen(self, task: Task, report: Report, at: Instant) -> None:
-        """Queue a run: a report with a new ``lastrun``."""
+        """Queue a run: a report with a new ``lastrun`` or ``started``."""
         if not self._observers:
             return
         self._runs.append((task, report, at))

@@ -54,6 +54,7 @@ class Watch:
     :ivar gone: whether the task was removed from the configuration.
     :ivar rest: the earliest time for a check at ``next_change``.
     :ivar first: the timer of the first check, then None.
+    :ivar stale: whether its latest check began under other rules than those of today, so that another one is due.
     :ivar silenced: whether a silence muted it, so that what is still wrong is to be told when that ends.
     :ivar timer: the timer of ``next_change`` or the next reminder.
     :ivar turns: when the latest checks at ``next_change`` began; None before the first.
@@ -69,6 +70,7 @@ class Watch:
         "rest",
         "running",
         "silenced",
+        "stale",
         "state",
         "task",
         "timer",
@@ -88,6 +90,7 @@ class Watch:
         self.rest: Seconds = 0.0
         self.gone = False
         self.silenced = False
+        self.stale = False
         self.turns: deque[Seconds] | None = None
 
     @property
@@ -108,6 +111,11 @@ class Watch:
         """
         self.began = now
         self.rest = now + self.task.interval
+        self.stale = False
+
+    def expire(self) -> None:
+        """Take note that the check under way is made under rules that no longer hold."""
+        self.stale = True
 
     def take_turn(self, now: Seconds) -> None:
         """Count a check at ``next_change`` that begins now."""
@@ -153,8 +161,10 @@ class Watch:
         return self.rest
 
     def overdue(self, now: Instant) -> bool:
-        """Whether ``next_change`` has passed, by the wall-clock time `now`."""
+        """Whether ``next_change`` has passed, by the wall-clock time `now`, or the rules have changed."""
         verdict = self.state.verdict
+        if self.stale:
+            return True
         return verdict is not None and verdict.next_change is not None and verdict.next_change <= now
 
     def mute(self, muted: bool) -> None:
@@ -198,8 +208,9 @@ class Watch:
         # What fell due before the start is left to the first check: thousands of tasks must not be checked at once,
         # and a reminder may be out of date.
         earliest = 0.0 if self.began == NEVER else NEVER
-        if verdict.next_change is not None:
-            change = max(verdict.next_change + MARGIN - now, self.rested() - seconds)
+        if verdict.next_change is not None or self.stale:
+            change = 0.0 if verdict.next_change is None or self.stale else verdict.next_change + MARGIN - now
+            change = max(change, self.rested() - seconds)
             if change > earliest:
                 due = change
         if self.untold(blind=blind, muted=muted):

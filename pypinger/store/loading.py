@@ -89,15 +89,16 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     """
     execute = connection.execute
     for row in execute(
-        "SELECT task.id, url, state, accounted, finding, figure, first, last, count, shape, hour, checks, errors, up,"
-        " down, asleep, blind, latency, slowest FROM task LEFT JOIN shape ON shape.id = task.shape ORDER BY task.id"
+        "SELECT task.id, url, state, accounted, finding, figure, began, first, last, count, shape, hour, checks,"
+        " errors, up, down, asleep, blind, latency, slowest FROM task LEFT JOIN shape ON shape.id = task.shape"
+        " ORDER BY task.id"
     ):
         record = recorder.tasks[row[1]] = TaskRecord(row[0], row[1])
         record.state = _STATE.decode(row[2])
         record.accounted = row[3]
         if row[4] is not None:
-            record.run = OpenRun(finding(row[4], row[5]), row[6], row[7], row[8], row[9])
-            record.hour = Hour(*row[10:])
+            record.run = OpenRun(finding(*row[4:7]), *row[7:11])
+            record.hour = Hour(*row[11:])
     by_id = {record.id: record for record in recorder.tasks.values()}
     for number, task, started, opened, kinds, explanation, alerts in execute(
         "SELECT id, task, started, opened, kinds, explanation, alerts FROM incident WHERE ended IS NULL"

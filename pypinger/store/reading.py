@@ -210,7 +210,7 @@ class Reader:
             return []
         earlier = self._runs(task, start, _EARLIER)
         within = self._all(
-            "SELECT first, length, count, finding, figure FROM run JOIN shape ON shape.id = shape"
+            "SELECT first, length, count, finding, figure, began FROM run JOIN shape ON shape.id = shape"
             " WHERE task = ? AND first >= ? AND first < ? ORDER BY first",
             task,
             start,
@@ -279,7 +279,7 @@ class Reader:
         return [
             _run(*row)
             for row in self._all(
-                "SELECT first, last - first, count, finding, figure FROM task JOIN shape ON shape.id = shape"
+                "SELECT first, last - first, count, finding, figure, began FROM task JOIN shape ON shape.id = shape"
                 " WHERE task.id = ?",
                 task,
             )
@@ -287,7 +287,7 @@ class Reader:
 
     def _runs(self, task: int, before: int, limit: int) -> list[Run]:
         rows = self._all(
-            "SELECT first, length, count, finding, figure FROM run JOIN shape ON shape.id = shape"
+            "SELECT first, length, count, finding, figure, began FROM run JOIN shape ON shape.id = shape"
             " WHERE task = ? AND first < ? ORDER BY first DESC LIMIT ?",
             task,
             before,
@@ -321,16 +321,17 @@ def past_alert(alert: Alert) -> PastAlert:
     return PastAlert(alert.id, alert.event, alert.at, alert.explanation)
 
 
-def _run(first: int, length: int, count: int, words: str, figure: float | None) -> Run:
-    return Run(first, first / 1000, (first + length) / 1000, count, finding(words, figure))
+def _run(first: int, length: int, count: int, words: str, *figures: float | None) -> Run:
+    return Run(first, first / 1000, (first + length) / 1000, count, finding(words, *figures))
 
 
 def _gaps(runs: Iterable[Run], limit: int) -> Sequence[Gap]:
     """The gaps between the task's runs; `runs` are newest first."""
     found: list[Instant] = []
     for run in runs:
-        if isinstance(run.finding, Reported) and (not found or found[-1] != run.finding.report.lastrun):
-            found.append(run.finding.report.lastrun)
+        lastrun = run.finding.report.lastrun if isinstance(run.finding, Reported) else None
+        if lastrun is not None and (not found or found[-1] != lastrun):
+            found.append(lastrun)
             if len(found) > limit:
                 break
     return [Gap(at, None if before is None else at - before) for at, before in zip_longest(found, found[1:])][:limit]

@@ -179,36 +179,44 @@ def _fit(value: Any) -> Any:
     return value
 
 
-def figure(finding: Finding) -> float | None:
-    """The number of a finding that varies from run to run: see ``shape`` in the schema."""
+def figures(finding: Finding) -> tuple[float | None, float | None]:
+    """The numbers of a finding that vary from run to run: the columns ``figure`` and ``began`` of the schema."""
     if isinstance(finding, Reported):
-        return finding.report.lastrun
+        return finding.report.lastrun, finding.report.started
     if isinstance(finding, NoAnswer):
-        return finding.latency
-    return None
+        return finding.latency, None
+    return None, None
 
 
 def shape(finding: Finding) -> tuple[bytes, str]:
-    """A finding without its figure: digest and JSON."""
+    """A finding with 0 in place of its figures: digest and JSON."""
     if isinstance(finding, Reported):
-        finding = Reported(finding.code, replace(finding.report, lastrun=0.0))
+        report = finding.report
+        if report.lastrun is not None:
+            report = replace(report, lastrun=0.0)
+        if report.started is not None:
+            report = replace(report, started=0.0)
+        finding = Reported(finding.code, report)
     elif isinstance(finding, NoAnswer):
         finding = replace(finding, latency=0.0)
     words = encode(finding)
     return blake2b(words.encode(), digest_size=12).digest(), words
 
 
-def finding(words: str, number: float | None) -> Finding:
+def finding(words: str, number: float | None, started: float | None) -> Finding:
     """
-    The finding that :func:`shape` and :func:`figure` were made from.
+    The finding that :func:`shape` and :func:`figures` were made from.
 
     :raises ValueError: the row is damaged.
     """
     value: Finding = _FINDING.decode(words)
-    if not isinstance(value, Reported | NoAnswer):
-        return value
-    if number is None:
-        raise ValueError("a finding lacks its figure")
     if isinstance(value, Reported):
-        return Reported(value.code, replace(value.report, lastrun=number))
-    return replace(value, latency=number)
+        report = value.report
+        if (number is None) is not (report.lastrun is None) or (started is None) is not (report.started is None):
+            raise ValueError("a finding lacks its figures")
+        return Reported(value.code, replace(report, lastrun=number, started=started))
+    if isinstance(value, NoAnswer):
+        if number is None:
+            raise ValueError("a finding lacks its figure")
+        return replace(value, latency=number)
+    return value

@@ -9,14 +9,14 @@ from pypinger.domain.model import Finding, Outcome
 from pypinger.domain.silence import Silence
 from pypinger.store.accounting import DAY, Millis
 from pypinger.store.lock import Lock
-from pypinger.store.rows import Blindness, OpenRun, PendingRows, TaskRecord, encode, figure, shape, text
+from pypinger.store.rows import Blindness, OpenRun, PendingRows, TaskRecord, encode, figures, shape, text
 
 #: The maximum number of cached shapes.
 SHAPES = 20_000
 
 _TASK = """
-UPDATE task SET state = ?, accounted = ?, shape = ?, figure = ?, first = ?, last = ?, count = ?, hour = ?, checks = ?,
-    errors = ?, up = ?, down = ?, asleep = ?, blind = ?, latency = ?, slowest = ?
+UPDATE task SET state = ?, accounted = ?, shape = ?, figure = ?, began = ?, first = ?, last = ?, count = ?, hour = ?,
+    checks = ?, errors = ?, up = ?, down = ?, asleep = ?, blind = ?, latency = ?, slowest = ?
 WHERE id = ?
 """
 
@@ -49,7 +49,7 @@ _REFERENCE = "UPDATE delivery SET reference = ? WHERE alert = ? AND channel = ?"
 
 _HOST = "INSERT OR REPLACE INTO host (name, address, at) VALUES (?, ?, ?)"
 
-_NO_RUN = (None,) * 5
+_NO_RUN = (None,) * 6
 _NO_HOUR = (None,) * 9
 
 
@@ -201,7 +201,7 @@ class Tables:
             state,
             record.accounted,
             number,
-            figure(run.finding),
+            *figures(run.finding),
             run.first,
             run.last,
             run.count,
@@ -215,9 +215,9 @@ class Tables:
         first = run.first
         while True:
             cursor = self.connection.execute(
-                "INSERT INTO run (task, first, length, count, shape, figure) VALUES (?, ?, ?, ?, ?, ?)"
+                "INSERT INTO run (task, first, length, count, shape, figure, began) VALUES (?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
-                (task, first, run.last - run.first, run.count, number, figure(run.finding)),
+                (task, first, run.last - run.first, run.count, number, *figures(run.finding)),
             )
             if cursor.rowcount:
                 return

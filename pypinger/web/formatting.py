@@ -10,11 +10,11 @@ import re
 from math import floor
 from typing import NamedTuple
 
+from pypinger.domain import wording
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Instant, Seconds, Window
 from pypinger.domain.reasons import reason
 from pypinger.domain.times import DAY, iso, number, span
-from pypinger.domain.wording import age
 from pypinger.ports.showing import Entry
 
 #: The name of each kind on the pages.
@@ -62,7 +62,7 @@ def state_of(entry: Entry) -> str:
     return NAMES[entry.state.kind] if entry.unseen is None else "not seen"
 
 
-class Age(NamedTuple):
+class Lapse(NamedTuple):
     """
     A length of time up to now, or from now on.
 
@@ -78,33 +78,28 @@ class Age(NamedTuple):
     ends: bool = False
 
 
-def age_of(entry: Entry, now: Instant) -> Age | None:
-    """The age that explains a task's verdict at `now`, if there is one."""
-    state = entry.state
-    if state.verdict is None or state.report is None:
+def age_of(entry: Entry, now: Instant) -> Lapse | None:
+    """The age that explains a task's verdict at `now`, if there is one; the script keeps it up to date by its form."""
+    verdict, report = entry.state.verdict, entry.state.report
+    if verdict is None or report is None:
         return None
-    due, lastrun = state.verdict.due, state.report.lastrun
-    words = age(state.kind, lastrun=lastrun, due=due, now=now)
-    since = due if state.kind is Kind.LATE and due is not None else lastrun
-    if not words or iso(since) is None:
-        return None
-    length = span(abs(now - since))
-    return Age(words, words.replace(length, "{}", 1), since)
+    found = wording.age_of(verdict.kind, lastrun=report.lastrun, started=report.started, due=verdict.due, now=now)
+    return None if found is None or iso(found.since) is None else Lapse(found.words(now), found.form, found.since)
 
 
-def lasting(form: str, since: Instant | None, now: Instant) -> Age | None:
+def lasting(form: str, since: Instant | None, now: Instant) -> Lapse | None:
     """How long something has lasted: ``for 25 min`` with the form ``for {}``."""
     if since is None or iso(since) is None:
         return None
-    return Age(form.replace("{}", span(max(0.0, now - since))), form, since)
+    return Lapse(form.replace("{}", span(max(0.0, now - since))), form, since)
 
 
-def until(form: str, end: Instant | None, now: Instant) -> Age | None:
+def until(form: str, end: Instant | None, now: Instant) -> Lapse | None:
     """How long something still takes: ``wakes in 2 h`` with the form ``wakes in {}``, and ``wakes now`` at last."""
     if end is None or iso(end) is None:
         return None
     words = form.replace("{}", span(end - now)) if end - now >= 1 else form.replace("in {}", "now")
-    return Age(words, form, end, ends=True)
+    return Lapse(words, form, end, ends=True)
 
 
 def late_after(entry: Entry) -> Instant | None:
@@ -115,7 +110,7 @@ def late_after(entry: Entry) -> Instant | None:
     return verdict.due + entry.task.grace
 
 
-def noticed(entry: Entry, now: Instant) -> Age | None:
+def noticed(entry: Entry, now: Instant) -> Lapse | None:
     """How long ago a late task was found to be late, where that was markedly after it became late."""
     state = entry.state
     if state.kind is not Kind.LATE or state.verdict is None or state.verdict.due is None or state.since is None:
@@ -125,7 +120,7 @@ def noticed(entry: Entry, now: Instant) -> Age | None:
     return lasting("noticed {} ago", state.since, now)
 
 
-def trouble_for(entry: Entry, now: Instant) -> Age | None:
+def trouble_for(entry: Entry, now: Instant) -> Lapse | None:
     """How long a task has been in its state: ``by 33 min`` follows "late", ``for 25 min`` the other states."""
     if entry.unseen is not None:
         return lasting("for {}", entry.unseen, now)
@@ -191,8 +186,8 @@ def since_when(instant: Instant, now: Instant) -> str:
     return text[11:16] if 0 <= now - instant < DAY else _date(text, now)
 
 
-def until_when(instant: Instant, now: Instant) -> str:
-    """When something ends, to the minute: ``20:30 UTC`` or ``28 Nov 20:30 UTC``."""
+def short_clock(instant: Instant, now: Instant) -> str:
+    """A moment to the minute: ``20:30 UTC`` or ``28 Nov 20:30 UTC``."""
     text = iso(instant) or ""
     today = text[:10] == (iso(now) or "")[:10]
     return f"{text[11:16]} UTC" if today else f"{_date(text, now)} {text[11:16]} UTC"
@@ -205,11 +200,10 @@ def _date(text: str, now: Instant) -> str:
     return words if text[:4] == (iso(now) or "")[:4] else f"{words} {text[:4]}"
 
 
-def daily(window: Window) -> str:
+def daily(window: Window, zone: str = "UTC") -> str:
     """A sleep window: ``22:00 to 06:00 UTC (8 h)``."""
-    return (
-        f"{_time_of_day(window.start)} to {_time_of_day(window.start + window.duration)} UTC ({span(window.duration)})"
-    )
+    end = _time_of_day(window.start + window.duration)
+    return f"{_time_of_day(window.start)} to {end} {zone} ({span(window.duration)})"
 
 
 def every(minutes: float) -> str:

@@ -153,7 +153,9 @@ class StoryTests(HookCase):
         self.assertRegex(said, r"pagerduty: accepted after \d+\.\d\d s: HTTP 202")
         self.assertRegex(said, r"alertmanager: NOT ACCEPTED after \d+\.\d\d s: ")
         self.assertIn("test", receiver.events())
-        self.assertEqual([key.rpartition(":")[0] for key in pagerduty.alerts.open], ["py-pinger:test"])
+        self.assertEqual([action for action, _ in pagerduty.alerts.history], ["trigger", "resolve"])
+        self.assertTrue(pagerduty.alerts.history[0][1].startswith("py-pinger:test:"))
+        self.assertEqual(pagerduty.alerts.open, {})
 
 
 class FaultTests(HookCase):

@@ -33,7 +33,7 @@ def judged(name: str, finding: Finding, now: Instant, report: Report | None = No
     """A task at ``http://app.example/…`` that was checked a moment ago."""
     slug = "-".join(name.lower().split())[:60]
     made = task(f"http://app.example/{slug}?key=s3cret", name, **changes)
-    verdict = judge(finding, made.grace, now)
+    verdict = judge(finding, made, now)
     trouble = verdict.status is Status.ERROR
     state = TaskState(
         verdict=verdict,

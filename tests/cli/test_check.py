@@ -105,6 +105,7 @@ class FileTests(SynchronousTestCase):
             (report, "--config", "/nowhere.ini"): "the ini file is not valid: /nowhere.ini: cannot read",
             (report, "--header", "X-Auth-Token"): "--header must be like",
             (report, "--header", "X: a\nb"): "--header must be like",
+            (report, "--header", "Accept: text/html"): "the name in --header must not be Accept",
             (report, "--ca-file", report): "--ca-file: ",
             (report, "--timeout", "0"): "--timeout must be more than 0",
         }

@@ -12,6 +12,7 @@ from pypinger.cli.fleet import SAMPLES, Fleet, SampleAnswer
 from pypinger.domain import judge, report
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Answer
+from tests.domain.strategies import task
 
 STARTED = 1_772_000_000.0
 GRACE = 5.0
@@ -42,7 +43,7 @@ class SampleTests(SynchronousTestCase):
         sent = self.behaviours[path](STARTED, STARTED + after)
         assert sent is not None
         finding = report.read(Answer(sent.code, sent.body, 0.0))
-        return judge.judge(finding, GRACE, STARTED + after).kind
+        return judge.judge(finding, task(GRACE), STARTED + after).kind
 
     def test_kinds(self) -> None:
         for path, kind in EXPECTED.items():

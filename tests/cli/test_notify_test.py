@@ -117,8 +117,8 @@ class ServiceTests(TestCase):
             f"[hipchat]\nurl = {hipchat_url}\nroom = 7\nauth = marked-secret\n"
         )
         self.assertEqual(code, 0, lines)
-        self.assertRegex(lines[0], r"\Ahipchat: accepted after \d+\.\d\d s: ")
-        self.assertRegex(lines[1], r"\Aslack: accepted after \d+\.\d\d s: ")
+        self.assertRegex(lines[0], r"\Aslack: accepted after \d+\.\d\d s: ")
+        self.assertRegex(lines[1], r"\Ahipchat: accepted after \d+\.\d\d s: ")
         self.assertNotIn("marked-secret", "".join(lines))
         self.assertEqual((len(slack.got), len(hipchat.got)), (1, 1))
         self.assertIn("TEST", slack.got[0][1]["text"])
@@ -132,5 +132,5 @@ class ServiceTests(TestCase):
             f"[hipchat]\nurl = {hipchat_url}\nroom = 7\nauth = marked-secret\n"
         )
         self.assertEqual(code, 1, lines)
-        self.assertRegex(lines[0], r"\Ahipchat: accepted")
-        self.assertRegex(lines[1], r"\Aslack: NOT ACCEPTED after \d+\.\d\d s: .*channel_not_found")
+        self.assertRegex(lines[0], r"\Aslack: NOT ACCEPTED after \d+\.\d\d s: .*channel_not_found")
+        self.assertRegex(lines[1], r"\Ahipchat: accepted")

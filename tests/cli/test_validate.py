@@ -82,7 +82,7 @@ class ValidateTests(SynchronousTestCase):
         self.assertEqual(code, 0, err)
         self.assertEqual(len(err.splitlines()), 4, err)
         self.assertRegex(err, r"(?m)^warning: .+:9: \[slack\] token: credential slack is missing")
-        self.assertIn("channels: sentry, slack\ntoken for the tasks: yes\n", out)
+        self.assertIn("channels: slack, sentry\ntoken for the tasks: yes\n", out)
         code, out, err = self.validate(text + "crons = maybe\n")
         self.assertEqual((code, out), (1, ""))
         self.assertEqual(len(err.splitlines()), 1, err)
@@ -160,6 +160,7 @@ class RoutesTests(SynchronousTestCase):
         return pypinger("validate", "--routes", path, *selector)
 
     def test_all(self) -> None:
+        """The channels are in the order of the file."""
         code, out, err = self.routes(ROUTED)
         self.assertEqual((code, err), (0, ""))
         everything = "problem, changed, reminder, recovered, flapping, acknowledged"
@@ -171,16 +172,16 @@ class RoutesTests(SynchronousTestCase):
             out.splitlines(),
             [
                 "orders (http://shop.example/orders)",
-                night,
                 f"  slack          {everything}",
                 "  slack shop     problem, recovered, flapping as problem",
-                "http://ops.example/backup",
                 night,
+                "http://ops.example/backup",
                 f"  slack          {everything}",
+                night,
                 "alerts without a task",
-                "  hipchat night  started, stopped, blind, sighted",
                 "  slack          started, stopped, blind, sighted",
                 "  slack shop     blind, sighted",
+                "  hipchat night  started, stopped, blind, sighted",
             ],
         )
 

@@ -18,13 +18,13 @@ class ChannelTests(LoadingTestCase):
         self.assertEqual(self.names("[slack]\nuser = me\nemoji = :x:\n[hipchat]\nroom =\nauth =\n[sentry]\n"), [])
 
     def test_on(self) -> None:
-        """All options have values, defaults where none is given."""
+        """All options have values, defaults where none is given; the channels are in the order of the file."""
         settings = self.load("[sentry]\nurl = https://key@h/1\nCrons = Yes\n[slack]\nchannel = #x\ntoken = xoxb-1\n")
         slack = {"url": SLACK_API, "channel": "#x", "token": "xoxb-1", "user": "", "emoji": ""}
         sentry = {"url": "https://key@h/1", "environment": "", "crons": "true"}
         self.assertEqual(
             [(each.name, each.kind, each.values) for each in settings.channels],
-            [("slack", "slack", slack), ("sentry", "sentry", sentry)],
+            [("sentry", "sentry", sentry), ("slack", "slack", slack)],
         )
         self.assertEqual(settings.secrets, {"xoxb-1", "https://key@h/1"})
 

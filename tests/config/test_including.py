@@ -64,6 +64,22 @@ class IncludeTests(IncludeCase):
         self.include(a="[urls]\nprod = http://a/\n", b="[urls]\nprod = http://b/\n")
         self.assertEqual(self.urls("[main]\ninclude = conf.d/b.ini\n  conf.d/*.ini\n"), ["http://b/", "http://a/"])
 
+    def test_several_spellings(self) -> None:
+        """A file is read once, however the patterns spell its name, and shown by the first."""
+        self.include(a="[urls]\nprod = http://a/\n", b="[urls]\nprod = http://b/\n[slack]\n")
+        os.symlink("conf.d", os.path.join(self.cwd, "link"))
+        patterns = (
+            "conf.d/b.ini",
+            "./conf.d/*.ini",
+            f"{self.cwd}/conf.d/a.ini",
+            "conf.d/../conf.d/b.ini",
+            "link/*.ini",
+        )
+        text = "[main]\ninclude =\n" + "".join(f"  {pattern}\n" for pattern in patterns)
+        self.assertEqual(self.urls(text), ["http://b/", "http://a/"])
+        self.assertEqual(self.warnings_of(text), [])
+        self.assertEqual(self.load(text).included, ("conf.d/b.ini", "./conf.d/a.ini"))
+
     def test_the_main_file_does_not_include_itself(self) -> None:
         self.write("other.ini", "[urls]\nprod = http://o/\n")
         self.assertEqual(self.urls("[main]\ninclude = *.ini\n[urls]\nprod = http://m/\n"), ["http://m/", "http://o/"])

@@ -384,6 +384,17 @@ class TokenAuthTests(LoadingTestCase):
                 "2: [token_auth] header: must be the name of an HTTP header, such as X-Auth-Token",
             )
 
+    def test_headers_that_are_ours(self) -> None:
+        """A second Accept or Host would be sent, or the token dropped."""
+        for header in ("Accept", "user-agent", "HOST", "Content-Length", "Connection", "Transfer-Encoding"):
+            self.assertEqual(
+                self.problem(f"[token_auth]\ntoken = abc\nheader = {header}\n"),
+                f"3: [token_auth] header: must not be {header}, which Py Pinger sets itself; name the header for the"
+                " token, such as X-Auth-Token",
+            )
+        for header in ("Authorization", "Cookie", "X-Auth-Token"):
+            self.assertIsNotNone(self.load(f"[token_auth]\ntoken = abc\nheader = {header}\n").token_auth)
+
     def test_token_fits_a_header(self) -> None:
         self.environ = {"T": "S3C\rRET"}
         self.assertEqual(

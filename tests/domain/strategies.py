@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from pypinger.domain.model import Instant, Report, Window
+from pypinger.domain.model import Instant, Report, Seconds, Task, Window
 
 #: No deadlines: the machine may be loaded.
 quick = settings(deadline=None, max_examples=60)
@@ -44,6 +46,11 @@ any_windows = st.lists(
 frequencies = st.one_of(st.integers(1, 120), st.sampled_from([360, 720, 1380, 1440, 1441, 2880, 20_160, 527_040]))
 
 
+def task(grace: Seconds = 60.0, **options: Any) -> Task:
+    """Return a task of the ini file."""
+    return Task("http://h/", "0123456789ab", "h/", "http://h/", grace=grace, **options)
+
+
 class Night:
     """The model: whether the task sleeps, for each minute of a day."""
 
@@ -72,6 +79,7 @@ class Night:
         """Return the due time: section 2 of the contract, word for word."""
         if all(self.asleep):
             return None
+        assert report.lastrun is not None
         first = due = report.lastrun + report.frequency * 60
         while self.at(due):
             due = self.wake(due) + report.frequency * 60

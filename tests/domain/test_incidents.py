@@ -523,7 +523,8 @@ class Model:
                     self.tell(Event.FLAPPING if self.flapping else Event.PROBLEM, at)
         elif error and kind is not self.open:
             self.open = kind
-            if not self.muted:
+            # A silence that ended in sleep leaves the problem to be told once the task wakes.
+            if not self.muted and not self.untold:
                 self.changed = at
                 self.tell(Event.CHANGED, at)
         elif kind is Kind.OK:
@@ -576,7 +577,7 @@ class Model:
 
     def remind(self, at: Instant) -> None:
         due = self.reminder()
-        if due is not None and due[0] <= at and not self.muted:
+        if due is not None and due[0] <= at and not self.muted and not self.untold:
             self.base, self.number = at, due[1]
             self.tell(Event.REMINDER, at)
 
@@ -668,7 +669,7 @@ class RepeatTests(SynchronousTestCase):
 
         def judged(at: Instant) -> Check:
             finding = Reported(code, report)
-            return Check(at, answer.latency, finding, judge(finding, TASK.grace, at))
+            return Check(at, answer.latency, finding, judge(finding, TASK, at))
 
         state = TaskState()
         for number, kind in enumerate(kinds):
@@ -686,7 +687,7 @@ class RepeatTests(SynchronousTestCase):
 
     def test_no_answer(self) -> None:
         finding = Reported(200, replace(REPORT, frequency=30.0))
-        state, _ = step(TASK, TaskState(), Check(60.0, 0.25, finding, judge(finding, TASK.grace, 60.0)))
+        state, _ = step(TASK, TaskState(), Check(60.0, 0.25, finding, judge(finding, TASK, 60.0)))
         self.assertIsNotNone(repeat(state, Answer(200, b"", 0.25), 120.0))
         self.assertIsNone(repeat(state, NoAnswer(Fault.DNS, "x", 0.25), 120.0))
         self.assertIsNone(repeat(TaskState(), Answer(200, b"", 0.25), 120.0))
@@ -729,7 +730,7 @@ class ReminderWordsTests(SynchronousTestCase):
     """A reminder may come long after the check whose verdict it repeats; its age is worked out when it is sent."""
 
     def reminded(self, finding: Finding, at: Instant, later: Instant) -> tuple[str, str]:
-        verdict = judge(finding, TASK.grace, at)
+        verdict = judge(finding, TASK, at)
         state, _ = step(TASK, TaskState(), Check(at, 0.1, finding, verdict))
         _, (alert,) = remind(TASK, state, later)
         self.assertEqual(alert.explanation, verdict.explanation)
@@ -765,9 +766,9 @@ class VerdictFieldTests(SynchronousTestCase):
 
     def test_run_and_due_time(self) -> None:
         finding = Reported(200, REPORT)
-        late = Check(700.0, 0.1, finding, judge(finding, 60, 700.0))
+        late = Check(700.0, 0.1, finding, judge(finding, TASK, 700.0))
         state, (problem,) = step(TASK, TaskState(), late)
         self.assertEqual((problem.lastrun, problem.due), (0.0, 600.0))
         down = NoAnswer(Fault.DNS, "x", 0.1)
-        _, (changed,) = step(TASK, state, Check(760.0, 0.1, down, judge(down, 60, 760.0)))
+        _, (changed,) = step(TASK, state, Check(760.0, 0.1, down, judge(down, TASK, 760.0)))
         self.assertEqual((changed.lastrun, changed.due), (0.0, None))

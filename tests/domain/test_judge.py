@@ -9,10 +9,23 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.judge import RESOLUTION, judge
+from pypinger.domain import judge as judging
+from pypinger.domain.judge import RESOLUTION
 from pypinger.domain.kinds import Kind, Status
-from pypinger.domain.model import Fault, Instant, Invalid, NoAnswer, Report, Reported, Seconds, Skew, Verdict, Window
-from tests.domain.strategies import Night, any_windows, frequencies, minute_windows, minutes, thorough
+from pypinger.domain.model import (
+    Fault,
+    Finding,
+    Instant,
+    Invalid,
+    NoAnswer,
+    Report,
+    Reported,
+    Seconds,
+    Skew,
+    Verdict,
+    Window,
+)
+from tests.domain.strategies import Night, any_windows, frequencies, minute_windows, minutes, task, thorough
 
 MINUTE = 60.0
 DAY = 86_400.0
@@ -20,6 +33,10 @@ LASTRUN = datetime.fromisoformat("2026-11-03T21:55:00Z").timestamp()
 DUE = LASTRUN + 10 * MINUTE
 LATE = DUE + 60
 NIGHT = (Window(22 * 3600, 8 * 3600.0),)
+
+
+def judge(finding: Finding, grace: Seconds, now: Instant, *, skew: Skew | None = None) -> Verdict:
+    return judging.judge(finding, task(grace), now, skew=skew)
 
 
 def reported(
@@ -278,6 +295,7 @@ class ModelTests(SynchronousTestCase):
             return Kind.SLEEPING
         if not report.ok or finding.code != 200:
             return Kind.FAILED
+        assert report.lastrun is not None
         if report.lastrun > now + report.frequency * 60 + grace:
             return Kind.FUTURE
         assert due is not None

@@ -74,7 +74,7 @@ class StabilityTests(SynchronousTestCase):
         state, alerts = TaskState(), []
         for number, finding in enumerate(findings, 1):
             now = number * 600.0
-            verdict = judge(finding, task.grace, now)
+            verdict = judge(finding, task, now)
             state, told = step(task, state, Check(now, 0.1, finding, verdict))
             alerts += told
         return alerts

@@ -4,15 +4,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Fault, Invalid, NoAnswer, Report, Reported, Skew
+from pypinger.domain.model import Fault, Invalid, NoAnswer, Report, Reported, Skew, Task
 from pypinger.domain.reasons import cause, reason
 
 NOW = 1_700_000_000.0
 HOUR = 3600.0
+TASK = Task("http://h/", "1", "h", "http://h/")
 
 
 def why(finding: Reported | Invalid | NoAnswer, skew: Skew | None = None) -> tuple[str, str]:
-    verdict = judge(finding, 60.0, NOW, skew=skew)
+    verdict = judge(finding, TASK, NOW, skew=skew)
     reported = finding.report.reason if isinstance(finding, Reported) else None
     return reason(verdict.kind, verdict.explanation, reported), cause(verdict.kind, verdict.explanation, reported)
 
@@ -39,12 +40,22 @@ class ReasonTests(SynchronousTestCase):
         )
         self.assertEqual(reason(Kind.LATE, "never ran"), "")
 
+    def test_late_with_a_run_under_way(self) -> None:
+        found = Reported(200, Report(True, NOW - 9 * HOUR, 480.0, started=NOW - 2 * HOUR, max_runtime=60.0))
+        self.assertEqual(why(found)[0], "runs longer than its 1 h; runs every 8 h")
+        found = Reported(200, Report(True, NOW - 9 * HOUR, 60.0, started=NOW - HOUR))
+        self.assertEqual(why(found)[0], "runs every hour; running only since 21:13:20 UTC")
+        found = Reported(200, Report(True, NOW - 90 * HOUR, schedule="0 3 * * 1-5", timezone="Europe/Berlin"))
+        self.assertEqual(why(found)[0], "runs at 03:00 Europe/Berlin, Monday to Friday")
+
     def test_future(self) -> None:
         found = Reported(200, Report(True, NOW + HOUR))
         self.assertEqual(why(found)[0], "its last run is in the future")
         self.assertEqual(
             why(found, Skew("h", 3600.0))[0], "its last run is in the future; the clock of h is 1 h ahead of ours"
         )
+        found = Reported(200, Report(True, NOW, started=NOW + HOUR))
+        self.assertEqual(why(found)[0], "the start of its run is in the future")
 
     def test_no_report(self) -> None:
         self.assertEqual(why(Invalid(200, "lastrun is missing"))[0], "lastrun is missing")

@@ -20,7 +20,8 @@ from pypinger.domain.model import (
     Task,
     Window,
 )
-from pypinger.domain.replay import FindingRun, Line, Notice, Records, compare, replay
+from pypinger.domain.recorded import FindingRun
+from pypinger.domain.replay import Line, Notice, Records, compare, replay
 from tests.domain.strategies import quick
 
 #: On a whole day.

@@ -17,6 +17,19 @@ from pypinger.domain.report import ReportError, parse, parse_carefully, parse_us
 from tests.domain.strategies import thorough
 
 LASTRUN = "2026-11-03T21:55:00Z"
+MEMBERS = [
+    "status",
+    "lastrun",
+    "frequency",
+    "reason",
+    "process",
+    "server",
+    "schedule",
+    "timezone",
+    "started",
+    "max_runtime",
+    "other",
+]
 INSTANT = datetime.fromisoformat(LASTRUN).timestamp()
 
 
@@ -388,6 +401,111 @@ class SleepTests(Cases):
             self.assertIn("sleep[0].duration must be a number of minutes above 0 and at most 1,440, not ", problem)
 
 
+class ScheduleTests(Cases):
+    def test_right(self) -> None:
+        for text, schedule in [
+            ("null", None),
+            ('"0 3 * * 1-5"', "0 3 * * 1-5"),
+            ('" 0\\t3  * * MON-FRI\\n"', "0 3 * * MON-FRI"),
+            ('"@daily"', "@daily"),
+            ('" @Hourly "', "@Hourly"),
+            ('"*/10 8-18 L * *"', "*/10 8-18 L * *"),
+            ('"0 0 29 2 *"', "0 0 29 2 *"),
+        ]:
+            self.assertEqual(self.report(raw(f'"schedule": {text}')).schedule, schedule, text)
+
+    def test_wrong(self) -> None:
+        for text, words in [
+            (
+                '""',
+                'schedule is not valid (five fields are needed: minute, hour, day of month, month, day of week): ""',
+            ),
+            ('"0 3 * *"', "(five fields are needed"),
+            ('"0 0 3 * * *"', "(five fields are needed"),
+            ('"60 3 * * *"', 'schedule is not valid (bad minute in the schedule): "60 3 * * *"'),
+            ('"0 3 * * FRI-MON"', "(bad day-of-week in the schedule)"),
+            ('"0 0 31 2 *"', "(bad day-of-month in the schedule)"),
+            ('"0 0 */31 * 1#5"', "(no day matches the schedule)"),
+            ('"@reboot"', "(of the names there are @yearly, "),
+            ('"@every 5m"', "(of the names there are @yearly, "),
+            (f'"{"9" * 5000} * * * *"', "(it is longer than any schedule)"),
+            (f'"{"1," * 30_000}1 * * * *"', "(it is longer than any schedule)"),
+            ("5", "schedule must be a cron expression of five fields, or a name such as @daily, not 5"),
+            ("true", "not true"),
+            ('["0 3 * * *"]', "not an array"),
+            ('"0 3 \\ud800 * *"', "(bad day-of-month in the schedule)"),
+        ]:
+            problem = self.problem(raw(f'"schedule": {text}'))
+            self.assertIn(words, problem, text[:80])
+            self.assertLess(len(problem), 250)
+
+    def test_timezone(self) -> None:
+        for text, timezone in [
+            ("null", None),
+            ('"Europe/Berlin"', "Europe/Berlin"),
+            ('" UTC\\n"', "UTC"),
+            ('"Etc/GMT+12"', "Etc/GMT+12"),
+        ]:
+            self.assertEqual(self.report(raw(f'"timezone": {text}')).timezone, timezone, text)
+        for text in [
+            '""',
+            '"Europe"',
+            '"Europe/Nowhere"',
+            '"../../etc/passwd"',
+            '"/etc/localtime"',
+            '"+01:00"',
+            '"\\u0000"',
+            '"\\ud800"',
+            f'"{"a/" * 5000}b"',
+            "5",
+            "false",
+            "{}",
+        ]:
+            problem = self.problem(raw(f'"timezone": {text}'))
+            self.assertIn("timezone must be an IANA time zone such as Europe/Berlin, not ", problem)
+            self.assertLess(len(problem), 170)
+
+    def test_an_unknown_zone_without_a_schedule(self) -> None:
+        """It makes the report invalid nevertheless."""
+        self.assertIn("timezone must be", self.problem(body(timezone="Mars/Base", frequency=5)))
+
+    def test_max_runtime(self) -> None:
+        for text, minutes in [("null", None), ("60", 60.0), ('" 0.5 "', 0.5), ("527040", 527_040.0)]:
+            self.assertEqual(self.report(raw(f'"max_runtime": {text}')).max_runtime, minutes)
+        for text in ["0", "-1", "527040.001", "NaN", '"1h"', "true", "[]"]:
+            problem = self.problem(raw(f'"max_runtime": {text}'))
+            self.assertIn("max_runtime must be a number of minutes above 0 and at most 527,040, not ", problem)
+
+    def test_secrets_are_not_quoted(self) -> None:
+        secrets = Secrets(["hunter2-and-more"])
+        for member in ("schedule", "timezone", "started", "max_runtime"):
+            problem = parse(body(**{member: "a hunter2-and-more"}), secrets.scrub)
+            assert isinstance(problem, str)
+            self.assertIn(member, problem)
+            self.assertNotIn("hunter2", problem)
+
+
+class StartedTests(Cases):
+    def test_beside_lastrun(self) -> None:
+        report = self.report(body(started=" 2026-11-03 22:00:00 +0000"))
+        self.assertEqual((report.lastrun, report.started, report.running), (INSTANT, INSTANT + 300, True))
+        for started in (LASTRUN, "2026-11-03T21:00:00Z"):
+            self.assertFalse(self.report(body(started=started)).running)
+        self.assertEqual(self.report(body(started=None)), Report(True, INSTANT))
+        self.assertFalse(self.report(body()).running)
+
+    def test_without_lastrun(self) -> None:
+        for members in ({}, {"lastrun": None}):
+            report = self.report(json.dumps({"status": "ok", "started": LASTRUN, **members}).encode())
+            self.assertEqual((report.lastrun, report.started, report.running), (None, INSTANT, True))
+
+    def test_wrong(self) -> None:
+        for value in ("", "now", "2026-11-03", 5, True, []):
+            self.assertIn("started must be an ISO 8601 date-time, not ", self.problem(body(started=value)))
+        self.assertEqual(self.problem(b'{"status": "ok", "started": null}'), "lastrun is missing")
+        self.assertIn("lastrun must be", self.problem(body(lastrun="", started=LASTRUN)))
+
+
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -414,6 +532,10 @@ _reports = st.fixed_dictionaries(
         "sleep": st.one_of(st.lists(_window, max_size=3), _values),
         "process": _values,
         "server": _values,
+        "schedule": st.one_of(st.sampled_from(["0 3 * * 1-5", "@daily", "61 * * * *", "* * * *"]), _values),
+        "timezone": st.one_of(st.sampled_from(["Europe/Berlin", "UTC", "Mars/Base"]), _values),
+        "started": st.one_of(st.datetimes().map(lambda when: when.isoformat()), _values),
+        "max_runtime": st.one_of(_numbers, _values),
         "other": _values,
     },
 )
@@ -549,6 +671,10 @@ class LargeBodyTests(Cases):
             {"frequency": f"{'9' * long}.{'9' * long}x"},
             {"frequency": f"1e{'9' * long}x"},
             {"status": f"{' ' * long}x"},
+            {"schedule": f"{'1,' * long}x"},
+            {"schedule": f"{'* ' * long}x"},
+            {"timezone": f"{'a/' * long}x"},
+            {"started": f"2026-11-03T21:55:00.{'9' * long}x"},
             {"sleep": [{"start": f"{' ' * long}x", "duration": 1}]},
         ):
             before = time.process_time()
@@ -595,7 +721,7 @@ class AnyBodyTests(SynchronousTestCase):
         self.check(body[:at] + bytes_ + body[at + data.draw(st.integers(0, 3)) :])
 
     @thorough
-    @given(st.text(st.characters()), st.sampled_from(["status", "lastrun", "frequency", "reason", "process", "server"]))
+    @given(st.text(st.characters()), st.sampled_from(MEMBERS))
     def test_any_text_in_any_member(self, text: str, member: str) -> None:
         self.check(body(**{member: text}))
         self.check(

@@ -241,7 +241,7 @@ class AfterTests(SynchronousTestCase):
         assert state.incident is not None
         self.assertEqual(state.incident.alerts, before.alerts + 1)
         self.assertEqual((alert.started, alert.kind, alert.explanation), (0.0, Kind.LATE, "it is late"))
-        self.assertEqual((delivery.alert, delivery.channel), (alert, "pager"))
+        self.assertEqual((delivery.alert, delivery.channel), (replace(alert, joining=True), "pager"))
 
     def test_nothing_joins(self) -> None:
         story = self.story()
@@ -261,7 +261,11 @@ class AfterTests(SynchronousTestCase):
             (600.0, 600.0, ["pager"]),
             (960.0, None, ["slack", "email", "pager"]),
         ):
-            self.assertEqual([each.channel for each in routes.of_daemon(blind, lasted, joining)], names)
+            to = None if joining is None else routes.joining(joining)
+            self.assertEqual([each.channel for each in routes.of_daemon(blind, lasted, to)], names)
+        self.assertEqual(routes.channels, {"slack", "email", "pager"})
+        # One that was added a moment before its time is not told before.
+        self.assertEqual(routes.of_daemon(blind, 59.0, {"email"}), ())
 
 
 class AddedTests(SynchronousTestCase):

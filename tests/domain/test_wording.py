@@ -12,7 +12,7 @@ from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Instant, Report, Reported, Window
 from pypinger.domain.wording import Severity, age, cause, causes, explained, headline, plain, row, severity
-from tests.domain.strategies import any_windows, frequencies, minutes, thorough
+from tests.domain.strategies import any_windows, frequencies, minutes, task, thorough
 
 PROBLEM = Alert(
     id="0123456789abcdef",
@@ -236,7 +236,24 @@ class AgeTests(SynchronousTestCase):
             (Kind.NEW, None, None, ""),
             (Kind.LATE, None, None, ""),
         ]:
-            self.assertEqual(age(kind, lastrun=lastrun, due=due, now=2580.0), text, kind)
+            report = None if lastrun is None else Report(True, lastrun)
+            self.assertEqual(age(kind, report, due, 2580.0), text, kind)
+
+    def test_of_a_run_under_way(self) -> None:
+        for kind, lastrun, started, text in [
+            (Kind.OK, 0.0, 540.0, "running for 34 min"),
+            (Kind.FAILED, None, 540.0, "running for 34 min"),
+            (Kind.OK, 540.0, 0.0, "ran 34 min ago"),
+            (Kind.OK, 540.0, 540.0, "ran 34 min ago"),
+            (Kind.OK, 540.0, 2600.0, ""),
+            (Kind.FUTURE, 0.0, 9780.0, "ahead by 2 h"),
+            (Kind.FUTURE, 9780.0, 0.0, "ahead by 2 h"),
+            (Kind.LATE, None, 540.0, "late by 33 min"),
+        ]:
+            report = Report(True, lastrun, started=started)
+            self.assertEqual(age(kind, report, 600.0, 2580.0), text, (kind, lastrun, started))
+        late = replace(PROBLEM, kind=Kind.FAILED, lastrun=None, run_started=540.0)
+        self.assertTrue(explained(late, 2580.0).endswith(" (running for 34 min)"))
 
     def test_in_an_alert(self) -> None:
         late = replace(PROBLEM, lastrun=1020.0, due=1620.0)
@@ -252,8 +269,8 @@ class AgeTests(SynchronousTestCase):
     ) -> None:
         report = Report(ok, lastrun, float(frequency), sleep=windows)
         now = lastrun + later
-        verdict = judge(Reported(200, report), 60.0, now)
-        text = age(verdict.kind, lastrun=lastrun, due=verdict.due, now=now)
+        verdict = judge(Reported(200, report), task(), now)
+        text = age(verdict.kind, report, verdict.due, now)
         start = {Kind.LATE: "late by ", Kind.FUTURE: "ahead by "}.get(verdict.kind, "ran " if lastrun <= now else "")
         self.assertTrue(text.startswith(start) if start else text == "", (verdict, text))
         self.assertNotIn("-", text)

@@ -7,7 +7,6 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pypinger.config.settings import TokenAuth
@@ -15,51 +14,16 @@ from pypinger.domain.model import Fault, Task
 from pypinger.domain.url import parse
 from pypinger.http.fetcher import TaskFetcher
 from pypinger.http.wire.errors import ExchangeFailed
-from pypinger.http.wire.proxy import bypasses, proxy_for
+from pypinger.http.wire.proxy import bypasses, proxy_for, tunnel_proxy
 from tests.http.faults import REPORT, SHORT, answer, redirect
 from tests.http.faultserver import CLOSE, FaultServer, Trickle
 from tests.http.memory import Bench
 from tests.http.test_faults import task
 from tests.http.test_tls import CA, GOOD, OTHER_CA, Server
+from tests.http.tunnelserver import TunnelServer
 
 SECRET = "http://us:hunter2@127.0.0.1:{}"
 LINE = b"Proxy-Authorization: Basic dXM6aHVudGVyMg==\r\n"
-
-
-class Pipe(Protocol):
-    """The far end of a tunnel."""
-
-    def connectionMade(self) -> None:
-        self.near = self.factory.near
-        self.near.far = self
-        self.near.transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-
-    def dataReceived(self, data: bytes) -> None:
-        self.near.transport.write(data)
-
-    def connectionLost(self, reason: object = None) -> None:
-        self.near.transport.loseConnection()
-
-
-class Near(Protocol):
-    """The near end of a tunnel."""
-
-    far: Pipe | None = None
-
-    def dataReceived(self, data: bytes) -> None:
-        if self.far is not None:
-            self.far.transport.write(data)
-            return
-        self.factory.requests.append(data)
-        host, port = data.split()[1].decode().rsplit(":", 1)
-        factory = ClientFactory.forProtocol(Pipe)
-        factory.noisy = False
-        factory.near = self
-        reactor.connectTCP(host, int(port), factory)
-
-    def connectionLost(self, reason: object = None) -> None:
-        if self.far is not None:
-            self.far.transport.loseConnection()
 
 
 class Proxies(TestCase):
@@ -77,13 +41,9 @@ class Proxies(TestCase):
         self.addCleanup(listening.stopListening)
         return server
 
-    def tunnels(self) -> Any:
-        proxy = Factory.forProtocol(Near)
-        proxy.noisy = False
-        proxy.requests = []
-        listening = reactor.listenTCP(0, proxy, interface="127.0.0.1")
-        self.addCleanup(listening.stopListening)
-        proxy.port = listening.getHost().port
+    def tunnels(self) -> TunnelServer:
+        proxy = TunnelServer()
+        self.addCleanup(proxy.listen().stopListening)
         return proxy
 
     async def test_plain(self) -> None:
@@ -287,6 +247,32 @@ class Settings(SynchronousTestCase):
             proxy = proxy_for("env", parse(url))
             self.assertEqual(peer, proxy and proxy.peer, url)
         self.assertIsNone(proxy_for(None, parse("http://a.example/")))
+        for (scheme, host), peer in {
+            ("smtp", "a.example"): "p.example:2",
+            ("smtp", "mail.inside.example"): None,
+            ("smtp", "127.0.0.1"): None,
+        }.items():
+            proxy = tunnel_proxy("env", scheme, host, 25)
+            self.assertEqual(peer, proxy and proxy.peer, host)
+        self.patch(os, "environ", {**os.environ, "smtp_proxy": "http://m.example:4"})
+        for scheme, peer in (("smtp", "m.example:4"), ("smtps", "p.example:2")):
+            proxy = tunnel_proxy("env", scheme, "a.example", 25)
+            self.assertEqual(peer, proxy and proxy.peer, scheme)
         self.patch(os, "environ", {"all_proxy": "http://q.example:3"})
+        proxy = tunnel_proxy("env", "smtp", "a.example", 25)
+        self.assertEqual("q.example:3", proxy and proxy.peer)
         found = proxy_for("env", parse("http://a.example/"))
         self.assertEqual("q.example:3", found and found.peer)
+
+    def test_tunnels_to_this_machine(self) -> None:
+        """A proxy on another machine does not lead to our loopback interface."""
+        for host in ("localhost", "127.0.0.1", "::1"):
+            self.assertIsNone(tunnel_proxy("http://p.example:3128", "smtp", host, 25))
+            for near in ("http://localhost:3128", "http://127.0.0.1:3128", "http://[::1]:3128"):
+                self.assertIsNotNone(tunnel_proxy(near, "smtp", host, 25))
+        for setting in ("http://p.example:3128", "http://127.0.0.1:3128"):
+            self.assertIsNotNone(tunnel_proxy(setting, "smtp", "mail.example", 25))
+        for setting in (None, "", "direct"):
+            self.assertIsNone(tunnel_proxy(setting, "smtp", "mail.example", 25))
+        with self.assertRaises(ExchangeFailed):
+            tunnel_proxy("socks5://p.example", "smtp", "mail.example", 25)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
@@ -18,12 +19,14 @@ class Target:
     The target: a :class:`pypinger.testing.contract.FakeService`.
 
     :ivar bodies: the messages that were posted.
-    :ivar paths: the paths of all requests.
+    :ivar paths: the paths of all requests; the whole URLs if it is used as a proxy.
+    :ivar headers: the headers of all requests.
     """
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.paths: list[str] = []
+        self.headers: list[Message] = []
         self.answer: int | str = 200
         self.words = b""
         self.location = ""
@@ -90,6 +93,7 @@ class Target:
 
             def answer(self) -> None:
                 target.paths.append(self.path)
+                target.headers.append(self.headers)
                 answer = target.answer
                 if answer == "hang":
                     target._waits()

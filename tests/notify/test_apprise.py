@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -14,16 +16,19 @@ from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest, TestCase
 
 from pypinger.domain.model import Alert, Event
+from pypinger.http.messenger import Messenger
 from pypinger.notify import apprise as channel
 from pypinger.notify import channels
-from pypinger.ports.notifying import ChannelContext, Notifier
+from pypinger.ports.notifying import ChannelContext, Notifier, Proxies
 from pypinger.testing.alerts import NOW, alert
 from pypinger.testing.channels import RecordingClient
 from pypinger.testing.contract import ChannelContract, FakeService, refusal
 from pypinger.testing.partial import PartialSuccessContract
+from tests.http.tunnelserver import TunnelServer
 from tests.notify.appriseserver import Target
 from tests.notify.strategies import storms
 
@@ -43,10 +48,11 @@ class TargetTestCase(TestCase):
         self.addCleanup(target.stop)
         return target
 
-    def notifier(self, *urls: str, name: str = "apprise") -> Notifier:
+    def notifier(self, *urls: str, name: str = "apprise", proxies: Proxies | None = None) -> Notifier:
         values = {"urls": "\n".join(urls)}
         self.assertEqual(dict(channels()["apprise"].check(values)), {})
-        return channels()["apprise"].notifier(values, ChannelContext(name, RecordingClient(), lambda: NOW, reactor))
+        context = ChannelContext(name, RecordingClient(), lambda: NOW, reactor, proxies=proxies)
+        return channels()["apprise"].notifier(values, context)
 
 
 class ContractTests(ChannelContract, TargetTestCase):
@@ -101,8 +107,8 @@ class AppriseTests(TargetTestCase):
     async def test_status_codes(self) -> None:
         target = self.target()
         notifier = self.notifier(target.url)
-        for code, permanent in ((400, True), (401, True), (404, True), (413, True), (408, False), (425, False),
-                                (429, False), (302, False), (500, False), (503, False)):  # fmt: skip
+        for code, permanent in ((400, True), (401, True), (404, True), (413, True), (407, False), (408, False),
+                                (425, False), (429, False), (302, False), (500, False), (503, False)):  # fmt: skip
             target.answer = code
             error = await refusal(notifier, alert(id=f"id-{code}"))
             self.assertIn(f"error={code}", error.words)
@@ -206,6 +212,91 @@ class AppriseTests(TargetTestCase):
         self.assertEqual([text for text in records if "SECRET" in text or "nightly backup" in text], [])
         with self.assertNoLogs(level=logging.DEBUG):
             channels()["apprise"].check({"urls": "nonsense://SECRET-token"})
+
+
+class ProxyTests(TargetTestCase):
+    """The proxy of ``[main]``, for services over HTTP."""
+
+    def proxies(self, setting: str) -> Proxies:
+        messenger = Messenger(reactor, proxy=setting)
+        self.addCleanup(lambda: Deferred.fromCoroutine(messenger.close()))
+        return messenger.proxies
+
+    def environment(self, **variables: str) -> None:
+        """Have no proxy in the environment of the process but these."""
+        others = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        self.patch(os, "environ", {**others, **variables})
+
+    async def test_url(self) -> None:
+        """It gets the whole URL and its own credentials; the environment does not count."""
+        proxy, other = self.target(), self.target()
+        self.environment(http_proxy=f"http://127.0.0.1:{other.port}", no_proxy="*")
+        proxies = self.proxies(f"http://us:hunter2@127.0.0.1:{proxy.port}")
+        await self.notifier("json://service.test:81/path", proxies=proxies).send([alert()])
+        self.assertEqual(proxy.paths, ["http://service.test:81/path"])
+        self.assertEqual(proxy.headers[0]["Proxy-Authorization"], "Basic dXM6aHVudGVyMg==")
+        self.assertEqual(other.paths, [])
+
+    async def test_tunnel(self) -> None:
+        """Requests over https go through CONNECT; a proxy that refuses that is no refusal by the service."""
+        proxy = TunnelServer()
+        self.addCleanup(proxy.listen().stopListening)
+        proxy.refuse("403 Forbidden")
+        notifier = self.notifier(
+            "jsons://service.test/", proxies=self.proxies(f"http://us:hunter2@127.0.0.1:{proxy.port}")
+        )
+        error = await refusal(notifier, alert())
+        self.assertFalse(error.permanent)
+        self.assertNotIn("hunter2", error.words)
+        self.assertTrue(proxy.requests[0].startswith(b"CONNECT service.test:443 HTTP/1."))
+        self.assertIn(b"Proxy-Authorization: Basic dXM6aHVudGVyMg==\r\n", proxy.requests[0])
+
+    async def test_direct(self) -> None:
+        """No proxy, even if the environment has one; and so without the option."""
+        target = self.target()
+        self.environment(
+            http_proxy="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:1", all_proxy="http://127.0.0.1:1"
+        )
+        for proxies in (self.proxies("direct"), self.proxies(""), None):
+            self.assertEqual(await self.notifier(target.url, proxies=proxies).send([alert()]), "accepted")
+        self.assertEqual(target.paths, ["/SECRET-path"] * 3)
+
+    async def test_environment(self) -> None:
+        """``no_proxy`` is read as for checks."""
+        proxy, target = self.target(), self.target()
+        at = f"http://127.0.0.1:{proxy.port}"
+        for variables, proxied in (
+            ({"http_proxy": at}, True),
+            ({"ALL_PROXY": at}, True),
+            ({"https_proxy": at}, False),
+            ({"http_proxy": at, "no_proxy": "127.0.0.0/8"}, False),
+            ({"http_proxy": at, "no_proxy": f"127.0.0.1:{target.port}"}, False),
+            ({"http_proxy": at, "no_proxy": "127.0.0.1:1"}, True),
+        ):
+            self.environment(**variables)
+            before = len(proxy.paths), len(target.paths)
+            await self.notifier(target.url, proxies=self.proxies("env")).send([alert()])
+            after = len(proxy.paths), len(target.paths)
+            self.assertEqual(after, (before[0] + proxied, before[1] + (not proxied)), variables)
+
+    async def test_redirects_that_are_followed(self) -> None:
+        """With ``redirect=yes`` in the URL; the credentials of a proxy of the environment stay here."""
+        target, other = self.target(), self.target()
+        target.answer, target.location = 307, f"http://127.0.0.1:{other.port}/elsewhere"
+        self.environment(http_proxy="http://us:hunter2@127.0.0.1:1")
+        await self.notifier(f"json://127.0.0.1:{target.port}/?redirect=yes", proxies=self.proxies("")).send([alert()])
+        self.assertEqual(other.paths, ["/elsewhere"])
+        self.assertNotIn("Proxy-Authorization", other.headers[0])
+
+    async def test_other_threads(self) -> None:
+        """What else uses requests in this process is not affected."""
+        target, proxy = self.target(), self.target()
+        await self.notifier(target.url).send([alert()])
+        self.environment(http_proxy=f"http://127.0.0.1:{proxy.port}")
+        requests = importlib.import_module("requests")
+        answer = await deferToThread(requests.get, "http://service.test/x", timeout=10)
+        self.assertEqual(answer.status_code, 200)
+        self.assertEqual(proxy.paths, ["http://service.test/x"])
 
 
 class OptionTests(TargetTestCase):

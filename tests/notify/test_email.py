@@ -29,7 +29,7 @@ from pypinger.notify import channels, email
 from pypinger.notify.mail import mail
 from pypinger.notify.smtp import sender as sending
 from pypinger.notify.smtp import session
-from pypinger.ports.notifying import ChannelContext, Notifier
+from pypinger.ports.notifying import ChannelContext, Notifier, Proxies
 from pypinger.testing.alerts import NOW, alert
 from pypinger.testing.channels import RecordingClient
 from pypinger.testing.contract import ChannelContract, FakeService, refusal
@@ -93,10 +93,12 @@ class ServerTestCase(TestCase):
         self.ca.cert_pem.write_to_path(str(path))
         return str(path)
 
-    def notifier(self, port: int, name: str = "email", ca_file: str | None = None, **values: str) -> Notifier:
+    def notifier(
+        self, port: int, name: str = "email", ca_file: str | None = None, proxies: Proxies | None = None, **values: str
+    ) -> Notifier:
         changed = {**VALUES, "server": f"smtp://127.0.0.1:{port}", **values}
         self.assertEqual(dict(channels()["email"].check(changed)), {})
-        context = ChannelContext(name, RecordingClient(), lambda: NOW, reactor, ca_file)
+        context = ChannelContext(name, RecordingClient(), lambda: NOW, reactor, ca_file, proxies)
         return channels()["email"].notifier(changed, context)
 
     async def closed(self, server: SmtpServer) -> None:

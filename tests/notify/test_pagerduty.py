@@ -14,7 +14,18 @@ from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event
 from pypinger.notify import channels
 from pypinger.ports.notifying import Reply
-from pypinger.testing.channels import JSON, NOW, NotifierContract, Posted, RecordingClient, alert, context, reply
+from pypinger.testing.channels import (
+    JSON,
+    NOW,
+    HttpService,
+    NotifierContract,
+    Posted,
+    RecordingClient,
+    alert,
+    context,
+    reply,
+)
+from pypinger.testing.contract import Received
 from tests.notify.pagerdutyserver import PagerDutyAlerts, event_errors
 from tests.notify.strategies import alerts as any_alerts
 
@@ -26,7 +37,7 @@ DAEMON = "py-pinger"
 
 def event_of(one: Alert) -> dict[str, Any]:
     """Return the event that is sent for an alert; PagerDuty accepts it."""
-    client = RecordingClient(reply(202))
+    client = RecordingClient(always=lambda: reply(202))
     Deferred.fromCoroutine(channels()["pagerduty"].notifier(VALUES, context(client)).send([one]))
     body = client.posted[0].body
     assert event_errors(body) == [], event_errors(body)
@@ -34,10 +45,22 @@ def event_of(one: Alert) -> dict[str, Any]:
     return event
 
 
+class Service(HttpService):
+    """PagerDuty, where the trigger and the resolution of a test are one message."""
+
+    def received(self) -> list[Received]:
+        events = [json.loads(posted.body) for posted in self.client.posted]
+        shown = [(event["event_action"], event["payload"]["custom_details"]["event"]) for event in events]
+        return [each for each, one in zip(super().received(), shown, strict=True) if one != ("resolve", "test")]
+
+
 class PagerDutyTests(NotifierContract, SynchronousTestCase):
     section = "pagerduty"
     values = VALUES
     secrets = (KEY,)
+
+    def service(self) -> HttpService:
+        return Service(self.accepted, self.refused, self.identity)
 
     def accepted(self) -> Reply:
         return reply(202, '{"status": "success", "message": "Event processed", "dedup_key": "k"}')
@@ -147,6 +170,18 @@ class PagerDutyTests(NotifierContract, SynchronousTestCase):
             self.assertEqual((made["event_action"], made["dedup_key"]), (action, f"{DAEMON}:{key}"))
             self.assertEqual(made["payload"]["severity"], severity)
             self.assertIn(words, made["payload"]["summary"])
+
+    def test_a_test_does_not_stay_open(self) -> None:
+        """It is triggered, so that the way is tried, and resolved; a resolution that fails is a failure."""
+        service, client = PagerDutyAlerts(), RecordingClient(self.accepted(), self.accepted())
+        self.send(client, alert(Event.TEST))
+        for posted in client.posted:
+            self.assertEqual(service.take(posted.body)[0], 202)
+        key = f"{DAEMON}:test:{alert(Event.TEST).id}"
+        self.assertEqual((service.history, service.open), ([("trigger", key), ("resolve", key)], {}))
+        client = RecordingClient(self.accepted(), reply(500))
+        error = self.error_of(Deferred.fromCoroutine(self.notifier(client).send([alert(Event.TEST)])))
+        self.assertEqual((error.words, error.permanent), ("HTTP 500 Internal Server Error", False))
 
     def test_limits(self) -> None:
         event = event_of(alert(name="n" * 5_000, page=f"https://p/{'x' * 9_000}", runbook="https://r/a b"))

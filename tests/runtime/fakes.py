@@ -148,7 +148,8 @@ class FakeObserver(FakeNotifier):
 
     def __init__(self) -> None:
         super().__init__("sentry")
-        self.runs: list[float] = []
+        self.runs: list[float | None] = []
+        self.begun: list[float | None] = []
         self.hear: Callable[[], Deferred[None] | None] = lambda: None
 
     async def run_seen(self, task: Task, report: Report, at: Instant) -> None:
@@ -156,6 +157,7 @@ class FakeObserver(FakeNotifier):
         if heard is not None:
             await heard
         self.runs.append(report.lastrun)
+        self.begun.append(report.started)
 
 
 class SlowStore(InlineStore):

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind, Status
-from pypinger.domain.model import Answer, Fault, NoAnswer, Observation, Task, TaskState
+from pypinger.domain.model import Answer, Fault, NoAnswer, Observation, Task, TaskState, Window
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso
 from pypinger.runtime.board import LiveBoard
@@ -517,8 +517,52 @@ class UpdateTests(MonitorCase):
         self.monitor.update([make_task("a", interval=20.0, grace=3600.0)])
         self.assertEqual(self.state().pings, 1)
         self.world.pass_time(50)
-        self.assertEqual([round(at) for at in self.fetcher.times()], [0, 20, 40])
+        self.assertEqual([round(at) for at in self.fetcher.times()], [0, 5, 25, 45])
         self.assertEqual(self.state().kind, Kind.OK)
+
+    def test_other_rules_count_soon(self) -> None:
+        """A reload that changes how a task is judged does not wait for its interval."""
+        window = Window(int(NOON) % 86_400 - 3600, 7200.0)
+        for rules, kind in [
+            ({"grace": 3600.0}, Kind.OK),
+            ({"frequency": 60.0}, Kind.OK),
+            ({"schedule": "50 12 * * *"}, Kind.OK),
+            ({"schedule": "50 12 * * *", "timezone": "Europe/Berlin"}, Kind.LATE),
+            ({"schedule": "55 11 * * *", "max_runtime": 60.0}, Kind.OK),
+            ({"sleep": (window,)}, Kind.SLEEPING),
+        ]:
+            self.start(make_task("a", interval=3600.0), answer=self.ran_at(NOON - 1000))
+            self.world.pass_time(5)
+            self.assertIs(self.state().kind, Kind.LATE)
+            self.monitor.update([make_task("a", interval=3600.0, **rules)])
+            self.world.pass_time(1)
+            self.assertEqual([round(at) for at in self.fetcher.times()], [0, 5])
+            self.assertIs(self.state().kind, kind, rules)
+
+    def test_other_rules_of_many_tasks_are_spread(self) -> None:
+        names = [str(number) for number in range(50)]
+        self.start(*[make_task(name, interval=600.0) for name in names])
+        self.world.pass_time(30)
+        self.fetcher.asked.clear()
+        self.monitor.update([make_task(name, interval=600.0, grace=5.0) for name in names])
+        self.world.pass_time(11)
+        times = sorted(at for _, at in self.fetcher.asked)
+        self.assertEqual(len(times), 50)
+        self.assertLess(max(times.count(at) for at in times), 3)
+
+    def test_other_rules_during_a_check(self) -> None:
+        """The check under way may have begun under the old ones, so another follows."""
+        gate: Deferred[Observation] = Deferred()
+        self.start(make_task("a", interval=3600.0), answer=lambda task: gate)
+        self.world.pass_time(5)
+        self.monitor.update([make_task("a", interval=3600.0, grace=3600.0)])
+        self.fetcher.answer = self.ran_at(NOON - 1000)
+        gate.callback(Answer(200, body(NOON - 1000), 5.0))
+        self.world.pass_time(2)
+        self.assertEqual([round(at) for at in self.fetcher.times()], [0, 6])
+        self.assertIs(self.state().kind, Kind.OK)
+        self.world.pass_time(60)
+        self.assertEqual(len(self.fetcher.times()), 2)
 
     def test_other_settings_while_a_check_is_recorded(self) -> None:
         self.start(make_task(), answer=lambda task: Answer(500, b"", 0.1))
@@ -663,10 +707,10 @@ class PropertyTests(SynchronousTestCase):
         case.start(task, answer=lambda task: answer)
         behind: Counter[bool] = Counter()
         finding = read(answer)
-        before = judge(finding, grace, case.world.now()).kind
+        before = judge(finding, task, case.world.now()).kind
         for _ in range(3600):
             case.world.clock.advance(1.0)
-            now = judge(finding, grace, case.world.now()).kind
+            now = judge(finding, task, case.world.now()).kind
             behind[case.state().kind not in (now, before)] += 1
             before = now
         self.assertEqual(behind[True], 0)

@@ -193,8 +193,8 @@ class FailingTests(QueueCase):
         self.assertEqual(len(self.notifier.sent), 1000)
 
 
-class GivingWayTests(QueueCase):
-    """See Note [What gives way] in :mod:`pypinger.runtime.pending`."""
+class WaitingCase(QueueCase):
+    """Alerts wait while one is under way."""
 
     def gone(self, alert: Alert, **values: object) -> list[int]:
         delivery = Delivery(alert, "slack", **values)  # type: ignore[arg-type]
@@ -212,6 +212,10 @@ class GivingWayTests(QueueCase):
         self.notifier.respond = lambda alert: "ok"
         gate.callback("ok")
         return [int(alert.id, 16) for alert in self.notifier.sent]
+
+
+class GivingWayTests(WaitingCase):
+    """See Note [What gives way] in :mod:`pypinger.runtime.pending`."""
 
     def test_a_pending_reminder_is_replaced(self) -> None:
         gate = self.hang()
@@ -284,6 +288,48 @@ class GivingWayTests(QueueCase):
         self.assertEqual(self.gone(self.changed(3, Kind.FAILED, Kind.LATE)), [2, 3])
         self.assertEqual(self.gone(self.changed(4, Kind.LATE, Kind.INVALID)), [])
         self.assertEqual(self.let_go(gate), [1, 4])
+
+
+class JoiningTests(WaitingCase):
+    """See Note [What gives way]: what takes the place of the reminder by which a channel joins."""
+
+    def joining(self, number: int) -> Alert:
+        return msgspec.structs.replace(make_alert(number, Event.REMINDER), joining=True)
+
+    def test_the_end_drops_both(self) -> None:
+        gate = self.hang()
+        self.gone(make_alert(1, task="b"))
+        self.gone(self.joining(2))
+        self.assertEqual(self.gone(make_alert(3, Event.RECOVERED)), [2, 3])
+        self.assertEqual(self.gone(make_alert(4)), [])
+        self.assertEqual(self.let_go(gate), [1, 4])
+
+    def test_after_an_attempt_the_end_is_sent(self) -> None:
+        gate = self.hang()
+        self.gone(make_alert(1, task="b"))
+        self.assertEqual(self.gone(self.joining(2), attempts=1), [])
+        self.assertEqual(self.gone(make_alert(3, Event.RECOVERED)), [2])
+        self.assertEqual(self.let_go(gate), [1, 3])
+
+    def test_what_takes_its_place_is_the_first_of_the_incident(self) -> None:
+        gate = self.hang()
+        self.gone(make_alert(1, task="b"))
+        self.gone(self.joining(2))
+        self.assertEqual(self.gone(make_alert(3, Event.REMINDER)), [2])
+        self.assertEqual(self.gone(self.changed(4, Kind.LATE, Kind.FAILED)), [3])
+        # To this channel "late" was never told, so it is told the latest change though the kind is "late" again.
+        self.assertEqual(self.gone(self.changed(5, Kind.FAILED, Kind.LATE)), [4])
+        self.assertEqual(self.let_go(gate), [1, 5])
+        self.assertTrue(self.notifier.sent[-1].joining)
+        self.assertIs(self.notifier.sent[-1].before, Kind.FAILED)
+
+    def test_an_earlier_incident(self) -> None:
+        """The end of another incident, which the channel has heard of, is sent."""
+        gate = self.hang()
+        self.gone(make_alert(1, task="b"))
+        self.gone(self.joining(2))
+        self.assertEqual(self.gone(make_alert(3, Event.RECOVERED, at=NOON + 60)), [2])
+        self.assertEqual(self.let_go(gate), [1, 3])
 
 
 class StoppingTests(QueueCase):

@@ -80,8 +80,10 @@ class Schema4Tests(SynchronousTestCase):
         assert state.incident is not None
         self.assertEqual(state.incident.channels, {"slack": Part.JOINED, "hipchat": Part.JOINED})
 
-    def test_no_backup_without_an_upgrade(self) -> None:
+    def test_it_is_upgraded_after_a_backup(self) -> None:
         self.open()
-        self.assertEqual(list(self.path.parent.glob(f"{self.path.name}.before-*")), [])
-        with closing(sqlite3.connect(self.path)) as connection:
-            self.assertEqual(connection.execute("PRAGMA user_version").fetchone(), (4,))
+        (backup,) = self.path.parent.glob(f"{self.path.name}.before-*")
+        self.assertEqual(backup.suffix, ".before-5")
+        for path, version in ((backup, 4), (self.path, 5)):
+            with closing(sqlite3.connect(path)) as connection:
+                self.assertEqual(connection.execute("PRAGMA user_version").fetchone(), (version,))

@@ -47,6 +47,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     :ivar explanation: the verdict's explanation, or the daemon's own line.
     :ivar started: when the incident started, None for the daemon.
     :ivar lastrun: when the task last ran by its last valid report, for ages.
+    :ivar run_started: when its latest run began by that report, for ages; None if the report does not say.
     :ivar due: the verdict's due time.
     :ivar group: what the operator files the task under; empty for nothing.
     :ivar runbook: the link to the instructions for this task; None without one.
@@ -54,6 +55,8 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     :ivar reason: why the task failed, by its last valid report.
     :ivar key: the task's name in other systems, which no report changes: the configured one, else ``label`` without
         its scheme. Empty for the daemon, and in alerts of earlier versions, which have it in ``name``.
+    :ivar joining: whether a channel that joins an open incident is told of it by this alert, a reminder or what has
+        taken its place.
     """
 
     id: str
@@ -77,6 +80,8 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     note: str | None = None
     reason: str | None = None
     key: str = ""
+    run_started: Instant | None = None
+    joining: bool = False
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):

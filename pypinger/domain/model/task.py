@@ -7,6 +7,19 @@ import msgspec
 from pypinger.domain.model.units import Instant, Seconds
 
 
+class Window(msgspec.Struct, frozen=True, gc=False):
+    """
+    A daily sleep window.
+
+    :ivar start: seconds after midnight, 0 <= start < 86,400; included. It is UTC in a report, and local time of
+        ``timezone`` in the ini file.
+    :ivar duration: seconds, 0 < duration <= 86,400; the end is excluded.
+    """
+
+    start: int
+    duration: Seconds
+
+
 class Task(msgspec.Struct, frozen=True, gc=False):
     """
     One scheduled task as it is configured (contract, section 6).
@@ -32,6 +45,11 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     :ivar runbook: the link to the instructions for this task; None without one.
     :ivar note: a line for the task's page.
     :ivar token_auth: whether the token of ``[token_auth]`` is sent to this task.
+    :ivar frequency: minutes between two runs; wins over the report's ``frequency`` and ``schedule``.
+    :ivar schedule: a cron expression or name; wins over both of the report, and over `frequency`.
+    :ivar timezone: the IANA zone of `sleep`, and of the schedule, be that the report's; None: UTC and the report's.
+    :ivar max_runtime: minutes that a run may take; wins over the report's.
+    :ivar sleep: the daily windows in local time of `timezone`; win over the report's, also if there are none.
     """
 
     url: str
@@ -58,33 +76,40 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     runbook: str | None = None
     note: str = ""
     named: bool = True
+    frequency: float | None = None
+    schedule: str | None = None
+    timezone: str | None = None
+    max_runtime: float | None = None
+    sleep: tuple[Window, ...] | None = None
 
 
-class Window(msgspec.Struct, frozen=True, gc=False):
-    """
-    A daily sleep window.
-
-    :ivar start: seconds after midnight UTC, 0 <= start < 86,400; included.
-    :ivar duration: seconds, 0 < duration <= 86,400; the end is excluded.
-    """
-
-    start: int
-    duration: Seconds
-
-
-class Report(msgspec.Struct, frozen=True, gc=False):
+class Report(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """
     A valid task report (contract, section 1); its texts are cut at 500 characters.
 
     :ivar ok: whether ``status`` is ``ok``; the other valid status is ``error``.
-    :ivar frequency: minutes between two runs, 0 < frequency <= 527,040.
+    :ivar lastrun: the end of the last run; None before the first, then there is `started`.
+    :ivar frequency: minutes between two runs, 0 < frequency <= 527,040; does not count beside a `schedule`.
     :ivar sleep: the daily sleep windows, in the order of the report.
+    :ivar schedule: a cron expression or name, one space between its fields.
+    :ivar timezone: the IANA zone of `schedule`; None: UTC.
+    :ivar started: when the latest run began; see :attr:`running`.
+    :ivar max_runtime: minutes that a run may take, 0 < max_runtime <= 527,040.
     """
 
     ok: bool
-    lastrun: Instant
+    lastrun: Instant | None
     frequency: float = 10.0
     reason: str | None = None
     sleep: tuple[Window, ...] = ()
     process: str | None = None
     server: str | None = None
+    schedule: str | None = None
+    timezone: str | None = None
+    started: Instant | None = None
+    max_runtime: float | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way: one that began after the last end, or no run has ended yet."""
+        return self.started is not None and (self.lastrun is None or self.started > self.lastrun)

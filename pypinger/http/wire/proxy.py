@@ -1,5 +1,5 @@
 """
-Proxies: which one a request goes through, and the tunnel that ``CONNECT`` opens for https.
+Proxies: which one a request goes through, and the tunnel that ``CONNECT`` opens for https and other protocols.
 
 A proxy's credentials come from the userinfo of its URL; they are sent to the proxy and to no other host.
 """
@@ -7,7 +7,7 @@ A proxy's credentials come from the userinfo of its URL; they are sent to the pr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
 from urllib.request import getproxies_environment
 
@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pypinger.domain.model import Fault
-from pypinger.domain.url import Url, UrlError, is_ip_address, parse
+from pypinger.domain.url import Url, UrlError, is_ip_address, is_loopback, parse
 from pypinger.http.wire.errors import ExchangeFailed
 from pypinger.http.wire.headers import basic
 
@@ -57,15 +57,45 @@ def proxy_for(setting: str | None, url: Url) -> Proxy | None:
     :param setting: a proxy's URL, ``env``, ``direct``, or nothing.
     :raises ExchangeFailed: the setting cannot be used.
     """
+    found = proxy_url(setting, (url.scheme,), url.host, url.port)
+    return None if found is None else _proxy_at(found)
+
+
+def proxy_url(setting: str | None, schemes: Sequence[str], host: str, port: int) -> str | None:
+    """
+    Return the URL of the proxy for a host, with its credentials; None if there is none.
+
+    :param setting: a proxy's URL, ``env``, ``direct``, or nothing.
+    :param schemes: with ``env``, whose variables count, the first that is set; after them that of ``all``.
+    """
     if not setting or setting == DIRECT:
         return None
     if setting == ENVIRONMENT:
-        found = _from_environment(url)
+        found = _from_environment(schemes, host, port)
         if not found:
             return None
         setting = found
+    return setting if "://" in setting else f"http://{setting}"
+
+
+def tunnel_proxy(setting: str | None, scheme: str, host: str, port: int) -> Proxy | None:
+    """
+    Return the proxy whose ``CONNECT`` leads to a host that does not speak HTTP.
+
+    With ``env`` it is that of the scheme, ``smtp_proxy`` say, else that of https, else that of all. A host on the
+    loopback is this machine, and no proxy but one on this machine leads there.
+
+    :param setting: as for :func:`proxy_for`.
+    :raises ExchangeFailed: the setting cannot be used.
+    """
+    found = proxy_url(setting, (scheme, "https"), host, port)
+    proxy = None if found is None else _proxy_at(found)
+    return None if proxy is not None and is_loopback(host) and not is_loopback(proxy.host) else proxy
+
+
+def _proxy_at(text: str) -> Proxy:
     try:
-        address = parse(setting if "://" in setting else f"http://{setting}")
+        address = parse(text)
     except UrlError:
         raise ExchangeFailed(Fault.URL, "the proxy's URL is not of the form http://host:port") from None
     if address.scheme != "http":
@@ -80,11 +110,11 @@ def proxy_for(setting: str | None, url: Url) -> Proxy | None:
     )
 
 
-def _from_environment(url: Url) -> str | None:
+def _from_environment(schemes: Sequence[str], host: str, port: int) -> str | None:
     proxies = getproxies_environment()
-    if bypasses(proxies.get("no", ""), url.host, url.port):
+    if bypasses(proxies.get("no", ""), host, port):
         return None
-    return proxies.get(url.scheme) or proxies.get("all")
+    return next((found for scheme in (*schemes, "all") if (found := proxies.get(scheme))), None)
 
 
 def bypasses(no_proxy: str, host: str, port: int) -> bool:
@@ -132,10 +162,25 @@ class Tunnel:
     :param inner: speaks through the tunnel once it is open.
     :param failed: called if it cannot be opened.
     :param lost: called when the connection to the proxy is closed.
+    :param opened: called when the tunnel is open.
+    :param server_first: whether the host may speak first, as mail servers do; else what comes with the proxy's answer
+        is a failure.
     :ivar aborted: whether it was aborted; the reactor closes it at its next turn.
     """
 
-    __slots__ = ("_buffer", "_failed", "_inner", "_lost", "_open", "_proxy", "_request", "aborted", "transport")
+    __slots__ = (
+        "_buffer",
+        "_failed",
+        "_inner",
+        "_lost",
+        "_open",
+        "_opened",
+        "_proxy",
+        "_request",
+        "_server_first",
+        "aborted",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -144,12 +189,17 @@ class Tunnel:
         inner: IProtocol,
         failed: Callable[[ExchangeFailed], None],
         lost: Callable[[Tunnel], None],
+        opened: Callable[[], None] | None = None,
+        *,
+        server_first: bool = False,
     ) -> None:
         self.transport: ITCPTransport | None = None
         self._proxy = proxy
         self._inner = inner
         self._failed = failed
         self._lost = lost
+        self._opened = opened
+        self._server_first = server_first
         self._open = False
         self.aborted = False
         self._buffer = b""
@@ -216,12 +266,16 @@ class Tunnel:
         if not 200 <= code < 300:
             kind = NoUpstream if code in (502, 503, 504) else ExchangeFailed
             raise kind(Fault.CONNECT, f"the proxy {peer} refused to open a tunnel ({code})")
-        if rest:
+        if rest and not self._server_first:
             raise ExchangeFailed(Fault.BROKEN, f"the proxy {peer} sent something before the tunnel was used")
         self._buffer = b""
         self._open = True
         assert self.transport is not None
         self._inner.makeConnection(self.transport)
+        if self._opened is not None:
+            self._opened()
+        if rest:
+            self._inner.dataReceived(rest)
 
 
 def refused_by_proxy(proxy: Proxy) -> ExchangeFailed:

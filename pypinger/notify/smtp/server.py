@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 import msgspec
@@ -28,6 +27,10 @@ class MailServer(msgspec.Struct, frozen=True):
     implicit_tls: bool
 
     @property
+    def scheme(self) -> str:
+        return "smtps" if self.implicit_tls else "smtp"
+
+    @property
     def peer(self) -> str:
         """``host:port``, with brackets around an IPv6 address."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -35,7 +38,7 @@ class MailServer(msgspec.Struct, frozen=True):
     @property
     def local(self) -> bool:
         """Whether the host is on the loopback by its name."""
-        return self.host == "localhost" or is_loopback(self.host)
+        return urls.is_loopback(self.host)
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -104,11 +107,3 @@ def parse_server(text: str) -> MailServer:
         raise ValueError(str(error)) from None
     given = ":" in place.rpartition("]")[2]
     return MailServer(parsed.host, parsed.port if given else PORTS[scheme], scheme == "smtps")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a text is an address of the loopback interface."""
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False

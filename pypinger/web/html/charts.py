@@ -8,10 +8,11 @@ trouble also has another height or shape, and every chart has a label in words.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from statistics import median
 
-from pypinger.domain.model import Instant, Report, Seconds
-from pypinger.domain.schedule import merge
+from pypinger.domain.model import Instant, Report, Seconds, Task
+from pypinger.domain.schedule import Plan, plan_of
 from pypinger.domain.times import DAY, MINUTE, iso, number, span
 from pypinger.ports.history import Day, Gap
 from pypinger.web.formatting import count, every, percent
@@ -23,38 +24,53 @@ _BAR = 4
 _SPARK_HEIGHT = 24
 
 
-def sparkline(gaps: Sequence[Gap], report: Report, grace: Seconds) -> str:
+def sparkline(gaps: Sequence[Gap], task: Task, report: Report) -> str:
     """
     The gaps between a task's runs, one bar each, with a line for how often it should run; empty if there are none.
 
-    The bar of a late run is marked. A long gap alone is not late: the task may have slept.
+    The bar of a late run is marked. A long gap alone is not late: the task may have slept. Where runs take a time that
+    is not limited, none is marked. A schedule has no line.
 
     :param gaps: newest first.
     """
     known = [(gap.lastrun, gap.gap) for gap in reversed(gaps) if gap.gap is not None and gap.gap > 0]
     if not known:
         return ""
-    frequency, sleep = report.frequency * MINUTE, merge(report.sleep)
+    plan = plan_of(task, report)
     longest = max(gap for _, gap in known)
-    top = max(1.4 * frequency, min(longest, 2.5 * frequency))
+    frequency = plan.frequency
+    top = longest if frequency is None else max(1.4 * frequency, min(longest, 2.5 * frequency))
+    runs_take = plan.max_runtime or (0.0 if report.started is None else inf)
+    allowed = task.grace + (0.0 if frequency is not None and report.started is None else runs_take)
     usual: list[str] = []
     late: list[str] = []
     for place, (lastrun, gap) in enumerate(known):
         height = max(1.0, round((_SPARK_HEIGHT - 1) * min(gap / top, 1.0), 1))
-        due = sleep.due(lastrun - gap, frequency)
-        bars = late if due is not None and lastrun > due + grace else usual
+        due = plan.due_after(lastrun - gap).at
+        bars = late if due is not None and lastrun > due + allowed else usual
         bars.append(f"M{place * _BAR} {_SPARK_HEIGHT}v-{number(height)}h3v{number(height)}z")
-    level = number(_SPARK_HEIGHT - (_SPARK_HEIGHT - 1) * frequency / top)
     width = len(known) * _BAR - 1
     words = (
         f"Gaps between the last runs: median {span(median(gap for _, gap in known))}, longest {span(longest)};"
-        f" expected every {every(report.frequency)}; {len(late) or 'none'} of {count(len(known), 'run')} late"
+        f" expected {expected(plan)}; {len(late) or 'none'} of {count(len(known), 'run')} late"
     )
     return (
         f'<svg class="spark" role="img" aria-label="{words}" width="{width}" height="{_SPARK_HEIGHT}"'
         f' viewBox="0 0 {width} {_SPARK_HEIGHT}">{_path("usual", usual)}{_path("late", late)}'
-        f'<path class="level" d="M0 {level}h{width}"/></svg>'
+        f"{_level(frequency, top, width)}</svg>"
     )
+
+
+def expected(plan: Plan) -> str:
+    """How often a task should run, in words: ``every 10 min``, ``at 03:00 UTC every day``."""
+    return plan.words if plan.frequency is None else f"every {every(plan.frequency / MINUTE)}"
+
+
+def _level(frequency: Seconds | None, top: Seconds, width: int) -> str:
+    if frequency is None:
+        return ""
+    level = number(_SPARK_HEIGHT - (_SPARK_HEIGHT - 1) * frequency / top)
+    return f'<path class="level" d="M0 {level}h{width}"/>'
 
 
 def share(days: Iterable[Day]) -> float | None:

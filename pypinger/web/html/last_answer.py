@@ -162,9 +162,16 @@ def _report(report: Report) -> Tag:
     members: dict[str, object] = {
         "status": "ok" if report.ok else "error",
         "lastrun": iso(report.lastrun),
-        "frequency": report.frequency,
+        "started": iso(report.started),
+        "frequency": report.frequency if report.schedule is None else None,
+        "schedule": report.schedule,
+        "timezone": report.timezone,
+        "max_runtime": report.max_runtime,
+        "reason": report.reason,
+        "process": report.process,
+        "server": report.server,
     }
-    members |= {name: value for name in ("reason", "process", "server") if (value := getattr(report, name)) is not None}
+    members = {name: value for name, value in members.items() if value is not None}
     if report.sleep:
         members["sleep"] = [
             {

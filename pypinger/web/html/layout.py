@@ -23,7 +23,7 @@ from twisted.web.template import Tag, XMLString, flattenString, tags
 from pypinger.domain.model import Instant, Seconds
 from pypinger.domain.times import MINUTE, clock, iso
 from pypinger.ports.showing import Entry
-from pypinger.web.formatting import Age, age_of, coming, relative, shown, stamp
+from pypinger.web.formatting import Lapse, age_of, coming, relative, shown, stamp
 from pypinger.web.html.times import mark_times
 from pypinger.web.serving.responses import etag_of
 
@@ -162,7 +162,7 @@ def age(entry: Entry, now: Instant) -> Tag | None:
     return None if known is None else aged(known)
 
 
-def aged(age: Age | None) -> Tag:
+def aged(age: Lapse | None) -> Tag:
     """A length of time that the script keeps up to date; empty if it is unknown."""
     if age is None:
         return tags.transparent()

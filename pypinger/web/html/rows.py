@@ -16,7 +16,7 @@ from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import (
     NAMES,
     UNSEEN,
-    Age,
+    Lapse,
     late_after,
     look_of,
     noticed,
@@ -70,7 +70,7 @@ def row(entry: Entry, figures: Figures | None, daemon: DaemonState, now: Instant
         f'<td class="kind"><span class="mark"></span>{_state(entry, daemon, now)}</td>'
         f'<th scope="row"><a href="task/{_text(task.id)}">{_text(name)}</a>'
         f'<span class="tags">{tags}</span></th>'
-        f'<td class="why">{_why(entry, now)}{_flags(entry, now)}</td>'
+        f'<td class="why">{_why(entry, daemon, now)}{_flags(entry, now)}</td>'
         f"{_when('Last run', None if report is None else report.lastrun, now)}{_when('Due', verdict.due, now)}"
         f'<td class="gaps">{gaps or _UNKNOWN}</td>'
         f'<td class="days">{days or _UNKNOWN}</td></tr>\n'
@@ -114,7 +114,7 @@ def _was(entry: Entry) -> str:
 def _pictures(entry: Entry, figures: Figures, now: Instant) -> tuple[str, str]:
     """The time between the task's runs, and its last 90 days; each is empty if nothing is known."""
     report, part = entry.state.report, share(figures.days)
-    gaps = "" if report is None else sparkline(figures.gaps, report, entry.task.grace)
+    gaps = "" if report is None else sparkline(figures.gaps, entry.task, report)
     uptime = ""
     if part is not None:
         # The figures rest on whole days.
@@ -126,9 +126,12 @@ def _pictures(entry: Entry, figures: Figures, now: Instant) -> tuple[str, str]:
     return gaps, strip(figures.days, now) + uptime
 
 
-def _why(entry: Entry, now: Instant) -> str:
+def _why(entry: Entry, daemon: DaemonState, now: Instant) -> str:
     """The reason alone, or what happens next."""
     state = entry.state
+    if daemon.blind is not None:
+        text = _text(why(entry))
+        return f'<span title="{text}">{text}</span>' if text else ""
     if entry.unseen is not None:
         return f"<span>{_was(entry)}</span>"
     if (late := late_after(entry)) is not None:
@@ -155,7 +158,7 @@ def _soon(entry: Entry, late: Instant, now: Instant) -> str:
     return f'<time class="soon" datetime="{datetime}" data-from="{begins}" data-until="{age.form}">{words}</time>'
 
 
-def _aged(age: Age) -> str:
+def _aged(age: Lapse) -> str:
     form = "until" if age.ends else "age"
     return (
         f'<time class="age" datetime="{iso(age.since)}" data-{form}="{age.form}" title="{stamp(age.since)}">'

@@ -10,7 +10,8 @@ from twisted.logger import Logger
 from twisted.web.template import Tag, tags
 
 from pypinger.domain.model import Instant, Invalid, NoAnswer, Outcome, Reported
-from pypinger.domain.times import clock, span
+from pypinger.domain.schedule import plan_of
+from pypinger.domain.times import MINUTE, clock, span
 from pypinger.ports.history import Day, Gap, History, PastAlert, PastDelivery, PastIncident, Run
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import StoreError
@@ -111,9 +112,11 @@ def reports(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
         return [card("History", unknown("The history cannot be read at present."))]
     parts: list[Tag] = []
     report = entry.state.report
-    svg = "" if report is None else sparkline(past.gaps, report, entry.task.grace)
+    svg = "" if report is None else sparkline(past.gaps, entry.task, report)
     if svg and report is not None:
-        words = f"Gaps between runs. The line marks {every(report.frequency)}; marked bars are late runs."
+        frequency = plan_of(entry.task, report).frequency
+        line = "Marked" if frequency is None else f"The line marks {every(frequency / MINUTE)}; marked"
+        words = f"Gaps between runs. {line} bars are late runs."
         parts.append(tags.figure(*picture(svg), tags.figcaption(words)))
     if not past.runs:
         return [card("Reports", *parts, unknown("None yet."))]
@@ -209,7 +212,10 @@ def _found(run: Run, now: Instant) -> str:
     match finding:
         case Reported():
             report = finding.report
-            words = f"{'ok' if report.ok else 'error'}, ran {clock(report.lastrun, now)}"
+            words = "ok" if report.ok else "error"
+            words += "" if report.lastrun is None else f", ran {clock(report.lastrun, now)}"
+            if report.running and report.started is not None:
+                words += f", running since {clock(report.started, now)}"
             words += "" if 200 <= finding.code < 300 else f", HTTP {finding.code}"
             return shown(words + (f": {report.reason}" if report.reason else ""))
         case Invalid():

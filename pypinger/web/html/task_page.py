@@ -10,7 +10,9 @@ from twisted.web.template import Tag, tags
 from pypinger.domain.kinds import KINDS, Kind
 from pypinger.domain.model import Instant, Report, Seconds, Task
 from pypinger.domain.redaction import Secrets
-from pypinger.domain.times import DAY, clock, number, span
+from pypinger.domain.schedule import plan_of
+from pypinger.domain.sleep import AWAKE
+from pypinger.domain.times import DAY, MINUTE, clock, length, number, span
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from pypinger.web.formatting import (
     NAMES,
@@ -73,7 +75,7 @@ async def page_of(
     task, state = entry.task, entry.state
     blinded = daemon.blind is not None
     look, name = look_of(UNSEEN if blinded else standing_of(entry)), shown(entry.name)
-    words = f"blind, was {state_of(entry)}" if blinded else state_of(entry)
+    words = "blind" if blinded else state_of(entry)
     on_call, pressing = _on_call(entry), state.incident is not None or entry.muted is not None
     drawn, timed = _timeline(entry, now), KINDS[state.kind].timed
     body: list[Tag] = [
@@ -84,7 +86,7 @@ async def page_of(
                 tags.span(class_="mark"),
                 # Screen readers announce changes of the status, but not of the time beside it.
                 tags.span(words, **{"aria-live": "polite"}),
-                *_lasted(entry, now),
+                *_lasted(entry, daemon, now),
                 class_="verdict",
             ),
             *_reasons(entry, daemon, now),
@@ -114,7 +116,7 @@ async def page_of(
             ". ",
         ),
     ]
-    title = f"{words}: {name} · Py Pinger"
+    title = f"{f'blind, was {state_of(entry)}' if blinded else words}: {name} · Py Pinger"
     title = f"(!) {title}" if look in ("error", "degraded") or daemon.blind is not None else title
     feed = tags.link(
         rel="alternate",
@@ -135,8 +137,11 @@ def next_check(entry: Entry) -> Instant | None:
     return change if change is not None and state.checked < change < usual else usual
 
 
-def _lasted(entry: Entry, now: Instant) -> list[Tag | str]:
+def _lasted(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag | str]:
     """How long the task has been in its state, and since when."""
+    if daemon.blind is not None:
+        blind_for = aged(lasting("for {}", daemon.blind, now))
+        return [" ", tags.span(blind_for, " ", tags.small(f"since {clock(daemon.blind, now)}"), class_="since")]
     state, since = entry.state, entry.state.since if entry.unseen is None else entry.unseen
     lasted = trouble_for(entry, now) or lasting("for {}", since, now)
     if lasted is None:
@@ -166,14 +171,15 @@ def _reasons(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag]:
         wakes = until("wakes in {}", verdict.sleep_end, now)
         first = ["sleeps all day" if wakes is None else aged(wakes)]
     elif state.kind is Kind.LATE and state.report is not None:
-        first = [aged(lasting("no run for {}", state.report.lastrun, now)), f"; {reason}" if reason else ""]
+        ran = lasting("no run for {}", state.report.lastrun, now)
+        first = ["no run has ended yet" if ran is None else aged(ran), f"; {reason}" if reason else ""]
     elif reason:
         first = [reason]
     lines = [tags.p(*first, class_="reason")] if first else []
-    if explanation != reason:
+    if not (reason and explanation.endswith(reason)):
         explained: list[Tag | str] = [explanation]
-        if state.kind not in (Kind.LATE, Kind.FUTURE) and (ran := age(entry, now)) is not None:
-            explained += " (", ran, ")"
+        if state.kind not in (Kind.LATE, Kind.FUTURE) and (known := age(entry, now)) is not None:
+            explained += " (", known, ")"
         lines.append(tags.p(*explained, class_="why"))
     return lines
 
@@ -208,7 +214,7 @@ def _timeline(entry: Entry, now: Instant) -> list[Tag]:
         return []
     kind, report = entry.state.kind, entry.state.report
     keys = [("fine", "on time"), ("grace", "grace"), ("overdue", "overdue")]
-    if report is not None and report.sleep:
+    if plan_of(entry.task, report).sleep is not AWAKE:
         keys.append(("nap", "asleep"))
     stale = kind in (Kind.UNREACHABLE, Kind.INVALID)
     words = "Drawn from the last valid report. Times are UTC." if stale else "Times are UTC."
@@ -233,9 +239,9 @@ def _uptime(past: Past | None, now: Instant) -> list[Tag]:
 def _tiles(past: Past, now: Instant) -> Iterator[tuple[str, str]]:
     """The periods that the history covers, and the time since it begins if that is shorter than 90 days."""
     begins, part = past.begins, share(past.days)
-    for period, (words, length) in _PERIODS.items():
+    for period, (words, lasts) in _PERIODS.items():
         # Old history is deleted some time after it is old enough.
-        if begins is None or now - begins >= length - length / 90:
+        if begins is None or now - begins >= lasts - lasts / 90:
             known = past.uptime.get(period)
             yield words, "–" if known is None or begins is None else percent(known)
             continue
@@ -246,16 +252,20 @@ def _tiles(past: Past, now: Instant) -> Iterator[tuple[str, str]]:
 
 def _schedule(entry: Entry, now: Instant) -> Tag:
     task, report, verdict = entry.task, entry.state.report, entry.state.verdict or NO_VERDICT
+    plan = plan_of(task, report)
     return facts(
         "Schedule",
         ("Last run", moment(None if report is None else report.lastrun, now)),
-        ("Runs every", None if report is None else every(report.frequency)),
+        ("Running since", moment(report.started if report is not None and report.running else None, now)),
+        ("Runs every", None if plan.frequency is None else every(plan.frequency / MINUTE)),
+        ("Runs", None if plan.cron is None else plan.words),
+        ("May take", None if plan.max_runtime is None else length(plan.max_runtime)),
         ("Due", moment(verdict.due, now)),
         ("Late after", moment(late_after(entry), now)),
         ("Grace", span(task.grace)),
         ("Asleep since", moment(verdict.sleep_start, now)),
         ("Asleep until", moment(verdict.sleep_end, now)),
-        ("Sleeps daily", _windows(report)),
+        ("Sleeps daily", _windows(task, report)),
         ("Next change", upcoming(verdict.next_change, now)),
         ("Process", None if report is None else report.process),
         ("Server", None if report is None else report.server),
@@ -297,10 +307,11 @@ def _if_long(text: str) -> str | None:
     return text if len(text) > LONG else None
 
 
-def _windows(report: Report | None) -> Tag | None:
-    if report is None or not report.sleep:
-        return None
-    return tags.ul([tags.li(daily(window)) for window in report.sleep])
+def _windows(task: Task, report: Report | None) -> Tag | None:
+    zone, windows = "UTC", () if report is None else report.sleep
+    if task.sleep is not None:
+        zone, windows = task.timezone or "UTC", task.sleep
+    return tags.ul([tags.li(daily(window, zone)) for window in windows]) if windows else None
 
 
 def _latency(latency: Seconds | None) -> str | None:

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Instant, Report, Seconds
-from pypinger.domain.schedule import merge
+from pypinger.domain.model import Instant, Seconds
+from pypinger.domain.schedule import plan_of
+from pypinger.domain.sleep import Sleep
 from pypinger.domain.times import DAY, HOUR, MINUTE, number
 from pypinger.ports.showing import Entry
 from pypinger.web.formatting import relative
@@ -63,10 +64,11 @@ class Mark(msgspec.Struct):
 def timeline(entry: Entry, now: Instant) -> str:
     """The timeline as SVG; empty without a report."""
     task, report = entry.task, entry.state.report
-    if report is None or not finite(report.lastrun, now):
+    ran = None if report is None else report.started if report.lastrun is None else report.lastrun
+    if report is None or ran is None or not finite(ran, now):
         return ""
-    due = merge(report.sleep).due(report.lastrun, report.frequency * MINUTE)
-    marks = [Mark("run", "last run", report.lastrun)]
+    due = plan_of(task, report).due(report, task.grace).at
+    marks = [Mark("run", "running since" if report.lastrun is None else "last run", ran)]
     if due is not None and finite(due):
         marks.append(Mark("due", "due", due))
         if task.grace:
@@ -97,10 +99,10 @@ def timeline(entry: Entry, now: Instant) -> str:
 
     if due is not None and finite(due):
         end_of_grace = due + task.grace
-        band("fine", report.lastrun, due)
+        band("fine", ran, due)
         band("grace", due, end_of_grace)
         band("overdue", end_of_grace, now)
-    for start, end in _naps(report, first - edge, last + edge):
+    for start, end in _naps(plan_of(task, report).sleep, first - edge, last + edge):
         band("nap", start, end)
     for instant, words in _ticks(first, last):
         x = place(instant)
@@ -151,9 +153,8 @@ def _anchor(x: float) -> str:
     return "start" if x < 8 else "end" if x > 92 else "middle"
 
 
-def _naps(report: Report, start: Instant, end: Instant) -> list[tuple[Instant, Instant]]:
+def _naps(sleep: Sleep, start: Instant, end: Instant) -> list[tuple[Instant, Instant]]:
     """The sleep between two moments; none if there is too much to draw."""
-    sleep = merge(report.sleep)
     if sleep.always:
         return [(start, end)]
     naps: list[tuple[Instant, Instant]] = []

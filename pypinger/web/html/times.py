@@ -2,7 +2,7 @@
 Times of day in texts, as ``<time>`` elements: the script can show them in the reader's own time zone.
 
 Texts have them as :func:`pypinger.domain.times.clock` writes them, ``2026-03-01 21:55:00 UTC``, or as
-:func:`pypinger.web.formatting.until_when` does, ``1 Mar 21:55 UTC``; without the date where it is that of the moment
+:func:`pypinger.web.formatting.short_clock` does, ``1 Mar 21:55 UTC``; without the date where it is that of the moment
 before it, or of now.
 """
 

@@ -190,7 +190,7 @@ def _searched(entry: Entry) -> str:
     if state.verdict is not None:
         texts.append(state.verdict.explanation)
     if state.report is not None:
-        texts += state.report.process or "", state.report.server or ""
+        texts += state.report.process or "", state.report.server or "", "running" if state.report.running else ""
     # The words of the flags, without the time, which would have to be worked out for each.
     if entry.muted is not None:
         texts += "silenced", entry.muted.source, entry.muted.by, entry.muted.reason
@@ -274,7 +274,11 @@ _BY: dict[str, Callable[[Entry], tuple[int, float] | float | str]] = {
 
 
 def _storms_folded(entries: Sequence[Entry], view: View) -> list[Group]:
-    """All tasks in their order, with one group for each storm in place of its newest task."""
+    """
+    All tasks in their order, with one group for each storm in place of its newest task.
+
+    On the wall those that are fine are a group of their own.
+    """
     found = {} if view.search or view.sort or view.wall or view.storm else storms(entries)
     groups: list[Group] = []
     plain: list[Entry] = []
@@ -287,6 +291,9 @@ def _storms_folded(entries: Sequence[Entry], view: View) -> list[Group]:
 
     for entry in entries:
         storm = found.get(entry.task.id)
+        if view.wall and not view.sort and key == "tasks" and standing_of(entry) not in ("error", UNSEEN):
+            close()
+            key = "tasks-fine"
         if storm is None:
             plain.append(entry)
         elif storm.key not in placed:

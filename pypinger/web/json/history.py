@@ -42,11 +42,15 @@ class ReportObject(msgspec.Struct, frozen=True):
 
     status: str
     lastrun: Time | None
-    frequency: float
+    frequency: float | None
     reason: str | None
     sleep: list[SleepObject]
     process: str | None
     server: str | None
+    schedule: str | None
+    timezone: str | None
+    started: Time | None
+    max_runtime: float | None
 
 
 class RunObject(msgspec.Struct, frozen=True):
@@ -198,11 +202,15 @@ def report_object(report: Report) -> ReportObject:
     return ReportObject(
         status="ok" if report.ok else "error",
         lastrun=iso(report.lastrun),
-        frequency=report.frequency,
+        frequency=report.frequency if report.schedule is None else None,
         reason=cut(report.reason),
         sleep=[_sleep(window) for window in report.sleep],
         process=cut(report.process),
         server=cut(report.server),
+        schedule=cut(report.schedule),
+        timezone=cut(report.timezone),
+        started=iso(report.started),
+        max_runtime=report.max_runtime,
     )
 
 

@@ -12,8 +12,9 @@ import msgspec
 
 from pypinger.domain.kinds import KINDS, Kind, Status
 from pypinger.domain.model import Incident, Seconds, TaskState, Verdict
+from pypinger.domain.schedule import plan_of
 from pypinger.domain.silence import Muted
-from pypinger.domain.times import iso
+from pypinger.domain.times import MINUTE, iso
 from pypinger.ports.showing import DaemonState, Entry
 
 #: ISO 8601 in UTC, with milliseconds and ``Z``.
@@ -56,7 +57,7 @@ class SilenceObject(msgspec.Struct, frozen=True):
 
 
 class TaskObject(msgspec.Struct, frozen=True):
-    """A task and its state, as JSON; the members are those of the contract, in its order."""
+    """A task and its state, as JSON; the members of the contract are in its order, before those that it has not."""
 
     url: str
     id: str
@@ -85,6 +86,8 @@ class TaskObject(msgspec.Struct, frozen=True):
     incident: IncidentObject | None
     silenced: SilenceObject | None
     latency: Seconds | None
+    timezone: str | None
+    max_runtime: float | None
 
 
 class SelfObject(msgspec.Struct, frozen=True):
@@ -122,6 +125,7 @@ def task_object(entry: Entry) -> TaskObject:
     """A task, as JSON."""
     task, state = entry.task, entry.state
     verdict, report, incident = state.verdict or NO_VERDICT, state.report, state.incident
+    plan = plan_of(task, report)
     return TaskObject(
         url=valid_text(task.url),
         id=task.id,
@@ -135,10 +139,10 @@ def task_object(entry: Entry) -> TaskObject:
         process=None if report is None else cut(report.process),
         server=None if report is None else cut(report.server),
         reason=cut(reason_of(state)),
-        frequency=None if report is None else report.frequency,
-        schedule=None,
+        frequency=_minutes(plan.frequency),
+        schedule=None if plan.cron is None else plan.cron.expression,
         lastrun=None if report is None else iso(report.lastrun),
-        started=None,
+        started=None if report is None else iso(report.started),
         due=iso(verdict.due),
         next_change=iso(verdict.next_change),
         sleep_start=iso(verdict.sleep_start),
@@ -150,6 +154,8 @@ def task_object(entry: Entry) -> TaskObject:
         incident=None if incident is None else incident_object(incident),
         silenced=None if entry.muted is None else silence_object(entry.muted),
         latency=state.latency,
+        timezone=None if plan.cron is None else plan.cron.timezone,
+        max_runtime=_minutes(plan.max_runtime),
     )
 
 
@@ -236,6 +242,11 @@ def health(daemon: DaemonState) -> bytes:
 def reason_of(state: TaskState) -> str | None:
     """The ``reason`` of the report that the latest verdict rests on; None if it rests on none."""
     return state.report.reason if state.report is not None and KINDS[state.kind].reported else None
+
+
+def _minutes(seconds: Seconds | None) -> float | None:
+    """Minutes as they were given, without what the conversion added."""
+    return None if seconds is None else round(seconds / MINUTE, 9)
 
 
 def _trouble(daemon: DaemonState) -> str | msgspec.UnsetType:

@@ -10,19 +10,19 @@ from pypinger.domain.model import Report, Window
 from pypinger.ports.history import Day, Gap
 from pypinger.ports.showing import Entry
 from pypinger.web.html import charts, timeline
-from tests.web.fakes import NIGHT, NOW, entry, new_entry
+from tests.web.fakes import NIGHT, NOW, entry, new_entry, task
 
 replace = msgspec.structs.replace
 DAY = 86_400.0
 
 
 class SparklineTests(SynchronousTestCase):
-    def draw(self, *gaps: float | None, sleep: tuple[Window, ...] = ()) -> str:
+    def draw(self, *gaps: float | None, sleep: tuple[Window, ...] = (), **report: object) -> str:
         at, found = NOW - 60, []
         for gap in gaps:
             found.append(Gap(at, gap))
             at -= gap or 0
-        return charts.sparkline(found, Report(ok=True, lastrun=NOW - 60, sleep=sleep), 60.0)
+        return charts.sparkline(found, task(), Report(ok=True, lastrun=NOW - 60, sleep=sleep, **report))
 
     def test_nothing_to_draw(self) -> None:
         self.assertEqual(self.draw(), "")
@@ -39,6 +39,19 @@ class SparklineTests(SynchronousTestCase):
         self.assertIn("none of 1 run late", self.draw(4100.0, sleep=asleep))
         self.assertIn("1 of 1 run late", self.draw(4100.0))
         self.assertIn("none of 1 run late", self.draw(4100.0, sleep=(Window(0, DAY),)))
+
+    def test_of_a_schedule(self) -> None:
+        """NOW is 22:28:34; runs that report only their end may take `max_runtime`."""
+        drawn = self.draw(86_400.0, schedule="0 22 * * *")
+        self.assertIn("expected at 22:00 UTC every day; 1 of 1 run late", drawn)
+        self.assertNotIn('class="level"', drawn)
+        self.assertIn("none of 1 run late", self.draw(86_400.0, schedule="0 22 * * *", max_runtime=30.0))
+        self.assertIn("1 of 1 run late", self.draw(86_400.0, schedule="0 22 * * *", max_runtime=20.0))
+        self.assertIn("none of 1 run late", self.draw(86_400.0, schedule="0 22 * * *", started=NOW - 90))
+
+    def test_of_runs_that_take_time(self) -> None:
+        self.assertIn("none of 1 run late", self.draw(700.0, started=NOW - 90))
+        self.assertIn("1 of 1 run late", self.draw(700.0, started=NOW - 90, max_runtime=0.5))
 
 
 class UptimeTests(SynchronousTestCase):

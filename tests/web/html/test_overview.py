@@ -234,6 +234,15 @@ class OverviewTests(SynchronousTestCase):
         self.assertNotIn("noticed", Page(overview([soon])).text)
         self.assertIn("disk full", Page(overview([entry(kind=Kind.FAILED)])).text)
 
+    def test_running(self) -> None:
+        made = entry(started=NOW - 60, max_runtime=30.0)
+        self.assertIn("running since 22:27 UTC", Page(overview([made])).text)
+        self.assertIn("running since 22:27 UTC: may take 30 min", Page(task_page(made)).text)
+        self.assertIn("running since", Page(overview([made], query="q=running")).text)
+        self.assertNotIn("running", Page(overview([entry(started=NOW - 400)])).text)
+        unknown = entry(kind=Kind.UNREACHABLE, started=NOW - 60)
+        self.assertNotIn("running", Page(overview([unknown])).text)
+
     def test_becomes_late(self) -> None:
         """Said once the task is due; the script needs no other page for that."""
         for later, words_ in ((299, ""), (300, "becomes late in 1 min"), (332, "becomes late in 28 s")):

@@ -75,6 +75,10 @@ class PartsTests(HistoryPagesTestCase):
                 "sleep": [{"start": "22:01:30", "duration": 480.0}],
                 "process": "backup",
                 "server": "web-1",
+                "schedule": None,
+                "timezone": None,
+                "started": None,
+                "max_runtime": None,
             },
         )
 

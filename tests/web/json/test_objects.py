@@ -40,6 +40,8 @@ MEMBERS = [
     "incident",
     "silenced",
     "latency",
+    "timezone",
+    "max_runtime",
 ]
 
 
@@ -103,8 +105,35 @@ class TaskTests(SynchronousTestCase):
                 },
                 "silenced": None,
                 "latency": 0.0123,
+                "timezone": None,
+                "max_runtime": None,
             },
         )
+
+    def test_schedule(self) -> None:
+        """What counts is shown, of the report and the ini file; a frequency beside a schedule does not."""
+        members = ("frequency", "schedule", "timezone", "max_runtime", "lastrun", "started")
+        made = entry(
+            schedule="@daily", timezone="Europe/Berlin", frequency=7.0, max_runtime=8.05, lastrun=None, started=NOW - 60
+        )
+
+        def shown(made: Entry) -> list[object]:
+            return [shape(made)[member] for member in members]
+
+        started = "2026-11-22T22:27:34.000Z"
+        self.assertEqual(shown(made), [None, "@daily", "Europe/Berlin", 8.05, None, started])
+        for settings, expected in [
+            ({"frequency": 0.1}, [0.1, None, None, 8.05, None, started]),
+            ({"schedule": "0 3 * * *", "max_runtime": 60.0}, [None, "0 3 * * *", "UTC", 60, None, started]),
+            ({"timezone": "Asia/Kathmandu"}, [None, "@daily", "Asia/Kathmandu", 8.05, None, started]),
+        ]:
+            task = msgspec.structs.replace(made.task, **settings)
+            self.assertEqual(shown(Entry(task, made.state)), expected)
+
+    def test_schedule_of_the_ini_file_before_the_first_report(self) -> None:
+        task = msgspec.structs.replace(new_entry().task, schedule="@daily", max_runtime=5.0)
+        made = shape(Entry(task, new_entry().state))
+        self.assertEqual((made["schedule"], made["timezone"], made["max_runtime"]), ("@daily", "UTC", 5))
 
     def test_seen_and_unseen(self) -> None:
         made = entry()

@@ -235,7 +235,7 @@ class StreamTests(SynchronousTestCase):
     def test_passing_time(self, finding: Finding, age: float, later: float) -> None:
         """A finding that is judged again as the same kind is no news."""
         made = entry("http://h/a")
-        verdicts = [judge(finding, 60.0, NOW + at) for at in (age, age + later)]
+        verdicts = [judge(finding, made.task, NOW + at) for at in (age, age + later)]
         before, after = (Entry(made.task, replace(made.state, verdict=verdict)) for verdict in verdicts)
         self.board.set([before])
         self.stream.loseConnection()

@@ -1,4 +1,4 @@
-"""Tests for :mod:`pypinger.domain.schedule`, the properties against a model that looks at every minute."""
+"""Tests for :mod:`pypinger.domain.sleep`, the properties against a model that looks at every minute."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.model import Instant, Report, Window
-from pypinger.domain.schedule import Sleep, SleepPeriod, merge
+from pypinger.domain.sleep import Sleep, SleepPeriod, merge
 from tests.domain.strategies import LEAP, Night, any_windows, frequencies, minute_windows, minutes, quick, thorough
 
 HOUR = 3600.0
