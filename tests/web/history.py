@@ -31,6 +31,7 @@ class FakeHistory:
 
     :ivar broken: whether it cannot be read.
     :ivar begins: when it begins.
+    :ivar url: of the task whose incidents and deliveries are those of all tasks.
     :ivar asked: the URLs whose gaps were asked for.
     """
 
@@ -39,6 +40,7 @@ class FakeHistory:
         self.frequency = frequency * 60
         self.words = words
         self.broken = False
+        self.url = ""
         self.begins: Instant | None = now - 81 * DAY
         self.asked: list[str] = []
 
@@ -75,8 +77,10 @@ class FakeHistory:
             PastAlert("a3", Event.REMINDER, at - 300, self.words),
         )
         return [
-            PastIncident(2, url or "", at - 960, at - 900, None, (Kind.LATE, Kind.FAILED), self.words, 4, told),
-            PastIncident(1, url or "", at - 9 * DAY, at - 9 * DAY, at - 8.9 * DAY, (Kind.LATE,), self.words, 2, ()),
+            PastIncident(2, url or self.url, at - 960, at - 900, None, (Kind.LATE, Kind.FAILED), self.words, 4, told),
+            PastIncident(
+                1, url or self.url, at - 9 * DAY, at - 9 * DAY, at - 8.9 * DAY, (Kind.LATE,), self.words, 2, ()
+            ),
         ]
 
     async def deliveries(
@@ -92,7 +96,9 @@ class FakeHistory:
         def delivery(key: int, alert: str, channel: str, attempts: int, outcome: Outcome | None) -> PastDelivery:
             made = Alert(alert, Event.PROBLEM, at - 900, self.words)
             settled = None if not attempts else at - 890 + key
-            return PastDelivery(key, url, made, channel, attempts, self.words if attempts else "", outcome, settled)
+            return PastDelivery(
+                key, url or self.url or None, made, channel, attempts, self.words if attempts else "", outcome, settled
+            )
 
         return [
             delivery(4, "a3", "slack", 0, None),
