@@ -10,9 +10,9 @@ from twisted.web.template import Tag, tags
 
 from pypinger.domain.model import Instant
 from pypinger.domain.times import clock, iso, span
-from pypinger.web.formatting import UNSEEN, count, look_of, percent, shown
+from pypinger.web.formatting import UNSEEN, count, lasting, look_of, percent, shown
 from pypinger.web.html.charts import strip
-from pypinger.web.html.layout import ago, brand, card, foot, moment, page, picture, stylesheet, top
+from pypinger.web.html.layout import aged, ago, brand, card, foot, moment, page, picture, stylesheet, top
 from pypinger.web.json.history import UptimeObject
 from pypinger.web.json.objects import Time
 from pypinger.web.public.tasks import PERIODS, PublicIncident, PublicPart, PublicTask, PublicUptime
@@ -125,9 +125,8 @@ def _summary(part: PublicPart) -> tuple[str, str]:
 
 def _row(task: PublicTask, now: Instant) -> Tag:
     since: Tag | str = ""
-    if task.since is not None and task.standing == "error":
-        words = f"for {span(max(0.0, now - task.since))}"
-        since = tags.small(" ", tags.time(words, datetime=iso(task.since) or ""), class_="since")
+    if task.standing == "error" and (lasted := lasting("for {}", task.since, now)) is not None:
+        since = tags.small(" ", aged(lasted), class_="since")
     days = [] if task.uptime is None else picture(strip(task.uptime.days, now))
     return tags.tr(
         tags.td(tags.span(class_="mark"), WORDS[task.standing], since, class_="kind"),
