@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from pypinger import __version__
-from pypinger.cli import importing, verbs
+from pypinger.cli import _import_command, verbs
 from pypinger.cli._output import Output
 from pypinger.domain.durations import UNITS, parse_duration
 
@@ -28,6 +28,14 @@ INTERRUPTED = 130
 
 #: The longest time accepted, in seconds.
 YEAR = 366 * 86_400
+
+#: How many days a calendar has at most.
+LONGEST_CALENDAR = 366
+
+#: What ``--state`` is.
+STATE = (
+    "directory of the store, or a store itself (default: $STATE_DIRECTORY, the service's /var/lib/pypinger, or here)"
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,6 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = Output()
     try:
         arguments, unknown = _parser().parse_known_args(argv)
+        if len(unknown) == 1 and not unknown[0].startswith("-") and getattr(arguments, "task", None) == "":
+            # argparse takes an argument that may be left out only if no option stands before it.
+            arguments.task, unknown = unknown[0], []
         if unknown:
             arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         code: int = import_module(f"pypinger.cli.{arguments.module}").run(arguments)
@@ -136,11 +147,30 @@ def _parser() -> _Parser:
         "--failures", type=_failures, metavar="N", help="errors in a row before an alert, of every task"
     )
     replay.add_argument("--json", action="store_true", help="print JSON")
+    replay.add_argument("--state", metavar="DIR", help=STATE)
+
+    calendar = commands.add_parser(
+        "calendar",
+        help="when tasks are due and asleep",
+        description="Print when tasks are due and asleep in the days to come, by the ini file and their last reports.",
+        epilog="Exit code: 0, 2 invalid arguments or ini file, 3 the store cannot be read.",
+    )
+    calendar.set_defaults(module="calendar", parser=calendar)
+    calendar.add_argument("ini", metavar="INI")
+    calendar.add_argument(
+        "task", metavar="TASK", nargs="?", default="", help="only these tasks: a name, URL, id or selector"
+    )
+    calendar.add_argument("--days", type=_days, metavar="N", default=7.0, help="how many days (default 7)")
+    calendar.add_argument(
+        "--timezone", type=_import_command.zone, metavar="ZONE", help="zone of the times (default: this machine's)"
+    )
+    calendar.add_argument("--json", action="store_true", help="print JSON")
+    calendar.add_argument("--state", metavar="DIR", help=STATE)
 
     # For the list of commands; main() does not parse its arguments here.
     commands.add_parser("run", help="run a command and publish its task report", add_help=False)
 
-    importing.add_command(commands.add_parser)
+    _import_command.add_command(commands.add_parser)
 
     verbs.add_commands(commands.add_parser)
     # 2 would mean a task in error, also to those who run it as a plugin.
@@ -187,6 +217,16 @@ def _moment(text: str) -> Callable[[float], float]:
     if not 0 <= ago <= 10 * YEAR:
         raise argparse.ArgumentTypeError(f"{text!r} is neither like 7d, 12h or 30m nor an ISO 8601 date and time")
     return lambda now: now - ago
+
+
+def _days(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= LONGEST_CALENDAR:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days up to {LONGEST_CALENDAR}")
+    return value
 
 
 def _failures(text: str) -> int:

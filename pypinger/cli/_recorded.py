@@ -18,9 +18,7 @@ from pypinger.domain.recorded import FindingRun
 from pypinger.domain.reminders import reminded
 from pypinger.domain.replay import Notice, Records
 from pypinger.ports.history import PastIncident, Run, VerdictChange
-from pypinger.ports.storing import StoreError
 from pypinger.store.accounting import millis
-from pypinger.store.database import APPLICATION_ID, scripts
 from pypinger.store.reading import Reader
 
 #: How many entries one query reads.
@@ -36,30 +34,6 @@ class _Keyed(Protocol):
 
 
 _Entry = TypeVar("_Entry", bound=_Keyed)
-
-
-def open_history(path: str) -> Reader:
-    """
-    Open the store for reading.
-
-    :raises StoreError: the file cannot be read, or is no database of this version.
-    """
-    if path == ":memory:":
-        raise StoreError("[store] path is :memory:, which keeps nothing; name the file that has the history")
-    try:
-        with open(path, "rb") as file:
-            header = file.read(100)
-    except OSError as error:
-        raise StoreError(f"[store] path {path}: cannot be read: {error.strerror}") from None
-    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise StoreError(f"[store] path {path}: not a database of Py Pinger; change the path")
-    version, known = int.from_bytes(header[60:64], "big"), len(scripts())
-    if version != known:
-        raise StoreError(
-            f"[store] path {path}: written by another version of Py Pinger (schema {version}, this one reads"
-            f" {known}); use the pypinger command of that version"
-        )
-    return Reader(path)
 
 
 def records(

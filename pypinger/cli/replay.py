@@ -7,16 +7,15 @@ It reads the store, also while the daemon is running, and changes nothing. See :
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 
 import msgspec
 
-from pypinger.cli._recorded import open_history, others, records
-from pypinger.config import ConfigErrors, load
+from pypinger.cli._recorded import others, records
+from pypinger.cli._store import load_settings, open_history
+from pypinger.config import ConfigErrors
 from pypinger.config.settings import Settings
 from pypinger.domain.model import Event, Instant, Seconds, Task
 from pypinger.domain.redaction import Secrets
@@ -24,7 +23,6 @@ from pypinger.domain.replay import Line, compare, replay
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import DAY, iso
 from pypinger.domain.url import label, task_id
-from pypinger.notify import channels, unusable
 from pypinger.ports.storing import StoreError
 from pypinger.store.reading import Reader
 
@@ -64,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if since >= until:
         arguments.parser.error("--since must be earlier than --until")
     try:
-        settings = load(arguments.ini, channels=channels(), unusable=unusable(), environ=os.environ, credentials=False)
+        settings = load_settings(arguments.ini, arguments.state)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return BAD_INPUT
@@ -74,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         return BAD_INPUT
     secrets = Secrets(settings.secrets)
     try:
-        with closing(open_history(settings.store.path)) as reader:
+        with open_history(settings.store.path) as reader:
             compared = [_compared(reader, task, since, until) for task in tasks]
             if arguments.task is None:
                 compared += _unmonitored(reader, settings, since, until)

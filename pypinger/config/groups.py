@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pypinger.config import overrides
+from pypinger.config.expectations import warn_of_both
 from pypinger.config.known import NAMED_OPTIONS
 from pypinger.config.matching import may_hold_secret, url_secrets
 from pypinger.config.overrides import Overrides
@@ -65,6 +66,7 @@ def _read(section: SectionReader) -> _Group | None:
     misplaced = dict.fromkeys(_OF_ONE_TASK, "is about one task; set it in a [task NAME or URL] section")
     section.expect(NAMED_OPTIONS["group"], misplaced=misplaced)
     chosen, values = _selector(section), overrides.read(section)
+    warn_of_both(section)
     return None if chosen is None else _Group(chosen, values)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from pypinger.config import overrides
+from pypinger.config.expectations import ExpectationWarnings, warn_of_both
 from pypinger.config.groups import Groups
 from pypinger.config.ini import place
 from pypinger.config.known import NAMED_OPTIONS
@@ -95,6 +96,7 @@ def read(
         checked = url.text in lists[active] or (active == "prod" and url.text not in everywhere)
         making.add(url, known.get(url.text), checked=checked)
     making.groups.warn_of_no_match()
+    making.expectations.finish()
     made = making.tasks
     tasks = [made[url] for url in [*lists[active], *(own.url.text for own in unlisted)] if url in made]
     _warn_of_names(own for url, own in known.items() if url in made)
@@ -112,6 +114,7 @@ class _Making:
         self.groups = groups
         self.tasks: dict[str, Task] = {}
         self._common = common
+        self.expectations = ExpectationWarnings()
         self._slow: set[SectionReader] = set()
 
     def add(self, url: Url, own: _Own | None, *, checked: bool) -> None:
@@ -138,8 +141,9 @@ class _Making:
         chain = [self._common.main, *self.groups.of(task), *([own.overrides] if own else [])]
         values = combined(chain)
         if checked and values.enabled:
-            self.tasks[url.text] = _with(task, values)
+            made = self.tasks[url.text] = _with(task, values)
             self._warn_of_timeout(values, chain)
+            self.expectations.note(made, chain)
 
     def _warn_of_timeout(self, values: OfTask, chain: Sequence[Overrides]) -> None:
         """Warn, once a section, of a check that may take longer than the time to the next."""
@@ -218,6 +222,7 @@ def _own(section: SectionReader) -> _Own | None:
     url, name = _identity(section)
     name = section.text("name") or name
     group, values = section.text("group"), overrides.read(section)
+    warn_of_both(section)
     return None if url is None else _Own(url, name, group, values)
 
 

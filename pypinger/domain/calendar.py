@@ -13,13 +13,9 @@ from itertools import islice
 
 import msgspec
 
-from pypinger.domain.model import Instant, Report, Seconds, Task
+from pypinger.domain.model import Instant, Report, Task
 from pypinger.domain.schedule import EARLY, RESOLUTION, Basis, Due, Plan, plan_of
 from pypinger.domain.sleep import Sleep, SleepPeriod
-from pypinger.domain.times import DAY
-
-#: A task that is due more often than this in a day, on average, has one entry for all: see :attr:`Entry.repeats`.
-MOST_A_DAY = 48
 
 
 class Happening(StrEnum):
@@ -47,20 +43,35 @@ class CalendarEntry(msgspec.Struct, frozen=True):
     repeats: str = ""
 
 
-def entries(task: Task, report: Report | None, since: Instant, until: Instant) -> list[CalendarEntry]:
+def entries(
+    task: Task,
+    report: Report | None,
+    since: Instant,
+    until: Instant,
+    most: int = 5000,
+    *,
+    configured: Instant | None = None,
+) -> list[CalendarEntry]:
     """
     Return the moments of a task from `since`, which is now, to before `until`, in order.
 
     :param report: its last valid report; without one, only what the ini file says is known.
+    :param most: a task that is due more often has one entry for all: see :attr:`CalendarEntry.repeats`.
+    :param configured: since when a task is configured whose first due time is reckoned from then; see contract,
+        section 9, "Push".
     """
     plan = plan_of(task, report)
-    due = list(_due(plan, report, task.grace, since, until))
-    most = max(1, int((until - since) / DAY * MOST_A_DAY))
+    if report is not None:
+        first = plan.due(report, task.grace)
+    elif configured is not None:
+        first = plan.due_after(configured)
+    else:
+        first = Due(None) if plan.cron is None else _first(plan, since)
+    started = None if report is None else report.started
+    due = list(islice(_due(plan, first, started, since, until), most + 2))
     if sum(entry.what is Happening.DUE for entry in due) > most:
-        first = next(
-            number for number, entry in enumerate(due) if entry.running is None and entry.what is Happening.DUE
-        )
-        due = [*due[:first], msgspec.structs.replace(due[first], repeats=plan.words)]
+        begins = [entry.running is None and entry.what is Happening.DUE for entry in due].index(True)
+        due = [*due[:begins], msgspec.structs.replace(due[begins], repeats=plan.words)]
     return sorted([*due, *_sleep(plan.sleep, since, until)], key=lambda entry: entry.at)
 
 
@@ -93,35 +104,40 @@ def _sleep(sleep: Sleep, since: Instant, until: Instant) -> Iterator[CalendarEnt
             yield CalendarEntry(period.end, Happening.AWAKE)
 
 
-def _due(plan: Plan, report: Report | None, grace: Seconds, since: Instant, until: Instant) -> Iterator[CalendarEntry]:
-    """Yield when a task is due."""
-    if report is None:
-        following = _first(plan, since) if plan.cron is not None else Due(None)
-    else:
-        due = plan.due(report, grace)
-        if due.at is None:
-            return
-        running = None if due.basis is Basis.RUN else report.started
-        entry = CalendarEntry(due.at - due.allowed, Happening.DUE, due.at if due.allowed else None, running)
-        if due.at < since:
-            yield msgspec.structs.replace(entry, what=Happening.OVERDUE)
-        elif entry.at < until:
-            yield entry
-        following = _following(plan, report, due, since)
-    for due in _chain(plan, following, until):
-        assert due.at is not None
-        ends = None if plan.cron is None or plan.max_runtime is None else due.at + plan.max_runtime
-        yield CalendarEntry(due.at, Happening.DUE, ends)
+def _due(plan: Plan, due: Due, started: Instant | None, since: Instant, until: Instant) -> Iterator[CalendarEntry]:
+    """
+    Yield when a task is due.
+
+    :param due: the first time.
+    :param started: when its latest run began.
+    """
+    if due.at is None:
+        return
+    at = due.at - due.allowed
+    under_way = due.basis is not Basis.RUN
+    entry = CalendarEntry(at, Happening.DUE, running=started) if under_way else _entry(plan, at)
+    if due.at < since:
+        yield msgspec.structs.replace(entry, what=Happening.OVERDUE)
+    elif at < until:
+        yield entry
+    for following in _chain(plan, _following(plan, started, due, since), until):
+        assert following.at is not None
+        yield _entry(plan, following.at)
 
 
-def _following(plan: Plan, report: Report, due: Due, since: Instant) -> Due:
+def _entry(plan: Plan, at: Instant) -> CalendarEntry:
+    ends = None if plan.cron is None or plan.max_runtime is None else at + plan.max_runtime
+    return CalendarEntry(at, Happening.DUE, ends)
+
+
+def _following(plan: Plan, started: Instant | None, due: Due, since: Instant) -> Due:
     """Return the due time after the first, as if that run ended in time; if that is past, as if it ended now."""
     assert due.at is not None
     if plan.cron is None:
         return plan.due_after(max(due.at, since))
     if due.basis is Basis.RUNTIME:
-        assert report.started is not None
-        after = plan.due_after(report.started)
+        assert started is not None
+        after = plan.due_after(started)
     else:
         after = _next(plan, due.at - due.allowed)
     return after if after.at is None or after.at >= since else _first(plan, since)

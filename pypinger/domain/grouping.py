@@ -151,7 +151,7 @@ class Grouping:
                 self._last[event, place] = group.closes
 
     def _is_first_news(self, event: Event, place: Place, now: Seconds) -> bool:
-        """Whether this is the first, in a minute, that a storm's people hear of what is no new problem."""
+        """Whether a change or recovery is the first there in a minute, so that it is sent at once."""
         if event not in (Event.CHANGED, Event.RECOVERED) or self._last.get((event, place), now - APART) > now - APART:
             return False
         return sum(time > now - self._wait for time in self._leaving.get(event, ())) < MOST_MESSAGES

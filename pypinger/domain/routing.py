@@ -7,7 +7,7 @@ When an incident opens, each channel gets a part in it: apart, waiting for its `
 not among the incident's channels was added later, and waits as well; if it has no ``after`` it joins at once. A channel
 that joins while the incident lasts is sent a reminder, or a problem if it takes no reminders; of a flapping task it is
 sent the flapping. A reminder that is due at that moment is the one. Until it has joined it is sent nothing of the
-incident, so it hears of the end only if it heard of the incident.
+incident, so it gets the end only if it got an alert of the incident.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ Each URL is a recipient of its own: those who were reached are not written to ag
 Note [Proxies of Apprise]
 ~~~~~~~~~~~~~~~~~~~~~~~~~
 Apprise's plugins call ``requests.post`` and the like, which take the proxy from the environment of the process and from
-nowhere else. The environment cannot be changed for one thread, and a process per message would take a second of CPU and
-40 MB each. Therefore ``HTTPAdapter.send`` of requests, through which every request passes last, is wrapped once: in our
-threads it uses the proxy of ``[main]``, in all others it does what it did.
+nowhere else. The environment cannot be changed for one thread, and a process per message would take half a second of
+CPU time and 40 MB each. Therefore ``HTTPAdapter.send`` of requests, through which every request passes last, is wrapped
+once: in our threads it uses the proxy of ``[main]``, in all others it does what it did.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class DeliveryError(Exception):
 
 
 class MessageLost(DeliveryError):
-    """A message cannot be changed any more (it was deleted, say); a new one has to take its place."""
+    """A message can no longer be changed (it was deleted, say); a new one has to take its place."""
 
     def __init__(self, words: str) -> None:
         super().__init__(words, permanent=True)

@@ -59,6 +59,7 @@ class Kept(msgspec.Struct, frozen=True):
     :ivar hosts: host name -> its latest answer, if that came within the last 24 h.
     :ivar blind: the blindness that the previous process ended in, if any.
     :ivar clock: how wrong its clock was then, if it was.
+    :ivar blind_told: the channels with an alert of either.
     :ivar told: channel -> the incidents that a message shows: the open ones, those whose message shows an open one as
         well, and those of the last hours. Oldest first; of an incident with several messages the last counts.
     :ivar silences: the silences that have not ended.
@@ -73,6 +74,7 @@ class Kept(msgspec.Struct, frozen=True):
     hosts: Mapping[str, HostSeen] = {}
     blind: Blind | None = None
     clock: Blind | None = None
+    blind_told: frozenset[str] = frozenset()
     told: Mapping[str, Sequence[Told]] = {}
     silences: Sequence[Silence] = ()
     dead_channels: frozenset[str] = frozenset()
@@ -113,7 +115,7 @@ class Store(Protocol):
         """
         Record the outcome of an attempt, with the attempts, words, next time and reference that `delivery` holds.
 
-        Of a delivery that is settled for good only the reference changes, if there is a new one.
+        Of a delivery with a final outcome only the reference changes, if there is a new one.
         """
 
     def blind(self, start: Instant, end: Instant) -> None:

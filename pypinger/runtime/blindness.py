@@ -104,11 +104,12 @@ class Blindness:
 
     def start(self, seen_again: Callable[[], None]) -> None:
         """
-        Begin to store hosts.
+        Begin to store hosts, and announce blindness that has lasted to channels that are new.
 
         :param seen_again: called when blindness is over.
         """
         self._seen_again = seen_again
+        self._condition.greet()
         self._remembering.start(REMEMBERING, now=False)
 
     def stop(self) -> None:

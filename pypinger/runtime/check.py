@@ -84,7 +84,7 @@ class Checker:
 
     def resume(self, kept: Kept) -> None:
         """Take up what the store kept of hosts and of Py Pinger's own condition."""
-        self.condition.resume(kept.blind, kept.clock)
+        self.condition.resume(kept.blind, kept.clock, kept.blind_told)
         self._clocks.restore(wrong=self.condition.clock_wrong)
         self.blindness.resume(kept.hosts)
 
@@ -205,7 +205,8 @@ class Checker:
         """Store a state and its alerts in one transaction, then send them (contract, section 4); returns the state."""
         state, deliveries = self._outbox.route(task, before, state, alerts)
         await self._store.commit(task, state, check, deliveries)
-        self._outbox.accept(alerts, deliveries)
+        ended = before.incident is not None and state.incident is None
+        self._outbox.accept(alerts, deliveries, task.id if ended else None)
         return state
 
     def _show(self, watch: Watch) -> None:

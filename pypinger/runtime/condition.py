@@ -67,10 +67,13 @@ class Condition:
         """Whether its clock is wrong."""
         return self._clock is not None
 
-    def resume(self, blind: Blind | None, clock: Blind | None) -> None:
-        """Take up the conditions that the previous process ended in."""
-        self._blind, self._clock = blind, clock
-        self._known = self._outbox.routes.channels
+    def resume(self, blind: Blind | None, clock: Blind | None, known: frozenset[str] = frozenset()) -> None:
+        """
+        Take up the conditions that the previous process ended in.
+
+        :param known: the channels that were sent an alert of either.
+        """
+        self._blind, self._clock, self._known = blind, clock, known
         now, seconds = self._now(), self._reactor.seconds()
         self._began = {each: seconds - max(0.0, now - each.since) for each in (blind, clock) if each is not None}
         if blind is not None:
@@ -93,14 +96,18 @@ class Condition:
         ]
 
     def configure(self, settings: CheckSettings) -> None:
-        """Use other settings; channels that were added are told of what is wrong."""
+        """Use other settings, and other channels."""
         self._settings = settings
+        self.greet()
+        self._remind_later()
+
+    def greet(self) -> None:
+        """Announce what is wrong to the channels that were added, those whose ``after`` has passed."""
         added = self._outbox.routes.channels - self._known
         self._known |= added
         if added:
             for condition in filter(None, (self._blind, self._clock)):
                 self._announce(Event.BLIND, self._so_far(condition), self._age(condition), added)
-        self._remind_later()
 
     def stop(self) -> None:
         """Remind of nothing more, and record the blind time so far; the next process continues from there."""

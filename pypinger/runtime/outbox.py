@@ -94,7 +94,8 @@ class Outbox:
         self._board.count_dead(kept.dead)
         self._refusals.resume(kept.dead_channels & self._queues.keys(), kept.refusals)
         for entry in self._board.entries():
-            if entry.state.incident is not None:
+            # The end of an incident that a silence held back may never be announced.
+            if entry.state.incident is not None and entry.state.incident.told:
                 report = entry.state.report
                 places = [("origin", entry.task.origin), ("server", "" if report is None else report.server or "")]
                 self._storms.opened(entry.task.id, [place for place in places if place[1]])
@@ -154,12 +155,18 @@ class Outbox:
         """What each channel is sent."""
         return self._settings.routes
 
-    def accept(self, alerts: Sequence[Alert], deliveries: Sequence[Delivery]) -> None:
-        """Log committed alerts and send their deliveries."""
+    def accept(self, alerts: Sequence[Alert], deliveries: Sequence[Delivery], closed: str | None = None) -> None:
+        """
+        Log committed alerts and send their deliveries.
+
+        :param closed: the id of a task whose incident has ended; a silence may hold that news back.
+        """
         for alert in alerts:
             log_alert(self._log, alert)
         over: list[Place] = []
         storms = {alert.id: self._note_storm(alert, over) for alert in alerts}
+        if closed is not None:
+            self._note_end(closed, over)
         for delivery in deliveries:
             self._queue(delivery, storms.get(delivery.alert.id, ()))
         for queue in self._queues.values():
@@ -234,10 +241,13 @@ class Outbox:
             for kind, place in self._storms.opened(alert.task, list(places_of(alert))):
                 self._log.warn("STORM: several tasks on {kind} {place} are in trouble", kind=kind, place=place)
         elif alert.event is Event.RECOVERED:
-            for kind, place in self._storms.closed(alert.task):
-                self._log.info("STORM over: no task on {kind} {place} is in trouble", kind=kind, place=place)
-                over.append((kind, place))
+            self._note_end(alert.task, over)
         return storms
+
+    def _note_end(self, task: str, over: list[Place]) -> None:
+        for kind, place in self._storms.closed(task):
+            self._log.info("STORM over: no task on {kind} {place} is in trouble", kind=kind, place=place)
+            over.append((kind, place))
 
     def _queue(self, delivery: Delivery, storms: Collection[Place] = (), *, fresh: bool = False) -> None:
         self._board.count_undelivered(1)

@@ -24,9 +24,10 @@ Note [What gives way]
 A reminder that still waits is dropped when anything newer of its task comes. A ``changed`` that still waits is replaced
 by the next one, and both are dropped if the kind is again what was told last (contract, section 4).
 
-The reminder by which a channel joins an incident gives way like any other. What takes its place is then the first that
-the channel hears of the incident; if that is the end, and no attempt was made to send the reminder, both are dropped:
-a channel hears of the end only if it heard of the incident. After an attempt it may have heard, so it is sent the end.
+The reminder by which a channel joins an incident gives way like any other. What takes its place is then the channel's
+first alert of the incident. If that is the end, and no attempt was made to send the reminder, both are dropped: a
+channel gets the end of an incident only if it got an alert of it. After an attempt it may have got one, so the end is
+sent.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ class Threads:
             self._tidy(dropped)
 
     def _tidy(self, reference: str) -> None:
-        """Forget a message that shows the end of all its incidents, or has none any more."""
+        """Forget a message that shows the end of all its incidents, or shows none."""
         alerts = self._messages.get(reference, {})
         if not alerts or (reference not in self._outdated and all(map(is_over, alerts.values()))):
             self._drop(reference)

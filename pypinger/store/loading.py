@@ -152,6 +152,11 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
         )
         if outcome == "dead"
     }
+    blind_told: frozenset[str] = frozenset()
+    if lasting:
+        since = int(min(condition.since for condition in lasting.values()) * 1000)
+        rows = execute("SELECT channel, body FROM delivery WHERE task IS NULL AND at >= ?", (since,))
+        blind_told = frozenset(channel for channel, body in rows if _ALERT.decode(body).event is Event.BLIND)
     last_alive: Instant | None = None
     for (alive,) in execute("SELECT alive FROM life"):
         last_alive = alive / 1000
@@ -168,6 +173,7 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
         hosts=dict(recorder.hosts),
         blind=recorder.blindness[0],
         clock=recorder.blindness[1],
+        blind_told=blind_told,
         told=told,
         silences=recorder.silences,
         dead_channels=frozenset(refusals),

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Delivery, Instant, Outcome, Reported
+from pypinger.domain.model import Alert, Delivery, Instant, Outcome, Reported, TaskState
 from pypinger.ports.history import (
     ALL_DELIVERIES,
     ALL_INCIDENTS,
@@ -34,7 +34,7 @@ from pypinger.ports.history import (
 from pypinger.ports.storing import StoreError
 from pypinger.store import accounting, filtering
 from pypinger.store.accounting import DAY, HOUR, millis
-from pypinger.store.database import MEMORY, connect, copy, unusable
+from pypinger.store.database import MEMORY, connect, copy, damaged, unusable
 from pypinger.store.rows import finding, text
 
 #: How many runs are searched at most for a page of gaps, and at a time.
@@ -51,6 +51,7 @@ _NEWEST = 1 << 62
 
 _ALERT = msgspec.json.Decoder(Alert)
 _KINDS = msgspec.json.Decoder(tuple[Kind, ...])
+_STATE = msgspec.json.Decoder(TaskState)
 
 
 class BlindTime(NamedTuple):
@@ -64,7 +65,7 @@ class Reader:
     """
     Reads a database, whether or not a daemon writes it.
 
-    Its methods are those of :class:`pypinger.ports.history.History`, but they block; replay needs two more.
+    Its methods are those of :class:`pypinger.ports.history.History`, but they block; commands need three more.
 
     :param connection: of the database; None to open another one.
     :raises StoreError: it cannot be read.
@@ -232,6 +233,14 @@ class Reader:
                 millis(until),
             )
         ]
+
+    def state(self, url: str) -> TaskState | None:
+        """The state of a task as it was written last; None if it is not known."""
+        rows = self._all("SELECT state FROM task WHERE url = ?", text(url))
+        try:
+            return _STATE.decode(rows[0][0]) if rows else None
+        except (ValueError, TypeError) as error:
+            raise damaged(self._path, str(error)) from error
 
     def backup(self, path: str) -> None:
         """

@@ -23,8 +23,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from pypinger.domain.kinds import Status
+from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Check, Delivery, Incident, Instant, NoAnswer, Outcome, Task, TaskState
+from pypinger.domain.schedule import sleep_at
 from pypinger.domain.silence import Silence
 from pypinger.ports.storing import HostSeen
 from pypinger.store.accounting import DAY, HOUR, Hour, Millis, hours, millis, stretches
@@ -35,6 +36,8 @@ KINDS = 100
 
 #: How many blind times are held in memory: those that later checks may overlap.
 BLIND_TIMES = 1000
+
+_UNREPORTED = frozenset({Kind.UNREACHABLE, Kind.INVALID})
 
 
 class Recorder:
@@ -192,6 +195,9 @@ class Recorder:
             return
         record.accounted = at
         kind = record.state.kind
+        if kind in _UNREPORTED and sleep_at(task, record.state.report, since / 1000) is not None:
+            # Nothing is expected of it; it was checked when this sleep began, and is when it ends.
+            kind = Kind.SLEEPING
         limit = millis(2 * task.interval + task.timeout + 60)
         if since >= self._sighted and at - since <= limit and since // HOUR == figures.hour:
             figures.spend(kind, at - since)

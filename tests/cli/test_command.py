@@ -36,7 +36,7 @@ class CommandLineTests(SynchronousTestCase):
     def test_help_names_every_command(self) -> None:
         code, out, _ = pypinger("--help")
         self.assertEqual(code, 0)
-        for name in ("check", "validate", "notify-test", "replay", "demo"):
+        for name in ("check", "validate", "notify-test", "replay", "calendar", "import", "demo"):
             self.assertIn(name, out)
             self.assertEqual(pypinger(name, "--help")[0], 0)
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.cli.test_command import pypinger
+from tests.cli.test_command import CHECKOUT, pypinger
 from tests.config.importing.test_healthchecks import CRON, SIMPLE, UUID
 from tests.config.importing.test_sections import parsed
 
@@ -40,11 +40,12 @@ class ImportTestCase(SynchronousTestCase):
         self.assertRegex(err, rf"\Apypinger import: [^\n]*{words}[^\n]*\n\Z")
 
     def assertValid(self, *outputs: str) -> None:
-        """Pasted one below the other, the sections are an ini file that ``pypinger validate`` takes without a word."""
+        """Pasted one below the other, the sections are a valid ini file, without warnings; paused tasks are off."""
         ini = self.file("[web]\nhosts = localhost\n" + "".join(outputs), "pinger.ini")
         code, out, err = pypinger("validate", ini)
         self.assertEqual((code, err), (0, ""))
-        self.assertIn(f"tasks: {sum(output.count('[task ') for output in outputs)},", out)
+        count = sum(output.count("[task ") - output.count("enabled = no\n") for output in outputs)
+        self.assertIn(f"tasks: {count},", out)
 
 
 class HealthchecksTests(ImportTestCase):
@@ -97,13 +98,37 @@ class CrontabTests(ImportTestCase):
         self.assertValid(checks, out)
 
     def test_standard_input(self) -> None:
-        for arguments in ((), ("-",)):
-            with patch.object(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"@daily /x/a\n"))):
+        for arguments, terminal in (((), False), (("-",), False), (("-",), True)):
+            given = SimpleNamespace(buffer=io.BytesIO(b"@daily /x/a\n"), isatty=lambda terminal=terminal: terminal)
+            with patch.object(sys, "stdin", given):
                 self.assertIn("[task a]", self.imported("crontab", *arguments))
+        with patch.object(sys, "stdin", SimpleNamespace(isatty=lambda: True)):
+            self.refused("name a file, or write: crontab -l | pypinger import crontab", "crontab")
+        with patch.object(sys, "stdin", None):
+            self.refused("standard input: it is closed", "crontab")
 
     def test_the_zone_of_this_machine(self) -> None:
         with patch.dict(os.environ, {"TZ": "Asia/Kathmandu"}):
             self.assertIn("timezone = Asia/Kathmandu", self.imported("crontab", self.file("@daily /x/a")))
+
+    def test_the_script(self) -> None:
+        out = self.imported("crontab", self.file("@daily /x/a"), "--run", "/usr/local/bin/pypinger-report.py")
+        self.assertIn("@daily /usr/local/bin/pypinger-report.py --schedule @daily --name a --push ", out)
+
+    def test_the_example_of_the_docs(self) -> None:
+        page = (CHECKOUT / "docs" / "migrating.md").read_text()
+        table, shown = (
+            re.findall(rf"<!-- test: {name} -->\n```\w+\n(.*?)```", page, re.DOTALL)[0]
+            for name in ("crontab", "imported")
+        )
+        prompt, _, expected = shown.partition("\n")
+        self.assertEqual(prompt, "$ crontab -l | pypinger import crontab --timezone Europe/Berlin")
+        key = re.findall("push_key = (.*)", expected)[0]
+        with (
+            patch("pypinger.cli.importing._key", lambda: key),
+            patch("pypinger.cli.importing._command", lambda: "/opt/py-pinger/bin/pypinger"),
+        ):
+            self.assertEqual(self.imported("crontab", self.file(table), *self.zone), expected)
 
     def test_system_crontabs(self) -> None:
         path = self.file("@daily www-data /x/a\n")

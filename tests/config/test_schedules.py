@@ -88,6 +88,60 @@ class ScheduleTests(LoadingTestCase):
         task = self.task("schedule = @daily\nfrequency = 5")
         self.assertEqual((task.frequency, task.schedule), (None, "@daily"))
 
+    def test_warnings(self) -> None:
+        for options, warning in [
+            (
+                "schedule = @daily\nfrequency = 5",
+                "3: [task http://h/] frequency: is not used beside schedule; remove one of them",
+            ),
+            (
+                "timezone = Europe/Berlin",
+                "2: [task http://h/] timezone: is only used for schedules of the reports, as there is neither schedule "
+                "nor sleep",
+            ),
+            (
+                "timezone = Europe/Berlin\nfrequency = 5\nsleep = none",
+                "2: [task http://h/] timezone: is not used, as there is a frequency and neither schedule nor sleep",
+            ),
+            (
+                "schedule = 0 3 * * *\nmax_runtime = 25h",
+                "3: [task http://h/] max_runtime: (1 day 1 h) is longer than the time between two runs (1 day); runs "
+                "that are missing meanwhile are not noticed",
+            ),
+            (
+                "frequency = 10\nmax_runtime = 11",
+                "3: [task http://h/] max_runtime: (11 min) is longer than the time between two runs (10 min); runs "
+                "that are missing meanwhile are not noticed",
+            ),
+            (
+                "sleep = 00:00 + 12h, 12:00 + 12h",
+                "2: [task http://h/] sleep: covers the whole day, so the task is never late and never failed",
+            ),
+            (
+                "schedule = 0 3 * * *\nsleep = 02:00 + 2h",
+                "3: [task http://h/] sleep: covers every run of the schedule",
+            ),
+        ]:
+            self.assertEqual(self.warnings_of(f"[task http://h/]\n{options}\n"), [warning])
+        for options in (
+            "schedule = 0 3 * * *\ntimezone = Europe/Berlin\nmax_runtime = 1d",
+            "frequency = 10\nmax_runtime = 10",
+            "sleep = 22:00 + 8h\ntimezone = Europe/Berlin",
+            "schedule = 0 0 29 2 *\nmax_runtime = 366d",
+            "max_runtime = 10",
+        ):
+            self.assertEqual(self.warnings_of(f"[task http://h/]\n{options}\n"), [], options)
+
+    def test_a_group_warns_once(self) -> None:
+        text = "[group *]\n{}\n[task http://a/]\n{}\n[task http://b/]\n[task http://c/]\n"
+        for group, own, warnings in [
+            ("max_runtime = 11\nfrequency = 10", "", 1),
+            ("timezone = Europe/Berlin", "", 1),
+            ("timezone = Europe/Berlin", "sleep = 22:00 + 8h", 0),
+            ("schedule = @daily\nfrequency = 10", "", 1),
+        ]:
+            self.assertEqual(len(self.warnings_of(text.format(group, own))), warnings, group)
+
     def test_not_in_main(self) -> None:
         (problem,) = self.problems("[main]\nfrequency = 5\n[urls]\nprod = http://h/\n")
         self.assertIn("unknown option", problem)

@@ -67,7 +67,7 @@ class TemplateTests(LoadingTestCase):
         self.assertEqual([each.name for each in settings.maintenance], ["backups", "move to the new server"])
         self.assertEqual(settings.heartbeat and settings.heartbeat.url, "https://hc.example/ping/1")
         self.assertEqual(settings.token_auth and settings.token_auth.token, "Bearer secret")
-        self.assertEqual(len(settings.warnings), 1)
+        self.assertEqual(len(settings.warnings), 2)
 
     def test_earlier_templates(self) -> None:
         """Each earlier template of this project is still valid, as shipped and with all options set."""

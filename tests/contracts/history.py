@@ -36,6 +36,8 @@ FINDINGS: tuple[Finding, ...] = (
     Reported(503, Report(False, NOW - 600, 0.1, "why – \N{SNOWMAN}", (Window(0, 60.5), Window(7, 1.0)), "p", "s")),
     Invalid(200, "lastrun is missing"),
     NoAnswer(Fault.REFUSED, "connection refused", 0.0123),
+    Reported(200, Report(True, None, started=NOW - 3.25, schedule="0 3 * * *", timezone="Europe/Berlin")),
+    Reported(200, Report(True, NOW - 60.125, started=NOW - 90, max_runtime=8.05)),
 )
 
 
@@ -63,7 +65,9 @@ class Story:
     ) -> None:
         verdict = Verdict(kind, f"{kind.value} it is")
         check = Check(at, latency, reported() if finding is None else finding, verdict)
-        before, self.state = self.state, TaskState(verdict=verdict, checked=at, incident=incident)
+        before = self.state
+        report = check.finding.report if isinstance(check.finding, Reported) else before.report
+        self.state = TaskState(verdict=verdict, checked=at, incident=incident, report=report)
         if kind is before.kind and before.incident == incident and not alerts:
             self.store.note(self.task, self.state, check)
         else:
@@ -98,8 +102,8 @@ class HistoryContract:
         await self.written(store)
         runs = list(reversed(await store.runs(TASK.url)))
         self.assertEqual([run.finding for run in runs], list(FINDINGS))
-        self.assertEqual([run.first for run in runs], [NOW + 60 * number for number in range(4)])
-        self.assertEqual([(run.last - run.first, run.count) for run in runs], [(30.5, 2)] * 4)
+        self.assertEqual([run.first for run in runs], [NOW + 60 * number for number in range(len(FINDINGS))])
+        self.assertEqual([(run.last - run.first, run.count) for run in runs], [(30.5, 2)] * len(FINDINGS))
 
     async def test_the_latency_of_a_failure_does_not_matter(self: Any) -> None:
         store = self.make()
@@ -297,6 +301,20 @@ class HistoryContract:
         uptime = await store.uptime(TASK.url, NOW + 7260)
         # 30 minutes up, 10 down, and one minute up after the blind hour.
         self.assertEqual({name: round(share, 6) for name, share in uptime.items()}, dict.fromkeys(uptime, 0.756098))
+
+    async def test_uptime_leaves_out_failures_in_sleep(self: Any) -> None:
+        """Nothing is expected of a task that sleeps by its last valid report or the ini file."""
+        store = self.make()
+        night = Reported(200, Report(True, NOW, sleep=(Window(int(NOW) % 86_400 + 600, 600.0),)))
+        own = replace(TASK, url=f"{TASK.url}2", sleep=night.report.sleep)
+        for story, first in ((Story(store), night), (Story(store, own), None)):
+            await story.check(NOW, Kind.OK, first)
+            for minute in range(1, 31):
+                await story.check(NOW + 60 * minute, Kind.UNREACHABLE, FINDINGS[3])
+        await self.written(store)
+        for url in (TASK.url, own.url):
+            (day,) = await store.days(url, NOW + 1800)
+            self.assertEqual((day.up, day.down, day.asleep), (60, 1140, 600))
 
     async def test_uptime_of_a_day(self: Any) -> None:
         store = self.make()

@@ -294,6 +294,29 @@ class StoreContract:
         self.assertEqual([each.alert.id for each in kept.deliveries], [alert(1).id])
         self.assertEqual(kept.dead, 0)
 
+    async def test_channels_that_were_told_of_blindness(self: Any) -> None:
+        """Those with an alert of that which lasts, sent or pending; not of an earlier one."""
+        store = self.make()
+        store.open()
+        store.blindness(Blind(10.0, "no host answers"), Blind(20.0, "its clock is wrong"))
+        deliveries = [
+            Delivery(alert(number, event, ""), name)
+            for number, event, name in (
+                (9, Event.BLIND, "early"),
+                (10, Event.BLIND, "slack"),
+                (11, Event.STARTED, "hipchat"),
+                (30, Event.BLIND, "email"),
+            )
+        ]
+        await store.enqueue(deliveries)
+        await store.settle(deliveries[1], Outcome.SENT)
+        await store.close()
+        again = self.make()
+        self.assertEqual(again.open().blind_told, {"slack", "email"})
+        again.blindness(None)
+        await again.close()
+        self.assertEqual(self.make().open().blind_told, frozenset())
+
     async def test_channels_whose_latest_delivery_is_dead(self: Any) -> None:
         store = self.make()
         store.open()

@@ -145,13 +145,26 @@ class CalendarTests(SynchronousTestCase):
         task = make_task(schedule="*/10 * * * *", sleep=(Window(22 * 3600, 8 * HOUR),))
         report = ran(at("2026-03-06 11:55"), at("2026-03-06 11:50"))
         start = at("2026-03-06 12:00")
-        found = entries(task, report, start, start + DAY)
+        found = entries(task, report, start, start + DAY, 48)
         self.assertEqual([each.what for each in found], [DUE, ASLEEP, AWAKE])
         self.assertEqual((found[0].at, found[0].repeats), (start, "every 10 min"))
-        found = entries(make_task(frequency=1.0), ran(start - 7200), start, start + DAY)
+        found = entries(make_task(frequency=1.0), ran(start - 7200), start, start + DAY, 1)
         self.assertEqual([(each.what, each.repeats) for each in found], [(OVERDUE, ""), (DUE, "every minute")])
-        found = entries(make_task(schedule="*/30 * * * *"), None, start, start + DAY)
+        found = entries(make_task(schedule="*/30 * * * *"), None, start, start + DAY, 48)
         self.assertEqual(len(found), 48)
+        self.assertEqual(len(entries(make_task(schedule="* * * * *"), None, start, start + DAY)), 1440)
+
+    def test_a_task_that_has_never_reported_since_it_was_configured(self) -> None:
+        now = at("2026-03-06 12:00")
+        for task, configured, expected in (
+            (make_task(schedule="0 3 * * *"), "2026-03-05 12:00", [(OVERDUE, "03-06 03:00"), (DUE, "03-07 03:00")]),
+            (make_task(schedule="0 3 * * *"), "2026-03-06 11:00", [(DUE, "03-07 03:00")]),
+            (make_task(frequency=900.0), "2026-03-06 11:00", [(DUE, "03-07 02:00")]),
+            (make_task(frequency=900.0), "2026-03-05 11:00", [(OVERDUE, "03-06 02:00"), (DUE, "03-07 03:00")]),
+            (make_task(), "2026-03-05 11:00", []),
+        ):
+            found = entries(task, None, now, now + DAY, configured=at(configured))
+            self.assertEqual([(each.what, local(each.at)) for each in found], expected)
 
     def test_nothing_is_known(self) -> None:
         self.assertEqual(self.lines(make_task(), None, "2026-03-06 12:00"), [])

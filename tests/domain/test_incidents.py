@@ -241,6 +241,38 @@ class SleepTests(SynchronousTestCase):
         self.assertEqual(story.step(Kind.UNREACHABLE, 400.0), [])
         self.assertEqual(story.step(Kind.UNREACHABLE, 900.0), [Event.CHANGED])
 
+    def test_by_the_ini_file(self) -> None:
+        """With a last report or without, and whatever that says of sleep."""
+        task = replace(TASK, sleep=(Window(300, 600.0),))
+        for finding in (None, Reported(200, REPORT), Reported(200, replace(REPORT, sleep=(Window(0, 86_400.0),)))):
+            story = Story(task)
+            if finding is not None:
+                story.step(Kind.OK, 0.0, finding)
+            self.assertEqual(story.step(Kind.UNREACHABLE, 400.0), [])
+            self.assertEqual((story.state.row, story.state.hold, story.state.incident), (0, None, None))
+            assert story.state.verdict is not None
+            self.assertEqual(story.state.verdict.next_change, 900.0)
+            self.assertEqual(story.step(Kind.UNREACHABLE, 900.0), [Event.PROBLEM])
+            self.assertEqual(story.state.verdict and story.state.verdict.next_change, 86_400.0 + 300)
+            self.assertEqual(story.step(Kind.INVALID, 86_400.0 + 400), [])
+
+    def test_by_the_ini_file_in_a_time_zone(self) -> None:
+        task = replace(TASK, sleep=(Window(3600 + 300, 600.0),), timezone="Africa/Lagos")
+        story = Story(task)
+        self.assertEqual(story.step(Kind.UNREACHABLE, 400.0), [])
+        self.assertEqual(story.step(Kind.UNREACHABLE, 900.0), [Event.PROBLEM])
+
+    def test_the_ini_file_never_lets_it_sleep(self) -> None:
+        story = Story(replace(TASK, sleep=()))
+        story.step(Kind.OK, 0.0, Reported(200, replace(REPORT, sleep=(Window(300, 600.0),))))
+        self.assertEqual(story.step(Kind.UNREACHABLE, 400.0), [Event.PROBLEM])
+        self.assertEqual(story.reminder, 400.0 + 480)
+
+    def test_reminders_wait_for_the_sleep_of_the_ini_file(self) -> None:
+        story = Story(replace(TASK, sleep=(Window(300, 6000.0),)))
+        story.step(Kind.UNREACHABLE, 0.0)
+        self.assertEqual(story.reminder, 6300.0)
+
 
 class MutedTests(SynchronousTestCase):
     """Silenced tasks."""

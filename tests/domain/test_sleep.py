@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -118,6 +121,77 @@ class PeriodTests(SynchronousTestCase):
             self.assertGreater(start, now)
             self.assertIsNotNone(sleep.period_at(start))
             self.assertIsNone(sleep.period_at(start - 0.0005))
+
+
+class LocalTests(SynchronousTestCase):
+    """Sleep by a clock on the wall; :mod:`tests.domain.test_schedule` compares it with a model."""
+
+    BERLIN = ZoneInfo("Europe/Berlin")
+
+    def at(self, text: str) -> Instant:
+        return datetime.fromisoformat(f"2026-{text}").replace(tzinfo=self.BERLIN).timestamp()
+
+    def period(self, sleep: Sleep, text: str) -> SleepPeriod | None:
+        return sleep.period_at(self.at(text))
+
+    def test_starts_at_the_local_time_and_lasts_its_length(self) -> None:
+        sleep = merge((window("22:00", 480),), self.BERLIN)
+        for now, start, end in [
+            ("01-10 23:00", "01-10 22:00", "01-11 06:00"),
+            ("07-10 23:00", "07-10 22:00", "07-11 06:00"),
+            ("03-28 23:00", "03-28 22:00", "03-29 07:00"),
+            ("10-24 23:00", "10-24 22:00", "10-25 05:00"),
+        ]:
+            self.assertEqual(self.period(sleep, now), SleepPeriod(self.at(start), self.at(end)))
+            self.assertIsNone(sleep.period_at(self.at(end)))
+            self.assertEqual(sleep.next_start(self.at(start) - 1), self.at(start))
+        self.assertEqual(sleep.zone, self.BERLIN)
+
+    def test_a_start_in_the_gap_is_at_its_end(self) -> None:
+        sleep = merge((window("02:30", 30),), self.BERLIN)
+        self.assertEqual(self.period(sleep, "03-29 03:10"), SleepPeriod(self.at("03-29 03:00"), self.at("03-29 03:30")))
+        self.assertEqual(sleep.next_start(self.at("03-28 12:00")), self.at("03-29 03:00"))
+
+    def test_a_start_that_comes_twice_is_the_first(self) -> None:
+        sleep = merge((window("02:30", 30),), self.BERLIN)
+        start = self.at("10-25 02:30")
+        self.assertEqual(sleep.period_at(start), SleepPeriod(start, start + 1800))
+        self.assertIsNone(sleep.period_at(start + HOUR))
+        self.assertEqual(sleep.next_start(start), self.at("10-26 02:30"))
+
+    def test_nearly_a_day_joins_over_the_short_day(self) -> None:
+        sleep = merge((window("00:00", 1430),), self.BERLIN)
+        self.assertEqual(self.period(sleep, "03-28 12:00"), SleepPeriod(self.at("03-28 00:00"), self.at("03-28 23:50")))
+        self.assertEqual(self.period(sleep, "03-29 12:00"), SleepPeriod(self.at("03-29 00:00"), self.at("03-30 23:50")))
+
+    def test_all_day_on_the_long_day_too(self) -> None:
+        sleep = merge((window("00:00", 720), window("12:00", 720)), self.BERLIN)
+        self.assertTrue(sleep.always)
+        self.assertEqual(self.period(sleep, "10-25 11:30"), SleepPeriod(self.at("10-25 00:00"), None))
+        self.assertIsNone(sleep.next_start(self.at("10-25 11:30")))
+        self.assertIsNone(sleep.due(self.at("10-25 11:30"), 600))
+        self.assertEqual(sleep.period_at(1e18), SleepPeriod(1e18, None))
+
+    def test_outside_the_calendar_it_is_awake(self) -> None:
+        sleep = merge((window("22:00", 480),), self.BERLIN)
+        for moment in (-1e18, -62_135_683_140.0, 253_402_387_140.0, 1e18):
+            self.assertIsNone(sleep.period_at(moment))
+            self.assertIsNone(sleep.next_start(moment))
+
+    def test_never_awake_within_14_days(self) -> None:
+        sleep = merge((window("00:00", 1),), self.BERLIN)
+        self.assertEqual(sleep.due(self.at("01-10 00:00"), DAY), self.at("01-12 00:01"))
+        self.assertEqual(sleep.due(self.at("01-10 00:01"), DAY - 60), self.at("01-11 00:00"))
+
+    def test_too_short_to_matter(self) -> None:
+        sleep = merge((Window(3600, 0.0001),), self.BERLIN)
+        self.assertIsNone(self.period(sleep, "01-10 01:00"))
+        self.assertIsNone(sleep.next_start(self.at("01-10 00:00")))
+
+    def test_many_windows(self) -> None:
+        many = tuple(Window(minute * 60, 30.0) for minute in range(100))
+        self.assertIsNone(merge(many).period_at(LEAP + 45))
+        self.assertIsNotNone(merge(many).period_at(LEAP + 15))
 
 
 class DueTests(SynchronousTestCase):

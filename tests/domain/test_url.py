@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.url import MAX_HOST, UrlError, join, label, origin, parse, task_id
+from pypinger.domain.url import MAX_HOST, UrlError, is_loopback, join, label, origin, parse, task_id
 from tests.domain.strategies import quick, thorough
 
 
@@ -205,3 +205,11 @@ class LabelTests(SynchronousTestCase):
         shown = label(f"{prefix}jane:S3CRET@{text}?S3CRET")
         self.assertNotIn("S3CRET", shown)
         self.assertTrue(shown.isprintable())
+
+
+class LoopbackTests(SynchronousTestCase):
+    def test_hosts(self) -> None:
+        for host in ("localhost", "127.0.0.1", "127.9.9.9", "::1", "::1%lo"):
+            self.assertTrue(is_loopback(host), host)
+        for host in ("mail.example", "10.0.0.1", "fe80::1%eth0", "localhost.example", "127.0.0.1.example"):
+            self.assertFalse(is_loopback(host), host)

@@ -14,7 +14,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from tests.fleet.measure import Measures, Storm, quantile
-from tests.fleet.script import HOUR, Script
+from tests.fleet.members import HOUR
+from tests.fleet.script import Script
 from tests.fleet.simulation import Simulation
 
 #: `error_interval` in seconds, and how many messages a day are too many with it.

@@ -7,16 +7,13 @@ Times are true seconds since the start. The script knows nothing of Py Pinger bu
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import exp, log
 from random import Random
 from typing import TypeAlias
 
-MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
-GRACE = 60.0
-
-#: When the fleet's time begins: midnight UTC.
-BEGIN = 1_793_577_600.0
+from tests.fleet.members import DAY, HOUR, MINUTE, Member
+from tests.fleet.people import People
 
 #: A stretch of time and what happens in it.
 Stretch: TypeAlias = tuple[float, float, str]
@@ -44,44 +41,12 @@ class Rates:
     restarts: float = 0.3
     small_steps: float = 0.1
     large_steps: float = 0.04
+    silences: float = 3.0
+    moves: float = 0.15
+    acknowledgements: float = 4.0
 
     def times(self, factor: float) -> Rates:
         return Rates(**{name: value * factor for name, value in vars(self).items()})
-
-
-@dataclass
-class Member:
-    """
-    A task of the fleet.
-
-    :ivar frequency: seconds between two runs.
-    :ivar sleep: start and length in seconds of its daily sleep, or None.
-    :ivar runs: when each run ended, and whether it was well.
-    :ivar segments: since when each way of answering lasts.
-    """
-
-    name: str
-    host: str
-    server: str
-    interval: float
-    frequency: float
-    sleep: tuple[float, float] | None
-    runs: list[tuple[float, bool]] = field(default_factory=list)
-    segments: list[tuple[float, str]] = field(default_factory=list)
-
-    def asleep_until(self, at: float) -> float | None:
-        if self.sleep is None:
-            return None
-        start, length = self.sleep
-        since = (at - start) % DAY
-        return at - since + length if since < length else None
-
-    def due(self, lastrun: float) -> float:
-        """Section 2: `frequency` after the last run, or after waking."""
-        due = lastrun + self.frequency
-        while (end := self.asleep_until(due)) is not None:
-            due = end + self.frequency
-        return due
 
 
 class Script:
@@ -92,6 +57,7 @@ class Script:
     :ivar restarts: when the daemon ends, and when it is back; ``kill`` or ``stop``.
     :ivar steps: from when to when our wall clock is off, and by how many seconds.
     :ivar outages: (host, from, to, how).
+    :ivar people: what people do meanwhile.
     """
 
     def __init__(self, seed: int, days: float, rates: Rates | None = None) -> None:
@@ -105,6 +71,7 @@ class Script:
         self.restarts: list[Stretch] = []
         self.steps: list[tuple[float, float, float]] = []
         self.outages: list[tuple[str, float, float, str]] = []
+        self.people = People(seed, days, vars(self.rates), self.members)
         self._ours()
         self._tasks()
         self._origins()

@@ -23,6 +23,8 @@ from pypinger.domain.model import (
     TaskState,
 )
 from pypinger.domain.redaction import Secrets
+from pypinger.domain.selector import parse
+from pypinger.domain.silence import Maintenance, Silence
 from pypinger.domain.times import iso
 from pypinger.ports.notifying import DeliveryError, Receipt
 from pypinger.runtime.board import LiveBoard
@@ -31,8 +33,11 @@ from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
+from pypinger.runtime.silencing import SilenceError, Silencing
 from tests.fleet.clock import HeapClock, ProcessClock
-from tests.fleet.script import BEGIN, Member, Script
+from tests.fleet.members import BEGIN, DAY, Member
+from tests.fleet.people import Quiet, Silenced
+from tests.fleet.script import Script
 from tests.fleet.truth import Answered, Truth
 from tests.runtime.fakes import channels_on
 from tests.store.inline import InlineStore
@@ -212,12 +217,14 @@ class WatchedStore(InlineStore):
         self._simulation = simulation
 
     def note(self, task: Task, state: TaskState, check: Check) -> None:
-        self._simulation.judged(task, check, ())
+        self._simulation.judged(task, check, (), is_open=state.incident is not None)
         super().note(task, state, check)
 
     async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> None:
         if check is not None:
-            self._simulation.judged(task, check, deliveries)
+            self._simulation.judged(task, check, deliveries, is_open=state.incident is not None)
+        else:
+            self._simulation.moved(task, deliveries)
         await super().commit(task, state, check, deliveries)
 
 
@@ -233,16 +240,22 @@ class Process:
         settings = CheckSettings(simulation.fleet, 256, Secrets())
         self.checker = Checker(clock, now, store, self.outbox, self.board, RunFeed(clock, []), settings)
         self.monitor = Monitor(clock, now, tasks, self.checker, self.board, self.outbox)
+        self.silencing = Silencing(clock, now, store, self.board.entries)
+        self.silencing.configure([maintenance(each) for each in simulation.script.people.maintenance])
+        self.board.mute_with(self.silencing.muted)
 
     def start(self) -> None:
         kept = self._simulation.store.open()
+        self.silencing.resume(kept.silences)
         self.monitor.resume(kept.states)
         self.checker.resume(kept)
         self.outbox.resume(kept)
         self._announce(Event.STARTED)
         self.monitor.start()
+        self.silencing.start(self.monitor.silences_changed)
 
     def stop(self) -> None:
+        self.silencing.stop()
         Deferred.fromCoroutine(self.monitor.stop())
         self._announce(Event.STOPPED)
         Deferred.fromCoroutine(self.outbox.stop(5))
@@ -262,10 +275,11 @@ class Simulation:
     def __init__(self, script: Script, **settings: float) -> None:
         self.script = script
         self.clock = HeapClock()
-        self.truth = Truth(script)
         self.fleet = Fleet(script, self.clock)
         self._offset = BEGIN
+        self._alive = True
         self.tasks = [make_task(member, settings) for member in script.members]
+        self.truth = Truth(script, self.tasks[0].error_interval, self.tasks[0].error_interval_max)
         self.slack = ThreadChannel("slack", self.clock)
         self.plain = PlainChannel("hipchat", self.clock)
         self.channels = (self.slack, self.plain)
@@ -275,43 +289,109 @@ class Simulation:
     def now(self) -> float:
         return self._offset + self.clock.seconds()
 
-    def judged(self, task: Task, check: Check, deliveries: Sequence[Delivery]) -> None:
-        alerts = {delivery.alert.id: delivery.alert for delivery in deliveries}.values()
+    def judged(self, task: Task, check: Check, deliveries: Sequence[Delivery], *, is_open: bool) -> None:
         self.truth.judged(
             task.name,
             self.clock.seconds(),
             check.verdict.kind.value,
             self.fleet.last[task.name],
-            [(alert.event.value, alert.kind.value if alert.kind else "", alert.id) for alert in alerts],
+            events(deliveries),
+            is_open=is_open,
         )
+
+    def moved(self, task: Task, deliveries: Sequence[Delivery]) -> None:
+        """Time or people caused alerts."""
+        self.truth.moved(task.name, self.clock.seconds(), events(deliveries))
 
     def run(self) -> None:
         """Let the whole time pass, and a few minutes for what still waits."""
         script = self.script
-        things = [(at, "stop" if how == "stop" else "kill", 0.0) for at, _, how in script.restarts]
+        things: list[tuple[float, str, float]] = []
+        things += [(at, "stop" if how == "stop" else "kill", 0.0) for at, _, how in script.restarts]
         things += [(end, "start", 0.0) for _, end, _ in script.restarts]
         things += [(start, "step", step) for start, _, step in script.steps]
         things += [(end, "step", 0.0) for _, end, _ in script.steps]
-        process = Process(self)
-        process.start()
-        for at, what, step in sorted(things):
+        things += [(each.at, "silence", float(number)) for number, each in enumerate(script.people.silences)]
+        things += [(at, "acknowledge", number) for at, number in script.people.acknowledgements]
+        self._process = Process(self)
+        self._process.start()
+        for at, what, number in sorted(things):
             self.clock.run(at)
-            match what:
-                case "stop":
-                    process.stop()
-                case "kill":
-                    process.clock.kill()
-                case "start":
-                    process.clock.kill()
-                    process = Process(self)
-                    process.start()
-                case "step":
-                    self._offset = BEGIN + step
+            self._do(what, number)
         self.clock.run(script.length)
         self.truth.close()
-        process.stop()
+        self._process.stop()
         self.clock.run(script.length + 10)
-        process.clock.kill()
+        self._process.clock.kill()
+
+    def _do(self, what: str, number: float) -> None:
+        match what:
+            case "stop":
+                self._process.stop()
+                self._alive = False
+            case "kill":
+                self._process.clock.kill()
+                self._alive = False
+            case "start":
+                self._process.clock.kill()
+                self._process = Process(self)
+                self._process.start()
+                self._alive = True
+            case "step":
+                self._offset = BEGIN + number
+            case "silence" if self._alive:
+                self._silence(self.script.people.silences[int(number)])
+            case "acknowledge" if self._alive:
+                self._acknowledge(number)
+
+    def _silence(self, silenced: Silenced) -> None:
+        name = self.truth.open_incident(silenced.number) or "t0-0"
+        word, early = silenced.word.format(name=name, host=name.partition("-")[0]), silenced.early
+        quiet = Quiet(word, self._wall(), self._wall() + silenced.length)
+        adding = Deferred.fromCoroutine(self._process.silencing.add(word, silenced.length, "why", "anna"))
+        adding.addErrback(lambda failure: failure.trap(SilenceError) and None)
+        given: list[tuple[Silence, int] | None] = []
+        adding.addCallback(given.append)
+        if not given or given[0] is None:
+            return  # No task has told its server yet.
+        self.truth.quiets.add(quiet)
+        silence = given[0][0]
+
+        def end() -> None:
+            if self._alive and self._wall() < quiet.end:
+                quiet.end = self._wall()
+                ended = Deferred.fromCoroutine(self._process.silencing.end(silence.id))
+                ended.addErrback(lambda failure: failure.trap(SilenceError))
+
+        if early is not None:
+            # People outlive the process.
+            ProcessClock(self.clock).callLater(early - self.clock.seconds(), end)
+
+    def _acknowledge(self, number: float) -> None:
+        if name := self.truth.open_incident(number):
+            url = next(task.url for task in self.tasks if task.name == name)
+            taken = Deferred.fromCoroutine(self._process.monitor.acknowledge(url, "anna", "I look"))
+            taken.addCallback(lambda _: self.truth.acknowledged(name, self.clock.seconds()))
+
+    def _wall(self) -> float:
+        return self.now() - BEGIN
+
+
+def events(deliveries: Sequence[Delivery]) -> list[tuple[str, str, str]]:
+    """Return (event, kind, id) of the alerts that are delivered."""
+    alerts = {delivery.alert.id: delivery.alert for delivery in deliveries}.values()
+    return [(alert.event.value, alert.kind.value if alert.kind else "", alert.id) for alert in alerts]
+
+
+def maintenance(quiet: Quiet) -> Maintenance:
+    """Return a section of the ini file."""
+    selector = parse(quiet.word)
+    if not quiet.daily:
+        return Maintenance("move", selector, start=BEGIN + quiet.start, until=BEGIN + quiet.end)
+    hours, minutes = divmod(quiet.start % DAY // 60, 60)
+    return Maintenance(
+        "nightly", selector, schedule=f"{minutes:.0f} {hours:.0f} * * *", duration=quiet.end - quiet.start
+    )
 
 
 def make_task(member: Member, settings: dict[str, float]) -> Task:
@@ -323,5 +403,6 @@ def make_task(member: Member, settings: dict[str, float]) -> Task:
         label=url,
         origin=f"http://{member.host}.example:80",
         interval=member.interval,
+        unreachable_for=member.unreachable_for,
         **settings,  # type: ignore[arg-type]
     )

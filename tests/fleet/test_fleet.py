@@ -9,7 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fleet.clock import ProcessClock
 from tests.fleet.measure import Measures
-from tests.fleet.script import HOUR, MINUTE, Member, Rates, Script
+from tests.fleet.members import HOUR, MINUTE, Member
+from tests.fleet.people import People
+from tests.fleet.script import Rates, Script
 from tests.fleet.simulation import Message, Simulation
 
 
@@ -44,17 +46,19 @@ class Scene(Script):
                 member.runs.append((float("inf"), True))
                 member.segments = [(-1.0, "ok"), *ways.get(host, ())]
                 self.members.append(member)
+        self.people = People(0, 0.0, {"silences": 0.0, "moves": 0.0, "acknowledgements": 0.0}, ())
 
 
 class FleetTests(SynchronousTestCase):
     def test_some_bad_hours(self) -> None:
         """Everything that happens to a fleet, ten times as often as it does, and more of our own misfortunes."""
-        rates = replace(Rates().times(10), cuts=8, restarts=12, small_steps=4, large_steps=4)
+        rates = replace(Rates().times(10), cuts=8, restarts=12, small_steps=4, large_steps=4, silences=60)
         simulation = Simulation(Script(5, 6 / 24, rates))
         simulation.run()
         truth = simulation.truth
         self.assertEqual((truth.missed, truth.false, truth.faults), ([], [], []))
         self.assertGreater(truth.incidents, 40)
+        self.assertGreater(min(truth.mutings, truth.holds, truth.acknowledgements), 3)
         script = simulation.script
         self.assertTrue(script.cuts and script.restarts and script.steps)
         for channel in simulation.channels:

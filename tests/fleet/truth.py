@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.fleet.script import BEGIN, GRACE, HOUR, MINUTE, Member, Script
+from tests.fleet.members import BEGIN, GRACE, HOUR, MINUTE, Member
+from tests.fleet.people import LAG, Quiets
+from tests.fleet.reminding import Reminding
+from tests.fleet.script import Script
 
 #: Seconds after which a wrong clock is known to be right again.
 SETTLING = 150.0
@@ -17,8 +20,12 @@ SETTLING = 150.0
 #: How long a check may take: the timeout, then the question of fault, and a second.
 LONGEST = 46.0
 
+#: For how long something may be overdue that must come at once: a check may be under way.
+OVERDUE = 180.0
+
 STEADY = 30 * MINUTE
 NO_REPORT = ("unreachable", "invalid")
+NEW = ("problem", "flapping")
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,25 @@ class Caused:
 
 @dataclass
 class Story:
-    """What is known of a task."""
+    """
+    What is known of a task.
+
+    :ivar hold: since when it has given no report, by the wall clock.
+    :ivar told: whether its open incident was told.
+    :ivar owed: whether the end of an incident that was told is held back by a silence.
+    :ivar overdue: what has not come yet, and since when it is overdue.
+    """
 
     member: Member
+    reminding: Reminding
     opened: list[float] = field(default_factory=list)
+    hold: float | None = None
+    told: bool = True
+    owed: bool = False
+    acknowledged: bool = False
+    last: str = ""
+    was_muted: bool = False
+    overdue: dict[str, float] = field(default_factory=dict)
     since: float | None = None
     kind: str = ""
     flapping: bool = False
@@ -72,11 +94,17 @@ class Truth:
     :ivar faults: what was wrong, a line each.
     :ivar caused: the alerts that had to be, and were.
     :ivar open_time: seconds of all incidents together; `reminders` what reminders of a fixed 8 minutes would come to.
+    :ivar quiets: when whose alerts are muted.
+    :ivar mutings: how many alerts were held back; `holds`, how many troubles that were over soon enough.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, error_interval: float, error_interval_max: float) -> None:
         self._script = script
-        self._stories = {member.name: Story(member) for member in script.members}
+        self._stories = {
+            member.name: Story(member, Reminding(error_interval, error_interval_max, 0.0)) for member in script.members
+        }
+        self.quiets = Quiets(script.people.maintenance)
+        self.mutings = self.holds = self.acknowledgements = 0
         self._large = [(start, end) for start, end, step in script.steps if abs(step) > MINUTE]
         self.faults: list[str] = []
         self.false: list[str] = []
@@ -88,12 +116,15 @@ class Truth:
         self.reminders = 0
         self.open_time = 0.0
 
-    def judged(self, task: str, at: float, said: str, answer: Answered, events: list[tuple[str, str, str]]) -> None:
+    def judged(
+        self, task: str, at: float, said: str, answer: Answered, events: list[tuple[str, str, str]], *, is_open: bool
+    ) -> None:
         """
         A check was judged.
 
         :param said: the kind of its verdict.
         :param events: (event, kind, id) of the alerts that it caused.
+        :param is_open: whether an incident is open after it.
         """
         self.checks += 1
         story = self._stories[task]
@@ -104,27 +135,72 @@ class Truth:
             self.false.append(f"{self._where(task, at)}: blamed for our own cut: {said}")
             kind = said
         late_by = self._late(story, answer.began, at, kind)
+        muted = self.quiets.now(story, self._wall(at))
+        held = story.since is None and kind in NO_REPORT
         if kind not in NO_REPORT:
             story.run = answer.run
-        expected, optional = self._expect(story, at, kind)
+        expected, optional = self._expect(story, at, kind, muted)
+        if held and story.since is not None:
+            self._held(story, answer.began, at)
         got = [event for event, _, _ in events]
         if got != expected and not (optional and not got):
             wrong = f"{self._where(task, at)}: {kind}, expected {expected}, got {got}"
-            new = {"problem", "flapping"}
-            if set(expected) & new and not set(got) & new:
+            if set(expected) & set(NEW) and not set(got) & set(NEW):
                 self.missed.append(wrong)
-            elif set(got) & new and not set(expected) & new:
+            elif set(got) & set(NEW) and not set(expected) & set(NEW):
                 self.false.append(wrong)
             else:
                 self.faults.append(wrong)
-        if optional and not got and {"problem", "flapping"} & set(expected):
-            # Nothing was said, and need not be.
+        if optional and not is_open and story.since == at:
+            # None was opened, and need not be.
             story.since, story.kind, story.flapping = None, "", False
             story.opened.pop()
+        if is_open is not (story.since is not None):
+            self.faults.append(f"{self._where(task, at)}: {kind}, and the incident is {'' if is_open else 'not '}open")
         for event, what, id_ in events:
             self.caused.append(Caused(task, event, what, at - late_by, at, id_))
+        slept = "sleeping" in (kind, story.status)
         story.status = "sleeping" if kind == "sleeping" else "ok" if kind == "ok" else "error"
-        story.checked = at
+        story.checked, story.last = at, kind
+        self._nothing_overdue(story, at, slept=slept)
+
+    def moved(self, task: str, at: float, events: list[tuple[str, str, str]]) -> None:
+        """Time or people caused alerts: a reminder, what a silence had held back, an acknowledgement."""
+        story, wall = self._stories[task], self._wall(at)
+        for event, what, id_ in events:
+            where = f"{self._where(task, at)}: {event}"
+            # What a silence held back comes at its end, give or take what floats round off.
+            if self.quiets.now(story, wall + 0.001):
+                self.false.append(f"{where} while silenced")
+            if event == "recovered":
+                right, story.owed = story.owed, False
+            elif event in NEW:
+                right = story.since is not None and not story.told and (event == "flapping") is story.flapping
+                story.told, story.reminding.base = True, wall
+            elif event == "acknowledged":
+                right, story.acknowledged = story.since is not None and story.told, True
+            else:
+                right = self._may_be_reminded(story, wall)
+                self._reminded(story, at, wall)
+            if not right:
+                self.false.append(f"{where}, but it has nothing to tell")
+            if event != "reminder":
+                self.caused.append(Caused(task, event, what, at, at, id_))
+
+    def open_incident(self, number: float) -> str:
+        """Choose a task whose incident is open by a number from 0 to 1; empty if there is none."""
+        names = sorted(name for name, story in self._stories.items() if story.since is not None)
+        return names[int(number * len(names))] if names else ""
+
+    def acknowledged(self, task: str, at: float) -> None:
+        """Somebody takes care of a task's incident, if it is still open."""
+        story = self._stories[task]
+        if story.since is None:
+            return
+        if story.told and not story.acknowledged and not self.quiets.now(story, self._wall(at)):
+            self.faults.append(f"{self._where(task, at)}: the acknowledgement was not told")
+        self.acknowledgements += 1
+        story.acknowledged = True
 
     def close(self) -> None:
         """The time is over."""
@@ -135,6 +211,60 @@ class Truth:
             if story.since is not None:
                 self._ended(story, end)
 
+    def _wall(self, at: float) -> float:
+        return at + self._script.offset(at)
+
+    def _may_be_reminded(self, story: Story, wall: float) -> bool:
+        if story.since is None or not story.told or story.acknowledged or story.status == "sleeping":
+            return False
+        return story.run is None or story.member.asleep_until(wall) is None
+
+    def _reminded(self, story: Story, at: float, wall: float) -> None:
+        if story.was_muted:
+            # The end of a silence tells what is still wrong; it is no reminder of the row.
+            story.was_muted, story.reminding.base = False, wall
+            return
+        stepped = self._stepped(story.reminding.base, wall)
+        early = story.reminding.came(wall)
+        if early > 0 and not stepped:
+            self.faults.append(f"{self._where(story.member.name, at)}: reminder {early:.1f} s too early")
+
+    def _stepped(self, since: float, until: float) -> bool:
+        """Whether our clock was far off in between, by that clock or by a right one."""
+        return any(start - 7200 <= until and since <= end + 7200 for start, end in self._large)
+
+    def _nothing_overdue(self, story: Story, at: float, *, slept: bool) -> None:
+        """What a silence had held back, and reminders, come on time."""
+        wall = self._wall(at)
+        muted, lately = self.quiets.now(story, wall), self.quiets.lately(story, wall)
+        story.was_muted = muted or (story.was_muted and lately)
+        is_open, quiet = story.since is not None, muted or lately
+        due, _ = story.reminding.due()
+        awake = not slept and story.member.asleep_until(wall) is None
+        reminds = is_open and awake and self._may_be_reminded(story, wall) and wall > due + LAG
+        for what, overdue in (
+            ("a recovery that a silence held back", story.owed and not quiet),
+            ("a problem that a silence held back", is_open and not story.told and not quiet and awake),
+            ("a reminder", reminds and not quiet and not self._stepped(story.reminding.base, wall)),
+        ):
+            if not overdue or self._excused(at - LAG, at):
+                story.overdue.pop(what, None)
+            elif at - story.overdue.setdefault(what, at) > OVERDUE:
+                story.overdue[what] = float("inf")
+                self.missed.append(f"{self._where(story.member.name, at)}: {what} did not come")
+
+    def _held(self, story: Story, began: float, at: float) -> None:
+        """A check is made when a hold ends, unless one is under way."""
+        before = story.checked
+        if not story.member.unreachable_for or before is None or self._excused(before, at):
+            return
+        assert story.hold is not None
+        end = story.hold + story.member.unreachable_for - self._script.offset(at)
+        if before < end and began - end > 1.05:
+            self.faults.append(
+                f"{self._where(story.member.name, at)}: the hold's end was checked {began - end:.1f} s late"
+            )
+
     def _where(self, task: str, at: float) -> str:
         return f"seed {self._script.seed}, {at:.1f} s ({at / 86400:.2f} days), {task}"
 
@@ -142,7 +272,8 @@ class Truth:
         match answer.way:
             case "cut":
                 # What was blamed before the cut stays so.
-                return "unreachable" if story.since is not None and story.kind == "unreachable" else "cut"
+                blamed = story.kind if story.since is not None else story.last if story.hold is not None else ""
+                return "unreachable" if blamed == "unreachable" else "cut"
             case "refused" | "silent" | "503":
                 return "unreachable"
             case "invalid":
@@ -182,35 +313,52 @@ class Truth:
         times += [(edge, edge + 2) for start, end, _ in script.steps for edge in (start, end)]
         return any(start <= until and since <= end for start, end in times)
 
-    def _expect(self, story: Story, at: float, kind: str) -> tuple[list[str], bool]:
+    def _expect(self, story: Story, at: float, kind: str, muted: bool) -> tuple[list[str], bool]:
         """The events that a check of this kind must cause, and whether they may be missing."""
         member = story.member
-        clock = at + self._script.offset(at)
+        clock, hold = self._wall(at), story.hold
+        story.hold = None
         if kind == "sleeping":
             return [], False
         if kind in NO_REPORT and story.run is not None and member.asleep_until(clock) is not None:
             return [], False
+        if kind in NO_REPORT:
+            story.hold = clock if hold is None else hold
+        elif story.since is None and hold is not None:
+            self.holds += 1
         optional = kind in ("late", "future") and any(start <= at <= end + SETTLING for start, end in self._large)
         if story.since is None:
-            if kind == "ok":
+            if kind == "ok" or (story.hold is not None and clock < story.hold + member.unreachable_for):
                 return [], False
             wall = BEGIN + clock
             story.opened = [*(each for each in story.opened if wall - HOUR < each <= wall), wall]
             story.since, story.kind = at, kind
             self.incidents += not optional
             story.flapping, story.well, story.steady = len(story.opened) >= 4, False, 0.0
-            return ["flapping" if story.flapping else "problem"], optional
+            story.told, story.acknowledged = not muted, False
+            story.reminding = Reminding(story.reminding.interval, story.reminding.longest, clock)
+            return self._unless_muted(muted, "flapping" if story.flapping else "problem"), optional
         if story.flapping:
-            return self._flaps(story, at, kind), False
+            return self._flaps(story, at, kind, muted), False
         if kind == "ok":
-            self._ended(story, at)
-            return ["recovered"], False
+            return self._recovers(story, at, muted), False
         if kind != story.kind:
-            story.kind = kind
-            return ["changed"], optional
+            story.kind, story.acknowledged = kind, False
+            if story.told and not muted:
+                story.reminding.changed = clock
+            return self._unless_muted(muted or not story.told, "changed"), optional
         return [], False
 
-    def _flaps(self, story: Story, at: float, kind: str) -> list[str]:
+    def _unless_muted(self, muted: bool, event: str) -> list[str]:
+        self.mutings += muted
+        return [] if muted else [event]
+
+    def _recovers(self, story: Story, at: float, muted: bool) -> list[str]:
+        self._ended(story, at)
+        story.owed = story.owed or (story.told and muted)
+        return self._unless_muted(muted or not story.told, "recovered")
+
+    def _flaps(self, story: Story, at: float, kind: str, muted: bool) -> list[str]:
         well = kind == "ok"
         if not well:
             story.kind = kind
@@ -222,10 +370,13 @@ class Truth:
         if story.steady < STEADY - 1e-6:
             return []
         story.flapping, story.opened = False, []
-        if not well:
-            return ["problem"]
-        self._ended(story, at)
-        return ["recovered"]
+        if well:
+            return self._recovers(story, at, muted)
+        story.told = story.told or not muted
+        story.reminding = Reminding(
+            story.reminding.interval, story.reminding.longest, self._wall(at), changed=story.reminding.changed
+        )
+        return self._unless_muted(muted, "problem")
 
     def _ended(self, story: Story, at: float) -> None:
         assert story.since is not None

@@ -265,8 +265,8 @@ class SessionTests(ServerTestCase):
     async def test_servers_that_break_the_protocol(self) -> None:
         cases = (
             ([b"220 hello\r\n", b"250-hello\r\n250 STARTTLS\r\n", b"220 go\r\n250 injected\r\n"], "before TLS began"),
-            ([b"220 hello\r\n", b"250-hello\r\n" * 2_000], "without end"),
-            ([b"2" * 100_000], "without end"),
+            ([b"220 hello\r\n", b"250-hello\r\n" * 2_000], "endless answer"),
+            ([b"2" * 100_000], "endless line"),
             ([b"SSH-2.0-OpenSSH_9.2\r\n"], "not SMTP: SSH-2.0-OpenSSH_9.2"),
             ([b"220 hello\r\n", b""], "closed the connection"),
             ([b"554 5.7.1 go away\r\n"], "554 5.7.1 go away"),

@@ -244,6 +244,41 @@ class CronTests(SynchronousTestCase):
         self.assertEqual(1, self.check_in(replace(TASK, grace=0.0, interval=1.0))["monitor_config"]["checkin_margin"])
         self.assertEqual(40_320, self.check_in(replace(TASK, grace=1e9))["monitor_config"]["checkin_margin"])
 
+    def test_a_schedule(self) -> None:
+        """Sentry reads cron expressions with cronsim, but has no names for them."""
+        report = replace(REPORT, schedule="@daily", timezone="Europe/Berlin", max_runtime=8.5)
+        self.assertEqual(
+            {
+                "schedule": {"type": "crontab", "value": "0 0 * * *"},
+                "checkin_margin": 11,
+                "timezone": "Europe/Berlin",
+                "max_runtime": 9,
+            },
+            self.check_in(report=report)["monitor_config"],
+        )
+        self.assertEqual(2, self.check_in(report=replace(report, started=NOW - 90))["monitor_config"]["checkin_margin"])
+        task = replace(TASK, schedule="0 3 * * 1-5", max_runtime=527_040.0)
+        config = self.check_in(task, report)["monitor_config"]
+        self.assertEqual(
+            ({"type": "crontab", "value": "0 3 * * 1-5"}, "UTC", 40_320, 40_320),
+            (config["schedule"], config["timezone"], config["max_runtime"], config["checkin_margin"]),
+        )
+        config = self.check_in(replace(TASK, frequency=30.0), report)["monitor_config"]
+        self.assertEqual({"type": "interval", "value": 30, "unit": "minute"}, config["schedule"])
+
+    def test_a_run_from_its_beginning_to_its_end(self) -> None:
+        begun = self.check_in(report=replace(REPORT, lastrun=NOW - 600, started=NOW - 90))
+        ended = self.check_in(report=replace(REPORT, lastrun=NOW - 30, started=NOW - 90))
+        failed = self.check_in(report=replace(REPORT, ok=False, lastrun=NOW - 30, started=NOW - 90))
+        first = self.check_in(report=replace(REPORT, lastrun=None, started=NOW - 90))
+        self.assertEqual(
+            ["in_progress", "ok", "error", "in_progress"], [each["status"] for each in (begun, ended, failed, first)]
+        )
+        self.assertEqual(1, len({each["check_in_id"] for each in (begun, ended, failed, first)}))
+        self.assertEqual((60.0, None), (ended["duration"], begun.get("duration")))
+        again = self.check_in(report=replace(REPORT, lastrun=NOW - 600, started=NOW))
+        self.assertNotEqual(begun["check_in_id"], again["check_in_id"])
+
     def test_only_if_wanted(self) -> None:
         notifier = channels()["sentry"].notifier(VALUES, context(RecordingClient(), now=lambda: NOW))
         self.assertFalse(hasattr(notifier, "run_seen"))

@@ -10,6 +10,7 @@ from pypinger.domain.model import Answer, Event, Fault, NoAnswer, Observation, T
 from pypinger.domain.selector import parse
 from pypinger.domain.silence import Maintenance, Silence
 from pypinger.ports.notifying import DeliveryError
+from pypinger.ports.storing import Kept
 from pypinger.runtime.silencing import SilenceError, Silencing
 from tests.runtime.fakes import NOON, body, channels_on, make_task
 from tests.runtime.test_monitor import MonitorCase
@@ -101,6 +102,48 @@ class DigestTests(AlertingCase):
         self.successResultOf(Deferred.fromCoroutine(self.monitor.acknowledge("http://host/a", "jane", "on it")))
         self.world.pass_time(1000, step=1)
         self.assertEqual(self.told(), ["problem", "acknowledged"])
+
+
+class SilencedStormTests(AlertingCase):
+    """A storm lasts for as long as incidents that were announced are open."""
+
+    def setUp(self) -> None:
+        self.three = [make_task(name, interval=60.0) for name in "abc"]
+
+    def check_third(self) -> None:
+        """The problem of another task of the host goes out at once, as there is no storm."""
+        self.ill = {"c": REFUSED}
+        self.monitor.check_now("http://host/c")
+        self.world.pass_time(0.5)
+        self.assertEqual(self.told("c"), ["problem"])
+
+    def test_incidents_that_end_while_silenced(self) -> None:
+        self.run_(*self.three)
+        self.world.pass_time(65)
+        self.ill = {"a": REFUSED, "b": REFUSED}
+        self.world.pass_time(70)
+        self.assertEqual((self.told("a"), self.told("b")), (["problem"], ["problem"]))
+        self.silence("a|b", 3600)
+        self.ill = {}
+        self.world.pass_time(130)
+        self.assertEqual(self.told("a"), ["problem"])
+        self.check_third()
+
+    def test_silenced_incidents_over_a_restart(self) -> None:
+        self.run_(*self.three)
+        self.silence("a|b", 3600)
+        self.ill = {"a": REFUSED, "b": REFUSED}
+        self.world.pass_time(70)
+        states = {task.url: self.state(task.name) for task in self.three}
+        self.build(*self.three)
+        self.silence("a|b", 3600)
+        self.monitor.resume(states)
+        self.outbox.resume(Kept(states, [], 0))
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.outbox.stop(0)) and None)
+        self.monitor.start()
+        self.world.pass_time(70)
+        self.assertIsNone(self.state("a").incident)
+        self.check_third()
 
 
 class SilenceTests(AlertingCase):

@@ -754,8 +754,9 @@ class ClockTests(NetworkCase):
         self.assertEqual(second.events(), ["sighted", "sighted"])
 
     def test_kept_words(self) -> None:
+        """A channel that was not sent an alert of it gets one."""
         self.store.blindness(Blind(NOON - 60, "no host answers, for example: x"))
         life = self.live(*self.hosts(3))
         self.assertEqual(life.board.daemon().blind, NOON - 60)
         life.run(5)
-        self.assertEqual(life.events(), ["sighted"])
+        self.assertEqual(life.events(), ["blind", "sighted"])

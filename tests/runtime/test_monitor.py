@@ -306,6 +306,14 @@ class AlertTests(MonitorCase):
         self.assertEqual(len(self.fetcher.asked), 1)
         self.assertEqual(self.state().pings, 1)
 
+    def test_a_reminder_right_before_sleep(self) -> None:
+        self.start(
+            make_task(interval=3600.0, error_interval=570.0),
+            answer=self.ran_at(NOON, status="error", extra=', "sleep": [{"start": "12:10", "duration": 60}]'),
+        )
+        self.world.pass_time(599, step=0.5)
+        self.assertEqual(self.notifier.events(), ["problem", "reminder"])
+
     def test_nothing_is_shown_or_sent_before_it_is_committed(self) -> None:
         self.start(make_task(interval=10.0))
         self.world.pass_time(5)
@@ -342,6 +350,33 @@ class AlertTests(MonitorCase):
         self.fetcher.answer = self.ran_at(NOON + 20)
         self.world.pass_time(20)
         self.assertEqual(self.observer.runs, [NOON, NOON + 20])
+
+    def test_the_beginning_and_the_end_of_a_run_are_reported(self) -> None:
+        begun = self.ran_at(NOON - 600, extra=f', "started": "{iso(NOON - 1)}"')
+        self.start(make_task(interval=10.0), answer=begun)
+        self.world.pass_time(25)
+        self.fetcher.answer = self.ran_at(NOON + 20, extra=f', "started": "{iso(NOON - 1)}"')
+        self.world.pass_time(20)
+        self.assertEqual(self.observer.runs, [NOON - 600, NOON + 20])
+        self.assertEqual(self.observer.begun, [NOON - 1, NOON - 1])
+
+    def test_a_run_that_takes_too_long_is_late_at_once(self) -> None:
+        """The deadline of the run counts, not that of the schedule, and is met although the interval is long."""
+        extra = f', "schedule": "0 12 * * *", "max_runtime": 2, "started": "{iso(NOON)}"'
+        self.start(make_task(interval=3600.0, grace=30.0), answer=self.ran_at(NOON - 86_400, extra=extra))
+        self.world.pass_time(149)
+        self.assertIs(self.state().kind, Kind.OK)
+        self.world.pass_time(2)
+        self.assertIs(self.state().kind, Kind.LATE)
+        self.assertIn("longer than its 2 min", self.notifier.sent[0].explanation)
+
+    def test_a_task_without_answer_is_checked_when_the_sleep_of_the_ini_file_ends(self) -> None:
+        window = Window(int(NOON) % 86_400 - 60, 120.0)
+        self.start(make_task(interval=3600.0, sleep=(window,)), answer=lambda task: NoAnswer(Fault.DNS, "x", 0.1))
+        self.world.pass_time(59)
+        self.assertEqual((self.state().kind, self.notifier.sent), (Kind.UNREACHABLE, []))
+        self.world.pass_time(2)
+        self.assertEqual(self.notifier.events(), ["problem"])
 
 
 class ResumeTests(MonitorCase):

@@ -215,6 +215,25 @@ class BlindTests(RoutingCase):
             for notifier in (self.pager, self.notifier):
                 self.assertEqual(notifier.sent[-1].event, Event.SIGHTED)
 
+    def test_channels_that_a_restart_adds(self) -> None:
+        self.run_(make_task(interval=5.0, error_interval=0.0))
+        self.use(ChannelRoute("slack"))
+        self.world.pass_time(6, step=0.5)
+        self.ill = {"a": OWN}
+        self.world.pass_time(100, step=0.5)
+        store, world, ill = self.store, self.world, self.ill
+        self.build(*self.tasks)
+        self.use(ChannelRoute("slack"), ChannelRoute("pager", after=60.0))
+        self.ill, self.world.offset = ill, world.now() + 10
+        self.checker.resume(store.open())
+        self.monitor.start()
+        self.world.pass_time(10, step=0.5)
+        self.assertEqual([alert.event for alert in self.pager.sent], [Event.BLIND])
+        self.assertEqual(self.notifier.sent, [])
+        self.ill = {}
+        self.world.pass_time(20, step=0.5)
+        self.assertEqual([alert.event for alert in self.notifier.sent], [Event.SIGHTED])
+
     def test_a_channel_that_a_reload_adds_before(self) -> None:
         """It is told when blindness begins, and not again by later reloads."""
         self.run_(make_task(interval=5.0))

@@ -29,7 +29,7 @@ checks = st.tuples(
     st.just("check"),
     st.integers(0, 2),
     st.sampled_from([kind for kind in Kind if kind is not Kind.NEW]),
-    st.integers(0, 3),
+    st.integers(0, len(FINDINGS) - 1),
     st.booleans(),
     st.integers(0, 2),
 )

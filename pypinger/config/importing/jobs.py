@@ -41,7 +41,7 @@ class Target(msgspec.Struct, frozen=True):
     """
     How jobs report.
 
-    :ivar run: the ``pypinger`` command, with its path: cron's PATH is short.
+    :ivar run: ``pypinger run`` or what does the same, with its path: cron's PATH is short.
     :ivar base: where Py Pinger takes pushes, without a final slash.
     :ivar zone: the time zone that cron runs in.
     :ivar directory: where report files are written; empty to push reports.
@@ -49,7 +49,7 @@ class Target(msgspec.Struct, frozen=True):
     :ivar written: the file that the new crontab is written to; without it the new lines are shown.
     """
 
-    run: str
+    run: tuple[str, ...]
     base: str
     zone: str
     directory: str = ""
@@ -102,6 +102,8 @@ class _Reader:
         self._names = SectionNames()
         self._keys: dict[str, str] = {}
         self._slugs: dict[str, str] = {}
+        program = target.run[0].rpartition("/")[2]
+        self._program = " ".join((program, *target.run[1:]))
 
     def add(self, job: Job) -> None:
         """Take in a job."""
@@ -181,7 +183,7 @@ class _Reader:
     def _wrap(self, job: Job, command: JobCommand, shown: str, timing: Mapping[str, str]) -> None:
         """Add a task for a job, which ``pypinger run`` shall run."""
         name = self._names.unique(shown)
-        run = [self._target.run, "run", "--schedule", job.when]
+        run = [*self._target.run, "--schedule", job.when]
         if "CRON_TZ" in job.settings:
             run += ["--timezone", timing["timezone"]]
         run += ["--name", name]
@@ -199,7 +201,7 @@ class _Reader:
         start = " ".join(map(shlex.quote, run)).replace("%", "\\%")
         new = job.before + commands.wrapped(command, start, job.settings.get("SHELL") or "/bin/sh")
         self.changed[job.number] = new
-        comments = self._shown(f"Line {job.number} runs by pypinger run", new)
+        comments = self._shown(f"Line {job.number} runs by {self._program}", new)
         if command.piped:
             comments.append("It is a pipe, so a failure of any but its last program is not seen.")
         if command.silenced:

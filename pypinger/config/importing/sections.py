@@ -17,7 +17,7 @@ LONGEST = 200
 # A line of a file ends with any of these; tabs may stay.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SUBSTITUTION = re.compile(r"\$(?=\{[A-Za-z]+:)")
-_COMMENT = re.compile(r"\s+(;)(?=\s|\Z)|(?<=\s)(#)(?:\s+|\Z)")
+_COMMENT = re.compile(r"\s+[;#]\Z|\s+(;)(?=\s)|(?<=\s)(#)\s+")
 _QUOTED = re.compile(r"""("|')(.*)\1\Z""")
 _SIZES = (("d", 86_400), ("h", 3600), ("m", 60))
 
@@ -86,10 +86,16 @@ def line(text: str) -> str:
 
 def value(text: str) -> str:
     """Return foreign text as a value that means itself: nothing in it is a substitution, comment or quotes."""
-    text = _COMMENT.sub(r"\1\2", _SUBSTITUTION.sub("$ ", line(text)))
-    while quoted := _QUOTED.match(text):
-        text = quoted[2].strip()
-    return text.lstrip(";# ")
+    text = _SUBSTITUTION.sub("$ ", line(text))
+    while (plain := _plain(text)) != text:
+        text = plain
+    return text
+
+
+def _plain(text: str) -> str:
+    """Take a step towards a value without comments and quotes."""
+    quoted = _QUOTED.match(text)
+    return _COMMENT.sub(r"\1\2", text if quoted is None else quoted[2]).strip().lstrip(";# ")
 
 
 def duration(seconds: Seconds) -> str:

@@ -55,8 +55,8 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     :ivar reason: why the task failed, by its last valid report.
     :ivar key: the task's name in other systems, which no report changes: the configured one, else ``label`` without
         its scheme. Empty for the daemon, and in alerts of earlier versions, which have it in ``name``.
-    :ivar joining: whether a channel that joins an open incident is told of it by this alert, a reminder or what has
-        taken its place.
+    :ivar joining: whether it is the first alert to a channel that joins an open incident: a reminder, or what has taken
+        its place.
     """
 
     id: str

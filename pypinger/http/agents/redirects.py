@@ -1,5 +1,5 @@
 """
-Redirects, followed so that credentials stay at home.
+Redirects, followed without giving credentials to other origins.
 
 A token, a password or a client certificate is sent to the origin it is meant for and to no other. Once a redirect has
 left that origin, they are not sent again for the rest of the chain, and never from https to http (contract, section 3).

@@ -48,7 +48,7 @@ class Owner(Protocol):
         """Give the server a moment to close the connection, as it has announced."""
 
     def lost(self, connection: Connection) -> None:
-        """Forget a connection that is of no use any more; may be called twice."""
+        """Forget a connection that cannot be used again; may be called twice."""
 
 
 @implementer(IProtocol, IHandshakeListener)

@@ -128,7 +128,7 @@ class ResponseReader:
         Read some bytes.
 
         :returns: whether the answer is complete.
-        :raises ExchangeFailed: it is broken or breaks a limit; the connection cannot be used any more.
+        :raises ExchangeFailed: it is broken or breaks a limit; the connection cannot be used again.
         """
         self.received += len(data)
         if self._rewriter is None:

@@ -260,7 +260,7 @@ def _words(error: SSL.Error) -> str:
     if any(words in reason for words in _NO_TLS):
         return f"the server does not speak TLS on this port ({reason})"
     if any(words in reason for words in _OLD_TLS):
-        return f"the server speaks no TLS from version 1.2 on ({reason})"
+        return f"the server does not speak TLS 1.2 or newer ({reason})"
     if "alert" in reason and any(words in reason for words in _WANTS_CERTIFICATE):
         return f"the server does not accept us, perhaps it wants a client certificate ({reason})"
     return reason

@@ -105,7 +105,7 @@ class Session(ESMTPSender):
 
     def lineReceived(self, line: bytes) -> None:
         if len(self.resp) >= MOST_LINES:
-            self.fail(-1, "the server sent an answer without end")
+            self.fail(-1, "the server sent an endless answer")
         elif not line[:3].isdigit():
             self.fail(-1, f"the server's answer is not SMTP: {_text(line)}")
         else:
@@ -154,7 +154,7 @@ class Session(ESMTPSender):
             self.goodbye = self.clock.callLater(GOODBYE, self.transport.abortConnection)
 
     def sendError(self, exc: Exception) -> None:
-        """The session cannot go on."""
+        """The session cannot continue."""
         if isinstance(exc, SMTPClientError):
             self.fail(exc.code, _text(exc.resp))
         else:
@@ -191,10 +191,10 @@ class Session(ESMTPSender):
         self.fail(-1, "the server offers no login that we know (CRAM-MD5, LOGIN or PLAIN)")
 
     def esmtpAUTHMalformedChallenge(self, code: int = -1, resp: bytes | None = None) -> None:
-        self.fail(-1, "the server's login went wrong")
+        self.fail(-1, "the server sent a malformed challenge to our login")
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self.fail(-1, "the server sent a line without end")
+        self.fail(-1, "the server sent an endless line")
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
         super().connectionLost(reason)
@@ -213,7 +213,7 @@ class Session(ESMTPSender):
         if self.tls.refusal:
             return self.tls.refusal
         if isinstance(error, SSL.Error):
-            return "the TLS handshake failed; does the server speak TLS from version 1.2 on at this port?"
+            return "the TLS handshake failed; does the server speak TLS 1.2 or newer at this port?"
         if isinstance(error, (ConnectionDone, ConnectionLost)):
             return "the server closed the connection"
         return str(error)

@@ -45,7 +45,10 @@ def details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: DaemonS
         known = f"{counts['error']:,} of {count(len(entries), 'task')} in trouble"
         return [
             tags.p(
-                "It cannot see its tasks ", aged(lasting("for {}", daemon.blind, now)), _since(daemon.blind, now), "."
+                "It has had no contact with its tasks ",
+                aged(lasting("for {}", daemon.blind, now)),
+                _since(daemon.blind, now),
+                ".",
             ),
             tags.p(f"The last known states are shown: {known}. No task is blamed meanwhile.", class_="quiet"),
         ]

@@ -56,7 +56,7 @@ def blind(daemon: DaemonState, now: Instant) -> list[Tag]:
     text = tags.p(
         tags.strong("Py Pinger is blind "),
         aged(lasting("for {}", daemon.blind, now)),
-        f" (since {clock(daemon.blind, now)}): it cannot see its tasks, and the last known state is shown.",
+        f" (since {clock(daemon.blind, now)}): it has no contact with its tasks, and the last known state is shown.",
     )
     return [tags.section(text, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})]
 

@@ -125,7 +125,7 @@ def reports(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
     rows = [
         tags.tr(
             tags.td(
-                # The oldest run that was read may go on before it.
+                # The oldest run that was read may have begun earlier.
                 "before " if len(past.runs) == RUNS and runs[-1] is past.runs[-1] else "",
                 ago(runs[-1].first, now),
                 " ",

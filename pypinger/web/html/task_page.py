@@ -39,7 +39,7 @@ from pypinger.web.html.last_answer import last_answer
 from pypinger.web.html.layout import age, aged, brand, card, facts, foot, moment, page, picture, top, upcoming
 from pypinger.web.html.notices import blind
 from pypinger.web.html.task_history import Past, incidents, reports
-from pypinger.web.html.timeline import timeline
+from pypinger.web.html.timeline import timeline, zone_of
 from pypinger.web.json.objects import NO_VERDICT, reason_of
 
 #: The banner shows a few lines of a name or address; longer ones are repeated below it.
@@ -77,7 +77,7 @@ async def page_of(
     look, name = look_of(UNSEEN if blinded else standing_of(entry)), shown(entry.name)
     words = "blind" if blinded else state_of(entry)
     on_call, pressing = _on_call(entry), state.incident is not None or entry.muted is not None
-    drawn, timed = _timeline(entry, now), KINDS[state.kind].timed
+    drawn, timed = _timeline(entry, past, now), KINDS[state.kind].timed
     body: list[Tag] = [
         top(
             brand(tags.a("← All tasks", href=root)),
@@ -212,16 +212,25 @@ def _link(address: str | None) -> Tag | str:
     return tags.a(shown(address), href=address, rel="noreferrer")
 
 
-def _timeline(entry: Entry, now: Instant) -> list[Tag]:
-    svg = timeline(entry, now)
+def _timeline(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
+    svg = timeline(entry, now, () if past is None else past.runs)
     if not svg:
         return []
     kind, report = entry.state.kind, entry.state.report
+    plan = plan_of(entry.task, report)
     keys = [("fine", "on time"), ("grace", "grace"), ("overdue", "overdue")]
-    if plan_of(entry.task, report).sleep is not AWAKE:
+    if report is not None and not report.ok:
+        keys = [("grace", "grace"), ("overdue", "failed, or overdue")]
+    if plan.sleep is not AWAKE:
         keys.append(("nap", "asleep"))
+    if report is not None and report.started is not None:
+        keys.append(("ran", "a run"))
+    if plan.cron is not None:
+        keys.append(("slot", "scheduled"))
+    zone = zone_of(plan)[1]
+    times = "Times are UTC." if zone == "UTC" else f"Times are local in {zone}."
     stale = kind in (Kind.UNREACHABLE, Kind.INVALID)
-    words = "Drawn from the last valid report. Times are UTC." if stale else "Times are UTC."
+    words = f"Drawn from the last valid report. {times}" if stale else times
     legend = tags.ul([tags.li(tags.span(class_=f"swatch {look}"), name) for look, name in keys], class_="legend")
     return [card("Timeline", *picture(svg), tags.div(legend, tags.p(words), class_="under"))]
 

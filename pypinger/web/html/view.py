@@ -218,28 +218,32 @@ def select(entries: Sequence[Entry], view: View) -> Selection:
         ]
     entries = sorted(entries, key=_BY[view.sort])
     groups = _grouped(entries, view) if view.by else _storms_folded(entries, view)
-    size = view.size
-    # A storm takes as much room as a task.
-    lengths = [1 if group.storm else len(group.entries) for group in groups]
-    pages = max(1, -(-sum(lengths) // size))
-    view = view.with_page(min(view.page, pages))
-    start = (view.page - 1) * size
-    shown: list[Group] = []
-    passed = before = on_page = 0
-    for group, length in zip(groups, lengths, strict=True):
-        low, high = max(0, start - passed), max(0, min(length, start + size - passed))
-        passed += length
-        if low >= high:
-            before += group.total if passed <= start else 0
-            continue
-        if group.storm is None:
-            before += low
-            on_page += high - low
-            group = replace(group, entries=group.entries[low:high])
-        else:
-            on_page += group.total
-        shown.append(group)
-    return Selection(view, counts, shown, len(entries), pages, before + 1, before + on_page)
+    pages = _in_pages(groups, view.size)
+    view = view.with_page(min(view.page, len(pages)))
+    before = sum(_tasks(page) for page in pages[: view.page - 1])
+    shown = pages[view.page - 1]
+    return Selection(view, counts, shown, len(entries), len(pages), before + 1, before + _tasks(shown))
+
+
+def _in_pages(groups: Sequence[Group], size: int) -> list[list[Group]]:
+    """The groups of each page; there is at least one. A storm stays whole."""
+    pages: list[list[Group]] = [[]]
+    room = size
+    for group in groups:
+        at = 0
+        while at < len(group.entries):
+            if room <= 0:
+                pages.append([])
+                room = size
+            part = group.entries[at : len(group.entries) if group.storm else at + room]
+            pages[-1].append(replace(group, entries=part))
+            at, room = at + len(part), room - len(part)
+    return pages
+
+
+def _tasks(groups: Sequence[Group]) -> int:
+    """How many tasks a page shows, those that a storm only counts included."""
+    return sum(group.total if group.storm else len(group.entries) for group in groups)
 
 
 def _importance(entry: Entry) -> tuple[int, float]:

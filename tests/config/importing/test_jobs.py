@@ -19,7 +19,7 @@ from tests.config.importing.test_sections import parsed
 from tests.config.samples import LoadingTestCase
 
 UUID = "31365bce-8da9-4729-8ff3-aaa71d56b712"
-PUSH = Target(run="/opt/py-pinger/bin/pypinger", base="http://pinger.example.com:3002", zone="Europe/Berlin")
+PUSH = Target(run=("/opt/py-pinger/bin/pypinger", "run"), base="http://pinger.example.com:3002", zone="Europe/Berlin")
 FILES = replace(PUSH, directory="/var/www/tasks", url="http://app-2.example.com/tasks")
 
 
@@ -75,6 +75,11 @@ class JobTests(SynchronousTestCase):
                 *("--", "/bin/sh", "-c", "cd /srv && ./manage.py clearsessions"),
             ],
         )
+
+    def test_by_the_script(self) -> None:
+        task, line = self.one("@daily a", replace(PUSH, run=("/usr/local/bin/pypinger-report.py",)))
+        self.assertIn("@daily /usr/local/bin/pypinger-report.py --schedule @daily --name a --push ", line)
+        self.assertEqual(task.comments[0], "Line 1 runs by pypinger-report.py:")
 
     def test_the_user_of_a_system_crontab_stays(self) -> None:
         _, line = self.one("17 * * * *  www-data  /x/y", system=True)

@@ -1,13 +1,14 @@
 """Charts and the timeline."""
 
+import re
 from math import nan
 
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Report, Window
-from pypinger.ports.history import Day, Gap
+from pypinger.domain.model import Report, Reported, Window
+from pypinger.ports.history import Day, Gap, Run
 from pypinger.ports.showing import Entry
 from pypinger.web.html import charts, timeline
 from tests.web.fakes import NIGHT, NOW, entry, new_entry, task
@@ -87,6 +88,10 @@ class UptimeTests(SynchronousTestCase):
         self.assertIn("on time for 1 min", charts.calendar([Day(self.TODAY, 60, 0, 0)], NOW))
 
 
+#: 2026-03-02 02:00 in Berlin.
+TWO = 1_772_413_200.0
+
+
 class TimelineTests(SynchronousTestCase):
     def test_no_report(self) -> None:
         self.assertEqual(timeline.timeline(new_entry(), NOW), "")
@@ -98,6 +103,12 @@ class TimelineTests(SynchronousTestCase):
         for look in ("fine", "grace", "overdue", "mark-now", "tick"):
             self.assertIn(f'class="{look}"', drawn)
         self.assertIn(">22:00</text>", drawn)
+
+    def test_failed(self) -> None:
+        """What follows a run that failed is not good."""
+        drawn = timeline.timeline(entry(kind=Kind.FAILED), NOW)
+        self.assertNotIn('class="fine"', drawn)
+        self.assertIn('class="overdue"', drawn)
 
     def test_words_do_not_overlap(self) -> None:
         marks = [timeline.Mark("due", "due", 0.0, place) for place in (1.0, 2.0, 50.0, 99.0)]
@@ -119,6 +130,67 @@ class TimelineTests(SynchronousTestCase):
         drawn = timeline.timeline(entry(lastrun=0.0, sleep=(NIGHT,)), NOW)
         self.assertNotIn('class="nap"', drawn)
         self.assertIn(">2009</text>", drawn)
+
+    def nightly(self, *runs: Report, now: float = TWO, **settings: object) -> str:
+        """The timeline of a job that runs at 03:00 in Berlin; its reports, newest first."""
+        made = entry()
+        task = replace(made.task, schedule="0 3 * * *", timezone="Europe/Berlin", **settings)
+        before = [Run(number, now, now, 1, Reported(200, report)) for number, report in enumerate(runs)]
+        return timeline.timeline(Entry(task, replace(made.state, report=runs[0])), now, before)
+
+    def test_scheduled_moments_and_local_times(self) -> None:
+        drawn = self.nightly(Report(True, TWO - DAY + 7200))
+        self.assertEqual(re.findall(r">(\d\d:\d\d)</text>", drawn), ["06:00", "12:00", "18:00", "00:00"])
+        self.assertEqual(drawn.count('class="slot"'), 1)
+        self.assertIn("last run 22 h ago; due in 1 h; late after in 1 h", drawn)
+        self.assertNotIn('class="ran', drawn)
+
+    def test_runs_have_a_length(self) -> None:
+        last, before = TWO + 3600 - DAY, TWO + 3600 - 2 * DAY
+        reports = [Report(True, last + 5400, started=last), Report(False, before + 600, started=before)]
+        drawn = self.nightly(*reports)
+        self.assertEqual(re.findall(r'class="(ran[^"]*)"', drawn), ["ran", "ran failed"])
+        self.assertEqual(drawn.count('class="slot"'), 3)
+        left, width = map(float, re.findall(r'class="ran" x="([\d.]+)%" y="\d+" width="([\d.]+)%"', drawn)[0])
+        whole = 94 * DAY / (TWO + 3660 - before)
+        self.assertLess(abs(left - 3 - whole), 0.2)
+        self.assertLess(abs(width - whole / 16), 0.2)
+
+    def test_a_run_under_way(self) -> None:
+        started = TWO + 3600
+        before = Report(True, started - DAY + 600, started=started - DAY)
+        drawn = self.nightly(
+            Report(True, before.lastrun, started=started), before, now=started + 1800, max_runtime=60.0
+        )
+        self.assertIn("running since 30 min ago", drawn)
+        self.assertEqual(re.findall(r'class="(ran|running)"', drawn), ["running", "ran"])
+        self.assertIn('class="mark-start"', drawn)
+        self.assertIn("due in 30 min", drawn)
+        first = self.nightly(Report(True, None, started=started), now=started + 60)
+        self.assertIn("running since 1 min ago", first)
+        self.assertNotIn("last run", first)
+
+    def test_a_run_that_failed(self) -> None:
+        self.assertIn('class="mark-run failed"', self.nightly(Report(False, TWO - 600, started=TWO - 660)))
+        self.assertIn('class="mark-run"', self.nightly(Report(True, TWO - 600)))
+
+    def test_a_run_that_is_known_no_more(self) -> None:
+        """It was under way in an earlier report; the next knows of another run."""
+        reports = [Report(True, TWO - 60, started=TWO - 90), Report(True, TWO - DAY, started=TWO - 9000)]
+        self.assertEqual(self.nightly(*reports).count('class="ran'), 1)
+
+    def test_runs_long_ago_are_not_drawn(self) -> None:
+        reports = [Report(True, TWO - 60, started=TWO - 90), Report(True, TWO - 9 * DAY, started=TWO - 10 * DAY)]
+        self.assertEqual(self.nightly(*reports).count('class="ran'), 1)
+        many = [Report(True, TWO - 60 * each, started=TWO - 60 * each - 9) for each in range(1, 99)]
+        self.assertEqual(self.nightly(*many).count('class="ran'), 5)
+
+    def test_sleep_in_a_zone(self) -> None:
+        drawn = self.nightly(Report(True, TWO - 7200), sleep=(Window(0, 3600.0),))
+        self.assertEqual(drawn.count('class="nap"'), 1)
+        made = entry(lastrun=TWO - 7200)
+        task = replace(made.task, timezone="Asia/Kathmandu", sleep=(Window(0, 3600.0),))
+        self.assertIn(">06:00<", timeline.timeline(Entry(task, made.state), TWO))
 
     def test_no_grace(self) -> None:
         made = entry()

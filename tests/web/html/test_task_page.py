@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind, Status
-from pypinger.domain.model import Fault, Finding, Invalid, NoAnswer, Verdict, Window
+from pypinger.domain.model import Fault, Finding, Invalid, NoAnswer, Report, Reported, Verdict, Window
 from pypinger.domain.selector import parse, subject_of
 from pypinger.domain.silence import Muted
 from pypinger.ports.history import Run
@@ -144,6 +144,23 @@ class TaskPageTests(SynchronousTestCase):
         self.assertNotIn("Next check", page.text)
         self.assertNotIn("svg", [tag for tag, _ in page.elements])
 
+    def test_legend_of_the_timeline(self) -> None:
+        page = Page(task_page(entry()))
+        self.assertIn("on timegraceoverdueTimes are UTC.", page.text)
+        made = entry(kind=Kind.UNREACHABLE, started=NOW - 400)
+        made = replace(made, task=replace(made.task, schedule="0 3 * * *", timezone="Europe/Berlin", sleep=(NIGHT,)))
+        words_ = "asleepa runscheduledDrawn from the last valid report. Times are local in Europe/Berlin."
+        self.assertIn(words_, Page(task_page(made)).text)
+
+    def test_earlier_runs_are_in_the_timeline(self) -> None:
+        made = entry(started=NOW - 400)
+        before = Report(True, NOW - 900, started=NOW - 950)
+        known = past(FakeHistory(NOW), made)
+        assert known is not None
+        known = replace(known, runs=[Run(1, NOW, NOW, 1, Reported(200, before))])
+        self.assertEqual(task_page(made, past=known).count(b'class="ran"'), 2)
+        self.assertEqual(task_page(made).count(b'class="ran"'), 1)
+
     def test_age(self) -> None:
         for kind, words_ in (
             (Kind.OK, "becomes late now, late after 22:34:34 UTCexplained as ok (ran 1 h 5 min ago)"),
@@ -164,7 +181,7 @@ class TaskPageTests(SynchronousTestCase):
     def test_blind(self) -> None:
         daemon = daemon_state(status=Status.ERROR, explanation="blind", blind=NOW - 60)
         page = Page(task_page(entry(), daemon=daemon))
-        self.assertIn("Py Pinger is blind for 1 min (since 22:27:34 UTC): it cannot see its tasks", page.text)
+        self.assertIn("Py Pinger is blind for 1 min (since 22:27:34 UTC): it has no contact with its tasks", page.text)
         self.assertIn("(!) blind, was on time", page.text)
         self.assertEqual(page.classes("header"), ["banner task degraded"])
         self.assertNotIn("blind", Page(task_page(entry())).text)

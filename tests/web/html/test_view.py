@@ -6,8 +6,9 @@ from twisted.web.http import parse_qs
 
 from pypinger.domain.kinds import Kind
 from pypinger.ports.showing import Entry
+from pypinger.web.html.storms import LISTED
 from pypinger.web.html.view import MAX_SEARCH, ORDERS, PAGE, TITLES, View, read, select
-from tests.web.fakes import SILENCED, acknowledged, entry, new_entry, with_incident
+from tests.web.fakes import NOW, SILENCED, acknowledged, entry, new_entry, with_incident
 
 
 def ids(entries: list[Entry]) -> list[str]:
@@ -129,12 +130,18 @@ class SelectTests(SynchronousTestCase):
         self.assertEqual(ids(select(entries, View(sort="lastrun")).entries), ["0", "2", "1", "3"])
         self.assertEqual(ids(select(entries, View(sort="due")).entries), ["2", "0", "1", "3"])
 
-    def test_a_storm_takes_the_room_of_a_task(self) -> None:
+    def test_a_storm_takes_the_room_of_the_tasks_that_it_lists(self) -> None:
         late = [entry(f"http://h/{number}", Kind.LATE) for number in range(3 * PAGE)]
         fine = [entry(f"http://g/{number}") for number in range(PAGE)]
         first, second = (select([*late, *fine], View(page=page)) for page in (1, 2))
-        self.assertEqual((first.pages, first.first, first.last), (2, 1, 4 * PAGE - 1))
-        self.assertEqual((second.first, second.last, len(second.entries)), (4 * PAGE, 4 * PAGE, 1))
+        self.assertEqual((first.pages, first.first, first.last), (2, 1, 4 * PAGE - LISTED))
+        self.assertEqual(len(first.entries), PAGE)
+        self.assertEqual((second.first, second.last, len(second.entries)), (4 * PAGE - LISTED + 1, 4 * PAGE, LISTED))
+        # It is whole, also where a page ends.
+        newer = [Entry(each.task, replace(each.state, since=NOW)) for each in late[: PAGE - 1]]
+        newer = [Entry(replace(each.task, label=f"x{n}"), each.state) for n, each in enumerate(newer)]
+        first = select([*newer, *late[PAGE:]], View())
+        self.assertEqual((len(first.entries), first.pages, first.last), (PAGE - 1 + LISTED, 1, 3 * PAGE - 1))
 
     def test_search_finds_marks(self) -> None:
         late = entry(kind=Kind.LATE)
