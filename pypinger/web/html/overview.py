@@ -141,8 +141,8 @@ def _name(group: Group) -> list[Tag | str]:
 
 
 def _heading(group: Group) -> Tag:
-    if not group.title:
-        return tags.h2("Tasks", id=f"{group.key}-title", class_="hidden")
+    if group.bare:
+        return tags.h2(shown(group.title), id=f"{group.key}-title", class_="hidden")
     heading = tags.h2(*_name(group), id=f"{group.key}-title")
     if group.trouble:
         heading(tags.span(f"{group.trouble:,} in trouble", class_="many error"))
