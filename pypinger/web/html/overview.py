@@ -151,10 +151,8 @@ def _name(group: Group) -> list[Tag | str]:
 
 
 def _heading(group: Group) -> Tag:
-    if not group.title:
-        # Each region needs a name of its own.
-        name = "Tasks" if group.key == "tasks" else f"Tasks from {shown(group.entries[0].name)} on"
-        return tags.h2(name, id=f"{group.key}-title", class_="hidden")
+    if group.bare:
+        return tags.h2(shown(group.title), id=f"{group.key}-title", class_="hidden")
     heading = tags.h2(*_name(group), id=f"{group.key}-title")
     if group.trouble:
         heading(tags.span(f"{group.trouble:,} in trouble", class_="many error"))

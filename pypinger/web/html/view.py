@@ -123,7 +123,8 @@ class Group(msgspec.Struct, frozen=True):
     Tasks under one heading.
 
     :ivar key: a valid ``id``, unique on the page.
-    :ivar title: empty for tasks that are not grouped.
+    :ivar title: its heading.
+    :ivar bare: whether the heading is for screen readers alone.
     :ivar total: how many tasks there are on all pages; `entries` are those on this page.
     :ivar trouble: how many of all are in trouble.
     :ivar folded: whether they are all fine, and shown only when unfolded.
@@ -135,6 +136,7 @@ class Group(msgspec.Struct, frozen=True):
     total: int
     trouble: int
     entries: Sequence[Entry]
+    bare: bool = False
     folded: bool = False
     storm: Storm | None = None
 
@@ -286,25 +288,25 @@ def _storms_folded(entries: Sequence[Entry], view: View) -> list[Group]:
     found = {} if view.search or view.sort or view.wall or view.storm else storms(entries)
     groups: list[Group] = []
     plain: list[Entry] = []
-    key, placed = "tasks", set[str]()
+    key, title, placed = "tasks", "Tasks", set[str]()
 
     def close() -> None:
         if plain:
-            groups.append(Group(key, "", len(plain), 0, tuple(plain)))
+            groups.append(Group(key, title, len(plain), 0, tuple(plain), bare=True))
             plain.clear()
 
     for entry in entries:
         storm = found.get(entry.task.id)
         if view.wall and not view.sort and key == "tasks" and standing_of(entry) not in ("error", UNSEEN):
             close()
-            key = "tasks-fine"
+            key, title = "tasks-fine", "Tasks that are fine"
         if storm is None:
             plain.append(entry)
         elif storm.key not in placed:
             close()
             placed.add(storm.key)
             groups.append(Group(f"storm-{storm.key}", storm.words, storm.total, storm.total, storm.first, storm=storm))
-            key = f"tasks-{storm.key}"
+            key, title = f"tasks-{storm.key}", f"Tasks after {storm.words}"
     close()
     return groups
 
