@@ -98,7 +98,8 @@ class FilterReader:
         text = (text or "").strip()[:MAX_TEXT]
         if not text:
             return None
-        subjects = [subject_of(entry.task, entry.state) for entry in self._board.entries()]
+        entries = self._board.entries()
+        subjects = await in_slices(lambda each: subject_of(each.task, each.state), entries, self._cooperator, _SLICE)
         try:
             selector = parse_typed(text, subjects)
         except SelectorError as error:
