@@ -198,14 +198,19 @@ def machine_zone(environ: Mapping[str, str], etc: str = "/etc") -> str:
     localtime = os.path.join(etc, "localtime")
     for name in (environ.get("CRON_TZ", ""), environ.get("TZ", ""), _link(localtime), os.path.realpath(localtime)):
         try:
-            return time_zone(_after_folder(name))
+            return _usual(time_zone(_after_folder(name)))
         except ValueError:
             pass
     try:
         with open(os.path.join(etc, "timezone"), encoding="ascii") as file:
-            return time_zone(file.readline())
+            return _usual(time_zone(file.readline()))
     except (OSError, ValueError):
         return "UTC"
+
+
+def _usual(name: str) -> str:
+    """The name that people use, where Debian has another one."""
+    return "UTC" if name == "Etc/UTC" else name
 
 
 def _link(path: str) -> str:
@@ -764,7 +769,8 @@ class SignalGate:
         while not {*self._forwarded, signal.SIGCHLD}.isdisjoint(signal.sigpending()):
             signal.sigwait({*self._forwarded, signal.SIGCHLD})
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
-        signal.signal(signal.SIGCHLD, self._child)
+        if self._child is not None:
+            signal.signal(signal.SIGCHLD, self._child)
 
 
 class _Tail:
@@ -1051,8 +1057,9 @@ Destination = Union[ReportFile, PushUrl]
 
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong, and exit."""
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+        """Say in one line what is wrong, without the paths of URLs, and exit."""
+        words = " ".join(re.sub(r"(\w://)\S+", r"\1***", message).split())
+        self.exit(2, f"{self.prog}: {words}\n")
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "pypinger-report.py") -> int:

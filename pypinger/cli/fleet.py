@@ -18,6 +18,7 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
+from pypinger.domain.cron import cron
 from pypinger.domain.model import Instant
 from pypinger.domain.times import DAY, MINUTE, iso
 from pypinger.ports.clock import WallClock
@@ -63,6 +64,30 @@ def _healthy(started: Instant, now: Instant) -> SampleAnswer:
 
 def _healthy_daily(started: Instant, now: Instant) -> SampleAnswer:
     return _report(status="OK", lastrun=_every(DAY, now), frequency=1440, process="backup", server="db-1")
+
+
+def _weekdays(started: Instant, now: Instant) -> SampleAnswer:
+    """Its latest run began at the latest scheduled moment and took ten minutes, or is under way."""
+    schedule, timezone = "0 3 * * 1-5", "Europe/Berlin"
+    begun = cron(schedule, timezone).before(now + 0.001) or now
+    ended = begun + 10 * MINUTE
+    return _report(
+        status="ok",
+        lastrun=iso(ended) if ended <= now else iso(cron(schedule, timezone).before(begun)),
+        started=iso(begun),
+        schedule=schedule,
+        timezone=timezone,
+        max_runtime=60,
+        process="payroll",
+        server="app-2",
+    )
+
+
+def _overrunning(started: Instant, now: Instant) -> SampleAnswer:
+    ran, begun = iso(started - DAY), iso(started - 90 * MINUTE)
+    return _report(
+        status="ok", lastrun=ran, started=begun, frequency=1440, max_runtime=60, process="sync", server="db-1"
+    )
 
 
 def _late(started: Instant, now: Instant) -> SampleAnswer:
@@ -157,6 +182,8 @@ def _hostile(started: Instant, now: Instant) -> SampleAnswer:
 SAMPLES = (
     Sample("healthy", "Invoices", _healthy),
     Sample("healthy-daily", "Nightly backup", _healthy_daily),
+    Sample("weekdays", "Payroll (weekdays at 03:00 in Berlin)", _weekdays),
+    Sample("overrunning", "Sync (runs longer than it may)", _overrunning),
     Sample("late", "Price import", _late),
     Sample("stalling", "Mail queue (late every few minutes)", _stalling),
     Sample("failing", "Backup of db-2", _failing),

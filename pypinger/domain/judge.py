@@ -97,7 +97,8 @@ class _Words(NamedTuple):
         :param before: the moment named before.
         """
         report, plan, (due, basis, postponed, allowed) = self
-        parts, known = [self.ran(before)], before if report.lastrun is None else report.lastrun
+        lastrun = report.lastrun
+        parts, known = [self.ran(before)], before if lastrun is None else lastrun
         if basis is not Basis.RUN and report.started is not None:
             running = f"running since {self.clock(report.started, known)}"
             if basis is Basis.RUNTIME and plan.max_runtime is not None:

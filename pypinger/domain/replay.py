@@ -270,8 +270,6 @@ def _visible(run: FindingRun, following: FindingRun | None, at: Instant) -> Find
     """Return what a check would have found between the beginning of a run and that of the next."""
     if following is not None and at > run.last and isinstance(following.finding, Reported):
         report = following.finding.report
-        # What the report says last: that a run ended, or that one is under way.
-        moment = report.started if report.running else report.lastrun
-        if moment is not None and run.last < moment <= at:
+        if run.last < report.latest <= at:
             return following.finding
     return run.finding

@@ -33,7 +33,7 @@ EARLY: Seconds = 60.0
 RESOLUTION: Seconds = 0.001
 
 # How many scheduled moments are tried for one that is awake. No sleep that people configure has so many windows.
-_TRIES = 2000
+_TRIES = 700
 
 
 class Basis(Enum):
@@ -112,8 +112,7 @@ class Plan(NamedTuple):
 
     def credible(self, report: Report, grace: Seconds) -> Instant:
         """Return from when on the moments of a report are not in the future by more than is allowed."""
-        latest = max(moment for moment in (report.lastrun, report.started) if moment is not None)
-        return latest - self.ahead - grace
+        return report.latest - self.ahead - grace
 
     @property
     def words(self) -> str:

@@ -94,6 +94,8 @@ class Sleep:
 
         :returns: the first result if none within 14 days of it is awake; None for a task that sleeps all day.
         """
+        if not self._starts:
+            return lastrun + frequency
         if self.always:
             return None
         first = due = lastrun + frequency

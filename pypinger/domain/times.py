@@ -123,6 +123,7 @@ def length(seconds: Seconds) -> str:
     return " ".join(parts)
 
 
+@lru_cache(maxsize=1024)
 def every(seconds: Seconds) -> str:
     """Return how often something happens: ``every 30 s``, ``every minute``, ``every 10 min``, ``every day``."""
     return f"every {_NAMED.get(round(seconds, 3)) or length(seconds)}"

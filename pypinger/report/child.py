@@ -87,7 +87,8 @@ class SignalGate:
         while not {*self._forwarded, signal.SIGCHLD}.isdisjoint(signal.sigpending()):
             signal.sigwait({*self._forwarded, signal.SIGCHLD})
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
-        signal.signal(signal.SIGCHLD, self._child)
+        if self._child is not None:
+            signal.signal(signal.SIGCHLD, self._child)
 
 
 class _Tail:

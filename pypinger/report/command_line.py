@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from typing import Callable, NoReturn, Sequence, Union
@@ -25,8 +26,9 @@ Destination = Union[ReportFile, PushUrl]
 
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong, and exit."""
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+        """Say in one line what is wrong, without the paths of URLs, and exit."""
+        words = " ".join(re.sub(r"(\w://)\S+", r"\1***", message).split())
+        self.exit(2, f"{self.prog}: {words}\n")
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "pypinger-report.py") -> int:

@@ -161,14 +161,19 @@ def machine_zone(environ: Mapping[str, str], etc: str = "/etc") -> str:
     localtime = os.path.join(etc, "localtime")
     for name in (environ.get("CRON_TZ", ""), environ.get("TZ", ""), _link(localtime), os.path.realpath(localtime)):
         try:
-            return time_zone(_after_folder(name))
+            return _usual(time_zone(_after_folder(name)))
         except ValueError:
             pass
     try:
         with open(os.path.join(etc, "timezone"), encoding="ascii") as file:
-            return time_zone(file.readline())
+            return _usual(time_zone(file.readline()))
     except (OSError, ValueError):
         return "UTC"
+
+
+def _usual(name: str) -> str:
+    """The name that people use, where Debian has another one."""
+    return "UTC" if name == "Etc/UTC" else name
 
 
 def _link(path: str) -> str:

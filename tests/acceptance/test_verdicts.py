@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import re
 import time
+from datetime import datetime
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import trustme
 from twisted.internet import ssl
@@ -20,6 +22,7 @@ from tests.acceptance.endpoints import (
     redirect,
     report,
     reset,
+    stamp,
 )
 from tests.acceptance.process import Daemon, free_port, ini
 
@@ -39,6 +42,15 @@ def self_signed() -> ssl.CertificateOptions:
     certificate = trustme.CA().issue_cert("127.0.0.1")
     pem = certificate.private_key_pem.bytes() + certificate.cert_chain_pems[0].bytes()
     return ssl.PrivateCertificate.loadPEM(pem).options()
+
+
+BERLIN = "Europe/Berlin"
+
+
+def ago_in_berlin(seconds: float, *, weekly: bool = False) -> str:
+    """A cron expression that had a moment in Berlin so many seconds ago, every day or week."""
+    then = datetime.fromtimestamp(time.time() - seconds, ZoneInfo(BERLIN))
+    return f"{then:%M %H} * * {then:%w}" if weekly else f"{then:%M %H} * * *"
 
 
 class VerdictTests(TestCase):
@@ -97,6 +109,43 @@ class VerdictTests(TestCase):
             url("/failed-and-late", report(status="Error", ago=99_999)): ("failed", "reports an error"),
             url("/future", report(ago=-900)): ("future", "in the future by more than"),
             url("/late", report(ago=1200, frequency=10)): ("late", r"runs every 10 min, was due .* UTC; grace 1 min"),
+            # Schedules, and runs that take time.
+            url("/bad-schedule", report(schedule="0 3 * *")): ("invalid", "schedule"),
+            url("/six-fields", report(schedule="0 0 3 * * *")): ("invalid", "schedule"),
+            url("/bad-timezone", report(timezone="Mars/Base")): ("invalid", "timezone"),
+            url("/bad-started", report(started="soon")): ("invalid", "started"),
+            url("/bad-max-runtime", report(max_runtime=0)): ("invalid", "max_runtime"),
+            url(
+                "/weekly", report(ago=6 * 86_400, schedule=ago_in_berlin(6.2 * 86_400, weekly=True), timezone=BERLIN)
+            ): (
+                "ok",
+                f"{BERLIN} every [A-Z][a-z]+day; due",
+            ),
+            url("/missed", report(ago=7200, schedule=ago_in_berlin(3600), timezone=BERLIN)): (
+                "late",
+                rf"runs at \d\d:\d\d {BERLIN} every day; was due .* {BERLIN}; grace 1 min",
+            ),
+            url("/still-running", report(ago=86_400, schedule=ago_in_berlin(3600), timezone=BERLIN, max_runtime=90)): (
+                "ok",
+                r"\(with 1 h 30 min to run\)",
+            ),
+            url("/running", report(ago=86_400, frequency=1440, started=stamp(time.time() - 60))): (
+                "ok",
+                "running since",
+            ),
+            url("/first-run", report(lastrun=None, started=stamp(time.time() - 60), max_runtime=5)): (
+                "ok",
+                "no run has ended yet, .*may take 5 min",
+            ),
+            url("/overrun", report(ago=86_400, frequency=1440, started=stamp(time.time() - 600), max_runtime=5)): (
+                "late",
+                "longer than its 5 min",
+            ),
+            url("/crashing", report(ago=3600, frequency=10, started=stamp(time.time() - 60))): (
+                "late",
+                "running only since",
+            ),
+            url("/started-ahead", report(started=stamp(time.time() + 3600))): ("future", "started .* in the future"),
             url("/ok", report(process="backup", server=3, frequency="5")): ("ok", "runs every 5 min"),
             url("/ok-upper", report(status="OK")): ("ok", "runs every 10 min"),
             url("/ok-in-grace", report(ago=630)): ("ok", "grace"),

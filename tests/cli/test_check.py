@@ -48,6 +48,20 @@ class FileTests(SynchronousTestCase):
         self.assertIn("process: import", lines)
         self.assertIn("server: app-1", lines)
 
+    def test_a_run_under_way(self) -> None:
+        started = iso(time.time() - 60)
+        code, lines = self.check(lastrun=None, schedule="0 0 1 1 *", max_runtime=10, started=started)
+        self.assertEqual(code, 0)
+        self.assertRegex(
+            lines[0], r"\AOK - .+, may take 10 min; due .+; grace 1 min \(running for 1 min\) \| age=6\ds;600;660\Z"
+        )
+        self.assertIn(f"started: {started}", lines)
+        code, lines = self.check("--grace", "0", lastrun=None, max_runtime=0.5, started=started)
+        self.assertEqual(code, 2)
+        self.assertRegex(
+            lines[0], r"\ACRITICAL - late: no run has ended yet, .+longer than its 30 s; was due .+ \(late by"
+        )
+
     def test_sleeping(self) -> None:
         code, lines = self.check(sleep=[{"start": "00:00", "duration": 1440}])
         self.assertEqual(code, 1)

@@ -21,6 +21,8 @@ GRACE = 5.0
 EXPECTED = {
     "healthy": Kind.OK,
     "healthy-daily": Kind.OK,
+    "weekdays": Kind.OK,
+    "overrunning": Kind.LATE,
     "late": Kind.LATE,
     "stalling": Kind.OK,
     "failing": Kind.FAILED,
@@ -50,12 +52,17 @@ class SampleTests(SynchronousTestCase):
             for after in (0.0, 1.0, 30.0):
                 self.assertEqual(self.kind(path, after), kind, (path, after))
 
+    def test_weekdays_over_a_week(self) -> None:
+        """On time on weekends, and while it runs."""
+        for minute in range(0, 7 * 1440, 3):
+            self.assertIs(self.kind("weekdays", minute * 60.0), Kind.OK)
+
     def test_all_others_never_answer_with_a_report(self) -> None:
         others = sorted(set(self.behaviours) - set(EXPECTED))
         self.assertEqual(others, ["going-round", "hanging", "huge", "redirecting", "stopping-short"])
 
     def test_steady_ones_stay_as_they_are(self) -> None:
-        for path in ("healthy", "healthy-daily", "late", "failing", "future"):
+        for path in ("healthy", "healthy-daily", "weekdays", "overrunning", "late", "failing", "future"):
             for after in range(0, 7200, 7):
                 self.assertEqual(self.kind(path, float(after)), EXPECTED[path], (path, after))
 

@@ -39,7 +39,7 @@ PLACES = (
     ("America/Havana", "2026-11-01"),
 )
 
-_BEFORE, _AFTER = 20, 85  # days around one of PLACES
+_BEFORE, _AFTER = 12, 70  # days around one of PLACES
 _HORIZON = 2 * DAY  # minutes in which the next change is looked for
 _NAMES = {name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))}
 

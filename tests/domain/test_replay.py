@@ -71,6 +71,32 @@ class DeadlineTests(ReplayCase):
             self.assertAlerts(task(grace=grace), records(*found), (late, P, Kind.LATE), (1260, R, Kind.OK))
         self.assertAlerts(task(grace=700.0), records(*found))
 
+    def test_schedules_of_the_ini_file(self) -> None:
+        """START is 00:00 UTC; the task ran at 00:00 and at 00:20."""
+        found = run(0, 1200, ran(0)), run(1260, 1260, ran(1200))
+        for settings, late in [
+            ({"frequency": 5.0}, 300),
+            ({"schedule": "15 * * * *"}, 900),
+            ({"schedule": "15 0 * * *", "max_runtime": 4.0}, 1140),
+            ({"schedule": "15 1 * * *", "timezone": "Europe/Berlin"}, 900),
+        ]:
+            self.assertAlerts(task(**settings), records(*found), (late + 60.0, P, Kind.LATE), (1260, R, Kind.OK))
+        for settings in [
+            {"frequency": 30.0},
+            {"schedule": "30 * * * *"},
+            {"schedule": "15 0 * * *", "max_runtime": 10.0},
+            {"sleep": (Window(0, 3600.0),)},
+        ]:
+            self.assertAlerts(task(**settings), records(*found))
+
+    def test_runs_that_take_time(self) -> None:
+        """A run began at 600 s and may take ten minutes; the report of its end is there after 1,250 s."""
+        begun = Reported(200, Report(True, START, started=START + 600, max_runtime=10.0))
+        ended = Reported(200, Report(True, START + 1250, started=START + 600, max_runtime=10.0))
+        found = run(0, 600, ran(0)), run(660, 1200, begun), run(1320, 1320, ended)
+        self.assertAlerts(task(grace=60.0), records(*found))
+        self.assertAlerts(task(grace=60.0, max_runtime=5.0), records(*found), (960, P, Kind.LATE), (1320, R, Kind.OK))
+
     def test_the_check_at_a_deadline_is_the_next_run(self) -> None:
         found = run(0, 600, ran(0)), run(660.1, 720, ran(0)), run(780, 780, ran(750))
         self.assertAlerts(task(), records(*found), (660.1, P, Kind.LATE), (780, R, Kind.OK))

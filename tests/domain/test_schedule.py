@@ -19,7 +19,7 @@ from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Instant, Report, Reported, Seconds, Verdict, Window
 from pypinger.domain.schedule import RESOLUTION, plan_of, same_rules, sleep_at
 from tests.domain.minutely import Cases, compare
-from tests.domain.strategies import task, thorough
+from tests.domain.strategies import quick, task
 
 NIGHTLY = {"schedule": "0 3 * * *", "timezone": "Europe/Berlin"}
 WEEKDAYS = {"schedule": "0 3 * * 1-5", "timezone": "Europe/Berlin"}
@@ -367,7 +367,7 @@ class PlanTests(SynchronousTestCase):
 
 
 class ModelTests(SynchronousTestCase):
-    @thorough
+    @quick
     @given(st.integers(0, 2**32))
     def test_as_the_model(self, seed: int) -> None:
         cases = Cases(random.Random(seed))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import pty
@@ -22,6 +24,7 @@ from pypinger import __version__
 from pypinger.domain import report as reports
 from pypinger.domain.model import Report
 from pypinger.report.child import with_last_lines
+from pypinger.report.command_line import main
 from tests.report.endpoint import KEY, Endpoint
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -31,9 +34,9 @@ SINGLE_FILE = CHECKOUT / "contrib" / "pypinger-report.py"
 PATIENCE = 90.0
 
 
-class RunContract:
+class DoorContract:
     """
-    What both doors do.
+    What both doors do; that the single file is the package, `test_single_file` checks.
 
     :cvar door: the command.
     :cvar prog: how it names itself.
@@ -95,6 +98,117 @@ class RunContract:
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
+    def test_failure(self) -> None:
+        self.assertEqual(self.on_file("sh", "-c", "echo one >&2; echo two >&2; exit 7"), (7, "", "one\ntwo\n"))
+        report = self.report()
+        self.assertEqual((report["status"], report["reason"]), ("error", "exit code 7: one\ntwo"))
+
+    def test_not_found(self) -> None:
+        for name in ("no-such-command", "/no/such/command"):
+            self.assertEqual(self.on_file(name, "-x"), (127, "", f"{self.prog}: {name}: not found\n"))
+            report = self.report()
+            self.assertEqual((report["status"], report["reason"]), ("error", f"{name}: not found"))
+            self.assertIn("lastrun", report)
+
+    def script(self, text: str, mode: int = 0o755) -> str:
+        path = Path(self.mktemp()).absolute()
+        path.write_text(text)
+        path.chmod(mode)
+        return str(path)
+
+    def test_forwarded(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            process = self.start("--report", str(self.path), "--", "sh", "-c", "echo ready; exec sleep 300")
+            self.said(process.stdout, b"ready")
+            process.send_signal(number)
+            process.communicate(timeout=PATIENCE)
+            self.assertEqual(process.returncode, 128 + number)
+            report = self.report()
+            self.assertEqual((report["status"], report["reason"]), ("error", f"killed by {number.name}"))
+
+    def test_members(self) -> None:
+        result = self.run_it(
+            "--schedule=30  3 * * MON-FRI", "--timezone", "Europe/Berlin", "--max-runtime", "1h 30m",
+            "--sleep", "22:00 + 450m, 12:00+30", "--sleep", "0:30 + 1m".replace("0:", "00:"), "--name", "the import",
+            "--server", "db1", "--report", str(self.path), "true",
+        )  # fmt: skip
+        self.assertEqual(result, (0, "", ""))
+        report = self.report()
+        self.assertEqual(
+            {name: value for name, value in report.items() if name not in ("lastrun", "started", "status")},
+            {
+                "schedule": "30 3 * * MON-FRI",
+                "timezone": "Europe/Berlin",
+                "max_runtime": 90,
+                "sleep": [
+                    {"start": "22:00", "duration": 450},
+                    {"start": "12:00", "duration": 30},
+                    {"start": "00:30", "duration": 1},
+                ],
+                "process": "the import",
+                "server": "db1",
+            },
+        )
+
+    def test_environment_of_cron(self) -> None:
+        self.environ = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "PYTHONPATH": str(CHECKOUT), "LC_ALL": "C"}
+        self.assertEqual(self.on_file("sh", "-c", "echo '\u00e4' >&2; exit 1"), (1, "", "\u00e4\n"))
+        self.assertEqual(self.report()["reason"], "exit code 1: \u00e4")
+
+    def test_full_disk(self) -> None:
+        """The old report stays, one line says why, and the exit code is the command's."""
+        self.on_file("false")
+        before = self.path.read_bytes()
+        command = ["sh", "-c", 'ulimit -f 0; exec "$0" "$@"', *self.door, "--report", str(self.path), "--"]
+        # Nothing else of the process writes files.
+        environ = {name: value for name, value in self.environ.items() if not name.startswith("COVERAGE")}
+        environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        result = subprocess.run([*command, "sh", "-c", "exit 3"], env=environ, capture_output=True, timeout=PATIENCE)
+        self.assertEqual(result.returncode, 3)
+        line = f"{self.prog}: cannot write {self.path}: File too large; the report of the run before stays\n"
+        self.assertEqual(result.stderr.decode(), line * 2)
+        self.assertEqual(self.path.read_bytes(), before)
+
+    def test_push(self) -> None:
+        endpoint = Endpoint(self)
+        result = self.run_it("--every", "5", "--push", endpoint.url, "--", "sh", "-c", "sleep 0.1; echo no >&2; exit 3")
+        self.assertEqual(result, (3, "", "no\n"))
+        start, end = endpoint.reports
+        self.assertEqual(start.keys(), {"status", "started", "frequency", "process", "server"})
+        self.assertEqual((end["status"], end["reason"], end["frequency"]), ("error", "exit code 3: no", 5))
+        self.assertEqual(end["started"], start["started"])
+
+    def test_wrong_arguments(self) -> None:
+        """One line says what is wrong; the command is not run."""
+        ran = str(self.path) + ".ran"
+        code, out, err = self.run_it("--every", "soon", "--report", str(self.path), "--", "touch", ran)
+        self.assertEqual((code, out), (2, ""))
+        self.assertRegex(err, rf"\A{re.escape(self.prog)}: argument --every: 'soon' is no length of time[^\n]*\n\Z")
+        self.assertEqual([os.path.exists(path) for path in (ran, self.path)], [False, False])
+
+    def test_help(self) -> None:
+        code, out, err = self.run_it("--help")
+        self.assertEqual((code, err), (0, ""))
+        for option in (
+            "--every",
+            "--schedule",
+            "--timezone",
+            "--max-runtime",
+            "--sleep",
+            "--report",
+            "--push",
+            "--name",
+        ):
+            self.assertIn(option, out)
+        self.assertEqual(self.run_it("--version"), (0, f"Py Pinger {__version__}\n", ""))
+
+
+class PypingerRunTests(DoorContract, SynchronousTestCase):
+    """Everything that the package does."""
+
+    door = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())", "run")
+    prog = "pypinger run"
+
     # The command
 
     def test_success(self) -> None:
@@ -104,11 +218,6 @@ class RunContract:
         self.assertEqual(report["server"], os.uname().nodename)
         self.assertEqual(report.keys(), {"status", "lastrun", "started", "process", "server"})
         self.assertLess(report["started"], report["lastrun"])
-
-    def test_failure(self) -> None:
-        self.assertEqual(self.on_file("sh", "-c", "echo one >&2; echo two >&2; exit 7"), (7, "", "one\ntwo\n"))
-        report = self.report()
-        self.assertEqual((report["status"], report["reason"]), ("error", "exit code 7: one\ntwo"))
 
     def test_quotes(self) -> None:
         """No text of the command breaks the report."""
@@ -149,19 +258,6 @@ class RunContract:
         self.assertEqual(os.read(read, 100), b"there\n")
         os.close(read)
 
-    def test_not_found(self) -> None:
-        for name in ("no-such-command", "/no/such/command"):
-            self.assertEqual(self.on_file(name, "-x"), (127, "", f"{self.prog}: {name}: not found\n"))
-            report = self.report()
-            self.assertEqual((report["status"], report["reason"]), ("error", f"{name}: not found"))
-            self.assertIn("lastrun", report)
-
-    def script(self, text: str, mode: int = 0o755) -> str:
-        path = Path(self.mktemp()).absolute()
-        path.write_text(text)
-        path.chmod(mode)
-        return str(path)
-
     def test_permission_denied(self) -> None:
         for path in (self.script("#!/bin/sh\n", 0o644), "/"):
             self.assertEqual(self.on_file(path)[0], 126)
@@ -185,16 +281,6 @@ class RunContract:
     def test_killed_in_a_shell(self) -> None:
         self.assertEqual(self.on_file("sh", "-c", 'sh -c "kill -SEGV \\$\\$"; exit $?')[0], 139)
         self.assertRegex(self.report()["reason"], r"\Aexit code 139 \(SIGSEGV\)")
-
-    def test_forwarded(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            process = self.start("--report", str(self.path), "--", "sh", "-c", "echo ready; exec sleep 300")
-            self.said(process.stdout, b"ready")
-            process.send_signal(number)
-            process.communicate(timeout=PATIENCE)
-            self.assertEqual(process.returncode, 128 + number)
-            report = self.report()
-            self.assertEqual((report["status"], report["reason"]), ("error", f"killed by {number.name}"))
 
     def trapping(self, end: str) -> subprocess.Popen[bytes]:
         code = f"trap 'echo cleaning >&2; {end}' TERM; echo ready; while :; do sleep 0.05; done"
@@ -371,30 +457,6 @@ class RunContract:
 
     # Members
 
-    def test_members(self) -> None:
-        result = self.run_it(
-            "--schedule=30  3 * * MON-FRI", "--timezone", "Europe/Berlin", "--max-runtime", "1h 30m",
-            "--sleep", "22:00 + 450m, 12:00+30", "--sleep", "0:30 + 1m".replace("0:", "00:"), "--name", "the import",
-            "--server", "db1", "--report", str(self.path), "true",
-        )  # fmt: skip
-        self.assertEqual(result, (0, "", ""))
-        report = self.report()
-        self.assertEqual(
-            {name: value for name, value in report.items() if name not in ("lastrun", "started", "status")},
-            {
-                "schedule": "30 3 * * MON-FRI",
-                "timezone": "Europe/Berlin",
-                "max_runtime": 90,
-                "sleep": [
-                    {"start": "22:00", "duration": 450},
-                    {"start": "12:00", "duration": 30},
-                    {"start": "00:30", "duration": 1},
-                ],
-                "process": "the import",
-                "server": "db1",
-            },
-        )
-
     def test_zone_of_the_machine(self) -> None:
         self.environ["TZ"] = "Asia/Tokyo"
         self.run_it("--schedule", "@daily", "--report", str(self.path), "true")
@@ -402,9 +464,8 @@ class RunContract:
         self.assertEqual((report["schedule"], report["timezone"]), ("@daily", "Asia/Tokyo"))
 
     def test_minutes(self) -> None:
-        for text, frequency in (("10", 10), ("10m", 10), ("90s", 1.5), ("1h 30m", 90), ("2d", 2880), ("0.5", 0.5)):
-            self.run_it("--every", text, "--report", str(self.path), "true")
-            self.assertEqual(self.report()["frequency"], frequency)
+        self.run_it("--every", "90s", "--report", str(self.path), "true")
+        self.assertEqual(self.report()["frequency"], 1.5)
 
     def test_options_of_the_command(self) -> None:
         """Ours end with --, or where the command begins."""
@@ -416,11 +477,6 @@ class RunContract:
         Path(os.fsdecode(path)).symlink_to("/bin/true")
         self.assertEqual(self.on_file(os.fsdecode(path))[0], 0)
         self.assertEqual(self.report()["process"][-1], "\ufffd")
-
-    def test_environment_of_cron(self) -> None:
-        self.environ = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "PYTHONPATH": str(CHECKOUT), "LC_ALL": "C"}
-        self.assertEqual(self.on_file("sh", "-c", "echo '\u00e4' >&2; exit 1"), (1, "", "\u00e4\n"))
-        self.assertEqual(self.report()["reason"], "exit code 1: \u00e4")
 
     # Runs
 
@@ -463,18 +519,6 @@ class RunContract:
         self.assertEqual(self.report()["reason"], "exit code 1: third")
         self.assertEqual([name for name in os.listdir(self.path.parent) if name.endswith(".new")], [])
 
-    def test_full_disk(self) -> None:
-        """The old report stays, one line says why, and the exit code is the command's."""
-        self.on_file("false")
-        before = self.path.read_bytes()
-        command = ["sh", "-c", 'ulimit -f 0; exec "$0" "$@"', *self.door, "--report", str(self.path), "--"]
-        environ = {**self.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-        result = subprocess.run([*command, "sh", "-c", "exit 3"], env=environ, capture_output=True, timeout=PATIENCE)
-        self.assertEqual(result.returncode, 3)
-        line = f"{self.prog}: cannot write {self.path}: File too large; the report of the run before stays\n"
-        self.assertEqual(result.stderr.decode(), line * 2)
-        self.assertEqual(self.path.read_bytes(), before)
-
     def test_missing_directory(self) -> None:
         self.path = self.path / "a" / "task.json"
         self.assertEqual(self.on_file("true"), (0, "", ""))
@@ -482,17 +526,8 @@ class RunContract:
 
     # Pushes
 
-    def test_push(self) -> None:
-        endpoint = Endpoint(self)  # type: ignore[arg-type]
-        result = self.run_it("--every", "5", "--push", endpoint.url, "--", "sh", "-c", "sleep 0.1; echo no >&2; exit 3")
-        self.assertEqual(result, (3, "", "no\n"))
-        start, end = endpoint.reports
-        self.assertEqual(start.keys(), {"status", "started", "frequency", "process", "server"})
-        self.assertEqual((end["status"], end["reason"], end["frequency"]), ("error", "exit code 3: no", 5))
-        self.assertEqual(end["started"], start["started"])
-
     def test_push_of_the_environment(self) -> None:
-        endpoint = Endpoint(self)  # type: ignore[arg-type]
+        endpoint = Endpoint(self)
         self.environ["PYPINGER_PUSH_URL"] = endpoint.url
         self.assertEqual(self.run_it("--", "true"), (0, "", ""))
         self.assertEqual([report["status"] for report in endpoint.reports], ["ok", "ok"])
@@ -527,65 +562,6 @@ class RunContract:
 
     # Arguments
 
-    def test_wrong_arguments(self) -> None:
-        """One line says what is wrong; the command is not run."""
-        file = ["--report", str(self.path)]
-        touch = str(self.path) + ".ran"
-        for arguments in (
-            [],
-            ["--"],
-            [*file],
-            [*file, "--"],
-            ["--every", "5m"],
-            ["--every", "soon", *file],
-            ["--every", "0", *file],
-            ["--every", "367d", *file],
-            ["--every=5\n6", *file],
-            ["--schedule", "0 3 * *", *file],
-            ["--schedule", "0 25 * * *", *file],
-            ["--every", "5", "--schedule", "@daily", *file],
-            ["--timezone", "Mars/Olympus", *file],
-            ["--max-runtime", "-5", *file],
-            ["--sleep", "22:00", *file],
-            [*file, "--push", f"http://127.0.0.1/push/{KEY}"],
-            ["--push", f"gopher://127.0.0.1/push/{KEY}"],
-            ["--push", ""],
-            ["--report", "/"],
-            ["--report", "/dev/null"],
-            ["--colour", "red", *file],
-            ["--ever", "5", *file],
-            [*file, "--every"],
-        ):
-            command = ["touch", touch] if arguments and arguments[-1] not in ("--", "--every") else []
-            if arguments == file:
-                command = []
-            code, out, err = self.run_it(*arguments, *command)
-            self.assertEqual((code, out), (2, ""), (arguments, err))
-            self.assertRegex(err, rf"\A{re.escape(self.prog)}: [^\n]+\n\Z")
-            self.assertNotIn(KEY, err)
-        self.assertEqual(os.path.exists(touch), False)
-
-    def test_help(self) -> None:
-        code, out, err = self.run_it("--help")
-        self.assertEqual((code, err), (0, ""))
-        for option in (
-            "--every",
-            "--schedule",
-            "--timezone",
-            "--max-runtime",
-            "--sleep",
-            "--report",
-            "--push",
-            "--name",
-        ):
-            self.assertIn(option, out)
-        self.assertEqual(self.run_it("--version"), (0, f"Py Pinger {__version__}\n", ""))
-
-
-class PypingerRunTests(RunContract, SynchronousTestCase):
-    door = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())", "run")
-    prog = "pypinger run"
-
     def test_loads_no_twisted(self) -> None:
         code = (
             "import sys; from pypinger.cli import main; code = main(['run', '--report', sys.argv[1], '--', 'false']);"
@@ -595,9 +571,58 @@ class PypingerRunTests(RunContract, SynchronousTestCase):
         self.assertEqual(result.returncode, 1)
 
 
-class SingleFileTests(RunContract, SynchronousTestCase):
+class SingleFileTests(DoorContract, SynchronousTestCase):
     door = (sys.executable, str(SINGLE_FILE))
     prog = "pypinger-report.py"
+
+
+class ArgumentTests(SynchronousTestCase):
+    def refused(self, *arguments: str) -> str:
+        """What is said of arguments that are wrong."""
+        err = io.StringIO()
+        with contextlib.redirect_stderr(err), self.assertRaises(SystemExit) as end:
+            main(arguments, "pypinger run")
+        self.assertEqual(end.exception.code, 2)
+        return err.getvalue()
+
+    def test_one_line(self) -> None:
+        path = os.path.abspath(self.mktemp())
+        file, command = ["--report", path], ["--", "touch", path]
+        url = f"http://127.0.0.1/push/{KEY}"
+        self.patch(os, "environ", {"PATH": os.environ["PATH"]})
+        for arguments in (
+            [],
+            ["--"],
+            [*file],
+            [*file, "--"],
+            [*file, "--every"],
+            ["--every", "5m", *command],
+            ["--every", "soon", *file, *command],
+            ["--every", "0", *file, *command],
+            ["--every", "367d", *file, *command],
+            ["--every", "5%d", *file, *command],
+            ["--every=5\n6", *file, *command],
+            ["--schedule", "0 3 * *", *file, *command],
+            ["--schedule", "0 25 * * *", *file, *command],
+            ["--every", "5", "--schedule", "@daily", *file, *command],
+            ["--timezone", "Mars/Olympus", *file, *command],
+            ["--max-runtime", "-5", *file, *command],
+            ["--sleep", "22:00", *file, *command],
+            [*file, "--push", url, *command],
+            ["--push", url.replace("http", "gopher"), *command],
+            ["--push", "", *command],
+            ["--report", "/", *command],
+            ["--report", "/dev/null", *command],
+            ["--colour", "red", *file, *command],
+            ["--ever", "5", *file, *command],
+            ["--psh", url, *file, *command],
+            [f"--psh={url}", *file, *command],
+        ):
+            words = self.refused(*arguments)
+            self.assertRegex(words, r"\Apypinger run: [^\n]+\n\Z", arguments)
+            self.assertNotIn(KEY, words)
+            self.assertNotIn("%%", words)
+        self.assertFalse(os.path.exists(path))
 
 
 class LastLinesTests(SynchronousTestCase):

@@ -134,6 +134,8 @@ class ZoneTests(SynchronousTestCase):
             ("Europe/Berlin", {}, self.etc("../usr/share/zoneinfo/Europe/Berlin")),
             ("Europe/Paris", {}, self.etc(timezone="Europe/Paris\n")),
             ("Europe/Paris", {}, self.etc("/nowhere", "Europe/Paris\n")),
+            ("UTC", {}, self.etc("/usr/share/zoneinfo/Etc/UTC")),
+            ("UTC", {}, self.etc(timezone="Etc/UTC\n")),
             ("UTC", {}, self.etc(timezone="Nowhere\n")),
             ("UTC", {}, self.etc()),
         ):

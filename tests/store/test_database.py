@@ -160,7 +160,7 @@ class RefusalTests(DatabaseTestCase):
 
     def test_a_damaged_row(self) -> None:
         self.fill()
-        for change in ("figure = NULL", "state = '{'"):
+        for change in ("figure = NULL", "began = 0", "state = '{'"):
             self.change(f"UPDATE task SET {change}")
             self.assertIn("it is damaged", self.refused())
 

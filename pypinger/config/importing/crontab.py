@@ -51,11 +51,13 @@ class Crontab(msgspec.Struct, frozen=True):
     """
     A crontab.
 
+    :ivar system: whether its lines name the user.
     :ivar lines: all of them.
     :ivar settings: the environment settings as they are at its end.
     :ivar problems: (number of the line, what is wrong with it).
     """
 
+    system: bool
     lines: Sequence[str]
     jobs: Sequence[Job]
     settings: Mapping[str, str]
@@ -90,7 +92,7 @@ def parse(text: str, *, system: bool) -> Crontab:
             continue
         described = above and not _HEADING.search(above) and not _is_job(above, system=system)
         jobs.append(msgspec.structs.replace(job, comment=one_line(above)) if described else job)
-    return Crontab(lines, jobs, settings, problems)
+    return Crontab(system, lines, jobs, settings, problems)
 
 
 def _job(number: int, raw: str, settings: Mapping[str, str], *, system: bool) -> Job:

@@ -25,9 +25,12 @@ from pypinger.domain.cron import CronError
 GRACE = "1h"
 
 _HEX = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
-# The base URL, the UUID, or a ping key of 22 characters with the slug.
-_PING = re.compile(rf"""(https?://[^\s'"/]+(?:/[^\s'"/]+)*?)/(?:({_HEX})|[\w-]{{22}}/([\w-]+))(?![\w-])""")
-_PUSH = re.compile(r"https?://[^\s'\"]+/(?:push|ping)/([^\s'\"/?#]{16,})")
+# A host or a last part of the path with "ping" in its name; the UUID, or a ping key of 22 characters with the slug.
+_PING = re.compile(
+    rf"""https?://(?:[^\s'"/]*ping[^\s'"/]*|[^\s'"]+?/ping)/(?:({_HEX})|[\w-]{{22}}/([\w-]+))"""
+    r"""(?=/(?:start|fail|log|[0-9$])|[?\s'";&|)]|\Z)"""
+)
+_PUSH = re.compile(r"https?://[^\s'\"]+/(?:push|ping)/([A-Za-z0-9_.~-]{16,})(?=[/?#]|\Z)")
 _RUNITOR = re.compile(rf"((?:^|(?<=[\s/]))runitor)(?=\s)((?:.*?\s)-?-uuid[= ]\s*({_HEX}))", re.DOTALL)
 _API_URL = re.compile(r"(-?-api-url[= ]\s*)(\S+)")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
@@ -145,11 +148,11 @@ class _Reader:
         comments = self._shown(f"Line {job.number} pings Py Pinger as it did Healthchecks", new)
         for uuid, slug in _pings(expanded):
             key = self._key_of(uuid, slug)
-            shown = shown or f"check {uuid[:8] or slug}"
+            name = slug or shown or f"check {uuid[:8]}"
             if key in self._keys:
-                self.left.append((job.number, f"{shown} pings {self._keys[key]}, the task of another line, too"))
+                self.left.append((job.number, f"{name} pings {self._keys[key]}, the task of another line, too"))
                 continue
-            name = self._names.unique(slug or shown)
+            name = self._names.unique(name)
             self._keys[key] = name
             options = {"push_key": key, **timing}
             words = []
@@ -222,7 +225,7 @@ class _Reader:
             return f"{match[1]} -api-url {base}{match[2]}"
 
         text = _RUNITOR.sub(runitor, text)
-        return _PING.sub(lambda match: f"{base}/{self._key_of(match[2] or '', match[3] or '')}", text)
+        return _PING.sub(lambda match: f"{base}/{self._key_of(match[1] or '', match[2] or '')}", text)
 
     def _key_of(self, uuid: str, slug: str) -> str:
         """Return the key of a check: its UUID, else a new one for each slug."""
@@ -235,7 +238,7 @@ class _Reader:
 
 def _pings(text: str) -> Sequence[tuple[str, str]]:
     """Return the checks of Healthchecks that a command pings: the UUID, or the slug."""
-    found = [(match[2] or "", match[3] or "") for match in _PING.finditer(text)]
+    found = [(match[1] or "", match[2] or "") for match in _PING.finditer(text)]
     found += [(match[3], "") for match in _RUNITOR.finditer(text)]
     return list({(uuid.lower(), slug): (uuid, slug) for uuid, slug in found}.values())
 
@@ -266,7 +269,9 @@ def _run_options(words: Sequence[str], settings: Mapping[str, str]) -> Mapping[s
 def _head(crontab: Crontab, target: Target, tasks: int) -> Iterator[str]:
     yield f"{tasks} {'task' if tasks == 1 else 'tasks'} of a crontab (docs/migrating.md)."
     if target.written:
-        yield f"The crontab with its new lines is in {line(target.written)}; `crontab FILE` installs it."
+        new = line(target.written)
+        how = "put it in the place of the old one" if crontab.system else f"install it by: crontab {new}"
+        yield f"The crontab with its new lines is in {new}; {how}"
     yield f"Times are of {target.zone}, the zone of this machine unless --timezone names another."
     if not target.directory:
         yield f"Jobs push to {target.base}: the endpoint of [push], else that of [web]. --base names another."

@@ -110,6 +110,11 @@ class Report(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     max_runtime: float | None = None
 
     @property
+    def latest(self) -> Instant:
+        """The latest moment that it tells: when a run ended, or when the one under way began."""
+        return max(moment for moment in (self.lastrun, self.started) if moment is not None)
+
+    @property
     def running(self) -> bool:
         """Whether a run is under way: one that began after the last end, or no run has ended yet."""
         return self.started is not None and (self.lastrun is None or self.started > self.lastrun)

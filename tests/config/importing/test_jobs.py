@@ -131,14 +131,22 @@ class JobTests(SynchronousTestCase):
     def test_a_new_crontab_is_written(self) -> None:
         found = read("A=https://hc-ping.com/" + UUID + "\n@daily a", replace(PUSH, written="new.cron"))
         self.assertEqual(found.tasks[0].comments, ["Line 2 runs by pypinger run."])
-        self.assertIn("new.cron", "\n".join(found.head))
+        self.assertIn("new.cron; install it by: crontab new.cron", "\n".join(found.head))
+        found = read("@daily root a", replace(PUSH, written="new.cron"), system=True)
+        self.assertIn("new.cron; put it in the place of the old one", "\n".join(found.head))
 
 
 class PingTests(JobTests):
     """Jobs that ping Healthchecks keep their keys."""
 
     def test_uuid(self) -> None:
-        for base in ("https://hc-ping.com", "https://hc.example.com/ping", "http://10.0.0.1:8000/ping"):
+        bases = (
+            "https://hc-ping.com",
+            "https://hc.example.com/ping",
+            "http://10.0.0.1:8000/x/ping",
+            "http://ping.example",
+        )
+        for base in bases:
             for end in ("", "/start", "/fail", "/$?", "/0", "?rid=$RID"):
                 task, line = self.one(f"0 3 * * * /x/y && curl -m 10 {base}/{UUID.upper()}{end} >/dev/null")
                 self.assertEqual(task.name, "y")
@@ -188,8 +196,10 @@ class PingTests(JobTests):
 
     def test_other_urls_stay(self) -> None:
         for url in (
-            f"https://example.com/a/{UUID}x",
-            "https://example.com/fqOOd6-F4MMNuCEnzTU01/x",
+            f"https://example.com/a/{UUID}",
+            f"https://example.com/ping/{UUID}x",
+            f"https://example.com/ping/{UUID}/runs",
+            "https://example.com/ping/fqOOd6-F4MMNuCEnzTU01/x",
             "https://a.example/",
         ):
             _, line = self.one(f"@daily curl {url}")

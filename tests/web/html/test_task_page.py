@@ -136,6 +136,35 @@ class TaskPageTests(SynchronousTestCase):
         ):
             self.assertIn(words_, page.text)
 
+    def test_schedule(self) -> None:
+        made = entry(schedule="0 3 * * 1-5", timezone="Europe/Berlin", started=NOW - 60, max_runtime=45.0)
+        text = Page(task_page(made)).text
+        for words_ in (
+            "Running since1 min ago 22:27:34 UTC",
+            "Runsat 03:00 Europe/Berlin, Monday to Friday",
+            "May take45 min",
+            '"schedule": "0 3 * * 1-5"',
+            '"started": "2026-11-22T22:27:34.000Z"',
+            "explained as ok (running for 1 min)",
+        ):
+            self.assertIn(words_, text)
+        self.assertNotIn("Runs every", text)
+        self.assertNotIn("frequency", text)
+
+    def test_first_run(self) -> None:
+        text = Page(task_page(entry(lastrun=None, started=NOW - 60))).text
+        self.assertIn("Running since1 min ago", text)
+        self.assertNotIn("Last run", text)
+
+    def test_what_the_ini_file_sets(self) -> None:
+        made = entry(sleep=(NIGHT,), schedule="@daily")
+        own = replace(made.task, frequency=90.0, sleep=(Window(3600, 7200.0),), timezone="Asia/Kathmandu")
+        text = Page(task_page(Entry(own, made.state))).text
+        self.assertIn("Runs every1 h 30 min", text)
+        self.assertIn("01:00 to 03:00 Asia/Kathmandu (2 h)", text)
+        self.assertNotIn("22:00 to 06:00", text)
+        self.assertIn("Runs every1 h 30 min", Page(task_page(Entry(own, new_entry().state))).text)
+
     def test_not_checked_yet(self) -> None:
         page = Page(task_page(new_entry()))
         for words_ in ("not checked yet", "Remindersafter 8 min"):
