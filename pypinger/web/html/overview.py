@@ -118,10 +118,10 @@ def _pending(daemon: DaemonState) -> str:
 
 
 def _group(group: Group, view: View, now: Instant) -> Tag:
-    if view.wall:
-        return _wall(group, view)
     if group.storm is not None:
         return _storm(group, group.storm, view, now)
+    if view.wall:
+        return _wall(group)
     table = tags.table(
         tags.colgroup([tags.col() for _ in COLUMNS]),
         tags.thead(tags.tr([heading(column, view) for column in COLUMNS])),
@@ -149,10 +149,14 @@ def _heading(group: Group) -> Tag:
     return heading
 
 
-def _wall(group: Group, view: View) -> Tag:
+def _tiles(group: Group) -> Tag:
+    return tags.ul(Comment(group.key), class_="tiles-of-tasks")
+
+
+def _wall(group: Group) -> Tag:
     return tags.section(
         _heading(group),
-        tags.ul(Comment(group.key), class_="tiles-of-tasks"),
+        _tiles(group),
         id=group.key,
         class_="group",
         **{"aria-labelledby": f"{group.key}-title"},
@@ -181,7 +185,7 @@ def _storm(group: Group, storm: Storm, view: View, now: Instant) -> Tag:
             tags.h2(f"{storm.total:,} × {shown(storm.cause)}", tags.span(f" on {shown(storm.origin)}", class_="place")),
             tags.span(facts, class_="quiet"),
         ),
-        table,
+        _tiles(group) if view.wall else table,
         tags.p(
             tags.a(more, href=everything.link, class_="more"),
             tags.code(silence, class_="command"),
