@@ -304,7 +304,8 @@ class Routes:
         if not _wants_html(request):
             return answer(request, JSON, objects.NO_TASK)
         root = self._root_from(request)
-        page = await overview.not_found(request, words, self._now(), root, self._links, gone)
+        daemon, now = self._board.daemon(), self._now()
+        page = await overview.not_found(request, words, daemon, now, root, self._links, gone)
         return cacheable(request, HTML, *page)
 
     def _root_from(self, request: Request) -> str:

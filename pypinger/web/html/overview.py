@@ -18,7 +18,7 @@ from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import count, lasting, shown, standing_of
 from pypinger.web.html import banner
 from pypinger.web.html.layout import aged, ago, brand, card, foot, page, top
-from pypinger.web.html.notices import notices
+from pypinger.web.html.notices import blind, notices
 from pypinger.web.html.rows import COLUMNS
 from pypinger.web.html.storms import LISTED, Storm
 from pypinger.web.html.tools import heading, pager, search, tools
@@ -89,7 +89,13 @@ async def page_of(
 
 
 async def not_found(
-    request: IRequest, words: str, now: Instant, root: str, static: Mapping[str, str], removed: list[Tag] | None = None
+    request: IRequest,
+    words: str,
+    daemon: DaemonState,
+    now: Instant,
+    root: str,
+    static: Mapping[str, str],
+    removed: list[Tag] | None = None,
 ) -> tuple[bytes, bytes]:
     """
     The page for a path or a task that does not exist, and its entity tag.
@@ -103,6 +109,7 @@ async def not_found(
             look="new",
         ),
         Tag("main")(
+            *blind(daemon, now),
             *([tags.section(removed, class_="card")] if removed else [tags.p(words, class_="plain")]),
             *([] if removed else [tags.p("It may have been removed, or its address may have changed.")]),
             tags.div(tags.p("Search the tasks that are monitored:"), search(View(), root), class_="tools lost"),
