@@ -12,7 +12,18 @@ from typing import Concatenate, ParamSpec, TypeVar
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Seconds, Task, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.clock import WallClock
-from pypinger.ports.history import Day, Gap, PastDelivery, PastIncident, Run, VerdictChange
+from pypinger.ports.history import (
+    ALL_DELIVERIES,
+    ALL_INCIDENTS,
+    Day,
+    DeliveryFilter,
+    Gap,
+    IncidentFilter,
+    PastDelivery,
+    PastIncident,
+    Run,
+    VerdictChange,
+)
 from pypinger.ports.storing import Blind, HostSeen, Kept, StoreError
 from pypinger.store.accounting import millis
 from pypinger.store.database import MEMORY
@@ -152,16 +163,32 @@ class SqliteStore:
         return await self._read(Reader.verdicts, url, before, limit)
 
     async def incidents(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: IncidentFilter = ALL_INCIDENTS,
     ) -> Sequence[PastIncident]:
         """See :meth:`pypinger.ports.history.History.incidents`."""
-        return await self._read(Reader.incidents, url, before, limit)
+        return await self._read(Reader.incidents, url, before, limit, which)
 
     async def deliveries(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: DeliveryFilter = ALL_DELIVERIES,
     ) -> Sequence[PastDelivery]:
         """See :meth:`pypinger.ports.history.History.deliveries`."""
-        return await self._read(Reader.deliveries, url, before, limit)
+        return await self._read(Reader.deliveries, url, before, limit, which)
+
+    async def tasks(self) -> Sequence[str]:
+        """See :meth:`pypinger.ports.history.History.tasks`."""
+        return await self._read(Reader.tasks)
+
+    async def channels(self) -> Sequence[str]:
+        """See :meth:`pypinger.ports.history.History.channels`."""
+        return await self._read(Reader.channels)
 
     async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
         """See :meth:`pypinger.ports.history.History.uptime`."""

@@ -38,7 +38,7 @@ UNSEEN = "unseen"
 #: Seconds after which it is said when lateness was noticed.
 NOTICED: Seconds = 60.0
 
-_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 _BLANKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 # Control characters, characters that change the direction of text, surrogates and noncharacters.
@@ -196,7 +196,7 @@ def short_clock(instant: Instant, now: Instant) -> str:
 def _date(text: str, now: Instant) -> str:
     if not text:
         return "unknown"
-    words = f"{int(text[8:10])} {_MONTHS[int(text[5:7]) - 1]}"
+    words = f"{int(text[8:10])} {MONTHS[int(text[5:7]) - 1]}"
     return words if text[:4] == (iso(now) or "")[:4] else f"{words} {text[:4]}"
 
 

@@ -80,6 +80,7 @@ def states() -> dict[str, tuple[list[Entry], DaemonState, list[str]]]:
         "silenced": (every, good, [f"task/{each.task.id}" for each in on_call(NOW)]),
         "groups": ([*fleet(NOW), *fine(40)], good, ["?by=server"]),
         "wall": ([*storm(NOW, 300), *crowd(NOW, 300), *on_call(NOW)], good, ["?view=wall"]),
+        "lists": (every, replace(bad, dead=1, undelivered=2), ["incidents", "deliveries", "public"]),
         "crowd": (list(crowd(NOW, 300)), good, [""]),
     }
 
@@ -112,7 +113,9 @@ async def main(folder: str, *wanted: str) -> None:
         for each in entries[:40]:
             body = b'{"status": "ok", "lastrun": "2026-11-26T03:00:00Z", "frequency": 10}'
             board.answers[each.task.id] = LastAnswer(NOW - 20, 200, body, False)
-        pages = make_pages(board, reactor, now=time.time, history=FakeHistory(NOW))
+        history = FakeHistory(NOW)
+        history.url = entries[0].task.url if entries else ""
+        pages = make_pages(board, reactor, now=time.time, history=history, public="*")
         port = reactor.listenTCP(0, pages.site, interface="127.0.0.1")
         homes[name] = f"http://127.0.0.1:{port.getHost().port}/", paths
 

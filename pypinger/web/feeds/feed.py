@@ -13,8 +13,9 @@ from pypinger import __version__
 from pypinger.domain.model import Acknowledgement, Event, Incident, Instant, Seconds
 from pypinger.domain.times import MINUTE, clock, iso, span
 from pypinger.domain.url import label, task_id
-from pypinger.ports.history import PastIncident
+from pypinger.ports.history import History, PastIncident
 from pypinger.ports.showing import DaemonState, Entry, TaskBoard
+from pypinger.ports.storing import StoreError
 from pypinger.web.formatting import NAMES, age_of, shown, state_of
 
 MEDIA_TYPE = b"application/atom+xml; charset=utf-8"
@@ -25,6 +26,18 @@ ENTRIES = 50
 #: Tag URIs (RFC 4151) are independent of addresses, so that ids stay when the pages move. The authority is a reserved
 #: name, since no name of this installation is sure to stay.
 _TAG = "tag:py-pinger.invalid,2026:"
+
+
+async def latest(history: History | None, board: TaskBoard, root: str, of: Entry | None, now: Instant) -> bytes:
+    """
+    The feed of the latest incidents; see :func:`feed`.
+
+    :raises StoreError: the history cannot be read, or none is kept.
+    """
+    if history is None:
+        raise StoreError("no history is kept")
+    incidents = await history.incidents(None if of is None else of.task.url, limit=ENTRIES)
+    return feed(incidents, board, board.daemon().started, root, of, now=now)
 
 
 def feed(

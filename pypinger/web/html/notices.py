@@ -11,7 +11,8 @@ from pypinger.domain.kinds import Status
 from pypinger.domain.model import Instant
 from pypinger.domain.times import clock
 from pypinger.ports.showing import DaemonState
-from pypinger.web.formatting import count, lasting, shown
+from pypinger.web.formatting import lasting, shown
+from pypinger.web.html import undelivered
 from pypinger.web.html.layout import aged
 
 #: How a trouble begins, its title, what to do, and a command to type. The braces stand for the ini file.
@@ -44,13 +45,7 @@ def notices(daemon: DaemonState, now: Instant) -> list[Tag]:
     """What is wrong with Py Pinger itself; nothing if nothing is."""
     troubles = daemon.troubles or ((daemon.explanation,) if daemon.status is not Status.OK else ())
     lines = [_trouble(words, daemon) for words in troubles]
-    if daemon.dead:
-        words = " could not be delivered, and will not be retried unless you type "
-        lines.append(tags.p(tags.strong(count(daemon.dead, "alert")), words, _command("pypinger resend"), "."))
-    if daemon.dead_channels:
-        names = ", ".join(shown(channel) for channel in daemon.dead_channels)
-        verb = "does" if len(daemon.dead_channels) == 1 else "do"
-        lines.append(tags.p(tags.strong(names), f" {verb} not take alerts: the latest one was given up."))
+    lines += undelivered.lines(daemon)
     return [tags.section(lines, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})] if lines else []
 
 

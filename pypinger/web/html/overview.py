@@ -18,6 +18,7 @@ from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import count, lasting, shown, standing_of
 from pypinger.web.html import banner
 from pypinger.web.html.layout import aged, ago, brand, card, foot, page, top
+from pypinger.web.html.listing import Listing
 from pypinger.web.html.notices import blind, notices
 from pypinger.web.html.rows import COLUMNS
 from pypinger.web.html.storms import LISTED, Storm
@@ -78,7 +79,13 @@ async def page_of(
         foot(
             "Py Pinger started ",
             ago(daemon.started, now),
-            f".{_pending(daemon)} ",
+            ".",
+            *_pending(daemon),
+            " ",
+            tags.a("Incidents", href="incidents"),
+            ". ",
+            tags.a("Deliveries of alerts", href="deliveries"),
+            ". ",
             tags.a("Feed of incidents", href="feed.atom"),
             ". ",
         ),
@@ -120,8 +127,11 @@ async def not_found(
     return await page(request, f"{title} · Py Pinger", body, root, static, "new", now)
 
 
-def _pending(daemon: DaemonState) -> str:
-    return f" {count(daemon.undelivered, 'alert')} pending." if daemon.undelivered else ""
+def _pending(daemon: DaemonState) -> list[Tag | str]:
+    if not daemon.undelivered:
+        return []
+    link = Listing("deliveries", {"outcome": "pending"}).link("")
+    return [" ", tags.a(f"{count(daemon.undelivered, 'alert')} pending", href=link), "."]
 
 
 def _group(group: Group, view: View, now: Instant) -> Tag:

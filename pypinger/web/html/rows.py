@@ -34,6 +34,7 @@ from pypinger.web.formatting import (
 from pypinger.web.html.charts import share, sparkline, strip
 from pypinger.web.html.figures import Figures
 from pypinger.web.html.flags import flags
+from pypinger.web.html.times import mark_html
 from pypinger.web.json.objects import NO_VERDICT
 
 #: The headings of the columns, with the orders of :data:`pypinger.web.html.view.ORDERS` that they offer.
@@ -143,7 +144,7 @@ def _why(entry: Entry, daemon: DaemonState, now: Instant) -> str:
     if not text and found is None:
         return ""
     seen = "" if found is None else f" ({_aged(found)})"
-    return f'<span title="{text}">{text}{seen}</span>'
+    return f'<span title="{text}">{mark_html(text, now)}{seen}</span>'
 
 
 def _soon(entry: Entry, late: Instant, now: Instant) -> str:
@@ -169,7 +170,7 @@ def _flags(entry: Entry, now: Instant) -> str:
     found = flags(entry, now)
     if not found:
         return ""
-    items = "".join(f'<li class="flag {look}">{_text(words)}</li>' for look, words, _ in found)
+    items = "".join(f'<li class="flag {look}">{mark_html(_text(words), now)}</li>' for look, words, _ in found)
     return f'<ul class="flags">{items}</ul>'
 
 

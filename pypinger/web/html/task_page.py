@@ -110,6 +110,10 @@ async def page_of(
         ),
         foot(
             f"Task {task.id}: ",
+            tags.a("all incidents", href=f"{root}incidents?task={task.id}"),
+            ", ",
+            tags.a("deliveries of its alerts", href=f"{root}deliveries?task={task.id}"),
+            ", ",
             tags.a("badge", href=f"{root}badge/{task.id}.svg"),
             ", ",
             tags.a("feed of incidents", href=f"{root}task/{task.id}/feed.atom"),

@@ -96,7 +96,7 @@
       if (old.nodeValue !== now.nodeValue) old.nodeValue = now.nodeValue;
       return;
     }
-    if (old.isEqualNode(now) || old.id === "live") return;
+    if (old.isEqualNode(now) || old.id === "live" || old.id === "times") return;
     if (old.nodeName === "TR" && old.dataset.kind && old.dataset.kind !== now.dataset.kind) {
       old.classList.add("changed");
       now.classList.add("changed");
@@ -286,7 +286,8 @@
   };
 
   const listen = () => {
-    if (!window.EventSource) return;
+    // The public page must not follow the stream, which has all tasks.
+    if (!window.EventSource || document.body.dataset.poll) return;
     events = new EventSource(new URL("events", root));
     events.addEventListener("task", task);
     events.addEventListener("self", () => soon(SOON));

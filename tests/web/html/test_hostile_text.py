@@ -91,6 +91,7 @@ _ATTRIBUTES = (
     " autocomplete maxlength action method width height viewbox preserveaspectratio d x y x1 x2 y1 y2 r rx text-anchor"
     " overflow data-part data-age data-until data-from aria-sort"
 )
+_LISTS = r"(?:\.\./)*(?:incidents|deliveries)(?:\?[\w.~%&=+-]*)?"
 _VIEWS = ("", "by=server", "by=group", "view=wall")
 _TASK_LINK = r"task/[0-9]+|\.\./badge/[0-9]+\.svg|\.\./task/[0-9]+/feed\.atom"
 _SVG = "svg path rect line circle text g title"
@@ -136,9 +137,10 @@ class HostileTextTests(SynchronousTestCase):
             self.assertLessEqual(attrs.keys(), self.ATTRIBUTES)
             if tag == "a":
                 self.assertRegex(
-                    attrs["href"] or "", rf"\A(?:#main|feed\.atom|{_TASK_LINK}|\./(?:\?[\w.~%&=+-]*)?|\.\./)\Z"
+                    attrs["href"] or "",
+                    rf"\A(?:#main|(?:\.\./)*feed\.atom|{_LISTS}|(?:\.\./)*{_TASK_LINK}|\./(?:\?[\w.~%&=+-]*)?|\.\./)\Z",
                 )
             if tag == "script":
-                self.assertRegex(attrs["src"] or "", r"\A(?:\.\./)?static/live\.js\?v=[0-9a-f]+\Z")
+                self.assertRegex(attrs["src"] or "", r"\A(?:\.\./)?static/(?:live|times|keys)\.js\?v=[0-9a-f]+\Z")
         for character in html.decode("utf-8"):
             self.assertTrue(character == "\n" or (character >= " " and character not in "\x7f\u202e\ufffe\uffff"))

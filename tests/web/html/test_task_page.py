@@ -52,7 +52,8 @@ class TaskPageTests(SynchronousTestCase):
             self.assertIn(words_, page.text)
         self.assertNotIn("s3cret", page.text)
         number = entry("http://h/a?key=s3cret").task.id
-        links = ["#main", "../", f"../badge/{number}.svg", f"../task/{number}/feed.atom"]
+        lists = [f"../{name}?task={number}" for name in ("incidents", "deliveries")]
+        links = ["#main", "../", *lists, f"../badge/{number}.svg", f"../task/{number}/feed.atom"]
         self.assertEqual(page.links(), links)
         self.assertIn("(!) failed: Backup · Py Pinger", page.text)
 
