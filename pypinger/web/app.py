@@ -340,5 +340,6 @@ class Routes:
         if not wants_html(request):
             return answer(request, JSON, objects.NO_TASK)
         root = root_from(request, self._root)
-        page = await overview.not_found(request, words, self._now(), root, self._links, gone)
+        daemon, now = self._board.daemon(), self._now()
+        page = await overview.not_found(request, words, daemon, now, root, self._links, gone)
         return cacheable(request, HTML, *page)

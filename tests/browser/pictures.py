@@ -79,7 +79,7 @@ def states() -> dict[str, tuple[list[Entry], DaemonState, list[str]]]:
         "tasks": (every, good, [f"task/{number}" for number in kinds.values()]),
         "silenced": (every, good, [f"task/{each.task.id}" for each in on_call(NOW)]),
         "groups": ([*fleet(NOW), *fine(40)], good, ["?by=server"]),
-        "wall": ([*crowd(NOW, 300), *on_call(NOW)], good, ["?view=wall"]),
+        "wall": ([*storm(NOW, 300), *crowd(NOW, 300), *on_call(NOW)], good, ["?view=wall"]),
         "lists": (every, replace(bad, dead=1, undelivered=2), ["incidents", "deliveries", "public"]),
         "crowd": (list(crowd(NOW, 300)), good, [""]),
     }

@@ -137,6 +137,10 @@ class OverviewTests(AppTestCase):
             self.assertIn(words, text)
             self.assertIn('role="search"', text)
 
+    def test_page_that_does_not_exist_while_blind(self) -> None:
+        self.board.state = daemon_state(status=Status.ERROR, blind=NOW - 60)
+        self.assertIn("Py Pinger is blind", self.text(self.ask("/no/such/page", Accept=HTML)))
+
     def test_no_tasks(self) -> None:
         self.board.set([])
         self.assertIn("No tasks", self.html("/"))

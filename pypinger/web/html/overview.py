@@ -19,7 +19,7 @@ from pypinger.web.formatting import count, lasting, shown, standing_of
 from pypinger.web.html import banner
 from pypinger.web.html.layout import aged, ago, brand, card, foot, page, top
 from pypinger.web.html.listing import Listing
-from pypinger.web.html.notices import notices
+from pypinger.web.html.notices import blind, notices
 from pypinger.web.html.rows import COLUMNS
 from pypinger.web.html.storms import LISTED, Storm
 from pypinger.web.html.tools import heading, pager, search, tools
@@ -96,7 +96,13 @@ async def page_of(
 
 
 async def not_found(
-    request: IRequest, words: str, now: Instant, root: str, static: Mapping[str, str], removed: list[Tag] | None = None
+    request: IRequest,
+    words: str,
+    daemon: DaemonState,
+    now: Instant,
+    root: str,
+    static: Mapping[str, str],
+    removed: list[Tag] | None = None,
 ) -> tuple[bytes, bytes]:
     """
     The page for a path or a task that does not exist, and its entity tag.
@@ -110,6 +116,7 @@ async def not_found(
             look="new",
         ),
         Tag("main")(
+            *blind(daemon, now),
             *([tags.section(removed, class_="card")] if removed else [tags.p(words, class_="plain")]),
             *([] if removed else [tags.p("It may have been removed, or its address may have changed.")]),
             tags.div(tags.p("Search the tasks that are monitored:"), search(View(), root), class_="tools lost"),
@@ -128,10 +135,10 @@ def _pending(daemon: DaemonState) -> list[Tag | str]:
 
 
 def _group(group: Group, view: View, now: Instant) -> Tag:
-    if view.wall:
-        return _wall(group, view)
     if group.storm is not None:
         return _storm(group, group.storm, view, now)
+    if view.wall:
+        return _wall(group)
     table = tags.table(
         tags.colgroup([tags.col() for _ in COLUMNS]),
         tags.thead(tags.tr([heading(column, view) for column in COLUMNS])),
@@ -159,10 +166,14 @@ def _heading(group: Group) -> Tag:
     return heading
 
 
-def _wall(group: Group, view: View) -> Tag:
+def _tiles(group: Group) -> Tag:
+    return tags.ul(Comment(group.key), class_="tiles-of-tasks")
+
+
+def _wall(group: Group) -> Tag:
     return tags.section(
         _heading(group),
-        tags.ul(Comment(group.key), class_="tiles-of-tasks"),
+        _tiles(group),
         id=group.key,
         class_="group",
         **{"aria-labelledby": f"{group.key}-title"},
@@ -191,7 +202,7 @@ def _storm(group: Group, storm: Storm, view: View, now: Instant) -> Tag:
             tags.h2(f"{storm.total:,} × {shown(storm.cause)}", tags.span(f" on {shown(storm.origin)}", class_="place")),
             tags.span(facts, class_="quiet"),
         ),
-        table,
+        _tiles(group) if view.wall else table,
         tags.p(
             tags.a(more, href=everything.link, class_="more"),
             tags.code(silence, class_="command"),

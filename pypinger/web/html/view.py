@@ -285,10 +285,11 @@ def _storms_folded(entries: Sequence[Entry], view: View) -> list[Group]:
 
     On the wall those that are fine are a group of their own.
     """
-    found = {} if view.search or view.sort or view.wall or view.storm else storms(entries)
+    found = {} if view.search or view.sort or view.storm else storms(entries)
     groups: list[Group] = []
     plain: list[Entry] = []
     key, title, placed = "tasks", "Tasks", set[str]()
+    apart = view.wall and not view.sort
 
     def close() -> None:
         if plain:
@@ -297,9 +298,9 @@ def _storms_folded(entries: Sequence[Entry], view: View) -> list[Group]:
 
     for entry in entries:
         storm = found.get(entry.task.id)
-        if view.wall and not view.sort and key == "tasks" and standing_of(entry) not in ("error", UNSEEN):
+        if apart and standing_of(entry) not in ("error", UNSEEN):
             close()
-            key, title = "tasks-fine", "Tasks that are fine"
+            key, title, apart = "tasks-fine", "Tasks that are fine", False
         if storm is None:
             plain.append(entry)
         elif storm.key not in placed:

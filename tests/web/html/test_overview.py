@@ -300,9 +300,13 @@ class OverviewTests(SynchronousTestCase):
         self.assertNotIn("30 × ", text)
         over = Page(overview([alone], query=link.removeprefix("./?")))
         self.assertIn("This storm is over. Show all tasks", over.text)
-        for query in ("q=job", "sort=name", "by=server", "view=wall"):
+        for query in ("q=job", "sort=name", "by=server"):
             self.assertNotIn("30 × ", Page(overview(entries, query=query)).text)
         self.assertNotIn("9 × ", Page(overview(many[:9])).text)
+        wall = Page(overview(entries, query="view=wall"))
+        self.assertIn("30 × HTTP 503 on https://web.example", wall.text)
+        self.assertEqual(wall.classes("details"), ["group storm error"])
+        self.assertEqual(sum("tile " in name for name in wall.classes("li")), 23)
         marked = [replace(many[0], muted=SILENCED), acknowledged(many[1]), *many[2:]]
         self.assertIn("latest 14 min ago · 1 silenced · 1 acknowledged", Page(overview(marked)).text)
 
