@@ -11,7 +11,18 @@ from msgspec.structs import replace
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Incident, Instant, Report, Task, TaskState, Verdict
 from pypinger.domain.url import label, task_id
-from pypinger.ports.history import Day, Gap, PastDelivery, PastIncident, Run, VerdictChange
+from pypinger.ports.history import (
+    ALL_DELIVERIES,
+    ALL_INCIDENTS,
+    Day,
+    DeliveryFilter,
+    Gap,
+    IncidentFilter,
+    PastDelivery,
+    PastIncident,
+    Run,
+    VerdictChange,
+)
 from pypinger.ports.showing import Entry
 from pypinger.runtime.board import LiveBoard
 
@@ -33,15 +44,31 @@ class Past:
         return ()
 
     async def incidents(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: IncidentFilter = ALL_INCIDENTS,
     ) -> Sequence[PastIncident]:
         """See :meth:`pypinger.ports.history.History.incidents`."""
         return ()
 
     async def deliveries(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: DeliveryFilter = ALL_DELIVERIES,
     ) -> Sequence[PastDelivery]:
         """See :meth:`pypinger.ports.history.History.deliveries`."""
+        return ()
+
+    async def tasks(self) -> Sequence[str]:
+        """See :meth:`pypinger.ports.history.History.tasks`."""
+        return ()
+
+    async def channels(self) -> Sequence[str]:
+        """See :meth:`pypinger.ports.history.History.channels`."""
         return ()
 
     async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
@@ -52,6 +79,10 @@ class Past:
         """See :meth:`pypinger.ports.history.History.days`."""
         today = now // DAY * DAY
         return [Day(today - DAY * each, DAY - 60.0 * (each % 7), 60.0 * (each % 7), 0.0) for each in range(count)][::-1]
+
+    async def beginning(self, url: str) -> Instant | None:
+        """See :meth:`pypinger.ports.history.History.beginning`."""
+        return NOW - 89 * DAY
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""

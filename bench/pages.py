@@ -40,7 +40,8 @@ from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutput
 
 from pypinger.runtime.board import LiveBoard
-from pypinger.web.app import Pages, Sources
+from pypinger.web.app import Pages
+from pypinger.web.sources import Sources
 
 try:
     from playwright.sync_api import sync_playwright
@@ -64,9 +65,12 @@ PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
 JSON = "application/json"
 HTML = "text/html"
+#: After a plus sign, how clients want it compressed.
 PAGES = (
     ("/", JSON),
+    ("/", f"{JSON}+gzip"),
     ("/", HTML),
+    ("/", f"{HTML}+gzip"),
     ("/?page=2", HTML),
     ("/?q=host7&by=server", HTML),
     ("/api/v1/tasks?limit=200", JSON),
@@ -89,7 +93,8 @@ CLIENT = """
 import http.client, sys, time
 port, path, accept, seconds, tag = int(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4]), sys.argv[5]
 connection = http.client.HTTPConnection("127.0.0.1", port)
-headers = {"Accept": accept, **({"If-None-Match": tag} if tag else {})}
+accept, _, coding = accept.partition("+")
+headers = {"Accept": accept, "Accept-Encoding": coding or "identity", **({"If-None-Match": tag} if tag else {})}
 waits, end = [], time.monotonic() + seconds
 while True:
     start = time.monotonic()

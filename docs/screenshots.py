@@ -30,7 +30,20 @@ from pypinger.cli.fleet import SAMPLES, FleetSite, Sample
 from pypinger.config.loading import load
 from pypinger.domain import incidents, report
 from pypinger.domain.judge import judge
-from pypinger.domain.model import Answer, Check, Delivery, Finding, Instant, Outcome, Report, Reported, Task, TaskState
+from pypinger.domain.model import (
+    Answer,
+    Check,
+    Delivery,
+    Fault,
+    Finding,
+    Instant,
+    NoAnswer,
+    Outcome,
+    Report,
+    Reported,
+    Task,
+    TaskState,
+)
 from pypinger.domain.times import DAY, HOUR, MINUTE
 from pypinger.store.sqlite import SqliteStore
 
@@ -43,8 +56,8 @@ TROUBLE = 34 * MINUTE
 
 #: Name -> the task whose page it is (None for the overview), and options of the browser's context.
 PICTURES: dict[str, tuple[str | None, dict[str, Any]]] = {
-    "overview": (None, {"viewport": {"width": 1360, "height": 800}}),
-    "overview-dark": (None, {"viewport": {"width": 1360, "height": 800}, "color_scheme": "dark"}),
+    "overview": (None, {"viewport": {"width": 1400, "height": 800}}),
+    "overview-dark": (None, {"viewport": {"width": 1400, "height": 800}, "color_scheme": "dark"}),
     "task": ("Price import", {"viewport": {"width": 1280, "height": 1180}}),
     "phone": (None, {"viewport": {"width": 390, "height": 780}, "color_scheme": "dark"}),
 }
@@ -93,10 +106,15 @@ async def remember(reactor: Any, tasks: tuple[Task, ...], path: str) -> None:
 def past(task: Task, sample: Sample | None, end: Instant) -> Iterator[tuple[Instant, float, Finding]]:
     """The results of a task's checks, as (time, interval, finding)."""
     dice = random.Random(task.name)
-    trouble = end - TROUBLE
     sent = None if sample is None else sample.behaviour(end, end)
     found = None if sent is None else report.read(Answer(200, sent.body, 0.02))
-    frequency = found.report.frequency if isinstance(found, Reported) else 10.0
+    frequency, ran = 10.0, end
+    if isinstance(found, Reported):
+        frequency, ran = found.report.frequency, found.report.lastrun or end
+    elif sent is not None and sent.location:
+        frequency = 1.0  # of the task that the redirect leads to
+    # No run can be seen after the last one that the sample reports.
+    trouble = min(end - TROUBLE, ran)
     at = end - 80 * DAY
     while at < trouble - 6 * HOUR:
         yield at, HOUR, _run(at, frequency)
@@ -110,11 +128,15 @@ def past(task: Task, sample: Sample | None, end: Instant) -> Iterator[tuple[Inst
     while at < trouble:
         yield at, 2 * frequency * MINUTE, _run(at, frequency)
         at += frequency * MINUTE * (dice.choice((1.5, 2)) if dice.random() < 0.06 else dice.uniform(0.9, 1))
+    at = trouble
     while sample is not None and at < end - 10:
         sent = sample.behaviour(end, at)
-        if sent is None or not sent.complete or sent.location:
+        if sent is not None and sent.location:
             return
-        yield at, MINUTE, report.read(Answer(sent.code, sent.body, 0.02))
+        if sent is None or not sent.complete:
+            yield at, MINUTE, NoAnswer(Fault.TIMEOUT, "no answer within 3 s", 3.0)
+        else:
+            yield at, MINUTE, report.read(Answer(sent.code, sent.body, 0.02))
         at += MINUTE
 
 

@@ -30,7 +30,8 @@ from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import OutboxSettings
 from pypinger.runtime.queue import ATTEMPT_LIMIT
 from pypinger.store.sqlite import SqliteStore
-from pypinger.web.app import Pages, Sources
+from pypinger.web.app import Pages
+from pypinger.web.sources import Sources
 
 
 class EndpointError(Exception):
@@ -220,7 +221,7 @@ class PageServer:
         self._settings = settings
         sources = Sources(board, now, store, secrets)
         self._pages = Pages(reactor, sources)
-        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
+        self._configure(settings)
         self._service = self._listen(settings.endpoint)
         self._service.setServiceParent(parent)
 
@@ -229,7 +230,7 @@ class PageServer:
         before, self._settings = self._settings, settings
         if settings == before:
             return
-        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
+        self._configure(settings)
         if settings.endpoint == before.endpoint:
             return
         try:
@@ -242,6 +243,9 @@ class PageServer:
     def refused(self, error: Exception) -> EndpointError:
         """Explain why the endpoint cannot be bound."""
         return self._busy(self._settings.endpoint, error)
+
+    def _configure(self, settings: WebSettings) -> None:
+        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback, public=settings.public)
 
     async def _move(self, endpoint: str) -> None:
         fresh = self._listen(endpoint)

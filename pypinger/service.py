@@ -98,7 +98,7 @@ class Pinger(MultiService):
         self.secrets = Secrets(settings.secrets)
         log.configure(self.secrets, debug=settings.debug, as_json=settings.log == "json")
         self.store = SqliteStore(reactor, now, settings.store.path, keep_days=settings.store.keep_days)
-        self.board = LiveBoard(settings.tasks, now)
+        self.board = LiveBoard(settings.tasks, now, settings.path)
         self.board.add_source(self.store.trouble)
         self.channels = Channels(reactor, now, settings)
         self.outbox = Outbox(reactor, now, self.store, self.board, self.channels.for_outbox)

@@ -216,12 +216,12 @@ class PluginTests(TestCase):
             return command.replace("/run/pypinger/pypinger.sock", "pypinger.sock").replace("$ARG1$", selector)
 
         code, out = await self.plugin(line("'*'"), directory)
-        self.assertEqual((code, out.splitlines()[0]), (2, "2 tasks: 1 in error, 1 ok"))
+        self.assertEqual((code, out.splitlines()[0]), (2, "2 tasks: 1 in trouble, 1 on time"))
         self.assertNotIn("|", out)
-        self.assertRegex(out, r"\nlate +[\w ]+ s +late +last ran ")
+        self.assertRegex(out, r"\nlate by 50 min +late +1 h ago +50 min ago +runs every 10 min")
         # The channel is dead.
         code, out = await self.plugin(line("'ok'"), directory)
-        self.assertEqual((code, out.splitlines()[0]), (1, "1 task: 1 ok"))
+        self.assertEqual((code, out.splitlines()[0]), (1, "1 task: 1 on time"))
         self.assertIn("hipchat", out)
         code, out = await self.plugin(line("'nothing like this'"), directory)
         self.assertEqual(code, 1, out)
@@ -244,7 +244,7 @@ class PluginTests(TestCase):
         daemon = Daemon(self, ini(port, [tasks.url("/ok", report())]), port)
         await daemon.is_ready()
         command = f"{CONTRIB}/nagios/check_pypinger --socket pypinger.sock"
-        self.assertEqual(await self.plugin(command, daemon.directory), (0, "1 task: 1 ok\n1 task: 1 ok\n"))
+        self.assertEqual(await self.plugin(command, daemon.directory), (0, "1 task: 1 on time\n1 task: 1 on time\n"))
         await daemon.stop()
 
     async def test_nagios_report(self) -> None:

@@ -8,18 +8,16 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from pypinger.cli.remote import NoDaemon, Refused, ask, find
+from pypinger.cli.status import OK, WARNING, has_colours, status_code, status_lines, table
 from pypinger.domain.durations import parse_duration
-from pypinger.domain.kinds import Status
 from pypinger.domain.texts import one_line
-from pypinger.domain.times import clock, span
+from pypinger.domain.times import clock
 
-#: Exit codes of ``status``; of the others 0, or 1 where the daemon refuses.
-OK, WARNING, ERROR, NO_DAEMON = 0, 1, 2, 3
+#: The exit code if no daemon answers; else 0, or 1 where it refuses, but for ``status``.
+NO_DAEMON = 3
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,70 +38,10 @@ def _status(arguments: argparse.Namespace, path: str) -> int:
     if arguments.json:
         print(json.dumps(answer, ensure_ascii=False, indent=2))
     else:
-        for line in status_lines(answer, time.time()):
-            print(line)
+        # Whoever selects tasks wants to see each.
+        lines = status_lines(answer, time.time(), folded=not arguments.selector, coloured=has_colours(sys.stdout))
+        print("\n".join(lines))
     return status_code(answer)
-
-
-def status_code(answer: Mapping[str, Any]) -> int:
-    """The exit code of ``pypinger status``: 2 any error, 1 blind, not seen or a dead channel, else 0."""
-    tasks, daemon = answer["tasks"], answer["self"]
-    if any(task["status"] == Status.ERROR for task in tasks):
-        return ERROR
-    if daemon["blind"] or daemon["dead_channels"] or any(task["unseen"] for task in tasks):
-        return WARNING
-    return OK
-
-
-def status_lines(answer: Mapping[str, Any], now: float) -> list[str]:
-    """What is wrong as a table, the newest trouble first, and a line of sums."""
-    daemon, tasks = answer["self"], answer["tasks"]
-    lines = []
-    if daemon["blind"]:
-        lines.append(f"Py Pinger is BLIND for {span(now - daemon['blind'])}: {one_line(daemon['explanation'])}")
-    elif daemon["status"] != Status.OK:
-        lines.append(f"Py Pinger: {one_line(daemon['explanation'])}")
-    wrong = [task for task in tasks if task["status"] == Status.ERROR or task["unseen"]]
-    wrong.sort(key=lambda task: task["since"] or 0.0, reverse=True)
-    names = Counter(task["name"] for task in wrong)
-    rows = [_row(task, now, alone=names[task["name"]] == 1) for task in wrong]
-    lines += _table([("STATUS", "FOR", "TASK", "WHY"), *rows]) if wrong else []
-    counts = {"in error": 0, "not seen": 0, "sleeping": 0, "new": 0, "ok": 0}
-    for task in tasks:
-        counts[_sum_of(task)] += 1
-    sums = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
-    lines.append(f"{len(tasks)} tasks: {sums}" if len(tasks) != 1 else f"1 task: {sums}")
-    if daemon["undelivered"] or daemon["dead"]:
-        lines.append(f"alerts: {daemon['undelivered']} waiting, {daemon['dead']} given up")
-    return lines
-
-
-def _sum_of(task: Mapping[str, Any]) -> str:
-    if task["unseen"]:
-        return "not seen"
-    return {Status.ERROR: "in error", Status.SLEEPING: "sleeping", Status.OK: "ok"}.get(task["status"], "new")
-
-
-def _row(task: Mapping[str, Any], now: float, *, alone: bool) -> tuple[str, ...]:
-    marks = []
-    if task["silenced"]:
-        marks.append(f"silenced until {clock(task['silenced']['until'], now)}")
-    if task["incident"] and task["incident"]["acknowledged"]:
-        marks.append(f"acknowledged by {one_line(task['incident']['acknowledged']['by'])}")
-    if task["incident"] and task["incident"]["flapping"]:
-        marks.append("flapping")
-    why = one_line(task["explanation"] or "")
-    return (
-        "not seen" if task["unseen"] else task["kind"],
-        span(max(0.0, now - (task["unseen"] or task["since"] or now))),
-        one_line(task["name"] if alone else f"{task['name']} ({task['url']})"),
-        f"{why} ({', '.join(marks)})" if marks else why,
-    )
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    return ["  ".join([*map(str.ljust, row[:-1], widths), row[-1]]).rstrip() for row in rows]
 
 
 def _silence(arguments: argparse.Namespace, path: str) -> int:
@@ -131,7 +69,7 @@ def _silences(arguments: argparse.Namespace, path: str) -> int:
     if not rows:
         print("nothing is silenced")
         return OK
-    for line in _table([("ID", "UNTIL", "TASKS", "BY", "WHAT AND WHY"), *rows]):
+    for line in table([("ID", "UNTIL", "TASKS", "BY", "WHAT AND WHY"), *rows]):
         print(line)
     return OK
 
@@ -233,7 +171,8 @@ def add_commands(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     status = add(
         "status",
         "what is wrong now",
-        "Show the tasks that are in error or not seen, the newest first.",
+        "Show the tasks that are in trouble or not seen, the newest trouble first. Many of one origin with the same "
+        "cause are one line; with a selector, '*' for all, each has its own. NO_COLOR turns colours off.",
         "Exit code: 2 any task is in error, 1 blind, not seen or a dead channel, 3 no daemon or invalid arguments, "
         "else 0.",
     )

@@ -53,7 +53,7 @@ def read(
                 words = "is off, since no option that it needs is set; nothing is inherited from other sections"
                 section.warn("", words)
             continue
-        if route.match.words:
+        if route.match.words and subjects:
             warn_of_no_match(section, route.match, subjects)
         found.append(ChannelSettings(name=name, kind=kind, values=values, route=route))
     return tuple(found)

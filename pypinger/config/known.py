@@ -39,7 +39,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "urls": ("prod", "dev"),
     "token_auth": ("token", "url", "username", "password", "header"),
     "heartbeat": ("url", "interval"),
-    "web": ("endpoint", "hosts", "public_url"),
+    "web": ("endpoint", "hosts", "public_url", "public"),
     "store": ("path", "keep_days"),
 }
 

@@ -99,6 +99,7 @@ def _settings(context: LoadContext, sections: Sequence[ini.IniSection], channels
     if not monitored:
         found["urls"].warn(active, "there is no task to check")
 
+    web.warn_of_public(found["web"], pages.public, monitored)
     warn_of_discord(named.get("slack", ()))
 
     return Settings(

@@ -39,7 +39,8 @@ def read(sections: Sequence[SectionReader], tasks: Sequence[Task]) -> tuple[Main
         if maintenance is None:
             continue
         found.setdefault(name, maintenance)
-        warn_of_no_match(section, maintenance.selector, subjects)
+        if subjects:
+            warn_of_no_match(section, maintenance.selector, subjects)
     return tuple(found.values())
 
 

@@ -1,4 +1,4 @@
-"""The option ``match``: a selector (contract, section 4, "Selector")."""
+"""Options whose value is a selector (contract, section 4, "Selector"): ``match`` and ``public``."""
 
 from __future__ import annotations
 
@@ -18,24 +18,34 @@ _MAYBE_SECRET = re.compile("[@?=]")
 _SECRET = re.compile(r"\S*//\S*[@=]\S*")
 
 
-def read_selector(section: SectionReader) -> Selector | None:
-    """Return the selector in ``match``, without words if that is empty; None if it has a problem."""
-    text = section.text("match")
-    if section.is_wrong("match"):
+def read_selector(section: SectionReader, option: str = "match") -> Selector | None:
+    """Return the selector in an option, without words if that is empty; None if it has a problem."""
+    text = section.text(option)
+    if section.is_wrong(option):
         return None
     url_secrets(section, text)
     try:
         return selector.parse(text)
     except SelectorError as error:
-        section.problem("match", "the selector is not valid" if may_hold_secret(text) else str(error))
+        section.problem(option, "the selector is not valid" if may_hold_secret(text) else str(error))
         return None
 
 
-def warn_of_no_match(section: SectionReader, chosen: Selector, subjects: Sequence[Subject]) -> None:
-    """Warn if a selector matches no task, unless that cannot be known before the tasks are checked."""
-    if subjects and not chosen.fields & _SEEN_LATER and not any(map(chosen.matches, subjects)):
-        shown = "the selector" if may_hold_secret(chosen.text) else section.quoted("match")
-        section.warn("match", f"{shown} matches no task")
+def warn_of_no_match(
+    section: SectionReader,
+    chosen: Selector,
+    subjects: Sequence[Subject],
+    option: str = "match",
+    what: str = "task",
+) -> None:
+    """
+    Warn if a selector matches no task, unless that cannot be known before the tasks are checked.
+
+    :param subjects: all tasks that can match; a file without tasks has its own warning.
+    """
+    if not chosen.fields & _SEEN_LATER and not any(map(chosen.matches, subjects)):
+        shown = "the selector" if may_hold_secret(chosen.text) else section.quoted(option)
+        section.warn(option, f"{shown} matches no {what}")
 
 
 def url_secrets(section: SectionReader, text: str) -> None:

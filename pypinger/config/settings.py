@@ -8,6 +8,7 @@ import msgspec
 
 from pypinger.domain.model import Seconds, Task
 from pypinger.domain.routing import ChannelRoute
+from pypinger.domain.selector import Selector
 from pypinger.domain.silence import Maintenance
 
 #: In values, what stands for a credential that is missing outside the service; its name follows.
@@ -64,12 +65,14 @@ class WebSettings(msgspec.Struct, frozen=True):
     :ivar hosts: the ``Host`` names served, in lower case; empty for any.
     :ivar public_url: the URL under which people reach the pages, without a final slash; empty if unknown.
     :ivar loopback: whether the endpoint is on the loopback interface.
+    :ivar public: the tasks on the public page; None without one.
     """
 
     endpoint: str = "tcp:3002:interface=127.0.0.1"
     hosts: tuple[str, ...] = ()
     public_url: str = ""
     loopback: bool = True
+    public: Selector | None = None
 
 
 class StoreSettings(msgspec.Struct, frozen=True):

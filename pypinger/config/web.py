@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from pypinger.config.endpoint import endpoint_problem, is_loopback
+from pypinger.config.matching import read_selector, warn_of_no_match
 from pypinger.config.section import SectionReader, about_url
 from pypinger.config.settings import WebSettings
 from pypinger.domain import url as urls
+from pypinger.domain.model import Task, TaskState
+from pypinger.domain.selector import Selector, subject_of
 
 #: The warning about pages on the loopback interface that any web site could read by DNS rebinding.
 ANY_HOST = (
@@ -27,7 +31,21 @@ def read(section: SectionReader) -> WebSettings:
     loopback = is_loopback(endpoint)
     if loopback and not hosts and not public_url:
         section.warn("hosts", ANY_HOST)
-    return WebSettings(endpoint=endpoint, hosts=hosts, public_url=public_url, loopback=loopback)
+    public = read_selector(section, "public")
+    return WebSettings(
+        endpoint=endpoint,
+        hosts=hosts,
+        public_url=public_url,
+        loopback=loopback,
+        public=public if public is not None and public.words else None,
+    )
+
+
+def warn_of_public(section: SectionReader, public: Selector | None, tasks: Sequence[Task]) -> None:
+    """Warn if the public page would have no tasks, since no task that matches has a configured name."""
+    if public is not None and tasks:
+        named = [subject_of(task, TaskState()) for task in tasks if task.named]
+        warn_of_no_match(section, public, named, "public", "task with a configured name")
 
 
 def _hosts(section: SectionReader) -> tuple[str, ...]:

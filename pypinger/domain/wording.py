@@ -101,11 +101,16 @@ def causes(alerts: Sequence[Alert]) -> str:
 
 def cause(alert: Alert) -> str:
     """Return what is wrong with a task in a few words without its name: ``connection refused``, ``HTTP 503``."""
-    if alert.kind in (Kind.UNREACHABLE, Kind.FAILED, Kind.INVALID):
+    return cause_of(alert.kind, alert.explanation)
+
+
+def cause_of(kind: Kind | None, explanation: str) -> str:
+    """Return :func:`cause` for a verdict."""
+    if kind in (Kind.UNREACHABLE, Kind.FAILED, Kind.INVALID):
         for pattern, words in _CAUSES:
-            if match := pattern.search(alert.explanation):
+            if match := pattern.search(explanation):
                 return match.expand(words)
-    return _state(alert.kind)
+    return _state(kind)
 
 
 def plain(alerts: Sequence[Alert], now: Instant | None = None) -> str:

@@ -95,6 +95,46 @@ class PastDelivery(msgspec.Struct, frozen=True):
     settled: Instant | None
 
 
+class IncidentFilter(msgspec.Struct, frozen=True):
+    """
+    Which incidents are wanted; the default takes all.
+
+    :ivar urls: those of these tasks; None for any task.
+    :ivar kind: those that had this kind at some time.
+    :ivar open: whether they are open; None for either.
+    :ivar since: those opened at this time or later; `until`: before this time.
+    """
+
+    urls: frozenset[str] | None = None
+    kind: Kind | None = None
+    open: bool | None = None
+    since: Instant | None = None
+    until: Instant | None = None
+
+
+class DeliveryFilter(msgspec.Struct, frozen=True):
+    """
+    Which deliveries are wanted; the default takes all.
+
+    :ivar urls: those of alerts of these tasks; None for any alert, also of the daemon itself.
+    :ivar event: those of alerts of this event.
+    :ivar outcome: those with this outcome; ``RETRY`` stands for all that are pending.
+    :ivar since: those of alerts made at this time or later; `until`: before this time.
+    """
+
+    urls: frozenset[str] | None = None
+    event: Event | None = None
+    channel: str | None = None
+    outcome: Outcome | None = None
+    since: Instant | None = None
+    until: Instant | None = None
+
+
+#: The filters that take all.
+ALL_INCIDENTS = IncidentFilter()
+ALL_DELIVERIES = DeliveryFilter()
+
+
 class Gap(msgspec.Struct, frozen=True):
     """
     The time between two runs of the task, as it reported them.
@@ -138,14 +178,28 @@ class History(Protocol):
         """Changes of a task's verdict."""
 
     async def incidents(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: IncidentFilter = ALL_INCIDENTS,
     ) -> Sequence[PastIncident]:
-        """Incidents of one task, or of all."""
+        """Incidents of one task, or of all, that a filter takes."""
 
     async def deliveries(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: DeliveryFilter = ALL_DELIVERIES,
     ) -> Sequence[PastDelivery]:
-        """Deliveries of one task's alerts, or of all alerts."""
+        """Deliveries of one task's alerts, or of all alerts, that a filter takes."""
+
+    async def tasks(self) -> Sequence[str]:
+        """The URLs of all tasks that have a history, those that left the configuration included."""
+
+    async def channels(self) -> Sequence[str]:
+        """The names of all channels that deliveries were for, in alphabetical order."""
 
     async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
         """
@@ -157,6 +211,9 @@ class History(Protocol):
 
     async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
         """The last `count` UTC days, today included, oldest first, without the days in which nothing was seen."""
+
+    async def beginning(self, url: str) -> Instant | None:
+        """When what :meth:`uptime` and :meth:`days` know of the task begins; None if they know nothing."""
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """The latest runs of the task and the gaps between them, newest first."""

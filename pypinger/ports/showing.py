@@ -52,6 +52,19 @@ class LastAnswer(msgspec.Struct, frozen=True, gc=False):
     foreign: bool = False
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """
+    Why alerts did not arrive in a channel.
+
+    :ivar words: the latest answer of its service.
+    :ivar dead: whether they were given up; else they are retried.
+    """
+
+    channel: str
+    words: str
+    dead: bool
+
+
 class DaemonState(msgspec.Struct, frozen=True):
     """
     The state of Py Pinger itself (contract, section 7).
@@ -62,9 +75,12 @@ class DaemonState(msgspec.Struct, frozen=True):
     :ivar undelivered: pending alerts, counted per channel.
     :ivar dead: alerts that were given up, counted per channel.
     :ivar dead_channels: the channels whose latest delivery is dead.
+    :ivar refusals: why alerts did not arrive, where that is known.
     :ivar ready: whether every task has been checked, or found blind, since this start.
     :ivar lastrun: its latest completed check, or the start.
     :ivar frequency: minutes; twice the shortest interval plus timeout, at least 1.
+    :ivar troubles: what `explanation` says is wrong, one by one.
+    :ivar ini: the path of the ini file; empty if it is not known.
     """
 
     status: Status
@@ -77,6 +93,9 @@ class DaemonState(msgspec.Struct, frozen=True):
     lastrun: Instant
     frequency: float
     dead_channels: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    troubles: tuple[str, ...] = ()
+    ini: str = ""
 
 
 class TaskBoard(Protocol):

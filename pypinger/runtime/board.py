@@ -35,9 +35,11 @@ class LiveBoard:
     Implements :class:`pypinger.ports.showing.TaskBoard`.
 
     :param now: the wall clock.
+    :param ini: the path of the ini file, for instructions on the pages.
     """
 
-    def __init__(self, tasks: Sequence[Task], now: WallClock) -> None:
+    def __init__(self, tasks: Sequence[Task], now: WallClock, ini: str = "") -> None:
+        self._ini = ini
         self._now = now
         self._started: Instant = now()
         self._undelivered = 0
@@ -221,6 +223,8 @@ class LiveBoard:
             lastrun=self._lastrun if self._entries else now,
             frequency=self._frequency,
             dead_channels=tuple(sorted(self._dead_channels())),
+            troubles=tuple(troubles),
+            ini=self._ini,
         )
 
     def _summary(self, now: Instant) -> str:

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Event
 from pypinger.domain.naming import no_match
+from pypinger.domain.reasons import cause, reason
 from pypinger.domain.selector import SelectorError, parse_typed, subject_of
 from pypinger.domain.wording import age
 from pypinger.ports.clock import WallClock
@@ -85,7 +86,12 @@ class Commands:
     def _task(self, entry: Entry) -> dict[str, Any]:
         task, state, now = entry.task, entry.state, self._now()
         verdict, report, incident = state.verdict, state.report, state.incident
-        words = "" if verdict is None else age(verdict.kind, report, verdict.due, now)
+        words = why = common = ""
+        if verdict is not None:
+            reported = None if report is None else report.reason
+            why = reason(state.kind, verdict.explanation, reported)
+            common = cause(state.kind, verdict.explanation, reported) if why else ""
+            words = age(verdict.kind, report, verdict.due, now)
         return {
             "id": task.id,
             "name": entry.name,
@@ -95,7 +101,11 @@ class Commands:
             "kind": state.kind,
             "explanation": None if verdict is None else verdict.explanation,
             "age": words,
+            "why": why,
+            "cause": common,
+            "origin": task.origin,
             "since": state.since,
+            "lastrun": None if report is None else report.lastrun,
             "due": None if verdict is None else verdict.due,
             "seen": entry.seen,
             "unseen": entry.unseen,

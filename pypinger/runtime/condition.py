@@ -54,7 +54,8 @@ class Condition:
         self._known: frozenset[str] = frozenset()
         self._recorded: Instant = now()
         self._reminder: IDelayedCall | None = None
-        board.add_source(self._trouble)
+        board.add_source(lambda: None if self._blind is None else f"blind: {self._blind.words}")
+        board.add_source(lambda: None if self._clock is None else self._clock.words)
 
     @property
     def blind(self) -> bool:
@@ -224,7 +225,3 @@ class Condition:
         if now > since:
             self._store.blind(since, now)
         self._recorded = now
-
-    def _trouble(self) -> str | None:
-        blind = None if self._blind is None else f"blind: {self._blind.words}"
-        return "; ".join(filter(None, (blind, None if self._clock is None else self._clock.words))) or None

@@ -18,9 +18,21 @@ import msgspec
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Delivery, Instant, Outcome, Reported, TaskState
-from pypinger.ports.history import Day, Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
+from pypinger.ports.history import (
+    ALL_DELIVERIES,
+    ALL_INCIDENTS,
+    Day,
+    DeliveryFilter,
+    Gap,
+    IncidentFilter,
+    PastAlert,
+    PastDelivery,
+    PastIncident,
+    Run,
+    VerdictChange,
+)
 from pypinger.ports.storing import StoreError
-from pypinger.store import accounting
+from pypinger.store import accounting, filtering
 from pypinger.store.accounting import DAY, HOUR, millis
 from pypinger.store.database import MEMORY, connect, copy, damaged, unusable
 from pypinger.store.rows import finding, text
@@ -36,16 +48,6 @@ TOLD = 20
 _EARLIER = 10
 
 _NEWEST = 1 << 62
-
-_INCIDENTS = """
-SELECT incident.id, url, started, opened, ended, kinds, explanation, alerts FROM incident JOIN task ON task.id = task
-WHERE incident.id < ? /* which */ ORDER BY incident.id DESC LIMIT ?
-"""
-
-_DELIVERIES = """
-SELECT delivery.id, url, body, channel, attempts, words, outcome, settled FROM delivery
-LEFT JOIN task ON task.id = task WHERE delivery.id < ? /* which */ ORDER BY delivery.id DESC LIMIT ?
-"""
 
 _ALERT = msgspec.json.Decoder(Alert)
 _KINDS = msgspec.json.Decoder(tuple[Kind, ...])
@@ -101,14 +103,15 @@ class Reader:
             )
         ]
 
-    def incidents(self, url: str | None = None, before: int | None = None, limit: int = 50) -> Sequence[PastIncident]:
+    def incidents(
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: IncidentFilter = ALL_INCIDENTS,
+    ) -> Sequence[PastIncident]:
         """See :meth:`pypinger.ports.history.History.incidents`."""
-        rows = self._all(
-            _INCIDENTS.replace("/* which */", "" if url is None else "AND task = ?"),
-            _NEWEST if before is None else before,
-            *([] if url is None else [self._task(url)]),
-            limit,
-        )
+        query = filtering.incidents(url, before, limit, which)
         return [
             PastIncident(
                 key,
@@ -121,17 +124,18 @@ class Reader:
                 alerts,
                 self._past_alerts(key),
             )
-            for key, name, started, opened, ended, kinds, explanation, alerts in rows
+            for key, name, started, opened, ended, kinds, explanation, alerts in self._all(query.sql, *query.values)
         ]
 
-    def deliveries(self, url: str | None = None, before: int | None = None, limit: int = 50) -> Sequence[PastDelivery]:
+    def deliveries(
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: DeliveryFilter = ALL_DELIVERIES,
+    ) -> Sequence[PastDelivery]:
         """See :meth:`pypinger.ports.history.History.deliveries`."""
-        rows = self._all(
-            _DELIVERIES.replace("/* which */", "" if url is None else "AND task = ?"),
-            _NEWEST if before is None else before,
-            *([] if url is None else [self._task(url)]),
-            limit,
-        )
+        query = filtering.deliveries(url, before, limit, which)
         return [
             PastDelivery(
                 key,
@@ -143,8 +147,16 @@ class Reader:
                 None if outcome is None else Outcome(outcome),
                 None if settled is None else settled / 1000,
             )
-            for key, name, body, channel, attempts, words, outcome, settled in rows
+            for key, name, body, channel, attempts, words, outcome, settled in self._all(query.sql, *query.values)
         ]
+
+    def tasks(self) -> Sequence[str]:
+        """See :meth:`pypinger.ports.history.History.tasks`."""
+        return [url for (url,) in self._all("SELECT url FROM task ORDER BY id")]
+
+    def channels(self) -> Sequence[str]:
+        """See :meth:`pypinger.ports.history.History.channels`."""
+        return [channel for (channel,) in self._all("SELECT DISTINCT channel FROM delivery ORDER BY channel")]
 
     def dead(self) -> Sequence[Delivery]:
         """See :meth:`pypinger.ports.storing.Store.dead`."""
@@ -171,6 +183,21 @@ class Reader:
             (millis(now) // DAY - count) * (DAY // HOUR),
         )
         return accounting.days(hours, now, count)
+
+    def beginning(self, url: str) -> Instant | None:
+        """See :meth:`pypinger.ports.history.History.beginning`."""
+        # The first hour was known, or blind, up to its end; the present one up to the latest check.
+        hours = self._all(
+            "SELECT MAX(end - known - blind, start) FROM ("
+            "SELECT hour * ?2 AS start, (hour + 1) * ?2 AS end, up + down + asleep AS known, blind"
+            " FROM hour WHERE task = ?1"
+            " UNION ALL SELECT hour * ?2, MIN(accounted, (hour + 1) * ?2), up + down + asleep, blind"
+            " FROM task WHERE id = ?1 AND hour IS NOT NULL"
+            ") WHERE known > 0 ORDER BY start LIMIT 1",
+            self._task(url),
+            HOUR,
+        )
+        return hours[0][0] / 1000 if hours else None
 
     def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""

@@ -12,7 +12,18 @@ from typing import Concatenate, ParamSpec, TypeVar
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Seconds, Task, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.clock import WallClock
-from pypinger.ports.history import Day, Gap, PastDelivery, PastIncident, Run, VerdictChange
+from pypinger.ports.history import (
+    ALL_DELIVERIES,
+    ALL_INCIDENTS,
+    Day,
+    DeliveryFilter,
+    Gap,
+    IncidentFilter,
+    PastDelivery,
+    PastIncident,
+    Run,
+    VerdictChange,
+)
 from pypinger.ports.storing import Blind, HostSeen, Kept, StoreError
 from pypinger.store.accounting import millis
 from pypinger.store.database import MEMORY
@@ -152,16 +163,32 @@ class SqliteStore:
         return await self._read(Reader.verdicts, url, before, limit)
 
     async def incidents(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: IncidentFilter = ALL_INCIDENTS,
     ) -> Sequence[PastIncident]:
         """See :meth:`pypinger.ports.history.History.incidents`."""
-        return await self._read(Reader.incidents, url, before, limit)
+        return await self._read(Reader.incidents, url, before, limit, which)
 
     async def deliveries(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: DeliveryFilter = ALL_DELIVERIES,
     ) -> Sequence[PastDelivery]:
         """See :meth:`pypinger.ports.history.History.deliveries`."""
-        return await self._read(Reader.deliveries, url, before, limit)
+        return await self._read(Reader.deliveries, url, before, limit, which)
+
+    async def tasks(self) -> Sequence[str]:
+        """See :meth:`pypinger.ports.history.History.tasks`."""
+        return await self._read(Reader.tasks)
+
+    async def channels(self) -> Sequence[str]:
+        """See :meth:`pypinger.ports.history.History.channels`."""
+        return await self._read(Reader.channels)
 
     async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
         """See :meth:`pypinger.ports.history.History.uptime`."""
@@ -170,6 +197,10 @@ class SqliteStore:
     async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
         """See :meth:`pypinger.ports.history.History.days`."""
         return await self._read(Reader.days, url, now, count)
+
+    async def beginning(self, url: str) -> Instant | None:
+        """See :meth:`pypinger.ports.history.History.beginning`."""
+        return await self._read(Reader.beginning, url)
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""

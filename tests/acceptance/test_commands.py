@@ -58,13 +58,13 @@ class CommandTests(TestCase):
 
         status = await self.run_command("status", code=2)
         self.assertIn("silenced until", status)
-        self.assertIn("2 tasks: 2 in error", status)
+        self.assertIn("2 tasks: 2 in trouble", status)
         self.assertEqual((await self.run_command("status", "server:db1", code=2)).count("failed"), 1)
         answer = json.loads(await self.run_command("status", "--json", code=2))
         self.assertEqual({each["name"] for each in answer["tasks"]}, {"nightly import", "backup on db1"})
 
         # The reports name the other task; what they say is no name for commands.
-        self.assertRegex(status, "failed +[^ ]+ s +backup on db1 ")
+        self.assertRegex(status, "failed for [^ ]+ s +backup on db1 ")
         said = await self.run_command("ack", "backup on db1", code=1)
         self.assertIn("backup on db1 is what the reports of http://127.0.0.1:", said)
         self.assertIn("acknowledged", await self.run_command("ack", tasks.url("/b"), "I", "look"))

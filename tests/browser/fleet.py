@@ -107,3 +107,13 @@ def crowd(now: Instant, many: int) -> Iterator[Entry]:
         ago = 45 * MINUTE if number % 997 == 5 else number % 500
         members = {"process": f"job-{number % 40}", "server": f"app-{number % 25}"}
         yield judged(f"Task {number:04}", report(now, ago, **members), now)
+
+
+def storm(now: Instant, many: int) -> Iterator[Entry]:
+    """Tasks of one origin that all answer 503."""
+    for number in range(many):
+        last = Report(True, now - 900, process="import", server=f"app-{number % 9}")
+        made = judged(f"Import {number:04}", Invalid(503, "the body is empty"), now, last)
+        since = now - 120 + number % 60
+        incident = Incident(since, made.state.kind, since, 1)
+        yield replace(made, state=replace(made.state, since=since, incident=incident))

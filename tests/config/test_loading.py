@@ -499,6 +499,19 @@ class WebTests(LoadingTestCase):
             "2: [web] public_url: ftp://h/: the URL's scheme must be http or https",
         )
 
+    def test_public(self) -> None:
+        tasks = "[urls]\nprod = http://h/a\n[task Shop]\nurl = http://h/shop\n"
+        for text in ("", "[web]\n", "[web]\npublic =\n"):
+            self.assertIsNone(self.load(tasks + text).web.public)
+        for selector in ("*", "Shop", "server:web-1"):
+            settings = self.load(f"{tasks}[web]\nhosts = h\npublic = {selector}\n")
+            assert settings.web.public is not None
+            self.assertEqual((settings.web.public.text, settings.warnings), (selector, ()))
+        for selector in ("http://h/a", "group:x"):
+            (warning,) = self.load(f"{tasks}[web]\nhosts = h\npublic = {selector}\n").warnings
+            self.assertIn("matches no task with a configured name", warning)
+        self.assertIn("[web] public: unknown prefix srever:", self.problem("[web]\npublic = srever:x\n"))
+
 
 class StoreTests(LoadingTestCase):
     def path(self, value: str) -> str:

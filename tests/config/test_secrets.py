@@ -51,6 +51,8 @@ LINES = [
     f"[group kind:http://h/?{MARK}]",
     f"match = http://me:{MARK}@h/?{MARK}",
     f"match = x|http://h/?a={MARK}|",
+    f"public = http://me:{MARK}@h/?{MARK}",
+    f"public = x|http://h/?a={MARK}|",
     f"include = http://me:{MARK}@h/?{MARK}",
     f"token = {MARK} ; x",
     f"token = '{MARK}'",

@@ -25,7 +25,7 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
-from pypinger.ports.history import Gap, PastAlert
+from pypinger.ports.history import DeliveryFilter, Gap, IncidentFilter, PastAlert
 from tests.contracts.store import OTHER, TASK, alert
 
 #: On the hour.
@@ -229,6 +229,59 @@ class HistoryContract:
         self.assertEqual([each.url for each in found], [None] + [TASK.url] * 5)
         self.assertEqual(list(await store.deliveries(TASK.url, found[2].key, 2)), list(found[3:5]))
 
+    async def test_filters_of_incidents(self: Any) -> None:
+        store = self.make()
+        story, other = Story(store), Story(store, OTHER)
+        late, failed = Incident(NOW, Kind.LATE, NOW, 1), Incident(NOW, Kind.FAILED, NOW, 2)
+        await story.check(NOW, Kind.LATE, incident=late)
+        await story.check(NOW + 60, Kind.FAILED, incident=failed)
+        await story.check(NOW + 120)
+        await other.check(NOW + 300, Kind.LATE, incident=Incident(NOW + 300, Kind.LATE, NOW + 300, 1))
+        first, second = NOW, NOW + 300
+
+        async def opened(url: str | None = None, **filters: object) -> list[float]:
+            found = await store.incidents(url, which=IncidentFilter(**filters))  # type: ignore[arg-type]
+            return [each.opened for each in found]
+
+        self.assertEqual(await opened(), [second, first])
+        self.assertEqual(await opened(urls=frozenset((TASK.url,))), [first])
+        self.assertEqual(await opened(urls=frozenset((TASK.url, OTHER.url))), [second, first])
+        self.assertEqual(await opened(urls=frozenset()), [])
+        self.assertEqual(await opened(TASK.url, urls=frozenset((OTHER.url,))), [])
+        self.assertEqual(await opened(kind=Kind.FAILED), [first])
+        self.assertEqual(await opened(kind=Kind.LATE), [second, first])
+        self.assertEqual(await opened(open=True), [second])
+        self.assertEqual(await opened(open=False), [first])
+        self.assertEqual(await opened(since=second), [second])
+        self.assertEqual(await opened(until=second), [first])
+        self.assertEqual(await opened(kind=Kind.LATE, open=False, since=first, until=first + 1), [first])
+        page = await store.incidents(None, None, 1, IncidentFilter(kind=Kind.LATE))
+        (rest,) = await store.incidents(None, page[0].key, 5, IncidentFilter(kind=Kind.LATE))
+        self.assertEqual(rest.opened, first)
+        self.assertEqual(list(await store.tasks()), [TASK.url, OTHER.url])
+
+    async def test_filters_of_deliveries(self: Any) -> None:
+        store = self.make()
+        story = Story(store)
+        await story.check(NOW, Kind.LATE, alerts=(alert(1), alert(2), alert(3, Event.REMINDER)))
+        await store.enqueue([Delivery(alert(4, Event.STARTED, task=""), "hipchat")])
+        await store.settle(Delivery(alert(1), "slack", attempts=1), Outcome.DEAD)
+        await store.settle(Delivery(alert(2), "slack", attempts=1), Outcome.RETRY)
+
+        async def found(**filters: object) -> list[str]:
+            return [each.alert.id[-1] for each in await store.deliveries(which=DeliveryFilter(**filters))]  # type: ignore[arg-type]
+
+        self.assertEqual(await found(), ["4", "3", "2", "1"])
+        self.assertEqual(await found(urls=frozenset((TASK.url,))), ["3", "2", "1"])
+        self.assertEqual(await found(event=Event.REMINDER), ["3"])
+        self.assertEqual(await found(channel="hipchat"), ["4"])
+        self.assertEqual(await found(outcome=Outcome.DEAD), ["1"])
+        self.assertEqual(await found(outcome=Outcome.RETRY), ["4", "3", "2"])
+        self.assertEqual(await found(outcome=Outcome.SENT), [])
+        self.assertEqual(await found(since=2.0, until=4.0), ["3", "2"])
+        self.assertEqual(await found(outcome=Outcome.RETRY, channel="slack", event=Event.PROBLEM), ["2"])
+        self.assertEqual(list(await store.channels()), ["hipchat", "slack"])
+
     async def test_a_sent_delivery_is_not_pending_again(self: Any) -> None:
         store = self.make()
         await store.enqueue([Delivery(alert(1), "slack")])
@@ -274,6 +327,18 @@ class HistoryContract:
         day = (15 + 30, 24 * 60 - 15 - 30 + 15)
         self.assertAlmostEqual(uptime["24h"], day[1] / sum(day), 6)
         self.assertAlmostEqual(uptime["7d"], (26 * 60 - 150) / (26 * 60), 6)
+
+    async def test_beginning(self: Any) -> None:
+        """When the first check was made; it stays as hours pass."""
+        store = self.make()
+        self.assertIsNone(await store.beginning(TASK.url))
+        story = Story(store)
+        start = NOW + 20 * 60
+        for number in range(200):
+            await story.check(start + 60 * number)
+            if number in (5, 60, 199):
+                await self.written(store)
+                self.assertEqual(await store.beginning(TASK.url), start)
 
     async def test_days(self: Any) -> None:
         store = self.make()

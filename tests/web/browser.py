@@ -17,7 +17,7 @@ from pypinger.web.html import overview as overview_page
 from pypinger.web.html import task_page as page_of_task
 from pypinger.web.html import view
 from pypinger.web.html.figures import Figures
-from pypinger.web.html.rows import row
+from pypinger.web.html.rows import row, tile
 from pypinger.web.html.task_history import Past, read
 from pypinger.web.serving import assets
 from tests.web.fakes import NOW, daemon_state
@@ -95,13 +95,15 @@ def overview(
         arguments.setdefault(name.encode(), []).append(value.encode("utf-8", "surrogateescape"))
     wanted = view.read(arguments)
     selection = view.select([each for each in entries if wanted.finds(each)], wanted)
+    daemon = daemon or daemon_state()
     rows = {
-        group.key: [row(entry, (figures or {}).get(entry.task.id), now) for entry in group.entries]
+        group.key: [
+            tile(entry, daemon, now) if wanted.wall else row(entry, (figures or {}).get(entry.task.id), daemon, now)
+            for entry in group.entries
+        ]
         for group in selection.groups
     }
-    made = overview_page.page_of(
-        request, entries, selection, rows, daemon or daemon_state(), now, LINKS, complete=complete
-    )
+    made = overview_page.page_of(request, entries, selection, rows, daemon, now, LINKS, complete=complete)
     return result(Deferred.fromCoroutine(made))[0]
 
 
@@ -131,8 +133,9 @@ def figures(history: FakeHistory, made: Entry) -> Figures:
     """A task's figures from a history."""
 
     async def read() -> Figures:
-        url = made.task.url
-        return Figures(await history.gaps(url), await history.days(url, NOW), NOW, None, made.state.kind)
+        url, kind = made.task.url, made.state.kind
+        gaps, days, begins = await history.gaps(url), await history.days(url, NOW), await history.beginning(url)
+        return Figures(gaps, days, begins, NOW, None, kind)
 
     return result(Deferred.fromCoroutine(read()))
 

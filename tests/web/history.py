@@ -7,7 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Fault, Instant, Invalid, NoAnswer, Outcome, Report, Reported
-from pypinger.ports.history import Day, Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
+from pypinger.ports.history import (
+    ALL_DELIVERIES,
+    ALL_INCIDENTS,
+    Day,
+    DeliveryFilter,
+    Gap,
+    IncidentFilter,
+    PastAlert,
+    PastDelivery,
+    PastIncident,
+    Run,
+    VerdictChange,
+)
 from pypinger.ports.storing import StoreError
 
 DAY = 86_400.0
@@ -18,6 +30,8 @@ class FakeHistory:
     Implements :class:`pypinger.ports.history.History`.
 
     :ivar broken: whether it cannot be read.
+    :ivar begins: when it begins.
+    :ivar url: of the task whose incidents and deliveries are those of all tasks.
     :ivar asked: the URLs whose gaps were asked for.
     """
 
@@ -26,6 +40,8 @@ class FakeHistory:
         self.frequency = frequency * 60
         self.words = words
         self.broken = False
+        self.url = ""
+        self.begins: Instant | None = now - 81 * DAY
         self.asked: list[str] = []
 
     def _check(self) -> None:
@@ -47,7 +63,11 @@ class FakeHistory:
         return [VerdictChange(1, self.now - 900, Kind.LATE, self.words)]
 
     async def incidents(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: IncidentFilter = ALL_INCIDENTS,
     ) -> Sequence[PastIncident]:
         self._check()
         at = self.now
@@ -57,12 +77,18 @@ class FakeHistory:
             PastAlert("a3", Event.REMINDER, at - 300, self.words),
         )
         return [
-            PastIncident(2, url or "", at - 960, at - 900, None, (Kind.LATE, Kind.FAILED), self.words, 4, told),
-            PastIncident(1, url or "", at - 9 * DAY, at - 9 * DAY, at - 8.9 * DAY, (Kind.LATE,), self.words, 2, ()),
+            PastIncident(2, url or self.url, at - 960, at - 900, None, (Kind.LATE, Kind.FAILED), self.words, 4, told),
+            PastIncident(
+                1, url or self.url, at - 9 * DAY, at - 9 * DAY, at - 8.9 * DAY, (Kind.LATE,), self.words, 2, ()
+            ),
         ]
 
     async def deliveries(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: DeliveryFilter = ALL_DELIVERIES,
     ) -> Sequence[PastDelivery]:
         self._check()
         at = self.now
@@ -70,7 +96,9 @@ class FakeHistory:
         def delivery(key: int, alert: str, channel: str, attempts: int, outcome: Outcome | None) -> PastDelivery:
             made = Alert(alert, Event.PROBLEM, at - 900, self.words)
             settled = None if not attempts else at - 890 + key
-            return PastDelivery(key, url, made, channel, attempts, self.words if attempts else "", outcome, settled)
+            return PastDelivery(
+                key, url or self.url or None, made, channel, attempts, self.words if attempts else "", outcome, settled
+            )
 
         return [
             delivery(4, "a3", "slack", 0, None),
@@ -78,6 +106,14 @@ class FakeHistory:
             delivery(2, "a1", "hipchat", 1, Outcome.DEAD),
             delivery(1, "a1", "slack", 1, Outcome.SENT),
         ]
+
+    async def tasks(self) -> Sequence[str]:
+        self._check()
+        return []
+
+    async def channels(self) -> Sequence[str]:
+        self._check()
+        return ["hipchat", "slack"]
 
     async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
         self._check()
@@ -97,6 +133,10 @@ class FakeHistory:
             up = 0.0 if throw < 0.03 else DAY - asleep - down
             days.append(Day(today - back * DAY, up, down, asleep))
         return days
+
+    async def beginning(self, url: str) -> Instant | None:
+        self._check()
+        return self.begins
 
     async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
         self._check()

@@ -7,7 +7,18 @@ from typing import TypeVar
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Fault, Invalid, NoAnswer, Outcome, Report, Reported, Window
-from pypinger.ports.history import Gap, PastAlert, PastDelivery, PastIncident, Run, VerdictChange
+from pypinger.ports.history import (
+    ALL_DELIVERIES,
+    ALL_INCIDENTS,
+    DeliveryFilter,
+    Gap,
+    IncidentFilter,
+    PastAlert,
+    PastDelivery,
+    PastIncident,
+    Run,
+    VerdictChange,
+)
 from tests.web.fakes import NOW
 from tests.web.history import FakeHistory
 
@@ -25,6 +36,9 @@ class PagedHistory(FakeHistory):
     """
     Keys count down from `count` to 1.
 
+    It notes the filters and does not apply them.
+
+    :ivar asked_for: the latest filter.
     :param words: what reports, explanations and services say.
     """
 
@@ -32,6 +46,7 @@ class PagedHistory(FakeHistory):
         super().__init__(NOW, words=words)
         self.count = count
         self.url = url
+        self.asked_for: IncidentFilter | DeliveryFilter | None = None
 
     def _page(self, make: Callable[[int], T], before: int | None, limit: int) -> list[T]:
         self._check()
@@ -49,8 +64,14 @@ class PagedHistory(FakeHistory):
         )
 
     async def incidents(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: IncidentFilter = ALL_INCIDENTS,
     ) -> Sequence[PastIncident]:
+        self.asked_for = which
+
         def make(key: int) -> PastIncident:
             opened = NOW - 3600 * (self.count - key)
             told = (PastAlert(f"a{key}", Event.PROBLEM, opened, self.words),) if key % 2 else ()
@@ -61,8 +82,14 @@ class PagedHistory(FakeHistory):
         return self._page(make, before, limit)
 
     async def deliveries(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        url: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        which: DeliveryFilter = ALL_DELIVERIES,
     ) -> Sequence[PastDelivery]:
+        self.asked_for = which
+
         def make(key: int) -> PastDelivery:
             outcome = (None, *Outcome)[key % 5]
             alert = Alert(f"a{key}", Event.PROBLEM, NOW - key, self.words)

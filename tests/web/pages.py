@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from twisted.internet.interfaces import IReactorTime
 
 from pypinger.domain.redaction import Secrets
+from pypinger.domain.selector import parse
 from pypinger.ports.history import History
 from pypinger.ports.showing import TaskBoard
-from pypinger.web.app import Pages, Sources
+from pypinger.web.app import Pages
+from pypinger.web.sources import Sources
 from tests.web.fakes import NOW
 
 
@@ -24,8 +26,9 @@ def make_pages(
     public_url: str = "",
     loopback: bool = False,
     most: int | None = None,
+    public: str = "",
 ) -> Pages:
     sources = Sources(board, now, history, secrets or Secrets())
     pages = Pages(clock, sources, most=most)
-    pages.configure(hosts, public_url, loopback=loopback)
+    pages.configure(hosts, public_url, loopback=loopback, public=parse(public) if public else None)
     return pages

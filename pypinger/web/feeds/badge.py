@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 import msgspec
 
 from pypinger.domain.kinds import Status
+from pypinger.domain.model import Instant
 from pypinger.ports.showing import Entry
 from pypinger.web.formatting import NAMES, shown, stamp
 
@@ -38,9 +39,13 @@ class Shield(msgspec.Struct, frozen=True, rename="camel"):
     is_error: bool
 
 
-def svg(entry: Entry | None) -> bytes:
-    """A task's badge; None is a task that is not monitored."""
-    name, message, color, _ = _content(entry)
+def svg(entry: Entry | None, blind: Instant | None = None) -> bytes:
+    """
+    A task's badge; None is a task that is not monitored.
+
+    :param blind: since when Py Pinger is blind, if it is.
+    """
+    name, message, color, _ = _content(entry, blind)
     left, right = _width(name) + 12, _width(message) + 12
     total = left + right
     text = (
@@ -59,19 +64,22 @@ def svg(entry: Entry | None) -> bytes:
     return text.encode("utf-8")
 
 
-def shield(entry: Entry | None) -> bytes:
+def shield(entry: Entry | None, blind: Instant | None = None) -> bytes:
     """The badge for a Shields server."""
-    name, message, color, trouble = _content(entry)
+    name, message, color, trouble = _content(entry, blind)
     return msgspec.json.encode(Shield(1, name, message, color, trouble))
 
 
-def _content(entry: Entry | None) -> tuple[str, str, str, bool]:
+def _content(entry: Entry | None, blind: Instant | None) -> tuple[str, str, str, bool]:
     """Label, message, colour, and whether it is an error."""
     if entry is None:
         return *UNKNOWN, _GREY, True
     name = shown(entry.name)
     if len(name) > MAX_NAME:
         name = f"{name[: MAX_NAME - 1]}…"
+    if blind is not None:
+        words = f"blind since {stamp(blind)[:16]} UTC, was {NAMES[entry.state.kind]}"
+        return name or entry.task.id, words, _AMBER, True
     if entry.unseen is not None:
         return name or entry.task.id, f"not seen since {stamp(entry.unseen)[:16]} UTC", _AMBER, True
     state = entry.state

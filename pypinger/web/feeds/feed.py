@@ -11,11 +11,12 @@ from xml.sax.saxutils import escape, quoteattr
 
 from pypinger import __version__
 from pypinger.domain.model import Acknowledgement, Event, Incident, Instant, Seconds
-from pypinger.domain.times import iso, span
+from pypinger.domain.times import MINUTE, clock, iso, span
 from pypinger.domain.url import label, task_id
-from pypinger.ports.history import PastIncident
-from pypinger.ports.showing import Entry, TaskBoard
-from pypinger.web.formatting import NAMES, shown
+from pypinger.ports.history import History, PastIncident
+from pypinger.ports.showing import DaemonState, Entry, TaskBoard
+from pypinger.ports.storing import StoreError
+from pypinger.web.formatting import NAMES, age_of, shown, state_of
 
 MEDIA_TYPE = b"application/atom+xml; charset=utf-8"
 
@@ -27,8 +28,26 @@ ENTRIES = 50
 _TAG = "tag:py-pinger.invalid,2026:"
 
 
+async def latest(history: History | None, board: TaskBoard, root: str, of: Entry | None, now: Instant) -> bytes:
+    """
+    The feed of the latest incidents; see :func:`feed`.
+
+    :raises StoreError: the history cannot be read, or none is kept.
+    """
+    if history is None:
+        raise StoreError("no history is kept")
+    incidents = await history.incidents(None if of is None else of.task.url, limit=ENTRIES)
+    return feed(incidents, board, board.daemon().started, root, of, now=now)
+
+
 def feed(
-    incidents: Sequence[PastIncident], board: TaskBoard, started: Instant, root: str, of: Entry | None = None
+    incidents: Sequence[PastIncident],
+    board: TaskBoard,
+    started: Instant,
+    root: str,
+    of: Entry | None = None,
+    *,
+    now: Instant,
 ) -> bytes:
     """
     The feed of these incidents, newest first.
@@ -36,7 +55,9 @@ def feed(
     :param started: when a feed without incidents was updated.
     :param root: the link from the feed to the overview, or the overview's whole address; ends with a slash.
     :param of: the task, None for all tasks.
+    :param now: for how long open incidents have lasted; to the minute, so that a feed stays the same for as long.
     """
+    now = now // MINUTE * MINUTE
     title = "Py Pinger: incidents" if of is None else f"Py Pinger: incidents of {shown(of.name)}"
     name = f"{_TAG}incidents" if of is None else f"{_TAG}incidents/{of.task.id}"
     page, own = (root, f"{root}feed.atom") if of is None else _pages(root, of.task.id)
@@ -51,13 +72,13 @@ def feed(
         f'<generator version="{__version__}">Py Pinger</generator>',
         f'<link rel="self" type="application/atom+xml" href={quoteattr(own)}/>',
         f'<link rel="alternate" href={quoteattr(page)}/>',
-        *(_entry(incident, board, root) for incident in incidents),
+        *(_entry(incident, board, root, now) for incident in incidents),
         "</feed>\n",
     ]
     return "\n".join(lines).encode("utf-8")
 
 
-def _entry(incident: PastIncident, board: TaskBoard, root: str) -> str:
+def _entry(incident: PastIncident, board: TaskBoard, root: str, now: Instant) -> str:
     known = board.by_url(incident.url)
     name = shown(known.name if known else label(incident.url))
     number = task_id(incident.url)
@@ -66,6 +87,7 @@ def _entry(incident: PastIncident, board: TaskBoard, root: str) -> str:
     taken, flapping = _acknowledged(incident, known), _flapping(incident, known)
     lines += [f"{told.event.value}: {shown(told.explanation)}" for told in incident.told]
     if incident.ended is None:
+        lines.append(_present_state(incident, known, board.daemon(), now))
         title = f"{name} is {what}" + (" and flapping" if flapping else "")
         if taken is not None:
             title += f", acknowledged by {shown(taken.by) or 'unknown'}"
@@ -86,6 +108,18 @@ def _entry(incident: PastIncident, board: TaskBoard, root: str) -> str:
             "</entry>",
         )
     )
+
+
+def _present_state(incident: PastIncident, known: Entry | None, daemon: DaemonState, now: Instant) -> str:
+    """How an open incident stands: ``as of 22:28:00 UTC: late by 33 min, for 25 min``."""
+    lasted = span(max(0.0, now - incident.started))
+    words = "in trouble"
+    if known is not None:
+        age = age_of(known, now)
+        words = state_of(known) if age is None or not age.words.startswith("late by ") else age.words
+    if daemon.blind is not None:
+        words = f"Py Pinger is blind, the task was {words}"
+    return f"as of {clock(now)}: {words}, in trouble for {lasted}"
 
 
 def _pages(root: str, number: str) -> tuple[str, str]:

@@ -41,11 +41,13 @@ class Figures(msgspec.Struct, frozen=True):
 
     :ivar gaps: the last runs and the gaps between them, newest first.
     :ivar days: the last 90 days, oldest first.
+    :ivar begins: when what is known begins.
     :ivar lastrun: the last run in the task's state when they were read, as `kind` is its kind then.
     """
 
     gaps: Sequence[Gap]
     days: Sequence[Day]
+    begins: Instant | None
     at: Instant
     lastrun: Instant | None
     kind: Kind
@@ -122,6 +124,7 @@ class FigureCache:
                 self._kept[task.id] = Figures(
                     await history.gaps(task.url, RUNS),
                     await history.days(task.url, now),
+                    await history.beginning(task.url),
                     now if settled else now - LASTING + SETTLING,
                     None if state.report is None else state.report.lastrun,
                     state.kind,

@@ -1,5 +1,6 @@
 """
-What the people on call need to know of a task beside its verdict: whether it is silenced, acknowledged or flapping.
+What the people on call need to know of a task beside its verdict: whether a run is under way, and whether the task is
+silenced, acknowledged or flapping.
 
 The texts are unescaped; those that people typed hold no characters that disturb a page.
 """
@@ -9,11 +10,16 @@ from __future__ import annotations
 import shlex
 from typing import NamedTuple
 
+from pypinger.domain.kinds import KINDS
 from pypinger.domain.model import Instant
+from pypinger.domain.schedule import plan_of
 from pypinger.domain.selector import SelectorError, parse, subject_of
-from pypinger.domain.times import clock
+from pypinger.domain.times import clock, length
 from pypinger.ports.showing import Entry
-from pypinger.web.formatting import shown
+from pypinger.web.formatting import short_clock, shown
+
+#: What the source of a mute of the ini file begins with.
+MAINTENANCE = "maintenance "
 
 #: Characters that mean something in a selector's word.
 _SPECIAL = frozenset("*?!|\"'")
@@ -43,11 +49,16 @@ class Command(NamedTuple):
 def flags(entry: Entry, now: Instant) -> list[Flag]:
     """The states of a task that are worth a flag, in the order of their weight."""
     found: list[Flag] = []
-    muted, incident = entry.muted, entry.state.incident
+    muted, incident, report = entry.muted, entry.state.incident, entry.state.report
+    if report is not None and report.running and report.started is not None and KINDS[entry.state.kind].reported:
+        found.append(Flag("running", f"running since {short_clock(report.started, now)}", _may_take(entry)))
     if muted is not None:
-        by = f" by {shown(muted.by)}" if muted.by else ""
-        details = f"{by}{_reason(muted.reason)} ({shown(muted.source)})"
-        found.append(Flag("silenced", f"silenced until {clock(muted.until, now)}", details))
+        source, until = shown(muted.source), short_clock(muted.until, now)
+        if muted.source.startswith(MAINTENANCE):
+            found.append(Flag("maintenance", f"{source} until {until}", f": no alerts{_reason(muted.reason)}"))
+        else:
+            by = f" by {shown(muted.by)}" if muted.by else ""
+            found.append(Flag("silenced", f"silenced{by} until {until}", f"{_reason(muted.reason)} ({source})"))
     if incident is None:
         return found
     if (taken := incident.acknowledged) is not None:
@@ -71,6 +82,11 @@ def commands(entry: Entry) -> list[Command]:
     elif muted.source.startswith("silence "):
         found.append(Command(f"pypinger unsilence {muted.source.removeprefix('silence ')}", "End the silence"))
     return found
+
+
+def _may_take(entry: Entry) -> str:
+    allowed = plan_of(entry.task, entry.state.report).max_runtime
+    return "" if allowed is None else f": may take {length(allowed)}"
 
 
 def _reason(text: str) -> str:

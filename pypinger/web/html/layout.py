@@ -23,11 +23,15 @@ from twisted.web.template import Tag, XMLString, flattenString, tags
 from pypinger.domain.model import Instant, Seconds
 from pypinger.domain.times import MINUTE, clock, iso
 from pypinger.ports.showing import Entry
-from pypinger.web.formatting import age_of, coming, relative, shown, stamp
+from pypinger.web.formatting import Lapse, age_of, coming, relative, shown, stamp
+from pypinger.web.html.times import mark_times
 from pypinger.web.serving.responses import etag_of
 
 #: Seconds after which a page without script reloads itself.
 RELOAD: Seconds = 30
+
+#: The scripts of pages that are kept up to date.
+SCRIPTS = ("live.js", "times.js", "keys.js")
 
 # Marks what the script compares to see whether the page needs another script or stylesheet.
 _PART = {"data-part": "yes"}
@@ -47,6 +51,8 @@ async def page(
     now: Instant,
     links: tuple[Tag, ...] = (),
     rows: Mapping[str, Sequence[bytes]] | None = None,
+    *,
+    live: bool = True,
 ) -> tuple[bytes, bytes]:
     """
     A whole page, and its entity tag: see Note [Unchanged pages].
@@ -55,25 +61,28 @@ async def page(
     :param static: name -> path of the static files, see :mod:`pypinger.web.serving.assets`.
     :param look: the icon in the browser's tab.
     :param links: more elements of the head.
+    :param live: whether the script follows the stream of changes; else it only looks again now and then.
     :param rows: rendered rows, by the words of the comment that they replace, in the order of the comments.
     """
+    reload = tags.meta(**{"http-equiv": "refresh", "content": f"{RELOAD:.0f}"})
+    scripts = [tags.script(src=root + static[name], defer="defer", **_PART) for name in SCRIPTS]
     html = tags.html(
         tags.head(
             tags.meta(charset="utf-8"),
             tags.title(title),
             tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
             tags.meta(name="color-scheme", content="light dark"),
-            tags.link(rel="stylesheet", href=root + static["style.css"], **_PART),
+            stylesheet(root + static["style.css"]),
             tags.link(rel="icon", type="image/svg+xml", href=root + static[f"{look}.svg"], id="icon"),
             *links,
-            Tag("noscript")(tags.meta(**{"http-equiv": "refresh", "content": f"{RELOAD:.0f}"})),
-            tags.script(src=root + static["live.js"], defer="defer", **_PART),
+            Tag("noscript")(reload),
+            *scripts,
         ),
         # The browser's clock may be wrong; the script corrects it by the server's.
         tags.body(
             tags.a("Skip to the tasks" if not root else "Skip to the content", href="#main", class_="skip"),
-            body,
-            **{"data-now": ""},
+            mark_times(body, now),
+            **{"data-now": "", **({} if live else {"data-poll": "yes"})},
         ),
         lang="en",
     )
@@ -92,14 +101,20 @@ async def page(
     return b"".join(pieces), etag
 
 
+def stylesheet(path: str) -> Tag:
+    """A link to a stylesheet."""
+    return tags.link(rel="stylesheet", href=path, **_PART)
+
+
 def top(*parts: Tag, look: str) -> Tag:
     """The banner."""
     return tags.header(*parts, class_=f"banner {look}", id="banner")
 
 
 def brand(*link: Tag | str) -> Tag:
-    """The line above the banner's heading, with the place where the script shows whether the page is live."""
-    return tags.p(tags.span(*link), tags.span(id="live", class_="live"), class_="brand")
+    """The line above the banner's heading; the scripts show in it whether times are local and whether it is live."""
+    places = tags.span(id="times"), tags.span(id="live", class_="live")
+    return tags.p(tags.span(*link), tags.span(*places, class_="right"), class_="brand")
 
 
 def foot(*parts: Tag | str) -> Tag:
@@ -142,13 +157,17 @@ def ago(instant: Instant, now: Instant) -> Tag:
 
 
 def age(entry: Entry, now: Instant) -> Tag | None:
-    """The age that explains a task's verdict; the script keeps it up to date."""
+    """The age that explains a task's verdict."""
     known = age_of(entry, now)
-    if known is None:
-        return None
-    since = known.since
-    form = {"data-age": known.form}
-    return tags.time(known.words(now), datetime=iso(since) or "", title=stamp(since), class_="age", **form)
+    return None if known is None else aged(known)
+
+
+def aged(age: Lapse | None) -> Tag:
+    """A length of time that the script keeps up to date; empty if it is unknown."""
+    if age is None:
+        return tags.transparent()
+    form = {"data-until" if age.ends else "data-age": age.form}
+    return tags.time(age.words, datetime=iso(age.since) or "", title=stamp(age.since), class_="age", **form)
 
 
 def facts(title: str, *known: tuple[str, Tag | str | None], look: str = "") -> Tag:

@@ -7,19 +7,29 @@ tasks, and :mod:`~pypinger.web.html.rows` renders their rows.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 from twisted.web.iweb import IRequest
 from twisted.web.template import Comment, Tag, tags
 
-from pypinger.domain.kinds import Status
 from pypinger.domain.model import Instant
-from pypinger.domain.times import clock
 from pypinger.ports.showing import DaemonState, Entry
-from pypinger.web.formatting import UNSEEN, count, look_of, shown, standing_of
-from pypinger.web.html.layout import ago, brand, foot, page, top
+from pypinger.web.formatting import count, lasting, shown, standing_of
+from pypinger.web.html import banner
+from pypinger.web.html.layout import aged, ago, brand, card, foot, page, top
+from pypinger.web.html.listing import Listing
+from pypinger.web.html.notices import blind, notices
 from pypinger.web.html.rows import COLUMNS
-from pypinger.web.html.view import GROUPINGS, PAGE, TITLES, Group, Selection, View
+from pypinger.web.html.storms import LISTED, Storm
+from pypinger.web.html.tools import heading, pager, search, tools
+from pypinger.web.html.view import TITLES, Group, Selection, View
+
+_EXAMPLE = """[task Nightly backup]
+url = https://backup.example.com/status.json
+grace = 5m"""
+
+_REPORT = '{"status": "ok", "lastrun": "2026-03-01T03:10:00Z", "frequency": 1440}'
 
 
 async def page_of(
@@ -44,247 +54,206 @@ async def page_of(
     counts = dict.fromkeys(TITLES, 0)
     for entry in entries:
         counts[standing_of(entry)] += 1
-    heading, look = _summary(counts, daemon)
+    title, look = banner.summary(counts, daemon)
+    view = selection.view
     body: list[Tag] = [
         top(
             brand("Py Pinger"),
             # Screen readers announce changes.
-            tags.h1(tags.span(class_="mark"), heading, **{"aria-live": "polite"}),
-            *_details(entries, counts, daemon, now),
-            look=look,
+            tags.h1(tags.span(class_="mark"), title, **{"aria-live": "polite"}),
+            *banner.details(entries, counts, daemon, now),
+            look=f"overview {look}",
         ),
         Tag("main")(
-            *_notices(daemon, now),
-            *([_tools(selection, grouped=any(entry.task.group for entry in entries))] if entries else []),
-            *[_group(group, selection.view) for group in selection.groups],
-            *([] if selection.groups or not entries else [_nothing(selection)]),
-            *([_pager(selection)] if selection.pages > 1 else []),
+            *notices(daemon, now),
+            *([tools(selection, grouped=any(entry.task.group for entry in entries))] if entries else []),
+            *[_group(group, view, now) for group in selection.groups],
+            *([] if entries else [_no_tasks(daemon)]),
+            *([] if selection.groups or not entries else [_nothing(view)]),
+            *([pager(selection)] if selection.pages > 1 else []),
+            *([_legend()] if selection.groups and not view.wall else []),
             id="main",
+            class_="wall" if view.wall else "",
             **({} if complete else {"data-incomplete": "yes"}),
         ),
         foot(
             "Py Pinger started ",
             ago(daemon.started, now),
-            f".{_pending(daemon)} ",
+            ".",
+            *_pending(daemon),
+            " ",
+            tags.a("Incidents", href="incidents"),
+            ". ",
+            tags.a("Deliveries of alerts", href="deliveries"),
+            ". ",
             tags.a("Feed of incidents", href="feed.atom"),
             ". ",
         ),
     ]
-    title = _title(heading, counts, daemon)
     feed = tags.link(rel="alternate", type="application/atom+xml", title="Incidents", href="feed.atom")
-    return await page(request, title, body, "", static, look, now, (feed,), rows)
+    words = banner.title(title, counts, daemon)
+    return await page(request, words, body, "", static, look, now, (feed,), rows)
 
 
 async def not_found(
-    request: IRequest, words: str, now: Instant, root: str, static: Mapping[str, str]
+    request: IRequest,
+    words: str,
+    daemon: DaemonState,
+    now: Instant,
+    root: str,
+    static: Mapping[str, str],
+    removed: list[Tag] | None = None,
 ) -> tuple[bytes, bytes]:
-    """The page for a path or a task that does not exist, and its entity tag."""
+    """
+    The page for a path or a task that does not exist, and its entity tag.
+
+    :param removed: what is known of a task that is no longer monitored.
+    """
     body: list[Tag] = [
         top(
             brand(tags.a("← All tasks", href=root)),
-            tags.h1(tags.span(class_="mark"), "Not found"),
+            tags.h1(tags.span(class_="mark"), "No longer monitored" if removed else "Not found"),
             look="new",
         ),
-        Tag("main")(tags.p(words), id="main", class_="plain"),
-    ]
-    return await page(request, "Not found · Py Pinger", body, root, static, "new", now)
-
-
-def _summary(counts: Mapping[str, int], daemon: DaemonState) -> tuple[str, str]:
-    """The banner's heading and its look."""
-    if daemon.blind is not None:
-        return "Py Pinger is blind", "degraded"
-    heading, look = _tasks_summary(counts)
-    if daemon.status is Status.OK:
-        return heading, look
-    # States may be outdated, or alerts undelivered: never green.
-    return f"{heading}; Py Pinger is degraded", "error" if look == "error" else "degraded"
-
-
-def _tasks_summary(counts: Mapping[str, int]) -> tuple[str, str]:
-    """The heading and look by the tasks alone."""
-    total = sum(counts.values())
-    if not total:
-        return "No tasks", "new"
-    unseen = counts[UNSEEN]
-    if counts["error"]:
-        heading = f"{counts['error']:,} of {count(total, 'task')} in trouble"
-        return f"{heading}, {unseen:,} not seen" if unseen else heading, "error"
-    if unseen:
-        return f"{unseen:,} of {count(total, 'task')} not seen", "degraded"
-    if counts["new"]:
-        return f"{counts['new']:,} of {count(total, 'task')} not checked yet", "new"
-    if total == 1:
-        return "The task is asleep" if counts["sleeping"] else "The task is on time", "ok"
-    return "All tasks on time", "ok"
-
-
-def _title(heading: str, counts: Mapping[str, int], daemon: DaemonState) -> str:
-    """The title of the browser's tab, which has room for a few words."""
-    if daemon.blind is not None:
-        return f"(!) {heading}"
-    name = "Py Pinger" if daemon.status is Status.OK else "Py Pinger is degraded"
-    if counts["error"]:
-        return f"({counts['error']:,}) {name}"
-    if counts[UNSEEN]:
-        return f"(!) {heading} · {name}"
-    return f"{heading} · {name}" if daemon.status is Status.OK else f"(!) {name}"
-
-
-def _details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: DaemonState, now: Instant) -> list[Tag]:
-    """The banner's lines below its heading."""
-    if daemon.blind is not None:
-        known = f"{counts['error']:,} of {count(len(entries), 'task')} in trouble."
-        return [
-            tags.p("It lost contact with its tasks ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)})."),
-            tags.p("The last known states are shown: ", known, class_="quiet"),
-        ]
-    flagged = _flagged(entries)
-    troubled = [entry for entry in entries if entry.state.status is Status.ERROR and entry.state.since is not None]
-    if troubled:
-        since_when = sorted(troubled, key=lambda entry: entry.state.since or now)
-        first, latest = since_when[0], since_when[-1]
-        words: list[Tag | str] = ["Since ", ago(first.state.since or now, now)]
-        words.append(f" ({clock(first.state.since or now, now)}).")
-        if latest is not first:
-            words += " Latest: ", tags.a(shown(latest.name), href=f"task/{latest.task.id}"), ", "
-            words += ago(latest.state.since or now, now), "."
-        return [tags.p(*words), *flagged]
-    asleep = counts["sleeping"]
-    return [*([tags.p(f"{asleep:,} of them asleep.")] if asleep and len(entries) > 1 else []), *flagged]
-
-
-def _flagged(entries: Sequence[Entry]) -> list[Tag]:
-    """How many tasks are silenced, acknowledged or flapping; nothing if none is."""
-    incidents = [entry.state.incident for entry in entries if entry.state.incident is not None]
-    counts = {
-        "silenced": sum(entry.muted is not None for entry in entries),
-        "acknowledged": sum(incident.acknowledged is not None for incident in incidents),
-        "flapping": sum(incident.flapping for incident in incidents),
-    }
-    words = [tags.a(f"{many:,} {name}", href=View(search=name).link) for name, many in counts.items() if many]
-    return [tags.ul([tags.li(link) for link in words], class_="sums")] if words else []
-
-
-def _notices(daemon: DaemonState, now: Instant) -> list[Tag]:
-    """What is wrong with Py Pinger itself."""
-    lines: list[Tag] = []
-    if daemon.status is not Status.OK:
-        lines.append(tags.p(tags.strong("Py Pinger itself is in trouble: "), shown(daemon.explanation), "."))
-    if daemon.dead:
-        words = " could not be delivered, and will not be retried unless you type "
-        lines.append(tags.p(tags.strong(count(daemon.dead, "alert")), words, tags.code("pypinger resend"), "."))
-    if daemon.dead_channels:
-        names = ", ".join(shown(channel) for channel in daemon.dead_channels)
-        verb = "does" if len(daemon.dead_channels) == 1 else "do"
-        lines.append(tags.p(tags.strong(names), f" {verb} not take alerts: the latest one was given up."))
-    return [tags.section(lines, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})] if lines else []
-
-
-def _pending(daemon: DaemonState) -> str:
-    return f" {count(daemon.undelivered, 'alert')} pending." if daemon.undelivered else ""
-
-
-def _tools(selection: Selection, *, grouped: bool) -> Tag:
-    """Search, filter and grouping, as a plain form and plain links."""
-    view = selection.view
-    hidden = [
-        tags.input(type="hidden", name=name, value=value)
-        for name, value in (("status", view.status), ("by", view.by))
-        if value
-    ]
-    form = tags.form(
-        tags.label("Search", **{"for": "q"}, class_="hidden"),
-        tags.input(
-            type="search",
-            name="q",
-            id="q",
-            value=shown(view.search),
-            placeholder="Name, process, server, …",
-            autocomplete="off",
-            maxlength="200",
+        Tag("main")(
+            *blind(daemon, now),
+            *([tags.section(removed, class_="card")] if removed else [tags.p(words, class_="plain")]),
+            *([] if removed else [tags.p("It may have been removed, or its address may have changed.")]),
+            tags.div(tags.p("Search the tasks that are monitored:"), search(View(), root), class_="tools lost"),
+            id="main",
         ),
-        hidden,
-        tags.button("Search", type="submit"),
-        action="./",
-        method="get",
-        role="search",
-        id="search",
-    )
-    everything = sum(selection.counts.values())
-    filters = [_choice("All", everything, view.with_status(""), not view.status)]
-    filters += [
-        _choice(TITLES[standing], many, view.with_status(standing), view.status == standing, look_of(standing))
-        for standing, many in selection.counts.items()
-        if many or view.status == standing
     ]
-    groupings = [
-        _choice(name or "status", None, view.with_grouping(name), view.by == name)
-        for name in GROUPINGS
-        if name != "group" or grouped or view.by == name
-    ]
-    return tags.div(
-        form,
-        tags.nav(tags.ul(filters), class_="choices", **{"aria-label": "Filter by status"}),
-        tags.nav(
-            tags.span("Group by", id="group-by"),
-            tags.ul(groupings),
-            class_="choices",
-            **{"aria-labelledby": "group-by"},
-        ),
-        class_="tools",
-        id="tools",
+    title = "No longer monitored" if removed else "Not found"
+    return await page(request, f"{title} · Py Pinger", body, root, static, "new", now)
+
+
+def _pending(daemon: DaemonState) -> list[Tag | str]:
+    if not daemon.undelivered:
+        return []
+    link = Listing("deliveries", {"outcome": "pending"}).link("")
+    return [" ", tags.a(f"{count(daemon.undelivered, 'alert')} pending", href=link), "."]
+
+
+def _group(group: Group, view: View, now: Instant) -> Tag:
+    if group.storm is not None:
+        return _storm(group, group.storm, view, now)
+    if view.wall:
+        return _wall(group)
+    table = tags.table(
+        tags.colgroup([tags.col() for _ in COLUMNS]),
+        tags.thead(tags.tr([heading(column, view) for column in COLUMNS])),
+        tags.tbody(Comment(group.key)),
+        **{"aria-labelledby": f"{group.key}-title"},
     )
-
-
-def _choice(title: str, many: int | None, view: View, chosen: bool, look: str = "") -> Tag:
-    link = tags.a(href=view.link, class_=look)
-    if chosen:
-        link(**{"aria-current": "true"})
-    if look:
-        link(tags.span(class_="mark"))
-    link(title)
-    if many is not None:
-        link(" ", tags.b(f"{many:,}"))
-    return tags.li(link)
-
-
-def _group(group: Group, view: View) -> Tag:
-    heading = tags.h2(shown(group.title), " ", tags.span(f"{group.total:,}", class_="many"), id=f"{group.key}-title")
-    if view.by and group.trouble:
-        heading(" ", tags.span(f"{group.trouble:,} in trouble", class_="many error"))
+    if group.folded:
+        name = tags.h2(*_name(group), tags.span("all fine", class_="many ok"), id=f"{group.key}-title")
+        return tags.details(tags.summary(tags.span(class_="mark"), name), table, id=group.key, class_="group ok")
     return tags.section(
-        heading,
-        tags.table(
-            tags.colgroup([tags.col() for _ in COLUMNS]),
-            tags.thead(tags.tr([tags.th(column, scope="col") for column in COLUMNS])),
-            tags.tbody(Comment(group.key)),
-            **{"aria-labelledby": f"{group.key}-title"},
-        ),
+        _heading(group), table, id=group.key, class_="group", **{"aria-labelledby": f"{group.key}-title"}
+    )
+
+
+def _name(group: Group) -> list[Tag | str]:
+    return [shown(group.title), " ", tags.span(f"{group.total:,}", class_="many"), " "]
+
+
+def _heading(group: Group) -> Tag:
+    if group.bare:
+        return tags.h2(shown(group.title), id=f"{group.key}-title", class_="hidden")
+    heading = tags.h2(*_name(group), id=f"{group.key}-title")
+    if group.trouble:
+        heading(tags.span(f"{group.trouble:,} in trouble", class_="many error"))
+    return heading
+
+
+def _tiles(group: Group) -> Tag:
+    return tags.ul(Comment(group.key), class_="tiles-of-tasks")
+
+
+def _wall(group: Group) -> Tag:
+    return tags.section(
+        _heading(group),
+        _tiles(group),
         id=group.key,
-        class_=f"group {'' if view.by else look_of(group.key)}".rstrip(),
+        class_="group",
         **{"aria-labelledby": f"{group.key}-title"},
     )
 
 
-def _nothing(selection: Selection) -> Tag:
-    return tags.p(
-        "No task matches. ",
-        tags.a("Show all tasks", href=View(by=selection.view.by).link),
-        class_="plain",
-        id="nothing",
+def _storm(group: Group, storm: Storm, view: View, now: Instant) -> Tag:
+    """A storm as one line, with its first tasks when it is unfolded."""
+    facts: list[Tag | str] = [aged(lasting("for {}", storm.began, now))]
+    if storm.latest is not None and storm.latest != storm.began:
+        facts += " · latest ", ago(storm.latest, now)
+    for name, many in (("silenced", storm.silenced), ("acknowledged", storm.acknowledged)):
+        facts += [f" · {many:,} {name}"] if many else []
+    table = tags.table(
+        tags.colgroup([tags.col() for _ in COLUMNS]),
+        tags.thead(tags.tr([tags.th(column, scope="col") for column in COLUMNS])),
+        tags.tbody(Comment(group.key)),
+        **{"aria-label": f"{shown(storm.words)}: tasks"},
+    )
+    everything = View(storm=storm.key)
+    more = f"All {storm.total:,} tasks" if storm.total > LISTED else "These tasks alone"
+    silence = f"pypinger silence {shlex.quote(f'url:{shown(storm.origin)}/*')} 2h REASON"
+    return tags.details(
+        tags.summary(
+            tags.span(class_="mark"),
+            tags.h2(f"{storm.total:,} × {shown(storm.cause)}", tags.span(f" on {shown(storm.origin)}", class_="place")),
+            tags.span(facts, class_="quiet"),
+        ),
+        _tiles(group) if view.wall else table,
+        tags.p(
+            tags.a(more, href=everything.link, class_="more"),
+            tags.code(silence, class_="command"),
+            tags.span(" No alerts of this origin for two hours", class_="quiet"),
+            class_="below",
+        ),
+        id=group.key,
+        class_="group storm error",
     )
 
 
-def _pager(selection: Selection) -> Tag:
-    view = selection.view
-    first = (view.page - 1) * PAGE + 1
-    last = min(view.page * PAGE, selection.total)
-    return tags.nav(
-        tags.a("← Previous", href=view.with_page(view.page - 1).link, rel="prev") if view.page > 1 else "",
-        tags.span(f"{first:,}–{last:,} of {count(selection.total, 'task')}"),
-        tags.a("Next →", href=view.with_page(view.page + 1).link, rel="next") if view.page < selection.pages else "",
-        class_="pager",
-        id="pager",
-        **{"aria-label": "Pages"},
+def _legend() -> Tag:
+    def swatch(look: str, words: str) -> Tag:
+        return tags.span(tags.span(class_=f"swatch {look}"), words)
+
+    return tags.div(
+        tags.p(
+            tags.b("Time between runs: "),
+            "a bar for each of the last 30 runs; the dotted line is how often the task should run. ",
+            swatch("overdue", "came late"),
+        ),
+        tags.p(
+            tags.b("On time: "),
+            "a column for each day. ",
+            swatch("fine", "on time "),
+            swatch("overdue", "in trouble "),
+            swatch("nap", "asleep "),
+            swatch("unknown", "not known"),
+        ),
+        class_="legend key",
+        id="legend",
+    )
+
+
+def _nothing(view: View) -> Tag:
+    words = "This storm is over. " if view.storm else "No task matches. "
+    return tags.p(words, tags.a("Show all tasks", href=View(by=view.by).link), class_="plain", id="nothing")
+
+
+def _no_tasks(daemon: DaemonState) -> Tag:
+    """What to do if there is no task."""
+    ini = shown(daemon.ini) or "pinger.ini"
+    return card(
+        "Add the first task",
+        tags.ol(
+            tags.li("Add these lines to ", tags.code(ini), ":", tags.pre(_EXAMPLE)),
+            tags.li("Have the task publish its report there, for example:", tags.pre(_REPORT)),
+            tags.li(
+                "Reload: ",
+                tags.code(f"pypinger validate {shlex.quote(ini)} && pypinger reload", class_="command"),
+            ),
+            class_="steps",
+        ),
     )

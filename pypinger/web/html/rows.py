@@ -1,5 +1,5 @@
 """
-The overview's rows as HTML.
+The overview's rows and tiles as HTML.
 
 They are written by hand and not with :mod:`twisted.web.template`, which takes some 0.4 ms a row. So every text of a
 task or a report must go through :func:`_text`. The pictures of :mod:`~pypinger.web.html.charts` hold no such text.
@@ -11,16 +11,42 @@ from html import escape
 
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Instant
-from pypinger.domain.times import clock, iso
-from pypinger.ports.showing import Entry
-from pypinger.web.formatting import UNSEEN, age_of, look_of, percent, relative, shown, stamp, standing_of, state_of
+from pypinger.domain.times import DAY, iso
+from pypinger.ports.showing import DaemonState, Entry
+from pypinger.web.formatting import (
+    NAMES,
+    UNSEEN,
+    Lapse,
+    late_after,
+    look_of,
+    noticed,
+    percent,
+    relative,
+    shown,
+    since_when,
+    stamp,
+    standing_of,
+    state_of,
+    trouble_for,
+    until,
+    why,
+)
 from pypinger.web.html.charts import share, sparkline, strip
 from pypinger.web.html.figures import Figures
 from pypinger.web.html.flags import flags
+from pypinger.web.html.times import mark_html
 from pypinger.web.json.objects import NO_VERDICT
 
-#: The headings of the columns.
-COLUMNS = ("Status", "Task", "Explanation", "Last run", "Due", "Gaps", "90 days")
+#: The headings of the columns, with the orders of :data:`pypinger.web.html.view.ORDERS` that they offer.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "Status": ("", "oldest"),
+    "Task": ("name",),
+    "Why": (),
+    "Last run": ("lastrun",),
+    "Due": ("due",),
+    "Time between runs": (),
+    "On time (90 days)": (),
+}
 
 #: Rows in a slice (:func:`pypinger.web.serving.slicing.in_slices`): two or three milliseconds.
 SLICE = 10
@@ -28,7 +54,7 @@ SLICE = 10
 _UNKNOWN = '<span class="unknown">–</span>'
 
 
-def row(entry: Entry, figures: Figures | None, now: Instant) -> bytes:
+def row(entry: Entry, figures: Figures | None, daemon: DaemonState, now: Instant) -> bytes:
     """One task's row at `now`; its link is relative to the overview."""
     task, state = entry.task, entry.state
     report, verdict = state.report, state.verdict or NO_VERDICT
@@ -40,54 +66,111 @@ def row(entry: Entry, figures: Figures | None, now: Instant) -> bytes:
         tags = _text(task.name)
     gaps, days = ("", "") if figures is None else _pictures(entry, figures, now)
     html = (
-        f'<tr class="{look_of(standing_of(entry))}" id="t-{_text(task.id)}" data-kind="{kind}">'
-        f'<td class="kind"><span class="mark"></span>{state_of(entry)}{_since(entry, now)}</td>'
+        f'<tr class="{_look(entry, daemon)}" id="t-{_text(task.id)}" data-kind="{kind}">'
+        f'<td class="kind"><span class="mark"></span>{_state(entry, daemon, now)}</td>'
         f'<th scope="row"><a href="task/{_text(task.id)}">{_text(name)}</a>'
         f'<span class="tags">{tags}</span></th>'
-        f'<td class="why"><span>{_text(verdict.explanation)}{_age(entry, now)}</span>{_flags(entry, now)}</td>'
+        f'<td class="why">{_why(entry, daemon, now)}{_flags(entry, now)}</td>'
         f"{_when('Last run', None if report is None else report.lastrun, now)}{_when('Due', verdict.due, now)}"
-        f'<td class="gaps" data-label="Gaps">{gaps or _UNKNOWN}</td>'
-        f'<td class="days" data-label="90 days">{days or _UNKNOWN}</td></tr>\n'
+        f'<td class="gaps">{gaps or _UNKNOWN}</td>'
+        f'<td class="days">{days or _UNKNOWN}</td></tr>\n'
     )
     return html.encode("utf-8")
 
 
-def _pictures(entry: Entry, figures: Figures, now: Instant) -> tuple[str, str]:
-    """The gaps between the task's runs, and its last 90 days; each is empty if nothing is known."""
-    report, part = entry.state.report, share(figures.days)
-    uptime = "" if part is None else f'<span class="share">{percent(part)}</span>'
-    gaps = "" if report is None else sparkline(figures.gaps, entry.task, report)
-    return gaps, strip(figures.days, now) + uptime
+def tile(entry: Entry, daemon: DaemonState, now: Instant) -> bytes:
+    """One task on the wall."""
+    reason = why(entry) if entry.state.status is Status.ERROR else ""
+    marks = " ".join(f'<span class="flag {each.look}">{each.look}</span>' for each in flags(entry, now))
+    kind = entry.state.kind.value if entry.unseen is None else UNSEEN
+    html = (
+        f'<li class="tile {_look(entry, daemon)}" id="t-{_text(entry.task.id)}" data-kind="{kind}">'
+        f'<a href="task/{_text(entry.task.id)}"><span class="mark"></span><b>{_text(entry.name)}</b>'
+        f'<span class="state">{_state(entry, daemon, now)}</span>'
+        f'{f"""<span class="why">{_text(reason)}</span>""" if reason else ""}'
+        f'{f"""<span class="marks">{marks}</span>""" if marks else ""}</a></li>\n'
+    )
+    return html.encode("utf-8")
 
 
-def _since(entry: Entry, now: Instant) -> str:
-    """Since when a task has been in trouble or not seen; empty for others."""
-    since = entry.unseen
-    if since is None and entry.state.status is Status.ERROR:
-        since = entry.state.since
-    datetime = iso(since)
-    if since is None or datetime is None:
-        return ""
-    return (
-        f' <small class="since">since <time datetime="{datetime}" title="{stamp(since)}">'
-        f"{relative(since, now)}</time></small>"
+def _look(entry: Entry, daemon: DaemonState) -> str:
+    return look_of(standing_of(entry) if daemon.blind is None else UNSEEN)
+
+
+def _state(entry: Entry, daemon: DaemonState, now: Instant) -> str:
+    """The state in a word or two, with how long it has lasted."""
+    if daemon.blind is not None:
+        return f'<span class="word">blind</span> <small>{_was(entry)}</small>'
+    lasted = trouble_for(entry, now)
+    return f'<span class="word">{state_of(entry)}</span>' + (
+        "" if lasted is None else f" <small>{_aged(lasted)}</small>"
     )
 
 
-def _age(entry: Entry, now: Instant) -> str:
-    """How late, or how far ahead, a task is; other ages are in the columns."""
-    if entry.state.kind not in (Kind.LATE, Kind.FUTURE) or (age := age_of(entry, now)) is None:
+def _was(entry: Entry) -> str:
+    return "never checked" if entry.state.verdict is None else f"was {NAMES[entry.state.kind]}"
+
+
+def _pictures(entry: Entry, figures: Figures, now: Instant) -> tuple[str, str]:
+    """The time between the task's runs, and its last 90 days; each is empty if nothing is known."""
+    report, part = entry.state.report, share(figures.days)
+    gaps = "" if report is None else sparkline(figures.gaps, entry.task, report)
+    uptime = ""
+    if part is not None:
+        # The figures rest on whole days.
+        begins = figures.begins
+        short = begins is not None and begins > now - 89 * DAY
+        known = f"since {since_when(begins or now, now)}" if short else percent(part)
+        whole = f' title="{percent(part)} {known}"' if short else ""
+        uptime = f'<span class="share"{whole}>{known}</span>'
+    return gaps, strip(figures.days, now) + uptime
+
+
+def _why(entry: Entry, daemon: DaemonState, now: Instant) -> str:
+    """The reason alone, or what happens next."""
+    state = entry.state
+    if daemon.blind is not None:
+        text = _text(why(entry))
+        return f'<span title="{text}">{text}</span>' if text else ""
+    if entry.unseen is not None:
+        return f"<span>{_was(entry)}</span>"
+    if (late := late_after(entry)) is not None:
+        return _soon(entry, late, now)
+    if state.kind is Kind.SLEEPING and state.verdict is not None:
+        wakes = until("wakes in {}", state.verdict.sleep_end, now)
+        return f"<span>{'sleeps all day' if wakes is None else _aged(wakes)}</span>"
+    text = _text(why(entry))
+    found = noticed(entry, now)
+    if not text and found is None:
         return ""
-    datetime = iso(age.since) or ""
-    attributes = f'class="age" datetime="{datetime}" data-age="{age.form}" title="{stamp(age.since)}"'
-    return f" (<time {attributes}>{age.words(now)}</time>)"
+    seen = "" if found is None else f" ({_aged(found)})"
+    return f'<span title="{text}">{mark_html(text, now)}{seen}</span>'
+
+
+def _soon(entry: Entry, late: Instant, now: Instant) -> str:
+    """A task that is due, and becomes late soon; the script shows it once the task is due."""
+    due = None if entry.state.verdict is None else entry.state.verdict.due
+    age, begins = until("becomes late in {}", late, now), iso(due)
+    if age is None or begins is None or due is None:
+        return ""
+    datetime = iso(late) or ""
+    words = age.words if now >= due else ""
+    return f'<time class="soon" datetime="{datetime}" data-from="{begins}" data-until="{age.form}">{words}</time>'
+
+
+def _aged(age: Lapse) -> str:
+    form = "until" if age.ends else "age"
+    return (
+        f'<time class="age" datetime="{iso(age.since)}" data-{form}="{age.form}" title="{stamp(age.since)}">'
+        f"{age.words}</time>"
+    )
 
 
 def _flags(entry: Entry, now: Instant) -> str:
     found = flags(entry, now)
     if not found:
         return ""
-    items = "".join(f'<li class="flag {look}">{_text(words)}</li>' for look, words, _ in found)
+    items = "".join(f'<li class="flag {look}">{mark_html(_text(words), now)}</li>' for look, words, _ in found)
     return f'<ul class="flags">{items}</ul>'
 
 
@@ -97,7 +180,7 @@ def _when(label: str, instant: Instant | None, now: Instant) -> str:
         return f'<td class="when" data-label="{label}">{_UNKNOWN}</td>'
     return (
         f'<td class="when" data-label="{label}"><time datetime="{datetime}" title="{stamp(instant)}">'
-        f"{relative(instant, now)}</time> <small>{clock(instant, now)}</small></td>"
+        f"{relative(instant, now)}</time></td>"
     )
 
 

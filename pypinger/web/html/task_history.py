@@ -15,14 +15,17 @@ from pypinger.domain.times import MINUTE, clock, span
 from pypinger.ports.history import Day, Gap, History, PastAlert, PastDelivery, PastIncident, Run
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import StoreError
-from pypinger.web.formatting import NAMES, count, every, shown
+from pypinger.web.formatting import NAMES, count, every, lasting, shown
 from pypinger.web.html.charts import sparkline
-from pypinger.web.html.layout import ago, card, facts, moment, picture, unknown
+from pypinger.web.html.layout import aged, ago, card, facts, moment, picture, unknown
 
 #: How much of each part of the history is read.
 RUNS = 45
 INCIDENTS = 10
 DELIVERIES = 100
+
+#: Incidents that are shown at first; the others are folded.
+LISTED = 3
 
 #: Rows in the table of reports.
 ROWS = 15
@@ -50,6 +53,7 @@ class Past(msgspec.Struct, frozen=True):
     uptime: Mapping[str, float | None]
     gaps: Sequence[Gap]
     days: Sequence[Day]
+    begins: Instant | None = None
 
 
 async def read(history: History | None, entry: Entry, now: Instant) -> Past | None:
@@ -65,6 +69,7 @@ async def read(history: History | None, entry: Entry, now: Instant) -> Past | No
             await history.uptime(url, now),
             await history.gaps(url),
             await history.days(url, now),
+            await history.beginning(url),
         )
     except StoreError as error:
         _log.warn("the page of a task is shown without its history: {error}", error=str(error))
@@ -92,13 +97,19 @@ def incidents(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
     for delivery in past.deliveries:
         deliveries.setdefault(delivery.alert.id, []).append(delivery)
     items = [_incident(incident, deliveries, now) for incident in past.incidents]
-    return [card("Incidents", tags.ol(items, class_="incidents"))]
+    first, rest = items[:LISTED], items[LISTED:]
+    folded = tags.details(
+        tags.summary(count(len(rest), "earlier incident")),
+        tags.ol(rest, class_="incidents"),
+        id="earlier-incidents",
+    )
+    return [card("Incidents", tags.ol(first, class_="incidents"), folded if rest else "")]
 
 
 def reports(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
     """What the checks found, and the gaps between runs."""
     if past is None:
-        return []
+        return [card("History", unknown("The history cannot be read at present."))]
     parts: list[Tag] = []
     report = entry.state.report
     svg = "" if report is None else sparkline(past.gaps, entry.task, report)
@@ -137,13 +148,16 @@ def reports(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
 def _incident(incident: PastIncident, deliveries: Mapping[str, Sequence[PastDelivery]], now: Instant) -> Tag:
     ended = incident.ended
     kinds = " → ".join(NAMES[kind] for kind in incident.kinds)
-    lasted = span(max(0.0, (now if ended is None else ended) - incident.started))
+    lasted: Tag | str = aged(lasting("for {}", incident.started, now))
+    if ended is not None:
+        lasted = f"for {span(max(0.0, ended - incident.started))}"
     head = [
         tags.span(class_="mark"),
         tags.strong("Open" if ended is None else "Closed"),
-        f" · {kinds} · began ",
+        f" · {kinds} ",
+        lasted,
+        ", began ",
         moment(incident.started, now),
-        f", {'has lasted' if ended is None else 'lasted'} {lasted}",
     ]
     visible = ALERTS if ended is None else 0
     latest, earlier = incident.told[::-1][:visible], incident.told[::-1][visible:]
@@ -156,7 +170,7 @@ def _incident(incident: PastIncident, deliveries: Mapping[str, Sequence[PastDeli
     omitted = f"{count(more, 'more alert')} not sent to a channel, or not listed."
     return tags.li(
         tags.p(head, class_="incident"),
-        tags.p(shown(incident.explanation), class_="quiet"),
+        tags.p("It began with: ", shown(incident.explanation), class_="quiet"),
         _alerts(f"Alerts {of}", latest, deliveries, now) if latest else "",
         folded if earlier else "",
         tags.p(omitted, class_="quiet") if more > 0 else "",

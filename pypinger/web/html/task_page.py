@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from twisted.web.iweb import IRequest
 from twisted.web.template import Tag, tags
 
-from pypinger.domain.kinds import Kind
+from pypinger.domain.kinds import KINDS, Kind
 from pypinger.domain.model import Instant, Report, Seconds, Task
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.schedule import plan_of
 from pypinger.domain.sleep import AWAKE
-from pypinger.domain.times import MINUTE, clock, length, number, span
+from pypinger.domain.times import DAY, MINUTE, clock, length, number, span
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
-from pypinger.web.formatting import count, daily, every, look_of, percent, shown, standing_of, state_of
-from pypinger.web.html.charts import calendar
+from pypinger.web.formatting import (
+    NAMES,
+    UNSEEN,
+    count,
+    daily,
+    every,
+    lasting,
+    late_after,
+    look_of,
+    noticed,
+    percent,
+    shown,
+    since_when,
+    standing_of,
+    state_of,
+    trouble_for,
+    until,
+    why,
+)
+from pypinger.web.html.charts import calendar, share
 from pypinger.web.html.flags import commands, flags
 from pypinger.web.html.last_answer import last_answer
-from pypinger.web.html.layout import age, ago, brand, card, facts, foot, moment, page, picture, top, upcoming
+from pypinger.web.html.layout import age, aged, brand, card, facts, foot, moment, page, picture, top, upcoming
+from pypinger.web.html.notices import blind
 from pypinger.web.html.task_history import Past, incidents, reports
 from pypinger.web.html.timeline import timeline, zone_of
 from pypinger.web.json.objects import NO_VERDICT, reason_of
@@ -26,7 +45,12 @@ from pypinger.web.json.objects import NO_VERDICT, reason_of
 #: The banner shows a few lines of a name or address; longer ones are repeated below it.
 LONG = 80
 
-_PERIODS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
+_PERIODS = {
+    "24h": ("24 hours", DAY),
+    "7d": ("7 days", 7 * DAY),
+    "30d": ("30 days", 30 * DAY),
+    "90d": ("90 days", 90 * DAY),
+}
 
 
 async def page_of(
@@ -49,52 +73,54 @@ async def page_of(
     :param secrets: masked in `answer`; nothing else on the page holds secrets.
     """
     task, state = entry.task, entry.state
-    verdict = state.verdict or NO_VERDICT
-    look, name = look_of(standing_of(entry)), shown(entry.name)
-    status: list[Tag | str] = [
-        tags.span(class_="mark"),
-        # Screen readers announce changes of the status, but not of the time beside it.
-        tags.span(state_of(entry), **{"aria-live": "polite"}),
-    ]
-    since = moment(state.since if entry.unseen is None else entry.unseen, now)
-    if since is not None:
-        status.append(tags.span(" · since ", since, class_="since"))
-    explained: list[Tag | str] = [shown(verdict.explanation)]
-    if (known := age(entry, now)) is not None:
-        explained += " (", known, ")"
+    blinded = daemon.blind is not None
+    look, name = look_of(UNSEEN if blinded else standing_of(entry)), shown(entry.name)
+    words = "blind" if blinded else state_of(entry)
     on_call, pressing = _on_call(entry), state.incident is not None or entry.muted is not None
+    drawn, timed = _timeline(entry, past, now), KINDS[state.kind].timed
     body: list[Tag] = [
         top(
             brand(tags.a("← All tasks", href=root)),
             tags.h1(name),
-            tags.p(*status, class_="verdict"),
-            tags.p(*explained, class_="why"),
+            tags.p(
+                tags.span(class_="mark"),
+                # Screen readers announce changes of the status, but not of the time beside it.
+                tags.span(words, **{"aria-live": "polite"}),
+                *_lasted(entry, daemon, now),
+                class_="verdict",
+            ),
+            *_reasons(entry, daemon, now),
             *_flags(entry, now),
             tags.p(shown(task.label), class_="label"),
             look=f"task {look}",
         ),
         Tag("main")(
-            *_blind(daemon, now),
+            *blind(daemon, now),
             *([on_call] if pressing else []),
-            *_timeline(entry, past, now),
+            *(drawn if timed else []),
+            *incidents(entry, past, now),
+            *last_answer(answer, task.url, state.report, secrets, now),
+            *([] if timed else drawn),
             *_uptime(past, now),
             tags.div(_schedule(entry, now), _checks(entry, now), class_="columns"),
             *([] if pressing else [on_call]),
-            *incidents(entry, past, now),
-            *last_answer(answer, task.url, state.report, secrets, now),
             *reports(entry, past, now),
             id="main",
             **{"data-task": task.id},
         ),
         foot(
             f"Task {task.id}: ",
+            tags.a("all incidents", href=f"{root}incidents?task={task.id}"),
+            ", ",
+            tags.a("deliveries of its alerts", href=f"{root}deliveries?task={task.id}"),
+            ", ",
             tags.a("badge", href=f"{root}badge/{task.id}.svg"),
             ", ",
             tags.a("feed of incidents", href=f"{root}task/{task.id}/feed.atom"),
             ". ",
         ),
     ]
-    title = f"{state_of(entry)}: {name} · Py Pinger"
+    title = f"{f'blind, was {state_of(entry)}' if blinded else words}: {name} · Py Pinger"
     title = f"(!) {title}" if look in ("error", "degraded") or daemon.blind is not None else title
     feed = tags.link(
         rel="alternate",
@@ -115,12 +141,51 @@ def next_check(entry: Entry) -> Instant | None:
     return change if change is not None and state.checked < change < usual else usual
 
 
-def _blind(daemon: DaemonState, now: Instant) -> list[Tag]:
-    if daemon.blind is None:
+def _lasted(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag | str]:
+    """How long the task has been in its state, and since when."""
+    if daemon.blind is not None:
+        blind_for = aged(lasting("for {}", daemon.blind, now))
+        return [" ", tags.span(blind_for, " ", tags.small(f"since {clock(daemon.blind, now)}"), class_="since")]
+    state, since = entry.state, entry.state.since if entry.unseen is None else entry.unseen
+    lasted = trouble_for(entry, now) or lasting("for {}", since, now)
+    if lasted is None:
         return []
-    words = (" it lost contact with its tasks ", ago(daemon.blind, now), f" ({clock(daemon.blind, now)}): ")
-    text = tags.p(tags.strong("Py Pinger is blind:"), *words, "the last known state is shown.")
-    return [tags.section(text, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})]
+    known: list[Tag | str] = [aged(lasted)]
+    if (found := noticed(entry, now)) is not None:
+        known += " (", aged(found), ")"
+    late = state.kind is Kind.LATE and entry.unseen is None and state.verdict is not None
+    if late and state.verdict is not None and state.verdict.due is not None:
+        known += " ", tags.small(f"late after {clock(state.verdict.due + entry.task.grace, now)}")
+    elif since is not None:
+        known += " ", tags.small(f"since {clock(since, now)}")
+    return [" ", tags.span(known, class_="since")]
+
+
+def _reasons(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag]:
+    """The reason alone, or what happens next; then the figures that the verdict rests on."""
+    state, verdict = entry.state, entry.state.verdict or NO_VERDICT
+    reason, explanation = shown(why(entry)), shown(verdict.explanation)
+    first: list[Tag | str] = []
+    if entry.unseen is not None or daemon.blind is not None:
+        first = [f"Last known state: {NAMES[state.kind]}", f", {reason}" if reason else ""]
+    elif (late := late_after(entry)) is not None and verdict.due is not None:
+        soon = until("becomes late in {}", late, now) if now >= verdict.due else until("due in {}", verdict.due, now)
+        first = [aged(soon), f", late after {clock(late, now)}"]
+    elif state.kind is Kind.SLEEPING:
+        wakes = until("wakes in {}", verdict.sleep_end, now)
+        first = ["sleeps all day" if wakes is None else aged(wakes)]
+    elif state.kind is Kind.LATE and state.report is not None:
+        ran = lasting("no run for {}", state.report.lastrun, now)
+        first = ["no run has ended yet" if ran is None else aged(ran), f"; {reason}" if reason else ""]
+    elif reason:
+        first = [reason]
+    lines = [tags.p(*first, class_="reason")] if first else []
+    if not (reason and explanation.endswith(reason)):
+        explained: list[Tag | str] = [explanation]
+        if state.kind not in (Kind.LATE, Kind.FUTURE) and (known := age(entry, now)) is not None:
+            explained += " (", known, ")"
+        lines.append(tags.p(*explained, class_="why"))
+    return lines
 
 
 def _flags(entry: Entry, now: Instant) -> list[Tag]:
@@ -154,6 +219,8 @@ def _timeline(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
     kind, report = entry.state.kind, entry.state.report
     plan = plan_of(entry.task, report)
     keys = [("fine", "on time"), ("grace", "grace"), ("overdue", "overdue")]
+    if report is not None and not report.ok:
+        keys = [("grace", "grace"), ("overdue", "failed, or overdue")]
     if plan.sleep is not AWAKE:
         keys.append(("nap", "asleep"))
     if report is not None and report.started is not None:
@@ -171,22 +238,29 @@ def _timeline(entry: Entry, past: Past | None, now: Instant) -> list[Tag]:
 def _uptime(past: Past | None, now: Instant) -> list[Tag]:
     if past is None:
         return []
-    tiles = tags.dl(
-        [
-            tags.div(tags.dt(words), tags.dd("–" if (part := past.uptime.get(period)) is None else percent(part)))
-            for period, words in _PERIODS.items()
-        ],
-        class_="tiles",
-    )
     ends = tags.p(tags.span("90 days ago"), tags.span("today"), class_="ends")
     return [
         card(
             "Uptime",
-            tiles,
+            tags.dl([tags.div(tags.dt(name), tags.dd(words)) for name, words in _tiles(past, now)], class_="tiles"),
             *([*picture(calendar(past.days, now)), ends] if past.days else []),
             tags.p("The share of time on time. Sleep, and time without checks, do not count.", class_="quiet"),
         )
     ]
+
+
+def _tiles(past: Past, now: Instant) -> Iterator[tuple[str, str]]:
+    """The periods that the history covers, and the time since it begins if that is shorter than 90 days."""
+    begins, part = past.begins, share(past.days)
+    for period, (words, lasts) in _PERIODS.items():
+        # Old history is deleted some time after it is old enough.
+        if begins is None or now - begins >= lasts - lasts / 90:
+            known = past.uptime.get(period)
+            yield words, "–" if known is None or begins is None else percent(known)
+            continue
+        if part is not None:
+            yield f"since {since_when(begins, now)}", percent(part)
+        return
 
 
 def _schedule(entry: Entry, now: Instant) -> Tag:
@@ -200,6 +274,7 @@ def _schedule(entry: Entry, now: Instant) -> Tag:
         ("Runs", None if plan.cron is None else plan.words),
         ("May take", None if plan.max_runtime is None else length(plan.max_runtime)),
         ("Due", moment(verdict.due, now)),
+        ("Late after", moment(late_after(entry), now)),
         ("Grace", span(task.grace)),
         ("Asleep since", moment(verdict.sleep_start, now)),
         ("Asleep until", moment(verdict.sleep_end, now)),

@@ -145,7 +145,8 @@ def timeline(entry: Entry, now: Instant, runs: Sequence[Run] = ()) -> str:
 
     if due is not None and finite(due):
         end_of_grace = due + task.grace
-        band("fine", ran, due)
+        # A run that failed is followed by no good time.
+        band("fine" if report.ok else "overdue", ran, due)
         band("grace", due, end_of_grace)
         band("overdue", end_of_grace, now)
     for start, end in _naps(plan.sleep, first - edge, last + edge):

@@ -1,12 +1,13 @@
 """
-The part of the overview that a request asks for: search, filter, grouping and page, all in the URL's query.
+The part of the overview that a request asks for: search, filter, grouping, order and page, all in the URL's query.
 
 So a view can be linked, comes back with the browser's back button, and needs no script.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from urllib.parse import urlencode
 
 import msgspec
@@ -15,9 +16,11 @@ from msgspec.structs import replace
 from pypinger.domain.kinds import Status
 from pypinger.ports.showing import Entry
 from pypinger.web.formatting import UNSEEN, standing_of, state_of
+from pypinger.web.html.storms import Storm, storm_key, storms
 
-#: Tasks on a page of the overview.
+#: Tasks on a page of the overview, and on one of the wall.
 PAGE = 100
+WALL_PAGE = 1000
 
 #: Characters of a search that count.
 MAX_SEARCH = 200
@@ -34,7 +37,18 @@ TITLES: dict[str, str] = {
 #: What tasks can be grouped by, with the heading for tasks without it.
 GROUPINGS: dict[str, str] = {"": "", "server": "No server", "process": "No process", "group": "No group"}
 
+#: The other orders, in words. The first order is by status, newest trouble first.
+ORDERS: dict[str, str] = {
+    "": "newest trouble",
+    "oldest": "longest trouble",
+    "name": "name",
+    "lastrun": "last run",
+    "due": "due",
+}
+
 _RANKS = {standing: rank for rank, standing in enumerate(TITLES)}
+_NEVER = float("-inf")
+_LAST = float("inf")
 
 
 class View(msgspec.Struct, frozen=True):
@@ -43,7 +57,10 @@ class View(msgspec.Struct, frozen=True):
 
     :ivar search: all of its words must occur in a row; letter case does not matter.
     :ivar status: a standing (see :mod:`pypinger.web.formatting`), or empty for all.
-    :ivar by: what they are grouped by: ``server``, ``process``, ``group``, or empty for their status.
+    :ivar by: what they are grouped by: ``server``, ``process``, ``group``, or empty for nothing.
+    :ivar sort: one of :data:`ORDERS`.
+    :ivar wall: whether the tasks are shown as small tiles.
+    :ivar storm: the key of a storm (:mod:`pypinger.web.html.storms`) whose tasks are shown alone, or empty.
     :ivar page: from 1.
     """
 
@@ -51,18 +68,33 @@ class View(msgspec.Struct, frozen=True):
     status: str = ""
     by: str = ""
     page: int = 1
+    sort: str = ""
+    wall: bool = False
+    storm: str = ""
 
     @property
     def link(self) -> str:
         """The URL of this view, relative to the overview."""
-        members = {
+        query = urlencode({name: value for name, value in self.members.items() if value})
+        return f"./?{query}" if query else "./"
+
+    @property
+    def members(self) -> dict[str, str]:
+        """The members of the query; empty ones are left out of it."""
+        return {
             "q": self.search,
             "status": self.status,
             "by": self.by,
+            "sort": self.sort,
+            "view": "wall" if self.wall else "",
+            "storm": self.storm,
             "page": "" if self.page == 1 else str(self.page),
         }
-        query = urlencode({name: value for name, value in members.items() if value})
-        return f"./?{query}" if query else "./"
+
+    @property
+    def size(self) -> int:
+        """Tasks on a page."""
+        return WALL_PAGE if self.wall else PAGE
 
     def finds(self, entry: Entry) -> bool:
         """Whether the search finds a task."""
@@ -71,11 +103,15 @@ class View(msgspec.Struct, frozen=True):
 
     def with_status(self, status: str) -> View:
         """This view, of another standing; of all if it is empty."""
-        return replace(self, status=status, page=1)
+        return replace(self, status=status, page=1, storm="")
 
     def with_grouping(self, by: str) -> View:
         """This view, grouped otherwise."""
         return replace(self, by=by, page=1)
+
+    def with_sort(self, sort: str) -> View:
+        """This view in another order."""
+        return replace(self, sort=sort, page=1)
 
     def with_page(self, page: int) -> View:
         """Another page of this view."""
@@ -87,8 +123,12 @@ class Group(msgspec.Struct, frozen=True):
     Tasks under one heading.
 
     :ivar key: a valid ``id``, unique on the page.
+    :ivar title: its heading.
+    :ivar bare: whether the heading is for screen readers alone.
     :ivar total: how many tasks there are on all pages; `entries` are those on this page.
     :ivar trouble: how many of all are in trouble.
+    :ivar folded: whether they are all fine, and shown only when unfolded.
+    :ivar storm: what they have in common; `entries` are the first of them.
     """
 
     key: str
@@ -96,6 +136,9 @@ class Group(msgspec.Struct, frozen=True):
     total: int
     trouble: int
     entries: Sequence[Entry]
+    bare: bool = False
+    folded: bool = False
+    storm: Storm | None = None
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -105,6 +148,7 @@ class Selection(msgspec.Struct, frozen=True):
     :ivar view: the view, on a page that exists.
     :ivar counts: how many tasks of each standing the search found, filter aside.
     :ivar total: how many tasks the view has on all pages.
+    :ivar first: the number of the first task on this page, from 1, and `last` of the last.
     :ivar pages: how many pages there are, at least 1.
     """
 
@@ -113,6 +157,8 @@ class Selection(msgspec.Struct, frozen=True):
     groups: Sequence[Group]
     total: int
     pages: int
+    first: int
+    last: int
 
     @property
     def entries(self) -> list[Entry]:
@@ -127,12 +173,15 @@ def read(arguments: Mapping[bytes, Sequence[bytes]]) -> View:
         values = arguments.get(name)
         return values[-1].decode("utf-8", "replace") if values else ""
 
-    by, page, status = last(b"by"), last(b"page"), last(b"status")
+    by, page, status, sort, storm = (last(name) for name in (b"by", b"page", b"status", b"sort", b"storm"))
     return View(
         search=" ".join(last(b"q")[:MAX_SEARCH].split()),
         status=status if status in TITLES else "",
         by=by if by in GROUPINGS else "",
         page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
+        sort=sort if sort in ORDERS else "",
+        wall=last(b"view") == "wall",
+        storm=storm if len(storm) == 8 and storm.isascii() and storm.isalnum() else "",
     )
 
 
@@ -143,10 +192,10 @@ def _searched(entry: Entry) -> str:
     if state.verdict is not None:
         texts.append(state.verdict.explanation)
     if state.report is not None:
-        texts += state.report.process or "", state.report.server or ""
+        texts += state.report.process or "", state.report.server or "", "running" if state.report.running else ""
     # The words of the flags, without the time, which would have to be worked out for each.
     if entry.muted is not None:
-        texts += "silenced", entry.muted.by, entry.muted.reason
+        texts += "silenced", entry.muted.source, entry.muted.by, entry.muted.reason
     if state.incident is not None and (taken := state.incident.acknowledged) is not None:
         texts += "acknowledged", taken.by, taken.reason
     if state.incident is not None and state.incident.flapping:
@@ -156,45 +205,138 @@ def _searched(entry: Entry) -> str:
 
 def select(entries: Sequence[Entry], view: View) -> Selection:
     """
-    Select the tasks of a view: trouble first, and within a standing in the order of the ini file.
+    Select the tasks of a view.
 
-    :param entries: the tasks that the search finds, see :meth:`View.finds`.
+    :param entries: the tasks that the search finds, see :meth:`View.finds`, in the order of the ini file.
     """
     counts = dict.fromkeys(TITLES, 0)
     for entry in entries:
         counts[standing_of(entry)] += 1
     if view.status:
         entries = [entry for entry in entries if standing_of(entry) == view.status]
-    entries = sorted(entries, key=lambda entry: _RANKS[standing_of(entry)])
-    pages = max(1, -(-len(entries) // PAGE))
-    view = view.with_page(min(view.page, pages))
-    start = (view.page - 1) * PAGE
+    if view.storm:
+        entries = [
+            entry for entry in entries if standing_of(entry) == "error" and (storm_key(entry) or "") == view.storm
+        ]
+    entries = sorted(entries, key=_BY[view.sort])
+    groups = _grouped(entries, view) if view.by else _storms_folded(entries, view)
+    pages = _in_pages(groups, view.size)
+    view = view.with_page(min(view.page, len(pages)))
+    before = sum(_tasks(page) for page in pages[: view.page - 1])
+    shown = pages[view.page - 1]
+    return Selection(view, counts, shown, len(entries), len(pages), before + 1, before + _tasks(shown))
+
+
+def _in_pages(groups: Sequence[Group], size: int) -> list[list[Group]]:
+    """The groups of each page; there is at least one. A storm stays whole."""
+    pages: list[list[Group]] = [[]]
+    room = size
+    for group in groups:
+        at = 0
+        while at < len(group.entries):
+            if room <= 0:
+                pages.append([])
+                room = size
+            part = group.entries[at : len(group.entries) if group.storm else at + room]
+            pages[-1].append(replace(group, entries=part))
+            at, room = at + len(part), room - len(part)
+    return pages
+
+
+def _tasks(groups: Sequence[Group]) -> int:
+    """How many tasks a page shows, those that a storm only counts included."""
+    return sum(group.total if group.storm else len(group.entries) for group in groups)
+
+
+def _importance(entry: Entry) -> tuple[int, float]:
+    """Trouble first, the newest before all; others in the order of the ini file."""
+    standing = standing_of(entry)
+    since = entry.state.since if standing == "error" else entry.unseen
+    return _RANKS[standing], 0.0 if since is None else -since
+
+
+def _longest(entry: Entry) -> tuple[int, float]:
+    rank, since = _importance(entry)
+    return rank, -since
+
+
+def _lastrun(entry: Entry) -> float:
+    report = entry.state.report
+    return _LAST if report is None or report.lastrun is None else -report.lastrun
+
+
+def _due(entry: Entry) -> float:
+    verdict = entry.state.verdict
+    return _LAST if verdict is None or verdict.due is None else verdict.due
+
+
+_BY: dict[str, Callable[[Entry], tuple[int, float] | float | str]] = {
+    "": _importance,
+    "oldest": _longest,
+    "name": lambda entry: entry.name.casefold(),
+    "lastrun": _lastrun,
+    "due": _due,
+}
+
+
+def _storms_folded(entries: Sequence[Entry], view: View) -> list[Group]:
+    """
+    All tasks in their order, with one group for each storm in place of its newest task.
+
+    On the wall those that are fine are a group of their own.
+    """
+    found = {} if view.search or view.sort or view.storm else storms(entries)
     groups: list[Group] = []
-    passed = 0
-    for key, title, members in _grouped(entries, view.by):
-        shown = members[max(0, start - passed) : max(0, start + PAGE - passed)]
-        passed += len(members)
-        if shown:
-            trouble = sum(1 for entry in members if entry.state.status is Status.ERROR)
-            groups.append(Group(key, title, len(members), trouble, shown))
-    return Selection(view, counts, groups, len(entries), pages)
+    plain: list[Entry] = []
+    key, title, placed = "tasks", "Tasks", set[str]()
+    apart = view.wall and not view.sort
+
+    def close() -> None:
+        if plain:
+            groups.append(Group(key, title, len(plain), 0, tuple(plain), bare=True))
+            plain.clear()
+
+    for entry in entries:
+        storm = found.get(entry.task.id)
+        if apart and standing_of(entry) not in ("error", UNSEEN):
+            close()
+            key, title, apart = "tasks-fine", "Tasks that are fine", False
+        if storm is None:
+            plain.append(entry)
+        elif storm.key not in placed:
+            close()
+            placed.add(storm.key)
+            groups.append(Group(f"storm-{storm.key}", storm.words, storm.total, storm.total, storm.first, storm=storm))
+            key, title = f"tasks-{storm.key}", f"Tasks after {storm.words}"
+    close()
+    return groups
 
 
-def _grouped(entries: Sequence[Entry], by: str) -> list[tuple[str, str, list[Entry]]]:
-    """All groups as (key, title, tasks), those with trouble first, then by title."""
-    if not by:
-        gathered: dict[str, list[Entry]] = {}
-        for entry in entries:
-            gathered.setdefault(standing_of(entry), []).append(entry)
-        return [(standing, TITLES[standing], members) for standing, members in gathered.items()]
+def _grouped(entries: Sequence[Entry], view: View) -> list[Group]:
+    """The groups: those with trouble first, then by title. What is all fine is folded."""
+    by = view.by
     named: dict[str, list[Entry]] = {}
     for entry in entries:
         holder = entry.task if by == "group" else entry.state.report
         named.setdefault(getattr(holder, by, None) or "", []).append(entry)
+    troubles = {title: sum(entry.state.status is Status.ERROR for entry in members) for title, members in named.items()}
+    fine = {
+        title: not (view.search or view.status or view.wall)
+        and all(standing_of(entry) in ("ok", "sleeping") for entry in members)
+        for title, members in named.items()
+    }
 
-    def order(title: str) -> tuple[bool, bool, str, str]:
-        return named[title][0].state.status is not Status.ERROR, not title, title.casefold(), title
+    def order(title: str) -> tuple[bool, bool, bool, str, str]:
+        return not troubles[title], fine[title], not title, title.casefold(), title
 
     return [
-        (f"{by}-{place}", title or GROUPINGS[by], named[title]) for place, title in enumerate(sorted(named, key=order))
+        Group(
+            f"{by}-{blake2b(title.encode('utf-8', 'replace'), digest_size=4).hexdigest()}",
+            title or GROUPINGS[by],
+            len(named[title]),
+            troubles[title],
+            named[title],
+            folded=fine[title],
+        )
+        for title in sorted(named, key=order)
     ]

@@ -15,7 +15,18 @@ import msgspec
 
 _FOLDER = Path(__file__).parent.parent / "static"
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
-_NAMES = ("style.css", "live.js", "ok.svg", "error.svg", "sleeping.svg", "new.svg", "degraded.svg")
+_NAMES = (
+    "style.css",
+    "lists.css",
+    "live.js",
+    "times.js",
+    "keys.js",
+    "ok.svg",
+    "error.svg",
+    "sleeping.svg",
+    "new.svg",
+    "degraded.svg",
+)
 
 
 class Asset(msgspec.Struct, frozen=True):

@@ -1,5 +1,5 @@
 """
-Content negotiation between HTML and JSON.
+Content negotiation between HTML and JSON, and between gzip and plain bodies.
 
 A client that accepts neither gets JSON (contract, section 7: "JSON unless the client prefers HTML").
 """
@@ -31,6 +31,24 @@ def prefers_html(accept: str | None) -> bool:
     # A more specific range overrules a wider one (RFC 9110, section 12.5.1), whatever their qualities; only then are
     # the two types compared.
     return html[0] > json[0] or (html[0] == json[0] > 0 and html[1] > json[1])
+
+
+def accepts_gzip(sent: str) -> bool:
+    """
+    Whether an ``Accept-Encoding`` header allows gzip, and does not rank a plain body above it.
+
+    A coding with an invalid quality is ignored; a client that sends no such header gets plain bodies.
+
+    :param sent: the header's value, several of them joined by commas.
+    """
+    qualities: dict[str, float] = {}
+    for part in sent.lower().split(","):
+        coding, *parameters = (word.strip() for word in part.split(";"))
+        quality = _quality(parameters)
+        if quality is not None:
+            qualities.setdefault("gzip" if coding == "x-gzip" else coding, quality)
+    quality = qualities.get("gzip", qualities.get("*", 0.0))
+    return quality > 0 and quality >= qualities.get("identity", 0.0)
 
 
 def _better(best: tuple[float, int], media: str, quality: float, wanted: str) -> tuple[float, int]:

@@ -66,10 +66,15 @@ async def in_slices(
 
 
 class Shared(Generic[T]):
-    """Makes what several clients ask for at the same time once: see Note [Many readers]."""
+    """
+    Makes what several clients ask for at the same time once: see Note [Many readers].
 
-    def __init__(self, cooperator: Cooperator) -> None:
+    :param fixed: whether a key always stands for the same, so that clients may join while it is made.
+    """
+
+    def __init__(self, cooperator: Cooperator, *, fixed: bool = False) -> None:
         self._cooperator = cooperator
+        self._fixed = fixed
         self._pending: dict[Hashable, _Pending[T]] = {}
 
     async def get(self, key: Hashable, make: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> T:
@@ -92,9 +97,12 @@ class Shared(Generic[T]):
         try:
             try:
                 await _run(iter(()), self._cooperator)
+                if self._fixed:
+                    result = await make()
             finally:
                 del self._pending[key]
-            result = await make()
+            if not self._fixed:
+                result = await make()
         except Exception:
             result = Failure()
         if pending.clients:

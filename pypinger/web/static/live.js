@@ -60,9 +60,16 @@
         time.title = `${local.format(instant)} · ${utc}`;
       }
       if (time.className === "fixed") continue;
-      const words = time.dataset.age
-        ? time.dataset.age.replace("{}", span(Math.abs(now - instant) / 1000))
-        : (time.className === "coming" ? coming : relative)(instant, now);
+      const { age, until, from } = time.dataset;
+      const words = age
+        ? age.replace("{}", span(Math.abs(now - instant) / 1000))
+        : until
+          ? from && now < Date.parse(from)
+            ? ""
+            : instant - now < 1000
+              ? until.replace("in {}", "now")
+              : until.replace("{}", span((instant - now) / 1000))
+          : (time.className === "coming" ? coming : relative)(instant, now);
       if (time.textContent !== words) time.textContent = words;
     }
   };
@@ -89,11 +96,12 @@
       if (old.nodeValue !== now.nodeValue) old.nodeValue = now.nodeValue;
       return;
     }
-    if (old.isEqualNode(now) || old.id === "live") return;
+    if (old.isEqualNode(now) || old.id === "live" || old.id === "times") return;
     if (old.nodeName === "TR" && old.dataset.kind && old.dataset.kind !== now.dataset.kind) {
       old.classList.add("changed");
       now.classList.add("changed");
     }
+    if (old.classList.contains("copied")) now.classList.add("copied");
     changeAttributes(old, now);
     const named = new Map();
     for (const child of old.children) if (child.id) named.set(child.id, child);
@@ -119,6 +127,18 @@
     }
   };
 
+  // What stays in its place on the screen: the focused element, else the first task on it.
+  const anchored = (focused) => {
+    if (!scrollY) return null;
+    const shown = (element) => {
+      const box = element.getBoundingClientRect();
+      return box.bottom > 0 && box.top < innerHeight;
+    };
+    const main = byId("main");
+    if (focused && main.contains(focused) && shown(focused)) return focused;
+    return [...main.querySelectorAll("[id^=t-], .card")].find(shown) || null;
+  };
+
   const show = (page) => {
     const focused = document.activeElement;
     const href = focused && focused.getAttribute("href");
@@ -127,11 +147,14 @@
     if (icon && icon.getAttribute("href") !== byId("icon").getAttribute("href")) byId("icon").replaceWith(icon);
     document.body.dataset.now = page.body.dataset.now;
     setClock();
+    const anchor = anchored(focused);
+    const before = anchor && anchor.getBoundingClientRect().top;
     for (const id of ["banner", "main", "foot"]) {
       const [old, now] = [byId(id), page.getElementById(id)];
       if (old && now) change(old, now);
     }
     tick();
+    if (anchor && anchor.isConnected) scrollBy(0, anchor.getBoundingClientRect().top - before);
     // A moved element has lost the focus.
     if (focused && focused !== document.activeElement && focused !== document.body) {
       const again = focused.isConnected ? focused : href && document.querySelector(`a[href="${CSS.escape(href)}"]`);
@@ -263,7 +286,8 @@
   };
 
   const listen = () => {
-    if (!window.EventSource) return;
+    // The public page must not follow the stream, which has all tasks.
+    if (!window.EventSource || document.body.dataset.poll) return;
     events = new EventSource(new URL("events", root));
     events.addEventListener("task", task);
     events.addEventListener("self", () => soon(SOON));
@@ -308,7 +332,7 @@
   };
 
   document.addEventListener("click", (event) => {
-    const link = event.target.closest && event.target.closest("#tools a, #pager a, #nothing a");
+    const link = event.target.closest && event.target.closest("#tools a, #pager a, #nothing a, thead a, .more, .sums a");
     if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const url = new URL(link.href);
     if (!hereIs(url)) return;
@@ -321,6 +345,20 @@
     if (query && !url.searchParams.has("q")) query.value = "";
     if (pager) byId("main").scrollIntoView();
   });
+
+  // A click on a command selects it, and copies it where the browser allows that.
+  if (navigator.clipboard) {
+    document.documentElement.classList.add("copies");
+    document.addEventListener("click", async (event) => {
+      const command = event.target.closest && event.target.closest(".command");
+      if (!command) return;
+      try {
+        await navigator.clipboard.writeText(command.textContent);
+        command.classList.add("copied");
+        setTimeout(() => command.classList.remove("copied"), 2000);
+      } catch {} // It is selected.
+    });
+  }
 
   document.addEventListener("submit", (event) => {
     if (event.target.id !== "search") return;

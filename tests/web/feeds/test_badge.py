@@ -42,6 +42,14 @@ class BadgeTests(SynchronousTestCase):
         self.assertNotIn(b"on time", badge.svg(unseen))
         self.assertTrue(json.loads(badge.shield(unseen))["isError"])
 
+    def test_blind(self) -> None:
+        """The last known state does not look like the present one."""
+        for made, words in ((entry(name="A"), "on time"), (entry(kind=Kind.LATE, name="A"), "late")):
+            message = f"blind since 2026-11-22 22:18 UTC, was {words}"
+            self.assertEqual(texts(badge.svg(made, NOW - 600)), ["A", message])
+            value = json.loads(badge.shield(made, NOW - 600))
+            self.assertEqual((value["message"], value["isError"]), (message, True))
+
     def test_shield(self) -> None:
         for made, message, trouble in (
             (entry(), "on time", False),

@@ -53,10 +53,10 @@ def _ready(history: PagedHistory) -> Deferred[Sequence[PastIncident]]:
 class FeedTests(SynchronousTestCase):
     def made(self, history: PagedHistory) -> ElementTree.Element:
         incidents = self.successResultOf(_ready(history))
-        return check(feed(incidents, FakeBoard([entry(name="Backup & <co>")]), NOW - 99, "/"))
+        return check(feed(incidents, FakeBoard([entry(name="Backup & <co>")]), NOW - 99, "/", now=NOW))
 
     def test_empty(self) -> None:
-        root = check(feed([], FakeBoard(), NOW, "https://x/pinger/"))
+        root = check(feed([], FakeBoard(), NOW, "https://x/pinger/", now=NOW))
         self.assertEqual(said(root, "updated"), "2026-11-22T22:28:34.000Z")
         self.assertEqual(
             [(link.get("rel"), link.get("href")) for link in root.findall(f"{ATOM}link")],
@@ -80,7 +80,7 @@ class FeedTests(SynchronousTestCase):
         taken = acknowledged(with_incident(made, flapping=True))
 
         def shown(incident: PastIncident, present: Entry) -> ElementTree.Element:
-            [found] = check(feed([incident], FakeBoard([present]), NOW - 9999, "/")).findall(f"{ATOM}entry")
+            [found] = check(feed([incident], FakeBoard([present]), NOW - 9999, "/", now=NOW)).findall(f"{ATOM}entry")
             return found
 
         plain, now = shown(opened, made), shown(opened, taken)
@@ -88,6 +88,8 @@ class FeedTests(SynchronousTestCase):
         self.assertIn("acknowledged: on it", said(now, "content"))
         self.assertEqual(said(now, "id"), said(plain, "id"))
         self.assertGreaterEqual(said(now, "updated"), "2026-11-22T22:23:34.000Z")
+        # How it stands now.
+        self.assertIn("as of 2026-11-22 22:28:00 UTC: late, in trouble for ", said(plain, "content"))
         # An incident that is over, and another one of the same task.
         for incident in (replace(opened, ended=NOW), replace(opened, started=opened.started - 3600)):
             self.assertNotIn("acknowledged", said(shown(incident, taken), "title"))
@@ -99,7 +101,7 @@ class FeedTests(SynchronousTestCase):
         [opened] = self.successResultOf(_ready(PagedHistory(1)))
         board = FakeBoard()
         before, after = (
-            check(feed([incident], board, NOW, "/")).findall(f"{ATOM}entry")[0]
+            check(feed([incident], board, NOW, "/", now=NOW)).findall(f"{ATOM}entry")[0]
             for incident in (opened, replace(opened, ended=NOW + 60))
         )
         self.assertEqual(said(before, "id"), said(after, "id"))
@@ -115,7 +117,7 @@ class FeedTests(SynchronousTestCase):
     def test_any_words(self, words: str, name: str) -> None:
         incidents = self.successResultOf(_ready(PagedHistory(3, words=words, url="http://h/a")))
         made = entry(name=name)
-        root = check(feed(incidents, FakeBoard([made]), NOW, "/", made))
+        root = check(feed(incidents, FakeBoard([made]), NOW, "/", made, now=NOW))
         self.assertEqual(len(root.findall(f"{ATOM}entry")), 3)
 
 

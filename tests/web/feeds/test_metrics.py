@@ -194,7 +194,7 @@ class MetricsRouteTests(AppTestCase):
             response = self.ask("/metrics", Accept=accept)
             self.assertEqual(response.code, 200)
             self.assertEqual(header(response, "Content-Type"), media_type)
-            self.assertEqual(header(response, "Vary"), "Accept")
+            self.assertEqual(header(response, "Vary"), "Accept, Accept-Encoding")
             self.assertEqual(header(response, "Cache-Control"), "no-store")
             self.assertEqual(self.text(response).endswith("# EOF\n"), media_type == other)
 

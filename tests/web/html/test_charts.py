@@ -104,6 +104,12 @@ class TimelineTests(SynchronousTestCase):
             self.assertIn(f'class="{look}"', drawn)
         self.assertIn(">22:00</text>", drawn)
 
+    def test_failed(self) -> None:
+        """What follows a run that failed is not good."""
+        drawn = timeline.timeline(entry(kind=Kind.FAILED), NOW)
+        self.assertNotIn('class="fine"', drawn)
+        self.assertIn('class="overdue"', drawn)
+
     def test_words_do_not_overlap(self) -> None:
         marks = [timeline.Mark("due", "due", 0.0, place) for place in (1.0, 2.0, 50.0, 99.0)]
         self.assertEqual(timeline._stack(marks), 2)

@@ -29,8 +29,8 @@ class TaskPageTests(SynchronousTestCase):
         self.assertEqual(page.open, [])
         for words_ in (
             "Backup",
-            "failed · since 15 min ago 22:13:34 UTC",
-            "explained as failed",
+            "failed for 15 min since 22:13:34 UTC",
+            "disk fullexplained as failed (ran 5 min ago)",
             "http://h/a?…",
             "Last run5 min ago 22:23:34 UTC",
             "Runs every1 h 30 min",
@@ -52,7 +52,8 @@ class TaskPageTests(SynchronousTestCase):
             self.assertIn(words_, page.text)
         self.assertNotIn("s3cret", page.text)
         number = entry("http://h/a?key=s3cret").task.id
-        links = ["#main", "../", f"../badge/{number}.svg", f"../task/{number}/feed.atom"]
+        lists = [f"../{name}?task={number}" for name in ("incidents", "deliveries")]
+        links = ["#main", "../", *lists, f"../badge/{number}.svg", f"../task/{number}/feed.atom"]
         self.assertEqual(page.links(), links)
         self.assertIn("(!) failed: Backup · Py Pinger", page.text)
 
@@ -61,8 +62,8 @@ class TaskPageTests(SynchronousTestCase):
         silenced, taken = replace(late, muted=SILENCED), acknowledged(late)
         nightly = replace(late, muted=Muted(NOW + 86_400, "", "", "maintenance nightly"))
         for made, words_ in (
-            (silenced, "silenced until 22:58:34 UTC by jane: upgrade (silence 3f2a)"),
-            (nightly, "silenced until 2026-11-23 22:28:34 UTC (maintenance nightly)"),
+            (silenced, "silenced by jane until 22:58 UTC: upgrade (silence 3f2a)"),
+            (nightly, "maintenance nightly until 23 Nov 22:28 UTC: no alerts"),
             (taken, "acknowledged by jane at 22:23:34 UTC: on it"),
             (acknowledged(late, by="", reason=""), "acknowledged by unknown at 22:23:34 UTC"),
             (with_incident(late, flapping=True), "flapping: it goes up and down"),
@@ -191,17 +192,17 @@ class TaskPageTests(SynchronousTestCase):
 
     def test_age(self) -> None:
         for kind, words_ in (
-            (Kind.OK, "explained as ok (ran 1 h 5 min ago)"),
-            (Kind.LATE, "explained as late (late by 55 min)"),
+            (Kind.OK, "becomes late now, late after 22:34:34 UTCexplained as ok (ran 1 h 5 min ago)"),
+            (Kind.LATE, "late by 55 min late after 22:34:34 UTCno run for 1 h 5 minexplained as late"),
             (Kind.UNREACHABLE, "explained as unreachablehttp"),
         ):
             self.assertIn(words_, Page(task_page(entry(kind=kind), NOW + 3600)).text)
-        self.assertIn("(ahead by 2 h)", Page(task_page(entry(kind=Kind.FUTURE, lastrun=NOW + 7200))).text)
+        self.assertIn("in the future by 2 h", Page(task_page(entry(kind=Kind.FUTURE, lastrun=NOW + 7200))).text)
 
     def test_not_seen(self) -> None:
         made = entry()
         page = Page(task_page(Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600)))
-        self.assertIn("not seen · since 1 h ago 21:28:34 UTC", page.text)
+        self.assertIn("not seen for 1 h since 21:28:34 UTCLast known state: on time", page.text)
         self.assertIn("Last answer2 h ago", page.text)
         self.assertIn("(!) not seen: http://h/a", page.text)
         self.assertEqual(page.classes("header"), ["banner task degraded"])
@@ -209,8 +210,9 @@ class TaskPageTests(SynchronousTestCase):
     def test_blind(self) -> None:
         daemon = daemon_state(status=Status.ERROR, explanation="blind", blind=NOW - 60)
         page = Page(task_page(entry(), daemon=daemon))
-        self.assertIn("Py Pinger is blind: it lost contact with its tasks 1 min ago (22:27:34 UTC)", page.text)
-        self.assertIn("(!) on time", page.text)
+        self.assertIn("Py Pinger is blind for 1 min (since 22:27:34 UTC): it has no contact with its tasks", page.text)
+        self.assertIn("(!) blind, was on time", page.text)
+        self.assertEqual(page.classes("header"), ["banner task degraded"])
         self.assertNotIn("blind", Page(task_page(entry())).text)
 
     def test_latency(self) -> None:
@@ -248,6 +250,30 @@ class TaskPageTests(SynchronousTestCase):
         for title in ("Name", "Address"):
             self.assertNotIn(title, text)
 
+    def test_periods_that_the_history_covers(self) -> None:
+        history = FakeHistory(NOW)
+        for begins, expected in (
+            (NOW - 7200, ["since 20:28"]),
+            (NOW - 2 * 86_400, ["24 hours", "since 20 Nov"]),
+            (NOW - 86_400 * 89.5, ["24 hours", "7 days", "30 days", "90 days"]),
+        ):
+            history.begins = begins
+            html = task_page(entry(), past=past(history, entry()))
+            start = html.index(b'<dl class="tiles">')
+            tiles = re.findall(r"<dt>(.*?)</dt>", html[start : html.index(b"</dl>", start)].decode())
+            self.assertEqual(tiles, expected)
+
+    def test_order(self) -> None:
+        """The reason, incidents and the latest answer come first."""
+        for kind, timeline in ((Kind.LATE, 0), (Kind.FAILED, 2)):
+            made = entry(kind=kind)
+            html = task_page(made, past=past(FakeHistory(NOW), made)).decode()
+            cards = re.findall(r'class="card[^"]*" id="([^"]+)"|<section[^>]* id="([a-z-]+)"', html)
+            names = [one or other for one, other in cards]
+            expected = ["incidents", "last-valid-report", "uptime", "schedule", "checks", "reports"]
+            expected.insert(timeline, "timeline")
+            self.assertEqual(names, ["on-call", *expected])
+
     def test_history(self) -> None:
         made = entry(kind=Kind.FAILED)
         page = Page(task_page(made, past=past(FakeHistory(NOW), made)))
@@ -256,9 +282,9 @@ class TaskPageTests(SynchronousTestCase):
             "24 hours100 %",
             "7 days99.98 %",
             "30 days97.13 %",
-            "90 days–",
-            "Open · late → failed · began 16 min ago 22:12:34 UTC, has lasted 16 min",
-            "Closed · late · began 9 d ago 2026-11-13 22:28:34 UTC, lasted 2 h 24 min",
+            "since 2 Sep98.14 %",
+            "Open · late → failed for 16 min, began 16 min ago 22:12:34 UTC",
+            "Closed · late for 2 h 24 min, began 9 d ago 2026-11-13 22:28:34 UTC",
             "slack pending",
             "slack pending after 2 attempts, 14 min ago: “channel_not_found”",
             "hipchat given up after 1 attempt",

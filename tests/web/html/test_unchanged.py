@@ -93,7 +93,7 @@ class UnchangedPageTests(AppTestCase):
     def test_changed_state(self) -> None:
         for other in (
             daily(Kind.SLEEPING),
-            daily(explanation="as it should be, again"),
+            daily(Kind.NEW),
             daily(name="Backup of all"),
         ):
             for path in self.paths:

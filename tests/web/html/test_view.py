@@ -6,8 +6,9 @@ from twisted.web.http import parse_qs
 
 from pypinger.domain.kinds import Kind
 from pypinger.ports.showing import Entry
-from pypinger.web.html.view import MAX_SEARCH, PAGE, TITLES, View, read, select
-from tests.web.fakes import SILENCED, acknowledged, entry, new_entry, with_incident
+from pypinger.web.html.storms import LISTED
+from pypinger.web.html.view import MAX_SEARCH, ORDERS, PAGE, TITLES, View, read, select
+from tests.web.fakes import NOW, SILENCED, acknowledged, entry, new_entry, with_incident
 
 
 def ids(entries: list[Entry]) -> list[str]:
@@ -34,6 +35,9 @@ class ReadTests(SynchronousTestCase):
             st.sampled_from(["", *TITLES]),
             st.sampled_from(["", "server", "process"]),
             st.integers(1, 99_999),
+            st.sampled_from(["", *ORDERS]),
+            st.booleans(),
+            st.sampled_from(["", "0123abcd"]),
         )
     )
     def test_round_trip_of_links(self, view: View) -> None:
@@ -46,6 +50,9 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(view.link, "./?q=a%26b&status=sleeping&by=process&page=4")
         self.assertEqual(view.with_status("").link, "./?q=a%26b&by=process")
         self.assertEqual(view.with_grouping("").link, "./?q=a%26b&status=sleeping")
+        view = View(sort="name", wall=True, storm="0123abcd")
+        self.assertEqual(view.link, "./?sort=name&view=wall&storm=0123abcd")
+        self.assertEqual(view.with_sort("due").link, "./?sort=due&view=wall&storm=0123abcd")
 
 
 class SelectTests(SynchronousTestCase):
@@ -85,9 +92,10 @@ class SelectTests(SynchronousTestCase):
 
     def test_grouping(self) -> None:
         groups = select(self.entries, View(by="server")).groups
-        self.assertEqual([group.title for group in groups], ["b", "c", "A", "No server"])
+        self.assertEqual([group.title for group in groups], ["b", "c", "No server", "A"])
         self.assertEqual([group.trouble for group in groups], [1, 1, 0, 0])
         self.assertEqual(ids(list(groups[0].entries)), ["5", "1"])
+        self.assertEqual([group.folded for group in groups], [False, False, False, True])
         self.assertEqual(len({group.key for group in groups}), 4)
         groups = select(self.entries, View(by="process")).groups
         self.assertEqual([group.title for group in groups], ["x", "y", "No process"])
@@ -99,6 +107,41 @@ class SelectTests(SynchronousTestCase):
         ]
         groups = select(entries, View(by="group")).groups
         self.assertEqual({group.title for group in groups}, {"billing", "Shop", "No group"})
+
+    def test_newest_trouble_first(self) -> None:
+        entries = [
+            Entry(each.task, replace(each.state, since=since))
+            for each, since in zip(self.entries, (1.0, 2.0, None, 3.0, 4.0), strict=True)
+        ]
+        for sort, order in (
+            ("", ["5", "2", "4", "1", "3"]),
+            ("oldest", ["2", "5", "4", "1", "3"]),
+            ("name", ["5", "4", "3", "1", "2"]),
+        ):
+            self.assertEqual(ids(select(entries, View(sort=sort)).entries), order, sort)
+
+    def test_orders_by_time(self) -> None:
+        entries = [entry(f"http://h/{n}", lastrun=lastrun) for n, lastrun in enumerate((30.0, 10.0, 20.0))]
+        for each, due in zip(entries, (3.0, None, 1.0), strict=True):
+            assert each.state.verdict is not None
+            verdict = replace(each.state.verdict, due=due)
+            entries[entries.index(each)] = Entry(each.task, replace(each.state, verdict=verdict))
+        entries.append(new_entry("http://h/3"))
+        self.assertEqual(ids(select(entries, View(sort="lastrun")).entries), ["0", "2", "1", "3"])
+        self.assertEqual(ids(select(entries, View(sort="due")).entries), ["2", "0", "1", "3"])
+
+    def test_a_storm_takes_the_room_of_the_tasks_that_it_lists(self) -> None:
+        late = [entry(f"http://h/{number}", Kind.LATE) for number in range(3 * PAGE)]
+        fine = [entry(f"http://g/{number}") for number in range(PAGE)]
+        first, second = (select([*late, *fine], View(page=page)) for page in (1, 2))
+        self.assertEqual((first.pages, first.first, first.last), (2, 1, 4 * PAGE - LISTED))
+        self.assertEqual(len(first.entries), PAGE)
+        self.assertEqual((second.first, second.last, len(second.entries)), (4 * PAGE - LISTED + 1, 4 * PAGE, LISTED))
+        # It is whole, also where a page ends.
+        newer = [Entry(each.task, replace(each.state, since=NOW)) for each in late[: PAGE - 1]]
+        newer = [Entry(replace(each.task, label=f"x{n}"), each.state) for n, each in enumerate(newer)]
+        first = select([*newer, *late[PAGE:]], View())
+        self.assertEqual((len(first.entries), first.pages, first.last), (PAGE - 1 + LISTED, 1, 3 * PAGE - 1))
 
     def test_search_finds_marks(self) -> None:
         late = entry(kind=Kind.LATE)
@@ -113,7 +156,7 @@ class SelectTests(SynchronousTestCase):
 
     def test_every_task_is_on_one_page(self) -> None:
         entries = [
-            entry(f"http://h/{number}", Kind.LATE if number % 3 else Kind.OK, server=f"s{number % 7}")
+            entry(f"http://h/{number}", Kind.SLEEPING if number % 3 else Kind.OK, server=f"s{number % 7}")
             for number in range(2 * PAGE + 20)
         ]
         for by in ("", "server"):

@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.web.serving.negotiation import prefers_html
+from pypinger.web.serving.negotiation import accepts_gzip, prefers_html
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -52,3 +52,13 @@ class PrefersHtmlTests(SynchronousTestCase):
     @given(st.text(alphabet="texhmlapicjson/*;q=,.019 \xff"))
     def test_nothing_raises(self, accept: str) -> None:
         self.assertIn(prefers_html(accept), (True, False))
+        self.assertIn(accepts_gzip(accept), (True, False))
+
+    def test_gzip(self) -> None:
+        for sent in ("gzip", "GZIP", "x-gzip", "*", "deflate, gzip;q=1.0, *;q=0.5", "gzip;q=0.001", "br, gzip ; q=0.3"):
+            self.assertTrue(accepts_gzip(sent), sent)
+        for sent in ("gzip, identity", "identity;q=0, gzip;q=0.1", "*;q=0.1, br"):
+            self.assertTrue(accepts_gzip(sent), sent)
+        for sent in ("", "identity", "br", "gzip;q=0", "gzip;q=0.000, *", "*;q=0", "gzip;q=nonsense", "gzip;q=-1"):
+            self.assertFalse(accepts_gzip(sent), sent)
+        self.assertFalse(accepts_gzip("gzip;q=0.5, identity;q=0.6"))

@@ -222,7 +222,7 @@ class PagesTests(AppTestCase):
             self.board.show(entry("http://h/a"))
             self.treq.get(HOME + path, headers={"Accept": HTML})
             self.board.show(entry("http://h/a", Kind.SLEEPING))
-            self.assertIn("explained as sleeping", self.html(path))
+            self.assertIn("wakes in", self.html(path))
 
     def all(self, path: str, accept: str, many: int) -> set[str]:
         """The answers to so many requests at the same time."""

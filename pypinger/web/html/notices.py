@@ -1,0 +1,76 @@
+"""What is wrong with Py Pinger itself, with what to do about it."""
+
+from __future__ import annotations
+
+import shlex
+
+from twisted.web.template import Tag, tags
+
+from pypinger.domain.clocks import IS_WRONG
+from pypinger.domain.kinds import Status
+from pypinger.domain.model import Instant
+from pypinger.domain.times import clock
+from pypinger.ports.showing import DaemonState
+from pypinger.web.formatting import lasting, shown
+from pypinger.web.html import undelivered
+from pypinger.web.html.layout import aged
+
+#: How a trouble begins, its title, what to do, and a command to type. The braces stand for the ini file.
+_ADVICE: tuple[tuple[str, str, str, str], ...] = (
+    (
+        "the latest reload failed",
+        "The latest reload failed",
+        "The settings from before are still in use. Find out what is wrong, correct it, and reload:",
+        "pypinger validate {} && pypinger reload",
+    ),
+    (
+        "the store cannot be written",
+        "The store cannot be written",
+        "Checks and alerts continue, but what happens now is lost if Py Pinger stops.",
+        "",
+    ),
+    ("the store", "The store is in trouble", "Checks and alerts continue.", ""),
+    (
+        IS_WRONG,
+        "The clock of this machine is wrong",
+        "Tasks that are late or ahead of time cause no alerts meanwhile. Look at the time service:",
+        "timedatectl status",
+    ),
+    ("checks are stuck", "Checks are stuck", "The states below may be outdated.", ""),
+    ("blind", "Py Pinger is blind", "It sees again by itself, once its network and name server work.", ""),
+)
+
+
+def notices(daemon: DaemonState, now: Instant) -> list[Tag]:
+    """What is wrong with Py Pinger itself; nothing if nothing is."""
+    troubles = daemon.troubles or ((daemon.explanation,) if daemon.status is not Status.OK else ())
+    lines = [_trouble(words, daemon) for words in troubles]
+    lines += undelivered.lines(daemon)
+    return [tags.section(lines, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})] if lines else []
+
+
+def blind(daemon: DaemonState, now: Instant) -> list[Tag]:
+    """The notice of other pages while Py Pinger is blind."""
+    if daemon.blind is None:
+        return []
+    text = tags.p(
+        tags.strong("Py Pinger is blind "),
+        aged(lasting("for {}", daemon.blind, now)),
+        f" (since {clock(daemon.blind, now)}): it has no contact with its tasks, and the last known state is shown.",
+    )
+    return [tags.section(text, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})]
+
+
+def _trouble(words: str, daemon: DaemonState) -> Tag:
+    for begins, name, advice, command in _ADVICE:
+        if words.startswith(begins):
+            rest = shown(words.removeprefix(begins).lstrip(":; "))
+            text: list[Tag | str] = [tags.strong(name, ": " if rest else ". "), f"{rest}. " if rest else "", advice]
+            if command and (daemon.ini or "{}" not in command):
+                text += " ", _command(command.replace("{}", shlex.quote(shown(daemon.ini))))
+            return tags.p(*text)
+    return tags.p(tags.strong("Py Pinger itself is in trouble: "), shown(words), ".")
+
+
+def _command(line: str) -> Tag:
+    return tags.code(line, class_="command")

@@ -1,0 +1,1 @@
+"""Pages of incidents and of deliveries, with filters: ``/incidents`` and ``/deliveries``."""
