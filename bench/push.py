@@ -35,7 +35,7 @@ PUSHING = 2000
 SECONDS = 10.0
 
 #: Connections at once.
-CONNECTIONS = 400
+CONNECTIONS = 1000
 
 #: Seconds between two loads.
 REST = 20.0

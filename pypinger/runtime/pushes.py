@@ -33,7 +33,7 @@ PUSHES = 60
 PUSHES_WITHIN: Seconds = 60.0
 
 #: How many pushes may wait at once until they are kept, of all tasks and of one.
-WAITING = 2000
+WAITING = 5000
 WAITING_OF_ONE = 60
 
 #: How many pushes a second are read, and how many may come at once before that counts.
