@@ -56,6 +56,7 @@ class PastIncident(msgspec.Struct, frozen=True):
     """
     An incident, open or closed.
 
+    :ivar task: the key of the task (:attr:`pypinger.domain.model.Task.key`).
     :ivar started: time of the first error verdict of the row that opened it.
     :ivar opened: time at which that row was long enough.
     :ivar ended: None while it is open.
@@ -66,7 +67,7 @@ class PastIncident(msgspec.Struct, frozen=True):
     """
 
     key: int
-    url: str
+    task: str
     started: Instant
     opened: Instant
     ended: Instant | None
@@ -80,13 +81,13 @@ class PastDelivery(msgspec.Struct, frozen=True):
     """
     A delivery, pending or settled.
 
-    :ivar url: the task's URL; None for an alert of the daemon itself.
+    :ivar task: the key of the task; None for an alert of the daemon itself.
     :ivar outcome: None while it is pending.
     :ivar settled: time of the latest attempt; None before the first.
     """
 
     key: int
-    url: str | None
+    task: str | None
     alert: Alert
     channel: str
     attempts: int
@@ -99,13 +100,13 @@ class IncidentFilter(msgspec.Struct, frozen=True):
     """
     Which incidents are wanted; the default takes all.
 
-    :ivar urls: those of these tasks; None for any task.
+    :ivar tasks: those of the tasks with these keys; None for any task.
     :ivar kind: those that had this kind at some time.
     :ivar open: whether they are open; None for either.
     :ivar since: those opened at this time or later; `until`: before this time.
     """
 
-    urls: frozenset[str] | None = None
+    tasks: frozenset[str] | None = None
     kind: Kind | None = None
     open: bool | None = None
     since: Instant | None = None
@@ -116,13 +117,13 @@ class DeliveryFilter(msgspec.Struct, frozen=True):
     """
     Which deliveries are wanted; the default takes all.
 
-    :ivar urls: those of alerts of these tasks; None for any alert, also of the daemon itself.
+    :ivar tasks: those of alerts of the tasks with these keys; None for any alert, also of the daemon itself.
     :ivar event: those of alerts of this event.
     :ivar outcome: those with this outcome; ``RETRY`` stands for all that are pending.
     :ivar since: those of alerts made at this time or later; `until`: before this time.
     """
 
-    urls: frozenset[str] | None = None
+    tasks: frozenset[str] | None = None
     event: Event | None = None
     channel: str | None = None
     outcome: Outcome | None = None
@@ -166,20 +167,20 @@ class History(Protocol):
     Reads history. It may lag behind the present by the second that ``Store.note`` takes.
 
     Pages are newest first and have at most `limit` entries; `before` is the `key` of the last entry of the previous
-    page. An unknown task has an empty history.
+    page. `task` is the key of a task (:attr:`pypinger.domain.model.Task.key`); an unknown one has an empty history.
 
     Every method raises :class:`pypinger.ports.storing.StoreError` if the store cannot be read.
     """
 
-    async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
+    async def runs(self, task: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
         """Findings of a task's checks."""
 
-    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
+    async def verdicts(self, task: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
         """Changes of a task's verdict."""
 
     async def incidents(
         self,
-        url: str | None = None,
+        task: str | None = None,
         before: int | None = None,
         limit: int = 50,
         which: IncidentFilter = ALL_INCIDENTS,
@@ -188,7 +189,7 @@ class History(Protocol):
 
     async def deliveries(
         self,
-        url: str | None = None,
+        task: str | None = None,
         before: int | None = None,
         limit: int = 50,
         which: DeliveryFilter = ALL_DELIVERIES,
@@ -196,12 +197,12 @@ class History(Protocol):
         """Deliveries of one task's alerts, or of all alerts, that a filter takes."""
 
     async def tasks(self) -> Sequence[str]:
-        """The URLs of all tasks that have a history, those that left the configuration included."""
+        """The keys of all tasks that have a history, those that left the configuration included."""
 
     async def channels(self) -> Sequence[str]:
         """The names of all channels that deliveries were for, in alphabetical order."""
 
-    async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
+    async def uptime(self, task: str, now: Instant) -> Mapping[str, float | None]:
         """
         The fraction of the last ``24h``, ``7d``, ``30d`` and ``90d`` in which the task was on time.
 
@@ -209,11 +210,11 @@ class History(Protocol):
         which a period begins counts in proportion.
         """
 
-    async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
+    async def days(self, task: str, now: Instant, count: int = 90) -> Sequence[Day]:
         """The last `count` UTC days, today included, oldest first, without the days in which nothing was seen."""
 
-    async def beginning(self, url: str) -> Instant | None:
+    async def beginning(self, task: str) -> Instant | None:
         """When what :meth:`uptime` and :meth:`days` know of the task begins; None if they know nothing."""
 
-    async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
+    async def gaps(self, task: str, limit: int = 50) -> Sequence[Gap]:
         """The latest runs of the task and the gaps between them, newest first."""

@@ -35,9 +35,9 @@ class Query(NamedTuple):
     values: Sequence[object]
 
 
-def incidents(url: str | None, before: int | None, limit: int, which: IncidentFilter) -> Query:
+def incidents(task: str | None, before: int | None, limit: int, which: IncidentFilter) -> Query:
     """Return the query for a page of incidents: see :meth:`pypinger.ports.history.History.incidents`."""
-    terms = _Terms("incident.id", url, before, which.urls)
+    terms = _Terms("incident.id", task, before, which.tasks)
     if which.kind is not None:
         terms.add("EXISTS (SELECT 1 FROM json_each(kinds) WHERE value = ?)", which.kind.value)
     if which.open is not None:
@@ -49,9 +49,9 @@ def incidents(url: str | None, before: int | None, limit: int, which: IncidentFi
     return terms.query(_INCIDENTS, limit)
 
 
-def deliveries(url: str | None, before: int | None, limit: int, which: DeliveryFilter) -> Query:
+def deliveries(task: str | None, before: int | None, limit: int, which: DeliveryFilter) -> Query:
     """Return the query for a page of deliveries: see :meth:`pypinger.ports.history.History.deliveries`."""
-    terms = _Terms("delivery.id", url, before, which.urls)
+    terms = _Terms("delivery.id", task, before, which.tasks)
     if which.event is not None:
         terms.add("json_extract(body, '$.event') = ?", which.event.value)
     if which.channel is not None:
@@ -71,15 +71,15 @@ def deliveries(url: str | None, before: int | None, limit: int, which: DeliveryF
 class _Terms:
     """The conditions of a query."""
 
-    def __init__(self, key: str, url: str | None, before: int | None, urls: frozenset[str] | None) -> None:
+    def __init__(self, key: str, task: str | None, before: int | None, tasks: frozenset[str] | None) -> None:
         self._terms = [f"{key} < ?"]
         self._values: list[object] = [_NEWEST if before is None else before]
-        if url is not None:
-            self.add(_OF_ONE_TASK, text(url))
-        if urls is not None and len(urls) == 1:
-            self.add(_OF_ONE_TASK, *map(text, urls))
-        elif urls is not None:
-            self.add(_OF_TASKS, msgspec.json.encode(sorted(map(text, urls))).decode())
+        if task is not None:
+            self.add(_OF_ONE_TASK, text(task))
+        if tasks is not None and len(tasks) == 1:
+            self.add(_OF_ONE_TASK, *map(text, tasks))
+        elif tasks is not None:
+            self.add(_OF_TASKS, msgspec.json.encode(sorted(map(text, tasks))).decode())
 
     def add(self, term: str, *values: object) -> None:
         """Add a condition."""

@@ -43,6 +43,7 @@ from pypinger.web.public.answers import PublicPages
 from pypinger.web.serving import assets
 from pypinger.web.serving.compression import Compressor, compressed
 from pypinger.web.serving.guard import Guard, refuse
+from pypinger.web.serving.pushes import PushPaths
 from pypinger.web.serving.requests import accepted, root_from, target_after, wants_html
 from pypinger.web.serving.responses import HTML, JSON, answer, cacheable, problem
 from pypinger.web.serving.site import serve
@@ -75,10 +76,17 @@ class Pages:
         self.stream = EventStream(sources.board, clock)
         self._routes = Routes(sources, self.stream, clock)
         self.resource = Guard(self._routes.app.resource())
-        self.site = serve(self.resource, clock, self.stream.close, most)
+        self._pushes = None if sources.pushes is None else PushPaths(sources.pushes, self.resource)
+        self.site = serve(self._pushes or self.resource, clock, self.stream.close, most, self._pushes)
 
     def configure(
-        self, hosts: Iterable[str], public_url: str, *, loopback: bool = False, public: Selector | None = None
+        self,
+        hosts: Iterable[str],
+        public_url: str,
+        *,
+        loopback: bool = False,
+        public: Selector | None = None,
+        pushes: bool = True,
     ) -> None:
         """
         Set what the ``[web]`` section says, also while the server runs.
@@ -88,7 +96,10 @@ class Pages:
         :param loopback: whether the endpoint is on the loopback interface. Then `public_url` alone limits the names: to
             its own, ``localhost`` and IP addresses.
         :param public: the tasks on the public page; None for no such page.
+        :param pushes: whether tasks send to this server, too, and not to one of their own.
         """
+        if self._pushes is not None:
+            self._pushes.switch(pushes)
         public_host = parse(public_url).host if public_url else ""
         self.resource.configure(hosts, public_host, loopback=loopback)
         self._routes.configure(public_url, public)
@@ -179,7 +190,7 @@ class Routes:
             return cacheable(request, HTML, *await self._past.html(request, found.part, found.query, root, entry))
         if found.part:
             link = "" if found.bare else f"{self._root}task/{entry.task.id}/{found.part}"
-            body = await self._history_pages.part(found.part, entry.task.url, found.query, link)
+            body = await self._history_pages.part(found.part, entry.task.key, found.query, link)
             return cacheable(request, JSON, body)
         if entry.state.status is Status.ERROR or entry.unseen is not None:
             request.setResponseCode(HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.selector import parse
 from pypinger.ports.history import History
+from pypinger.ports.pushing import PushReceiver
 from pypinger.ports.showing import TaskBoard
 from pypinger.web.app import Pages
 from pypinger.web.sources import Sources
@@ -27,8 +28,9 @@ def make_pages(
     loopback: bool = False,
     most: int | None = None,
     public: str = "",
+    pushes: PushReceiver | None = None,
 ) -> Pages:
-    sources = Sources(board, now, history, secrets or Secrets())
+    sources = Sources(board, now, history, secrets or Secrets(), pushes)
     pages = Pages(clock, sources, most=most)
     pages.configure(hosts, public_url, loopback=loopback, public=parse(public) if public else None)
     return pages

@@ -72,7 +72,7 @@ def _dead(many: int) -> list[Tag]:
 
 def _row(frame: Frame, delivery: PastDelivery) -> Tag:
     alert, now, outcome = delivery.alert, frame.now, outcome_of(delivery)
-    of = tags.span("Py Pinger") if delivery.url is None else task_link(frame, delivery.url, alert.name)
+    of = tags.span("Py Pinger") if delivery.task is None else task_link(frame, delivery.task, alert.name)
     tried = count(delivery.attempts, "attempt") if delivery.attempts > 1 else ""
     answer = shown(delivery.words) if delivery.words else ("not tried yet" if not delivery.attempts else "–")
     return tags.tr(

@@ -47,11 +47,11 @@ def _row(frame: Frame, incident: PastIncident) -> Tag:
     kinds = " → ".join(NAMES[kind] for kind in incident.kinds)
     alerts: Tag | str = f"{incident.alerts:,}"
     if incident.alerts:
-        link = Listing("deliveries", {"task": task_value(frame, incident.url)}).link(frame.root)
+        link = Listing("deliveries", {"task": task_value(frame, incident.task)}).link(frame.root)
         alerts = tags.a(count(incident.alerts, "alert"), href=link)
     return tags.tr(
         tags.td(tags.span(class_="mark"), "open" if ended is None else "closed", class_="kind"),
-        tags.th(task_link(frame, incident.url), scope="row"),
+        tags.th(task_link(frame, incident.task), scope="row"),
         tags.td(tags.b(kinds), tags.span(shown(incident.explanation)), class_="why"),
         tags.td(moment(incident.started, now) or "–", class_="when", **{"data-label": "Began"}),
         tags.td(_lasted(incident.started, ended, now), class_="lasted", **{"data-label": "Lasted"}),

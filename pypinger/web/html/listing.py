@@ -13,8 +13,9 @@ import msgspec
 from twisted.web.iweb import IRequest
 from twisted.web.template import Tag, tags
 
+from pypinger.domain.identity import label_of, name_of
 from pypinger.domain.model import Instant
-from pypinger.domain.url import label, task_id
+from pypinger.domain.url import task_id
 from pypinger.ports.showing import TaskBoard
 from pypinger.web.formatting import shown
 from pypinger.web.html.layout import brand, foot, page, stylesheet, top
@@ -144,23 +145,23 @@ def table_of(listing: Listing, columns: Sequence[str], rows: list[Tag]) -> Tag |
     return tags.table(head, tags.tbody(rows), class_=listing.name, **{"aria-label": listing.name.capitalize()})
 
 
-def task_link(frame: Frame, url: str, name: str = "") -> Tag:
+def task_link(frame: Frame, key: str, name: str = "") -> Tag:
     """
-    The task with this URL, as a link to its page if it is still monitored.
+    The task with this key, as a link to its page if it is still monitored.
 
     :param name: how it was shown at the time; by default how it is shown now.
     """
-    entry = frame.board.by_url(url)
+    entry = frame.board.by_key(key)
     if entry is not None:
         return tags.a(shown(name or entry.name), href=f"{frame.root}task/{entry.task.id}")
-    words = name or label(url).partition("://")[2] or label(url)
+    words = name or label_of(key).partition("://")[2] or name_of(key)
     return tags.span(shown(words), " ", tags.small("no longer monitored"))
 
 
-def task_value(frame: Frame, url: str) -> str:
+def task_value(frame: Frame, key: str) -> str:
     """What the filter ``task`` must be to find this task: its id, which holds no secret."""
-    entry = frame.board.by_url(url)
-    return task_id(url) if entry is None else entry.task.id
+    entry = frame.board.by_key(key)
+    return task_id(key) if entry is None else entry.task.id
 
 
 def _labelled(name: str, words: str, field: Tag) -> Tag:
@@ -170,7 +171,7 @@ def _labelled(name: str, words: str, field: Tag) -> Tag:
 def _of(frame: Frame, listing: Listing) -> list[Tag]:
     """The only task whose list it is, if the filter is a task's id."""
     entry = frame.board.by_id(listing.values.get("task", ""))
-    return [] if entry is None else [tags.p("Only those of ", task_link(frame, entry.task.url), ".")]
+    return [] if entry is None else [tags.p("Only those of ", task_link(frame, entry.task.key), ".")]
 
 
 def _form(listing: Listing, root: str, fields: list[Tag]) -> Tag:

@@ -8,9 +8,10 @@ from urllib.parse import unquote
 from twisted.logger import Logger
 from twisted.web.template import Tag, tags
 
+from pypinger.domain.identity import name_of
 from pypinger.domain.model import Instant
 from pypinger.domain.times import span
-from pypinger.domain.url import label, task_id
+from pypinger.domain.url import task_id
 from pypinger.ports.history import History, PastIncident
 from pypinger.ports.storing import StoreError
 from pypinger.web.formatting import NAMES, shown
@@ -45,12 +46,14 @@ async def _incidents(history: History, sent: str) -> Sequence[PastIncident]:
     if "://" in (url := unquote(sent)):
         return await history.incidents(url, limit=LISTED)
     latest = await history.incidents(limit=SEARCHED)
-    return [incident for incident in latest if task_id(incident.url) == sent.partition("?")[0]][:LISTED]
+    return [incident for incident in latest if task_id(incident.task) == sent.partition("?")[0]][:LISTED]
 
 
 def _described(incidents: Sequence[PastIncident], now: Instant) -> list[Tag]:
     return [
-        tags.p(tags.strong(shown(label(incidents[0].url))), " was monitored here, and is no longer in the ini file."),
+        tags.p(
+            tags.strong(shown(name_of(incidents[0].task))), " was monitored here, and is no longer in the ini file."
+        ),
         tags.p("Its latest incidents:", class_="quiet"),
         tags.ol([tags.li(_line(incident, now)) for incident in incidents], class_="incidents"),
     ]

@@ -15,11 +15,12 @@ from twisted.internet.task import Cooperator
 
 from pypinger.domain.dates import parse_date_time
 from pypinger.domain.durations import parse_duration
+from pypinger.domain.identity import label_of, name_of, url_of
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import Event, Instant, Outcome
 from pypinger.domain.selector import SelectorError, Subject, parse_typed, subject_of
 from pypinger.domain.times import DAY
-from pypinger.domain.url import label, task_id
+from pypinger.domain.url import task_id
 from pypinger.ports.history import DeliveryFilter, History, IncidentFilter
 from pypinger.ports.showing import TaskBoard
 from pypinger.web.json.query import BadQuery
@@ -75,7 +76,7 @@ class FilterReader:
         """
         state = values.get("state")
         return IncidentFilter(
-            urls=await self._urls(values.get("task"), history),
+            tasks=await self._tasks(values.get("task"), history),
             kind=_one_of("kind", values.get("kind"), {kind.value: kind for kind in KINDS}),
             open=_one_of("state", state, STATES),
             since=_moment("since", values.get("since"), now),
@@ -85,7 +86,7 @@ class FilterReader:
     async def deliveries(self, values: Mapping[str, str], history: History, now: Instant) -> DeliveryFilter:
         """Return the filter that a query asks for; see :meth:`incidents`."""
         return DeliveryFilter(
-            urls=await self._urls(values.get("task"), history),
+            tasks=await self._tasks(values.get("task"), history),
             event=_one_of("event", values.get("event"), {event.value: event for event in EVENTS}),
             channel=values.get("channel") or None,
             outcome=_one_of("outcome", values.get("outcome"), OUTCOMES),
@@ -93,8 +94,8 @@ class FilterReader:
             until=_moment("until", values.get("until"), now),
         )
 
-    async def _urls(self, text: str | None, history: History) -> frozenset[str] | None:
-        """The URLs of the tasks that a selector matches, those that are no longer configured included."""
+    async def _tasks(self, text: str | None, history: History) -> frozenset[str] | None:
+        """The keys of the tasks that a selector matches, those that are no longer configured included."""
         text = (text or "").strip()[:MAX_TEXT]
         if not text:
             return None
@@ -104,15 +105,18 @@ class FilterReader:
             selector = parse_typed(text, subjects)
         except SelectorError as error:
             raise BadQuery(f"task: {error}") from None
-        known = {subject.url for subject in subjects}
-        subjects += [_removed(url) for url in await history.tasks() if url not in known]
+        keys = [entry.task.key for entry in entries]
+        known = set(keys)
+        removed = [key for key in await history.tasks() if key not in known]
+        subjects += [_removed(key) for key in removed]
         hits = await in_slices(selector.matches, subjects, self._cooperator, _SLICE)
-        return frozenset(subject.url for subject, hit in zip(subjects, hits, strict=True) if hit)
+        return frozenset(key for key, hit in zip(keys + removed, hits, strict=True) if hit)
 
 
-def _removed(url: str) -> Subject:
-    shown = label(url)
-    return Subject(name=url, url=url, id=task_id(url), tagged=False, aliases=(shown, shown.partition("://")[2]))
+def _removed(key: str) -> Subject:
+    shown, name = label_of(key), name_of(key)
+    aliases = (shown, shown.partition("://")[2]) if shown else ()
+    return Subject(name=url_of(key) or name, url=url_of(key) or "", id=task_id(key), tagged=False, aliases=aliases)
 
 
 def _one_of(name: str, text: str | None, known: Mapping[str, T]) -> T | None:

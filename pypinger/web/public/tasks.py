@@ -140,23 +140,23 @@ class PublicReader:
     ) -> tuple[Mapping[str, PublicUptime], Sequence[PublicIncident]]:
         if self._history is None:
             return {}, ()
-        names = {entry.task.url: entry.task.name for entry in entries}
+        names = {entry.task.key: entry.task.name for entry in entries}
         try:
             uptimes = {entry.task.id: await self._uptime(self._history, entry, now) for entry in shown}
-            found = await self._history.incidents(limit=INCIDENTS, which=IncidentFilter(urls=frozenset(names)))
+            found = await self._history.incidents(limit=INCIDENTS, which=IncidentFilter(tasks=frozenset(names)))
         except StoreError as error:
             _log.warn("the public page is shown without the past: {error}", error=str(error))
             return {}, ()
-        incidents = [each for each in found if each.url in names]
-        return uptimes, [PublicIncident(names[each.url], each.started, each.ended) for each in incidents]
+        incidents = [each for each in found if each.task in names]
+        return uptimes, [PublicIncident(names[each.task], each.started, each.ended) for each in incidents]
 
     async def _uptime(self, history: History, entry: Entry, now: Instant) -> PublicUptime:
         kept = self._kept.get(entry.task.id)
         if kept is not None and 0 <= now - kept[0] < LASTING:
             return kept[1]
-        url = entry.task.url
-        shares, begins = await history.uptime(url, now), await history.beginning(url)
-        made = PublicUptime(shares, begins, await history.days(url, now))
+        key = entry.task.key
+        shares, begins = await history.uptime(key, now), await history.beginning(key)
+        made = PublicUptime(shares, begins, await history.days(key, now))
         self._kept[entry.task.id] = now, made
         return made
 

@@ -63,7 +63,7 @@ class FilterTests(SynchronousTestCase):
             ("gone/nightly?…", ["http://gone/nightly?key=1"]),
             ("nothing", []),
         ):
-            self.assertEqual(self.incidents(task=text).urls, frozenset(urls), text)
+            self.assertEqual(self.incidents(task=text).tasks, frozenset(urls), text)
 
     def test_choices(self) -> None:
         self.assertEqual(self.incidents(kind="late", state="open"), IncidentFilter(kind=Kind.LATE, open=True))

@@ -57,7 +57,7 @@ class IncidentsTests(PastPagesTestCase):
 
     def test_filters(self) -> None:
         page = self.page(f"/incidents?task={LATE}&kind=late&state=&since=&until=")
-        self.assertEqual(self.history.asked_for, IncidentFilter(urls=frozenset((URL,)), kind=Kind.LATE))
+        self.assertEqual(self.history.asked_for, IncidentFilter(tasks=frozenset((URL,)), kind=Kind.LATE))
         chosen = [attrs["value"] for tag, attrs in page.elements if tag == "option" and "selected" in attrs]
         self.assertEqual(chosen, ["late"])
         self.assertIn("Only those of http://h/b?….", page.text)
@@ -102,7 +102,7 @@ class IncidentsTests(PastPagesTestCase):
 
     def test_of_one_task(self) -> None:
         page = self.page(f"/task/{LATE}/incidents?state=open")
-        self.assertEqual(self.history.asked_for, IncidentFilter(urls=frozenset((URL,)), open=True))
+        self.assertEqual(self.history.asked_for, IncidentFilter(tasks=frozenset((URL,)), open=True))
         self.assertIn(f"../../task/{LATE}", page.links())
         self.assertIn("../../incidents", page.links())
         stylesheet = next(attrs["href"] for tag, attrs in page.elements if tag == "link")

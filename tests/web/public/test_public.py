@@ -95,7 +95,7 @@ class PublicPageTests(PublicTestCase):
         assert isinstance(incidents, list)
         self.assertEqual(incidents[0], {"name": "Checkout", "started": "2026-11-22T22:27:34.000Z", "ended": None})
         self.assertEqual(
-            self.history.asked_for, IncidentFilter(urls=frozenset(("http://h/a", "http://h/b?key=s3cret")))
+            self.history.asked_for, IncidentFilter(tasks=frozenset(("http://h/a", "http://h/b?key=s3cret")))
         )
 
     def test_html(self) -> None:
