@@ -91,7 +91,7 @@ def lines(compared: Sequence[Comparison], since: Instant, until: Instant) -> Ite
     """Yield the lines of the output: the alerts of each task that has any, and a summary."""
     for each in compared:
         if each.alerts:
-            yield f"{each.name} {each.url}" + ("" if each.monitored else " (not in this ini file)")
+            yield f"{each.name} {each.url}".rstrip() + ("" if each.monitored else " (not in this ini file)")
             for line in each.alerts:
                 notice = line.notice
                 at = _second(notice.at)
