@@ -319,7 +319,7 @@ def compare(case: Case) -> str | None:
     verdict = judge(Reported(case.code, case.report), case.task, case.now)
     sleeps = None if verdict.sleep_end is None else (verdict.sleep_start, verdict.sleep_end)
     change = verdict.next_change
-    if change is not None and change >= case.now // 60 * 60 + (_HORIZON - 1) * 60:
+    if change is not None and change > case.now // 60 * 60 + (_HORIZON - 1) * 60:
         change = None
     found = Expected(verdict.kind, verdict.due, sleeps, change)  # type: ignore[arg-type]
     return None if found == expected else f"{found}\n  not {expected}"
