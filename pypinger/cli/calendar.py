@@ -133,11 +133,11 @@ def _selected(tasks: Sequence[Task], states: Mapping[str, TaskState], text: str)
 def _planned(task: Task, report: Report | None, secrets: Secrets, since: Instant, until: Instant, most: int) -> Planned:
     moments = entries(task, report, since, until, most)
     plan, note = plan_of(task, report), ""
-    if plan.cron is None and report is None:
+    if plan.sleep.always:
+        note = "it sleeps all day, so it is never due"
+    elif plan.cron is None and report is None:
         often = f"it runs {plan.words}, and " if plan.words else ""
         note = f"when it is due is not known: {often}it has not reported yet"
-    elif plan.sleep.always:
-        note = "it sleeps all day, so it is never due"
     return Planned(task.id, secrets.scrub(one_line(shown_name(task, report))), moments, note)
 
 
