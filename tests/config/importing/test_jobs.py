@@ -186,6 +186,23 @@ class PingTests(JobTests):
         self.assertEqual(dict(found.changed), {1: f"HC={PUSH.base}/ping/{UUID}"})
         self.assertEqual(found.foot[0], f"Line 1, which jobs use: HC={PUSH.base}/ping/{UUID}")
 
+    def test_a_url_of_several_settings_is_left_to_people(self) -> None:
+        for text in (
+            f"HC=https://hc-ping.com\n@daily a && curl $HC/{UUID}",
+            f"ID={UUID}\n@daily a && curl https://hc-ping.com/$ID",
+            f"ID={UUID}\n@daily runitor -uuid $ID -- a",
+        ):
+            found = read(text)
+            self.assertEqual([task.options["push_key"] for task in found.tasks], [UUID])
+            self.assertEqual(dict(found.changed), {})
+            self.assertEqual(
+                list(found.tasks[0].comments[:2]),
+                [
+                    "Line 2 still pings Healthchecks: its URL is made of variables. Change them to ping",
+                    f"  {PUSH.base}/ping/UUID",
+                ],
+            )
+
     def test_runitor(self) -> None:
         task, line = self.one(f"@daily /usr/bin/runitor -silent -uuid {UUID} -- /x/y")
         self.assertEqual((task.name, task.options["push_key"]), ("y", UUID))
@@ -193,6 +210,8 @@ class PingTests(JobTests):
         self.assertEqual(line, f"@daily /usr/bin/runitor -api-url {PUSH.base}/ping -silent -uuid {UUID} -- /x/y")
         _, line = self.one(f"@daily runitor -api-url=https://hc.example.com/ping -uuid={UUID} -- /x/y")
         self.assertEqual(line, f"@daily runitor -api-url={PUSH.base}/ping -uuid={UUID} -- /x/y")
+        _, line = self.one(f"@daily runitor -uuid {UUID} -api-url https://hc.example.com/ping -- /x/y -api-url z")
+        self.assertEqual(line, f"@daily runitor -uuid {UUID} -api-url {PUSH.base}/ping -- /x/y -api-url z")
 
     def test_other_urls_stay(self) -> None:
         for url in (
