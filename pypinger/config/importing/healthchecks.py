@@ -72,7 +72,7 @@ def _checks(text: str) -> Sequence[Mapping[str, Any]]:
     if isinstance(found, dict):
         # A check alone is what the API answers to a request for one.
         found = found.get("checks", [found] if "grace" in found else None)
-    if not isinstance(found, list):
+    if not isinstance(found, list) or not found:
         raise NotImportable('no checks in it; it should be the answer to GET /api/v3/checks/, {"checks": [...]}')
     for number, check in enumerate(found, 1):
         if not isinstance(check, dict):

@@ -205,6 +205,7 @@ class FormTests(SynchronousTestCase):
             ("7", "no checks in it"),
             ('{"error": "wrong api key"}', "no checks in it"),
             ('{"checks": {}}', "no checks in it"),
+            ('{"checks": []}', "no checks in it"),
             ('{"checks": [{"grace": 1}, 7]}', "check 2 is not a JSON object"),
         ):
             error = self.assertRaises(NotImportable, healthchecks.read, text, BASE, str)
