@@ -58,7 +58,12 @@ def step(
     """
     after, alerts = _step(task, state, check, muted=muted, clock_wrong=clock_wrong)
     assert after.verdict is not None
-    moments = (after.verdict.next_change, hold_end(task, after), steady_end(after), _next_sleep_change(task, after))
+    moments = (
+        after.verdict.next_change,
+        hold_end(task, after),
+        steady_end(task, after),
+        _next_sleep_change(task, after),
+    )
     change = min((moment for moment in moments if moment is not None), default=None)
     if change != after.verdict.next_change:
         after = replace(after, verdict=replace(after.verdict, next_change=change))
@@ -93,11 +98,18 @@ def hold_end(task: Task, state: TaskState) -> Instant | None:
     return state.hold + task.unreachable_for
 
 
-def steady_end(state: TaskState) -> Instant | None:
+def steady_end(task: Task, state: TaskState) -> Instant | None:
     """When a flapping task will have kept its status for long enough; None while it sleeps or does not flap."""
     if state.incident is None or not state.incident.flapping or state.checked is None:
         return None
-    return None if state.status is Status.SLEEPING else state.checked + STEADY - state.incident.steady
+    return None if asleep(task, state) else state.checked + STEADY - state.incident.steady
+
+
+def asleep(task: Task, state: TaskState) -> bool:
+    """Whether nothing was expected of a task at its latest check, be it that it gave no valid report."""
+    if state.status is Status.SLEEPING:
+        return True
+    return state.checked is not None and _excused(task, state.kind, state.report, state.checked)
 
 
 def acknowledge(
@@ -138,7 +150,7 @@ def unmute(task: Task, state: TaskState, now: Instant) -> tuple[TaskState, tuple
     owed: tuple[Alert, ...] = () if state.owed is None else (replace(state.owed, at=now),)
     state = replace(state, owed=None)
     incident = state.incident
-    if incident is None or state.verdict is None or state.status is Status.SLEEPING:
+    if incident is None or state.verdict is None or asleep(task, state):
         return state, owed
     if incident.told and incident.acknowledged is not None:
         return state, owed
@@ -211,7 +223,7 @@ def _step(
 
 
 def _excused(task: Task, kind: Kind, report: Report | None, now: Instant) -> bool:
-    """Whether nothing is expected of the task: its last valid report or the ini file says that it sleeps."""
+    """Whether no report is expected of the task: its last valid one or the ini file says that it sleeps."""
     return not KINDS[kind].reported and sleep_at(task, report, now) is not None
 
 
@@ -265,13 +277,13 @@ def _flap(
     """See Note [Flapping]."""
     incident = before.incident
     assert incident is not None
-    if state.status is Status.SLEEPING:
+    if asleep(task, state):
         return state, ()
     well = state.status is Status.OK
     earlier, kind = incident.kind, incident.kind if well else state.kind
     if well is not incident.well:
         steady = 0.0
-    elif before.status is Status.SLEEPING or before.checked is None:
+    elif before.checked is None or asleep(task, before):
         steady = incident.steady
     else:
         steady = incident.steady + max(0.0, now - before.checked)
