@@ -212,7 +212,7 @@ class _Reader:
         start = " ".join(map(shlex.quote, run)).replace("%", "\\%")
         new = job.before + commands.wrapped(command, start, job.settings.get("SHELL") or "/bin/sh")
         self.changed[job.number] = new
-        comments = self._shown(f"Line {job.number} runs by {self._program}", new)
+        comments = self._shown(f"Line {job.number} uses {self._program}", new)
         if command.piped:
             comments.append("It is a pipe, so a failure of any but its last program is not seen.")
         if command.silenced:

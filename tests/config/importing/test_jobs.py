@@ -60,7 +60,7 @@ class JobTests(SynchronousTestCase):
             " --push http://pinger.example.com:3002/push/new-key-of-length-1"
             " -- /usr/local/bin/import-prices >/dev/null 2>&1",
         )
-        self.assertEqual(task.comments, ["Line 3 runs by pypinger run:", f"  {line}"])
+        self.assertEqual(task.comments, ["Line 3 uses pypinger run:", f"  {line}"])
 
     def test_report_file(self) -> None:
         task, line = self.one("@daily cd /srv && ./manage.py clearsessions", FILES)
@@ -79,7 +79,7 @@ class JobTests(SynchronousTestCase):
     def test_by_the_script(self) -> None:
         task, line = self.one("@daily a", replace(PUSH, run=("/usr/local/bin/pypinger-report.py",)))
         self.assertIn("@daily /usr/local/bin/pypinger-report.py --schedule @daily --name a --push ", line)
-        self.assertEqual(task.comments[0], "Line 1 runs by pypinger-report.py:")
+        self.assertEqual(task.comments[0], "Line 1 uses pypinger-report.py:")
 
     def test_the_user_of_a_system_crontab_stays(self) -> None:
         _, line = self.one("17 * * * *  www-data  /x/y", system=True)
@@ -130,7 +130,7 @@ class JobTests(SynchronousTestCase):
 
     def test_a_new_crontab_is_written(self) -> None:
         found = read("A=https://hc-ping.com/" + UUID + "\n@daily a", replace(PUSH, written="new.cron"))
-        self.assertEqual(found.tasks[0].comments, ["Line 2 runs by pypinger run."])
+        self.assertEqual(found.tasks[0].comments, ["Line 2 uses pypinger run."])
         self.assertIn("new.cron; install it by: crontab new.cron", "\n".join(found.head))
         found = read("@daily root a", replace(PUSH, written="new.cron"), system=True)
         self.assertIn("new.cron; put it in the place of the old one", "\n".join(found.head))
