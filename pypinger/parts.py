@@ -1,4 +1,8 @@
-"""Parts of the daemon that are made from the settings and changed by a reload: channels, the fetcher, the pages."""
+"""
+Parts of the daemon that are made from the settings and changed by a reload: the channels and the fetcher.
+
+:mod:`pypinger.servers` has the pages.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-from twisted.application.service import MultiService, Service
-from twisted.application.strports import service as endpoint_service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from pypinger.config.settings import ChannelSettings, Settings, WebSettings
+from pypinger.config.settings import ChannelSettings, Settings
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.routing import Routing
 from pypinger.http.fetcher import TaskFetcher
@@ -23,18 +23,11 @@ from pypinger.http.wire.limits import free_descriptors
 from pypinger.notify import channels, make_notifier
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Channel, ChannelContext, KeptAlive, Notifier, RunObserver
-from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.fetches import EXTRA, CheckSettings
 from pypinger.runtime.keeping import KeptChannel
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import OutboxSettings
 from pypinger.runtime.queue import ATTEMPT_LIMIT
-from pypinger.store.sqlite import SqliteStore
-from pypinger.web.app import Pages, Sources
-
-
-class EndpointError(Exception):
-    """The pages cannot be served at the configured endpoint; ``str()`` of it is one line that says why."""
 
 
 class Channels:
@@ -194,78 +187,6 @@ class Fetching:
     @staticmethod
     def _made_from(settings: Settings) -> tuple[object, ...]:
         return settings.token_auth, settings.max_body, settings.ca_file, settings.proxy
-
-
-class PageServer:
-    """
-    The pages, and the endpoint they are served at.
-
-    :param parent: the service that the endpoint's service belongs to.
-    """
-
-    _log = Logger()
-
-    def __init__(
-        self,
-        reactor: Any,
-        now: WallClock,
-        board: LiveBoard,
-        store: SqliteStore,
-        secrets: Secrets,
-        parent: MultiService,
-        settings: WebSettings,
-    ) -> None:
-        self._reactor = reactor
-        self._parent = parent
-        self._settings = settings
-        sources = Sources(board, now, store, secrets)
-        self._pages = Pages(reactor, sources)
-        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
-        self._service = self._listen(settings.endpoint)
-        self._service.setServiceParent(parent)
-
-    async def change(self, settings: WebSettings) -> None:
-        """Use other settings; an endpoint that cannot be used is logged, and the old one stays."""
-        before, self._settings = self._settings, settings
-        if settings == before:
-            return
-        self._pages.configure(settings.hosts, settings.public_url, loopback=settings.loopback)
-        if settings.endpoint == before.endpoint:
-            return
-        try:
-            await self._move(settings.endpoint)
-        except EndpointError as error:
-            self._log.critical("{words}", words=str(error))
-            # The next reload tries again.
-            self._settings = msgspec.structs.replace(settings, endpoint=before.endpoint)
-
-    def refused(self, error: Exception) -> EndpointError:
-        """Explain why the endpoint cannot be bound."""
-        return self._busy(self._settings.endpoint, error)
-
-    async def _move(self, endpoint: str) -> None:
-        fresh = self._listen(endpoint)
-        try:
-            fresh.setServiceParent(self._parent)
-        except (CannotListenError, OSError) as error:
-            await maybeDeferred(fresh.disownServiceParent)
-            raise self._busy(endpoint, error) from error
-        old, self._service = self._service, fresh
-        await maybeDeferred(old.disownServiceParent)
-
-    def _listen(self, endpoint: str) -> Service:
-        try:
-            made: Service = endpoint_service(endpoint, self._pages.site, self._reactor)
-        except (ValueError, LookupError) as error:
-            # The configuration is valid, so this is a socket that systemd did not pass.
-            raise EndpointError(f"[web] endpoint {endpoint}: no such socket was passed to us ({error})") from error
-        return made
-
-    @staticmethod
-    def _busy(endpoint: str, error: Exception) -> EndpointError:
-        cause = getattr(error, "socketError", error)
-        words = getattr(cause, "strerror", None) or str(cause)
-        return EndpointError(f"[web] endpoint {endpoint}: cannot listen: {words}; is another Py Pinger running?")
 
 
 def _made_from(channel: ChannelSettings, kind: Channel) -> object:

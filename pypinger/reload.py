@@ -16,13 +16,15 @@ from pypinger.config import ConfigErrors
 from pypinger.config.settings import Settings
 from pypinger.domain.redaction import Secrets
 from pypinger.logs import CleanLog
-from pypinger.parts import Channels, Fetching, PageServer
+from pypinger.parts import Channels, Fetching
 from pypinger.runtime.heartbeat import Heartbeat
 from pypinger.runtime.keeping import Keeper
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.pushes import Pushes
 from pypinger.runtime.runs import RunFeed
 from pypinger.runtime.silencing import Silencing
+from pypinger.servers import Servers
 from pypinger.supervision import Supervision
 
 
@@ -39,7 +41,8 @@ class Parts(NamedTuple):
     silencing: Silencing
     heartbeat: Heartbeat
     keeper: Keeper
-    pages: PageServer
+    pushes: Pushes
+    servers: Servers
 
     def set_heartbeat(self, settings: Settings) -> None:
         """Give the heartbeat its settings; it is off with ``only_log``, as nothing may leave the machine."""
@@ -149,16 +152,17 @@ class Reloader:
         parts.keeper.update(parts.channels.kept)
         parts.fetching.change(settings, parts.monitor)
         parts.monitor.update(settings.tasks)
+        parts.pushes.update(settings.tasks, settings.max_body)
         parts.silencing.configure(settings.maintenance)
         parts.set_heartbeat(settings)
-        await parts.pages.change(settings.web)
+        await parts.servers.change(settings.web, settings.push)
         if settings.store != before.store:
             self._log.warn("[store] has changed; that takes effect at the next start")
-        urls, old_urls = {task.url for task in settings.tasks}, {task.url for task in before.tasks}
+        keys, old_keys = {task.key for task in settings.tasks}, {task.key for task in before.tasks}
         self._log.info(
             "reloaded {path}: watching {count} tasks, {added} of them new, {removed} removed",
             path=settings.path,
-            count=len(urls),
-            added=len(urls - old_urls),
-            removed=len(old_urls - urls),
+            count=len(keys),
+            added=len(keys - old_keys),
+            removed=len(old_keys - keys),
         )

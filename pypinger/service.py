@@ -3,8 +3,8 @@ The assembly: settings in, a running Py Pinger out. :mod:`pypinger.reload` has w
 
 Note [Order of starting and stopping]
 ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
-``twistd`` calls ``privilegedStartService`` after it has daemonised and before it drops its privileges: the pages' port
-is bound there, so a busy port ends the start. ``startService`` follows, unprivileged: it opens the store, takes up the
+``twistd`` calls ``privilegedStartService`` after it has daemonised and before it drops its privileges: the ports are
+bound there, so a busy port ends the start. ``startService`` follows, unprivileged: it opens the store, takes up the
 undelivered alerts and the states, and begins to check.
 
 The stop goes the other way round: no new checks, those under way cancelled, then the *stopped* alert joins the pending
@@ -21,7 +21,6 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
@@ -33,7 +32,7 @@ from pypinger.domain.model import Event, Seconds
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import span
 from pypinger.logs import CleanLog
-from pypinger.parts import Channels, EndpointError, Fetching, PageServer
+from pypinger.parts import Channels, Fetching
 from pypinger.ports.clock import WallClock
 from pypinger.ports.storing import StoreError
 from pypinger.reload import Parts, Reloader
@@ -46,10 +45,13 @@ from pypinger.runtime.heartbeat import Heartbeat
 from pypinger.runtime.keeping import Keeper
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.pushes import Pushes
 from pypinger.runtime.runs import RunFeed
 from pypinger.runtime.silencing import Silencing
+from pypinger.servers import EndpointError, Servers
 from pypinger.store.sqlite import CLOSING, SqliteStore
 from pypinger.supervision import Supervision
+from pypinger.web.app import Sources
 
 #: Seconds that pending alerts get at a stop (contract, section 4).
 DRAIN: Seconds = 5.0
@@ -113,8 +115,11 @@ class Pinger(MultiService):
         self.board.mute_with(self.silencing.muted)
         self._keeper = Keeper(reactor, now, self.board, self.checker.condition.standing, self.channels.kept)
         self._heartbeat = Heartbeat(reactor, self.monitor.stuck, self.outbox.healthy)
+        self.pushes = Pushes(reactor, self.monitor, self.checker, self.secrets, settings.max_body)
+        self.pushes.update(settings.tasks, settings.max_body)
+        sources = Sources(self.board, now, self.store, self.secrets, self.pushes)
         try:
-            self._pages = PageServer(reactor, now, self.board, self.store, self.secrets, self, settings.web)
+            self._servers = Servers(reactor, sources, self, settings.web, settings.push)
         except EndpointError as error:
             raise self._refuse(str(error)) from error
         self._supervision = Supervision(reactor, environ, self.monitor.stuck, lambda: self.board.daemon().explanation)
@@ -130,7 +135,8 @@ class Pinger(MultiService):
             silencing=self.silencing,
             heartbeat=self._heartbeat,
             keeper=self._keeper,
-            pages=self._pages,
+            pushes=self.pushes,
+            servers=self._servers,
         )
         parts.set_heartbeat(settings)
         self._reloader = Reloader(reread, settings, self._supervision, parts)
@@ -147,11 +153,11 @@ class Pinger(MultiService):
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Bind the pages' port: see Note [Order of starting and stopping]."""
+        """Bind the ports: see Note [Order of starting and stopping]."""
         try:
             super().privilegedStartService()
-        except (CannotListenError, OSError) as error:
-            raise self._refuse(str(self._pages.refused(error))) from error
+        except EndpointError as error:
+            raise self._refuse(str(error)) from error
 
     def startService(self) -> None:
         """Open the store, take up what it kept, and begin to check."""
@@ -176,6 +182,7 @@ class Pinger(MultiService):
         super().startService()
         self._announce_start()
         self.monitor.start()
+        self.pushes.start()
         self.silencing.start(self.monitor.silences_changed)
         self._heartbeat.start()
         self._keeper.start()
@@ -198,6 +205,7 @@ class Pinger(MultiService):
         if self._freezing is not None:
             self._freezing.cancel()
             self._freezing = None
+        self.pushes.stop()
         self.silencing.stop()
         self._heartbeat.stop()
         self._keeper.stop()

@@ -30,7 +30,7 @@ LAYERS = (
     ("domain",),
     ("ports",),
     (*ROOMS, *BESIDE),
-    ("service", "reload", "parts"),
+    ("service", "reload", "parts", "servers"),
     ("tap", "cli"),
     ("testing",),
 )

@@ -76,13 +76,13 @@ class ReloadTests(ServiceCase):
     async def test_tasks_by_difference(self) -> None:
         self.write(f"{self.dead}/a, {self.dead}/b")
         made = self.start()
-        await self.until(lambda: made.board.by_url(f"{self.dead}/a").state.kind is Kind.UNREACHABLE)  # type: ignore[union-attr]
-        kept = made.board.by_url(f"{self.dead}/a")
+        await self.until(lambda: made.board.by_key(f"{self.dead}/a").state.kind is Kind.UNREACHABLE)  # type: ignore[union-attr]
+        kept = made.board.by_key(f"{self.dead}/a")
         self.write(f"{self.dead}/c, {self.dead}/a", rest=f"[task {self.dead}/c]\nname = see\n")
         await made.reload()
         self.assertEqual(made.board.entries()[0].task.name, "see")
-        self.assertEqual(made.board.by_url(f"{self.dead}/a"), kept)
-        self.assertIsNone(made.board.by_url(f"{self.dead}/b"))
+        self.assertEqual(made.board.by_key(f"{self.dead}/a"), kept)
+        self.assertIsNone(made.board.by_key(f"{self.dead}/b"))
         self.assertIn("watching 2 tasks, 1 of them new, 1 removed", " ".join(self.words(LogLevel.info)))
 
     async def test_an_invalid_file_changes_nothing_and_every_problem_is_logged(self) -> None:

@@ -45,19 +45,19 @@ def records(
     :returns: the records, and the times of incidents that were sent to no channel: of these only the beginning, the
         changes and the end are stored.
     """
-    url = task.url
-    before = reader.runs(url, millis(since), 1)
-    runs = reader.findings(url, before[0].first if before else since, until)
+    of = task.key
+    before = reader.runs(of, millis(since), 1)
+    runs = reader.findings(of, before[0].first if before else since, until)
     begin = runs[0].first if runs else since
-    past_incidents = _incidents(reader, url, begin, until)
+    past_incidents = _incidents(reader, of, begin, until)
     row = min((each.started for each in past_incidents if each.started < begin <= each.opened), default=None)
     if row is not None:
         # The row of errors that opened an incident of this period began earlier.
-        runs = reader.findings(url, row, until)
+        runs = reader.findings(of, row, until)
         begin = runs[0].first
     earliest = min((each.opened for each in past_incidents), default=begin) - MILLISECOND
-    changes = list(_back(lambda key: reader.verdicts(url, key, PAGE), lambda each: each.at >= earliest))[::-1]
-    alerts = _alerts(reader, url, earliest)
+    changes = list(_back(lambda key: reader.verdicts(of, key, PAGE), lambda each: each.at >= earliest))[::-1]
+    alerts = _alerts(reader, of, earliest)
     logged = [each for each in past_incidents if not each.told]
     given = [_notice(alert) for alert in alerts] + [notice for each in logged for notice in _logged(each, changes)]
     recoveries = {each.at for each in changes if each.kind is Kind.OK}
@@ -69,24 +69,26 @@ def records(
         incident=next(
             (_open(task, each, begin, changes, alerts) for each in past_incidents if each.opened < begin), None
         ),
-        report=_report_before(reader, url, begin),
+        report=_report_before(reader, of, begin),
+        end=min(until, reader.alive()),
+        configured=None if (state := reader.state(of)) is None else state.configured,
     )
     return read, [(each.opened, inf if each.ended is None else each.ended) for each in logged]
 
 
 def others(reader: Reader, known: Collection[str], since: Instant, until: Instant) -> Mapping[str, Sequence[Notice]]:
-    """Return the alerts of tasks that are not in `known`, by URL."""
+    """Return the alerts of tasks that are not in `known`, by key."""
     given: dict[str, dict[str, Alert]] = {}
     for each in _back(lambda key: reader.deliveries(None, key, PAGE), lambda each: each.alert.at >= since):
-        if each.url is not None and each.url not in known and each.alert.at < until:
-            given.setdefault(each.url, {})[each.alert.id] = each.alert
-    return {url: _in_order(alerts.values()) for url, alerts in given.items()}
+        if each.task is not None and each.task not in known and each.alert.at < until:
+            given.setdefault(each.task, {})[each.alert.id] = each.alert
+    return {key: _in_order(alerts.values()) for key, alerts in given.items()}
 
 
-def _report_before(reader: Reader, url: str, at: Instant) -> Report | None:
+def _report_before(reader: Reader, of: str, at: Instant) -> Report | None:
     """Return the last valid report of the runs that began before a moment."""
     key = millis(at)
-    while page := reader.runs(url, key, PAGE):
+    while page := reader.runs(of, key, PAGE):
         for run in page:
             if isinstance(run.finding, Reported):
                 return run.finding.report
@@ -116,9 +118,9 @@ def _open(
     return found
 
 
-def _incidents(reader: Reader, url: str, since: Instant, until: Instant) -> list[PastIncident]:
+def _incidents(reader: Reader, of: str, since: Instant, until: Instant) -> list[PastIncident]:
     """Return the incidents of a task that were open in a period, in order."""
-    pages = _back(lambda key: reader.incidents(url, key, PAGE), lambda each: each.ended is None or each.ended >= since)
+    pages = _back(lambda key: reader.incidents(of, key, PAGE), lambda each: each.ended is None or each.ended >= since)
     return [each for each in pages if each.opened < until][::-1]
 
 
@@ -129,9 +131,9 @@ def _runs(runs: Iterable[Run], alerts: Iterable[Alert]) -> list[FindingRun]:
     return [FindingRun(first, max(first, run.last), run.count, run.finding) for run, first in firsts]
 
 
-def _alerts(reader: Reader, url: str, since: Instant) -> list[Alert]:
+def _alerts(reader: Reader, of: str, since: Instant) -> list[Alert]:
     """Return the alerts of a task that were sent to any channel, in order."""
-    deliveries = _back(lambda key: reader.deliveries(url, key, PAGE), lambda each: each.alert.at >= since)
+    deliveries = _back(lambda key: reader.deliveries(of, key, PAGE), lambda each: each.alert.at >= since)
     return sorted({each.alert.id: each.alert for each in deliveries}.values(), key=lambda alert: alert.at)
 
 

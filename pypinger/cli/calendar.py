@@ -15,7 +15,7 @@ from pypinger.cli._store import load_settings, open_history
 from pypinger.config import ConfigErrors
 from pypinger.domain import cron
 from pypinger.domain.calendar import CalendarEntry, Happening, entries
-from pypinger.domain.model import Instant, Report, Task, TaskState
+from pypinger.domain.model import Instant, Task, TaskState
 from pypinger.domain.naming import no_match, shown_name
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.schedule import plan_of
@@ -74,10 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
     except SelectorError as error:
         print(f"{settings.path}: {secrets.scrub(str(error))}", file=sys.stderr)
         return BAD_INPUT
-    reports = {task.url: state.report for task in tasks if (state := states.get(task.url)) is not None}
     # Without a name, tasks that run all the time would hide the others.
     most = MOST if arguments.task else max(1, int(arguments.days * MOST_A_DAY))
-    planned = [_planned(task, reports.get(task.url), secrets, since, until, most) for task in tasks]
+    planned = [_planned(task, states.get(task.key, TaskState()), secrets, since, until, most) for task in tasks]
     name = arguments.timezone or machine_zone(os.environ)
     zone = cron.zone(name)
     print(_json(planned, since, until, name, zone) if arguments.json else "\n".join(lines(planned, since, zone)))
@@ -99,7 +98,7 @@ def lines(planned: Sequence[Planned], now: Instant, zone: tzinfo) -> Iterator[st
 
 def _states(path: str, tasks: Sequence[Task], *, required: bool) -> Mapping[str, TaskState]:
     """
-    Return what is known of the tasks, by URL.
+    Return what is known of the tasks, by key.
 
     :param required: whether there must be a store; otherwise a missing one is said on standard error.
     :raises StoreError: the store cannot be read.
@@ -109,8 +108,8 @@ def _states(path: str, tasks: Sequence[Task], *, required: bool) -> Mapping[str,
         print(f"{where}: only what the ini file says is known", file=sys.stderr)
         return {}
     with open_history(path) as reader:
-        found = {task.url: reader.state(task.url) for task in tasks}
-    return {url: state for url, state in found.items() if state is not None}
+        found = {task.key: reader.state(task.key) for task in tasks}
+    return {key: state for key, state in found.items() if state is not None}
 
 
 def _selected(tasks: Sequence[Task], states: Mapping[str, TaskState], text: str) -> Sequence[Task]:
@@ -121,7 +120,7 @@ def _selected(tasks: Sequence[Task], states: Mapping[str, TaskState], text: str)
     """
     if not text:
         return tasks
-    known = [(task, states.get(task.url, TaskState())) for task in tasks]
+    known = [(task, states.get(task.key, TaskState())) for task in tasks]
     subjects = [subject_of(task, state) for task, state in known]
     selector = parse_typed(text, subjects)
     found = [task for task, subject in zip(tasks, subjects, strict=True) if selector.matches(subject)]
@@ -130,12 +129,14 @@ def _selected(tasks: Sequence[Task], states: Mapping[str, TaskState], text: str)
     return found
 
 
-def _planned(task: Task, report: Report | None, secrets: Secrets, since: Instant, until: Instant, most: int) -> Planned:
-    moments = entries(task, report, since, until, most)
+def _planned(task: Task, state: TaskState, secrets: Secrets, since: Instant, until: Instant, most: int) -> Planned:
+    report = state.report
+    moments = entries(task, report, since, until, most, configured=state.configured)
     plan, note = plan_of(task, report), ""
+    reckoned = plan.frequency is not None and state.configured is not None
     if plan.sleep.always:
         note = "it sleeps all day, so it is never due"
-    elif plan.cron is None and report is None:
+    elif plan.cron is None and report is None and not reckoned:
         often = f"it runs {plan.words}, and " if plan.words else ""
         note = f"when it is due is not known: {often}it has not reported yet"
     return Planned(task.id, secrets.scrub(one_line(shown_name(task, report))), moments, note)

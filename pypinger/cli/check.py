@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings = _settings(arguments)
         secrets = _secrets(arguments.target, settings)
         if "://" not in arguments.target:
+            _refuse_push_task(arguments.target, settings)
             task = _overridden(msgspec.structs.replace(settings.task_defaults, label=arguments.target), arguments)
             return _print(task, _judged(task, _read(arguments.target, settings.max_body)), secrets)
         task = _overridden(_task(arguments.target, settings), arguments)
@@ -119,7 +120,7 @@ def _figures(task: Task, check: Check) -> Iterator[str]:
 
     The age is that of the last run, or of the one under way; its thresholds are the due time and the end of the grace.
     """
-    if task.url:
+    if task.url is not None:
         yield f"latency={check.latency:.3f}s;;;0;{task.timeout:g}"
     if isinstance(check.finding, Reported):
         found, due = check.finding.report, check.verdict.due
@@ -189,6 +190,13 @@ def _overridden(task: Task, arguments: argparse.Namespace) -> Task:
     timeout: Seconds = task.timeout if arguments.timeout is None else arguments.timeout
     grace: Seconds = task.grace if arguments.grace is None else arguments.grace
     return msgspec.structs.replace(task, timeout=timeout, grace=grace)
+
+
+def _refuse_push_task(target: str, settings: Settings) -> None:
+    """Raise :class:`NotChecked` where a file is not there, but a push task has its name."""
+    pushing = any(task.url is None and target in (task.name, task.id) for task in settings.tasks)
+    if pushing and not os.path.exists(target):
+        raise NotChecked(f"{target} is a push task, which cannot be fetched; pypinger status shows it")
 
 
 def _read(path: str, max_body: int) -> Observation:

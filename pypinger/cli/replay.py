@@ -17,9 +17,11 @@ from pypinger.cli._recorded import others, records
 from pypinger.cli._store import load_settings, open_history
 from pypinger.config import ConfigErrors
 from pypinger.config.settings import Settings
+from pypinger.domain.identity import label_of, name_of
 from pypinger.domain.model import Event, Instant, Seconds, Task
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.replay import Line, compare, replay
+from pypinger.domain.replaypushes import replay_pushes
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import DAY, iso
 from pypinger.domain.url import label, task_id
@@ -66,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return BAD_INPUT
-    tasks = [_overridden(task, arguments) for task in settings.tasks if arguments.task in (None, task.url, task.id)]
+    wanted = [task for task in settings.tasks if arguments.task in (None, task.id, task.url or task.name)]
+    tasks = [_overridden(task, arguments) for task in wanted]
     if arguments.task is not None and not tasks:
         print(f"{settings.path}: no task {label(arguments.task)}", file=sys.stderr)
         return BAD_INPUT
@@ -161,7 +164,7 @@ def _compared(reader: Reader, task: Task, since: Instant, until: Instant) -> Com
     recorded, logged = records(reader, task, since - LEAD, until)
     replayed = [
         notice
-        for notice in replay(task, recorded)
+        for notice in (replay_pushes if task.url is None else replay)(task, recorded)
         # Reminders of incidents that were sent to no channel are not stored.
         if notice.event is not Event.REMINDER or not any(start <= notice.at <= end for start, end in logged)
     ]
@@ -172,6 +175,6 @@ def _compared(reader: Reader, task: Task, since: Instant, until: Instant) -> Com
 
 def _unmonitored(reader: Reader, settings: Settings, since: Instant, until: Instant) -> Iterator[Comparison]:
     """Yield the tasks that had alerts and are not in the ini file."""
-    monitored = {task.url for task in settings.tasks}
-    for url, given in others(reader, monitored, since, until).items():
-        yield Comparison(task_id(url), label(url), label(url), False, True, compare(given, ()))
+    monitored = {task.key for task in settings.tasks}
+    for key, given in others(reader, monitored, since, until).items():
+        yield Comparison(task_id(key), name_of(key), label_of(key), False, True, compare(given, ()))

@@ -44,7 +44,7 @@ def describe(settings: Settings, selector: str = "") -> Iterator[str]:
     if settings.only_log:
         yield "only_log is true: until that is changed, nothing is sent"
     for task in selected:
-        yield f"{task.name} ({task.label})" if task.named else task.label
+        yield f"{task.name} ({task.label})" if task.named and task.label else task.label or task.name
         lines = [f"  {route.channel:{width}}  {words}" for route in routes if (words := _of_task(route, task, secrets))]
         yield from lines or ["  no channel: only the log"]
     if not selector:

@@ -70,4 +70,6 @@ def summary(settings: Settings) -> Iterator[str]:
     yield f"channels: {names}" + (" (only_log is true: nothing is sent)" if settings.only_log else "")
     yield f"token for the tasks: {'no' if settings.token_auth is None else 'yes'}"
     yield f"pages: {settings.web.endpoint}"
+    if any(task.push_key for task in settings.tasks):
+        yield f"pushes: {settings.push.endpoint or settings.web.endpoint}"
     yield f"store: {settings.store.path}"

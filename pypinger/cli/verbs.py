@@ -96,7 +96,7 @@ def _row(task: Mapping[str, Any], now: float, *, alone: bool) -> tuple[str, ...]
     return (
         "not seen" if task["unseen"] else task["kind"],
         span(max(0.0, now - (task["unseen"] or task["since"] or now))),
-        one_line(task["name"] if alone else f"{task['name']} ({task['url']})"),
+        one_line(task["name"] if alone or not task["url"] else f"{task['name']} ({task['url']})"),
         f"{why} ({', '.join(marks)})" if marks else why,
     )
 

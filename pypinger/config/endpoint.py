@@ -21,6 +21,7 @@ MAX_SOCKET_NAME = 107
 _SPLIT = re.compile(r"(?:[^:\\]|\\.)*")
 _KEYWORD = re.compile(r"([a-zA-Z]+)=(.*)", re.DOTALL)
 _LOOPBACK = re.compile(r"127\.[0-9.]+|localhost|::1")
+_WITH_BACKLOG = ("tcp", "tcp6", "ssl", "unix")
 _SYSTEMD_DOMAINS = ("INET", "INET6", "UNIX")
 
 #: The parameters that may be given by position.
@@ -53,6 +54,14 @@ def is_loopback(text: str) -> bool:
     """Whether only this machine can connect to a server endpoint over TCP."""
     _, parameters = _parse(text)
     return _LOOPBACK.fullmatch(parameters.get("interface", "")) is not None
+
+
+def with_backlog(text: str, backlog: int) -> str:
+    """Return a server endpoint string with room for so many clients that connect at once, unless it says how many."""
+    kind, parameters = _parse(text)
+    if kind not in _WITH_BACKLOG or "backlog" in parameters:
+        return text
+    return f"{text}:backlog={backlog}"
 
 
 def _parse(text: str) -> tuple[str, Mapping[str, str]]:

@@ -40,6 +40,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "token_auth": ("token", "url", "username", "password", "header"),
     "heartbeat": ("url", "interval"),
     "web": ("endpoint", "hosts", "public_url"),
+    "push": ("endpoint",),
     "store": ("path", "keep_days"),
 }
 
@@ -51,7 +52,7 @@ OF_GROUPS = ("enabled", *OVERRIDABLE, *OF_SCHEDULE, "runbook", "note", "token_au
 
 #: First word of the names of sections that stand once for each task or maintenance -> their options.
 NAMED_OPTIONS: dict[str, tuple[str, ...]] = {
-    "task": ("url", "name", "group", *OF_GROUPS),
+    "task": ("url", "name", "group", "push_key", *OF_GROUPS),
     "group": OF_GROUPS,
     "maintenance": ("match", "schedule", "timezone", "duration", "from", "to", "reason"),
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from pypinger.config import channels as channel_sections
-from pypinger.config import including, ini, maintenance, overrides, tasks, web
+from pypinger.config import including, ini, maintenance, overrides, pushing, tasks, web
 from pypinger.config.advice import warn_of_discord
 from pypinger.config.headers import header_problem
 from pypinger.config.known import EXAMPLES, NAMED_OPTIONS, OPTIONS, suggestion
@@ -123,6 +123,7 @@ def _settings(context: LoadContext, sections: Sequence[ini.IniSection], channels
         maintenance=maintenance.read(named["maintenance"], monitored),
         log=main.choice("log", ("text", "json")),
         web=pages,
+        push=pushing.read(found["push"], pages),
         secrets=frozenset(context.secrets),
         warnings=tuple(str(warning) for warning in in_order(context.warnings, context.files)),
     )

@@ -72,6 +72,16 @@ class WebSettings(msgspec.Struct, frozen=True):
     loopback: bool = True
 
 
+class PushSettings(msgspec.Struct, frozen=True):
+    """
+    The ``[push]`` section.
+
+    :ivar endpoint: a Twisted server endpoint string; empty for that of ``[web]``.
+    """
+
+    endpoint: str = ""
+
+
 class StoreSettings(msgspec.Struct, frozen=True):
     """
     The ``[store]`` section.
@@ -109,7 +119,7 @@ class Settings(msgspec.Struct, frozen=True):
     path: str
     store: StoreSettings
     tasks: tuple[Task, ...] = ()
-    task_defaults: Task = Task(url="", id="", name="", label="")
+    task_defaults: Task = Task(url=None, id="", name="", label="")
     debug: bool = False
     debug_now: bool = False
     only_log: bool = False
@@ -126,6 +136,7 @@ class Settings(msgspec.Struct, frozen=True):
     maintenance: tuple[Maintenance, ...] = ()
     log: str = "text"
     web: WebSettings = WebSettings()
+    push: PushSettings = PushSettings()
     secrets: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
     included: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 The tasks: the URLs of ``[urls]``, and the task sections that override or add tasks.
 
 A section is named by the task's URL, or by any other text, which is then the task's name; its option ``url`` says where
-the report is.
+the report is, or its option ``push_key`` that the task sends its reports.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from pypinger.config import overrides
+from pypinger.config import overrides, pushing
 from pypinger.config.expectations import ExpectationWarnings, warn_of_both
 from pypinger.config.groups import Groups
 from pypinger.config.ini import place
@@ -20,9 +20,9 @@ from pypinger.config.nearby import NearbyUrls
 from pypinger.config.overrides import OfTask, Overrides, combined
 from pypinger.config.section import SectionReader, about_url, is_without_scheme
 from pypinger.domain import url as urls
-from pypinger.domain.model import Task
+from pypinger.domain.model import PUSH, Task
 from pypinger.domain.times import span
-from pypinger.domain.url import Url
+from pypinger.domain.url import Url, task_id
 
 _ADVICE = "a task section looks like [task https://example.com/report] or [task NAME]"
 
@@ -44,17 +44,25 @@ class _Own(msgspec.Struct, frozen=True):
     """
     A task section.
 
+    :ivar url: None for a push task.
     :ivar name: the configured name; empty without one.
+    :ivar push_key: empty for a task with a URL.
     """
 
-    url: Url
+    url: Url | None
     name: str
     group: str
     overrides: Overrides
+    push_key: str = ""
 
     @property
     def section(self) -> SectionReader:
         return self.overrides.section
+
+    @property
+    def key(self) -> str:
+        """See :attr:`pypinger.domain.model.Task.key`."""
+        return f"{PUSH}{self.name}" if self.url is None else self.url.text
 
 
 def read(
@@ -82,24 +90,26 @@ def read(
         own = _own(section)
         if own is None:
             continue
-        first = known.setdefault(own.url.text, own)
+        first = known.setdefault(own.key, own)
         if first is not own:
             section.problem("", f"duplicate section of this task, {section.first_given(first.section)}")
+    pushing.check_keys((own.push_key, own.section) for own in known.values() if own.url is None)
 
     everywhere = lists["dev" if active == "prod" else "prod"] | lists[active]
-    unlisted = [own for url, own in known.items() if url not in everywhere]
+    unlisted = [own for key, own in known.items() if key not in everywhere]
     # A listed URL with a section of its own is not the one that a typo missed.
     _warn_of_typos(unlisted, [url for url in everywhere if url not in known])
 
     making = _Making(common, Groups(groups))
-    for url in [*everywhere.values(), *(own.url for own in unlisted)]:
-        checked = url.text in lists[active] or (active == "prod" and url.text not in everywhere)
-        making.add(url, known.get(url.text), checked=checked)
+    for url in everywhere.values():
+        making.add_url(url, known.get(url.text), checked=url.text in lists[active])
+    for own in unlisted:
+        making.add_own(own, checked=active == "prod")
     making.groups.warn_of_no_match()
     making.expectations.finish()
     made = making.tasks
-    tasks = [made[url] for url in [*lists[active], *(own.url.text for own in unlisted)] if url in made]
-    _warn_of_names(own for url, own in known.items() if url in made)
+    tasks = [made[key] for key in [*lists[active], *(own.key for own in unlisted)] if key in made]
+    _check_names(own for key, own in known.items() if key in made)
     return tasks
 
 
@@ -107,7 +117,7 @@ class _Making:
     """
     Makes tasks of what all sections say about them.
 
-    :ivar tasks: URL -> the task, of those that are checked.
+    :ivar tasks: the key of a task -> the task, of those that are checked.
     """
 
     def __init__(self, common: Common, groups: Groups) -> None:
@@ -117,8 +127,26 @@ class _Making:
         self.expectations = ExpectationWarnings()
         self._slow: set[SectionReader] = set()
 
-    def add(self, url: Url, own: _Own | None, *, checked: bool) -> None:
-        """Make a task, unless it is not checked. Its own section overrides its groups, and these ``[main]``."""
+    def add_own(self, own: _Own, *, checked: bool) -> None:
+        """Make a task that only has a section."""
+        if own.url is not None:
+            self.add_url(own.url, own, checked=checked)
+            return
+        task = Task(
+            url=None,
+            id=task_id(own.key),
+            name=own.name,
+            label="",
+            page=self._page(task_id(own.key)),
+            flap_incidents=self._common.flap_incidents,
+            group=own.group,
+            push_key=own.push_key,
+        )
+        pushing.warn_of_fetching(own.section)
+        self._add(task, own, checked=checked)
+
+    def add_url(self, url: Url, own: _Own | None, *, checked: bool) -> None:
+        """Make a task with a URL."""
         task = Task(
             url=url.text,
             id=url.id,
@@ -126,24 +154,35 @@ class _Making:
             label=url.label,
             origin=url.origin,
             credentials=url.credentials,
-            page=f"{self._common.public_url}/task/{url.id}" if self._common.public_url else None,
+            page=self._page(url.id),
             flap_incidents=self._common.flap_incidents,
             named=False,
         )
         if own is not None:
+            credentials = None if own.url is None else own.url.credentials
             task = msgspec.structs.replace(
                 task,
                 name=own.name or task.name,
                 named=bool(own.name),
                 group=own.group,
-                credentials=own.url.credentials or task.credentials,
+                credentials=credentials or task.credentials,
             )
+        self._add(task, own, checked=checked)
+
+    def _add(self, task: Task, own: _Own | None, *, checked: bool) -> None:
+        """Complete a task, unless it is not checked. Its section overrides its groups, and these ``[main]``."""
         chain = [self._common.main, *self.groups.of(task), *([own.overrides] if own else [])]
         values = combined(chain)
         if checked and values.enabled:
-            made = self.tasks[url.text] = _with(task, values)
-            self._warn_of_timeout(values, chain)
+            made = self.tasks[task.key] = _with(task, values)
             self.expectations.note(made, chain)
+            if task.url is not None:
+                self._warn_of_timeout(values, chain)
+            elif own is not None and values.frequency is None and values.schedule is None:
+                pushing.warn_of_no_schedule(own.section)
+
+    def _page(self, number: str) -> str | None:
+        return f"{self._common.public_url}/task/{number}" if self._common.public_url else None
 
     def _warn_of_timeout(self, values: OfTask, chain: Sequence[Overrides]) -> None:
         """Warn, once a section, of a check that may take longer than the time to the next."""
@@ -163,7 +202,7 @@ class _Making:
 
 def defaults(common: Common) -> Task:
     """Return a task without a URL, with what ``[main]`` sets for all tasks."""
-    task = Task(url="", id="", name="", label="", flap_incidents=common.flap_incidents)
+    task = Task(url=None, id="", name="", label="", flap_incidents=common.flap_incidents)
     return _with(task, combined([common.main]))
 
 
@@ -179,21 +218,29 @@ def _warn_of_typos(unlisted: Sequence[_Own], listed: Sequence[str]) -> None:
         return
     nearby = NearbyUrls(listed)
     for own in unlisted:
-        near = nearby.find(own.url.text)
+        near = "" if own.url is None else nearby.find(own.url.text)
         if near:
             words = f"adds a task of its own; did you mean {urls.label(near)}, which is in [urls]?"
             own.section.warn("url" if own.section.has("url") else "", words)
 
 
-def _warn_of_names(sections: Iterable[_Own]) -> None:
-    """Warn of tasks with the same name: commands and selectors cannot tell them apart by it."""
-    first: dict[str, SectionReader] = {}
+def _check_names(sections: Iterable[_Own]) -> None:
+    """
+    Warn of tasks with the same name: commands and selectors cannot tell them apart by it.
+
+    Of two push tasks it is a problem, since they have nothing else.
+    """
+    first: dict[str, _Own] = {}
     for own in sections:
-        section = first.setdefault(own.name.casefold(), own.section)
-        if own.name and section is not own.section:
+        known = first.setdefault(own.name.casefold(), own)
+        if own.name and known is not own:
             option = "name" if own.section.has("name") else ""
-            where = place(section.line, section.file, own.section.file)
-            own.section.warn(option, f"the task of {where} has this name, too; selectors match both")
+            where = place(known.section.line, known.section.file, own.section.file)
+            words = f"the task of {where} has this name, too"
+            if own.url is None and known.url is None:
+                own.section.problem(option, f"{words}; a push task is known by its name alone")
+            else:
+                own.section.warn(option, f"{words}; selectors match both")
 
 
 def _list(sections: Sequence[SectionReader], name: str) -> dict[str, Url]:
@@ -221,9 +268,12 @@ def _own(section: SectionReader) -> _Own | None:
     """Read a whole task section, even if its URL is invalid, to find every problem."""
     url, name = _identity(section)
     name = section.text("name") or name
+    push_key = pushing.read_key(section)
     group, values = section.text("group"), overrides.read(section)
     warn_of_both(section)
-    return None if url is None else _Own(url, name, group, values)
+    if url is not None and push_key:
+        section.problem("push_key", "is only for tasks without a URL; a task is either fetched or sends its reports")
+    return _Own(url, name, group, values, push_key) if url is not None or (push_key and name) else None
 
 
 def _identity(section: SectionReader) -> tuple[Url | None, str]:
@@ -241,9 +291,9 @@ def _identity(section: SectionReader) -> tuple[Url | None, str]:
             return None, ""
     value = section.text("url")
     if not value:
-        if not section.is_wrong("url"):
+        if not section.is_wrong("url") and not section.has("push_key"):
             advice = f"; if {text} is that URL, write https:// before it" if is_without_scheme(text) else ""
-            section.problem("", f"needs url, the URL of the task's report{advice}")
+            section.problem("", f"needs url, the URL of the task's report, or push_key{advice}")
         return None, text
     section.url_secrets(value)
     try:

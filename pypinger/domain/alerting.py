@@ -30,7 +30,7 @@ def task_alert(
     :param before: the kind before a change or the end.
     """
     return Alert(
-        id=alert_id(task.url, incident.started, str(incident.alerts)),
+        id=alert_id(task.key, incident.started, str(incident.alerts)),
         event=event,
         at=now,
         explanation=explanation,

@@ -63,6 +63,7 @@ def step(
         hold_end(task, after),
         steady_end(task, after),
         _next_sleep_change(task, after),
+        _next_count(task, after),
     )
     change = min((moment for moment in moments if moment is not None), default=None)
     if change != after.verdict.next_change:
@@ -100,16 +101,26 @@ def hold_end(task: Task, state: TaskState) -> Instant | None:
 
 def steady_end(task: Task, state: TaskState) -> Instant | None:
     """When a flapping task will have kept its status for long enough; None while it sleeps or does not flap."""
-    if state.incident is None or not state.incident.flapping or state.checked is None:
+    if state.incident is None or not state.incident.flapping or state.verdict_at is None:
         return None
-    return None if asleep(task, state) else state.checked + STEADY - state.incident.steady
+    return None if asleep(task, state) else state.verdict_at + STEADY - state.incident.steady
 
 
 def asleep(task: Task, state: TaskState) -> bool:
-    """Whether nothing was expected of a task at its latest check, be it that it gave no valid report."""
-    if state.status is Status.SLEEPING:
-        return True
-    return state.checked is not None and _excused(task, state.kind, state.report, state.checked)
+    """Whether nothing was expected of a task at its latest verdict, be it that it gave no valid report."""
+    excused = state.verdict_at is not None and _excused(task, state.kind, state.report, state.verdict_at)
+    return excused or state.status is Status.SLEEPING
+
+
+def _next_count(task: Task, state: TaskState) -> Instant | None:
+    """
+    When a late push task counts once more in the row that opens an incident: no check of it comes at its interval.
+
+    The same holds until our clock is right again.
+    """
+    if task.url is not None or state.incident is not None or state.verdict_at is None or state.kind not in _CLOCKED:
+        return None
+    return state.verdict_at + task.interval
 
 
 def acknowledge(
@@ -173,8 +184,8 @@ def close(task: Task, state: TaskState, now: Instant, why: str) -> tuple[TaskSta
     incident = state.incident
     owed: tuple[Alert, ...] = () if state.owed is None else (state.owed,)
     if incident is None:
-        return replace(state, owed=None), owed
-    after = replace(state, row=0, row_started=None, hold=None, opened=(), owed=None)
+        return replace(state, owed=None, configured=None), owed
+    after = replace(state, row=0, row_started=None, hold=None, opened=(), owed=None, configured=None)
     if not incident.told:
         return replace(after, incident=None), owed
     after, alerts = _tell(
@@ -198,11 +209,12 @@ def _step(
         state,
         verdict=verdict,
         report=report,
-        pings=state.pings + 1,
-        errors=state.errors + (status is Status.ERROR),
-        checked=now,
+        pings=state.pings + (check.finding is not None),
+        errors=state.errors + (status is Status.ERROR and check.finding is not None),
+        checked=state.checked if check.finding is None else now,
+        judged=now if check.finding is None else None,
         since=state.since if status is state.status else now,
-        latency=check.latency,
+        latency=None if task.url is None else check.latency,
         hold=(state.hold if state.hold is not None else now) if expected and kind in _HELD else None,
     )
     if counts:
@@ -229,11 +241,11 @@ def _excused(task: Task, kind: Kind, report: Report | None, now: Instant) -> boo
 
 def _next_sleep_change(task: Task, state: TaskState) -> Instant | None:
     """When a task that gives no valid report now falls asleep or wakes by its last one or the ini file."""
-    if KINDS[state.kind].reported or state.checked is None:
+    if KINDS[state.kind].reported or state.verdict_at is None:
         return None
     sleep = plan_of(task, state.report).sleep
-    period = sleep.period_at(state.checked)
-    return sleep.next_start(state.checked) if period is None else period.end
+    period = sleep.period_at(state.verdict_at)
+    return sleep.next_start(state.verdict_at) if period is None else period.end
 
 
 def _open(task: Task, state: TaskState, now: Instant, muted: bool) -> tuple[TaskState, tuple[Alert, ...]]:
@@ -283,10 +295,10 @@ def _flap(
     earlier, kind = incident.kind, incident.kind if well else state.kind
     if well is not incident.well:
         steady = 0.0
-    elif before.checked is None or asleep(task, before):
+    elif before.verdict_at is None or asleep(task, before):
         steady = incident.steady
     else:
-        steady = incident.steady + max(0.0, now - before.checked)
+        steady = incident.steady + max(0.0, now - before.verdict_at)
     incident = replace(incident, kind=kind, well=well, steady=steady)
     state = replace(state, incident=incident)
     if steady < STEADY:

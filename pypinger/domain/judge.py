@@ -9,7 +9,6 @@ stored verdict stays true without judging it again. Ages ("late by 5 min") are a
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import NamedTuple
 
 from pypinger.domain.kinds import Kind
@@ -17,7 +16,7 @@ from pypinger.domain.model import Finding, Instant, NoAnswer, Report, Reported, 
 from pypinger.domain.schedule import RESOLUTION, Basis, Due, Plan, plan_of
 from pypinger.domain.sleep import SleepPeriod
 from pypinger.domain.texts import LIMIT, one_line
-from pypinger.domain.times import MINUTE, clock, length, local_clock
+from pypinger.domain.times import MINUTE, length, local_clock
 
 __all__ = ["RESOLUTION", "judge"]
 
@@ -142,11 +141,7 @@ class _Words(NamedTuple):
         return f"{name} {self.clock(instant)} is in the future by more than {allowed}"
 
     def clock(self, instant: Instant, before: Instant | None = None) -> str:
-        """Name a moment in the zone of the schedule, else of the sleep."""
-        plan = self.plan
-        if plan.cron is not None:
-            return local_clock(instant, plan.cron.zone, before)
-        return clock(instant, before) if plan.sleep.zone is UTC else local_clock(instant, plan.sleep.zone, before)
+        return self.plan.clock(instant, before)
 
 
 def _failure(finding: Reported) -> str:

@@ -86,6 +86,8 @@ class Records(msgspec.Struct, frozen=True):
     :ivar removed: when it was removed from the configuration with an open incident, in order.
     :ivar incident: the incident that was open at the start of the period.
     :ivar report: the last valid report before the first run; it may let the task sleep.
+    :ivar end: when Py Pinger is last known to have run; None if that is not known.
+    :ivar configured: since when a push task is configured that has never reported.
     """
 
     runs: Sequence[FindingRun]
@@ -94,6 +96,8 @@ class Records(msgspec.Struct, frozen=True):
     removed: Sequence[Instant] = ()
     incident: Incident | None = None
     report: Report | None = None
+    end: Instant | None = None
+    configured: Instant | None = None
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -144,7 +148,7 @@ class _Replay:
         self._blind = BlindTimes(_blind_times(task, records))
         self._reminders = [notice.at for notice in records.given if notice.event is Event.REMINDER]
         self._removed = deque(records.removed)
-        self._state = _initial_state(task, records)
+        self._state = initial_state(task, records)
         self._now = self._runs[0].first
         self._notices: list[Notice] = []
 
@@ -257,7 +261,7 @@ def _blind_times(task: Task, records: Records) -> Iterator[tuple[Instant, Instan
             yield at, firsts[index]
 
 
-def _initial_state(task: Task, records: Records) -> TaskState:
+def initial_state(task: Task, records: Records) -> TaskState:
     """Return the state before the first run."""
     if records.incident is None:
         return TaskState(report=records.report)

@@ -289,6 +289,11 @@ def _text(member: str, value: object, scrub: Scrub) -> str:
     """Return a string, or a number as its text, without secrets and cut."""
     if not isinstance(value, str) or isinstance(value, _Constant):
         raise _wrong(member, "must be a string or a number", value)
+    return text_of(value, scrub)
+
+
+def text_of(value: str, scrub: Scrub) -> str:
+    """Return a text that a task has sent as it is kept: without secrets, and cut."""
     text = scrub(value).strip()[:LIMIT]
     # No store and no page can hold half a surrogate pair.
     return text if text.isascii() else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -24,7 +24,7 @@ from pypinger.domain import cron, cronwords
 from pypinger.domain.cron import Cron, CronError
 from pypinger.domain.model import Instant, Report, Seconds, Task
 from pypinger.domain.sleep import AWAKE, DUE_HORIZON, Sleep, SleepPeriod, merge
-from pypinger.domain.times import MINUTE, every
+from pypinger.domain.times import MINUTE, clock, every, local_clock
 
 #: A run may be reported this many seconds before its scheduled moment.
 EARLY: Seconds = 60.0
@@ -101,7 +101,7 @@ class Plan(NamedTuple):
             due = self.due_after(lastrun)
             if started is None:
                 return self._with_time_to_run(due)
-            if started <= lastrun or due.at is None or started > due.at + grace:
+            if not report.running or due.at is None or started > due.at + grace:
                 return due
         assert started is not None
         if self.sleep.always:
@@ -125,6 +125,13 @@ class Plan(NamedTuple):
     def ahead(self) -> Seconds:
         """How many seconds a report's moments may be ahead of our clock, without the grace."""
         return EARLY if self.frequency is None else self.frequency
+
+    def clock(self, instant: Instant, before: Instant | None = None) -> str:
+        """Name a moment in the zone of the schedule, else of the sleep."""
+        zone = self.sleep.zone if self.cron is None else self.cron.zone
+        if self.cron is None and zone is UTC:
+            return clock(instant, before)
+        return local_clock(instant, zone, before)
 
     def _with_time_to_run(self, due: Due) -> Due:
         if self.cron is None or self.max_runtime is None or due.at is None:

@@ -104,8 +104,8 @@ def subject_of(task: Task, state: TaskState) -> Subject:
     """What selectors see of a task: its configured name, else its URL; the tags of its last valid report."""
     report = state.report
     return Subject(
-        name=task.name if task.named else task.url,
-        url=task.url,
+        name=task.name if task.named else task.key,
+        url=task.url or "",
         id=task.id,
         group=task.group,
         process=(report.process if report else None) or "",

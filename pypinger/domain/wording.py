@@ -269,7 +269,7 @@ def _group_lines(alerts: Sequence[Alert]) -> Iterator[str]:
     yield headline(alerts)
     named = shown(alerts)
     for alert in named:
-        line = row(alert) if alert.label == alert.name else f"{row(alert)}: {alert.label}"
+        line = row(alert) if alert.label in ("", alert.name) else f"{row(alert)}: {alert.label}"
         yield f"- {line} ({alert.page})" if alert.page else f"- {line}"
     if len(alerts) > len(named):
         yield f"and {len(alerts) - len(named)} more"

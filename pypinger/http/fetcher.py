@@ -104,7 +104,7 @@ class TaskFetcher:
         seconds = self._reactor.seconds
         started = seconds()
         try:
-            prepared = self._prepared.get(task.url)
+            prepared = self._prepared.get(task.key)
             if prepared is None or (prepared.task is not task and prepared.task != task):
                 prepared = self._prepare(task)
             response = await within(
@@ -135,7 +135,7 @@ class TaskFetcher:
         """See :meth:`pypinger.ports.fetching.Fetcher.look_up`."""
         trust = TrustSetting(task.ca_file, task.client_cert, task.client_key)
         try:
-            url = parse(task.url)
+            url = parse(task.url or "")
             route = self.network.route(url, trust, proxy_for(task.proxy, url))
             looked_up = self.network.look_up(route)
             if looked_up is None:
@@ -157,7 +157,7 @@ class TaskFetcher:
             await closed
 
     def _prepare(self, task: Task) -> _Prepared:
-        url = parse(task.url)
+        url = parse(task.url or "")
         credentials = url.credentials if task.credentials is None else task.credentials
         headers = Headers()
         if credentials:
@@ -169,7 +169,7 @@ class TaskFetcher:
         prepared = _Prepared(task, self._client((trust, task.proxy, token)), WireUrl(url), headers)
         if len(self._prepared) >= _MAX_PREPARED:
             self._prepared.clear()
-        self._prepared[task.url] = prepared
+        self._prepared[task.key] = prepared
         return prepared
 
     def _client(self, setting: _Setting) -> HTTPClient:
@@ -208,5 +208,5 @@ def _answer(task: Task, response: IResponse, body: bytes, latency: Seconds) -> A
     if response.previousResponse is None or response.request.absoluteURI is None:
         return Answer(response.code, body, latency, contact)
     url = parse(response.request.absoluteURI.decode("ascii"), longest=None)
-    foreign = url.origin != parse(task.url).origin
+    foreign = url.origin != parse(task.url or "").origin
     return Answer(response.code, body, latency, contact, url.label, foreign)

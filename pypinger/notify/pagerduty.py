@@ -128,7 +128,7 @@ def _payload(alert: Alert, now: Instant) -> dict[str, Any]:
     explanation = wording.explained(alert, now)
     payload = {
         "summary": cut(one_line(f"{wording.headline((alert,))}: {explanation}"), SUMMARY_LIMIT),
-        "source": _shown(alert.server) or _host(alert.origin) or _shown(alert.label) or "Py Pinger",
+        "source": _shown(alert.server) or _host(alert.origin) or _shown(alert.label) or _shown(alert.name),
         "severity": _severity(alert),
         "timestamp": iso(alert.at),
         "component": _shown(alert.process),

@@ -56,6 +56,7 @@ class PastIncident(msgspec.Struct, frozen=True):
     """
     An incident, open or closed.
 
+    :ivar task: the key of the task (:attr:`pypinger.domain.model.Task.key`).
     :ivar started: time of the first error verdict of the row that opened it.
     :ivar opened: time at which that row was long enough.
     :ivar ended: None while it is open.
@@ -66,7 +67,7 @@ class PastIncident(msgspec.Struct, frozen=True):
     """
 
     key: int
-    url: str
+    task: str
     started: Instant
     opened: Instant
     ended: Instant | None
@@ -80,13 +81,13 @@ class PastDelivery(msgspec.Struct, frozen=True):
     """
     A delivery, pending or settled.
 
-    :ivar url: the task's URL; None for an alert of the daemon itself.
+    :ivar task: the key of the task; None for an alert of the daemon itself.
     :ivar outcome: None while it is pending.
     :ivar settled: time of the latest attempt; None before the first.
     """
 
     key: int
-    url: str | None
+    task: str | None
     alert: Alert
     channel: str
     attempts: int
@@ -126,28 +127,28 @@ class History(Protocol):
     Reads history. It may lag behind the present by the second that ``Store.note`` takes.
 
     Pages are newest first and have at most `limit` entries; `before` is the `key` of the last entry of the previous
-    page. An unknown task has an empty history.
+    page. `task` is the key of a task (:attr:`pypinger.domain.model.Task.key`); an unknown one has an empty history.
 
     Every method raises :class:`pypinger.ports.storing.StoreError` if the store cannot be read.
     """
 
-    async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
+    async def runs(self, task: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
         """Findings of a task's checks."""
 
-    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
+    async def verdicts(self, task: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
         """Changes of a task's verdict."""
 
     async def incidents(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self, task: str | None = None, before: int | None = None, limit: int = 50
     ) -> Sequence[PastIncident]:
         """Incidents of one task, or of all."""
 
     async def deliveries(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self, task: str | None = None, before: int | None = None, limit: int = 50
     ) -> Sequence[PastDelivery]:
         """Deliveries of one task's alerts, or of all alerts."""
 
-    async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
+    async def uptime(self, task: str, now: Instant) -> Mapping[str, float | None]:
         """
         The fraction of the last ``24h``, ``7d``, ``30d`` and ``90d`` in which the task was on time.
 
@@ -155,8 +156,8 @@ class History(Protocol):
         which a period begins counts in proportion.
         """
 
-    async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
+    async def days(self, task: str, now: Instant, count: int = 90) -> Sequence[Day]:
         """The last `count` UTC days, today included, oldest first, without the days in which nothing was seen."""
 
-    async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
+    async def gaps(self, task: str, limit: int = 50) -> Sequence[Gap]:
         """The latest runs of the task and the gaps between them, newest first."""

@@ -36,12 +36,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 class LastAnswer(msgspec.Struct, frozen=True, gc=False):
     """
-    The last answer of a task's endpoint, unmasked: it may hold secrets.
+    The last answer of a task's endpoint, or what a push task sent last, unmasked: it may hold secrets.
+
+    :ivar code: the HTTP status code; 0 for a push task.
 
     :ivar body: the beginning of its body, without Content-Encoding.
     :ivar cut: whether the body is longer.
     :ivar url: the URL that answered, as it may be shown, where redirects led away from the task's; else None.
     :ivar foreign: whether that URL has another origin than the task's.
+    :ivar pushed: whether a push task sent it.
     """
 
     at: Instant
@@ -50,6 +53,7 @@ class LastAnswer(msgspec.Struct, frozen=True, gc=False):
     cut: bool
     url: str | None = None
     foreign: bool = False
+    pushed: bool = False
 
 
 class DaemonState(msgspec.Struct, frozen=True):
@@ -88,8 +92,8 @@ class TaskBoard(Protocol):
     def by_id(self, task_id: str) -> Entry | None:
         """The task with this short id."""
 
-    def by_url(self, url: str) -> Entry | None:
-        """The task with exactly this URL (which has no userinfo)."""
+    def by_key(self, key: str) -> Entry | None:
+        """The task with exactly this key: its URL (which has no userinfo), or ``push:`` and its name."""
 
     def last_answer(self, task_id: str) -> LastAnswer | None:
         """The latest answer to a check of the task; None while there was none since the start."""

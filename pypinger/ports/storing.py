@@ -51,7 +51,7 @@ class Kept(msgspec.Struct, frozen=True):
     """
     What a store holds when it is opened.
 
-    :ivar states: task URL -> state.
+    :ivar states: the key of a task -> its state.
     :ivar deliveries: pending deliveries, oldest first.
     :ivar dead: the number of dead deliveries.
     :ivar last_alive: when the previous process was last known to run; None if there was none. The store records the
@@ -100,12 +100,13 @@ class Store(Protocol):
     def note(self, task: Task, state: TaskState, check: Check) -> None:
         """Record a check that causes no alert."""
 
-    async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> None:
+    async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> bool:
         """
         Record a change of a task's state together with its deliveries, in one transaction.
 
         :param check: the check that made the change; None if time (a reminder) or the configuration did.
         :param deliveries: one for each alert and channel.
+        :returns: whether it is kept; False if the store cannot be written at present.
         """
 
     async def enqueue(self, deliveries: Sequence[Delivery]) -> None:

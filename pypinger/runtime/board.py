@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Answer, Instant, Task, TaskState
+from pypinger.domain.pushes import PING_BODY
 from pypinger.domain.silence import Muted
 from pypinger.domain.times import span
 from pypinger.ports.clock import WallClock
@@ -51,6 +52,7 @@ class LiveBoard:
         self._answers: dict[str, LastAnswer] = {}
         self._unchecked: set[str] = set()
         self._lastrun = self._started
+        self._fetches = False
         self._frequency = 1.0
         self._sources: list[Source] = []
         self._watchers: dict[object, Callable[[Entry], None]] = {}
@@ -85,16 +87,19 @@ class LiveBoard:
         for task in tasks:
             entry = before.get(task.id)
             if entry is None:
-                self._unchecked.add(task.id)
+                if task.url is not None:
+                    self._unchecked.add(task.id)
                 self._watched[task.id] = self._now()
                 entry = Entry(task, TaskState())
             self._entries[task.id] = entry if entry.task == task else self._entry(task, entry.state)
         self._watched = {id_: since for id_, since in self._watched.items() if id_ in self._entries}
         self._sweep = self._now()
-        self._ids = {task.url: task.id for task in tasks}
+        self._ids = {task.key: task.id for task in tasks}
         self._unchecked &= self._entries.keys()
         self._answers = {id_: answer for id_, answer in self._answers.items() if id_ in self._entries}
-        shortest = min(tasks, key=lambda task: task.interval, default=None)
+        fetched = [task for task in tasks if task.url is not None]
+        self._fetches = bool(fetched)
+        shortest = min(fetched, key=lambda task: task.interval, default=None)
         self._frequency = 1.0 if shortest is None else max(1.0, (2 * shortest.interval + shortest.timeout) / 60)
 
     def add_source(self, source: Source) -> None:
@@ -134,7 +139,7 @@ class LiveBoard:
             return
         self._sweep = now + min((entry.task.interval for entry in self._entries.values()), default=0.0)
         for entry in tuple(self._entries.values()):
-            if entry.unseen is not None:
+            if entry.unseen is not None or entry.task.url is None:
                 continue
             fresh = self._entry(entry.task, entry.state)
             if fresh.unseen is not None:
@@ -144,7 +149,8 @@ class LiveBoard:
 
     def _entry(self, task: Task, state: TaskState) -> Entry:
         last = self._last(task, state)
-        unseen = last if self._now() - last >= 2 * task.interval else None
+        # A push task is heard when it runs.
+        unseen = last if task.url is not None and self._now() - last >= 2 * task.interval else None
         return Entry(task, state, self._mutes(task, state), state.seen, unseen)
 
     def _last(self, task: Task, state: TaskState) -> Instant:
@@ -172,6 +178,15 @@ class LiveBoard:
                 at, answer.code, body[:SHOWN], len(body) > SHOWN, answer.url, answer.foreign
             )
 
+    def pushed(self, task: Task, at: Instant, body: bytes) -> None:
+        """
+        Record that a task has sent something.
+
+        :param body: the beginning of it.
+        """
+        if body and task.id in self._entries:
+            self._answers[task.id] = LastAnswer(at, 0, body, len(body) >= PING_BODY, pushed=True)
+
     def missed(self, task: Task) -> None:
         """Record that a check of `task` was not judged, because Py Pinger is blind."""
         self._unchecked.discard(task.id)
@@ -196,9 +211,9 @@ class LiveBoard:
         """See :meth:`pypinger.ports.showing.TaskBoard.by_id`."""
         return self._entries.get(task_id)
 
-    def by_url(self, url: str) -> Entry | None:
-        """See :meth:`pypinger.ports.showing.TaskBoard.by_url`."""
-        task_id = self._ids.get(url)
+    def by_key(self, key: str) -> Entry | None:
+        """See :meth:`pypinger.ports.showing.TaskBoard.by_key`."""
+        task_id = self._ids.get(key)
         return None if task_id is None else self._entries[task_id]
 
     def last_answer(self, task_id: str) -> LastAnswer | None:
@@ -217,8 +232,8 @@ class LiveBoard:
             undelivered=self._undelivered,
             dead=self._dead,
             ready=not self._unchecked,
-            # Without tasks no check can be overdue.
-            lastrun=self._lastrun if self._entries else now,
+            # Where nothing is fetched, no check can be overdue.
+            lastrun=self._lastrun if self._fetches else now,
             frequency=self._frequency,
             dead_channels=tuple(sorted(self._dead_channels())),
         )

@@ -5,6 +5,9 @@ fetch -> blindness.attribute -> report.read -> judge -> incidents.step -> store.
 board. If the answer is the same as before and its verdict still stands, incidents.repeat takes the place of the three
 steps in the middle.
 
+What a push task sends takes the same way from its judgement on; such a task is judged again, without a check, from what
+is kept of it.
+
 :mod:`~pypinger.runtime.monitor` decides when a check begins, and that a task has one check at a time.
 """
 
@@ -16,7 +19,7 @@ from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pypinger.domain import incidents, reminders, report
+from pypinger.domain import incidents, pushes, reminders, report
 from pypinger.domain.clocks import Clocks
 from pypinger.domain.judge import judge
 from pypinger.domain.model import (
@@ -28,10 +31,12 @@ from pypinger.domain.model import (
     Instant,
     NoAnswer,
     Observation,
+    Report,
     Seconds,
     Task,
     TaskState,
 )
+from pypinger.domain.pushes import Push
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.signs import Sign, sign_of
 from pypinger.domain.times import iso
@@ -124,15 +129,14 @@ class Checker:
         rest = self._reactor.seconds() + PAUSE
         changed = state.kind is not before.kind or state.incident != before.incident or state.owed != before.owed
         if alerts or changed:
-            state = await self._commit(task, before, state, check, alerts)
+            state, _ = await self._commit(task, before, state, check, alerts)
         else:
             self._store.note(task, state, check)
         watch.finish(state, basis, rest)
         self._show(watch)
         self._board.checked(task, now, observation if isinstance(observation, Answer) else None)
-        ran, known = state.report, before.report
-        if ran is not None and (known is None or (ran.lastrun, ran.started) != (known.lastrun, known.started)):
-            self._runs.seen(task, ran, now)
+        if state.report is not None and _is_run(before.report, state.report):
+            self._runs.seen(task, state.report, now)
 
     def _judge(
         self, task: Task, before: TaskState, observation: Observation, now: Instant, secrets: Secrets
@@ -145,11 +149,55 @@ class Checker:
         contact = observation.contact
         skew = None if contact is None else self._clocks.skew(contact.host, self._reactor.seconds())
         check = Check(now, observation.latency, finding, judge(finding, task, now, skew=skew))
-        muted = self._board.muted(task, before)
-        state, alerts = incidents.step(task, before, check, muted=muted, clock_wrong=self.condition.clock_wrong)
+        state, alerts = self._step(task, before, check)
         if sign_of(observation) is Sign.ANSWERED:
             state = replace(state, seen=now)
         return check, state, alerts
+
+    async def take(self, watch: Watch, push: Push) -> bool:
+        """Judge what a task has sent; returns whether it is kept."""
+        watch.enter(Phase.RECORDING)
+        task, before, now = watch.task, watch.state, self._now()
+        state, finding = pushes.take(before, push, now, self.fetches.settings.secrets.scrub)
+        check: Check | None = None
+        alerts: tuple[Alert, ...] = ()
+        if finding is not None:
+            verdict = pushes.judge_push(finding, task, before, now, self._ready(task))
+            check = Check(now, 0.0, finding, verdict)
+            state, alerts = self._step(task, state, check)
+        configured = before.configured if state.report is None else None
+        kept = await self._finish(watch, replace(state, seen=now, configured=configured), check, alerts)
+        self._board.pushed(task, now, push.body)
+        return kept
+
+    async def judge_again(self, watch: Watch) -> None:
+        """Judge a push task from what is kept."""
+        watch.enter(Phase.RECORDING)
+        task, before, now = watch.task, watch.state, self._now()
+        if before.report is None and before.configured is None:
+            before = replace(before, configured=now)
+        check = Check(now, 0.0, None, pushes.judge_again(task, before, now, self._ready(task)))
+        state, alerts = self._step(task, before, check)
+        await self._finish(watch, state, check, alerts)
+
+    def _step(self, task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[Alert, ...]]:
+        muted = self._board.muted(task, state)
+        return incidents.step(task, state, check, muted=muted, clock_wrong=self.condition.clock_wrong)
+
+    async def _finish(self, watch: Watch, state: TaskState, check: Check | None, alerts: Sequence[Alert]) -> bool:
+        """Commit the state of a push task and show it; returns whether it is kept."""
+        before = watch.state.report
+        state, kept = await self._commit(watch.task, watch.state, state, check, alerts)
+        watch.finish(state, None, self._reactor.seconds() + PAUSE)
+        self._show(watch)
+        ran = state.report
+        if ran is not None and (before is None or (before.lastrun, before.started) != (ran.lastrun, ran.started)):
+            self._runs.seen(watch.task, ran, self._now())
+        return kept
+
+    def _ready(self, task: Task) -> Instant:
+        """When a push task may be found late: what it sent before the start is lost."""
+        return self._board.started + task.grace
 
     async def remind(self, watch: Watch, early: Seconds) -> None:
         """Send the reminder that is due, or will be within `early` seconds."""
@@ -183,7 +231,8 @@ class Checker:
         watch.enter(Phase.RECORDING)
         state, alerts = after
         if alerts or state != watch.state:
-            watch.adopt(await self._commit(watch.task, watch.state, state, None, alerts))
+            state, _ = await self._commit(watch.task, watch.state, state, None, alerts)
+            watch.adopt(state)
             self._show(watch)
 
     async def close(self, task: Task, state: TaskState) -> None:
@@ -201,18 +250,29 @@ class Checker:
 
     async def _commit(
         self, task: Task, before: TaskState, state: TaskState, check: Check | None, alerts: Sequence[Alert]
-    ) -> TaskState:
-        """Store a state and its alerts in one transaction, then send them (contract, section 4); returns the state."""
+    ) -> tuple[TaskState, bool]:
+        """
+        Store a state and its alerts in one transaction, then send them (contract, section 4).
+
+        :returns: the state, and whether it is kept.
+        """
         state, deliveries = self._outbox.route(task, before, state, alerts)
-        await self._store.commit(task, state, check, deliveries)
+        kept = await self._store.commit(task, state, check, deliveries)
         ended = before.incident is not None and state.incident is None
         self._outbox.accept(alerts, deliveries, task.id if ended else None)
-        return state
+        return state, kept
 
     def _show(self, watch: Watch) -> None:
         """Show a committed state, with the settings that a reload may have changed meanwhile."""
         if not watch.gone:
             self._board.show(watch.task, watch.state)
+
+
+def _is_run(before: Report | None, report: Report) -> bool:
+    """Whether a report tells of a run, ended or begun, that the one before did not."""
+    if report is before:
+        return False
+    return before is None or (report.lastrun, report.started) != (before.lastrun, before.started)
 
 
 def _basis(task: Task, observation: Observation, secrets: Secrets) -> tuple[object, ...] | None:

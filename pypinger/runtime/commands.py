@@ -89,7 +89,7 @@ class Commands:
         return {
             "id": task.id,
             "name": entry.name,
-            "url": task.label,
+            "url": task.label or None,
             "group": task.group,
             "status": state.status,
             "kind": state.kind,
@@ -138,12 +138,14 @@ class Commands:
         entry = self._one(call.text("task"))
         if entry.state.incident is None:
             raise CommandError(f"{entry.name} has no open incident")
-        await self._monitor.acknowledge(entry.task.url, call.by, call.text("reason", "")[:500])
+        await self._monitor.acknowledge(entry.task.key, call.by, call.text("reason", "")[:500])
         return {"task": entry.name}
 
     async def _check_now(self, call: Call) -> object:
         entry = self._one(call.text("task"))
-        await self._monitor.check_now(entry.task.url)
+        if entry.task.url is None:
+            raise CommandError(f"{entry.name} is a push task: it is judged when it reports; there is nothing to fetch")
+        await self._monitor.check_now(entry.task.key)
         shown = self._board.by_id(entry.task.id) or entry
         verdict = shown.state.verdict
         if verdict is None:
@@ -200,7 +202,7 @@ class Commands:
         exact = [
             entry
             for entry in self._board.entries()
-            if text in (entry.task.name, entry.task.url, entry.task.id, entry.task.label)
+            if text in (entry.task.name, entry.task.url, entry.task.id, entry.task.label or None)
         ]
         found = exact or self._matching(text)
         if len(found) > 1:

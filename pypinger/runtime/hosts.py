@@ -10,9 +10,9 @@ from pypinger.domain.url import UrlError, parse
 
 
 def _host(task: Task) -> str:
-    """Return the host of a task's URL as contacts name it."""
+    """Return the host of a task's URL as contacts name it; empty without one."""
     try:
-        return intern(parse(task.url).host)
+        return intern(parse(task.url or "").host)
     except UrlError:
         return ""
 
@@ -29,9 +29,9 @@ class Hosts:
         self._through: dict[str, str] = {}
 
     def update(self, tasks: Sequence[Task]) -> None:
-        """Set the tasks."""
-        self._tasks = {task.id: task for task in tasks}
-        self._own = {task.id: _host(task) for task in tasks}
+        """Set the tasks; those without a URL reach no host."""
+        self._tasks = {task.id: task for task in tasks if task.url is not None}
+        self._own = {task.id: _host(task) for task in self._tasks.values()}
         self._by_host = {host: task_id for task_id, host in self._own.items()}
         self._reached = {task_id: host for task_id, host in self._reached.items() if task_id in self._tasks}
         self._through = {host: task_id for host, task_id in self._through.items() if task_id in self._tasks}

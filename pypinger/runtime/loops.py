@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from pypinger.domain.model import Seconds, Task
-from pypinger.runtime.watch import Watch
+from pypinger.runtime.watch import Phase, Watch
 
 #: With at least this many tasks, first checks begin in slots, SLOTS a second.
 MANY = 2000
@@ -42,8 +42,18 @@ class Loops:
         watch.loop.clock = self._reactor
         watch.first = self._reactor.callLater(delay, self._start, watch, self._reactor.seconds() + delay)
 
-    def stop(self, watch: Watch) -> None:
-        """Stop one."""
+    def quiet(self, watch: Watch, *, cancel: bool = True) -> None:
+        """
+        Stop the loop and the timers of a task.
+
+        :param cancel: whether the work under way is cancelled, too, unless it is being recorded.
+        """
+        self._stop(watch)
+        watch.set_timer(None)
+        if cancel and watch.phase is not Phase.RECORDING and watch.running is not None:
+            watch.running.cancel()
+
+    def _stop(self, watch: Watch) -> None:
         if watch.first is not None:
             watch.first.cancel()
             watch.first = None

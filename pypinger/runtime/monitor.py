@@ -15,7 +15,7 @@ second (judging, recording) is never cancelled: once an alert is committed, the 
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
@@ -23,10 +23,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from pypinger.domain.identity import task_of
 from pypinger.domain.model import Instant, Seconds, Task, TaskState
-from pypinger.domain.reminders import digest_span, next_reminder
+from pypinger.domain.reminders import digest_span
 from pypinger.domain.schedule import same_rules
-from pypinger.domain.url import label, task_id
 from pypinger.ports.clock import WallClock
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
@@ -38,6 +38,9 @@ from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.rounds import HostRounds
 from pypinger.runtime.stuck import stuck
 from pypinger.runtime.watch import MARGIN, Phase, Watch
+
+#: Later than every moment.
+INFINITY: Instant = float("inf")
 
 #: How many overdue checks a second begin after blindness.
 OVERDUE_RATE = 1000
@@ -61,7 +64,7 @@ class Monitor:
         self._now = now
         self._checker = checker
         self._board = board
-        self._watches = {task.url: Watch(task, TaskState()) for task in tasks}
+        self._watches = {task.key: Watch(task, TaskState()) for task in tasks}
         self._loops = Loops(reactor, self._begin)
         self._rounds = HostRounds(outbox, self._begin)
         self._rounds.update(self._watches.values())
@@ -76,14 +79,14 @@ class Monitor:
 
     def resume(self, states: Mapping[str, TaskState]) -> None:
         """Take up the states that the store kept, and close the incidents of tasks that are no longer configured."""
-        for url, state in states.items():
-            watch = self._watches.get(url)
+        for key, state in states.items():
+            watch = self._watches.get(key)
             if watch is not None:
                 watch.adopt(state)
                 watch.mute(state.owed is not None or (state.incident is not None and not state.incident.told))
                 self._board.show(watch.task, state)
-            elif state.incident is not None or state.owed is not None:
-                self._close(Task(url=url, id=task_id(url), name=label(url), label=label(url)), state)
+            elif state.incident is not None or state.owed is not None or state.configured is not None:
+                self._close(task_of(key), state)
 
     def start(self) -> None:
         """Begin to check, the first checks spread evenly."""
@@ -104,12 +107,12 @@ class Monitor:
         before, self._watches = self._watches, {}
         begin, gone = [], dict(before)
         for task in tasks:
-            watch = gone.pop(task.url, None)
+            watch = gone.pop(task.key, None)
             if watch is None:
                 begin.append(watch := Watch(task, TaskState()))
             elif watch.task != task and self._change(watch, task):
                 begin.append(watch)
-            self._watches[task.url] = watch
+            self._watches[task.key] = watch
         self._checker.blindness.update(tasks)
         self._rounds.update(self._watches.values())
         for watch in gone.values():
@@ -140,7 +143,7 @@ class Monitor:
         ending += self._closing
         self._checker.fetches.stop()
         for watch in self._watches.values():
-            self._quiet(watch)
+            self._loops.quiet(watch)
         self._checker.stop()
         await DeferredList(ending)
 
@@ -150,9 +153,13 @@ class Monitor:
         return stuck(self._watches.values(), self._reactor.seconds(), since)
 
     def _spread(self, watches: Sequence[Watch]) -> None:
-        """Begin to check these, the first checks spread evenly."""
-        self._loops.spread(watches)
+        """Begin to check these, the first checks spread evenly; those that push are judged from what is kept."""
+        self._loops.spread([watch for watch in watches if watch.task.url is not None])
         for watch in watches:
+            if watch.task.url is None:
+                watch.begin_pushes(self._reactor.seconds())
+                if watch.state.report is None:
+                    self._judge_again(watch)
             if not watch.busy:
                 self._arm(watch)
 
@@ -163,13 +170,16 @@ class Monitor:
         :returns: whether the next check is overdue, or to be made soon, so that it is still to be scheduled.
         """
         before, watch.task = watch.task, task
+        if task.url is None:
+            self._judge_again(watch)
+            return False
         if watch.busy and not same_rules(before, task):
             watch.expire()
         elif not same_rules(before, task):
-            self._quiet(watch, cancel=False)
+            self._loops.quiet(watch, cancel=False)
             return True
         if before.interval != task.interval:
-            self._quiet(watch, cancel=False)
+            self._loops.quiet(watch, cancel=False)
             delay = watch.began + task.interval - self._reactor.seconds()
             if delay <= 0:
                 return True
@@ -182,7 +192,7 @@ class Monitor:
         """Stop checking, and close the incident once the check under way is recorded."""
         watch.gone = True
         running = watch.running
-        self._quiet(watch)
+        self._loops.quiet(watch)
         if running is not None:
             after(running).addCallback(lambda _: self._close(watch.task, watch.state))
         else:
@@ -194,15 +204,6 @@ class Monitor:
         if not closing.called:
             self._closing.append(closing)
             closing.addBoth(lambda _: self._closing.remove(closing))
-
-    def _quiet(self, watch: Watch, *, cancel: bool = True) -> None:
-        """Stop the loop and the timers of a task."""
-        self._loops.stop(watch)
-        if watch.timer is not None:
-            watch.timer.cancel()
-            watch.timer = None
-        if cancel and watch.phase is not Phase.RECORDING and watch.running is not None:
-            watch.running.cancel()
 
     def _begin(self, watch: Watch) -> Deferred[None] | None:
         """Begin a check unless one is under way: see Note [One check at a time]."""
@@ -250,16 +251,14 @@ class Monitor:
         delay = None if gone else watch.until_due(now, seconds, blind=blind, muted=muted, joining=joining)
         timer = watch.timer
         if delay is None:
-            if timer is not None:
-                timer.cancel()
-                watch.timer = None
+            watch.set_timer(None)
         elif timer is None:
-            watch.timer = self._reactor.callLater(delay, self._ring, watch)
+            watch.set_timer(self._reactor.callLater(delay, self._ring, watch))
         elif abs(timer.getTime() - seconds - delay) > MARGIN / 2:
             timer.reset(delay)
 
     def _ring(self, watch: Watch) -> None:
-        watch.timer = None
+        watch.set_timer(None)
         if watch.busy:
             return
         now = self._now()
@@ -267,32 +266,26 @@ class Monitor:
         blind, muted = self._checker.condition.blind, self._board.muted(watch.task, watch.state)
         if watch.overdue(now) and seconds >= watch.rested():
             watch.take_turn(seconds)
-            self._begin(watch)
+            if watch.task.url is None:
+                self._judge_again(watch)
+            else:
+                self._begin(watch)
         elif watch.untold(blind=blind, muted=muted):
             watch.hear_again()
             self._run(watch, self._checker.unmute(watch))
-        elif not blind and not muted and self._reminds(watch, now):
+        elif not blind and not muted and watch.reminds(now):
             self._remind(digest_span(watch.task), now)
-        elif not blind and not muted and self._joins(watch, now):
+        elif not blind and not muted and (self._checker.next_joining(watch) or INFINITY) <= now:
             self._run(watch, self._checker.join(watch))
         else:
             self._arm(watch)
-
-    def _joins(self, watch: Watch, now: Instant) -> bool:
-        joining = self._checker.next_joining(watch)
-        return joining is not None and joining <= now
-
-    def _reminds(self, watch: Watch, now: Instant, early: Seconds = 0.0) -> bool:
-        # Asked as of now: a moment later the task may sleep, which puts the reminder off.
-        reminder = next_reminder(watch.task, watch.state, now)
-        return reminder is not None and reminder <= now + early
 
     def _remind(self, early: Seconds, now: Instant) -> None:
         """Send the reminders that are due, and those that are due soon with them, for one digest to tell all."""
         for watch in list(self._watches.values()):
             if watch.state.incident is None or watch.busy or self._board.muted(watch.task, watch.state):
                 continue
-            if self._reminds(watch, now, early):
+            if watch.reminds(now, early):
                 self._run(watch, self._checker.remind(watch, early))
 
     def silences_changed(self) -> None:
@@ -300,20 +293,31 @@ class Monitor:
         self._board.silences_changed()
         self._rearm_all()
 
-    def check_now(self, url: str) -> Deferred[None]:
+    def check_now(self, key: str) -> Deferred[None]:
         """Check a task now, or wait for the check that is under way; fires when it is recorded."""
-        watch = self._watches[url]
+        watch = self._watches[key]
         running = watch.running if watch.busy else self._begin(watch)
         return succeed(None) if running is None else after(running)
 
-    async def acknowledge(self, url: str, by: str, reason: str) -> None:
-        """Record that somebody takes care of a task's incident, once what is under way is recorded."""
-        watch = self._watches[url]
+    async def perform(self, key: str, work: Callable[[Watch], Coroutine[Deferred[Any], Any, None]]) -> None:
+        """Do something with a task once what is under way is recorded; nothing if it is no longer watched then."""
+        await self._perform(self._watches[key], work)
+
+    async def _perform(self, watch: Watch, work: Callable[[Watch], Coroutine[Deferred[Any], Any, None]]) -> None:
         while watch.busy and watch.running is not None:
             await after(watch.running)
-        running = self._run(watch, self._checker.acknowledge(watch, by, reason))
+        running = None if watch.gone or self._stopping else self._run(watch, work(watch))
         if running is not None:
             await after(running)
+
+    async def acknowledge(self, key: str, by: str, reason: str) -> None:
+        """Record that somebody takes care of a task's incident."""
+        await self.perform(key, lambda watch: self._checker.acknowledge(watch, by, reason))
+
+    def _judge_again(self, watch: Watch) -> None:
+        """Judge a push task from what is kept."""
+        judging = Deferred.fromCoroutine(self._perform(watch, self._checker.judge_again))
+        judging.addErrback(lambda failure: self._log.failure("judging {task}", failure, task=watch.task.name))
 
     def _seen_again(self) -> None:
         """Set all timers after blindness; overdue checks are made at once, but at most OVERDUE_RATE a second."""

@@ -41,10 +41,11 @@ class HostRounds:
         self._rounds: dict[str, Deferred[None]] = {}
 
     def update(self, watches: Iterable[Watch]) -> None:
-        """Set the tasks that are checked."""
+        """Set the tasks that are watched; push tasks have no host."""
         self._hosts = {}
         for watch in watches:
-            self._hosts.setdefault(_host(watch), []).append(watch)
+            if watch.task.url is not None:
+                self._hosts.setdefault(_host(watch), []).append(watch)
 
     def note(self, watch: Watch, before: Kind) -> None:
         """Take note of a check or another change, before which the verdict was of this kind."""

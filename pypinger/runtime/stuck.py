@@ -19,6 +19,8 @@ def stuck(watches: Collection[Watch], now: Seconds, since: Seconds) -> str | Non
     :param now: on the reactor's clock.
     :param since: when a fetch ended last, or checks began.
     """
+    # Push tasks are not fetched.
+    watches = [watch for watch in watches if watch.task.url is not None]
     if not watches:
         return None
     limit = min(2 * watch.task.interval + watch.task.timeout for watch in watches) + STUCK

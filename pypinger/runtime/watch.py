@@ -117,6 +117,22 @@ class Watch:
         """Take note that the check under way is made under rules that no longer hold."""
         self.stale = True
 
+    def begin_pushes(self, now: Seconds) -> None:
+        """Watch a push task from now on: what falls due is judged at once, as it has no first check."""
+        self.began = now
+
+    def set_timer(self, timer: IDelayedCall | None) -> None:
+        """Use another timer; a call that is still due is cancelled."""
+        if self.timer is not None and self.timer.active():
+            self.timer.cancel()
+        self.timer = timer
+
+    def reminds(self, now: Instant, early: Seconds = 0.0) -> bool:
+        """Whether a reminder of the open incident is due, or will be within `early` seconds."""
+        # Asked as of now: a moment later the task may sleep, which puts the reminder off.
+        reminder = next_reminder(self.task, self.state, now)
+        return reminder is not None and reminder <= now + early
+
     def take_turn(self, now: Seconds) -> None:
         """Count a check at ``next_change`` that begins now."""
         if self.turns is None:
@@ -198,7 +214,7 @@ class Watch:
         :param muted: whether a silence mutes the task, so that there are none either.
         :param joining: when the next channel joins the open incident.
         :returns: None if nothing is due before the loop's next check, which asks again. A healthy task therefore has
-            no timer most of the time.
+            no timer most of the time; a push task, which has no loop, always has one for what is due.
         """
         state = self.state
         verdict = state.verdict
@@ -219,4 +235,6 @@ class Watch:
             for moment in (next_reminder(self.task, state, now), joining):
                 if moment is not None and moment + MARGIN - now > earliest:
                     due = min(due, moment + MARGIN - now)
-        return None if due > self.task.interval else max(0.0, due)
+        if due == float("inf") or (due > self.task.interval and self.task.url is not None):
+            return None
+        return max(0.0, due)

@@ -44,7 +44,7 @@ class _Carrier:
     def tasks(self) -> None:
         pending = self._new.pending
         for record in self._old.tasks.values():
-            task = self._tasks[record.id] = self._new.present(record.url)
+            task = self._tasks[record.id] = self._new.present(record.key)
             if task.run is not None and (record.run is None or task.run.first != record.run.first):
                 pending.runs.append((task.id, task.run))
             if task.hour is not None and (record.hour is None or task.hour.hour != record.hour.hour):

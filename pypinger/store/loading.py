@@ -163,7 +163,7 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
         recorder.add_blind(last_alive, now / 1000)
     execute("DELETE FROM host WHERE at < ?", ((now - DAY) / 1000,))
     return Kept(
-        states={url: record.state for url, record in recorder.tasks.items()},
+        states={key: record.state for key, record in recorder.tasks.items()},
         deliveries=[
             Delivery(row.alert, row.channel, row.attempts, row.not_before, row.words)
             for row in recorder.outbox.values()

@@ -81,10 +81,11 @@ class WriteQueue:
         self._notice_ends: Seconds = 0.0
         self._closing = False
         self._calls: list[Call] = []
-        self._waiters: list[Deferred[None]] = []
+        self._waiters: list[Deferred[bool]] = []
         # Since when each caller waits, whether its call is still here or in the writer's hands.
-        self._waiting: dict[Deferred[None], Seconds] = {}
-        self._ready: deque[Deferred[None]] = deque()
+        self._waiting: dict[Deferred[bool], Seconds] = {}
+        # Callers that continue, each with whether its call is on the disk.
+        self._ready: deque[tuple[Deferred[bool], bool]] = deque()
         self._busy = False
         # How many turns have been made since the store can be written again, while calls were left in the queue.
         self._catching_up = 0
@@ -104,16 +105,20 @@ class WriteQueue:
         """Have a method of the recorder called some time within the next second."""
         self._calls.append((call, args))
 
-    async def write(self, call: Callable[..., None], *args: Any) -> None:
-        """Have a method of the recorder called, and wait until the result is written, unless nothing can be."""
+    async def write(self, call: Callable[..., None], *args: Any) -> bool:
+        """
+        Have a method of the recorder called, and wait until the result is written, unless nothing can be.
+
+        :returns: whether it is on the disk.
+        """
         self._calls.append((call, args))
         if self.trouble is not None and not self._catching_up:
-            return
-        waiter: Deferred[None] = Deferred()
+            return False
+        waiter: Deferred[bool] = Deferred()
         self._waiting[waiter] = self._reactor.seconds()
         self._waiters.append(waiter)
         self._turn(urgent=True)
-        await waiter
+        return await waiter
 
     async def close(self, limit: Seconds) -> None:
         """Write the rest, trying once more if writing fails, and close the database, within `limit` seconds."""
@@ -135,11 +140,12 @@ class WriteQueue:
             self._log.failure("closing the store")
         if self.trouble is not None:
             self._log.error("the last changes could not be written to the store: {words}", words=self.trouble)
-        self._release(list(self._waiting))
+        self._release(list(self._waiting), kept=False)
         if self._resumption is not None and self._resumption.active():
             self._resumption.cancel()
         while self._ready:
-            self._ready.popleft().callback(None)
+            waiter, kept = self._ready.popleft()
+            waiter.callback(kept)
 
     def _tick(self) -> None:
         self._timer = self._reactor.callLater(self._tick_delay, self._tick)
@@ -148,7 +154,7 @@ class WriteQueue:
             self._report(f"the disk has not answered for {ANSWER_LIMIT:g} s", list(self._waiting))
         self._turn(urgent=False)
 
-    def _take(self) -> tuple[list[Call], list[Deferred[None]]]:
+    def _take(self) -> tuple[list[Call], list[Deferred[bool]]]:
         taken = self._calls, self._waiters
         self._calls, self._waiters = [], []
         return taken
@@ -162,7 +168,7 @@ class WriteQueue:
         turn = self._worker.run(self._writer.turn, calls, self._reactor.seconds(), urgent=urgent)
         turn.addBoth(self._turned, waiters)
 
-    def _turned(self, turn: Turn | Failure, waiters: Sequence[Deferred[None]]) -> None:
+    def _turned(self, turn: Turn | Failure, waiters: Sequence[Deferred[bool]]) -> None:
         if isinstance(turn, Failure):
             turn = Turn("unexpected error; see the log", [("writing the store", turn)])
         for doing, failure in turn.failures:
@@ -174,12 +180,12 @@ class WriteQueue:
         recovered = self.trouble is not None and turn.trouble is None
         if recovered and self._calls and self._catching_up < CATCH_UP and not self._closing:
             self._catching_up += 1
-            self._release(waiters)
+            self._release(waiters, kept=not turn.failures)
             self._turn(urgent=True)
             return
         self._catching_up = 0
         self._tick_delay = DELETE_TICK if turn.more else TICK
-        self._report(turn.trouble, waiters)
+        self._report(turn.trouble, waiters, failed=bool(turn.failures))
         if self._waiters:
             self._turn(urgent=True)
 
@@ -199,7 +205,7 @@ class WriteQueue:
             )
         return turn
 
-    def _report(self, trouble: str | None, waiters: Sequence[Deferred[None]]) -> None:
+    def _report(self, trouble: str | None, waiters: Sequence[Deferred[bool]], *, failed: bool = False) -> None:
         before, self.trouble = self.trouble, trouble
         if trouble is not None and before is None:
             self._log.error(
@@ -209,18 +215,19 @@ class WriteQueue:
             )
         elif trouble is None and before is not None:
             self._log.warn("the store can be written again, and is up to date")
-        self._release(waiters)
+        self._release(waiters, kept=trouble is None and not failed)
 
-    def _release(self, waiters: Sequence[Deferred[None]]) -> None:
+    def _release(self, waiters: Sequence[Deferred[bool]], *, kept: bool) -> None:
         """See Note [Resuming after a commit]; callers that have stopped waiting are left out."""
         idle = not self._ready
-        self._ready.extend(waiter for waiter in waiters if self._waiting.pop(waiter, None) is not None)
+        self._ready.extend((waiter, kept) for waiter in waiters if self._waiting.pop(waiter, None) is not None)
         if idle:
             self._resume()
 
     def _resume(self) -> None:
         for _ in range(min(RESUMED, len(self._ready))):
-            self._ready[0].callback(None)
+            waiter, kept = self._ready[0]
+            waiter.callback(kept)
             self._ready.popleft()
         if self._ready:
             self._resumption = self._reactor.callLater(0, self._resume)

@@ -84,29 +84,29 @@ class Reader:
         """Make a call that runs in another thread fail soon."""
         self._connection.interrupt()
 
-    def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
+    def runs(self, task: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
         """See :meth:`pypinger.ports.history.History.runs`."""
-        task = self._task(url)
-        return [] if task is None else self._runs(task, _NEWEST if before is None else before, limit)
+        number = self._task(task)
+        return [] if number is None else self._runs(number, _NEWEST if before is None else before, limit)
 
-    def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
+    def verdicts(self, task: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
         """See :meth:`pypinger.ports.history.History.verdicts`."""
         return [
             VerdictChange(key, at / 1000, Kind(kind), explanation)
             for key, at, kind, explanation in self._all(
                 "SELECT id, at, kind, explanation FROM verdict WHERE task = ? AND id < ? ORDER BY id DESC LIMIT ?",
-                self._task(url),
+                self._task(task),
                 _NEWEST if before is None else before,
                 limit,
             )
         ]
 
-    def incidents(self, url: str | None = None, before: int | None = None, limit: int = 50) -> Sequence[PastIncident]:
+    def incidents(self, task: str | None = None, before: int | None = None, limit: int = 50) -> Sequence[PastIncident]:
         """See :meth:`pypinger.ports.history.History.incidents`."""
         rows = self._all(
-            _INCIDENTS.replace("/* which */", "" if url is None else "AND task = ?"),
+            _INCIDENTS.replace("/* which */", "" if task is None else "AND task = ?"),
             _NEWEST if before is None else before,
-            *([] if url is None else [self._task(url)]),
+            *([] if task is None else [self._task(task)]),
             limit,
         )
         return [
@@ -124,12 +124,12 @@ class Reader:
             for key, name, started, opened, ended, kinds, explanation, alerts in rows
         ]
 
-    def deliveries(self, url: str | None = None, before: int | None = None, limit: int = 50) -> Sequence[PastDelivery]:
+    def deliveries(self, task: str | None = None, before: int | None = None, limit: int = 50) -> Sequence[PastDelivery]:
         """See :meth:`pypinger.ports.history.History.deliveries`."""
         rows = self._all(
-            _DELIVERIES.replace("/* which */", "" if url is None else "AND task = ?"),
+            _DELIVERIES.replace("/* which */", "" if task is None else "AND task = ?"),
             _NEWEST if before is None else before,
-            *([] if url is None else [self._task(url)]),
+            *([] if task is None else [self._task(task)]),
             limit,
         )
         return [
@@ -151,49 +151,48 @@ class Reader:
         rows = self._all("SELECT body, channel, words FROM delivery WHERE outcome = 'dead' ORDER BY id")
         return [Delivery(_ALERT.decode(body), channel, words=words) for body, channel, words in rows]
 
-    def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
+    def uptime(self, task: str, now: Instant) -> Mapping[str, float | None]:
         """See :meth:`pypinger.ports.history.History.uptime`."""
-        task = self._task(url)
         hours = self._all(
             "SELECT hour, up, down FROM hour WHERE task = ?1 AND hour >= ?2"
             " UNION ALL SELECT hour, up, down FROM task WHERE id = ?1 AND hour >= ?2",
-            task,
+            self._task(task),
             accounting.first_hour(now),
         )
         return accounting.uptime(hours, now)
 
-    def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
+    def days(self, task: str, now: Instant, count: int = 90) -> Sequence[Day]:
         """See :meth:`pypinger.ports.history.History.days`."""
         hours = self._all(
             "SELECT hour, up, down, asleep FROM hour WHERE task = ?1 AND hour >= ?2"
             " UNION ALL SELECT hour, up, down, asleep FROM task WHERE id = ?1 AND hour >= ?2",
-            self._task(url),
+            self._task(task),
             (millis(now) // DAY - count) * (DAY // HOUR),
         )
         return accounting.days(hours, now, count)
 
-    def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
+    def gaps(self, task: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""
-        task = self._task(url)
-        return [] if task is None else _gaps(self._latest(task), limit)
+        number = self._task(task)
+        return [] if number is None else _gaps(self._latest(number), limit)
 
-    def findings(self, url: str, since: Instant, until: Instant) -> Sequence[Run]:
+    def findings(self, task: str, since: Instant, until: Instant) -> Sequence[Run]:
         """All that was found from `since` to before `until`, oldest first; the first may have begun earlier."""
-        task, start, end = self._task(url), millis(since), millis(until)
-        if task is None:
+        number, start, end = self._task(task), millis(since), millis(until)
+        if number is None:
             return []
-        earlier = self._runs(task, start, _EARLIER)
+        earlier = self._runs(number, start, _EARLIER)
         within = self._all(
             "SELECT first, length, count, finding, figure, began FROM run JOIN shape ON shape.id = shape"
             " WHERE task = ? AND first >= ? AND first < ? ORDER BY first",
-            task,
+            number,
             start,
             end,
         )
         runs = [run for run in earlier if run.last >= since]
         runs += [_run(*row) for row in within]
         # If the open run began earlier, it is in `earlier` already.
-        runs += [run for run in self._open(task) if start <= run.key < end]
+        runs += [run for run in self._open(number) if start <= run.key < end]
         return sorted(runs, key=lambda run: run.key)
 
     def blind_times(self, since: Instant, until: Instant) -> Sequence[BlindTime]:
@@ -207,9 +206,13 @@ class Reader:
             )
         ]
 
-    def state(self, url: str) -> TaskState | None:
+    def alive(self) -> Instant:
+        """When the daemon was last known to run."""
+        return max((at / 1000 for (at,) in self._all("SELECT alive FROM life")), default=0.0)
+
+    def state(self, task: str) -> TaskState | None:
         """The state of a task as it was written last; None if it is not known."""
-        rows = self._all("SELECT state FROM task WHERE url = ?", text(url))
+        rows = self._all("SELECT state FROM task WHERE url = ?", text(task))
         try:
             return _STATE.decode(rows[0][0]) if rows else None
         except (ValueError, TypeError) as error:
@@ -252,8 +255,9 @@ class Reader:
         except sqlite3.Error as error:
             raise unusable(self._path, error) from error
 
-    def _task(self, url: str) -> int | None:
-        rows = self._all("SELECT id FROM task WHERE url = ?", text(url))
+    def _task(self, key: str) -> int | None:
+        # The column has the keys of tasks; it was named when all of them were URLs.
+        rows = self._all("SELECT id FROM task WHERE url = ?", text(key))
         return rows[0][0] if rows else None
 
     def _open(self, task: int) -> list[Run]:

@@ -37,14 +37,12 @@ KINDS = 100
 #: How many blind times are held in memory: those that later checks may overlap.
 BLIND_TIMES = 1000
 
-_UNREPORTED = frozenset({Kind.UNREACHABLE, Kind.INVALID})
-
 
 class Recorder:
     """
     Turns calls into rows.
 
-    :ivar tasks: URL -> the task's present.
+    :ivar tasks: the key of a task -> its present.
     :ivar blind: the latest blind times.
     :ivar outbox: (alert, channel) -> the delivery, for each that is pending.
     :ivar next_task: the id for the next new task; `next_incident` likewise.
@@ -64,7 +62,7 @@ class Recorder:
 
     def note(self, task: Task, state: TaskState, check: Check) -> None:
         """See :meth:`pypinger.ports.storing.Store.note`."""
-        record = self.present(task.url)
+        record = self.present(task.key)
         self._check(record, task, check, event=False)
         self._change(record, state, check, check.at)
 
@@ -72,10 +70,13 @@ class Recorder:
         self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery], now: Instant
     ) -> None:
         """See :meth:`pypinger.ports.storing.Store.commit`; `now` is used if there was no check."""
-        record = self.present(task.url)
+        record = self.present(task.key)
         incident = record.incident
         if check is not None:
-            self._check(record, task, check, event=True)
+            if check.finding is None:
+                self._judged(record, task, check)
+            else:
+                self._check(record, task, check, event=True)
             now = check.at
         self._change(record, state, check, now)
         incident = record.incident or incident
@@ -137,11 +138,11 @@ class Recorder:
         self.next_incident += 1
         return self.next_incident - 1
 
-    def present(self, url: str) -> TaskRecord:
+    def present(self, key: str) -> TaskRecord:
         """The present of a task, to be written with the next transaction."""
-        record = self.tasks.get(url)
+        record = self.tasks.get(key)
         if record is None:
-            record = self.tasks[url] = TaskRecord(self.next_task, url)
+            record = self.tasks[key] = TaskRecord(self.next_task, key)
             self.next_task += 1
             self.pending.born.append(record)
         if not record.dirty:
@@ -159,15 +160,9 @@ class Recorder:
 
     def _check(self, record: TaskRecord, task: Task, check: Check, *, event: bool) -> None:
         """Count a check in its hour and in its run."""
+        assert check.finding is not None
         at = millis(check.at)
-        hour = at // HOUR
-        figures = record.hour
-        if figures is None or figures.hour != hour:
-            if figures is not None:
-                self.pending.account(record.id, figures)
-            figures = record.hour = Hour(hour)
-        if record.accounted != at:
-            self._account(record, figures, task, at)
+        figures = self._judged(record, task, check)
         figures.checks += 1
         if check.verdict.status is Status.ERROR:
             figures.errors += 1
@@ -184,6 +179,19 @@ class Recorder:
             self.pending.runs.append((record.id, run))
         record.run = OpenRun(check.finding, at, at)
 
+    def _judged(self, record: TaskRecord, task: Task, check: Check) -> Hour:
+        """Account for the time until a verdict; returns the hour that it was made in."""
+        at = millis(check.at)
+        hour = at // HOUR
+        figures = record.hour
+        if figures is None or figures.hour != hour:
+            if figures is not None:
+                self.pending.account(record.id, figures)
+            figures = record.hour = Hour(hour)
+        if record.accounted != at:
+            self._account(record, figures, task, at)
+        return figures
+
     def _account(self, record: TaskRecord, figures: Hour, task: Task, at: Millis) -> None:
         """Account for the time since the previous check: see Note [Time between two checks]."""
         since = record.accounted
@@ -195,10 +203,12 @@ class Recorder:
             return
         record.accounted = at
         kind = record.state.kind
-        if kind in _UNREPORTED and sleep_at(task, record.state.report, since / 1000) is not None:
+        unreported = kind is Kind.UNREACHABLE or kind is Kind.INVALID
+        if unreported and sleep_at(task, record.state.report, since / 1000) is not None:
             # Nothing is expected of it; it was checked when this sleep began, and is when it ends.
             kind = Kind.SLEEPING
-        limit = millis(2 * task.interval + task.timeout + 60)
+        # A push task is judged when that is due, however far apart that is.
+        limit = at if task.url is None else millis(2 * task.interval + task.timeout + 60)
         if since >= self._sighted and at - since <= limit and since // HOUR == figures.hour:
             figures.spend(kind, at - since)
             return

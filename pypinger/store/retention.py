@@ -73,7 +73,7 @@ def _steps(connection: sqlite3.Connection, recorder: Recorder, horizon: Millis, 
             # With an incident that was never closed.
             connection.execute("DELETE FROM incident WHERE task = ?", (record.id,))
             connection.execute("DELETE FROM task WHERE id = ?", (record.id,))
-            del recorder.tasks[record.url]
+            del recorder.tasks[record.key]
         yield
     for query in _OF_ALL:
         while connection.execute(query, values).rowcount == ROWS:

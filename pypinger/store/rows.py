@@ -85,11 +85,11 @@ class TaskRecord:
     :ivar accounted: the end of the time that is accounted for; None before the first check.
     """
 
-    __slots__ = ("accounted", "dirty", "hour", "id", "incident", "run", "state", "url")
+    __slots__ = ("accounted", "dirty", "hour", "id", "incident", "key", "run", "state")
 
-    def __init__(self, id: int, url: str) -> None:
+    def __init__(self, id: int, key: str) -> None:
         self.id = id
-        self.url = url
+        self.key = key
         self.state = TaskState()
         self.accounted: Millis | None = None
         self.run: OpenRun | None = None

@@ -82,10 +82,11 @@ class SqliteStore:
         if self._queue is not None and len(self._queue) < QUEUE:
             self._queue.put(Recorder.note, task, state, check)
 
-    async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> None:
+    async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> bool:
         """See :meth:`pypinger.ports.storing.Store.commit`."""
-        if self._queue is not None:
-            await self._queue.write(Recorder.commit, task, state, check, tuple(deliveries), self._now())
+        if self._queue is None:
+            return False
+        return await self._queue.write(Recorder.commit, task, state, check, tuple(deliveries), self._now())
 
     async def enqueue(self, deliveries: Sequence[Delivery]) -> None:
         """See :meth:`pypinger.ports.storing.Store.enqueue`."""
@@ -143,37 +144,37 @@ class SqliteStore:
         if queue is not None:
             await queue.close(CLOSING)
 
-    async def runs(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
+    async def runs(self, task: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
         """See :meth:`pypinger.ports.history.History.runs`."""
-        return await self._read(Reader.runs, url, before, limit)
+        return await self._read(Reader.runs, task, before, limit)
 
-    async def verdicts(self, url: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
+    async def verdicts(self, task: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
         """See :meth:`pypinger.ports.history.History.verdicts`."""
-        return await self._read(Reader.verdicts, url, before, limit)
+        return await self._read(Reader.verdicts, task, before, limit)
 
     async def incidents(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self, task: str | None = None, before: int | None = None, limit: int = 50
     ) -> Sequence[PastIncident]:
         """See :meth:`pypinger.ports.history.History.incidents`."""
-        return await self._read(Reader.incidents, url, before, limit)
+        return await self._read(Reader.incidents, task, before, limit)
 
     async def deliveries(
-        self, url: str | None = None, before: int | None = None, limit: int = 50
+        self, task: str | None = None, before: int | None = None, limit: int = 50
     ) -> Sequence[PastDelivery]:
         """See :meth:`pypinger.ports.history.History.deliveries`."""
-        return await self._read(Reader.deliveries, url, before, limit)
+        return await self._read(Reader.deliveries, task, before, limit)
 
-    async def uptime(self, url: str, now: Instant) -> Mapping[str, float | None]:
+    async def uptime(self, task: str, now: Instant) -> Mapping[str, float | None]:
         """See :meth:`pypinger.ports.history.History.uptime`."""
-        return await self._read(Reader.uptime, url, now)
+        return await self._read(Reader.uptime, task, now)
 
-    async def days(self, url: str, now: Instant, count: int = 90) -> Sequence[Day]:
+    async def days(self, task: str, now: Instant, count: int = 90) -> Sequence[Day]:
         """See :meth:`pypinger.ports.history.History.days`."""
-        return await self._read(Reader.days, url, now, count)
+        return await self._read(Reader.days, task, now, count)
 
-    async def gaps(self, url: str, limit: int = 50) -> Sequence[Gap]:
+    async def gaps(self, task: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""
-        return await self._read(Reader.gaps, url, limit)
+        return await self._read(Reader.gaps, task, limit)
 
     async def _read(self, method: Callable[Concatenate[Reader, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._reader is None:

@@ -102,7 +102,7 @@ class Tables:
     def _write(self, pending: PendingRows) -> None:
         many = self.connection.executemany
         if pending.born:
-            rows = [(each.id, text(each.url), "") for each in pending.born]
+            rows = [(each.id, text(each.key), "") for each in pending.born]
             many("INSERT INTO task (id, url, state) VALUES (?, ?, ?)", rows)
         if pending.tasks:
             many(_TASK, [self._task(each) for each in pending.tasks])

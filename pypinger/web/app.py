@@ -26,6 +26,7 @@ from pypinger.domain.redaction import Secrets
 from pypinger.domain.url import parse
 from pypinger.ports.clock import WallClock
 from pypinger.ports.history import History
+from pypinger.ports.pushing import PushReceiver
 from pypinger.ports.showing import Entry, TaskBoard
 from pypinger.ports.storing import StoreError
 from pypinger.web.feeds import badge, feed
@@ -42,6 +43,7 @@ from pypinger.web.lookup import TaskLookup
 from pypinger.web.serving import assets
 from pypinger.web.serving.guard import Guard, refuse
 from pypinger.web.serving.negotiation import prefers_html
+from pypinger.web.serving.pushes import PushPaths
 from pypinger.web.serving.responses import HTML, JSON, answer, cacheable, problem
 from pypinger.web.serving.site import serve
 from pypinger.web.serving.slicing import Shared, in_slices, make_cooperator
@@ -63,12 +65,14 @@ class Sources(msgspec.Struct, frozen=True):
 
     :ivar history: None if no history is kept; the pages show the present alone then.
     :ivar secrets: masked in the answers of tasks; it may change while the server runs.
+    :ivar pushes: takes what tasks send, if any do.
     """
 
     board: TaskBoard
     now: WallClock
     history: History | None = None
     secrets: Secrets = msgspec.field(default_factory=Secrets)
+    pushes: PushReceiver | None = None
 
 
 class Pages:
@@ -86,9 +90,10 @@ class Pages:
         self.stream = EventStream(sources.board, clock)
         self._routes = Routes(sources, self.stream, clock)
         self.resource = Guard(self._routes.app.resource())
-        self.site = serve(self.resource, clock, self.stream.close, most)
+        self._pushes = None if sources.pushes is None else PushPaths(sources.pushes, self.resource)
+        self.site = serve(self._pushes or self.resource, clock, self.stream.close, most, self._pushes)
 
-    def configure(self, hosts: Iterable[str], public_url: str, *, loopback: bool = False) -> None:
+    def configure(self, hosts: Iterable[str], public_url: str, *, loopback: bool = False, pushes: bool = True) -> None:
         """
         Set what the ``[web]`` section says, also while the server runs.
 
@@ -96,7 +101,10 @@ class Pages:
         :param public_url: where people reach the pages, for links; empty if that is not known.
         :param loopback: whether the endpoint is on the loopback interface. Then `public_url` alone limits the names: to
             its own, ``localhost`` and IP addresses.
+        :param pushes: whether tasks send to this server, too, and not to one of their own.
         """
+        if self._pushes is not None:
+            self._pushes.switch(pushes)
         public_host = parse(public_url).host if public_url else ""
         self.resource.configure(hosts, public_host, loopback=loopback)
         self._routes.configure(public_url)
@@ -173,7 +181,7 @@ class Routes:
             return await self._incidents_feed(request, entry)
         if found.part:
             link = "" if found.bare else f"{self._root}task/{entry.task.id}/{found.part}"
-            body = await self._history_pages.part(found.part, entry.task.url, found.query, link)
+            body = await self._history_pages.part(found.part, entry.task.key, found.query, link)
             return cacheable(request, JSON, body)
         if entry.state.status is Status.ERROR or entry.unseen is not None:
             request.setResponseCode(HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -283,7 +291,7 @@ class Routes:
     async def _incidents_feed(self, request: Request, of: Entry | None) -> bytes:
         if self._history is None:
             raise StoreError("no history is kept")
-        incidents = await self._history.incidents(None if of is None else of.task.url, limit=feed.ENTRIES)
+        incidents = await self._history.incidents(None if of is None else of.task.key, limit=feed.ENTRIES)
         started, home = self._board.daemon().started, self._home
         if home.startswith("/"):
             # Without public_url: relative links hold under any prefix that a proxy adds.

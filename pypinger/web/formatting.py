@@ -53,7 +53,11 @@ def look_of(standing: str) -> str:
 
 def state_of(entry: Entry) -> str:
     """The state of a task in words: ``on time``, ``not seen``."""
-    return NAMES[entry.state.kind] if entry.unseen is None else "not seen"
+    if entry.unseen is not None:
+        return "not seen"
+    if entry.task.url is None and entry.state.kind is Kind.NEW:
+        return "no push yet"
+    return NAMES[entry.state.kind]
 
 
 def age_of(entry: Entry, now: Instant) -> Age | None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from pypinger.domain.model import Task
+from pypinger.domain.model import PUSH, Task
 from pypinger.ports.showing import Entry, TaskBoard
 
 _SLASHES = re.compile("/+")
@@ -48,7 +48,7 @@ class TaskLookup:
 
     def find(self, sent: str) -> Entry | None:
         """
-        The task that a request means, or None.
+        The task that a request means, by its id, its URL or, of a push task, its name; or None.
 
         :param sent: what follows ``/task/``, query included, exactly as it was sent.
         """
@@ -58,11 +58,11 @@ class TaskLookup:
             return entry
         # The raw form goes first: a task may be configured with escapes such as %2C in its URL.
         for url in dict.fromkeys((sent, _decode(path) + mark + query, _decode(sent))):
-            entry = self._board.by_url(url)
+            entry = self._board.by_key(url) or self._board.by_key(f"{PUSH}{url}")
             if entry is not None:
                 return entry
         url_of_one = self._loosely(sent)
-        return None if url_of_one is None else self._board.by_url(url_of_one)
+        return None if url_of_one is None else self._board.by_key(url_of_one)
 
     def find_part(self, sent: str, parts: Collection[str]) -> Found | None:
         """
@@ -75,7 +75,7 @@ class TaskLookup:
         :param sent: what follows ``/task/``, queries included, exactly as it was sent.
         :param parts: the names of the parts.
         """
-        entry = self._board.by_url(sent)
+        entry = self._board.by_key(sent) or self._board.by_key(f"{PUSH}{_decode(sent)}")
         if entry is not None:
             return Found(entry)
         match = _PART.fullmatch(sent)
@@ -83,7 +83,7 @@ class TaskLookup:
             entry = self.find(sent)
             return None if entry is None else Found(entry)
         named, part, query = match["task"], match["part"], match["query"] or ""
-        entry = self._board.by_id(named) or self._board.by_url(named) or self._board.by_url(_decode(named))
+        entry = self._board.by_id(named) or self._board.by_key(named) or self._board.by_key(_decode(named))
         if entry is None:
             entry = self.find(sent)
             if entry is not None:
@@ -120,7 +120,7 @@ class TaskLookup:
         ):
             return
         self._tasks = [entry.task for entry in entries]
-        urls = [task.url for task in self._tasks]
+        urls = [task.url for task in self._tasks if task.url is not None]
         self._decoded = _table(urls, _decode)
         self._squeezed = _table(urls, _squeeze)
         self._squeezed_decoded = _table(urls, lambda url: _squeeze(_decode(url)))

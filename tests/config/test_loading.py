@@ -157,8 +157,8 @@ class UnknownTests(LoadingTestCase):
         self.assertEqual(self.problem("[slakc]\n"), "1: [slakc]: unknown section; did you mean [slack]?")
         self.assertEqual(
             self.problem("[xyz]\n"),
-            "1: [xyz]: unknown section; known are [main], [urls], [token_auth], [heartbeat], [web], [store], [slack], "
-            "[hipchat], [sentry], [task NAME or URL], [group SELECTOR] and [maintenance NAME]",
+            "1: [xyz]: unknown section; known are [main], [urls], [token_auth], [heartbeat], [web], [push], [store], "
+            "[slack], [hipchat], [sentry], [task NAME or URL], [group SELECTOR] and [maintenance NAME]",
         )
 
     def test_named_section(self) -> None:

@@ -225,7 +225,7 @@ class NameTests(LoadingTestCase):
         self.assertEqual((settings.tasks[1].grace, settings.tasks[1].credentials), (300, "me:pw"))
 
     def test_without_url(self) -> None:
-        needs = "needs url, the URL of the task's report"
+        needs = "needs url, the URL of the task's report, or push_key"
         self.assertEqual(self.problem("[task Order export]\ninterval = 5\n"), f"1: [task Order export]: {needs}")
         self.assertEqual(self.problem("[task #7, all?]\nurl =\n"), f"1: [task #7, all?]: {needs}")
         self.assertEqual(

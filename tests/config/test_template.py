@@ -62,8 +62,10 @@ class TemplateTests(LoadingTestCase):
         self.write("conf.d/reports.ini", "[task Reports]\nurl = https://reports.example.com/cron\n")
         settings = self.load_with_files(self.full)
         self.assertEqual({channel.name for channel in settings.channels}, {*self.channels, "slack shop"})
-        self.assertEqual([task.name for task in settings.tasks][1:], ["Order export", "Mails", "Reports"])
-        self.assertEqual([task.failures for task in settings.tasks], [1, 3, 2, 1])
+        self.assertEqual(
+            [task.name for task in settings.tasks][1:], ["Order export", "Mails", "Nightly backup", "Reports"]
+        )
+        self.assertEqual([task.failures for task in settings.tasks], [1, 3, 2, 1, 1])
         self.assertEqual([each.name for each in settings.maintenance], ["backups", "move to the new server"])
         self.assertEqual(settings.heartbeat and settings.heartbeat.url, "https://hc.example/ping/1")
         self.assertEqual(settings.token_auth and settings.token_auth.token, "Bearer secret")
@@ -105,6 +107,7 @@ class TemplateTests(LoadingTestCase):
             "pagerduty_key",
         ):
             self.write(name, "secret\n")
+        self.write("backup_push_key", "0e9e5a8a-1111-4222-8333-000000000001\n")
         self.write("webhook_url", "https://hooks.example/1\n")
         text = text.replace("/etc/pypinger/webhook.json", self.write("webhook.json", '{"text": "$task_name"}'))
         self.write("heartbeat_url", "https://hc.example/ping/1\n")

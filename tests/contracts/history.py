@@ -173,7 +173,7 @@ class HistoryContract:
         self.assertEqual((incident.ended, incident.alerts), (None, 2))
         await story.check(NOW + 180, alerts=(alert(3, Event.RECOVERED),))
         (incident,) = await store.incidents(TASK.url)
-        self.assertEqual((incident.url, incident.started, incident.opened), (TASK.url, NOW, NOW + 60))
+        self.assertEqual((incident.task, incident.started, incident.opened), (TASK.url, NOW, NOW + 60))
         self.assertEqual((incident.ended, incident.kinds), (NOW + 180, (Kind.LATE, Kind.FAILED)))
         self.assertEqual(incident.alerts, 3)
         self.assertEqual(incident.explanation, "late it is")
@@ -226,7 +226,7 @@ class HistoryContract:
             ],
         )
         self.assertEqual([each.settled is None for each in found], [True, True, False, False, False, False])
-        self.assertEqual([each.url for each in found], [None] + [TASK.url] * 5)
+        self.assertEqual([each.task for each in found], [None] + [TASK.url] * 5)
         self.assertEqual(list(await store.deliveries(TASK.url, found[2].key, 2)), list(found[3:5]))
 
     async def test_a_sent_delivery_is_not_pending_again(self: Any) -> None:

@@ -170,12 +170,12 @@ class SlowStore(InlineStore):
         self.settled: list[tuple[str, Outcome]] = []
         self.broken: Exception | None = None
 
-    async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> None:
+    async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> bool:
         if self.slow:
             gate: Deferred[None] = Deferred()
             self.waiting.append(gate)
             await gate
-        await super().commit(task, state, check, deliveries)
+        return await super().commit(task, state, check, deliveries)
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         if self.broken is not None:

@@ -28,11 +28,11 @@ class BoardTests(SynchronousTestCase):
         state = TaskState(pings=7)
         self.board.show(self.tasks[1], state)
         self.assertEqual([entry.state.pings for entry in self.board.entries()], [0, 7])
-        for entry in (self.board.by_id("b"), self.board.by_url("http://host/b")):
+        for entry in (self.board.by_id("b"), self.board.by_key("http://host/b")):
             assert entry is not None
             self.assertIs(entry.state, state)
         self.assertIsNone(self.board.by_id("c"))
-        self.assertIsNone(self.board.by_url("http://host/c"))
+        self.assertIsNone(self.board.by_key("http://host/c"))
 
     def test_ready_when_every_task_was_checked(self) -> None:
         self.assertFalse(self.board.daemon().ready)

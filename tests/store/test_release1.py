@@ -115,8 +115,8 @@ class Release1Tests(SynchronousTestCase):
         self.start()
         store, wait = self.store, self.pump.wait
         opened, closed = wait(store.incidents())
-        self.assertEqual((opened.url, opened.ended, opened.kinds), (BACKUP, None, (Kind.LATE,)))
-        self.assertEqual((closed.url, closed.ended, closed.alerts), (BILLING, 1_793_629_805.1, 6))
+        self.assertEqual((opened.task, opened.ended, opened.kinds), (BACKUP, None, (Kind.LATE,)))
+        self.assertEqual((closed.task, closed.ended, closed.alerts), (BILLING, 1_793_629_805.1, 6))
         self.assertEqual(closed.kinds, (Kind.FAILED, Kind.INVALID))
         self.assertEqual(
             [each.kind for each in wait(store.verdicts(BILLING))], [Kind.OK, Kind.INVALID, Kind.FAILED, Kind.OK]

@@ -124,7 +124,7 @@ class Schema2Tests(SynchronousTestCase):
         store, wait = self.store, self.pump.wait
         incidents = wait(store.incidents())
         self.assertEqual(
-            [(each.url, each.ended, each.alerts) for each in incidents],
+            [(each.task, each.ended, each.alerts) for each in incidents],
             [(IMPORT, None, 1), (BACKUP, None, 3), (BILLING, 1_793_625_303.433, 3)],
         )
         self.assertEqual([each.kind for each in wait(store.verdicts(BILLING))], [Kind.OK, Kind.FAILED, Kind.OK])

@@ -38,8 +38,8 @@ class FakeBoard:
     def by_id(self, task_id: str) -> Entry | None:
         return next((entry for entry in self._entries if entry.task.id == task_id), None)
 
-    def by_url(self, url: str) -> Entry | None:
-        return next((entry for entry in self._entries if entry.task.url == url), None)
+    def by_key(self, key: str) -> Entry | None:
+        return next((entry for entry in self._entries if entry.task.key == key), None)
 
     def last_answer(self, task_id: str) -> LastAnswer | None:
         return self.answers.get(task_id)

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pypinger.domain.redaction import Secrets
 from pypinger.ports.history import History
+from pypinger.ports.pushing import PushReceiver
 from pypinger.ports.showing import TaskBoard
 from pypinger.web.app import Pages, Sources
 from tests.web.fakes import NOW
@@ -24,8 +25,9 @@ def make_pages(
     public_url: str = "",
     loopback: bool = False,
     most: int | None = None,
+    pushes: PushReceiver | None = None,
 ) -> Pages:
-    sources = Sources(board, now, history, secrets or Secrets())
+    sources = Sources(board, now, history, secrets or Secrets(), pushes)
     pages = Pages(clock, sources, most=most)
     pages.configure(hosts, public_url, loopback=loopback)
     return pages

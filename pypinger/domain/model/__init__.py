@@ -24,11 +24,12 @@ from pypinger.domain.model.observation import (
     Skew,
 )
 from pypinger.domain.model.state import FIRST_CHANNELS, Acknowledgement, Check, Incident, Part, TaskState, Verdict
-from pypinger.domain.model.task import Report, Task, Window
+from pypinger.domain.model.task import PUSH, Report, Task, Window
 from pypinger.domain.model.units import Instant, Seconds
 
 __all__ = [
     "FIRST_CHANNELS",
+    "PUSH",
     "Acknowledgement",
     "Alert",
     "Answer",

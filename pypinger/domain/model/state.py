@@ -43,11 +43,12 @@ class Check(msgspec.Struct, frozen=True, gc=False):
 
     :ivar at: when it was judged.
     :ivar latency: seconds that the exchange took.
+    :ivar finding: None if a push task was judged again from what is kept; that does not count as a check.
     """
 
     at: Instant
     latency: Seconds
-    finding: Finding
+    finding: Finding | None
     verdict: Verdict
 
 
@@ -137,6 +138,9 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     :ivar owed: the ``recovered`` of an incident that was alerted, muted by a silence that still lasts.
     :ivar owed_to: the channels that `owed` is for; None for those of a version without routing.
     :ivar seen: time of the last answer, whatever it said; None before the first.
+    :ivar configured: since when a push task has been configured, which has never reported.
+    :ivar rid: the id of the run that a ping has begun; None without one.
+    :ivar judged: when a push task was last judged without a check; None if a check came later.
     """
 
     verdict: Verdict | None = None
@@ -154,6 +158,14 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     owed: Alert | None = None
     owed_to: tuple[str, ...] | None = None
     seen: Instant | None = None
+    configured: Instant | None = None
+    rid: str | None = None
+    judged: Instant | None = None
+
+    @property
+    def verdict_at(self) -> Instant | None:
+        """When the verdict was made; None before the first check."""
+        return self.checked if self.judged is None else self.judged
 
     @property
     def kind(self) -> Kind:

@@ -6,6 +6,9 @@ import msgspec
 
 from pypinger.domain.model.units import Instant, Seconds
 
+#: What the key of a push task begins with; a URL never does.
+PUSH = "push:"
+
 
 class Window(msgspec.Struct, frozen=True, gc=False):
     """
@@ -24,13 +27,15 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     """
     One scheduled task as it is configured (contract, section 6).
 
-    :ivar url: where its report is fetched, with its query and without userinfo; the task's identity.
-    :ivar id: short stable text made from ``url`` (see :func:`pypinger.domain.url.task_id`).
+    :ivar url: where its report is fetched, with its query and without userinfo; None for a push task, which sends its
+        reports itself (section 9).
+    :ivar id: short stable text made from ``key`` (see :func:`pypinger.domain.url.task_id`).
     :ivar name: the configured name, else ``label`` without its scheme. What people are shown is
         :func:`pypinger.domain.naming.shown_name`.
     :ivar named: whether the name is a configured one.
-    :ivar label: ``url`` as it may be logged and sent: without userinfo, its query replaced by ``…``.
-    :ivar origin: ``scheme://host:port`` of ``url``, the port always given.
+    :ivar label: ``url`` as it may be logged and sent: without userinfo, its query replaced by ``…``; empty for a push
+        task.
+    :ivar origin: ``scheme://host:port`` of ``url``, the port always given; empty for a push task.
     :ivar credentials: ``user:password`` from the URL's userinfo, sent as HTTP Basic; secret.
     :ivar page: the link to the task's page, or None without ``[web] public_url``.
     :ivar interval: seconds between two checks.
@@ -50,9 +55,10 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     :ivar timezone: the IANA zone of `sleep`, and of the schedule, be that the report's; None: UTC and the report's.
     :ivar max_runtime: minutes that a run may take; wins over the report's.
     :ivar sleep: the daily windows in local time of `timezone`; win over the report's, also if there are none.
+    :ivar push_key: what a push task names itself by in the path of its requests; secret.
     """
 
-    url: str
+    url: str | None
     id: str
     name: str
     label: str
@@ -81,6 +87,12 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     timezone: str | None = None
     max_runtime: float | None = None
     sleep: tuple[Window, ...] | None = None
+    push_key: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The task's identity: its URL, or of a push task ``push:`` and its name."""
+        return f"{PUSH}{self.name}" if self.url is None else self.url
 
 
 class Report(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -95,6 +107,8 @@ class Report(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     :ivar timezone: the IANA zone of `schedule`; None: UTC.
     :ivar started: when the latest run began; see :attr:`running`.
     :ivar max_runtime: minutes that a run may take, 0 < max_runtime <= 527,040.
+    :ivar overlapped: whether the run that began at `started` is under way although another one ended at `lastrun`, by
+        the pings of a push task.
     """
 
     ok: bool
@@ -108,6 +122,7 @@ class Report(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     timezone: str | None = None
     started: Instant | None = None
     max_runtime: float | None = None
+    overlapped: bool = False
 
     @property
     def latest(self) -> Instant:
@@ -117,4 +132,6 @@ class Report(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     @property
     def running(self) -> bool:
         """Whether a run is under way: one that began after the last end, or no run has ended yet."""
-        return self.started is not None and (self.lastrun is None or self.started > self.lastrun)
+        if self.started is None or self.lastrun is None:
+            return self.started is not None
+        return self.overlapped or self.started > self.lastrun

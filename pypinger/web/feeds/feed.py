@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from pypinger import __version__
+from pypinger.domain.identity import name_of
 from pypinger.domain.model import Acknowledgement, Event, Incident, Instant, Seconds
 from pypinger.domain.times import iso, span
-from pypinger.domain.url import label, task_id
+from pypinger.domain.url import task_id
 from pypinger.ports.history import PastIncident
 from pypinger.ports.showing import Entry, TaskBoard
 from pypinger.web.formatting import NAMES, shown
@@ -58,9 +59,9 @@ def feed(
 
 
 def _entry(incident: PastIncident, board: TaskBoard, root: str) -> str:
-    known = board.by_url(incident.url)
-    name = shown(known.name if known else label(incident.url))
-    number = task_id(incident.url)
+    known = board.by_key(incident.task)
+    name = shown(known.name if known else name_of(incident.task))
+    number = task_id(incident.task)
     what = NAMES[incident.kinds[0]] if incident.kinds else "in trouble"
     lines = [shown(incident.explanation)]
     taken, flapping = _acknowledged(incident, known), _flapping(incident, known)
@@ -95,7 +96,7 @@ def _pages(root: str, number: str) -> tuple[str, str]:
 def _updated(incident: PastIncident, board: TaskBoard) -> Instant:
     """When the incident last changed."""
     told = incident.told[-1].at if incident.told else incident.opened
-    taken = _acknowledged(incident, board.by_url(incident.url))
+    taken = _acknowledged(incident, board.by_key(incident.task))
     changes = incident.opened if incident.ended is None else incident.ended, told if taken is None else taken.at
     return max(told, *changes)
 

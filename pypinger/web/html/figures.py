@@ -120,8 +120,8 @@ class FigureCache:
                 task, state, now = entry.task, entry.state, self._now()
                 settled = state.checked is None or now - state.checked >= SETTLING
                 self._kept[task.id] = Figures(
-                    await history.gaps(task.url, RUNS),
-                    await history.days(task.url, now),
+                    await history.gaps(task.key, RUNS),
+                    await history.days(task.key, now),
                     now if settled else now - LASTING + SETTLING,
                     None if state.report is None else state.report.lastrun,
                     state.kind,

@@ -45,12 +45,15 @@ def last_answer(
     The block about the latest answer.
 
     :param answer: None if there was none since the start; then `report`, if there is one, is shown instead.
-    :param url: the task's.
+    :param url: the task's; empty without one.
     :param report: the last valid report.
     """
     if answer is None:
-        return [] if report is None else [_report(report)]
-    words: list[Tag | str] = ["Received ", moment(answer.at, now) or "", f", HTTP {answer.code}"]
+        return [] if report is None else [_report(report, pushed=not url)]
+    title = "Latest push" if answer.pushed else "Latest answer"
+    words: list[Tag | str] = ["Received ", moment(answer.at, now) or ""]
+    if not answer.pushed:
+        words.append(f", HTTP {answer.code}")
     if answer.url is not None:
         words += " from ", tags.code(shown(answer.url)), ", after redirects"
     words.append(".")
@@ -62,7 +65,7 @@ def last_answer(
         words.append(f" Cut at {len(answer.body):,} bytes.")
     text = readable(answer, url, secrets)
     body = unknown("Not text.") if text is None else _block(text) if text else unknown("Empty.")
-    return [card("Latest answer", body, tags.p(*words, class_="quiet"))]
+    return [card(title, body, tags.p(*words, class_="quiet"))]
 
 
 def readable(answer: LastAnswer, url: str, secrets: Secrets) -> str | None:
@@ -157,8 +160,12 @@ def _block(text: str) -> Tag:
     return tags.pre(tags.code(shown_lines(text)), tabindex="0", role="region", **{"aria-label": "Body of the answer"})
 
 
-def _report(report: Report) -> Tag:
-    """The last valid report, as JSON."""
+def _report(report: Report, *, pushed: bool) -> Tag:
+    """
+    The last valid report, as JSON.
+
+    :param pushed: whether it is what the pushes of a task have come to.
+    """
     members: dict[str, object] = {
         "status": "ok" if report.ok else "error",
         "lastrun": iso(report.lastrun),
@@ -184,5 +191,7 @@ def _report(report: Report) -> Tag:
         "From before this start of Py Pinger, without unknown members and secrets. "
         "The next answer is shown as it was received."
     )
+    if pushed:
+        words = "What its pushes have come to, without secrets."
     text = json.dumps(members, ensure_ascii=False, indent=2)
     return card("Last valid report", _block(text), tags.p(words, class_="quiet"))

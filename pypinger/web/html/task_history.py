@@ -56,15 +56,15 @@ async def read(history: History | None, entry: Entry, now: Instant) -> Past | No
     """Read what the page shows; None without a history, or if it cannot be read."""
     if history is None:
         return None
-    url = entry.task.url
+    key = entry.task.key
     try:
         return Past(
-            await history.runs(url, limit=RUNS),
-            await history.incidents(url, limit=INCIDENTS),
-            await history.deliveries(url, limit=DELIVERIES),
-            await history.uptime(url, now),
-            await history.gaps(url),
-            await history.days(url, now),
+            await history.runs(key, limit=RUNS),
+            await history.incidents(key, limit=INCIDENTS),
+            await history.deliveries(key, limit=DELIVERIES),
+            await history.uptime(key, now),
+            await history.gaps(key),
+            await history.days(key, now),
         )
     except StoreError as error:
         _log.warn("the page of a task is shown without its history: {error}", error=str(error))

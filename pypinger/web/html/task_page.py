@@ -17,6 +17,7 @@ from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from pypinger.web.formatting import count, daily, every, look_of, percent, shown, standing_of, state_of
 from pypinger.web.html.charts import calendar
 from pypinger.web.html.flags import commands, flags
+from pypinger.web.html.how_to_push import how_to_push
 from pypinger.web.html.last_answer import last_answer
 from pypinger.web.html.layout import age, ago, brand, card, facts, foot, moment, page, picture, top, upcoming
 from pypinger.web.html.task_history import Past, incidents, reports
@@ -70,7 +71,7 @@ async def page_of(
             tags.p(*status, class_="verdict"),
             tags.p(*explained, class_="why"),
             *_flags(entry, now),
-            tags.p(shown(task.label), class_="label"),
+            *([tags.p(shown(task.label), class_="label")] if task.label else []),
             look=f"task {look}",
         ),
         Tag("main")(
@@ -81,7 +82,8 @@ async def page_of(
             tags.div(_schedule(entry, now), _checks(entry, now), class_="columns"),
             *([] if pressing else [on_call]),
             *incidents(entry, past, now),
-            *last_answer(answer, task.url, state.report, secrets, now),
+            *how_to_push(task),
+            *last_answer(answer, task.url or "", state.report, secrets, now),
             *reports(entry, past, now),
             id="main",
             **{"data-task": task.id},
@@ -215,20 +217,28 @@ def _checks(entry: Entry, now: Instant) -> Tag:
     task, state = entry.task, entry.state
     return facts(
         "Checks",
-        ("Last check", moment(state.checked, now)),
-        ("Last answer", moment(entry.seen, now)),
-        ("Next check", upcoming(next_check(entry), now)),
-        ("Interval", span(task.interval)),
-        ("Latency", _latency(state.latency)),
-        ("Checks", f"{state.pings:,}"),
+        *(() if task.url is None else _fetching(entry, now)),
+        *((("Last push", moment(entry.seen, now)),) if task.url is None else ()),
+        ("Pushes" if task.url is None else "Checks", f"{state.pings:,}"),
         ("With errors", f"{state.errors:,}"),
         ("Errors in a row", f"{state.row:,}" if state.row else None),
         ("Alerts after", f"{count(task.failures, 'error')} in a row" if task.failures > 1 else "the first error"),
         ("Unreachable for", f"{span(task.unreachable_for)} before it is alerted" if task.unreachable_for else None),
         ("Reminders", _reminders(task)),
-        ("Timeout", span(task.timeout)),
+        ("Timeout", None if task.url is None else span(task.timeout)),
         ("Name", _if_long(entry.name)),
         ("Address", _if_long(task.label)),
+    )
+
+
+def _fetching(entry: Entry, now: Instant) -> tuple[tuple[str, Tag | str | None], ...]:
+    task, state = entry.task, entry.state
+    return (
+        ("Last check", moment(state.checked, now)),
+        ("Last answer", moment(entry.seen, now)),
+        ("Next check", upcoming(next_check(entry), now)),
+        ("Interval", span(task.interval)),
+        ("Latency", _latency(state.latency)),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from pypinger.domain.identity import url_of
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import Event, Fault, Invalid, Outcome, Report, Reported, Window
 from pypinger.domain.times import iso
@@ -122,7 +123,7 @@ class PastIncidentObject(msgspec.Struct, frozen=True):
     and `told` the latest alerts that were addressed to a channel, oldest first.
     """
 
-    url: str
+    url: str | None
     task: str
     started: Time | None
     opened: Time | None
@@ -232,8 +233,8 @@ def history_object(
 def incident_object(incident: PastIncident) -> PastIncidentObject:
     """An incident, as JSON."""
     return PastIncidentObject(
-        url=valid_text(incident.url),
-        task=task_id(incident.url),
+        url=_url(incident.task),
+        task=task_id(incident.task),
         started=iso(incident.started),
         opened=iso(incident.opened),
         ended=iso(incident.ended),
@@ -248,8 +249,8 @@ def delivery_object(delivery: PastDelivery) -> DeliveryObject:
     """A delivery, as JSON."""
     alert = delivery.alert
     return DeliveryObject(
-        url=None if delivery.url is None else valid_text(delivery.url),
-        task=None if delivery.url is None else task_id(delivery.url),
+        url=None if delivery.task is None else _url(delivery.task),
+        task=None if delivery.task is None else task_id(delivery.task),
         alert=AlertObject(alert.id, alert.event, iso(alert.at), valid_text(alert.explanation)),
         channel=delivery.channel,
         attempts=delivery.attempts,
@@ -257,6 +258,11 @@ def delivery_object(delivery: PastDelivery) -> DeliveryObject:
         words=valid_text(delivery.words),
         settled=iso(delivery.settled),
     )
+
+
+def _url(key: str) -> str | None:
+    url = url_of(key)
+    return None if url is None else valid_text(url)
 
 
 def _sleep(window: Window) -> SleepObject:

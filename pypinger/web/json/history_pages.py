@@ -46,42 +46,43 @@ class HistoryPages:
         self._history = history
         self._now = now
 
-    async def part(self, name: str, url: str, query: str, link: str = "") -> bytes:
+    async def part(self, name: str, task: str, query: str, link: str = "") -> bytes:
         """
         A page of one of the :data:`PARTS` of a task's history.
 
+        :param task: its key.
         :param query: see :data:`PARAMETERS`.
         :raises BadQuery: `query` is invalid.
         :raises StoreError: the history cannot be read.
         """
         if name == "history":
-            return await self.history(url, query, link)
-        return await (self.incidents if name == "incidents" else self.deliveries)(url, query, link)
+            return await self.history(task, query, link)
+        return await (self.incidents if name == "incidents" else self.deliveries)(task, query, link)
 
-    async def history(self, url: str, query: str, link: str = "") -> bytes:
+    async def history(self, task: str, query: str, link: str = "") -> bytes:
         """The results of a task's checks, the changes of its verdict, its latest runs, and its uptime."""
         values = read(query, PARAMETERS)
         limit, (run, change) = limit_of(values), pair_of(values, "before")
         store = self._store()
         # 0 is the end of one list, while the other one has more.
-        runs, next_run = cut_page(() if run == 0 else await store.runs(url, run, limit + 1), limit)
-        changes, next_change = cut_page(() if change == 0 else await store.verdicts(url, change, limit + 1), limit)
-        gaps, uptime = await store.gaps(url, limit), await store.uptime(url, self._now())
+        runs, next_run = cut_page(() if run == 0 else await store.runs(task, run, limit + 1), limit)
+        changes, next_change = cut_page(() if change == 0 else await store.verdicts(task, change, limit + 1), limit)
+        gaps, uptime = await store.gaps(task, limit), await store.uptime(task, self._now())
         data = history_object(runs, changes, gaps, uptime)
         return msgspec.json.encode(HistoryPage(data, _next(link, limit, paired(next_run, next_change))))
 
-    async def incidents(self, url: str | None, query: str, link: str = "") -> bytes:
+    async def incidents(self, task: str | None, query: str, link: str = "") -> bytes:
         """Incidents of one task, or of all tasks."""
         values = read(query, PARAMETERS)
         limit, before = limit_of(values), number_of(values, "before")
-        page, cursor = cut_page(await self._store().incidents(url, before, limit + 1), limit)
+        page, cursor = cut_page(await self._store().incidents(task, before, limit + 1), limit)
         return msgspec.json.encode(IncidentPage([incident_object(each) for each in page], _next(link, limit, cursor)))
 
-    async def deliveries(self, url: str | None, query: str, link: str = "") -> bytes:
+    async def deliveries(self, task: str | None, query: str, link: str = "") -> bytes:
         """Deliveries of one task's alerts, or of all alerts."""
         values = read(query, PARAMETERS)
         limit, before = limit_of(values), number_of(values, "before")
-        page, cursor = cut_page(await self._store().deliveries(url, before, limit + 1), limit)
+        page, cursor = cut_page(await self._store().deliveries(task, before, limit + 1), limit)
         return msgspec.json.encode(DeliveryPage([delivery_object(each) for each in page], _next(link, limit, cursor)))
 
     def _store(self) -> History:

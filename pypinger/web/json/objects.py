@@ -59,7 +59,7 @@ class SilenceObject(msgspec.Struct, frozen=True):
 class TaskObject(msgspec.Struct, frozen=True):
     """A task and its state, as JSON; the members of the contract are in its order, before those that it has not."""
 
-    url: str
+    url: str | None
     id: str
     name: str
     group: str | None
@@ -127,7 +127,7 @@ def task_object(entry: Entry) -> TaskObject:
     verdict, report, incident = state.verdict or NO_VERDICT, state.report, state.incident
     plan = plan_of(task, report)
     return TaskObject(
-        url=valid_text(task.url),
+        url=None if task.url is None else valid_text(task.url),
         id=task.id,
         name=valid_text(entry.name),
         group=valid_text(task.group) or None,

@@ -67,7 +67,7 @@ class Api:
         if entry is None:
             raise NotFound("no task has this id")
         if slash:
-            return await self._pages.part(part, entry.task.url, query)
+            return await self._pages.part(part, entry.task.key, query)
         read(query, ())
         return objects.one_task(self._row(entry))
 

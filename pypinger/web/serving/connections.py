@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from socket import SO_SNDBUF, SOL_SOCKET, socket
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -46,6 +46,9 @@ REQUEST_LIMIT = 40.0
 #: Seconds more for what is still being sent, before the connection is aborted.
 CLOSE_LIMIT = 15.0
 
+#: A client that sends a body gets its time anew with each so many bytes of it.
+BODY_PIECE = 1_048_576
+
 #: Seconds for which the data of a refused client is discarded; see Note [Closing after a refusal].
 LINGER = 2.0
 
@@ -56,7 +59,8 @@ KERNEL_BUFFER = 32_768
 MOST_CLIENTS = 1_000_000
 
 
-def _half_of_the_descriptors() -> int:
+def half_of_the_descriptors() -> int:
+    """How many clients may be connected at once by default."""
     soft = getrlimit(RLIMIT_NOFILE)[0]
     return MOST_CLIENTS if soft == RLIM_INFINITY else soft // 2
 
@@ -97,6 +101,9 @@ class ClientConnection(ProtocolWrapper):
     _streaming = False
     _closing = False
     _half_closed = False
+    _received = 0
+    # Whether the next data begins a request.
+    _fresh = True
 
     def makeConnection(self, transport: Any) -> None:
         """Begin the client's time."""
@@ -111,9 +118,20 @@ class ClientConnection(ProtocolWrapper):
         return not self._answering
 
     def dataReceived(self, data: bytes) -> None:
-        """Pass `data` to the channel, unless the client was refused."""
-        if not self.refused:
-            super().dataReceived(data)
+        """Pass `data` to the channel, unless the client was refused, or is now."""
+        if self.refused:
+            return
+        if self._fresh and self.factory.shed is not None and (shed := self.factory.shed(data)) is not None:
+            if shed.whole:
+                self.transport.write(shed.answer)
+                self.factory.note_use(self)
+                if not self._closing:
+                    self._restart(REQUEST_LIMIT)
+            else:
+                self.refuse(shed.answer)
+            return
+        self._fresh = False
+        super().dataReceived(data)
 
     def write(self, data: bytes) -> None:
         """Send some of an answer. Outside of an answer the channel writes only to refuse a malformed request."""
@@ -142,8 +160,21 @@ class ClientConnection(ProtocolWrapper):
     def unregisterProducer(self) -> None:
         """See :meth:`registerProducer`."""
 
+    def invite(self) -> None:
+        """Tell a client that expects it to send the body of its request."""
+        if not self.refused:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def received(self, count: int) -> None:
+        """Some bytes of a body have come."""
+        before = self._received // BODY_PIECE
+        self._received += count
+        if self._received // BODY_PIECE > before and not self._closing:
+            self._restart(REQUEST_LIMIT)
+
     def begin_answer(self) -> None:
         """A request is complete."""
+        self._received = 0
         self._answering = True
         self.factory.note_use(self)
 
@@ -177,6 +208,7 @@ class ClientConnection(ProtocolWrapper):
         """No request waits; close if the client or we want to."""
         if self._answering or self.refused:
             return
+        self._fresh = True
         if self._half_closed or self._closing:
             self.loseConnection()
 
@@ -239,12 +271,24 @@ class ClientConnection(ProtocolWrapper):
             self.transport.loseConnection()
 
 
+class Shed(NamedTuple):
+    """
+    The answer to a request that is refused unread.
+
+    :ivar whole: whether it was sent as a whole, so that the connection can be kept.
+    """
+
+    answer: bytes
+    whole: bool
+
+
 @implementer(IProtocolNegotiationFactory)
 class Connections(WrappingFactory):
     """
     Serves the channels of `channels`, within limits.
 
     :param bad_request: the whole answer to a malformed request.
+    :param shed: refuses requests that there is no time to read, by their first data; returns None for all others.
     :param most: how many clients may be connected: when one more connects, the one that has been idle longest is
         dropped. By default half of the descriptors that the process may have.
     """
@@ -253,12 +297,19 @@ class Connections(WrappingFactory):
     noisy = False
 
     def __init__(
-        self, channels: IProtocolFactory, clock: IReactorTime, *, bad_request: bytes, most: int | None = None
+        self,
+        channels: IProtocolFactory,
+        clock: IReactorTime,
+        *,
+        bad_request: bytes,
+        most: int | None = None,
+        shed: Callable[[bytes], Shed | None] | None = None,
     ) -> None:
         super().__init__(channels)
+        self.shed = shed
         self.clock = clock
         self.bad_request = bad_request
-        self.most = max(1, _half_of_the_descriptors() if most is None else most)
+        self.most = max(1, half_of_the_descriptors() if most is None else most)
         self.backlog = Backlog()
         # Those that are not being dropped, in the order of their last use.
         self._kept: dict[ClientConnection, None] = {}
