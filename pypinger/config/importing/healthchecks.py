@@ -129,7 +129,7 @@ def _timing(check: Mapping[str, Any], comments: list[str]) -> dict[str, str]:
     elif (seconds := _seconds(check, "timeout", comments)) is not None:
         options["frequency"] = duration(seconds)
     if not options:
-        comments.append("Without frequency or schedule it is never late.")
+        comments.append("Set frequency or schedule: without either, pings are due every 10 min.")
     grace = _seconds(check, "grace", comments)
     if grace is not None:
         options["grace"] = duration(grace)

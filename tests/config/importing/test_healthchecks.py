@@ -164,7 +164,7 @@ class CheckTests(SynchronousTestCase):
             self.assertNotIn("schedule", found.options)
             self.assertNotIn("timezone", found.options)
             self.assertIn(words, found.comments[0])
-            self.assertIn("Without frequency or schedule it is never late.", found.comments)
+            self.assertIn("Set frequency or schedule: without either, pings are due every 10 min.", found.comments)
 
     def test_no_zone_is_utc(self) -> None:
         self.assertEqual(task(without(CRON, "tz")).options["timezone"], "UTC")
