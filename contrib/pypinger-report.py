@@ -73,7 +73,8 @@ _FIELDS: tuple[tuple[str, int, int, Sequence[str]], ...] = (
     (_DAY_OF_WEEK, 0, 7, _DAYS),
 )
 
-_ZONE = re.compile(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")
+# Machines have "localtime" and a few others beside the IANA names; elsewhere they mean something else.
+_ZONE = re.compile(r"(?!(?:localtime|posixrules)\Z|(?:posix|right)/)[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")
 _ZONE_FILES = ("/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo")
 
 

@@ -134,11 +134,11 @@ def _planned(task: Task, state: TaskState, secrets: Secrets, since: Instant, unt
     moments = entries(task, report, since, until, most, configured=state.configured)
     plan, note = plan_of(task, report), ""
     reckoned = plan.frequency is not None and state.configured is not None
-    if plan.cron is None and report is None and not reckoned:
+    if plan.sleep.always:
+        note = "it sleeps all day, so it is never due"
+    elif plan.cron is None and report is None and not reckoned:
         often = f"it runs {plan.words}, and " if plan.words else ""
         note = f"when it is due is not known: {often}it has not reported yet"
-    elif plan.sleep.always:
-        note = "it sleeps all day, so it is never due"
     return Planned(task.id, secrets.scrub(one_line(shown_name(task, report))), moments, note)
 
 

@@ -49,7 +49,8 @@ _ONE_DAY = timedelta(days=1)
 _LAST_YEAR = 9998
 FIRST: Instant = datetime(2, 1, 1, tzinfo=UTC).timestamp()
 LAST: Instant = datetime(_LAST_YEAR, 12, 1, tzinfo=UTC).timestamp()
-_ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
+# Machines have "localtime" and a few others beside the IANA names; elsewhere they mean something else.
+_ZONE_NAME = re.compile(r"(?!(?:localtime|posixrules)\Z|(?:posix|right)/)[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
 _LONGEST_NAME = 64
 
 
@@ -73,8 +74,8 @@ class Cron:
 
     def __init__(self, expression: str, timezone: str = "UTC") -> None:
         self.expression = " ".join(expression.split())
-        self.timezone = timezone.strip() or "UTC"
         self.zone = zone(timezone)
+        self.timezone = "UTC" if self.zone is UTC else timezone.strip()
         text = fields(expression)
         self.fields = tuple(text.split())
         self._days = _parsed(text)

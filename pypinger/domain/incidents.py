@@ -61,7 +61,7 @@ def step(
     moments = (
         after.verdict.next_change,
         hold_end(task, after),
-        steady_end(after),
+        steady_end(task, after),
         _next_sleep_change(task, after),
         _next_count(task, after),
     )
@@ -99,11 +99,17 @@ def hold_end(task: Task, state: TaskState) -> Instant | None:
     return state.hold + task.unreachable_for
 
 
-def steady_end(state: TaskState) -> Instant | None:
+def steady_end(task: Task, state: TaskState) -> Instant | None:
     """When a flapping task will have kept its status for long enough; None while it sleeps or does not flap."""
     if state.incident is None or not state.incident.flapping or state.verdict_at is None:
         return None
-    return None if state.status is Status.SLEEPING else state.verdict_at + STEADY - state.incident.steady
+    return None if asleep(task, state) else state.verdict_at + STEADY - state.incident.steady
+
+
+def asleep(task: Task, state: TaskState) -> bool:
+    """Whether nothing was expected of a task at its latest verdict, be it that it gave no valid report."""
+    excused = state.verdict_at is not None and _excused(task, state.kind, state.report, state.verdict_at)
+    return excused or state.status is Status.SLEEPING
 
 
 def _next_count(task: Task, state: TaskState) -> Instant | None:
@@ -155,7 +161,7 @@ def unmute(task: Task, state: TaskState, now: Instant) -> tuple[TaskState, tuple
     owed: tuple[Alert, ...] = () if state.owed is None else (replace(state.owed, at=now),)
     state = replace(state, owed=None)
     incident = state.incident
-    if incident is None or state.verdict is None or state.status is Status.SLEEPING:
+    if incident is None or state.verdict is None or asleep(task, state):
         return state, owed
     if incident.told and incident.acknowledged is not None:
         return state, owed
@@ -229,7 +235,7 @@ def _step(
 
 
 def _excused(task: Task, kind: Kind, report: Report | None, now: Instant) -> bool:
-    """Whether nothing is expected of the task: its last valid report or the ini file says that it sleeps."""
+    """Whether no report is expected of the task: its last valid one or the ini file says that it sleeps."""
     return not KINDS[kind].reported and sleep_at(task, report, now) is not None
 
 
@@ -283,13 +289,13 @@ def _flap(
     """See Note [Flapping]."""
     incident = before.incident
     assert incident is not None
-    if state.status is Status.SLEEPING:
+    if asleep(task, state):
         return state, ()
     well = state.status is Status.OK
     earlier, kind = incident.kind, incident.kind if well else state.kind
     if well is not incident.well:
         steady = 0.0
-    elif before.status is Status.SLEEPING or before.verdict_at is None:
+    elif before.verdict_at is None or asleep(task, before):
         steady = incident.steady
     else:
         steady = incident.steady + max(0.0, now - before.verdict_at)

@@ -113,8 +113,8 @@ class _Words(NamedTuple):
     def ran(self, before: Instant | None = None) -> str:
         """When the task ran last, and how often it runs."""
         lastrun = self.report.lastrun
-        ran = "no run has ended yet" if lastrun is None else f"last ran {self.clock(lastrun, before)}"
-        return f"{ran}, runs {self.plan.words}"
+        ran = "no run has ended yet; it" if lastrun is None else f"last ran {self.clock(lastrun, before)},"
+        return f"{ran} runs {self.plan.words}"
 
     def began_late(self) -> str:
         """Say since when a run is under way that began too late to count."""

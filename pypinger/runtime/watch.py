@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
-from pypinger.domain.kinds import Status
+from pypinger.domain.incidents import asleep
 from pypinger.domain.model import Instant, Seconds, Task, TaskState
 from pypinger.domain.reminders import next_reminder
 
@@ -200,7 +200,7 @@ class Watch:
     def _sleeps_untold(self) -> bool:
         """Whether the task sleeps in an incident that was never told."""
         incident = self.state.incident
-        return incident is not None and not incident.told and self.state.status is Status.SLEEPING
+        return incident is not None and not incident.told and asleep(self.task, self.state)
 
     def until_due(
         self, now: Instant, seconds: Seconds, *, blind: bool, muted: bool, joining: Instant | None = None

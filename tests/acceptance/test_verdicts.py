@@ -135,7 +135,7 @@ class VerdictTests(TestCase):
             ),
             url("/first-run", report(lastrun=None, started=stamp(time.time() - 60), max_runtime=5)): (
                 "ok",
-                "no run has ended yet, .*may take 5 min",
+                "no run has ended yet; .*may take 5 min",
             ),
             url("/overrun", report(ago=86_400, frequency=1440, started=stamp(time.time() - 600), max_runtime=5)): (
                 "late",

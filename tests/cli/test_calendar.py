@@ -77,6 +77,8 @@ class IniTests(CalendarTestCase):
         self.assertEqual(
             self.lines(), ["Sat 2026-03-28 12:00 CET  Backup  asleep", "Backup: it sleeps all day, so it is never due"]
         )
+        self.write("[task Poll]\nurl = http://h.example/\nsleep = 00:00 + 24h\n")
+        self.assertEqual(self.lines()[1], "Poll: it sleeps all day, so it is never due")
 
     def test_several_tasks(self) -> None:
         self.write(

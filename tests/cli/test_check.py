@@ -59,7 +59,7 @@ class FileTests(SynchronousTestCase):
         code, lines = self.check("--grace", "0", lastrun=None, max_runtime=0.5, started=started)
         self.assertEqual(code, 2)
         self.assertRegex(
-            lines[0], r"\ACRITICAL - late: no run has ended yet, .+longer than its 30 s; was due .+ \(late by"
+            lines[0], r"\ACRITICAL - late: no run has ended yet; it runs .+longer than its 30 s; was due .+ \(late by"
         )
 
     def test_sleeping(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pypinger.domain.model import Task, Window
+from pypinger.domain.cron import Cron
+from pypinger.domain.model import Instant, Task, Window
 from tests.config.samples import LoadingTestCase
 
 
@@ -141,6 +142,24 @@ class ScheduleTests(LoadingTestCase):
             ("schedule = @daily\nfrequency = 10", "", 1),
         ]:
             self.assertEqual(len(self.warnings_of(text.format(group, own))), warnings, group)
+
+    def test_thousands_of_schedules_take_no_time(self) -> None:
+        calls = 0
+        after = Cron.after
+
+        def counting(cron: Cron, instant: Instant) -> Instant | None:
+            nonlocal calls
+            calls += 1
+            return after(cron, instant)
+
+        self.patch(Cron, "after", counting)
+        urls = ", ".join(f"http://h/{number}" for number in range(100))
+        self.load(f"[urls]\nprod = {urls}\n[group *]\nschedule = 11 3 29 2 *\nmax_runtime = 1h\nsleep = 01:00 + 1h\n")
+        self.assertLess(calls, 100)
+        tasks = "".join(f"[task http://h/{n}]\nschedule = {n} 3,9 * * 1\nmax_runtime = 6h\n" for n in range(50))
+        calls = 0
+        self.load(tasks)
+        self.assertEqual(calls, 0)
 
     def test_not_in_main(self) -> None:
         (problem,) = self.problems("[main]\nfrequency = 5\n[urls]\nprod = http://h/\n")

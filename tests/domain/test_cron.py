@@ -73,6 +73,10 @@ class CronTests(SynchronousTestCase):
         self.assertEqual(schedule.after(start), next(CronSim(expression, wall)).timestamp())
         self.assertEqual(schedule.before(start), next(CronSim(expression, wall, reverse=True)).timestamp())
 
+    def test_utc_has_one_name(self) -> None:
+        for name in ("utc", " UTC ", ""):
+            self.assertEqual(Cron("@daily", name).timezone, "UTC")
+
     def test_beyond_the_calendar(self) -> None:
         rare = Cron("0 0 29 2 *")
         self.assertIsNone(rare.after(at("9998-06-01T00:00:00")))
@@ -102,7 +106,16 @@ class CronTests(SynchronousTestCase):
             ("0 0 * * FRI-MON", "bad day-of-week"),
         ]:
             self.assertIn(words, str(self.assertRaises(CronError, Cron, expression)), expression)
-        for name in ["Europe/Nowhere", "../etc/passwd", "Europe", "\0"]:
+        for name in [
+            "Europe/Nowhere",
+            "../etc/passwd",
+            "Europe",
+            "\0",
+            "localtime",
+            "posixrules",
+            "right/Europe/Berlin",
+            "posix/UTC",
+        ]:
             self.assertIn("unknown time zone", str(self.assertRaises(CronError, zone, name)), name)
 
     @thorough

@@ -325,7 +325,7 @@ class FlappingTests(SynchronousTestCase):
         self.assertEqual(story.step(Kind.LATE, now + 120), [])
         self.assertEqual(story.reminder, now + 480)
         self.assertEqual(story.step(Kind.OK, now + 180), [])
-        self.assertEqual(steady_end(story.state), now + 180 + 1800)
+        self.assertEqual(steady_end(story.task, story.state), now + 180 + 1800)
         self.assertEqual(story.step(Kind.OK, now + 1979), [])
         self.assertEqual(story.step(Kind.OK, now + 1980), [Event.RECOVERED])
         self.assertIn("it has kept this status for 30 min; it is ok", story.alerts[-1].explanation)
@@ -348,9 +348,20 @@ class FlappingTests(SynchronousTestCase):
         story.step(Kind.FAILED, now)
         story.step(Kind.FAILED, now + 900)
         story.step(Kind.SLEEPING, now + 1000)
-        self.assertIsNone(steady_end(story.state))
+        self.assertIsNone(steady_end(story.task, story.state))
         story.step(Kind.FAILED, now + 9000)
-        self.assertEqual(steady_end(story.state), now + 9000 + 900)
+        self.assertEqual(steady_end(story.task, story.state), now + 9000 + 900)
+
+    def test_nor_does_silence_of_a_task_that_would_sleep(self) -> None:
+        story = Story(replace(TASK, sleep=(Window(1320, 6000.0),)))
+        now = self.flap(3, story)
+        story.step(Kind.FAILED, now)
+        story.step(Kind.FAILED, now + 900)
+        self.assertEqual(story.step(Kind.UNREACHABLE, now + 1000), [])
+        self.assertIsNone(steady_end(story.task, story.state))
+        self.assertEqual(story.step(Kind.INVALID, now + 4000), [])
+        story.step(Kind.FAILED, now + 9000)
+        self.assertEqual(steady_end(story.task, story.state), now + 9000 + 900)
 
     def test_more_than_an_hour_apart_or_switched_off(self) -> None:
         story = Story()
@@ -378,6 +389,16 @@ class SilenceTests(SynchronousTestCase):
         self.assertEqual(story.remind(1000.0), [])
         self.assertEqual(story.mute(2000.0, False), [Event.REMINDER])
         self.assertEqual(story.reminder, 2480.0)
+
+    def test_that_ends_while_the_task_would_sleep(self) -> None:
+        for kind in (Kind.SLEEPING, Kind.UNREACHABLE, Kind.INVALID):
+            story = Story(replace(TASK, sleep=(Window(100, 900.0),)))
+            story.mute(0.0, True)
+            story.step(Kind.FAILED, 0.0)
+            story.step(kind, 100.0)
+            self.assertEqual(story.mute(500.0, False), [])
+            story.step(Kind.FAILED, 1000.0)
+            self.assertEqual(story.mute(1000.0, False), [Event.PROBLEM])
 
     def test_what_began_and_ended_in_it_is_never_told(self) -> None:
         story = Story()

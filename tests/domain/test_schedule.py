@@ -273,7 +273,7 @@ class ExplanationTests(SynchronousTestCase):
     def test_the_first_run(self) -> None:
         self.assertEqual(
             self.words("03-02 03:30", **NIGHTLY, started="03-02 03:00"),
-            "no run has ended yet, runs at 03:00 Europe/Berlin every day; "
+            "no run has ended yet; it runs at 03:00 Europe/Berlin every day; "
             "running since 2026-03-02 03:00 Europe/Berlin; due 2026-03-03 03:00 Europe/Berlin; grace 1 min",
         )
 

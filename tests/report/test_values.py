@@ -108,6 +108,9 @@ class ZoneTests(SynchronousTestCase):
             "/etc/localtime",
             "Europe/Berlin\n5",
             "zone.tab",
+            "localtime",
+            "posixrules",
+            "right/Europe/Berlin",
         ):
             self.assertRaises(ValueError, time_zone, name)
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Answer, Event, Fault, NoAnswer, Observation, Task
+from pypinger.domain.model import Answer, Event, Fault, NoAnswer, Observation, Task, Window
 from pypinger.domain.selector import parse
 from pypinger.domain.silence import Maintenance, Silence
 from pypinger.ports.notifying import DeliveryError
@@ -186,6 +186,16 @@ class SilenceTests(AlertingCase):
         self.ill = {}
         self.world.pass_time(100, step=0.5)
         self.assertEqual(self.told(), ["problem", "recovered"])
+
+    def test_it_ends_while_a_task_without_answer_would_sleep(self) -> None:
+        window = Window(int(NOON) % 86_400 + 300, 600.0)
+        self.run_(make_task(interval=60.0, error_interval=0.0, sleep=(window,)))
+        self.silence("a", 600)
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(890, step=0.5)
+        self.assertEqual((self.state().kind, self.told()), (Kind.UNREACHABLE, []))
+        self.world.pass_time(20, step=0.5)
+        self.assertEqual(self.told(), ["problem"])
 
     def test_a_recovery_that_is_owed_for_a_task_that_is_no_longer_configured(self) -> None:
         task = make_task(interval=60.0)

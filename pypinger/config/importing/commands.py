@@ -15,8 +15,8 @@ import msgspec
 _INPUT = re.compile(r"(?:\\.|[^%\\]|\\\Z)*", re.DOTALL)
 _ASSIGNMENTS = re.compile(r"""(?:[A-Za-z_]\w*=(?:'[^']*'|"[^"$`\\]*"|[^\s'"$`\\;&|<>()]*)\s+)+""")
 _SILENCED = re.compile(r"(?:2|&)>>?\s*/dev/null|>>?\s*/dev/null\s+2>&1")
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_PROGRAM = re.compile(r"[\w./~]")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*(?:\[[^]]*\])?\+?=")
+_PROGRAM = re.compile(r"(?!\d+[<>])[\w./~]")
 _SUBCOMMAND = re.compile(r"[A-Za-z][\w:./-]*\Z")
 _URL = re.compile(r"https?://([^\s?#'\"]+)")
 

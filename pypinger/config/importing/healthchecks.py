@@ -72,7 +72,7 @@ def _checks(text: str) -> Sequence[Mapping[str, Any]]:
     if isinstance(found, dict):
         # A check alone is what the API answers to a request for one.
         found = found.get("checks", [found] if "grace" in found else None)
-    if not isinstance(found, list):
+    if not isinstance(found, list) or not found:
         raise NotImportable('no checks in it; it should be the answer to GET /api/v3/checks/, {"checks": [...]}')
     for number, check in enumerate(found, 1):
         if not isinstance(check, dict):
@@ -129,7 +129,7 @@ def _timing(check: Mapping[str, Any], comments: list[str]) -> dict[str, str]:
     elif (seconds := _seconds(check, "timeout", comments)) is not None:
         options["frequency"] = duration(seconds)
     if not options:
-        comments.append("Without frequency or schedule it is never late.")
+        comments.append("Set frequency or schedule: without either, pings are due every 10 min.")
     grace = _seconds(check, "grace", comments)
     if grace is not None:
         options["grace"] = duration(grace)

@@ -31,7 +31,8 @@ _PING = re.compile(
     r"""(?=/(?:start|fail|log|[0-9$])|[?\s'";&|)]|\Z)"""
 )
 _PUSH = re.compile(r"https?://[^\s'\"]+/(?:push|ping)/([A-Za-z0-9_.~-]{16,})(?=[/?#]|\Z)")
-_RUNITOR = re.compile(rf"((?:^|(?<=[\s/]))runitor)(?=\s)((?:.*?\s)-?-uuid[= ]\s*({_HEX}))", re.DOTALL)
+# With its options, up to the command that it runs.
+_RUNITOR = re.compile(rf"((?:^|(?<=[\s/]))runitor)(?=\s)((?:.*?\s)-?-uuid[= ]\s*({_HEX})(?:(?!\s--\s).)*)", re.DOTALL)
 _API_URL = re.compile(r"(-?-api-url[= ]\s*)(\S+)")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
@@ -124,7 +125,7 @@ class _Reader:
         timing = {"schedule": job.when, "timezone": zone}
         if job.comment and (note := value(job.comment)):
             timing["note"] = note
-        expanded = _VARIABLE.sub(lambda match: job.settings.get(match[1] or match[2], match[0]), job.command)
+        expanded = _expanded(job.command, job.settings)
         if _pings(expanded):
             shown = commands.name(commands.parse(expanded), without=_PING)
             self._add_pings(job, expanded, shown, timing)
@@ -145,7 +146,14 @@ class _Reader:
     def _add_pings(self, job: Job, expanded: str, shown: str, timing: Mapping[str, str]) -> None:
         """Add a task for each check that a job pings."""
         new = job.before + self._rewritten(job.command)
-        comments = self._shown(f"Line {job.number} pings Py Pinger as it did Healthchecks", new)
+        changed = {setting: self._rewritten(text) for setting, text in job.settings.items()}
+        if self._pings_elsewhere(_expanded(self._rewritten(job.command), changed)):
+            comments = [
+                f"Line {job.number} still pings Healthchecks: its URL is made of variables. Change them to ping"
+            ]
+            comments.append(f"  {self._target.base}/ping/UUID")
+        else:
+            comments = self._shown(f"Line {job.number} pings Py Pinger as it did Healthchecks", new)
         for uuid, slug in _pings(expanded):
             key = self._key_of(uuid, slug)
             name = slug or shown or f"check {uuid[:8]}"
@@ -204,7 +212,7 @@ class _Reader:
         start = " ".join(map(shlex.quote, run)).replace("%", "\\%")
         new = job.before + commands.wrapped(command, start, job.settings.get("SHELL") or "/bin/sh")
         self.changed[job.number] = new
-        comments = self._shown(f"Line {job.number} runs by {self._program}", new)
+        comments = self._shown(f"Line {job.number} uses {self._program}", new)
         if command.piped:
             comments.append("It is a pipe, so a failure of any but its last program is not seen.")
         if command.silenced:
@@ -227,6 +235,12 @@ class _Reader:
         text = _RUNITOR.sub(runitor, text)
         return _PING.sub(lambda match: f"{base}/{self._key_of(match[1] or '', match[2] or '')}", text)
 
+    def _pings_elsewhere(self, command: str) -> bool:
+        """Whether a command pings another monitor than Py Pinger."""
+        base = f"{self._target.base}/ping"
+        pings = all(match[0].startswith(f"{base}/") for match in _PING.finditer(command))
+        return not pings or any(base not in match[2] for match in _RUNITOR.finditer(command))
+
     def _key_of(self, uuid: str, slug: str) -> str:
         """Return the key of a check: its UUID, else a new one for each slug."""
         if uuid:
@@ -234,6 +248,11 @@ class _Reader:
         if slug not in self._slugs:
             self._slugs[slug] = self._new_key()
         return self._slugs[slug]
+
+
+def _expanded(text: str, settings: Mapping[str, str]) -> str:
+    """Return a command with the values of the variables that a crontab sets."""
+    return _VARIABLE.sub(lambda match: settings.get(match[1] or match[2], match[0]), text)
 
 
 def _pings(text: str) -> Sequence[tuple[str, str]]:

@@ -18,6 +18,9 @@ RUN = '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n'
 
 #: Commands that say what they do on standard output.
 COMMANDS = (
+    "2>&1 >/dev/null cd / && pwd",
+    "2>/dev/null cd /",
+    "2>&1 export A=1",
     "echo one two",
     "echo 'a  b' \"c  d\" e\\ f",
     "echo one; echo two",
@@ -131,6 +134,8 @@ class WrappedTests(SynchronousTestCase):
             wrapped = commands.wrapped(commands.parse(command), "run", "/bin/sh")
             self.assertNotIn("/bin/sh", wrapped)
         self.assertEqual(commands.wrapped(commands.parse("X=1 a b%c"), "run", "sh"), "X=1 run -- a b%c")
+        for command in ("PATH+=:/opt/bin a", "A[1]=2", "2>&1 cd /x"):
+            self.assertEqual(commands.wrapped(commands.parse(command), "run", "sh"), f"run -- sh -c '{command}'")
 
     def test_marks(self) -> None:
         self.assertTrue(commands.parse("a | b").piped)

@@ -164,7 +164,7 @@ class CheckTests(SynchronousTestCase):
             self.assertNotIn("schedule", found.options)
             self.assertNotIn("timezone", found.options)
             self.assertIn(words, found.comments[0])
-            self.assertIn("Without frequency or schedule it is never late.", found.comments)
+            self.assertIn("Set frequency or schedule: without either, pings are due every 10 min.", found.comments)
 
     def test_no_zone_is_utc(self) -> None:
         self.assertEqual(task(without(CRON, "tz")).options["timezone"], "UTC")
@@ -205,6 +205,7 @@ class FormTests(SynchronousTestCase):
             ("7", "no checks in it"),
             ('{"error": "wrong api key"}', "no checks in it"),
             ('{"checks": {}}', "no checks in it"),
+            ('{"checks": []}', "no checks in it"),
             ('{"checks": [{"grace": 1}, 7]}', "check 2 is not a JSON object"),
         ):
             error = self.assertRaises(NotImportable, healthchecks.read, text, BASE, str)

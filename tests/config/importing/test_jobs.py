@@ -60,7 +60,7 @@ class JobTests(SynchronousTestCase):
             " --push http://pinger.example.com:3002/push/new-key-of-length-1"
             " -- /usr/local/bin/import-prices >/dev/null 2>&1",
         )
-        self.assertEqual(task.comments, ["Line 3 runs by pypinger run:", f"  {line}"])
+        self.assertEqual(task.comments, ["Line 3 uses pypinger run:", f"  {line}"])
 
     def test_report_file(self) -> None:
         task, line = self.one("@daily cd /srv && ./manage.py clearsessions", FILES)
@@ -79,7 +79,7 @@ class JobTests(SynchronousTestCase):
     def test_by_the_script(self) -> None:
         task, line = self.one("@daily a", replace(PUSH, run=("/usr/local/bin/pypinger-report.py",)))
         self.assertIn("@daily /usr/local/bin/pypinger-report.py --schedule @daily --name a --push ", line)
-        self.assertEqual(task.comments[0], "Line 1 runs by pypinger-report.py:")
+        self.assertEqual(task.comments[0], "Line 1 uses pypinger-report.py:")
 
     def test_the_user_of_a_system_crontab_stays(self) -> None:
         _, line = self.one("17 * * * *  www-data  /x/y", system=True)
@@ -130,7 +130,7 @@ class JobTests(SynchronousTestCase):
 
     def test_a_new_crontab_is_written(self) -> None:
         found = read("A=https://hc-ping.com/" + UUID + "\n@daily a", replace(PUSH, written="new.cron"))
-        self.assertEqual(found.tasks[0].comments, ["Line 2 runs by pypinger run."])
+        self.assertEqual(found.tasks[0].comments, ["Line 2 uses pypinger run."])
         self.assertIn("new.cron; install it by: crontab new.cron", "\n".join(found.head))
         found = read("@daily root a", replace(PUSH, written="new.cron"), system=True)
         self.assertIn("new.cron; put it in the place of the old one", "\n".join(found.head))
@@ -186,6 +186,23 @@ class PingTests(JobTests):
         self.assertEqual(dict(found.changed), {1: f"HC={PUSH.base}/ping/{UUID}"})
         self.assertEqual(found.foot[0], f"Line 1, which jobs use: HC={PUSH.base}/ping/{UUID}")
 
+    def test_a_url_of_several_settings_is_left_to_people(self) -> None:
+        for text in (
+            f"HC=https://hc-ping.com\n@daily a && curl $HC/{UUID}",
+            f"ID={UUID}\n@daily a && curl https://hc-ping.com/$ID",
+            f"ID={UUID}\n@daily runitor -uuid $ID -- a",
+        ):
+            found = read(text)
+            self.assertEqual([task.options["push_key"] for task in found.tasks], [UUID])
+            self.assertEqual(dict(found.changed), {})
+            self.assertEqual(
+                list(found.tasks[0].comments[:2]),
+                [
+                    "Line 2 still pings Healthchecks: its URL is made of variables. Change them to ping",
+                    f"  {PUSH.base}/ping/UUID",
+                ],
+            )
+
     def test_runitor(self) -> None:
         task, line = self.one(f"@daily /usr/bin/runitor -silent -uuid {UUID} -- /x/y")
         self.assertEqual((task.name, task.options["push_key"]), ("y", UUID))
@@ -193,6 +210,8 @@ class PingTests(JobTests):
         self.assertEqual(line, f"@daily /usr/bin/runitor -api-url {PUSH.base}/ping -silent -uuid {UUID} -- /x/y")
         _, line = self.one(f"@daily runitor -api-url=https://hc.example.com/ping -uuid={UUID} -- /x/y")
         self.assertEqual(line, f"@daily runitor -api-url={PUSH.base}/ping -uuid={UUID} -- /x/y")
+        _, line = self.one(f"@daily runitor -uuid {UUID} -api-url https://hc.example.com/ping -- /x/y -api-url z")
+        self.assertEqual(line, f"@daily runitor -uuid {UUID} -api-url {PUSH.base}/ping -- /x/y -api-url z")
 
     def test_other_urls_stay(self) -> None:
         for url in (
