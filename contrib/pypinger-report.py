@@ -982,9 +982,13 @@ def _wrap(function: Any, destination: ReportFile | PushUrl) -> Any:
         @functools.wraps(function)
         async def run_coroutine(*arguments: Any, **named: Any) -> Any:
             run = _MonitoredRun(destination)
-            await _beside(run.begin)
             try:
+                await _beside(run.begin)
                 result = await function(*arguments, **named)
+            except GeneratorExit as error:
+                # Who closes a coroutine does not let it wait.
+                run.finish(error)
+                raise
             except BaseException as error:
                 await _beside(run.finish, error)
                 raise
@@ -996,8 +1000,8 @@ def _wrap(function: Any, destination: ReportFile | PushUrl) -> Any:
     @functools.wraps(function)
     def run_function(*arguments: Any, **named: Any) -> Any:
         run = _MonitoredRun(destination)
-        run.begin()
         try:
+            run.begin()
             result = function(*arguments, **named)
         except BaseException as error:
             run.finish(error)
@@ -1024,7 +1028,7 @@ class _MonitoredRun:
 
 def _words(error: BaseException) -> str:
     name = type(error).__name__
-    if name == "CancelledError":
+    if name == "CancelledError" or isinstance(error, GeneratorExit):
         return "cancelled"
     try:
         text = str(error).strip()
@@ -1034,15 +1038,28 @@ def _words(error: BaseException) -> str:
 
 
 async def _beside(function: Callable[..., None], *arguments: Any) -> None:
-    """Call a function that may block: in a thread where asyncio runs, so that its loop does not wait."""
+    """
+    Call a function that may block: from a task of asyncio in a thread, so that the loop does not wait.
+
+    A cancellation is raised once the function has returned.
+    """
     import asyncio  # slow, and of use to coroutines only
 
+    call = functools.partial(function, *arguments)
     try:
-        future = asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *arguments))
-    except RuntimeError:
-        function(*arguments)
+        # Twisted runs coroutines on asyncio's loop, too, where they are no tasks and cannot await its futures.
+        in_task = asyncio.current_task() is not None
+        future = asyncio.get_running_loop().run_in_executor(None, call) if in_task else None
+    except RuntimeError:  # no loop runs, or it shuts down
+        future = None
+    if future is None:
+        call()
         return
-    await asyncio.shield(future)
+    try:
+        await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.shield(future)
+        raise
 
 
 ####################################################################################################

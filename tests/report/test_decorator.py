@@ -202,6 +202,42 @@ class CoroutineTests(DecoratorTestCase):
         asyncio.run(main())
         self.assertEqual([self.report()[name] for name in ("status", "reason")], ["error", "cancelled"])
 
+    def test_cancelled_at_the_start(self) -> None:
+        """While the start is being published: the end is published as well."""
+
+        @monitored(report=self.path)
+        async def work() -> None:
+            ran.append(True)
+
+        ran: list[bool] = []
+
+        async def main() -> None:
+            task = asyncio.ensure_future(work())
+            await asyncio.sleep(0)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(main())
+        self.assertEqual([self.report().get(name) for name in ("status", "reason")], ["error", "cancelled"])
+        self.assertEqual(ran, [])
+
+    def test_closed(self) -> None:
+        """A coroutine that is closed must not wait for anything."""
+
+        @monitored(report=self.path)
+        async def work() -> None:
+            await Deferred()
+
+        coroutine = work()
+        coroutine.send(None)
+
+        async def main() -> None:
+            coroutine.close()
+
+        asyncio.run(main())
+        self.assertEqual([self.report().get(name) for name in ("status", "reason")], ["error", "cancelled"])
+
     def test_the_loop_does_not_wait(self) -> None:
         """Neither for a slow disk nor for a monitor that does not answer."""
         endpoint = Endpoint(self)
@@ -239,6 +275,28 @@ class CoroutineTests(DecoratorTestCase):
         waiting.callback("done")
         self.assertEqual(self.successResultOf(ended), "done")
         self.assertIn("lastrun", self.report())
+
+    def test_another_loop_on_that_of_asyncio(self) -> None:
+        """Twisted's asyncioreactor: the coroutine is no task, and cannot wait for asyncio's futures."""
+
+        @monitored(report=self.path)
+        async def work() -> int:
+            return 5
+
+        results: list[object] = []
+
+        async def main() -> None:
+            done = asyncio.Event()
+
+            def call() -> None:
+                ensureDeferred(work()).addBoth(results.append)
+                done.set()
+
+            asyncio.get_running_loop().call_soon(call)
+            await done.wait()
+
+        asyncio.run(main())
+        self.assertEqual(results, [5])
 
     def test_several_at_once(self) -> None:
         @monitored(report=self.path)
