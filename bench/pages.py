@@ -40,7 +40,7 @@ from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutput
 
 from pypinger.runtime.board import LiveBoard
-from pypinger.web.app import Pages
+from pypinger.web.server import Pages
 from pypinger.web.sources import Sources
 
 try:

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from pypinger.config.endpoint import with_backlog
 from pypinger.config.settings import PushSettings, WebSettings
-from pypinger.web.app import Pages
+from pypinger.web.server import Pages
 from pypinger.web.serving.connections import half_of_the_descriptors
 from pypinger.web.serving.pushes import PushPaths
 from pypinger.web.serving.site import serve

@@ -1,5 +1,5 @@
 """
-The web server (contract, section 7): :class:`Pages` and its routes.
+The routes of the web server (contract, section 7).
 
 Importing Klein installs the reactor, so this module is only imported when a service is made, and it is the only module
 that imports Klein.
@@ -8,7 +8,6 @@ that imports Klein.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from http import HTTPStatus
 from itertools import islice
 from urllib.parse import urlsplit
@@ -23,7 +22,6 @@ from werkzeug.exceptions import HTTPException
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.selector import Selector
-from pypinger.domain.url import parse
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import StoreError
 from pypinger.web.feeds import badge, feed
@@ -42,11 +40,9 @@ from pypinger.web.past.pages import LISTS, PastPages
 from pypinger.web.public.answers import PublicPages
 from pypinger.web.serving import assets
 from pypinger.web.serving.compression import Compressor, compressed
-from pypinger.web.serving.guard import Guard, refuse
-from pypinger.web.serving.pushes import PushPaths
+from pypinger.web.serving.guard import refuse
 from pypinger.web.serving.requests import accepted, root_from, target_after, wants_html
 from pypinger.web.serving.responses import HTML, JSON, answer, cacheable, problem
-from pypinger.web.serving.site import serve
 from pypinger.web.serving.slicing import Shared, in_slices, make_cooperator
 from pypinger.web.serving.stream import EventStream
 from pypinger.web.sources import Sources
@@ -59,50 +55,6 @@ _FEED = "feed.atom"
 _BADGE_FORM = re.compile(r"(?P<task>.+)\.(?P<form>svg|json)(?:\?[^?]*)?")
 
 _log = Logger()
-
-
-class Pages:
-    """
-    The web server.
-
-    :param clock: for time limits, and to share the reactor's time while long pages are made.
-    :param most: clients connected at once; by default half of the descriptors that the process may have.
-    :ivar site: the factory to give to an endpoint.
-    :ivar resource: what the site serves.
-    :ivar stream: the stream of changes.
-    """
-
-    def __init__(self, clock: IReactorTime, sources: Sources, *, most: int | None = None) -> None:
-        self.stream = EventStream(sources.board, clock)
-        self._routes = Routes(sources, self.stream, clock)
-        self.resource = Guard(self._routes.app.resource())
-        self._pushes = None if sources.pushes is None else PushPaths(sources.pushes, self.resource)
-        self.site = serve(self._pushes or self.resource, clock, self.stream.close, most, self._pushes)
-
-    def configure(
-        self,
-        hosts: Iterable[str],
-        public_url: str,
-        *,
-        loopback: bool = False,
-        public: Selector | None = None,
-        pushes: bool = True,
-    ) -> None:
-        """
-        Set what the ``[web]`` section says, also while the server runs.
-
-        :param hosts: the ``Host`` names served, beside that of `public_url`; empty for any.
-        :param public_url: where people reach the pages, for links; empty if that is not known.
-        :param loopback: whether the endpoint is on the loopback interface. Then `public_url` alone limits the names: to
-            its own, ``localhost`` and IP addresses.
-        :param public: the tasks on the public page; None for no such page.
-        :param pushes: whether tasks send to this server, too, and not to one of their own.
-        """
-        if self._pushes is not None:
-            self._pushes.switch(pushes)
-        public_host = parse(public_url).host if public_url else ""
-        self.resource.configure(hosts, public_host, loopback=loopback)
-        self._routes.configure(public_url, public)
 
 
 class Routes:

@@ -11,7 +11,7 @@ from pypinger.domain.selector import parse
 from pypinger.ports.history import History
 from pypinger.ports.pushing import PushReceiver
 from pypinger.ports.showing import TaskBoard
-from pypinger.web.app import Pages
+from pypinger.web.server import Pages
 from pypinger.web.sources import Sources
 from tests.web.fakes import NOW
 
