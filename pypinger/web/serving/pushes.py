@@ -73,7 +73,7 @@ class PushTarget(msgspec.Struct, frozen=True):
         return _PING_METHODS if self.pings else _PUSH_METHODS
 
 
-class PushError(msgspec.Struct, frozen=True):
+class EarlyAnswer(msgspec.Struct, frozen=True):
     """An answer that needs no body to be read."""
 
     status: HTTPStatus
@@ -184,15 +184,15 @@ class PushPaths(Resource):
         """How many bytes of a request's body are kept; of a report one more than it may have."""
         return PING_BODY if read(target).pings else self._receiver.max_body + 1
 
-    def refusal(self, method: bytes, target: bytes) -> PushError | None:
+    def refusal(self, method: bytes, target: bytes) -> EarlyAnswer | None:
         """What can be said against a request without its body."""
         found = read(target)
         if method not in found.methods:
-            return PushError(HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed")
+            return EarlyAnswer(HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed")
         if found.problem:
-            return PushError(HTTPStatus.BAD_REQUEST, found.problem)
+            return EarlyAnswer(HTTPStatus.BAD_REQUEST, found.problem)
         if not self._receiver.knows(found.key):
-            return PushError(HTTPStatus.NOT_FOUND, "not found")
+            return EarlyAnswer(HTTPStatus.NOT_FOUND, "not found")
         return None
 
     def refuse_unread(self, method: bytes, target: bytes) -> bytes | None:
