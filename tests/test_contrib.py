@@ -339,7 +339,9 @@ class ContainerTests(TestCase):
                 if (CHECKOUT / name).is_dir():
                     shutil.copytree(CHECKOUT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
                 else:
-                    shutil.copy(CHECKOUT / name, source)
+                    folder = source / target.removeprefix("/src").strip("/")
+                    folder.mkdir(exist_ok=True)
+                    shutil.copy(CHECKOUT / name, folder)
         code = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
         result = run(sys.executable, "-c", code, cwd=source)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
