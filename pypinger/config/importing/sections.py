@@ -99,8 +99,9 @@ def _plain(text: str) -> str:
 
 
 def duration(seconds: Seconds) -> str:
-    """Return a length of time as settings have it: ``90s``, ``5m``, ``1h 30m``, ``2d``."""
-    rest, parts = seconds, []
+    """Return a length of time as settings have it, to a millisecond: ``90s``, ``5m``, ``1h 30m``, ``2d``."""
+    # Settings have no exponents.
+    rest, parts = max(round(seconds, 3), 0.001) if seconds else 0.0, []
     for unit, size in _SIZES:
         amount, rest = divmod(rest, size)
         if amount:

@@ -85,12 +85,18 @@ class DurationTests(SynchronousTestCase):
             (5400, "1h 30m"),
             (86_400, "1d"),
             (1.5, "1.5s"),
+            (0.1 + 0.2, "0.3s"),
+            (1.66e-49, "0.001s"),
         ):
             self.assertEqual(duration(seconds), expected)
 
     @given(st.integers(0, 366 * 86_400))
     def test_settings_read_them(self, seconds: int) -> None:
         self.assertEqual(parse_duration(duration(seconds)), seconds)
+
+    @given(st.floats(0, 366 * 86_400))
+    def test_settings_read_fractions(self, seconds: float) -> None:
+        self.assertLess(abs(parse_duration(duration(seconds)) - seconds), 0.0011)
 
 
 class CommentTests(SynchronousTestCase):
