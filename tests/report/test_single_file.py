@@ -9,11 +9,10 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -35,8 +34,10 @@ def loaded(name: str, path: Path) -> ModuleType:
     return module
 
 
-def pythons() -> Iterator[tuple[str, str]]:
+@cache
+def pythons() -> list[tuple[str, str]]:
     """Version and path of the other Pythons of this machine, the oldest supported one first."""
+    found = []
     folders = [*os.environ.get("PATH", "").split(os.pathsep)]
     folders += map(str, sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/*/bin")))
     for minor in range(OLDEST[1], 15):
@@ -46,8 +47,9 @@ def pythons() -> Iterator[tuple[str, str]]:
             path = shutil.which(f"python3.{minor}", path=folder)
             # A shim of pyenv is there for versions that are switched off, too.
             if path and subprocess.run([path, "-c", "import json"], capture_output=True).returncode == 0:
-                yield f"3.{minor}", path
+                found.append((f"3.{minor}", path))
                 break
+    return found
 
 
 class SourceTests(SynchronousTestCase):
@@ -99,14 +101,8 @@ class SourceTests(SynchronousTestCase):
 class OtherPythonTests(SynchronousTestCase):
     """With other Pythons of this machine, without their site-packages."""
 
-    found: ClassVar[list[tuple[str, str]]]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.found = list(pythons())
-
     def others(self) -> list[tuple[str, str]]:
-        found = self.found
+        found = pythons()
         if not found:
             raise SkipTest("there is no other Python from 3.8 on here")
         return found
