@@ -24,8 +24,8 @@ SIGNALLED = 128
 _TAIL = 8192
 _CHUNK = 65_536
 
-# How long standard error is read after the end of the command, in seconds. What it started in the background may hold
-# it open for ever.
+# How long the report waits for the end of standard error after that of the command, in seconds. What the command left
+# running in the background may hold it open for ever.
 _LINGER = 1.0
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -64,11 +64,11 @@ class SignalGate:
         """Give a new process the signals that this one had."""
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
-    def next(self) -> signal.Signals | None:
+    def pass_on(self, child: subprocess.Popen[bytes]) -> signal.Signals | None:
         """
-        Wait for a signal; None for one that needs not be passed on.
+        Wait for a signal and send it to a child; None for the end of a child.
 
-        Those are the end of a child, and what is typed at the terminal: the kernel sends that to the command as well.
+        What is typed at the terminal the kernel has sent to the command as well.
         """
         held: set[int] = {*self._forwarded, signal.SIGCHLD}
         if hasattr(signal, "sigwaitinfo"):
@@ -76,7 +76,11 @@ class SignalGate:
             number, typed = found.si_signo, found.si_code > 0
         else:  # macOS
             number, typed = signal.sigwait(held), False
-        return None if typed or number == signal.SIGCHLD else signal.Signals(number)
+        if number == signal.SIGCHLD:
+            return None
+        if not typed:
+            child.send_signal(number)
+        return signal.Signals(number)
 
     def asked_to_end(self) -> bool:
         """Whether a signal waits."""
@@ -97,22 +101,51 @@ class _Tail:
     def __init__(self, source: int) -> None:
         self._source = source
         self._kept = bytearray()
+        self._complete = False
+        self._stopped, self._stop = os.pipe()
         self._thread = threading.Thread(target=self._pump, name="pypinger-stderr", daemon=True)
         self._thread.start()
 
     def _pump(self) -> None:
         passing = True
-        data = os.read(self._source, _CHUNK)
-        while data:
+        ready = select.poll()
+        ready.register(self._source, select.POLLIN)
+        ready.register(self._stopped, select.POLLIN)
+        while self._stopped not in dict(ready.poll()):
+            data = os.read(self._source, _CHUNK)
+            if not data:
+                self._complete = True
+                return
             self._kept += data[-_TAIL:]
             del self._kept[:-_TAIL]
             passing = passing and _pass_on(data)
-            data = os.read(self._source, _CHUNK)
 
     def end(self) -> bytes:
         """Return the last bytes, once the command has ended."""
         self._thread.join(_LINGER)
         return bytes(self._kept)
+
+    def leave(self, gate: SignalGate) -> None:
+        """
+        Wait until all that was read is passed on.
+
+        What the command left running would be killed by SIGPIPE where nobody reads on: cat(1) does.
+        """
+        os.close(self._stop)
+        while self._thread.is_alive() and not gate.asked_to_end():
+            self._thread.join(0.1)
+        if not self._complete:
+            try:
+                subprocess.Popen(
+                    ["/bin/sh", "-c", "exec cat"],
+                    stdin=self._source,
+                    stdout=2,
+                    cwd="/",
+                    start_new_session=True,
+                    preexec_fn=gate.open_in_child,
+                )
+            except OSError:
+                pass
 
 
 def _pass_on(data: bytes) -> bool:
@@ -129,13 +162,18 @@ def _pass_on(data: bytes) -> bool:
 
 
 def run_command(
-    command: Sequence[str], gate: SignalGate, keep_stderr: bool, begun: Callable[[], None] = lambda: None
-) -> CommandEnd:
+    command: Sequence[str],
+    gate: SignalGate,
+    keep_stderr: bool,
+    begun: Callable[[], None],
+    ended: Callable[[CommandEnd], None],
+) -> int:
     """
-    Run a command to its end.
+    Run a command to its end; return its exit code.
 
     :param keep_stderr: whether the last lines of standard error are part of the reason.
     :param begun: called once it runs, or cannot.
+    :param ended: called once it has ended, or cannot run; standard error may still be passed on then.
     """
     _fill_standard_streams()
     stderr = subprocess.PIPE if keep_stderr else None
@@ -143,16 +181,21 @@ def run_command(
         child = _spawn(command, gate, stderr)
     except OSError as error:
         begun()
-        return _not_run(command[0], error)
+        outcome = _not_run(command[0], error)
+        ended(outcome)
+        return outcome.code
     tail = None if child.stderr is None else _Tail(child.stderr.fileno())
     begun()
     received: list[signal.Signals] = []
     while child.poll() is None:
-        number = gate.next()
+        number = gate.pass_on(child)
         if number is not None:
             received.append(number)
-            child.send_signal(number)
-    return _outcome(child.returncode, received, b"" if tail is None else tail.end())
+    outcome = _outcome(child.returncode, received, b"" if tail is None else tail.end())
+    ended(outcome)
+    if tail is not None:
+        tail.leave(gate)
+    return outcome.code
 
 
 def _spawn(command: Sequence[str], gate: SignalGate, stderr: int | None) -> subprocess.Popen[bytes]:
@@ -177,11 +220,12 @@ def _spawn(command: Sequence[str], gate: SignalGate, stderr: int | None) -> subp
 
 
 def _not_run(name: str, error: OSError) -> CommandEnd:
-    if isinstance(error, FileNotFoundError):
+    shown = name or "''"
+    if isinstance(error, FileNotFoundError) or not name:
         words = "its interpreter is not found" if "/" in name and os.path.exists(name) else "not found"
-        return CommandEnd(NOT_FOUND, f"{name}: {words}"[:REASON], f"{name}: {words}")
+        return CommandEnd(NOT_FOUND, f"{shown}: {words}"[:REASON], f"{shown}: {words}")
     words = "permission denied" if isinstance(error, PermissionError) else str(error.strerror)
-    return CommandEnd(CANNOT_RUN, f"{name}: {words}"[:REASON], f"{name}: {words}")
+    return CommandEnd(CANNOT_RUN, f"{shown}: {words}"[:REASON], f"{shown}: {words}")
 
 
 def _outcome(returncode: int, received: Sequence[signal.Signals], stderr: bytes) -> CommandEnd:

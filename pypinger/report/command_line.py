@@ -10,7 +10,7 @@ import time
 from typing import Callable, NoReturn, Sequence, Union
 
 from pypinger import __version__
-from pypinger.report.child import SignalGate, run_command
+from pypinger.report.child import CommandEnd, SignalGate, run_command
 from pypinger.report.content import Stopwatch, TaskDetails
 from pypinger.report.destinations import Complain, ReportFile
 from pypinger.report.push import RETRY_FOR, PushUrl
@@ -18,6 +18,9 @@ from pypinger.report.values import cron_expression, machine_zone, minutes, sleep
 
 #: The environment variable that may have the push URL.
 PUSH_URL = "PYPINGER_PUSH_URL"
+
+# How long a report that is being pushed has after a signal, or after its minute, in seconds.
+_LAST_ATTEMPT = 2.0
 
 _FLAGS = ("-h", "--help", "--version", "--no-output")
 
@@ -71,16 +74,17 @@ def _run(
         if pushes:
             destination.begin(stopwatch.started)
 
-    outcome = run_command(command, gate, keep_stderr, begun)
-    if outcome.problem:
-        complain(outcome.problem)
-    destination.finish(stopwatch.stop(outcome.code == 0, outcome.reason))
-    deadline = time.monotonic() + RETRY_FOR + 2
-    while not destination.wait(0.1):
-        if gate.asked_to_end() or time.monotonic() > deadline:
+    def ended(outcome: CommandEnd) -> None:
+        if outcome.problem:
+            complain(outcome.problem)
+        destination.finish(stopwatch.stop(outcome.code == 0, outcome.reason))
+        deadline = time.monotonic() + RETRY_FOR
+        while not destination.wait(0.1) and not gate.asked_to_end() and time.monotonic() < deadline:
+            pass
+        if not destination.wait(_LAST_ATTEMPT):
             complain("the report was not pushed in time")
-            break
-    return outcome.code
+
+    return run_command(command, gate, keep_stderr, begun, ended)
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:

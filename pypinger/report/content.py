@@ -99,17 +99,19 @@ def read_report(body: bytes) -> KeptReport:
     """Return what `body` says; a report that is not valid says nothing."""
     nothing = KeptReport({"status": "ok"})
     try:
-        members = json.loads(body.decode("utf-8"))
+        members = json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return nothing
-    if not isinstance(members, dict) or members.get("status") not in ("ok", "error"):
+    status = str(members.get("status")).strip().lower() if isinstance(members, dict) else ""
+    if status not in ("ok", "error"):
         return nothing
     lastrun, started = moment(members.get("lastrun")), moment(members.get("started"))
     if lastrun is None:
         return nothing._replace(started=started)
-    outcome = {"status": members["status"], "lastrun": timestamp(lastrun)}
-    if isinstance(members.get("reason"), str):
-        outcome["reason"] = members["reason"][:REASON]
+    outcome = {"status": status, "lastrun": timestamp(lastrun)}
+    reason = members.get("reason")
+    if isinstance(reason, (str, int, float)) and not isinstance(reason, bool):
+        outcome["reason"] = str(reason)[:REASON]
     return KeptReport(outcome, started, lastrun)
 
 

@@ -21,6 +21,9 @@ from pypinger.report.destinations import Complain
 #: How long a report is retried, in seconds.
 RETRY_FOR = 60.0
 
+# How long to wait before the second attempt, in seconds; the next waits are longer.
+_FIRST_PAUSE = 1.0
+
 # The limit of each step of a request, in seconds.
 _TIMEOUT = 10.0
 
@@ -107,9 +110,14 @@ class PushUrl:
         with self._changed:
             self._waiting.append(_Pending(body, ends, time.monotonic() + RETRY_FOR))
             self._changed.notify_all()
-            if not self._busy:
-                self._busy = True
+            if self._busy:
+                return
+            try:
                 threading.Thread(target=self._work, name="pypinger-push", daemon=True).start()
+                self._busy = True
+            except RuntimeError as error:
+                self._waiting.clear()
+                self._complain(f"cannot push to {self._origin}: {error}")
 
     def _work(self) -> None:
         while True:
@@ -126,7 +134,7 @@ class PushUrl:
 
     def _deliver(self, pending: _Pending) -> None:
         """Push a report, again and again for a minute, or until a run that has ended since makes it old."""
-        pause = 1.0
+        pause = _FIRST_PAUSE
         while True:
             refusal = self._attempt(pending.body, max(1.0, min(_TIMEOUT, pending.until - time.monotonic())))
             if refusal is None:

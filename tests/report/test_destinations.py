@@ -94,6 +94,11 @@ class ContentTests(FileTestCase):
         report = self.report()
         self.assertEqual([report["status"], report["reason"]], ["error", "exit code 1"])
         self.assertEqual(report["lastrun"], "1970-01-12T13:46:40.000Z")
+        self.write(status=" ERROR ", reason=5, lastrun="1970-01-12T13:46:40Z")
+        self.path.write_bytes(b"\xef\xbb\xbf" + self.path.read_bytes())
+        self.file.begin(1_000_600.0)
+        report = self.report()
+        self.assertEqual([report["status"], report["reason"]], ["error", "5"])
         for members in (
             {"status": "fine", "lastrun": "1970-01-12T13:46:40Z"},
             {"status": "error", "lastrun": "yesterday"},

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from base64 import b64decode
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -74,6 +75,7 @@ class DeliveryTests(PushTestCase):
         self.assertTrue(target.wait(PATIENCE))
 
     def test_retried(self) -> None:
+        self.patch(push, "_FIRST_PAUSE", 0.01)
         for code in (500, 503, 429, 408):
             endpoint = Endpoint(self, code)
             self.pushed(endpoint.url)
@@ -82,6 +84,7 @@ class DeliveryTests(PushTestCase):
 
     def test_retried_without_an_answer(self) -> None:
         """A monitor that is restarted gets the report once it is back."""
+        self.patch(push, "_FIRST_PAUSE", 0.01)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             free.listen()
@@ -109,7 +112,8 @@ class DeliveryTests(PushTestCase):
             self.assertTrue(words.endswith(": status must be ok or error"), words)
 
     def test_given_up_after_a_minute(self) -> None:
-        self.patch(push, "RETRY_FOR", 1.5)
+        self.patch(push, "RETRY_FOR", 0.15)
+        self.patch(push, "_FIRST_PAUSE", 0.1)
         endpoint = Endpoint(self, *[503] * 100, text="<html>")
         self.pushed(endpoint.url)
         self.assertEqual(len(endpoint.reports), 2)
@@ -145,6 +149,21 @@ class DeliveryTests(PushTestCase):
             self.pushed(f"http://127.0.0.1:{silent.getsockname()[1]}/push/{KEY}")
         self.assertEqual(len(self.complaints), 1)
         self.assertIn("timed out", self.complaints[0])
+
+    def test_no_thread(self) -> None:
+        """Where a limit allows no thread, what runs the command goes on."""
+        endpoint = Endpoint(self)
+
+        def start(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with mock.patch.object(threading.Thread, "start", start):
+            self.pushed(endpoint.url)
+        self.assertEqual(
+            self.complaints, [f"cannot push to http://127.0.0.1:{endpoint.port}/***: can't start new thread"]
+        )
+        self.pushed(endpoint.url)
+        self.assertEqual(len(endpoint.reports), 1)
 
     def test_after_a_fork(self) -> None:
         """A process that is forked while a report is pushed pushes its own."""

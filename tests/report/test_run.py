@@ -258,6 +258,11 @@ class PypingerRunTests(DoorContract, SynchronousTestCase):
         self.assertEqual(os.read(read, 100), b"there\n")
         os.close(read)
 
+    def test_empty_command(self) -> None:
+        """Of a variable that is not set, say."""
+        self.assertEqual(self.on_file(""), (127, "", f"{self.prog}: '': not found\n"))
+        self.assertEqual(self.report()["reason"], "'': not found")
+
     def test_permission_denied(self) -> None:
         for path in (self.script("#!/bin/sh\n", 0o644), "/"):
             self.assertEqual(self.on_file(path)[0], 126)
@@ -363,6 +368,7 @@ class PypingerRunTests(DoorContract, SynchronousTestCase):
             while b"interrupts: " not in shown.replace(b"ready", b""):
                 shown += os.read(terminal, 1000)
             self.assertIn(b"interrupts: 1", shown)
+            self.appears(lambda: self.report().get("reason") == "ended after SIGINT")
         finally:
             os.close(terminal)
             os.waitpid(process, 0)
@@ -396,32 +402,46 @@ class PypingerRunTests(DoorContract, SynchronousTestCase):
         self.assertEqual(self.report()["reason"], "exit code 1")
 
     def test_background_process_holds_standard_error(self) -> None:
-        """It does not keep the wrapper from ending."""
-        process = self.start(
-            "--report", str(self.path), "--", "sh", "-c", "sleep 300 & echo $!; echo begun >&2; exit 3"
-        )
-        assert process.stdout is not None
-        background = int(process.stdout.readline())
-        self.addCleanup(os.kill, background, signal.SIGKILL)
+        """It does not keep the wrapper from ending, and can still write when it has ended."""
+        go = self.path.parent / "go"
+        os.mkfifo(go)
+        background = f"(read line <{go}; echo late >&2; sleep 0.1; echo later >&2)"
+        process = self.start("--report", str(self.path), "--", "sh", "-c", f"{background} & echo begun >&2; exit 3")
         self.assertEqual(process.wait(timeout=PATIENCE), 3)
         self.assertEqual(self.report()["reason"], "exit code 3: begun")
+        go.write_text("\n")
+        self.assertEqual(process.communicate(timeout=PATIENCE), (b"", b"begun\nlate\nlater\n"))
 
     def test_nobody_reads_standard_error(self) -> None:
-        """The report does not wait for a reader."""
+        """The report does not wait for a reader, and what is read later is whole."""
         read, write = os.pipe()
-        code = "head -c 60000 /dev/zero >&2; echo last >&2; exit 3"
+        capacity = 0
         os.set_blocking(write, False)
         while True:
             try:
-                os.write(write, bytes(4096))
+                capacity += os.write(write, bytes(4096))
             except BlockingIOError:
                 break
         os.set_blocking(write, True)
+        code = "head -c 60000 /dev/zero >&2; echo last >&2; exit 3"
         process = self.start("--report", str(self.path), "--", "sh", "-c", code, stderr=write)
-        self.assertEqual(process.wait(timeout=PATIENCE), 3)
-        self.assertEqual(self.report()["status"], "error")
-        os.close(read)
         os.close(write)
+        self.appears(lambda: self.path.exists() and "lastrun" in self.report())
+        self.assertEqual(self.report()["status"], "error")
+        # Time to end too early.
+        time.sleep(0.3)
+        with os.fdopen(read, "rb") as reader:
+            received = reader.read()
+        self.assertEqual((len(received), received[-5:]), (capacity + 60_005, b"last\n"))
+        self.assertEqual(process.wait(timeout=PATIENCE), 3)
+
+    def test_ended_while_nobody_reads(self) -> None:
+        """A signal ends the wait for a reader of standard error, as it does that for the monitor."""
+        code = "head -c 100000 /dev/zero >&2; exit 3"
+        process = self.start("--report", str(self.path), "--", "sh", "-c", code)
+        self.appears(lambda: self.path.exists() and "lastrun" in self.report())
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(timeout=PATIENCE), 3)
 
     def test_standard_error_cannot_be_written(self) -> None:
         """The report has the last lines, and the command runs to its end."""
@@ -556,6 +576,21 @@ class PypingerRunTests(DoorContract, SynchronousTestCase):
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=PATIENCE)
         self.assertEqual((process.returncode, err.decode()), (3, f"{self.prog}: the report was not pushed in time\n"))
+
+    def test_ended_at_the_end(self) -> None:
+        """A push that is under way when the signal comes has a moment: a stopped service gets one after its command."""
+        endpoint = Endpoint(self)
+
+        def before_answer() -> None:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+
+        process = self.start("--push", endpoint.url, "--", "sh", "-c", "read line; exit 3", stdin=-1)
+        self.appears(lambda: endpoint.reports)
+        endpoint.before_answer = before_answer
+        _, err = process.communicate(b"\n", timeout=PATIENCE)
+        self.assertEqual((process.returncode, err.decode()), (3, ""))
+        self.assertEqual(len(endpoint.reports), 2)
 
     def children(self, pid: int) -> str:
         return Path(f"/proc/{pid}/task/{pid}/children").read_text()
