@@ -91,7 +91,7 @@ class HistoryContract:
             self.assertEqual(list(await page(TASK.url)), [])
         self.assertEqual(list(await store.incidents()), [])
         self.assertEqual(list(await store.deliveries()), [])
-        self.assertEqual(await store.uptime(TASK.url, NOW), {"24h": None, "7d": None, "30d": None, "90d": None})
+        self.assertEqual(await store.uptime(TASK.key, NOW), {"24h": None, "7d": None, "30d": None, "90d": None})
 
     async def test_findings_are_read_as_they_were_recorded(self: Any) -> None:
         store = self.make()
@@ -135,7 +135,7 @@ class HistoryContract:
         await self.written(store)
         seen, before = [], None
         for size in (3, 3, 1, 0):
-            page = await store.runs(TASK.url, before, 3)
+            page = await store.runs(TASK.key, before, 3)
             self.assertEqual(len(page), size)
             seen += [run.first - NOW for run in page]
             before = page[-1].key if page else None
@@ -159,7 +159,7 @@ class HistoryContract:
         changes = await store.verdicts(TASK.url)
         expected = [(NOW + 4, Kind.OK, "ok it is"), (NOW + 2, Kind.LATE, "late it is"), (NOW, Kind.OK, "ok it is")]
         self.assertEqual([(each.at, each.kind, each.explanation) for each in changes], expected)
-        self.assertEqual(list(await store.verdicts(TASK.url, changes[0].key, 1)), [changes[1]])
+        self.assertEqual(list(await store.verdicts(TASK.key, changes[0].key, 1)), [changes[1]])
 
     async def test_an_incident_and_its_alerts(self: Any) -> None:
         store = self.make()
@@ -173,7 +173,7 @@ class HistoryContract:
         self.assertEqual((incident.ended, incident.alerts), (None, 2))
         await story.check(NOW + 180, alerts=(alert(3, Event.RECOVERED),))
         (incident,) = await store.incidents(TASK.url)
-        self.assertEqual((incident.task, incident.started, incident.opened), (TASK.url, NOW, NOW + 60))
+        self.assertEqual((incident.task, incident.started, incident.opened), (TASK.key, NOW, NOW + 60))
         self.assertEqual((incident.ended, incident.kinds), (NOW + 180, (Kind.LATE, Kind.FAILED)))
         self.assertEqual(incident.alerts, 3)
         self.assertEqual(incident.explanation, "late it is")
@@ -200,7 +200,7 @@ class HistoryContract:
         incidents = await store.incidents()
         self.assertEqual([each.opened - NOW for each in incidents], [201, 200, 101, 100, 1, 0])
         self.assertEqual([each.ended is None for each in incidents], [True, True, False, False, False, False])
-        page = await store.incidents(TASK.url, incidents[1].key, 1)
+        page = await store.incidents(TASK.key, incidents[1].key, 1)
         self.assertEqual([each.opened - NOW for each in page], [100])
 
     async def test_deliveries(self: Any) -> None:
@@ -227,7 +227,7 @@ class HistoryContract:
         )
         self.assertEqual([each.settled is None for each in found], [True, True, False, False, False, False])
         self.assertEqual([each.task for each in found], [None] + [TASK.url] * 5)
-        self.assertEqual(list(await store.deliveries(TASK.url, found[2].key, 2)), list(found[3:5]))
+        self.assertEqual(list(await store.deliveries(TASK.key, found[2].key, 2)), list(found[3:5]))
 
     async def test_filters_of_incidents(self: Any) -> None:
         store = self.make()
@@ -244,10 +244,10 @@ class HistoryContract:
             return [each.opened for each in found]
 
         self.assertEqual(await opened(), [second, first])
-        self.assertEqual(await opened(urls=frozenset((TASK.url,))), [first])
-        self.assertEqual(await opened(urls=frozenset((TASK.url, OTHER.url))), [second, first])
-        self.assertEqual(await opened(urls=frozenset()), [])
-        self.assertEqual(await opened(TASK.url, urls=frozenset((OTHER.url,))), [])
+        self.assertEqual(await opened(tasks=frozenset((TASK.key,))), [first])
+        self.assertEqual(await opened(tasks=frozenset((TASK.key, OTHER.url))), [second, first])
+        self.assertEqual(await opened(tasks=frozenset()), [])
+        self.assertEqual(await opened(TASK.key, tasks=frozenset((OTHER.url,))), [])
         self.assertEqual(await opened(kind=Kind.FAILED), [first])
         self.assertEqual(await opened(kind=Kind.LATE), [second, first])
         self.assertEqual(await opened(open=True), [second])
@@ -258,7 +258,7 @@ class HistoryContract:
         page = await store.incidents(None, None, 1, IncidentFilter(kind=Kind.LATE))
         (rest,) = await store.incidents(None, page[0].key, 5, IncidentFilter(kind=Kind.LATE))
         self.assertEqual(rest.opened, first)
-        self.assertEqual(list(await store.tasks()), [TASK.url, OTHER.url])
+        self.assertEqual(list(await store.tasks()), [TASK.key, OTHER.url])
 
     async def test_filters_of_deliveries(self: Any) -> None:
         store = self.make()
@@ -272,7 +272,7 @@ class HistoryContract:
             return [each.alert.id[-1] for each in await store.deliveries(which=DeliveryFilter(**filters))]  # type: ignore[arg-type]
 
         self.assertEqual(await found(), ["4", "3", "2", "1"])
-        self.assertEqual(await found(urls=frozenset((TASK.url,))), ["3", "2", "1"])
+        self.assertEqual(await found(tasks=frozenset((TASK.key,))), ["3", "2", "1"])
         self.assertEqual(await found(event=Event.REMINDER), ["3"])
         self.assertEqual(await found(channel="hipchat"), ["4"])
         self.assertEqual(await found(outcome=Outcome.DEAD), ["1"])
@@ -298,7 +298,7 @@ class HistoryContract:
         store.blind(NOW + 3600, NOW + 7200)
         await story.check(NOW + 7260)
         await self.written(store)
-        uptime = await store.uptime(TASK.url, NOW + 7260)
+        uptime = await store.uptime(TASK.key, NOW + 7260)
         # 30 minutes up, 10 down, and one minute up after the blind hour.
         self.assertEqual({name: round(share, 6) for name, share in uptime.items()}, dict.fromkeys(uptime, 0.756098))
 
@@ -312,7 +312,7 @@ class HistoryContract:
             for minute in range(1, 31):
                 await story.check(NOW + 60 * minute, Kind.UNREACHABLE, FINDINGS[3])
         await self.written(store)
-        for url in (TASK.url, own.url):
+        for url in (TASK.key, own.url):
             (day,) = await store.days(url, NOW + 1800)
             self.assertEqual((day.up, day.down, day.asleep), (60, 1140, 600))
 
@@ -322,7 +322,7 @@ class HistoryContract:
         for number in range(60 * 26 + 1):
             await story.check(NOW + 60 * number, Kind.OK if number >= 150 else Kind.FAILED)
         await self.written(store)
-        uptime = await store.uptime(TASK.url, NOW + 60 * 60 * 26 - 60 * 15)
+        uptime = await store.uptime(TASK.key, NOW + 60 * 60 * 26 - 60 * 15)
         # The day begins 1:45 after the start. Of its first hour, a quarter belongs to it, all of it down.
         day = (15 + 30, 24 * 60 - 15 - 30 + 15)
         self.assertAlmostEqual(uptime["24h"], day[1] / sum(day), 6)
@@ -342,7 +342,7 @@ class HistoryContract:
 
     async def test_days(self: Any) -> None:
         store = self.make()
-        self.assertEqual(list(await store.days(TASK.url, NOW)), [])
+        self.assertEqual(list(await store.days(TASK.key, NOW)), [])
         story = Story(store)
         midnight = (NOW // 86_400 + 1) * 86_400
         start = midnight - 3600
@@ -350,11 +350,11 @@ class HistoryContract:
         for number, kind in enumerate(kinds):
             await story.check(start + 60 * number, kind)
         await self.written(store)
-        first, second = await store.days(TASK.url, midnight + 3600)
+        first, second = await store.days(TASK.key, midnight + 3600)
         self.assertEqual((first.start, first.up, first.down, first.asleep), (midnight - 86_400, 1800, 600, 1200))
         self.assertEqual((second.start, second.up, second.down, second.asleep), (midnight, 3000, 0, 600))
-        self.assertEqual(list(await store.days(TASK.url, midnight + 3600, 1)), [second])
-        self.assertEqual(list(await store.days(TASK.url, midnight - 1, 5)), [first])
+        self.assertEqual(list(await store.days(TASK.key, midnight + 3600, 1)), [second])
+        self.assertEqual(list(await store.days(TASK.key, midnight - 1, 5)), [first])
 
     async def test_time_without_checks_is_not_counted(self: Any) -> None:
         store = self.make()
@@ -366,7 +366,7 @@ class HistoryContract:
             await story.check(NOW + 86_400 - 3600 + 60 * number)
         await story.check(NOW + 86_400 + 200)
         await self.written(store)
-        uptime = await store.uptime(TASK.url, NOW + 90_000)
+        uptime = await store.uptime(TASK.key, NOW + 90_000)
         # Late for two intervals, a timeout and a minute, then on time for 200 s.
         self.assertEqual(uptime["7d"], 0.5)
 
@@ -377,7 +377,7 @@ class HistoryContract:
         for number in range(3):
             await story.check(NOW + 60 * number)
         await self.written(store)
-        self.assertEqual((await store.uptime(TASK.url, NOW + 120))["24h"], 1.0)
+        self.assertEqual((await store.uptime(TASK.key, NOW + 120))["24h"], 1.0)
 
     async def test_gaps(self: Any) -> None:
         store = self.make()
@@ -389,4 +389,4 @@ class HistoryContract:
         await self.written(store)
         expected = [Gap(NOW + 1230, 630.0), Gap(NOW + 600, 600.0), Gap(NOW, None)]
         self.assertEqual(list(await store.gaps(TASK.url)), expected)
-        self.assertEqual(list(await store.gaps(TASK.url, 1)), expected[:1])
+        self.assertEqual(list(await store.gaps(TASK.key, 1)), expected[:1])
