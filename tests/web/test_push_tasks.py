@@ -56,6 +56,8 @@ class LookupTests(SynchronousTestCase):
             ("a/history", "a/history"),
             ("50%25%20off%3F", "50% off?"),
             ("http:x", "http:x"),
+            ("Nightly%20backup?utm_source=mail", "Nightly backup"),
+            ("50%25%20off%3F?x=1", "50% off?"),
             ("nightly%20backup", None),
             ("", None),
             ("Nightly", None),
