@@ -158,7 +158,7 @@ class Monitor:
         for watch in watches:
             if watch.task.url is None:
                 watch.begin_pushes(self._reactor.seconds())
-                if watch.state.report is None:
+                if self._checker.misjudged(watch):
                     self._judge_again(watch)
             if not watch.busy:
                 self._arm(watch)
