@@ -180,6 +180,11 @@ class Checker:
         state, alerts = self._step(task, before, check)
         await self._finish(watch, state, check, alerts)
 
+    def account(self, watch: Watch) -> None:
+        """Record that the verdict on a push task still stands: its uptime is not to wait for the next push."""
+        if watch.state.verdict is not None:
+            self._store.note(watch.task, watch.state, Check(self._now(), 0.0, None, watch.state.verdict))
+
     def misjudged(self, watch: Watch) -> bool:
         """Whether a push task has no verdict yet, or one by other settings than those of today."""
         task, state, now = watch.task, watch.state, self._now()

@@ -351,6 +351,29 @@ class JudgingTests(PushCase):
         self.assertEqual(self.state("p").kind, Kind.LATE)
 
 
+class UptimeTests(PushCase):
+    def seen(self, now: float) -> float:
+        """Seconds for which the task is known to have been up or down."""
+        self.store.open()  # What is noted is written then.
+        days: Any = self.successResultOf(Deferred.fromCoroutine(self.store.days("push:p", now)))
+        return sum(day.up + day.down for day in days)
+
+    def test_time_is_accounted_for_between_pushes(self) -> None:
+        self.serve(push_task(frequency=1440.0))
+        self.pinged()
+        before = self.state("p")
+        self.world.pass_time(3000, step=10.0)
+        self.assertGreaterEqual(self.seen(NOON + 3000), 2930)
+        self.assertEqual(self.state("p"), before)
+
+    def test_but_not_while_blind(self) -> None:
+        self.serve(push_task(frequency=1440.0))
+        self.pinged()
+        self.patch(self.checker.condition, "_blind", NOON)
+        self.world.pass_time(3000, step=10.0)
+        self.assertEqual(self.seen(NOON + 3000), 0)
+
+
 class ReloadTests(PushCase):
     def test_other_settings_judge_anew(self) -> None:
         self.serve(push_task(frequency=60.0))
