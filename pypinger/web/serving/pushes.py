@@ -209,13 +209,14 @@ class PushPaths(Resource):
 
     def render(self, request: Request) -> bytes | int:
         """Answer a request once its body has been read."""
-        if not self.serves(request.uri):
-            if self._others is None:
-                return send(request, refuse(request, HTTPStatus.NOT_FOUND))
+        serves = self.serves(request.uri)
+        if not serves and self._others is not None:
             return self._others.render(request)  # type: ignore[no-any-return]
         request.responseHeaders.removeHeader(b"Server")
         for name, value in SECURITY_HEADERS:
             request.setHeader(name, value)
+        if not serves:
+            return send(request, refuse(request, HTTPStatus.NOT_FOUND))
         refusal = self.refusal(request.method, request.uri)
         found = read(request.uri)
         if refusal is not None:

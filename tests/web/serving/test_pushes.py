@@ -367,7 +367,10 @@ class SwitchTests(PushTestCase):
 
         self.assertTrue(answer(request(f"/ping/{KEY}")).startswith(ANSWER))
         for target in ("/", "/healthz", "/task/x", "/metrics", "/push", "/pings/x"):
-            self.assertEqual(status(answer(request(target))), 404)
+            refused = answer(request(target))
+            self.assertEqual(status(refused), 404)
+            self.assertIn(b"\r\nX-Content-Type-Options: nosniff\r\n", refused)
+            self.assertNotIn(b"\r\nServer:", refused)
         self.assertEqual(status(answer(request("/", "POST", b"x"))), 405)
 
 
