@@ -45,6 +45,11 @@ class Listener(MultiService):
         self._endpoint = ""
         self._listening: Service | None = None
 
+    @property
+    def active(self) -> bool:
+        """Whether there is an endpoint."""
+        return bool(self._endpoint)
+
     def listen(self, endpoint: str) -> None:
         """
         Serve at an endpoint.
@@ -119,8 +124,7 @@ class Servers:
         # Together both may have as many clients as the pages would alone.
         most = half_of_the_descriptors() // (2 if push.endpoint else 1)
         self._pages = Pages(reactor, sources, most=most)
-        self._settings: tuple[WebSettings, PushSettings] | None = None
-        self._configure(web, push)
+        self._settings: tuple[WebSettings, bool] | None = None
         self._page_listener = Listener(reactor, "web", self._pages.site)
         paths = PushPaths(sources.pushes)
         self._push_listener = Listener(reactor, "push", serve(paths, reactor, lambda: None, most, paths))
@@ -129,6 +133,7 @@ class Servers:
             self._push_listener.listen(push.endpoint)
         self._page_listener.setServiceParent(parent)
         self._push_listener.setServiceParent(parent)
+        self._configure(web)
 
     async def change(self, web: WebSettings, push: PushSettings) -> None:
         """Use other settings; an endpoint that cannot be used is logged, and the old one stays."""
@@ -138,12 +143,12 @@ class Servers:
             except EndpointError as error:
                 # The next reload tries again.
                 self._log.critical("{words}", words=str(error))
-        self._configure(web, push)
+        self._configure(web)
 
-    def _configure(self, web: WebSettings, push: PushSettings) -> None:
-        if (web, push) == self._settings:
+    def _configure(self, web: WebSettings) -> None:
+        # Pushes are taken beside the pages unless they are listened for elsewhere: their endpoint may be in use.
+        pushes = not self._push_listener.active
+        if (web, pushes) == self._settings:
             return
-        self._settings = web, push
-        self._pages.configure(
-            web.hosts, web.public_url, loopback=web.loopback, public=web.public, pushes=not push.endpoint
-        )
+        self._settings = web, pushes
+        self._pages.configure(web.hosts, web.public_url, loopback=web.loopback, public=web.public, pushes=pushes)

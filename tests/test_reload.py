@@ -209,6 +209,32 @@ class ReloadTests(ServiceCase):
         self.assertEqual(answer.code, 200)
         await text_content(answer)
 
+    async def test_pushes_stay_beside_the_pages_until_their_endpoint_can_be_used(self) -> None:
+        key = "0e9e5a8a-1111-4222-8333-000000000001"
+        task = f"[task pushes]\npush_key = {key}\n"
+
+        async def pinged(port: int) -> int:
+            answer = await get(f"http://127.0.0.1:{port}/ping/{key}", persistent=False)
+            await text_content(answer)
+            return answer.code
+
+        self.write(f"{self.dead}/a", rest=task)
+        made = self.start()
+        await self.until(lambda: made.board.daemon().status is Status.OK)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            self.write(f"{self.dead}/a", rest=f"{task}[push]\nendpoint = tcp:{port}:interface=127.0.0.1\n")
+            await made.reload()
+        self.assertIn("cannot listen", " ".join(self.words(LogLevel.critical)))
+        self.assertEqual(await pinged(self.port), 200)
+        await made.reload()
+        self.assertEqual((await pinged(self.port), await pinged(port)), (404, 200))
+        self.write(f"{self.dead}/a", rest=task)
+        await made.reload()
+        self.assertEqual(await pinged(self.port), 200)
+
     async def test_channels_secrets_and_the_client(self) -> None:
         slack = f"[slack]\nurl = {self.dead}/hook-s3cret\n"
         hipchat = f"[hipchat]\nroom = r\nurl = {self.dead}\nauth = "

@@ -93,9 +93,10 @@ def take(state: TaskState, push: Push, now: Instant, scrub: Scrub) -> tuple[Task
         if isinstance(finding, Invalid):
             return state, finding
         report = finding.report
-        if report.lastrun is None and kept is not None:
+        if report.lastrun is None:
             # The beginning of a run; of its end and the rest, the reports before it speak.
-            report = replace(kept, started=report.started, overlapped=False)
+            known = replace(report, ok=True, reason=None) if kept is None else kept
+            report = replace(known, started=report.started, overlapped=False)
         return replace(state, rid=None), Reported(finding.code, report)
     if push.action is Action.LOG:
         return state, None

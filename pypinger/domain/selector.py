@@ -63,6 +63,8 @@ class _Pattern(msgspec.Struct, frozen=True):
             return any(self.glob.fullmatch(each) for each in fields if each)
         if unknown and not subject.tagged and self.field in ("server", "process"):
             return True
+        if self.field == "url" and not subject.url:
+            return False
         return self.glob.fullmatch(getattr(subject, self.field)) is not None
 
 

@@ -98,7 +98,7 @@ class Store(Protocol):
         """
 
     def note(self, task: Task, state: TaskState, check: Check) -> None:
-        """Record a check that causes no alert."""
+        """Record a check that causes no alert; one without a finding only accounts for the time until then."""
 
     async def commit(self, task: Task, state: TaskState, check: Check | None, deliveries: Sequence[Delivery]) -> bool:
         """

@@ -180,6 +180,20 @@ class Checker:
         state, alerts = self._step(task, before, check)
         await self._finish(watch, state, check, alerts)
 
+    def account(self, watch: Watch) -> None:
+        """Record that the verdict on a push task still stands: its uptime is not to wait for the next push."""
+        if watch.state.verdict is not None:
+            self._store.note(watch.task, watch.state, Check(self._now(), 0.0, None, watch.state.verdict))
+
+    def misjudged(self, watch: Watch) -> bool:
+        """Whether a push task has no verdict yet, or one by other settings than those of today."""
+        task, state, now = watch.task, watch.state, self._now()
+        if state.verdict is None or (state.report is None and state.configured is None):
+            return True
+        verdict = pushes.judge_again(task, state, now, self._ready(task))
+        known = state.verdict
+        return (verdict.kind, verdict.explanation, verdict.due) != (known.kind, known.explanation, known.due)
+
     def _step(self, task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[Alert, ...]]:
         muted = self._board.muted(task, state)
         return incidents.step(task, state, check, muted=muted, clock_wrong=self.condition.clock_wrong)

@@ -158,7 +158,7 @@ class Monitor:
         for watch in watches:
             if watch.task.url is None:
                 watch.begin_pushes(self._reactor.seconds())
-                if watch.state.report is None:
+                if self._checker.misjudged(watch):
                     self._judge_again(watch)
             if not watch.busy:
                 self._arm(watch)
@@ -261,8 +261,7 @@ class Monitor:
         watch.set_timer(None)
         if watch.busy:
             return
-        now = self._now()
-        seconds = self._reactor.seconds()
+        now, seconds = self._now(), self._reactor.seconds()
         blind, muted = self._checker.condition.blind, self._board.muted(watch.task, watch.state)
         if watch.overdue(now) and seconds >= watch.rested():
             watch.take_turn(seconds)
@@ -278,6 +277,8 @@ class Monitor:
         elif not blind and not muted and (self._checker.next_joining(watch) or INFINITY) <= now:
             self._run(watch, self._checker.join(watch))
         else:
+            if watch.task.url is None and not blind:
+                self._checker.account(watch)
             self._arm(watch)
 
     def _remind(self, early: Seconds, now: Instant) -> None:

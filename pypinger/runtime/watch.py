@@ -23,6 +23,9 @@ NEVER: Seconds = float("-inf")
 #: Seconds after a wall-clock moment at which its timer fires, so that it never fires early.
 MARGIN: Seconds = 0.005
 
+#: Seconds after which the time of a push task is accounted for, pushes or not.
+ACCOUNTED: Seconds = 60.0
+
 #: A task gets at most TURNS checks at ``next_change`` within TURNS_WITHIN seconds (contract, section 2).
 TURNS = 6
 TURNS_WITHIN: Seconds = 60.0
@@ -214,7 +217,7 @@ class Watch:
         :param muted: whether a silence mutes the task, so that there are none either.
         :param joining: when the next channel joins the open incident.
         :returns: None if nothing is due before the loop's next check, which asks again. A healthy task therefore has
-            no timer most of the time; a push task, which has no loop, always has one for what is due.
+            no timer most of the time; a push task, which has no loop, always has one.
         """
         state = self.state
         verdict = state.verdict
@@ -235,6 +238,8 @@ class Watch:
             for moment in (next_reminder(self.task, state, now), joining):
                 if moment is not None and moment + MARGIN - now > earliest:
                     due = min(due, moment + MARGIN - now)
-        if due == float("inf") or (due > self.task.interval and self.task.url is not None):
+        if self.task.url is None:
+            due = min(due, ACCOUNTED)
+        elif due > self.task.interval:
             return None
         return max(0.0, due)

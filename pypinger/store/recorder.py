@@ -63,7 +63,10 @@ class Recorder:
     def note(self, task: Task, state: TaskState, check: Check) -> None:
         """See :meth:`pypinger.ports.storing.Store.note`."""
         record = self.present(task.key)
-        self._check(record, task, check, event=False)
+        if check.finding is None:
+            self._judged(record, task, check)
+        else:
+            self._check(record, task, check, event=False)
         self._change(record, state, check, check.at)
 
     def commit(

@@ -61,6 +61,9 @@ class TaskLookup:
             entry = self._board.by_key(url) or self._board.by_key(f"{PUSH}{url}")
             if entry is not None:
                 return entry
+        entry = self._board.by_key(f"{PUSH}{_decode(path)}")
+        if entry is not None:
+            return entry
         url_of_one = self._loosely(sent)
         return None if url_of_one is None else self._board.by_key(url_of_one)
 

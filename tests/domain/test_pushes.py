@@ -143,6 +143,11 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(taken(TaskState(report=kept), begun).report, replace(kept, started=NOW + 60))
         self.assertEqual(taken(TaskState(), begun).report, Report(True, None, 5.0, started=NOW + 60))
 
+    def test_started_only_before_the_first_end(self) -> None:
+        """Its status would be that of the run before, and there is none."""
+        begun = PushedReport(Reported(200, Report(False, None, 5.0, reason="disk full", started=NOW)))
+        self.assertEqual(taken(TaskState(), begun).report, Report(True, None, 5.0, started=NOW))
+
     def test_invalid(self) -> None:
         before, finding = TaskState(report=Report(ok=True, lastrun=NOW)), Invalid(200, "status is missing")
         pushed = PushedReport(finding)

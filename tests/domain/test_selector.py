@@ -73,6 +73,11 @@ class MatchTests(SynchronousTestCase):
     def test_a_url_among_alternatives(self) -> None:
         self.assertTrue(parse("server:zz|http://h/i").matches(Subject("x", "http://h/i", "1")))
 
+    def test_a_task_without_a_url(self) -> None:
+        pushes = Subject(name="Nightly import", url="", id="0123456789ab")
+        for text, expected in (("url:*", False), ("!url:*", True), ("*://*", False), ("*", True), ("name:*", True)):
+            self.assertIs(parse(text).matches(pushes), expected, text)
+
     def test_unknown_tags(self) -> None:
         new = Subject("a", "http://h/a", "1", tagged=False)
         for text in ["server:db1", "!server:db1", "process:x", "server:db1 name:a"]:

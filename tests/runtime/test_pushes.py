@@ -320,12 +320,58 @@ class JudgingTests(PushCase):
         self.world.pass_time(2)
         self.assertEqual((self.state("p").kind, self.events()), (Kind.LATE, [Event.PROBLEM]))
 
+    def test_settings_that_changed_while_we_were_down(self) -> None:
+        """They are applied at the start, as by a reload, and not only once the old verdict would change."""
+        self.serve(push_task(frequency=1440.0))
+        self.pinged()
+        kept = self.store.open().states["push:p"]
+        self.build(push_task(frequency=30.0))
+        self.monitor.resume({"push:p": kept})
+        self.take_pushes()
+        verdict = self.state("p").verdict
+        assert verdict is not None
+        self.assertEqual(verdict.due, NOON + 1800)
+        self.world.pass_time(1862)
+        self.assertEqual((self.state("p").kind, self.events()), (Kind.LATE, [Event.PROBLEM]))
+
+    def test_a_start_does_not_count_a_failure_again(self) -> None:
+        self.serve(push_task(failures=2))
+        self.pinged(FAIL)
+        kept = self.store.open().states["push:p"]
+        self.build(push_task(failures=2))
+        self.monitor.resume({"push:p": kept})
+        self.take_pushes()
+        self.assertEqual((self.state("p").row, self.state("p").incident), (1, None))
+
     def test_a_step_of_the_clock(self) -> None:
         self.serve(push_task(frequency=60.0))
         self.pinged()
         self.world.offset += 3600
         self.world.pass_time(70)
         self.assertEqual(self.state("p").kind, Kind.LATE)
+
+
+class UptimeTests(PushCase):
+    def seen(self, now: float) -> float:
+        """Seconds for which the task is known to have been up or down."""
+        self.store.open()  # What is noted is written then.
+        days: Any = self.successResultOf(Deferred.fromCoroutine(self.store.days("push:p", now)))
+        return sum(day.up + day.down for day in days)
+
+    def test_time_is_accounted_for_between_pushes(self) -> None:
+        self.serve(push_task(frequency=1440.0))
+        self.pinged()
+        before = self.state("p")
+        self.world.pass_time(3000, step=10.0)
+        self.assertGreaterEqual(self.seen(NOON + 3000), 2930)
+        self.assertEqual(self.state("p"), before)
+
+    def test_but_not_while_blind(self) -> None:
+        self.serve(push_task(frequency=1440.0))
+        self.pinged()
+        self.patch(self.checker.condition, "_blind", NOON)
+        self.world.pass_time(3000, step=10.0)
+        self.assertEqual(self.seen(NOON + 3000), 0)
 
 
 class ReloadTests(PushCase):

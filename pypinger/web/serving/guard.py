@@ -14,7 +14,7 @@ from ipaddress import ip_address
 
 from twisted.logger import Logger
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Request
+from twisted.web.server import NOT_DONE_YET, Request
 
 #: Headers of every answer, errors included.
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -79,6 +79,10 @@ class Guard(Resource):
 
     def render(self, request: Request) -> bytes | int:
         """Refuse the request, or let the routes answer it."""
+        answer = self._answer(request)
+        return send(request, answer) if isinstance(answer, bytes) else answer
+
+    def _answer(self, request: Request) -> bytes | int:
         request.responseHeaders.removeHeader(b"Server")
         for name, value in SECURITY_HEADERS:
             request.setHeader(name, value)
@@ -125,6 +129,18 @@ def refuse(request: Request, status: HTTPStatus, words: str = "") -> bytes:
     for name, value in (PLAIN_TEXT, NO_STORE):
         request.setHeader(name, value)
     return line + b"\n" + (words.encode("ascii") + b"\n" if words else b"")
+
+
+def send(request: Request, body: bytes) -> int:
+    """
+    Send an answer.
+
+    Twisted logs the target, which may hold secrets, of a HEAD request whose answer is returned with a body.
+    """
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.write(body)
+    request.finish()
+    return NOT_DONE_YET
 
 
 def refusal(status: HTTPStatus, *, head_only: bool = False) -> bytes:

@@ -24,7 +24,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from pypinger.domain.pushes import PING_BODY, Action, Ping
 from pypinger.ports.pushing import PushReceiver, PushResult, Taken
 from pypinger.web.serving.connections import Shed
-from pypinger.web.serving.guard import NO_STORE, PLAIN_TEXT, SECURITY_HEADERS, refuse
+from pypinger.web.serving.guard import NO_STORE, PLAIN_TEXT, SECURITY_HEADERS, refuse, send
 
 #: What the targets of pushes begin with.
 PREFIXES = (b"/push/", b"/ping/")
@@ -209,17 +209,18 @@ class PushPaths(Resource):
 
     def render(self, request: Request) -> bytes | int:
         """Answer a request once its body has been read."""
-        if not self.serves(request.uri):
-            if self._others is None:
-                return refuse(request, HTTPStatus.NOT_FOUND)
+        serves = self.serves(request.uri)
+        if not serves and self._others is not None:
             return self._others.render(request)  # type: ignore[no-any-return]
         request.responseHeaders.removeHeader(b"Server")
         for name, value in SECURITY_HEADERS:
             request.setHeader(name, value)
+        if not serves:
+            return send(request, refuse(request, HTTPStatus.NOT_FOUND))
         refusal = self.refusal(request.method, request.uri)
         found = read(request.uri)
         if refusal is not None:
-            return _answer(request, found, refusal.status, refusal.words)
+            return send(request, _answer(request, found, refusal.status, refusal.words))
         assert isinstance(request, BodyRequest)
         waiting = _Waiting(request, found)
         receiving = Deferred.fromCoroutine(self._receive(found, request.body, request.length))
@@ -260,8 +261,7 @@ class _Waiting:
             self._finish(HTTPStatus.INTERNAL_SERVER_ERROR, "not taken")
 
     def _finish(self, status: HTTPStatus, words: str) -> None:
-        self._request.write(_answer(self._request, self._found, status, words))
-        self._request.finish()
+        send(self._request, _answer(self._request, self._found, status, words))
 
     def _leave(self, _: Failure) -> None:
         self._gone = True
@@ -272,7 +272,6 @@ def _answer(request: Request, found: PushTarget, status: HTTPStatus, words: str)
     request.setResponseCode(status.value, status.phrase.encode("ascii"))
     for name, value in _headers(found, status):
         request.setHeader(name, value)
-    request.setHeader(b"Content-Length", b"%d" % len(body))
     return body
 
 

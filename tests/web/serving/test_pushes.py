@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 
 from pypinger.domain.pushes import PING_BODY, Action, Ping
 from pypinger.ports.pushing import PushResult, Taken
@@ -122,6 +124,23 @@ class PingTests(PushTestCase):
             # A body changes nothing.
             self.assertEqual(self.ask(target, "POST", b"x"), answer, target)
         self.assertEqual(self.receiver.pings, [])
+
+    def test_refusals_of_head_are_not_logged(self) -> None:
+        """Twisted logs the target of a HEAD request whose answer has a body, and targets hold keys."""
+        logged: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, logged.append)
+        for target, code, length in (
+            ("/ping/other", 404, 9),
+            (f"/ping/{KEY}/256", 400, 18),
+            (f"/push/{KEY}", 405, 18),
+            ("/task/former?token=s3cret", 421, 128),
+        ):
+            answer = self.send(request(target, "HEAD"), self.another())
+            self.assertEqual(status(answer), code)
+            self.assertIn(b"\r\nContent-Length: %d\r\n" % length, answer)
+            self.assertTrue(answer.endswith(b"\r\n\r\n"))
+        self.assertEqual([words for words in map(formatEvent, logged) if "HEAD" in words], [])
 
     def test_methods(self) -> None:
         for method in ("PUT", "DELETE", "OPTIONS", "get"):
@@ -348,7 +367,10 @@ class SwitchTests(PushTestCase):
 
         self.assertTrue(answer(request(f"/ping/{KEY}")).startswith(ANSWER))
         for target in ("/", "/healthz", "/task/x", "/metrics", "/push", "/pings/x"):
-            self.assertEqual(status(answer(request(target))), 404)
+            refused = answer(request(target))
+            self.assertEqual(status(refused), 404)
+            self.assertIn(b"\r\nX-Content-Type-Options: nosniff\r\n", refused)
+            self.assertNotIn(b"\r\nServer:", refused)
         self.assertEqual(status(answer(request("/", "POST", b"x"))), 405)
 
 
