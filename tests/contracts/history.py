@@ -244,10 +244,10 @@ class HistoryContract:
             return [each.opened for each in found]
 
         self.assertEqual(await opened(), [second, first])
-        self.assertEqual(await opened(urls=frozenset((TASK.url,))), [first])
-        self.assertEqual(await opened(urls=frozenset((TASK.url, OTHER.url))), [second, first])
-        self.assertEqual(await opened(urls=frozenset()), [])
-        self.assertEqual(await opened(TASK.url, urls=frozenset((OTHER.url,))), [])
+        self.assertEqual(await opened(tasks=frozenset((TASK.url,))), [first])
+        self.assertEqual(await opened(tasks=frozenset((TASK.url, OTHER.url))), [second, first])
+        self.assertEqual(await opened(tasks=frozenset()), [])
+        self.assertEqual(await opened(TASK.url, tasks=frozenset((OTHER.url,))), [])
         self.assertEqual(await opened(kind=Kind.FAILED), [first])
         self.assertEqual(await opened(kind=Kind.LATE), [second, first])
         self.assertEqual(await opened(open=True), [second])
@@ -272,7 +272,7 @@ class HistoryContract:
             return [each.alert.id[-1] for each in await store.deliveries(which=DeliveryFilter(**filters))]  # type: ignore[arg-type]
 
         self.assertEqual(await found(), ["4", "3", "2", "1"])
-        self.assertEqual(await found(urls=frozenset((TASK.url,))), ["3", "2", "1"])
+        self.assertEqual(await found(tasks=frozenset((TASK.url,))), ["3", "2", "1"])
         self.assertEqual(await found(event=Event.REMINDER), ["3"])
         self.assertEqual(await found(channel="hipchat"), ["4"])
         self.assertEqual(await found(outcome=Outcome.DEAD), ["1"])

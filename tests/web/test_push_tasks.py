@@ -18,7 +18,7 @@ from pypinger.web.json.history import delivery_object, incident_object
 from pypinger.web.json.objects import task_row
 from pypinger.web.lookup import TaskLookup
 from tests.web.browser import Page, task_page
-from tests.web.fakes import NOW, FakeBoard, entry, new_entry
+from tests.web.fakes import NOW, FakeBoard, daemon_state, entry, new_entry
 
 KEY = "push:Nightly backup"
 NUMBER = task_id(KEY)
@@ -98,7 +98,7 @@ class FeedTests(SynchronousTestCase):
     def test_titles(self) -> None:
         incident = PastIncident(1, KEY, NOW, NOW, None, (Kind.LATE,), "late", 1, ())
         for board in (FakeBoard([pushed(Kind.LATE)]), FakeBoard()):
-            document = feed([incident], board, NOW, "https://p/").decode()
+            document = feed([incident], board, NOW, "https://p/", now=NOW).decode()
             self.assertIn("<title>Nightly backup is late</title>", document)
             self.assertIn(f"https://p/task/{NUMBER}", document)
 
@@ -134,4 +134,4 @@ class PageTests(SynchronousTestCase):
     def test_before_the_first_push(self) -> None:
         page = Page(task_page(new()))
         self.assertIn("no push yet", page.text)
-        self.assertIn("no push yet", row(new(), None, NOW).decode())
+        self.assertIn("no push yet", row(new(), None, daemon_state(), NOW).decode())
