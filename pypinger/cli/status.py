@@ -62,8 +62,9 @@ def status_lines(answer: Mapping[str, Any], now: float, *, folded: bool = True, 
     rows: list[tuple[str, Sequence[str]]] = []
     for members in _folded(wrong) if folded else [[task] for task in wrong]:
         first = members[0]
-        row = _row(first, now, alone=names[first["name"]] == 1) if len(members) == 1 else _storm(members, now)
-        rows.append((_RED if _rank(first) == 0 else _YELLOW, row))
+        alone, blind = names[first["name"]] == 1, bool(daemon["blind"])
+        row = _row(first, now, alone=alone, blind=blind) if len(members) == 1 else _storm(members, now, blind=blind)
+        rows.append((_RED if _rank(first) == 0 and not blind else _YELLOW, row))
     if rows:
         head, *texts = table([COLUMNS, *(row for _, row in rows)])
         lines.append(paint(head, _QUIET))
@@ -72,7 +73,8 @@ def status_lines(answer: Mapping[str, Any], now: float, *, folded: bool = True, 
     sums = Counter("not seen" if task["unseen"] else _SUMS[Status(task["status"])] for task in tasks)
     ordered = ("in trouble", "not seen", "sleeping", "on time", "not checked yet")
     listed = ", ".join(f"{sums[words]:,} {words}" for words in ordered if sums[words])
-    lines.append(paint(f"{count(len(tasks), 'task')}: {listed or 'none'}", _BOLD))
+    known = ", as last known" if daemon["blind"] and tasks else ""
+    lines.append(paint(f"{count(len(tasks), 'task')}: {listed or 'none'}{known}", _BOLD))
     if daemon["undelivered"] or daemon["dead"]:
         words = f"alerts: {daemon['undelivered']:,} pending, {daemon['dead']:,} given up"
         lines.append(paint(f"{words} (pypinger resend)", _YELLOW) if daemon["dead"] else words)
@@ -113,17 +115,18 @@ def _folded(tasks: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]
     return found
 
 
-def _storm(tasks: Sequence[Mapping[str, Any]], now: float) -> Sequence[str]:
+def _storm(tasks: Sequence[Mapping[str, Any]], now: float, *, blind: bool) -> Sequence[str]:
     first = tasks[0]
     longest = span(max(0.0, now - min(_since(task, now) for task in tasks)))
     named = ", ".join(one_line(task["name"]) for task in tasks[:NAMED])
     origin = first["origin"]
     origin = origin.removesuffix(":443" if origin.startswith("https:") else ":80")
     words = one_line(f"{len(tasks):,} × {first['cause']} on {origin}")
-    return f"in trouble for {longest}", words, "", "", f"{named} and {len(tasks) - NAMED:,} more"
+    state = "blind, was in trouble" if blind else f"in trouble for {longest}"
+    return state, words, "", "", f"{named} and {len(tasks) - NAMED:,} more"
 
 
-def _row(task: Mapping[str, Any], now: float, *, alone: bool) -> Sequence[str]:
+def _row(task: Mapping[str, Any], now: float, *, alone: bool, blind: bool) -> Sequence[str]:
     marks = []
     if task["silenced"]:
         by = f" by {one_line(task['silenced']['by'])}" if task["silenced"]["by"] else ""
@@ -132,12 +135,13 @@ def _row(task: Mapping[str, Any], now: float, *, alone: bool) -> Sequence[str]:
         marks.append(f"acknowledged by {one_line(task['incident']['acknowledged']['by'])}")
     if task["incident"] and task["incident"]["flapping"]:
         marks.append("flapping")
-    why = f"was {NAMES[task['kind']]}" if task["unseen"] else one_line(task["why"] or "")
+    why = f"was {NAMES[task['kind']]}" if task["unseen"] and not blind else one_line(task["why"] or "")
     noted = f"({', '.join(marks)})" if marks else ""
     lastrun, due = task["lastrun"], task["due"]
     return (
-        _state(task, now),
-        one_line(task["name"] if alone else f"{task['name']} ({task['url']})"),
+        f"blind, was {NAMES[task['kind']]}" if blind else _state(task, now),
+        # A push task has no URL.
+        one_line(task["name"] if alone else f"{task['name']} ({task['url'] or task['id']})"),
         "–" if lastrun is None else relative(lastrun, now),
         "–" if due is None else relative(due, now),
         " ".join(filter(None, (why, noted))),

@@ -7,7 +7,7 @@ Pure arithmetic on whole milliseconds, so that sums over months stay exact.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Instant
@@ -26,6 +26,13 @@ PERIODS = {"24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
 def millis(instant: Instant) -> Millis:
     """A moment or a length of time in seconds, rounded to milliseconds."""
     return round(instant * 1000)
+
+
+class BlindTime(NamedTuple):
+    """A time in which no task was seen; `end` is excluded."""
+
+    start: Instant
+    end: Instant
 
 
 class Hour:
@@ -136,6 +143,21 @@ def hours(start: Millis, end: Millis, seen: bool) -> Iterator[tuple[int, Millis]
             continue
         yield hour, stop - start
         start = stop
+
+
+def unaccounted(since: Millis, kind: Kind, end: Millis, blind: Sequence[tuple[Millis, Millis]]) -> Sequence[Hour]:
+    """
+    The accounts of the time since the latest verdict, hour by hour.
+
+    :param blind: known blind times; they may overlap.
+    """
+    found: list[Hour] = []
+    for start, stop, seen in stretches(since, end, blind, end):
+        for number, length in hours(start, stop, seen):
+            hour = Hour(number)
+            hour.spend(kind if seen else None, length)
+            found.append(hour)
+    return found
 
 
 def first_hour(now: Instant) -> int:

@@ -10,14 +10,14 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
+from pypinger.domain.identity import url_of
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Delivery, Instant, Outcome, Reported, TaskState
+from pypinger.domain.model import Alert, Delivery, Instant, Outcome, TaskState
 from pypinger.ports.history import (
     ALL_DELIVERIES,
     ALL_INCIDENTS,
@@ -33,8 +33,9 @@ from pypinger.ports.history import (
 )
 from pypinger.ports.storing import StoreError
 from pypinger.store import accounting, filtering
-from pypinger.store.accounting import DAY, HOUR, millis
+from pypinger.store.accounting import DAY, HOUR, BlindTime, Hour, Millis, millis
 from pypinger.store.database import MEMORY, connect, copy, damaged, unusable
+from pypinger.store.gaps import gaps_between
 from pypinger.store.rows import finding, text
 
 #: How many runs are searched at most for a page of gaps, and at a time.
@@ -52,13 +53,6 @@ _NEWEST = 1 << 62
 _ALERT = msgspec.json.Decoder(Alert)
 _KINDS = msgspec.json.Decoder(tuple[Kind, ...])
 _STATE = msgspec.json.Decoder(TaskState)
-
-
-class BlindTime(NamedTuple):
-    """A time in which no task was seen; `end` is excluded."""
-
-    start: Instant
-    end: Instant
 
 
 class Reader:
@@ -171,6 +165,7 @@ class Reader:
             self._task(task),
             accounting.first_hour(now),
         )
+        hours += [(hour.hour, hour.up, hour.down) for hour in self._unaccounted(task, now)]
         return accounting.uptime(hours, now)
 
     def days(self, task: str, now: Instant, count: int = 90) -> Sequence[Day]:
@@ -181,6 +176,7 @@ class Reader:
             self._task(task),
             (millis(now) // DAY - count) * (DAY // HOUR),
         )
+        hours += [(hour.hour, hour.up, hour.down, hour.asleep) for hour in self._unaccounted(task, now)]
         return accounting.days(hours, now, count)
 
     def beginning(self, task: str) -> Instant | None:
@@ -196,12 +192,27 @@ class Reader:
             self._task(task),
             HOUR,
         )
-        return hours[0][0] / 1000 if hours else None
+        judged = None if hours else self._judged(task)
+        since = hours[0][0] if hours else None if judged is None or judged[1] is Kind.NEW else judged[0]
+        return None if since is None else since / 1000
+
+    def _judged(self, task: str) -> tuple[Millis, Kind] | None:
+        """Up to when the time of a push task is accounted for, and its kind since then; None for other tasks."""
+        state = self.state(task) if url_of(task) is None else None
+        rows = self._all("SELECT accounted FROM task WHERE url = ? AND accounted IS NOT NULL", text(task))
+        return (rows[0][0], state.kind) if rows and state is not None else None
+
+    def _unaccounted(self, task: str, now: Instant) -> Sequence[Hour]:
+        """The time since a push task was judged last, which may be days; other tasks are checked all the time."""
+        if (judged := self._judged(task)) is None:
+            return ()
+        blind = [(millis(each.start), millis(each.end)) for each in self.blind_times(judged[0] / 1000, now)]
+        return accounting.unaccounted(*judged, millis(now), blind)
 
     def gaps(self, task: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""
         number = self._task(task)
-        return [] if number is None else _gaps(self._latest(number), limit)
+        return [] if number is None else gaps_between(self._latest(number), limit)
 
     def findings(self, task: str, since: Instant, until: Instant) -> Sequence[Run]:
         """All that was found from `since` to before `until`, oldest first; the first may have begun earlier."""
@@ -336,15 +347,3 @@ def past_alert(alert: Alert) -> PastAlert:
 
 def _run(first: int, length: int, count: int, words: str, *figures: float | None) -> Run:
     return Run(first, first / 1000, (first + length) / 1000, count, finding(words, *figures))
-
-
-def _gaps(runs: Iterable[Run], limit: int) -> Sequence[Gap]:
-    """The gaps between the task's runs; `runs` are newest first."""
-    found: list[Instant] = []
-    for run in runs:
-        lastrun = run.finding.report.lastrun if isinstance(run.finding, Reported) else None
-        if lastrun is not None and (not found or found[-1] != lastrun):
-            found.append(lastrun)
-            if len(found) > limit:
-                break
-    return [Gap(at, None if before is None else at - before) for at, before in zip_longest(found, found[1:])][:limit]

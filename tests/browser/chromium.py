@@ -142,8 +142,10 @@ class BrowserTestCase(TestCase):
         """Serve these tasks; returns the address of the overview."""
         state = daemon or daemon_state(started=self.started - 7200, lastrun=self.started)
         self.board = FakeBoard(entries, state)
-        history = FakeHistory(self.started)
-        pages = make_pages(self.board, reactor, now=self.now, history=history, public_url=public_url, public=public)
+        self.history = FakeHistory(self.started)
+        pages = make_pages(
+            self.board, reactor, now=self.now, history=self.history, public_url=public_url, public=public
+        )
         self.site = pages.site
         self.port = reactor.listenTCP(0, pages.site, interface="127.0.0.1")
         self.addCleanup(lambda: self.port.stopListening())

@@ -240,6 +240,10 @@ class DensityTests(BrowserTestCase):
             summary = page.locator(".storm > summary")
             expect(summary).to_contain_text("300 × HTTP 503 on http://app.example")
             self.assertFalse(page.locator(".storm tbody tr").first.is_visible())
+            # The first table that is shown has headings.
+            heading = page.locator("section.group thead").first.bounding_box()
+            assert heading is not None
+            self.assertGreater(heading["width"], 1000)
             summary.click()
             self.assertEqual(page.locator(".storm tbody tr:visible").count(), 20)
             if scripted:

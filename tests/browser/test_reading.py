@@ -41,6 +41,8 @@ class ListsTests(BrowserTestCase):
             expect(page.get_by_label("Outcome")).to_have_value("dead")
             expect(page.locator("#given-up .command")).to_have_text("pypinger resend")
             page.get_by_role("link", name="Incidents", exact=True).click()
+            tops = [page.get_by_label(name).bounding_box() for name in ("Task", "Kind", "Since")]
+            self.assertEqual(len({each and (each["y"], each["height"]) for each in tops}), 1)
             page.get_by_label("Task").fill("Nightly*")
             page.get_by_label("Kind").select_option("late")
             page.get_by_role("button", name="Show").click()
@@ -162,6 +164,20 @@ class LocalTimeTests(BrowserTestCase):
 
         await self.browse(visit, **BERLIN)
         self.assertEqual([each for each in self.complaints if "status of 500" not in each], [])
+
+    async def test_since_when_the_history_is_known(self) -> None:
+        home = self.serve(fleet(self.started))
+        self.history.begins = 7200 * (self.started // 7200)
+        hour = round(self.history.begins % 86_400) // 3600
+
+        def visit(page: Page) -> None:
+            page.goto(home)
+            share = page.locator(".share").first
+            expect(share).to_have_text(f"since {hour:02}:00")
+            page.locator("#times button").click()
+            expect(share).to_have_text(re.compile(f"since ({(hour + 1) % 24:02}|{(hour + 2) % 24:02}):00"))
+
+        await self.browse(visit, **BERLIN)
 
     async def test_on_a_phone(self) -> None:
         home = self.serve(on_call(self.started))

@@ -17,6 +17,7 @@ def answered(name: str = "backup", kind: str = "failed", **changes: Any) -> dict
     """A task as the daemon answers; in trouble for a minute."""
     error = kind not in ("ok", "sleeping", "new")
     return {
+        "id": f"id of {name}",
         "name": name,
         "url": "http://h/a",
         "status": "error" if error else {"new": ""}.get(kind, kind),
@@ -83,15 +84,21 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual(self.lines(), ["0 tasks: none"])
 
     def test_tasks_that_are_shown_by_the_same_name(self) -> None:
-        """Their URLs tell them apart."""
+        """Their URLs tell them apart; push tasks have only their ids."""
         lines = self.lines(
             answered("backup on db1", url="http://h/a?…"),
             answered("mails", url="http://h/b"),
             answered("backup on db1", url="http://h/c"),
+            answered("backup on db1", url=None),
         )
         self.assertEqual(
-            [re.split("  +", line)[1] for line in lines[1:4]],
-            ["backup on db1 (http://h/a?…)", "mails", "backup on db1 (http://h/c)"],
+            [re.split("  +", line)[1] for line in lines[1:5]],
+            [
+                "backup on db1 (http://h/a?…)",
+                "mails",
+                "backup on db1 (http://h/c)",
+                "backup on db1 (id of backup on db1)",
+            ],
         )
 
     def test_who_takes_care(self) -> None:
@@ -125,6 +132,15 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual(self.lines(status="error", explanation="slack: no")[0], "Py Pinger: slack: no")
         self.assertEqual(self.lines(undelivered=1200)[-1], "alerts: 1,200 pending, 0 given up")
         self.assertEqual(self.lines(dead=2)[-1], "alerts: 0 pending, 2 given up (pypinger resend)")
+
+    def test_blind(self) -> None:
+        """No state is current, so each row says what it was."""
+        lines = self.lines(answered("a"), answered("b", "ok", unseen=NOW - 60), blind=NOW - 300, status="error")
+        self.assertEqual([re.split("  +", line)[0] for line in lines[2:4]], ["blind, was failed", "blind, was on time"])
+        self.assertTrue(lines[2].endswith("no space"))
+        self.assertEqual(lines[4], "2 tasks: 1 in trouble, 1 not seen, as last known")
+        storm = self.lines(*(answered(f"task {n}") for n in range(12)), blind=NOW - 300, status="error", coloured=True)
+        self.assertTrue(storm[2].startswith("\x1b[1;33mblind, was in trouble\x1b[0m"))
 
     def test_hostile_texts(self) -> None:
         text = "\n".join(self.lines(answered("a\x1b[2J\nb", why="x\x1b]0;y\x07\nz", age="\x1b[1m by \n")))

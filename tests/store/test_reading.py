@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 
 from pypinger.ports.storing import StoreError
 from pypinger.store import reading
-from pypinger.store.reading import BlindTime, Reader
+from pypinger.store.accounting import BlindTime
+from pypinger.store.reading import Reader
 from tests.contracts.history import NOW, Story, reported
 from tests.contracts.store import TASK
 from tests.store.test_sqlite import SqliteTestCase

@@ -19,8 +19,9 @@ from pypinger.domain import incidents
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Check, Event, Invalid, Outcome, Reported, Task, Verdict
 from pypinger.ports.storing import Kept, StoreError
+from pypinger.store.accounting import BlindTime
 from pypinger.store.database import scripts
-from pypinger.store.reading import BlindTime, Reader
+from pypinger.store.reading import Reader
 from pypinger.store.sqlite import SqliteStore
 from tests.cli.recording import Endpoint, Life
 from tests.runtime.fakes import NOON

@@ -20,7 +20,8 @@ from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Delivery, Incident, Outcome, Report, Reported, Task, TaskState, Verdict, Window
 from pypinger.ports.storing import Blind, Store, StoreError
 from pypinger.store import queue, recorder, sqlite, tables, writer
-from pypinger.store.reading import BlindTime, Reader
+from pypinger.store.accounting import BlindTime
+from pypinger.store.reading import Reader
 from pypinger.store.sqlite import SqliteStore
 from pypinger.store.tables import Tables
 from tests.contracts.history import NOW, HistoryContract, Story, reported

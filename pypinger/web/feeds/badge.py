@@ -12,7 +12,7 @@ import msgspec
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Instant
 from pypinger.ports.showing import Entry
-from pypinger.web.formatting import NAMES, shown, stamp
+from pypinger.web.formatting import NAMES, shown, stamp, state_of
 
 #: Where names are cut.
 MAX_NAME = 60
@@ -83,7 +83,7 @@ def _content(entry: Entry | None, blind: Instant | None) -> tuple[str, str, str,
     if entry.unseen is not None:
         return name or entry.task.id, f"not seen since {stamp(entry.unseen)[:16]} UTC", _AMBER, True
     state = entry.state
-    return name or entry.task.id, NAMES[state.kind], COLORS.get(state.status, _GREY), state.status is Status.ERROR
+    return name or entry.task.id, state_of(entry), COLORS.get(state.status, _GREY), state.status is Status.ERROR
 
 
 def _width(text: str) -> int:

@@ -11,13 +11,14 @@ from xml.sax.saxutils import escape, quoteattr
 
 from pypinger import __version__
 from pypinger.domain.identity import name_of
+from pypinger.domain.kinds import KINDS
 from pypinger.domain.model import Acknowledgement, Event, Incident, Instant, Seconds
 from pypinger.domain.times import MINUTE, clock, iso, span
 from pypinger.domain.url import task_id
 from pypinger.ports.history import History, PastIncident
 from pypinger.ports.showing import DaemonState, Entry, TaskBoard
 from pypinger.ports.storing import StoreError
-from pypinger.web.formatting import NAMES, age_of, shown, state_of
+from pypinger.web.formatting import age_of, shown, state_of
 
 MEDIA_TYPE = b"application/atom+xml; charset=utf-8"
 
@@ -83,7 +84,7 @@ def _entry(incident: PastIncident, board: TaskBoard, root: str, now: Instant) ->
     known = board.by_key(incident.task)
     name = shown(known.name if known else name_of(incident.task))
     number = task_id(incident.task)
-    what = NAMES[incident.kinds[0]] if incident.kinds else "in trouble"
+    what = KINDS[incident.kinds[0]].label if incident.kinds else "in trouble"
     lines = [shown(incident.explanation)]
     taken, flapping = _acknowledged(incident, known), _flapping(incident, known)
     lines += [f"{told.event.value}: {shown(told.explanation)}" for told in incident.told]
@@ -96,7 +97,11 @@ def _entry(incident: PastIncident, board: TaskBoard, root: str, now: Instant) ->
                 lines.append(f"acknowledged: {shown(taken.reason)}" if taken.reason else "acknowledged")
     else:
         lasted: Seconds = incident.ended - incident.started
-        title = f"{name} is OK again, after {span(lasted)} ({what}{', flapping' if flapping else ''})"
+        kind = f"{what}{', flapping' if flapping else ''}"
+        # Incidents also end when their task is removed, in trouble as it is.
+        title = f"{name} is OK again, after {span(lasted)} ({kind})"
+        if known is None:
+            title = f"{name} was {kind} for {span(lasted)}, and is no longer monitored"
     return "\n".join(
         (
             "<entry>",

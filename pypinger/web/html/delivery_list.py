@@ -65,7 +65,8 @@ def _dead(many: int) -> list[Tag]:
     if not many:
         return []
     words = f"{count(many, 'alert')} {'was' if many == 1 else 'were'} given up. "
-    lines = [tags.p(tags.strong(words), "Once the channel works again, send them with: ")]
+    them = "it" if many == 1 else "them"
+    lines = [tags.p(tags.strong(words), f"Once the channel works again, send {them} with: ")]
     lines.append(tags.p(tags.code("pypinger resend", class_="command")))
     return [tags.section(lines, class_="notice", id="given-up", **{"aria-label": "Alerts that were given up"})]
 

@@ -34,7 +34,7 @@ from pypinger.web.formatting import (
 from pypinger.web.html.charts import share, sparkline, strip
 from pypinger.web.html.figures import Figures
 from pypinger.web.html.flags import flags
-from pypinger.web.html.times import mark_html
+from pypinger.web.html.times import fixed_html, mark_html
 from pypinger.web.json.objects import NO_VERDICT
 
 #: The headings of the columns, with the orders of :data:`pypinger.web.html.view.ORDERS` that they offer.
@@ -120,8 +120,9 @@ def _pictures(entry: Entry, figures: Figures, now: Instant) -> tuple[str, str]:
         # The figures rest on whole days.
         begins = figures.begins
         short = begins is not None and begins > now - 89 * DAY
-        known = f"since {since_when(begins or now, now)}" if short else percent(part)
-        whole = f' title="{percent(part)} {known}"' if short else ""
+        since = since_when(begins or now, now)
+        known = f"since {fixed_html(begins or now, since)}" if short else percent(part)
+        whole = f' title="{percent(part)} since {since}"' if short else ""
         uptime = f'<span class="share"{whole}>{known}</span>'
     return gaps, strip(figures.days, now) + uptime
 

@@ -41,6 +41,7 @@ from pypinger.web.html.layout import age, aged, brand, card, facts, foot, moment
 from pypinger.web.html.notices import blind
 from pypinger.web.html.task_history import Past, incidents, reports
 from pypinger.web.html.timeline import timeline, zone_of
+from pypinger.web.html.times import fixed
 from pypinger.web.json.objects import NO_VERDICT, reason_of
 
 #: The banner shows a few lines of a name or address; longer ones are repeated below it.
@@ -251,7 +252,7 @@ def _uptime(past: Past | None, now: Instant) -> list[Tag]:
     ]
 
 
-def _tiles(past: Past, now: Instant) -> Iterator[tuple[str, str]]:
+def _tiles(past: Past, now: Instant) -> Iterator[tuple[str | list[Tag | str], str]]:
     """The periods that the history covers, and the time since it begins if that is shorter than 90 days."""
     begins, part = past.begins, share(past.days)
     for period, (words, lasts) in _PERIODS.items():
@@ -261,7 +262,7 @@ def _tiles(past: Past, now: Instant) -> Iterator[tuple[str, str]]:
             yield words, "–" if known is None or begins is None else percent(known)
             continue
         if part is not None:
-            yield f"since {since_when(begins, now)}", percent(part)
+            yield ["since ", fixed(begins, since_when(begins, now))], percent(part)
         return
 
 

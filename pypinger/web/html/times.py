@@ -53,6 +53,16 @@ def mark_html(text: str, now: Instant) -> str:
     )
 
 
+def fixed_html(instant: Instant, words: str) -> str:
+    """The words of :func:`pypinger.web.formatting.since_when`; a time of day, which has no zone there, is marked."""
+    return f'<time class="fixed" datetime="{iso(instant)}">{words}</time>' if ":" in words else words
+
+
+def fixed(instant: Instant, words: str) -> Tag | str:
+    """The same as a tag."""
+    return tags.time(words, datetime=iso(instant) or "", class_="fixed") if ":" in words else words
+
+
 def _marked(text: str, now: Instant) -> list[Tag | str]:
     if " UTC" not in text:
         return [text]

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from pypinger.domain.kinds import Status
 from pypinger.ports.showing import Entry
 from pypinger.web.formatting import UNSEEN, standing_of, state_of
+from pypinger.web.html.flags import MAINTENANCE
 from pypinger.web.html.storms import Storm, storm_key, storms
 
 #: Tasks on a page of the overview, and on one of the wall.
@@ -195,7 +196,8 @@ def _searched(entry: Entry) -> str:
         texts += state.report.process or "", state.report.server or "", "running" if state.report.running else ""
     # The words of the flags, without the time, which would have to be worked out for each.
     if entry.muted is not None:
-        texts += "silenced", entry.muted.source, entry.muted.by, entry.muted.reason
+        word = "" if entry.muted.source.startswith(MAINTENANCE) else "silenced"
+        texts += word, entry.muted.source, entry.muted.by, entry.muted.reason
     if state.incident is not None and (taken := state.incident.acknowledged) is not None:
         texts += "acknowledged", taken.by, taken.reason
     if state.incident is not None and state.incident.flapping:

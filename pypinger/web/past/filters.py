@@ -138,7 +138,8 @@ def _moment(name: str, text: str | None, now: Instant) -> Instant | None:
         pass
     else:
         if isfinite(ago) and text[-1].isalpha():
-            return now - ago
+            # Nothing is older than the epoch, and the store can only compare with moments of 64 bits.
+            return max(0.0, now - ago)
     if _DAY.fullmatch(text):
         start = parse_date_time(f"{text}T00:00:00Z")
         if start is not None:

@@ -12,7 +12,7 @@ from pypinger.domain.model import Instant
 from pypinger.domain.times import clock, iso, span
 from pypinger.web.formatting import UNSEEN, count, lasting, look_of, percent, shown
 from pypinger.web.html.charts import strip
-from pypinger.web.html.layout import aged, ago, brand, card, foot, moment, page, picture, stylesheet, top
+from pypinger.web.html.layout import aged, brand, card, foot, moment, page, picture, stylesheet, top
 from pypinger.web.json.history import UptimeObject
 from pypinger.web.json.objects import Time
 from pypinger.web.public.tasks import PERIODS, PublicIncident, PublicPart, PublicTask, PublicUptime
@@ -78,15 +78,19 @@ def json(part: PublicPart, now: Instant) -> bytes:
 async def html(request: IRequest, part: PublicPart, now: Instant, static: Mapping[str, str]) -> tuple[bytes, bytes]:
     """One page as HTML, and its entity tag."""
     heading, look = _summary(part)
-    outdated = []
-    if part.blind is not None:
-        words = " These are the last known states: the tasks cannot be seen since "
-        outdated.append(tags.p(words, ago(part.blind, now), f" ({clock(part.blind, now)})."))
+    outdated: list[Tag] = []
+    if part.blind is not None and part.tasks:
+        blind = aged(lasting("for {}", part.blind, now))
+        known = ", ".join(f"{many:,} {WORDS[standing]}" for standing in WORDS if (many := part.counts.get(standing)))
+        outdated = [
+            tags.p("There has been no contact with them ", blind, f" (since {clock(part.blind, now)})."),
+            tags.p(f"These are the last known states: {known}.", class_="quiet"),
+        ]
     main: list[Tag] = [
         tags.section(
             tags.table(
                 tags.thead(tags.tr([tags.th(name, scope="col") for name in ("Status", "Task", "Uptime", "90 days")])),
-                tags.tbody([_row(task, now) for task in part.tasks]),
+                tags.tbody([_row(task, part.blind is not None, now) for task in part.tasks]),
                 class_="states",
                 **{"aria-label": "Tasks"},
             ),
@@ -116,24 +120,28 @@ def _summary(part: PublicPart) -> tuple[str, str]:
     counts, total = part.counts, sum(part.counts.values())
     if not total:
         return "Status", "new"
+    if part.blind is not None:
+        return "The tasks cannot be seen", "degraded"
     of = f" of {count(total, 'task')} "
     for standing, look in (("error", "error"), (UNSEEN, "degraded"), ("new", "new")):
         if many := counts.get(standing):
-            return f"{many:,}{of}{WORDS[standing]}", look if part.blind is None else "degraded"
-    return "All tasks on time", "ok" if part.blind is None else "degraded"
+            return f"{many:,}{of}{WORDS[standing]}", look
+    return "All tasks on time", "ok"
 
 
-def _row(task: PublicTask, now: Instant) -> Tag:
-    since: Tag | str = ""
-    if task.standing == "error" and (lasted := lasting("for {}", task.since, now)) is not None:
+def _row(task: PublicTask, blind: bool, now: Instant) -> Tag:
+    state, since, standing = WORDS[task.standing], tags.transparent(), task.standing
+    if blind:
+        state, since, standing = WORDS[UNSEEN], tags.small(f" was {state}", class_="since"), UNSEEN
+    elif task.standing == "error" and (lasted := lasting("for {}", task.since, now)) is not None:
         since = tags.small(" ", aged(lasted), class_="since")
     days = [] if task.uptime is None else picture(strip(task.uptime.days, now))
     return tags.tr(
-        tags.td(tags.span(class_="mark"), WORDS[task.standing], since, class_="kind"),
+        tags.td(tags.span(class_="mark"), state, since, class_="kind"),
         tags.th(shown(task.name), scope="row"),
         tags.td(_uptime(task.uptime, now), class_="uptime"),
         tags.td(days or "–", class_="days"),
-        class_=look_of(task.standing),
+        class_=look_of(standing),
     )
 
 
@@ -165,7 +173,11 @@ def _incidents(incidents: Sequence[PublicIncident], now: Instant) -> list[Tag]:
             tags.td(tags.span(class_="mark"), "open" if each.ended is None else "over", class_="kind"),
             tags.th(shown(each.name), scope="row"),
             tags.td(moment(each.started, now) or "–"),
-            tags.td(span(max(0.0, (now if each.ended is None else each.ended) - each.started))),
+            tags.td(
+                aged(lasting("{} so far", each.started, now))
+                if each.ended is None
+                else span(max(0.0, each.ended - each.started))
+            ),
             class_="error" if each.ended is None else "new",
         )
         for each in incidents

@@ -26,6 +26,7 @@
   // The server's words, in the reader's time zone; the date stands where the server has it, or where it is not today.
   const local = (instant, words) => {
     const [at, today] = [named(instant), named(Date.now())];
+    if (/^\d\d:\d\d$/.test(words)) return `${at.hour}:${at.minute}`; // no room for more
     const long = /\d\d:\d\d:\d\d/.test(words);
     const time = `${at.hour}:${at.minute}${long ? `:${at.second}` : ""} ${at.timeZoneName}`;
     if (/^\d\d:/.test(words) && dateOf(at) === dateOf(today)) return time;

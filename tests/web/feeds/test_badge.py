@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
@@ -33,6 +34,9 @@ class BadgeTests(SynchronousTestCase):
         for kind, words in ((Kind.OK, "on time"), (Kind.LATE, "late"), (Kind.SLEEPING, "sleeping")):
             self.assertEqual(texts(badge.svg(entry("http://h/a?secret", kind))), ["http://h/a?…", words])
         self.assertEqual(texts(badge.svg(new_entry()))[1], "not checked")
+        pushes = new_entry()
+        pushes = replace(pushes, task=replace(pushes.task, url=None))
+        self.assertEqual(texts(badge.svg(pushes))[1], "no push yet")
         self.assertEqual(texts(badge.svg(None)), ["Py Pinger", "not monitored"])
 
     def test_not_seen(self) -> None:

@@ -107,6 +107,22 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(said(before, "id"), said(after, "id"))
         self.assertLess(said(before, "updated"), said(after, "updated"))
 
+    def test_a_removed_task_is_not_ok_again(self) -> None:
+        [opened] = self.successResultOf(_ready(PagedHistory(1)))
+        ended = replace(opened, kinds=[Kind.FAILED], ended=opened.started + 660)
+        board = FakeBoard([entry("http://h/b?x=1&y=2", name="Backup")])
+        titles = [
+            said(check(feed([ended], each, NOW, "/", now=NOW)).findall(f"{ATOM}entry")[0], "title")
+            for each in (FakeBoard(), board)
+        ]
+        self.assertEqual(
+            titles,
+            [
+                "http://h/b?… was failing for 11 min, and is no longer monitored",
+                "Backup is OK again, after 11 min (failing)",
+            ],
+        )
+
     def test_no_query(self) -> None:
         document = ElementTree.tostring(self.made(PagedHistory(3, url="http://h/gone?secret=1")), "unicode")
         self.assertIn("http://h/gone?…", document)

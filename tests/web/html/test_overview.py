@@ -266,6 +266,9 @@ class OverviewTests(SynchronousTestCase):
             [found] = [attrs for tag, attrs in page.elements if attrs.get("class") == "share"]
             self.assertEqual("title" in found, words_ != " %")
             self.assertIn(words_, page.text)
+            # The script shows it in local time.
+            marked = [attrs for tag, attrs in page.elements if attrs.get("datetime") == "2026-11-22T20:28:34.000Z"]
+            self.assertEqual([each["class"] for each in marked], ["fixed"] if ":" in words_ else [])
 
     def test_storm(self) -> None:
         def unreachable(number: int, since: float) -> Entry:

@@ -253,7 +253,7 @@ class TaskPageTests(SynchronousTestCase):
     def test_periods_that_the_history_covers(self) -> None:
         history = FakeHistory(NOW)
         for begins, expected in (
-            (NOW - 7200, ["since 20:28"]),
+            (NOW - 7200, ['since <time datetime="2026-11-22T20:28:34.000Z" class="fixed">20:28</time>']),
             (NOW - 2 * 86_400, ["24 hours", "since 20 Nov"]),
             (NOW - 86_400 * 89.5, ["24 hours", "7 days", "30 days", "90 days"]),
         ):

@@ -153,6 +153,10 @@ class SelectTests(SynchronousTestCase):
             for search in words:
                 self.assertTrue(View(search=search).finds(made), search)
                 self.assertFalse(View(search=search).finds(late), search)
+        # The banner counts it apart, and links to each.
+        maintained = replace(late, muted=replace(SILENCED, source="maintenance nightly"))
+        self.assertTrue(View(search="maintenance").finds(maintained))
+        self.assertFalse(View(search="silenced").finds(maintained))
 
     def test_every_task_is_on_one_page(self) -> None:
         entries = [

@@ -79,6 +79,7 @@ class FilterTests(SynchronousTestCase):
             ("24h", NOW - DAY),
             ("7d", NOW - 7 * DAY),
             ("1h 30m", NOW - 1.5 * HOUR),
+            ("99999999999999999999d", 0.0),
             ("2026-11-22", MIDNIGHT),
             ("2026-11-22T01:00", MIDNIGHT + HOUR),
             ("2026-11-22 02:00:00+01:00", MIDNIGHT + HOUR),

@@ -148,7 +148,7 @@ class DeliveriesTests(PastPagesTestCase):
         self.assertEqual(self.cells(page), [f"delivery-{key}" for key in (5, 4, 3, 2, 1)])
         for words in (
             "2 alerts pending. 1 alert given up.",
-            "1 alert was given up. Once the channel works again, send them with: pypinger resend",
+            "1 alert was given up. Once the channel works again, send it with: pypinger resend",
             "pending Py Pinger problemdisk full slack 5 s ago 22:28:29 UTC now 22:28:34 UTC 2 attempts disk full",
             "replaced Py Pinger problem",
             "given up Py Pinger problemdisk full slack 3 s ago 22:28:31 UTC – disk full",

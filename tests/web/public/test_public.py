@@ -146,8 +146,17 @@ class PublicPageTests(PublicTestCase):
         self.board.state = daemon_state(blind=NOW - 60, status=Status.ERROR)
         self.assertEqual(self.value()["blind"], "2026-11-22T22:27:34.000Z")
         page = self.page()
-        self.assertIn("These are the last known states", page.text)
+        self.assertIn("There has been no contact with them for 1 min (since 22:27:34 UTC).", page.text)
+        self.assertIn("These are the last known states: 1 in trouble, 1 on time.", page.text)
+        self.assertIn("The tasks cannot be seen", page.text)
+        # No row looks as if its state were current.
+        self.assertIn("not seen was in trouble", page.text)
+        self.assertIn("not seen was on time", page.text)
+        self.assertEqual(page.classes("tr")[1:3], ["degraded", "degraded"])
         self.assertIn("degraded", " ".join(page.classes("header")))
+
+    def test_the_age_of_an_open_incident_is_kept_up_to_date(self) -> None:
+        self.assertIn('data-age="{} so far"', self.html("/public"))
 
     def test_pages(self) -> None:
         self.publish("*")
