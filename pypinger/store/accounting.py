@@ -145,21 +145,6 @@ def hours(start: Millis, end: Millis, seen: bool) -> Iterator[tuple[int, Millis]
         start = stop
 
 
-def unaccounted(since: Millis, kind: Kind, end: Millis, blind: Sequence[tuple[Millis, Millis]]) -> Sequence[Hour]:
-    """
-    The accounts of the time since the latest verdict, hour by hour.
-
-    :param blind: known blind times; they may overlap.
-    """
-    found: list[Hour] = []
-    for start, stop, seen in stretches(since, end, blind, end):
-        for number, length in hours(start, stop, seen):
-            hour = Hour(number)
-            hour.spend(kind if seen else None, length)
-            found.append(hour)
-    return found
-
-
 def first_hour(now: Instant) -> int:
     """The hour in which the longest period begins."""
     return millis(now) // HOUR - max(PERIODS.values())

@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from pypinger.domain.identity import url_of
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Delivery, Instant, Outcome, TaskState
 from pypinger.ports.history import (
@@ -33,7 +32,7 @@ from pypinger.ports.history import (
 )
 from pypinger.ports.storing import StoreError
 from pypinger.store import accounting, filtering
-from pypinger.store.accounting import DAY, HOUR, BlindTime, Hour, Millis, millis
+from pypinger.store.accounting import DAY, HOUR, BlindTime, millis
 from pypinger.store.database import MEMORY, connect, copy, damaged, unusable
 from pypinger.store.gaps import gaps_between
 from pypinger.store.rows import finding, text
@@ -165,7 +164,6 @@ class Reader:
             self._task(task),
             accounting.first_hour(now),
         )
-        hours += [(hour.hour, hour.up, hour.down) for hour in self._unaccounted(task, now)]
         return accounting.uptime(hours, now)
 
     def days(self, task: str, now: Instant, count: int = 90) -> Sequence[Day]:
@@ -176,7 +174,6 @@ class Reader:
             self._task(task),
             (millis(now) // DAY - count) * (DAY // HOUR),
         )
-        hours += [(hour.hour, hour.up, hour.down, hour.asleep) for hour in self._unaccounted(task, now)]
         return accounting.days(hours, now, count)
 
     def beginning(self, task: str) -> Instant | None:
@@ -192,22 +189,7 @@ class Reader:
             self._task(task),
             HOUR,
         )
-        judged = None if hours else self._judged(task)
-        since = hours[0][0] if hours else None if judged is None or judged[1] is Kind.NEW else judged[0]
-        return None if since is None else since / 1000
-
-    def _judged(self, task: str) -> tuple[Millis, Kind] | None:
-        """Up to when the time of a push task is accounted for, and its kind since then; None for other tasks."""
-        state = self.state(task) if url_of(task) is None else None
-        rows = self._all("SELECT accounted FROM task WHERE url = ? AND accounted IS NOT NULL", text(task))
-        return (rows[0][0], state.kind) if rows and state is not None else None
-
-    def _unaccounted(self, task: str, now: Instant) -> Sequence[Hour]:
-        """The time since a push task was judged last, which may be days; other tasks are checked all the time."""
-        if (judged := self._judged(task)) is None:
-            return ()
-        blind = [(millis(each.start), millis(each.end)) for each in self.blind_times(judged[0] / 1000, now)]
-        return accounting.unaccounted(*judged, millis(now), blind)
+        return hours[0][0] / 1000 if hours else None
 
     def gaps(self, task: str, limit: int = 50) -> Sequence[Gap]:
         """See :meth:`pypinger.ports.history.History.gaps`."""

@@ -288,7 +288,7 @@ class PypingerRunTests(DoorContract, SynchronousTestCase):
         self.assertRegex(self.report()["reason"], r"\Aexit code 139 \(SIGSEGV\)")
 
     def trapping(self, end: str) -> subprocess.Popen[bytes]:
-        code = f"trap 'echo cleaning >&2; {end}' TERM; echo ready; while :; do sleep 0.05; done"
+        code = f"trap 'echo cleaning >&2; {end}' TERM; echo ready; while kill -0 $PPID; do sleep 0.05; done"
         process = self.start("--report", str(self.path), "--", "sh", "-c", code)
         self.said(process.stdout, b"ready")
         return process

@@ -64,23 +64,3 @@ class PushTests(SqliteTestCase):
         # However far apart they are: a push task is judged when that is due.
         self.assertEqual((day.up, day.down), (5400.0, 3600.0))
         await store.close()
-
-    async def test_uptime_counts_the_time_since_the_latest_push(self) -> None:
-        store = self.store()
-        store.open()
-        self.assertIsNone(await store.beginning("push:Backup"))
-        failed = Check(NOW, 0.0, Reported(200, Report(ok=False, lastrun=NOW)), verdict(Kind.FAILED))
-        state = TaskState(verdict=failed.verdict, pings=1, checked=NOW)
-        store.blind(NOW + 3600, NOW + 5400)
-        await store.commit(BACKUP, state, failed, [])
-        self.assertEqual(await store.beginning("push:Backup"), NOW)
-        (day,) = await store.days("push:Backup", NOW + 7200)
-        self.assertEqual((day.up, day.down), (0.0, 5400.0))
-        self.assertEqual((await store.uptime("push:Backup", NOW + 7200))["24h"], 0.0)
-        well = replace(failed, at=NOW + 7200, verdict=verdict(Kind.OK))
-        await store.commit(BACKUP, replace(state, verdict=well.verdict, pings=2), well, [])
-        # That it is accounted for now changes nothing.
-        self.assertEqual(await store.days("push:Backup", NOW + 7200), [day])
-        self.assertEqual((await store.uptime("push:Backup", NOW + 12_600))["24h"], 0.5)
-        self.assertEqual(await store.beginning("push:Backup"), NOW)
-        await store.close()
