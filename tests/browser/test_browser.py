@@ -118,7 +118,7 @@ class StateTests(BrowserTestCase):
                     self.assertLessEqual(overflow(page), 0, (width, path))
             page.goto(home)
             page.get_by_role("link", name="2 silenced").click()
-            expect(page.locator("tbody tr")).to_have_count(3)
+            expect(page.locator("tbody tr")).to_have_count(2)
             page.goto(f"{home}task/{ledger.task.id}")
             command = page.locator(".command").first
             command.click()
