@@ -51,6 +51,13 @@ class CronTests(SynchronousTestCase):
             self.assertEqual(noon.before(at(following) + 1), at(following))
             moment = at(following)
 
+    def test_every_half_hour_over_a_gap(self) -> None:
+        """Of the moments in the gap there is none."""
+        schedule, moment = Cron("*/30 * * * *", "Europe/Berlin"), at("2026-03-29T00:00:00")
+        for following in ("2026-03-29T00:30:00", "2026-03-29T01:00:00", "2026-03-29T01:30:00"):
+            self.assertEqual(schedule.after(moment), at(following))
+            moment = at(following)
+
     def test_half_an_hour(self) -> None:
         """cronsim misses 03:00 on this day, as it counts whole hours from 01:00."""
         self.assertEqual(
