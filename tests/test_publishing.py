@@ -243,6 +243,6 @@ class FunctionTests(RecipeTestCase):
 class PageTests(SynchronousTestCase):
     def test_every_option(self) -> None:
         """The page's table has the options of the command."""
-        result = subprocess.run([SINGLE_FILE, "--help"], capture_output=True, text=True, check=True)
+        result = subprocess.run([sys.executable, SINGLE_FILE, "--help"], capture_output=True, text=True, check=True)
         options = set(re.findall(r"^  (--[\w-]+)", result.stdout, re.MULTILINE)) - {"--version"}
         self.assertEqual(options, set(re.findall(r"^\| `(--[\w-]+)", PAGE, re.MULTILINE)))
