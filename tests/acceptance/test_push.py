@@ -367,6 +367,28 @@ class ClientTests(PushTestCase):
         self.assertEqual((task["kind"], task["pings"]), ("failed", 4))
         await daemon.stop()
 
+    async def test_borgmatic(self) -> None:
+        """Its hook for Healthchecks, as borgmatic runs it around a backup; without borg, which it would run."""
+        daemon = await self.start("A")
+        text = (
+            "import logging, sys\nfrom borgmatic.hooks.monitoring import healthchecks, monitor\n"
+            "logging.getLogger().setLevel(logging.INFO)\n"
+            "hook = {'ping_url': sys.argv[1], 'send_logs': True}\n"
+            "healthchecks.initialize_monitor(hook, {}, 'config.yaml', logging.INFO, False)\n"
+            "logging.getLogger().warning('repository locked')\n"
+            "for name in sys.argv[2:]:\n"
+            "    healthchecks.ping_monitor(hook, {}, 'config.yaml', monitor.State[name], logging.INFO, False)\n"
+        )
+        url = f"http://127.0.0.1:{daemon.port}/ping/{KEY.format(0)}"
+        await self.script(text, url, "START", "FINISH")
+        task = await self.task(daemon, "A")
+        self.assertEqual((task["kind"], task["pings"]), ("ok", 2))
+        await self.script(text, url, "START", "FAIL", "LOG")
+        task = await self.task(daemon, "A")
+        self.assertEqual((task["kind"], task["errors"]), ("failed", 1))
+        self.assertIn("repository locked", task["reason"])
+        await daemon.stop()
+
     async def test_requests_of_runitor_and_borgmatic(self) -> None:
         """As their sources send them: a body whose length is known, or none; runitor reads ``Ping-Body-Limit``."""
         daemon = await self.start("A")
