@@ -45,8 +45,9 @@ def pythons() -> list[tuple[str, str]]:
             continue
         for folder in folders:
             path = shutil.which(f"python3.{minor}", path=folder)
-            # A shim of pyenv is there for versions that are switched off, too.
-            if path and subprocess.run([path, "-c", "import json"], capture_output=True).returncode == 0:
+            # A shim of pyenv is there for versions that are switched off, too. "-I" ignores the PYTHONPATH of trial's
+            # workers, which has the modules of this Python.
+            if path and subprocess.run([path, "-I", "-c", "import json"], capture_output=True).returncode == 0:
                 found.append((f"3.{minor}", path))
                 break
     return found
@@ -138,7 +139,8 @@ class OtherPythonTests(SynchronousTestCase):
         shutil.copy(SINGLE_FILE, directory / "pypinger_report.py")
         (directory / "jobs.py").write_text(JOBS)
         for version, python in self.oldest_and_newest():
-            result = subprocess.run([python, "jobs.py"], cwd=directory, capture_output=True, timeout=60)
+            environ = {"PATH": "/usr/bin:/bin"}
+            result = subprocess.run([python, "jobs.py"], cwd=directory, env=environ, capture_output=True, timeout=60)
             self.assertEqual((result.returncode, result.stderr), (0, b""), version)
             for name, reason in (("function", "ValueError: no"), ("coroutine", "cancelled")):
                 report = json.loads((directory / f"{name}.json").read_bytes())
