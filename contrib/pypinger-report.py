@@ -718,7 +718,7 @@ _TAIL = 8192
 _CHUNK = 65_536
 
 # How long the report waits for the end of standard error after that of the command, in seconds. What the command left
-# running in the background may hold it open for ever.
+# running in the background may keep it open.
 _LINGER = 1.0
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -822,7 +822,7 @@ class _Tail:
         """
         Wait until all that was read is passed on.
 
-        What the command left running would be killed by SIGPIPE where nobody reads on: cat(1) does.
+        What the command left running would be killed by SIGPIPE without a reader: cat(1) reads on.
         """
         os.close(self._stop)
         while self._thread.is_alive() and not gate.asked_to_end():
@@ -968,7 +968,7 @@ def _fill_standard_streams() -> None:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# How long a function waits for its report to be pushed, in seconds; a thread goes on trying.
+# How long a function waits for its report to be pushed, in seconds; a thread keeps trying.
 _PATIENCE = 5.0
 
 

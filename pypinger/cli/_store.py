@@ -1,5 +1,5 @@
 """
-The store that a command reads: that of the service, unless it is told another.
+The store that a command reads: that of the service, unless an option names another.
 
 A database of an earlier version, a backup say, is upgraded in a temporary copy.
 """

@@ -38,7 +38,7 @@ def status_code(answer: Mapping[str, Any]) -> int:
 
 
 def has_colours(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether to write colours to a stream: it is a terminal, and nobody objects (https://no-color.org)."""
+    """Whether to write colours to a stream: it is a terminal, and NO_COLOR is not set (https://no-color.org)."""
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 

@@ -38,7 +38,7 @@ def _status(arguments: argparse.Namespace, path: str) -> int:
     if arguments.json:
         print(json.dumps(answer, ensure_ascii=False, indent=2))
     else:
-        # Whoever selects tasks wants to see each.
+        # A selector asks for each of its tasks.
         lines = status_lines(answer, time.time(), folded=not arguments.selector, coloured=has_colours(sys.stdout))
         print("\n".join(lines))
     return status_code(answer)

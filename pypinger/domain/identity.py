@@ -1,6 +1,6 @@
 """
 The keys by which tasks are known in stores and tables (:attr:`pypinger.domain.model.Task.key`), and what they tell
-of a task that is not configured any more.
+of a task that is no longer configured.
 """
 
 from __future__ import annotations

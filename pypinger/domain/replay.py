@@ -209,7 +209,7 @@ class _Replay:
         index = bisect_left(self._reminders, max(self._now, at - reminders.digest_span(self._task)) - TOLERANCE)
         if index < len(self._reminders) and self._reminders[index] <= sees + 2 * self._task.timeout + _HELD + _SLACK:
             return max(self._now, self._reminders[index])
-        # At the end of the records it may not have been given any more.
+        # At the end of the records it may be missing.
         last = run.last if following is not None else run.last - _SLACK
         return sees if sees <= last or self._alone(sees, following) else None
 

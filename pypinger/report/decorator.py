@@ -16,7 +16,7 @@ from pypinger.report.values import Length, cron_expression, machine_zone, minute
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# How long a function waits for its report to be pushed, in seconds; a thread goes on trying.
+# How long a function waits for its report to be pushed, in seconds; a thread keeps trying.
 _PATIENCE = 5.0
 
 

@@ -23,7 +23,7 @@ _SETTING = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^\s=#"'][^\s=]*))\s*=\s*(.
 # The five fields or a name; cronie takes a dash before them, for lines that it does not log.
 _WHEN = re.compile(r"\s*(?:(@\S+)|-?(\S+\s+\S+\s+\S+\s+\S+\s+\S+))\s+", re.DOTALL)
 _USER = re.compile(r"\S+\s+")
-# What tells of the columns, and what "crontab -l" writes at the beginning.
+# Lines that describe the columns, and what "crontab -l" writes at the beginning.
 _HEADING = re.compile(r"m\s+h\s+dom\s+mon|DO NOT EDIT|installed on |Cron version|\A[-=*#.\s|]*\Z", re.IGNORECASE)
 
 
