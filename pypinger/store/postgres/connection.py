@@ -8,6 +8,7 @@ the kernel ends a connection whose packets are not acknowledged.
 
 from __future__ import annotations
 
+import logging
 import re
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -15,6 +16,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from pypinger.ports.storing import StoreError
+
+# psycopg warns of errors that it also raises.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 #: Seconds that connecting may take, for each address of the server.
 CONNECT = 3

@@ -97,6 +97,7 @@ CREATE INDEX delivery_at ON delivery (at);
 CREATE INDEX delivery_pending ON delivery (channel, id) WHERE outcome IS NULL;
 CREATE INDEX delivery_new ON delivery (changed) WHERE outcome IS NULL;
 CREATE INDEX delivery_dead ON delivery (id) WHERE outcome = 'dead';
+CREATE INDEX delivery_settled ON delivery (channel, settled, id) WHERE outcome IN ('sent', 'dead');
 CREATE INDEX delivery_reference ON delivery (reference) WHERE reference IS NOT NULL;
 
 -- Instances take ids of this sequence in small blocks.
