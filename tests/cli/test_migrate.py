@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Delivery, Event, Incident, Outcome
+from pypinger.domain.model import Delivery, Event, Incident, Invalid, Outcome
 from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Blind, HostSeen, Kept
 from pypinger.store.lock import Lock
@@ -167,9 +167,8 @@ class MigrateTests(MigrateTestCase):
         self.assertEqual(code, 0, err)
         self.assertIn(": 2 tasks, 2 incidents, 6 alerts, 1 silence, ", out)
         self.assertIn("delivery: 6\n", err)
-        self.assertEqual(
-            self.target("SELECT words FROM delivery WHERE channel = 'hipchat'"), [("no\N{REPLACEMENT CHARACTER}",)]
-        )
+        words = "no\N{REPLACEMENT CHARACTER}"
+        self.assertEqual(self.target("SELECT words FROM delivery WHERE channel = 'hipchat'"), [(words,)])
         # Nothing but U+0000 differs.
         with closing(sqlite3.connect(self.path)) as connection:
             connection.execute(
