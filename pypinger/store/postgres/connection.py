@@ -43,6 +43,7 @@ _ADVICE = (
     (r"sslmode|SSL|certificate", "correct sslmode and the certificates"),
     (r"too many (clients|connections)|remaining connection slots", "raise max_connections of the server"),
     (r"No space left|disk full", "make room on the server's disk"),
+    (r"URI|connection option|percent-encoded|invalid port|invalid integer value", "correct the URL"),
 )
 
 

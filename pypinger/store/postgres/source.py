@@ -45,7 +45,7 @@ class PostgresSource:
             if kept is not None:
                 try:
                     return kept.execute(_query(query), values).fetchall()
-                except psycopg.OperationalError:
+                except psycopg.Error:
                     if not kept.closed or self._closed:
                         raise
                     # The server was started again since the last call.
