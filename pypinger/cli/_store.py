@@ -16,8 +16,7 @@ from contextlib import closing, contextmanager
 import msgspec
 
 from pypinger.config import load
-from pypinger.config.settings import Settings, StoreSettings
-from pypinger.config.substitution import MISSING_CREDENTIAL
+from pypinger.config.settings import MISSING_CREDENTIAL, Settings, StoreSettings
 from pypinger.notify import channels, unusable
 from pypinger.ports.storing import StoreError
 from pypinger.store.database import APPLICATION_ID, MEMORY, apply, connect, copy, scripts

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 from pypinger.cli.routes import NoSuchTask, describe
 from pypinger.config import ConfigErrors, load
-from pypinger.config.settings import Settings
-from pypinger.config.substitution import MISSING_CREDENTIAL
+from pypinger.config.settings import MISSING_CREDENTIAL, Settings
 from pypinger.domain.databaseurl import shown
 from pypinger.domain.texts import one_line
 from pypinger.notify import channels, unusable
