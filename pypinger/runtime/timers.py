@@ -14,14 +14,12 @@ from pypinger.domain.reminders import digest_span
 from pypinger.ports.clock import WallClock
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
+from pypinger.runtime.loops import OVERDUE_RATE
 from pypinger.runtime.watch import MARGIN, Watch
 from pypinger.runtime.work import Work
 
 #: Later than every moment.
 INFINITY: Instant = float("inf")
-
-#: How many overdue checks a second begin after blindness.
-OVERDUE_RATE = 1000
 
 
 class Timers:
@@ -53,7 +51,7 @@ class Timers:
 
     def arm(self, watch: Watch) -> None:
         """Set the timer for the next check or reminder that the loop does not make."""
-        gone, now = self.work.stopping or watch.gone, self._now()
+        gone, now = watch.gone or not self.work.may_begin(), self._now()
         blind, muted = self._checker.condition.blind, self._board.muted(watch.task, watch.state)
         watch.mute(muted)
         joining = self._checker.next_joining(watch)

@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain.kinds import Kind
+from pypinger.ports.sharing import LeaseLost
 from pypinger.runtime.check import Checker
 from pypinger.runtime.concurrency import after
 from pypinger.runtime.watch import Phase, Watch
@@ -48,6 +49,30 @@ class Work:
         self._noted = noted
         self._over = over
         self._stopping = False
+        self._alive: Callable[[], bool] = lambda: True
+        # Whether something was not begun since this instance may not, and the checks among it.
+        self._waiting = False
+        self._skipped: list[Watch] = []
+
+    def ask_before(self, alive: Callable[[], bool]) -> None:
+        """Ask `alive` before each check; while it returns False, none begins."""
+        self._alive = alive
+
+    def may_begin(self) -> bool:
+        """Whether anything may begin now; if not, :meth:`make_up` returns True once it may."""
+        if not self._alive():
+            self._waiting = True
+        return not self._stopping and not self._waiting
+
+    def make_up(self) -> bool:
+        """Begin the checks that were skipped, if they may begin; returns whether timers are to be set again."""
+        if not self._waiting or self._stopping or not self._alive():
+            return False
+        self._waiting = False
+        skipped, self._skipped = self._skipped, []
+        for watch in skipped:
+            self.begin(watch)
+        return True
 
     def stop(self) -> None:
         """Begin nothing more."""
@@ -61,6 +86,9 @@ class Work:
     def begin(self, watch: Watch) -> Deferred[None] | None:
         """Begin a check unless one is under way: see Note [One check at a time]."""
         if watch.busy or watch.gone or self._stopping:
+            return None
+        if not self.may_begin():
+            self._skipped.append(watch)
             return None
         watch.begin(self._reactor.seconds())
         return self.run(watch, self._checker.check(watch))
@@ -98,6 +126,8 @@ class Work:
                 self._over(watch)
         except CancelledError:
             pass
+        except LeaseLost as lost:
+            self._log.debug("{task} is not recorded: {words}", task=watch.task.name, words=str(lost))
         except Exception:
             # A bug must not end the loop.
             self._log.failure("checking {task}", task=watch.task.name)
