@@ -51,6 +51,10 @@ class Duty:
         """Whether this instance sends through the channel."""
         return self._owned is None or channel in self._owned
 
+    def sends(self, channel: str) -> bool:
+        """Whether this instance sends through the channel now."""
+        return self.owns(channel) and self._alive()
+
     def gain(self, channels: Collection[str], configured: Collection[str], deliveries: Iterable[Delivery] = ()) -> None:
         """
         Send through these as well.
