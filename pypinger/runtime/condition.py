@@ -120,6 +120,10 @@ class Condition:
             for condition in filter(None, (self._blind, self._clock)):
                 self._announce(Event.BLIND, self._so_far(condition), self._age(condition), added)
 
+    def store_again(self) -> None:
+        """There is a new lease: what changed without one is not stored yet."""
+        self._store.blindness(self._blind, self._clock)
+
     def stop(self) -> None:
         """Remind of nothing more, and record the blind time so far; the next process continues from there."""
         self._stop_reminding()

@@ -25,7 +25,7 @@ from pypinger.domain.times import span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Notifier
 from pypinger.ports.showing import Entry
-from pypinger.ports.storing import Kept, Store, Told
+from pypinger.ports.storing import Kept, Store, StoreError, Told
 from pypinger.runtime.alertlog import log_alert
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.duty import Duty
@@ -103,9 +103,19 @@ class Outbox:
         """Send through these channels no longer; returns when no message is under way there."""
         queues = [queue for name in channels if (queue := self._queue_of(name)) is not None]
         await DeferredList([queue.rest() for queue in queues])
+        if self.duty.owned.isdisjoint(channels):
+            # The lease was lost meanwhile.
+            return
         self._drop(channels, sum(map(len, queues)))
-        dead = [each for each in await self._store.dead() if each.channel in channels]
-        self._board.count_dead(-len(dead))
+        counting = Deferred.fromCoroutine(self._count_dead())
+        counting.addErrback(lambda failure: self._log.failure("counting dead deliveries", failure))
+
+    async def _count_dead(self) -> None:
+        try:
+            dead = await self._store.dead()
+        except StoreError:
+            return
+        self._board.count_dead(sum(self.duty.owns(each.channel) for each in dead) - self._board.dead)
 
     def drop(self) -> None:
         """Forget all channels at once, and abandon what is under way."""
