@@ -22,6 +22,7 @@ from pypinger.ports.storing import StoreError
 from pypinger.store.database import APPLICATION_ID, MEMORY, apply, connect, copy, scripts
 from pypinger.store.database import unusable as unusable_database
 from pypinger.store.reading import Reader
+from pypinger.store.sources import SqliteSource
 
 #: Where the service of py-pinger.service keeps its state.
 SERVICE = "/var/lib/pypinger"
@@ -91,13 +92,13 @@ def open_history(path: str) -> Iterator[Reader]:
             f" {known}); use the pypinger command of that version"
         )
     if version == known:
-        with closing(Reader(path)) as reader:
+        with closing(Reader(SqliteSource(path))) as reader:
             yield reader
         return
     with tempfile.TemporaryDirectory(prefix="pypinger-", ignore_cleanup_errors=True) as directory:
         upgraded = os.path.join(directory, "upgraded.sqlite")
         _upgrade(path, version, upgraded)
-        with closing(Reader(upgraded)) as reader:
+        with closing(Reader(SqliteSource(upgraded))) as reader:
             yield reader
 
 
