@@ -94,6 +94,8 @@ class Commands:
                 "dead": daemon.dead,
                 "dead_channels": sorted(self._outbox.refused),
             },
+            # None on a single machine.
+            "sharing": daemon.sharing,
             "tasks": [self._task(entry) for entry in self._matching(call.text("selector", ""))],
         }
 
@@ -134,6 +136,7 @@ class Commands:
                 "acknowledged": incident.acknowledged,
             },
             "silenced": entry.muted,
+            "instance": entry.owner,
         }
 
     async def _silence(self, call: Call) -> object:
