@@ -199,7 +199,7 @@ class Account:
             for fault in self.faults
             if fault.take_over is not None
             and fault.alone
-            and (fault.kind == kind or not kind and fault.kind != "blind")
+            and (fault.kind == kind or (not kind and fault.kind != "blind"))
             for seconds in fault.take_over.taken.values()
         )
 

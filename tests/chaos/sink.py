@@ -1,4 +1,4 @@
-"""The receiver of two ``[webhook]`` channels: ``fast`` takes all, ``slow`` takes its time, refuses, and loses answers."""
+"""The receiver of two ``[webhook]`` channels: ``fast`` takes all, ``slow`` is slow, refuses, and loses answers."""
 
 from __future__ import annotations
 

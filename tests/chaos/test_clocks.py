@@ -1,4 +1,4 @@
-"""Machines whose clocks are an hour off change nothing: all instances judge by the database's clock (contract, section 8)."""
+"""Clocks that are an hour off change nothing: all instances judge by the database's (contract, section 8)."""
 
 from __future__ import annotations
 
