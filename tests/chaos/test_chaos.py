@@ -2,7 +2,8 @@
 The promise for several machines (contract, section 8) under kills, stops, cuts and outages, with three instances.
 
 ``CHAOS_EVENTS`` sets the number of faults, ``CHAOS_KINDS`` their kinds (:data:`tests.chaos.faults.KINDS`), and
-``CHAOS_SEED`` repeats those of an earlier run, as far as the timing of the machine allows. ``make chaos`` is the long run.
+``CHAOS_SEED`` repeats those of an earlier run, as far as the timing of the machine allows.
+``make chaos`` is the long run.
 """
 
 from __future__ import annotations
