@@ -33,7 +33,7 @@ trial crash chaos month oldest: export PYTHONDONTWRITEBYTECODE =
 # Suites that lean most on Twisted, treq and Klein.
 oldest_suites := tests.http tests.web tests.notify tests.store tests.runtime
 
-.PHONY: run demo test lint format types trial coverage crash chaos month messages publisher oldest clean
+.PHONY: run demo demo-machines test lint format types trial coverage crash chaos month messages publisher oldest clean
 
 run: $(VENV)/.installed $(CONFIG)
 	@echo 'Py Pinger reads $(CONFIG). The pages are at http://localhost:3002/ unless [web] endpoint names another port.'
@@ -42,6 +42,10 @@ run: $(VENV)/.installed $(CONFIG)
 
 demo: $(VENV)/.installed
 	$(bin)/pypinger demo
+
+# Three instances over one PostgreSQL, with a kill switch; needs Debian's postgresql.
+demo-machines: $(VENV)/.tested
+	$(bin)/python docs/machines_demo.py
 
 test: lint format types trial coverage
 
