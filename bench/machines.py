@@ -3,8 +3,8 @@ Measure several instances over PostgreSQL: ``python bench/machines.py [TASKS]``,
 
 Each task is checked every minute. First one instance with SQLite does all the work, then one with PostgreSQL; then a
 second one joins that, and later stops. All run as in production (twistd, pages) and are measured from outside, as in
-``scale.py``: their CPU time from ``/proc``, who owns how many tasks from the database, ten times a second. The longest pauses of
-their reactors come from ``ticking.py``. PostgreSQL runs with its defaults, but for ``shared_buffers = 256MB``.
+``scale.py``: their CPU time from ``/proc``, who owns how many tasks from the database, ten times a second. The longest
+pauses of their reactors come from ``ticking.py``. PostgreSQL has its defaults, but for ``shared_buffers = 256MB``.
 """
 
 from __future__ import annotations

@@ -212,6 +212,12 @@ class Cluster:
         for instance in self.instances.values():
             await instance.end("TERM")
 
+    def write_logs(self) -> None:
+        """Write the logs of all lives to the working directory, which is the one of trial."""
+        for instance in self.instances.values():
+            for life, log in {**instance.logs, instance.life: instance.log}.items():
+                Path(f"{self.number}-{life}.log").write_text(log)
+
     async def _tables(self) -> None:
         """Wait until the first instance has made the tables."""
         deadline = reactor.seconds() + PATIENCE

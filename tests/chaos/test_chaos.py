@@ -9,6 +9,7 @@ The promise for several machines (contract, section 8) under kills, stops, cuts 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from random import Random, randrange
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -41,13 +42,21 @@ class ChaosTests(TestCase):
             for number in range(2 if EVENTS >= LONG else 1)
         ]
         scripts = [Script(cluster, random.getrandbits(32), KINDS) for cluster in clusters]
-        await gatherResults(
-            [Deferred.fromCoroutine(self.run_script(each, scripts)) for each in scripts], consumeErrors=True
-        )
+        try:
+            await gatherResults(
+                [Deferred.fromCoroutine(self.run_script(each, scripts)) for each in scripts], consumeErrors=True
+            )
+        finally:
+            for script in scripts:
+                script.cluster.write_logs()
+                Path(f"{script.cluster.number}-faults.txt").write_text("\n".join(map(str, script.faults)))
         accounts = [Account(script.cluster, script.faults) for script in scripts]
         for account in accounts:
             await account.settle()
         print(f"\n{table(accounts)}", flush=True)
+        for account in accounts:
+            words = "\n".join(f"{what}: {each}" for what, found in account.wrong.items() for each in found)
+            Path(f"{account.cluster.number}-wrong.txt").write_text(words)
         wrong = {what: words[:5] for account in accounts for what, words in account.wrong.items() if words}
         self.assertEqual(wrong, {})
 
