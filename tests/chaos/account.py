@@ -180,7 +180,12 @@ class Account:
                 self._say("checks by others than the owner", str(fetch))
 
     def _judge_logs(self) -> None:
+        """Logs have no traceback and no secret, and only a start without its database fails, in one line."""
         for instance in self.cluster.instances.values():
+            for life, code in instance.failures.items():
+                self.figures["starts without the database"] += 1
+                if code != 1 or "database" not in instance.logs[life].splitlines()[-1]:
+                    self._say("unexpected ends", f"{life} with {code}: {instance.logs[life][-1500:]}")
             for life, log in instance.logs.items():
                 for surprise in (*SURPRISES, "secret-"):
                     if surprise in log:
@@ -226,6 +231,7 @@ VIOLATIONS = (
     "checks by others than the owner",
     "slow take-overs",
     "surprises in logs",
+    "unexpected ends",
 )
 
 

@@ -19,7 +19,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests import postgres
-from tests.acceptance.process import Process, free_port, new_directory, pause, until
+from tests.acceptance.process import Process, free_port, new_directory, pause
 from tests.chaos import audit, launcher
 from tests.chaos.fleet import Fleet
 from tests.chaos.network import Loopback, Machines
@@ -68,6 +68,7 @@ class Instance:
 
     :ivar environ: further environment variables of each process.
     :ivar logs: of the lives that are over, by life.
+    :ivar failures: the exit codes of lives that ended by themselves, by life; they are started again, as systemd does.
     """
 
     def __init__(self, cluster: Cluster, name: str) -> None:
@@ -76,9 +77,11 @@ class Instance:
         self.directory = new_directory(cluster.test)
         self.environ: dict[str, str] = {}
         self.logs: dict[str, str] = {}
+        self.failures: dict[str, int] = {}
         self._cluster = cluster
         self._lives = 0
         self._process: Process | None = None
+        self._wanted = False
 
     @property
     def life(self) -> str:
@@ -97,6 +100,7 @@ class Instance:
     async def start(self) -> None:
         """Start a new life."""
         self._lives += 1
+        self._wanted = True
         password = f"secret-{self.life}-{self._cluster.random.randrange(10**12)}"
         await self._cluster.insist(f"CREATE ROLE {self.life} LOGIN PASSWORD '{password}' IN ROLE {OWNER}")
         await self._cluster.insist(f"ALTER ROLE {self.life} SET role = '{OWNER}'")
@@ -126,11 +130,20 @@ class Instance:
     async def end(self, name: str) -> None:
         """End the process by a signal."""
         assert self._process is not None
+        self._wanted = False
         self.signal(name)
         code = await self._process.end()
         self.logs[self.life] = self._process.log
         if name == "TERM":
             self._cluster.test.assertEqual(code, 0, self._process.log)
+
+    async def revive(self) -> None:
+        """Start it again if it has ended by itself."""
+        assert self._process is not None
+        if self._wanted and self._process.ended is not None:
+            self.failures[self.life] = self._process.ended
+            self.logs[self.life] = self._process.log
+            await self.start()
 
 
 class Cluster:
@@ -190,15 +203,18 @@ class Cluster:
 
     async def is_calm(self) -> None:
         """Wait until every instance checks tasks, and each task is checked."""
-        lives = {each.life for each in self.instances.values()}
-
-        def calm() -> bool:
-            for each in self.instances.values():
-                assert each.runs, f"{each.life} has ended: {each.log}"
+        deadline = reactor.seconds() + PATIENCE
+        while True:
+            lives = {each.life for each in self.instances.values()}
             since = time.time() - 2.5
-            return self.fleet.lives(since) >= lives and not self.fleet.neglected(since)
-
-        await until(calm, f"work by {sorted(lives)}", PATIENCE)
+            neglected = self.fleet.neglected(since)
+            if self.fleet.lives(since) >= lives and not neglected:
+                return
+            if reactor.seconds() > deadline:
+                raise AssertionError(f"only {self.fleet.lives(since)} of {lives} work, and {neglected} are not checked")
+            await pause(0.5)
+            for each in self.instances.values():
+                await each.revive()
 
     async def finish(self) -> None:
         """Wait until every flip has its alerts, then stop all instances."""

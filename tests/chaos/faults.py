@@ -121,7 +121,7 @@ class Script:
             plans = [self._plan(NAMES, self._random.uniform(0, 0.5))]
             if self._random.random() < DOUBLE:
                 others = [name for name in NAMES if name != plans[0].name]
-                plans.append(self._plan(others, self._random.uniform(0.5, 6)))
+                plans.append(self._plan(others, self._random.uniform(0.5, 6), plans[0].kind in SERVER))
             await gatherResults(
                 [Deferred.fromCoroutine(self._happen(plan, len(plans) == 1)) for plan in plans], consumeErrors=True
             )
@@ -129,8 +129,10 @@ class Script:
             for fault in self.faults[-len(plans) :]:
                 await self._settle(fault)
 
-    def _plan(self, names: Iterable[str], wait: float) -> _Plan:
-        kind = self._random.choices(self._kinds, [KINDS[each].weight for each in self._kinds])[0]
+    def _plan(self, names: Iterable[str], wait: float, served: bool = False) -> _Plan:
+        """Choose a fault; a server that suffers one has no second one."""
+        kinds = [kind for kind in self._kinds if not (served and kind in SERVER)]
+        kind = self._random.choices(kinds, [KINDS[each].weight for each in kinds])[0]
         length = self._random.uniform(KINDS[kind].shortest, KINDS[kind].longest)
         return _Plan(kind, self._random.choice([*names]), wait, length, self._random.uniform(0.05, 0.8))
 
