@@ -8,6 +8,7 @@ process namespace, so that the instances cannot see each other's processes. It n
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from contextlib import suppress
@@ -68,9 +69,9 @@ class Machines(Loopback):
     links = LINKS
 
     def __init__(self, test: TestCase, names: tuple[str, ...], number: int) -> None:
-        place = os.getpid() % 8192 * 8 + number
-        self._net = f"10.{64 + place // 256 % 64}.{place % 256}"
+        _sweep()
         self._id = f"{os.getpid()}-{number}"
+        self._net = _net(os.getpid(), number)
         self.tasks, self.database = f"{self._net}.1", f"{self._net}.2"
         self._numbers = {name: 10 * (each + 1) for each, name in enumerate(names)}
         test.addCleanup(self._remove)
@@ -117,9 +118,7 @@ class Machines(Loopback):
                     _ip("route", "del", f"{self._link(name, link)[1]}/32")
             with suppress(subprocess.CalledProcessError):
                 _ip("netns", "del", self._space(name))
-        for address in (self.tasks, self.database):
-            with suppress(subprocess.CalledProcessError):
-                _ip("address", "del", f"{address}/32", "dev", "lo")
+        _forget(self._net)
 
     def _space(self, name: str) -> str:
         return f"pypinger-{self._id}-{name}"
@@ -128,6 +127,28 @@ class Machines(Loopback):
         """The device of a link outside the machine, and the address inside."""
         host = self._numbers[name] + LINKS.index(link)
         return f"pp{self._id}.{host}", f"{self._net}.{host}"
+
+
+def _net(pid: int, number: int) -> str:
+    """The beginning of a cluster's addresses."""
+    place = pid % 8192 * 8 + number
+    return f"10.{64 + place // 256 % 64}.{place % 256}"
+
+
+def _forget(net: str) -> None:
+    for host in (1, 2):
+        with suppress(subprocess.CalledProcessError):
+            _ip("address", "del", f"{net}.{host}/32", "dev", "lo")
+
+
+def _sweep() -> None:
+    """Remove what processes have left that were killed."""
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
+    for name, pid, number in re.findall(r"^(pypinger-(\d+)-(\d)-\w+)", listed, re.M):
+        if not Path(f"/proc/{pid}").exists():
+            with suppress(subprocess.CalledProcessError):
+                _ip("netns", "del", name)
+            _forget(_net(int(pid), int(number)))
 
 
 def _ip(*arguments: str) -> None:
