@@ -24,8 +24,9 @@ from twisted.logger import Logger
 
 from pypinger import __version__
 from pypinger.domain.alerting import daemon_alert
-from pypinger.domain.model import Delivery, Event, Seconds, TaskState
+from pypinger.domain.model import Alert, Delivery, Event, Seconds, TaskState
 from pypinger.domain.silence import Silence
+from pypinger.domain.times import clock
 from pypinger.ports.clock import WallClock
 from pypinger.ports.sharing import Health, Instance, LeaseLost, Request, RequestFailed, SharedStore, Watched
 from pypinger.ports.storing import Kept
@@ -83,8 +84,9 @@ class Participant:
         self._now = now
         self._store = store
         self._parts = parts
-        self._members = Members(store.name)
-        self._away = Away(reactor, now, parts.outbox, store.name)
+        # The store may change the name when it is opened.
+        self._members = Members(lambda: store.name)
+        self._away = Away(reactor, now, parts.outbox, lambda: store.name)
         self._health = Health()
         self._answers: dict[str, Answering] = {}
         self._changes: deque[Iterator[None]] = deque()
@@ -151,6 +153,16 @@ class Participant:
     def alone(self) -> bool:
         """Whether there is no other instance."""
         return not self._members.others
+
+    def standing(self, lasted: Seconds) -> list[Alert]:
+        """Return alerts about other instances that have been blind for so many seconds."""
+        now, found = self._now(), []
+        for other in self._members.others:
+            since = other.health.blind
+            if since is not None and now - since >= lasted:
+                words = f"it has been blind since {clock(since, now)}"
+                found.append(replace(daemon_alert(Event.BLIND, words, now, other.name), started=since))
+        return found
 
     # pypinger.ports.sharing.Sharer
 
