@@ -26,7 +26,7 @@ from pypinger.runtime.pushes import Pushes
 from pypinger.runtime.runs import RunFeed
 from pypinger.runtime.silencing import Silencing
 from pypinger.servers import Servers
-from pypinger.sharing import listing_of
+from pypinger.stores import listing_of
 from pypinger.supervision import Supervision
 
 

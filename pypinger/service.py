@@ -52,8 +52,8 @@ from pypinger.runtime.runs import RunFeed
 from pypinger.runtime.sharing import Participant, SharedParts
 from pypinger.runtime.silencing import Silencing
 from pypinger.servers import EndpointError, Servers
-from pypinger.sharing import listing_of, make_store
 from pypinger.store.sqlite import CLOSING
+from pypinger.stores import listing_of, make_store
 from pypinger.supervision import Supervision
 from pypinger.web.sources import Sources
 
