@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import resource
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from twisted.internet.threads import deferToThread
 
 from tests import postgres
 from tests.acceptance.endpoints import Endpoints, body, report
-from tests.acceptance.machines import Instance, MachinesTestCase
-from tests.acceptance.process import PATIENCE, ask, pause, until
+from tests.acceptance.machines import PYPINGER, Instance, MachinesTestCase
+from tests.acceptance.process import PATIENCE, Process, ask, free_port, new_directory, pause, until
+from tests.store import test_release1
 
 KEY = "0e9e5a8a-1111-4222-8333-00000000000{}"
 
@@ -135,9 +138,6 @@ class SharingTests(MachinesTestCase):
         self.assertIn("pg_dump", await a.command("backup", "copy.sqlite", code=1))
         for instance in both:
             await instance.stop()
-
-    def shown(self, url: str) -> str:
-        return url.removeprefix("http://")
 
     async def becomes(self, instance: Instance, name: str, **members: object) -> None:
         async def so() -> bool:
@@ -297,6 +297,81 @@ class DatabaseTests(MachinesTestCase):
         self.assertEqual(self.receiver.of_tasks(), ["problem", "recovered"])
         for instance in (a, b):
             await instance.stop()
+
+
+class MigratingTests(MachinesTestCase):
+    """``pypinger migrate`` moves an SQLite store into the database."""
+
+    def text(self, urls: Iterable[str], main: str = "") -> str:
+        store = "[store]\npath = pypinger.sqlite\nkeep_days = 36500\n"
+        return self.ini(urls, main).replace("[store]\n", store)
+
+    async def migrate(self, directory: str) -> str:
+        environ = {"PINGER_NAME": "a", "PINGER_PORT": "3002", "PINGER_DATABASE": self.database}
+        process = Process(self, *PYPINGER, "migrate", "pinger.ini", directory=directory, environ=environ)
+        self.assertEqual(await process.end(), 0, process.log)
+        self.assertNotIn(postgres.PASSWORD, process.log)
+        return process.log
+
+    async def test_incidents_silences_and_pending_alerts(self) -> None:
+        urls = self.urls(4)
+        text = self.text(urls)
+        alone = Instance(self, "a", text.replace("url = ${env:PINGER_DATABASE}\ninstance = ${env:PINGER_NAME}", ""), "")
+        await alone.is_ready()
+        self.tasks.url("/0", report(status="error", reason="disk full"))
+        await until(lambda: self.receiver.of_task(self.shown(urls[0])) == ["problem"], "a problem")
+        await alone.command("ack", urls[0], "on it")
+        await alone.command("silence", urls[1], "1h", "moving")
+        await until(lambda: "acknowledged" in self.receiver.of_task(self.shown(urls[0])), "the alert of it")
+        # The next one stays pending.
+        self.receiver.always = body("down", 503)
+        self.tasks.url("/2", report(status="error"))
+        await until(lambda: self.receiver.of_task(self.shown(urls[2])) == ["problem"], "a refused problem")
+        await alone.becomes(urls[2], kind="failed")
+        before = {url: await alone.task(url) for url in urls}
+        await alone.stop()
+        self.receiver.requests.clear()
+
+        Path(alone.directory, "pinger.ini").write_text(text)
+        self.assertIn("4 tasks", await self.migrate(alone.directory))
+        self.receiver.always = None
+        a, b = await self.start(text, "a", "b")
+        await until(lambda: self.receiver.of_task(self.shown(urls[2])) == ["problem"], "the pending problem")
+        for instance in (a, b):
+            for url in urls:
+                task = await instance.task(url)
+                for member in ("kind", "since", "incident"):
+                    self.assertEqual(task[member], before[url][member], (url, member))
+            self.assertEqual((await instance.task(urls[1]))["silenced"]["reason"], "moving")
+            history = (await instance.get(f"/api/v1/tasks/{before[urls[0]]['id']}/incidents")).json()["data"]
+            self.assertEqual(len(history), 1)
+            runs = (await instance.get(f"/api/v1/tasks/{before[urls[0]]['id']}/history")).json()["data"]["runs"]
+            self.assertGreaterEqual(len(runs), 2)
+        self.tasks.url("/0", report())
+        await until(lambda: self.receiver.of_task(self.shown(urls[0])) == ["recovered"], "a recovery")
+        # Nothing was announced again.
+        self.assertEqual(sorted(self.receiver.of_tasks()), ["problem", "recovered"])
+        self.assertGreater((await a.task(urls[3]))["pings"], before[urls[3]]["pings"])
+        for instance in (a, b):
+            await instance.stop()
+
+    async def test_a_store_of_release_1(self) -> None:
+        directory = new_directory(self)
+        Path(directory, "pypinger.sqlite").write_bytes(gzip.decompress(test_release1.FIXTURE.read_bytes()))
+        # They cannot be reached.
+        text = self.text([test_release1.BACKUP, test_release1.BILLING], f"proxy = http://127.0.0.1:{free_port()}")
+        Path(directory, "pinger.ini").write_text(text)
+        self.assertIn("2 tasks", await self.migrate(directory))
+        instance = Instance(self, "a", text, self.database)
+        await instance.serves()
+        overview = (await instance.get()).json()["data"]
+        self.assertEqual([each["url"] for each in overview], [test_release1.BACKUP, test_release1.BILLING])
+        self.assertIsNotNone(overview[0]["incident"])
+        history = (await instance.get(f"/api/v1/tasks/{overview[0]['id']}/incidents")).json()["data"]
+        self.assertIn(None, [each["ended"] for each in history])
+        deliveries = (await instance.get("/api/v1/deliveries")).json()["data"]
+        self.assertIn(test_release1.PROBLEM, {each["alert"]["id"] for each in deliveries})
+        await instance.stop()
 
 
 async def until_async(happened: object, what: str) -> None:

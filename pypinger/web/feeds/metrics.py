@@ -139,6 +139,7 @@ def _instances(daemon: DaemonState) -> Iterator[Metric]:
     sharing = daemon.sharing
     if sharing is None:
         return
+    # Prometheus has a label "instance" of its own.
     yield GaugeMetricFamily("pypinger_instances", "Instances that share the tasks.", len(sharing.members))
     others = {each.id for each in different(sharing)}
     for name, help_text, value in (
@@ -146,7 +147,7 @@ def _instances(daemon: DaemonState) -> Iterator[Metric]:
         ("pypinger_instance_blind", "Whether this instance is blind.", lambda each: each.health.blind is not None),
         ("pypinger_instance_other_ini", "Whether it reads another ini file.", lambda each: each.id in others),
     ):
-        family = GaugeMetricFamily(name, help_text, labels=("instance",))
+        family = GaugeMetricFamily(name, help_text, labels=("name",))
         for each in sharing.members:
             family.add_metric((shown(each.name),), float(value(each)))
         yield family

@@ -78,7 +78,7 @@ class WholeTests(MetricsTestCase):
             self.assertEqual(found["pypinger_instances", ()], 2)
             for name, values in (("tasks", (2, 2)), ("blind", (0, 1)), ("other_ini", (0, 1))):
                 for each, value in zip(members, values, strict=True):
-                    self.assertEqual(found[f"pypinger_instance_{name}", (("instance", each.name),)], value, name)
+                    self.assertEqual(found[f"pypinger_instance_{name}", (("name", each.name),)], value, name)
         self.assertNotIn("pypinger_instance", self.text(FakeBoard([entry()])))
 
     def test_counters_never_fall(self) -> None:
