@@ -20,6 +20,7 @@ from pypinger.domain.times import clock, span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import DeliveryError, Notifier
 from pypinger.runtime.alertlog import log_alert
+from pypinger.runtime.leases import unless_lost
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.queue import ATTEMPT_LIMIT
 
@@ -66,7 +67,9 @@ class Away:
             words = f"it was blind for {span(self._now() - since)}, since {clock(since, self._now())}: {self._words}"
             alert = daemon_alert(Event.SIGHTED, words, self._now(), self._name())
             announced = Deferred.fromCoroutine(self._outbox.announce(alert, to=frozenset(self._told)))
-            announced.addErrback(lambda failure: self._log.failure("announcing that the database is back", failure))
+            announced.addErrback(
+                unless_lost(lambda failure: self._log.failure("announcing that the database is back", failure))
+            )
 
     def stop(self) -> None:
         """Send nothing more."""

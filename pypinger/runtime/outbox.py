@@ -24,12 +24,12 @@ from pypinger.domain.routing import Routing
 from pypinger.domain.times import span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Notifier
-from pypinger.ports.sharing import LeaseLost
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import Kept, Store, StoreError
 from pypinger.runtime.alertlog import log_alert
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.duty import Duty
+from pypinger.runtime.leases import unless_lost
 from pypinger.runtime.outboxsettings import OutboxSettings
 from pypinger.runtime.queue import DeliveryQueue
 from pypinger.runtime.queues import Queues
@@ -299,8 +299,9 @@ class Outbox:
 
     def _settle_aside(self, delivery: Delivery, outcome: Outcome) -> None:
         settled = Deferred.fromCoroutine(self._settle(delivery, outcome))
-        settled.addErrback(lambda failure: failure.trap(LeaseLost) and None)
-        settled.addErrback(lambda failure: self._log.failure("settling [{id}]", failure, id=delivery.alert.id))
+        settled.addErrback(
+            unless_lost(lambda failure: self._log.failure("settling [{id}]", failure, id=delivery.alert.id))
+        )
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome is not Outcome.RETRY:

@@ -563,3 +563,21 @@ class ReminderTests(SharedCase):
             events,
             {(event, task): 1 for event in (Event.PROBLEM.value, Event.REMINDER.value) for task in ("a", "h")},
         )
+
+
+class RoundTests(SharedCase):
+    group_wait = 5.0
+
+    def test_all_instances_check_a_host_that_falls_silent(self) -> None:
+        networks = {name: Network(self.world) for name in ("one", "two")}
+        tasks = [*(task_of("host", str(number)) for number in range(12)), task_of("other"), task_of("third")]
+        for name, network in networks.items():
+            self.live(name, tasks=tasks, fetcher=network)
+        self.world.pass_time(110)
+        for network in networks.values():
+            network.modes["host"] = "refused"
+        self.world.pass_time(20)
+        owner = self.lives[self.server.channel_owners["slack"]]
+        self.assertEqual(len(owner.sent()), 12)
+        # The first alone, and the others of both instances in one; the starts come before.
+        self.assertEqual(len(owner.notifiers["slack"].messages) - 2, 2)
