@@ -88,8 +88,11 @@ class Life:
     def listing(self) -> Listing:
         return Listing(frozenset(task.key for task in self.tasks), frozenset(self.notifiers), "digest")
 
-    def reload(self, tasks: Sequence[Task]) -> None:
+    def reload(self, tasks: Sequence[Task], channels: Sequence[str] | None = None) -> None:
         self.tasks = tuple(tasks)
+        if channels is not None:
+            self.notifiers = {name: self.notifiers.get(name) or FakeNotifier(name) for name in channels}
+            self.outbox.update(channels_on(list(self.notifiers.values()), group_wait=0.0))
         self.monitor.update(tasks)
         self.store.list(self.listing())
 

@@ -201,6 +201,41 @@ class ReloadTests(SharedCase):
         self.assertEqual(one.watched(), list("abcdefgh"))
 
 
+class ChannelReloadTests(SharedCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.one, self.two = self.both()
+
+        def refuse(alert: object) -> str:
+            raise DeliveryError("out of order")
+
+        for life in (self.one, self.two):
+            life.fail("a")
+            life.notifiers["slack"].respond = refuse
+        self.world.pass_time(70)
+        self.assertEqual(len(self.server.pending), 1)
+        self.owner = self.lives[self.server.channel_owners["slack"]]
+        self.other = self.two if self.owner is self.one else self.one
+
+    def test_a_channel_that_another_instance_has(self) -> None:
+        self.other.notifiers["slack"].respond = lambda alert: "ok"
+        self.owner.reload(self.tasks, channels=["mail"])
+        self.world.pass_time(60)
+        self.assertEqual([alert.task for alert in self.other.sent()], ["a"])
+        self.assertEqual(self.server.channel_owners["slack"], self.other.name)
+        self.assertEqual((self.owner.board.undelivered, self.other.board.undelivered), (0, 0))
+
+    def test_a_channel_that_no_instance_has(self) -> None:
+        for life in (self.one, self.two):
+            life.reload(self.tasks, channels=["mail"])
+        self.world.pass_time(ORPHANED - 10)
+        self.assertEqual(len(self.server.pending), 1)
+        self.world.pass_time(15)
+        self.assertEqual((len(self.server.pending), len(self.server.dead)), (0, 1))
+        (dead,) = self.server.dead.values()
+        self.assertEqual(dead.words, "the channel is no longer configured")
+
+
 class ChannelTests(SharedCase):
     channels = ("mail", "slack")
 

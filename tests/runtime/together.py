@@ -81,7 +81,8 @@ class Server:
         if self.away or not self.present():
             return
         keys = sorted({key for store in self.present() for key in store.listing.tasks} | self.states.keys())
-        channels = sorted({name for store in self.present() for name in store.listing.channels})
+        listed = {name for store in self.present() for name in store.listing.channels}
+        channels = sorted(listed | {channel for _, channel in self.pending})
         self._share(keys, self.owners, channels=False)
         self._share(channels, self.channel_owners, channels=True)
         self.show_members()
@@ -92,7 +93,7 @@ class Server:
         for number, key in enumerate(keys):
             able = self.lists(key, channels=channels)
             owner = owners.get(key)
-            if not able and not channels and self.present():
+            if not able:
                 since = self.unlisted.setdefault(key, self.world.clock.seconds())
                 if self.world.clock.seconds() - since >= ORPHANED:
                     able = [self.present()[0].name]
