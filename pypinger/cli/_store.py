@@ -22,6 +22,7 @@ from pypinger.ports.storing import StoreError
 from pypinger.store.database import APPLICATION_ID, MEMORY, apply, connect, copy, scripts
 from pypinger.store.database import unusable as unusable_database
 from pypinger.store.reading import Reader
+from pypinger.store.sources import SqliteSource
 
 #: Where the service of py-pinger.service keeps its state.
 SERVICE = "/var/lib/pypinger"
@@ -74,6 +75,17 @@ def open_history(path: str) -> Iterator[Reader]:
 
     :raises StoreError: the file cannot be read, or is no database that this version knows.
     """
+    with of_present_schema(path) as present, closing(Reader(SqliteSource(present))) as reader:
+        yield reader
+
+
+@contextmanager
+def of_present_schema(path: str) -> Iterator[str]:
+    """
+    The path of a database with this version's schema: the store itself, or an upgraded copy.
+
+    :raises StoreError: the file cannot be read, or is no database that this version knows.
+    """
     if path == MEMORY:
         raise StoreError("[store] path is :memory:, which keeps nothing; name the file that has the history")
     try:
@@ -91,14 +103,12 @@ def open_history(path: str) -> Iterator[Reader]:
             f" {known}); use the pypinger command of that version"
         )
     if version == known:
-        with closing(Reader(path)) as reader:
-            yield reader
+        yield path
         return
     with tempfile.TemporaryDirectory(prefix="pypinger-", ignore_cleanup_errors=True) as directory:
         upgraded = os.path.join(directory, "upgraded.sqlite")
         _upgrade(path, version, upgraded)
-        with closing(Reader(upgraded)) as reader:
-            yield reader
+        yield upgraded
 
 
 def _upgrade(path: str, version: int, target: str) -> None:

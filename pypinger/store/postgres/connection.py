@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 import re
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from pypinger.domain.databaseurl import secrets, shown
 from pypinger.ports.storing import StoreError
 
 # psycopg warns of errors that it also raises.
@@ -46,28 +46,10 @@ _ADVICE = (
 )
 
 
-def shown(url: str) -> str:
-    """The URL as it may be shown: without password and parameters."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}"
-
-
-def secrets_of(url: str) -> frozenset[str]:
-    """The passwords in a URL, as they are written and as they are meant."""
-    parts = urlsplit(url)
-    written = parts.netloc.rpartition("@")[0].partition(":")[2]
-    found = {written, unquote(written)}
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if name in ("password", "sslpassword"):
-            found.add(value)
-    return frozenset(found - {""})
-
-
 def words_of(error: Exception, url: str) -> str:
     """An error in one line, without passwords."""
     words = " ".join(str(error).split()) or type(error).__name__
-    for secret in sorted(secrets_of(url), key=len, reverse=True):
+    for secret in sorted(secrets(url), key=len, reverse=True):
         words = words.replace(secret, "***")
     # The first of several addresses says enough.
     words = re.split(r" Multiple connection attempts| connection to server at .* connection to server at ", words)[0]

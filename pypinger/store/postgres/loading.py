@@ -72,7 +72,7 @@ _ALERT = msgspec.json.Decoder(Alert)
 _KINDS = msgspec.json.Decoder(list[Kind])
 
 
-class Channels(NamedTuple):
+class KeptChannels(NamedTuple):
     """
     What is kept of some channels: see :class:`pypinger.ports.storing.Kept`.
 
@@ -117,7 +117,7 @@ def load_tasks(connection: psycopg.Connection, ids: Sequence[int]) -> list[TaskR
     return list(records.values())
 
 
-def load_channels(connection: psycopg.Connection, names: Sequence[str], now: Millis) -> Channels:
+def load_channels(connection: psycopg.Connection, names: Sequence[str], now: Millis) -> KeptChannels:
     """
     Load what is kept of channels.
 
@@ -137,7 +137,7 @@ def load_channels(connection: psycopg.Connection, names: Sequence[str], now: Mil
         told.setdefault(channel, []).append(Told(reference, _ALERT.decode(body)))
     (dead,) = execute(_DEAD, (wanted,)).fetchone() or (0,)
     latest = execute(_LATEST, (wanted,))
-    return Channels(rows, dead, told, {name: words for name, outcome, words in latest if outcome == "dead"})
+    return KeptChannels(rows, dead, told, {name: words for name, outcome, words in latest if outcome == "dead"})
 
 
 def load_common(

@@ -29,7 +29,7 @@ class Stale(Exception):
     """Another instance owns a task or a channel, so nothing may be written; ``str()`` is one line."""
 
 
-class Tables:
+class PostgresTables:
     """
     Writes rows.
 

@@ -20,8 +20,8 @@ from importlib.resources import files
 
 import psycopg
 
+from pypinger.domain.databaseurl import shown
 from pypinger.ports.storing import StoreError
-from pypinger.store.postgres.connection import shown
 
 #: The key of the advisory lock that is held while the schema changes: "PyPi", as in the header of SQLite's files.
 LOCK = 0x50795069
