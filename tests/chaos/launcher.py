@@ -36,6 +36,8 @@ def weaken(*_: object) -> None:
     """Renew the lease too late, without noticing."""
     from pypinger.store.postgres import lease
 
+    lease.BEAT = LATE
+    lease.Lease.alive = lambda self: not self.over
     if "CHAOS_UNFENCED" in os.environ:
         lease.FENCED = False
 
