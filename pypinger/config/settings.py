@@ -91,10 +91,14 @@ class StoreSettings(msgspec.Struct, frozen=True):
 
     :ivar path: an absolute path, or ``:memory:``.
     :ivar keep_days: how long history is kept, in days.
+    :ivar url: of a PostgreSQL database, which is used instead of the path; may hold a password. Empty for none.
+    :ivar instance: the name of this instance there; empty without a URL.
     """
 
     path: str
     keep_days: float = 90.0
+    url: str = ""
+    instance: str = ""
 
 
 class Settings(msgspec.Struct, frozen=True):

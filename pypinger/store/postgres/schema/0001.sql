@@ -16,7 +16,9 @@ CREATE TABLE life (
 );
 
 -- Instances and their leases, on the clock of this server. `listed` is a digest of `tasks` and `channels` (JSON arrays),
--- which are read only where digests differ. `process` tells whether a process of the same machine still exists.
+-- which are read only where digests differ. `process` tells whether a process of the same machine still exists. `schema`
+-- is the version that its program knows. `written` is the number of its latest transaction, so that it finds out whether
+-- one was committed whose answer was lost.
 CREATE TABLE instance (
     id text PRIMARY KEY,
     name text NOT NULL,
@@ -28,7 +30,9 @@ CREATE TABLE instance (
     tasks text NOT NULL,
     channels text NOT NULL,
     blind boolean NOT NULL DEFAULT false,
-    health text NOT NULL DEFAULT '{}'
+    health text NOT NULL DEFAULT '{}',
+    schema integer NOT NULL DEFAULT 1,
+    written bigint NOT NULL DEFAULT 0
 );
 
 -- `owner` is an instance's id, `epoch` the fencing token: each new owner raises it. `changed` finds what others wrote.
@@ -93,6 +97,7 @@ CREATE INDEX delivery_at ON delivery (at);
 CREATE INDEX delivery_pending ON delivery (channel, id) WHERE outcome IS NULL;
 CREATE INDEX delivery_new ON delivery (changed) WHERE outcome IS NULL;
 CREATE INDEX delivery_dead ON delivery (id) WHERE outcome = 'dead';
+CREATE INDEX delivery_settled ON delivery (channel, settled, id) WHERE outcome IN ('sent', 'dead');
 CREATE INDEX delivery_reference ON delivery (reference) WHERE reference IS NOT NULL;
 
 -- Instances take ids of this sequence in small blocks.
