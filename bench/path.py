@@ -49,7 +49,8 @@ from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import use_monotonic_time
 from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
-from pypinger.runtime.outbox import Outbox, OutboxSettings
+from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.outboxsettings import OutboxSettings
 from pypinger.runtime.runs import RunFeed
 from pypinger.store.sqlite import SqliteStore
 

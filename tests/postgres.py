@@ -114,6 +114,11 @@ class Server:
         """The URL of a database, as ``[store] url`` takes it."""
         return f"postgresql://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not stopped since."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
         settings = {**self._settings, "port": str(self.port), "listen_addresses": "127.0.0.1"}

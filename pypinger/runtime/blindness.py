@@ -30,6 +30,10 @@ REMEMBERING: Seconds = 30.0
 
 #: Age in seconds of a stored answer from which a newer one replaces it; answers count for a day.
 STALE: Seconds = 600.0
+
+#: How many hosts are asked at once while blind.
+LOOKS = 4
+
 #: How long a silent task still has once another host answers: after a cut of our own network both do.
 PATIENCE: Seconds = 2.0
 _WORDS = {
@@ -121,6 +125,12 @@ class Blindness:
         if self._remembering.running:
             self._remembering.stop()
             self._remember()
+
+    def look(self) -> None:
+        """Ask some hosts while blind: without a task of its own, an instance makes no check that would answer."""
+        if self._condition.blind:
+            for task in self._hosts.some(LOOKS):
+                self._run(self._probe(task, self._reactor.seconds()))
 
     async def attribute(self, task: Task, began: Seconds, observation: Observation) -> Observation | None:
         """
@@ -234,7 +244,7 @@ class Blindness:
     async def _probe(self, task: Task, asked: Seconds) -> None:
         """Ask a task's host for a sign; the answer is not judged."""
         try:
-            observation, began = await self.fetches.beside(task, lambda: bool(self._held))
+            observation, began = await self.fetches.beside(task, lambda: bool(self._held) or self._condition.blind)
         finally:
             if self._asking.get(task.id) == asked:
                 del self._asking[task.id]

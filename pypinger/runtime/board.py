@@ -17,6 +17,7 @@ from pypinger.domain.silence import Muted
 from pypinger.domain.times import span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
+from pypinger.runtime.members import Members
 
 #: Returns what is wrong with a part of Py Pinger, or None.
 Source: TypeAlias = Callable[[], str | None]
@@ -43,6 +44,7 @@ class LiveBoard:
         self._ini = ini
         self._now = now
         self._started: Instant = now()
+        self._listening = self._started
         self._undelivered = 0
         self._dead = 0
         self._blind: Instant | None = None
@@ -60,12 +62,49 @@ class LiveBoard:
         self._watchers: dict[object, Callable[[Entry], None]] = {}
         self._mutes: Mutes = lambda task, state: None
         self._dead_channels: DeadChannels = tuple
+        # Where several instances share the tasks: they, and the ids of the tasks that this one watches.
+        self._members: Members | None = None
+        self._own: dict[str, Task] = {}
         self.update(tasks)
+
+    def share(self, members: Members) -> None:
+        """Several instances share the tasks: those to watch follow with :meth:`take`."""
+        self._members = members
+        self._unchecked.clear()
+        self._started = self._listening = self._lastrun = now = self._now()
+        self._watched = dict.fromkeys(self._watched, now)
+
+    def take(self, task: Task) -> None:
+        """This instance is to watch a task."""
+        if not self._own:
+            self._lastrun = self._now()
+        self._own[task.id] = task
+        if task.url is not None:
+            self._unchecked.add(task.id)
+
+    def leave(self, task: Task) -> None:
+        """This instance no longer watches a task."""
+        if self._own.pop(task.id, None) is None:
+            return
+        self._unchecked.discard(task.id)
+        self._answers.pop(task.id, None)
+        entry = self._entries.get(task.id)
+        if entry is not None and self._members is not None and entry.owner == self._members.name:
+            self._show(self._entry(entry.task, entry.state))
 
     @property
     def started(self) -> Instant:
         """When this process started."""
         return self._started
+
+    @property
+    def listening(self) -> Instant:
+        """Since when pushes have been taken without a break."""
+        return self._listening
+
+    def listen_again(self) -> None:
+        """Pushes are taken again, after a time in which some were refused."""
+        self._listening = self._now()
 
     @property
     def undelivered(self) -> int:
@@ -89,11 +128,11 @@ class LiveBoard:
         for task in tasks:
             entry = before.get(task.id)
             if entry is None:
-                if task.url is not None:
+                if task.url is not None and self._members is None:
                     self._unchecked.add(task.id)
                 self._watched[task.id] = self._now()
                 entry = Entry(task, TaskState())
-            self._entries[task.id] = entry if entry.task == task else self._entry(task, entry.state)
+            self._entries[task.id] = entry if entry.task == task else self._entry(task, entry.state, entry.owner)
         self._watched = {id_: since for id_, since in self._watched.items() if id_ in self._entries}
         self._sweep = self._now()
         self._ids = {task.key: task.id for task in tasks}
@@ -124,11 +163,20 @@ class LiveBoard:
         """Show who is muted now."""
         for entry in tuple(self._entries.values()):
             if entry.muted != self._mutes(entry.task, entry.state):
-                self._show(self._entry(entry.task, entry.state))
+                self._show(self._entry(entry.task, entry.state, entry.owner))
 
     def show(self, task: Task, state: TaskState) -> None:
         """Show a committed state."""
-        self._show(self._entry(task, state))
+        self._show(self._entry(task, state, None if self._members is None else self._members.name))
+
+    def show_other(self, key: str, state: TaskState, owner: str | None) -> Entry | None:
+        """Show a task of another instance; returns None if it is not configured here."""
+        task_id = self._ids.get(key)
+        if task_id is None or task_id in self._own:
+            return None
+        entry = self._entry(self._entries[task_id].task, state, owner)
+        self._show(entry)
+        return entry
 
     def sweep(self, *, anew: bool = False) -> None:
         """
@@ -143,17 +191,17 @@ class LiveBoard:
         for entry in tuple(self._entries.values()):
             if entry.unseen is not None or entry.task.url is None:
                 continue
-            fresh = self._entry(entry.task, entry.state)
+            fresh = self._entry(entry.task, entry.state, entry.owner)
             if fresh.unseen is not None:
                 self._show(fresh)
             else:
                 self._sweep = min(self._sweep, self._last(entry.task, entry.state) + 2 * entry.task.interval)
 
-    def _entry(self, task: Task, state: TaskState) -> Entry:
+    def _entry(self, task: Task, state: TaskState, owner: str | None = None) -> Entry:
         last = self._last(task, state)
         # A push task is heard when it runs.
         unseen = last if task.url is not None and self._now() - last >= 2 * task.interval else None
-        return Entry(task, state, self._mutes(task, state), state.seen, unseen)
+        return Entry(task, state, self._mutes(task, state), state.seen, unseen, owner)
 
     def _last(self, task: Task, state: TaskState) -> Instant:
         """The last answer of a task, or the start of watching it if that is later."""
@@ -205,6 +253,10 @@ class LiveBoard:
         """Change the number of dead deliveries."""
         self._dead += change
 
+    def count_none(self) -> None:
+        """This instance owns no channel any more."""
+        self._undelivered = self._dead = 0
+
     def entries(self) -> Sequence[Entry]:
         """See :meth:`pypinger.ports.showing.TaskBoard.entries`."""
         return tuple(self._entries.values())
@@ -224,27 +276,33 @@ class LiveBoard:
 
     def daemon(self) -> DaemonState:
         """See :meth:`pypinger.ports.showing.TaskBoard.daemon`."""
-        now = self._now()
+        now, members = self._now(), self._members
+        others = [] if members is None else [each.health for each in members.others]
+        dead_channels = set(self._dead_channels()).union(*(each.dead_channels for each in others))
+        fetches = self._fetches if members is None else any(task.url is not None for task in self._own.values())
         troubles = [words for source in self._sources if (words := source()) is not None]
         return DaemonState(
             status=Status.ERROR if troubles else Status.OK,
             explanation="; ".join(troubles) or self._summary(now),
             started=self._started,
-            blind=self._blind,
-            undelivered=self._undelivered,
-            dead=self._dead,
-            ready=not self._unchecked,
+            blind=self._blind if members is None or members.away is None else members.away,
+            undelivered=self._undelivered + sum(each.undelivered for each in others),
+            dead=self._dead + sum(each.dead for each in others),
+            ready=not self._unchecked and (members is None or members.present),
             # Where nothing is fetched, no check can be overdue.
-            lastrun=self._lastrun if self._fetches else now,
+            lastrun=self._lastrun if fetches else now,
             frequency=self._frequency,
-            dead_channels=tuple(sorted(self._dead_channels())),
+            dead_channels=tuple(sorted(dead_channels)),
             troubles=tuple(troubles),
             ini=self._ini,
+            sharing=None if members is None else members.shown(),
         )
 
     def _summary(self, now: Instant) -> str:
         count = len(self._entries)
         tasks = "1 task" if count == 1 else f"{count} tasks"
+        if self._members is not None:
+            tasks = f"{len(self._own)} of {tasks}"
         waiting = f", {len(self._unchecked)} still to be checked" if self._unchecked else ""
         return f"watching {tasks}{waiting}; running for {span(now - self._started)}"
 

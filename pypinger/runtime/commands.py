@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -15,6 +15,7 @@ from pypinger.domain.reasons import cause, reason
 from pypinger.domain.selector import SelectorError, parse_typed, subject_of
 from pypinger.domain.wording import age
 from pypinger.ports.clock import WallClock
+from pypinger.ports.sharing import Request, RequestFailed, SharedStore
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import Store, StoreError
 from pypinger.runtime.board import LiveBoard
@@ -22,6 +23,7 @@ from pypinger.runtime.control import Call, CommandError, Handler
 from pypinger.runtime.drill import send_to_all
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.sharing import Answering
 from pypinger.runtime.silencing import SilenceError, Silencing
 
 #: How many tasks an ambiguous name lists.
@@ -52,6 +54,18 @@ class Commands:
         self._outbox = outbox
         self._store = store
         self._reload = reload
+        self._shared: SharedStore | None = None
+
+    def share(self, store: SharedStore, answer: Callable[[str, Answering], None]) -> None:
+        """
+        Carry out commands about a task where it is watched.
+
+        :param answer: has requests of other instances answered.
+        """
+        self._shared = store
+        answer("ack", self._as_owner(self._ack_here))
+        answer("check-now", self._as_owner(self._check_here))
+        answer("resend", self._resend_here)
 
     def handlers(self) -> dict[str, Handler]:
         """Command -> what carries it out."""
@@ -80,6 +94,8 @@ class Commands:
                 "dead": daemon.dead,
                 "dead_channels": sorted(self._outbox.refused),
             },
+            # None on a single machine.
+            "sharing": daemon.sharing,
             "tasks": [self._task(entry) for entry in self._matching(call.text("selector", ""))],
         }
 
@@ -120,6 +136,7 @@ class Commands:
                 "acknowledged": incident.acknowledged,
             },
             "silenced": entry.muted,
+            "instance": entry.owner,
         }
 
     async def _silence(self, call: Call) -> object:
@@ -146,15 +163,25 @@ class Commands:
 
     async def _ack(self, call: Call) -> object:
         entry = self._one(call.text("task"))
+        body = {"task": entry.task.key, "by": call.by, "reason": call.text("reason", "")[:500]}
+        return await self._at_owner("ack", body, self._ack_here)
+
+    async def _ack_here(self, body: Mapping[str, Any]) -> object:
+        entry = self._known(body["task"])
         if entry.state.incident is None:
             raise CommandError(f"{entry.name} has no open incident")
-        await self._monitor.acknowledge(entry.task.key, call.by, call.text("reason", "")[:500])
+        if not await self._monitor.acknowledge(entry.task.key, body["by"], body["reason"]):
+            raise CommandError(f"{entry.name} is watched by another instance from now on; try again")
         return {"task": entry.name}
 
     async def _check_now(self, call: Call) -> object:
         entry = self._one(call.text("task"))
         if entry.task.url is None:
             raise CommandError(f"{entry.name} is a push task: it is judged when it reports; there is nothing to fetch")
+        return await self._at_owner("check-now", {"task": entry.task.key}, self._check_here)
+
+    async def _check_here(self, body: Mapping[str, Any]) -> object:
+        entry = self._known(body["task"])
         await self._monitor.check_now(entry.task.key)
         shown = self._board.by_id(entry.task.id) or entry
         verdict = shown.state.verdict
@@ -164,9 +191,19 @@ class Commands:
 
     async def _resend(self, call: Call) -> object:
         try:
-            return {"count": await self._outbox.resend()}
+            count = await self._outbox.resend()
         except StoreError as error:
             raise CommandError(str(error)) from None
+        if self._shared is not None:
+            answers = await self._shared.ask_all(Request("resend", {}))
+            count += sum(answer["count"] for answer in answers.values())
+        return {"count": count}
+
+    async def _resend_here(self, body: Mapping[str, Any]) -> object:
+        try:
+            return {"count": await self._outbox.resend()}
+        except StoreError as error:
+            raise RequestFailed(str(error)) from None
 
     async def _drill(self, call: Call) -> object:
         words = f"This is a drill, asked for by {call.by or 'unknown'}; no action is needed."
@@ -192,6 +229,30 @@ class Commands:
             raise CommandError(str(error)) from None
         finally:
             os.close(descriptor)
+
+    async def _at_owner(self, verb: str, body: Mapping[str, Any], here: Answering) -> object:
+        """Carry out a command about a task here, or at the instance that watches it."""
+        if self._shared is None or self._monitor.watches(body["task"]):
+            return await here(body)
+        try:
+            return await self._shared.ask(body["task"], Request(verb, body))
+        except RequestFailed as error:
+            raise CommandError(str(error)) from None
+
+    def _as_owner(self, here: Answering) -> Answering:
+        async def answer(body: Mapping[str, Any]) -> object:
+            try:
+                return await here(body)
+            except CommandError as error:
+                raise RequestFailed(str(error)) from None
+
+        return answer
+
+    def _known(self, key: str) -> Entry:
+        entry = self._board.by_key(key)
+        if entry is None or not self._monitor.watches(key):
+            raise CommandError("the task is watched by another instance now; try again")
+        return entry
 
     def _matching(self, text: str) -> list[Entry]:
         try:

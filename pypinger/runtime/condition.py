@@ -20,6 +20,7 @@ from pypinger.domain.model import Alert, Event, Instant, Seconds
 from pypinger.domain.reminders import next_of_condition
 from pypinger.domain.times import MINUTE, clock, span
 from pypinger.ports.clock import WallClock
+from pypinger.ports.sharing import LeaseLost
 from pypinger.ports.storing import Blind, Store
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.fetches import CheckSettings
@@ -53,6 +54,7 @@ class Condition:
         # The channels that have been on while something was wrong; others are new to it.
         self._known: frozenset[str] = frozenset()
         self._recorded: Instant = now()
+        self._instance = ""
         self._reminder: IDelayedCall | None = None
         board.add_source(lambda: None if self._blind is None else f"blind: {self._blind.words}")
         board.add_source(lambda: None if self._clock is None else self._clock.words)
@@ -61,6 +63,15 @@ class Condition:
     def blind(self) -> bool:
         """Whether Py Pinger is blind."""
         return self._blind is not None
+
+    @property
+    def since(self) -> Instant | None:
+        """Since when Py Pinger has been blind; None while it sees."""
+        return None if self._blind is None else self._blind.since
+
+    def share(self, instance: str) -> None:
+        """Several instances share the tasks, each with its own conditions; alerts name this one."""
+        self._instance = instance
 
     @property
     def clock_wrong(self) -> bool:
@@ -90,7 +101,7 @@ class Condition:
         """
         now = self._now()
         return [
-            replace(daemon_alert(Event.BLIND, self._so_far(condition), now), started=condition.since)
+            replace(daemon_alert(Event.BLIND, self._so_far(condition), now, self._instance), started=condition.since)
             for condition in filter(None, (self._blind, self._clock))
             if self._age(condition) >= lasted
         ]
@@ -108,6 +119,10 @@ class Condition:
         if added:
             for condition in filter(None, (self._blind, self._clock)):
                 self._announce(Event.BLIND, self._so_far(condition), self._age(condition), added)
+
+    def store_again(self) -> None:
+        """There is a new lease: what changed without one is not stored yet."""
+        self._store.blindness(self._blind, self._clock)
 
     def stop(self) -> None:
         """Remind of nothing more, and record the blind time so far; the next process continues from there."""
@@ -127,6 +142,8 @@ class Condition:
             self._blind = self._begin(self._recorded, words)
             self._board.show_blind(self._recorded)
             kept = "1 task keeps its last verdict" if tasks == 1 else f"{tasks} tasks keep their last verdicts"
+            if self._instance:
+                kept = "its tasks are left to the instances that see"
             self._announce(Event.BLIND, f"{words}; since {clock(self._recorded)} {kept}", 0.0)
             self._remind_later()
 
@@ -215,8 +232,10 @@ class Condition:
         :param to: only for these channels.
         """
         self._store.blindness(self._blind, self._clock)
-        alert = daemon_alert(event, words, self._now())
+        alert = daemon_alert(event, words, self._now(), self._instance)
         announced = Deferred.fromCoroutine(self._outbox.announce(alert, lasted, to))
+        # Without a lease nothing can be stored; what lasts is announced when there is one.
+        announced.addErrback(lambda failure: failure.trap(LeaseLost) and None)
         announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
 
     def _record(self, since: Instant) -> None:

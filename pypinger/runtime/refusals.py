@@ -56,6 +56,10 @@ class Refusals:
         for channel in self._channels.intersection(changed):
             self.works(channel)
 
+    def forget(self, channels: Collection[str]) -> None:
+        """Other instances send through these from now on."""
+        self._channels.difference_update(channels)
+
     def refused(self, delivery: Delivery, *, expected: bool) -> None:
         """
         A delivery is dead.

@@ -37,15 +37,28 @@ class HostRounds:
     def __init__(self, outbox: Outbox, begin: Callable[[Watch], Deferred[None] | None]) -> None:
         self._outbox = outbox
         self._begin = begin
-        self._hosts: dict[str, list[Watch]] = {}
+        self._hosts: dict[str, dict[str, Watch]] = {}
         self._rounds: dict[str, Deferred[None]] = {}
 
     def update(self, watches: Iterable[Watch]) -> None:
         """Set the tasks that are watched; push tasks have no host."""
         self._hosts = {}
         for watch in watches:
-            if watch.task.url is not None:
-                self._hosts.setdefault(_host(watch), []).append(watch)
+            self.add(watch)
+
+    def add(self, watch: Watch) -> None:
+        """A task is watched, too."""
+        if watch.task.url is not None:
+            self._hosts.setdefault(_host(watch), {})[watch.task.id] = watch
+
+    def discard(self, watch: Watch) -> None:
+        """A task is no longer watched."""
+        host = _host(watch)
+        watches = self._hosts.get(host, {})
+        if watches.get(watch.task.id) is watch:
+            del watches[watch.task.id]
+            if not watches:
+                del self._hosts[host]
 
     def note(self, watch: Watch, before: Kind) -> None:
         """Take note of a check or another change, before which the verdict was of this kind."""
@@ -54,7 +67,7 @@ class HostRounds:
         host = _host(watch)
         if host in self._rounds:
             return
-        others = [each for each in self._hosts.get(host, ()) if each is not watch]
+        others = [each for each in self._hosts.get(host, {}).values() if each is not watch]
         if not others or any(each.state.kind in _SILENT for each in others):
             return
         running = self._rounds[host] = Deferred.fromCoroutine(self._round(host, watch, others))

@@ -184,6 +184,8 @@ class Process(ProcessProtocol):
             self.signal("KILL")
         except ProcessExitedAlready:
             pass
+        # Its own children may live on and keep the pipes open.
+        self._process.loseConnection()
         return self._over
 
 

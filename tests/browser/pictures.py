@@ -20,9 +20,10 @@ from twisted.internet.threads import deferToThread
 from pypinger.domain.clocks import IS_WRONG
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import TaskState
-from pypinger.ports.showing import DaemonState, Entry, LastAnswer
+from pypinger.domain.times import DAY
+from pypinger.ports.showing import DaemonState, Entry, LastAnswer, Sharing
 from tests.browser.chromium import _FLAGS, CHROMIUM
-from tests.browser.fleet import crowd, fleet, judged, on_call, report, storm
+from tests.browser.fleet import crowd, fleet, instances, judged, member, on_call, report, shared, storm
 from tests.web.fakes import FakeBoard, daemon_state, task
 from tests.web.history import FakeHistory
 from tests.web.pages import make_pages
@@ -57,6 +58,12 @@ def states() -> dict[str, tuple[list[Entry], DaemonState, list[str]]]:
         f"{IS_WRONG}: it is 12 min behind the clocks of most hosts",
         "slack did not accept the latest alert: invalid_auth",
     )
+    twenty = [*fleet(NOW), *fine(7)]
+    two = Sharing("a", (member("a", NOW - DAY, 10, ("email",)), member("b", NOW - DAY, 10, ("slack",))))
+    three = instances(NOW)
+    names = [each.name for each in three.members]
+    away = replace(three, away=NOW - 95, words="db.example.org does not answer: connection refused")
+    one = shared(twenty, "a", "b")[1].task.id
     return {
         "fine": (fine(), good, [""]),
         "mixed": (list(fleet(NOW))[:12], good, [""]),
@@ -74,6 +81,13 @@ def states() -> dict[str, tuple[list[Entry], DaemonState, list[str]]]:
             fine(8),
             replace(bad, explanation="; ".join(troubles), troubles=troubles, dead=3, dead_channels=("slack",)),
             [""],
+        ),
+        "machines": (shared(twenty, "a", "b"), replace(good, sharing=two), ["", "?by=instance", f"task/{one}"]),
+        "members": (shared(twenty, *names), replace(good, sharing=three), [""]),
+        "away": (
+            shared(twenty, "alpha"),
+            replace(bad, sharing=away, blind=NOW - 95, explanation="blind: " + away.words),
+            ["", f"task/{one}"],
         ),
         "lost": (fine(3), good, ["no/such/page", "task/deadbeef"]),
         "tasks": (every, good, [f"task/{number}" for number in kinds.values()]),
@@ -96,6 +110,8 @@ def take(browser: Browser, home: str, folder: Path, name: str, paths: Iterable[s
                 page = context.new_page()
                 page.goto(home + path)
                 page.wait_for_timeout(1600)
+                if page.locator("#instances").count():
+                    page.locator("#instances > summary").click()
                 dark = "-dark" if scheme == "dark" else ""
                 page.screenshot(path=folder / f"{name}{number or ''}-{width}{dark}.png")
                 context.close()
@@ -112,6 +128,8 @@ async def main(folder: str, *wanted: str) -> None:
         board = FakeBoard(entries, daemon)
         for each in entries[:40]:
             body = b'{"status": "ok", "lastrun": "2026-11-26T03:00:00Z", "frequency": 10}'
+            if each.owner == "b":
+                continue
             board.answers[each.task.id] = LastAnswer(NOW - 20, 200, body, False)
         history = FakeHistory(NOW)
         history.url = entries[0].task.url if entries else ""

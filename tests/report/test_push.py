@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from base64 import b64decode
+from types import SimpleNamespace
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -112,9 +113,11 @@ class DeliveryTests(PushTestCase):
             self.assertTrue(words.endswith(": status must be ok or error"), words)
 
     def test_given_up_after_a_minute(self) -> None:
-        self.patch(push, "RETRY_FOR", 0.15)
-        self.patch(push, "_FIRST_PAUSE", 0.1)
+        clock = [0.0]
+        self.patch(push, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        self.patch(push, "_FIRST_PAUSE", 0.01)
         endpoint = Endpoint(self, *[503] * 100, text="<html>")
+        endpoint.before_answer = lambda: clock.append(clock.pop() + 31)
         self.pushed(endpoint.url)
         self.assertEqual(len(endpoint.reports), 2)
         expected = f"cannot push to http://127.0.0.1:{endpoint.port}/***: HTTP 503 Service Unavailable"

@@ -190,12 +190,15 @@ class WritingTests(SqliteTestCase):
             turns.append(turn[0])
             order.append(number)
 
+        def when_all_wait(*args: Any, **kwargs: Any) -> None:
+            all_wait.wait(30)
+            write(*args, **kwargs)
+
         order: list[int] = []
-        with self.connection(store) as connection:
-            # Nothing is written until all callers wait.
-            connection.execute("BEGIN IMMEDIATE")
-            waiting = [Deferred.fromCoroutine(one(number)) for number in range(200)]
-            connection.execute("ROLLBACK")
+        all_wait, write = threading.Event(), Tables.write
+        self.patch(Tables, "write", when_all_wait)
+        waiting = [Deferred.fromCoroutine(one(number)) for number in range(200)]
+        all_wait.set()
         tick()
         for each in waiting:
             await each

@@ -36,7 +36,13 @@ TITLES: dict[str, str] = {
 }
 
 #: What tasks can be grouped by, with the heading for tasks without it.
-GROUPINGS: dict[str, str] = {"": "", "server": "No server", "process": "No process", "group": "No group"}
+GROUPINGS: dict[str, str] = {
+    "": "",
+    "server": "No server",
+    "process": "No process",
+    "group": "No group",
+    "instance": "No instance",
+}
 
 #: The other orders, in words. The first order is by status, newest trouble first.
 ORDERS: dict[str, str] = {
@@ -58,7 +64,7 @@ class View(msgspec.Struct, frozen=True):
 
     :ivar search: all of its words must occur in a row; letter case does not matter.
     :ivar status: a standing (see :mod:`pypinger.web.formatting`), or empty for all.
-    :ivar by: what they are grouped by: ``server``, ``process``, ``group``, or empty for nothing.
+    :ivar by: what they are grouped by: ``server``, ``process``, ``group``, ``instance``, or empty for nothing.
     :ivar sort: one of :data:`ORDERS`.
     :ivar wall: whether the tasks are shown as small tiles.
     :ivar storm: the key of a storm (:mod:`pypinger.web.html.storms`) whose tasks are shown alone, or empty.
@@ -314,13 +320,24 @@ def _storms_folded(entries: Sequence[Entry], view: View) -> list[Group]:
     return groups
 
 
+def group_key(by: str, title: str) -> str:
+    """The ``id`` of the group of tasks that have `title` in common."""
+    return f"{by}-{blake2b(title.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
+
+
+def _title(entry: Entry, by: str) -> str:
+    if by == "instance":
+        return entry.owner or ""
+    holder = entry.task if by == "group" else entry.state.report
+    return getattr(holder, by, None) or ""
+
+
 def _grouped(entries: Sequence[Entry], view: View) -> list[Group]:
     """The groups: those with trouble first, then by title. What is all fine is folded."""
     by = view.by
     named: dict[str, list[Entry]] = {}
     for entry in entries:
-        holder = entry.task if by == "group" else entry.state.report
-        named.setdefault(getattr(holder, by, None) or "", []).append(entry)
+        named.setdefault(_title(entry, by), []).append(entry)
     troubles = {title: sum(entry.state.status is Status.ERROR for entry in members) for title, members in named.items()}
     fine = {
         title: not (view.search or view.status or view.wall)
@@ -333,7 +350,7 @@ def _grouped(entries: Sequence[Entry], view: View) -> list[Group]:
 
     return [
         Group(
-            f"{by}-{blake2b(title.encode('utf-8', 'replace'), digest_size=4).hexdigest()}",
+            group_key(by, title),
             title or GROUPINGS[by],
             len(named[title]),
             troubles[title],

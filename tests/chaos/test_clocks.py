@@ -1,0 +1,34 @@
+"""Clocks that are an hour off change nothing: all instances judge by the database's (contract, section 8)."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import TestCase
+
+from tests import postgres
+from tests.chaos.account import Account, table
+from tests.chaos.cluster import Cluster
+from tests.chaos.faults import Script
+
+HOUR = 3600
+
+
+class ClockTests(TestCase):
+    skip = postgres.missing()
+    timeout = 300
+
+    async def test_skew(self) -> None:
+        cluster = Cluster(self, 3)
+        cluster.instances["b"].environ["CHAOS_SKEW"] = str(HOUR)
+        cluster.instances["c"].environ["CHAOS_SKEW"] = str(-HOUR)
+        script = Script(cluster, 3, ["kill"])
+        await cluster.start()
+        await script.run(lambda: len(script.faults) < 1)
+        await cluster.finish()
+        account = Account(cluster, script.faults)
+        await account.settle()
+        print(f"\n{table([account])}", flush=True)
+        self.assertEqual(account.wrong, {})
+        about_tasks = [receipt for receipt in cluster.sink.receipts if receipt.task]
+        # Each alert has the right time, and none is about a report that seems old or from the future.
+        self.assertEqual([receipt for receipt in about_tasks if not -2 < receipt.off < 60], [])
+        self.assertEqual({receipt.kind for receipt in about_tasks}, {"failed", ""})
