@@ -10,7 +10,7 @@ import psycopg
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.ports.storing import StoreError
-from pypinger.store.postgres import connection
+from pypinger.store.postgres import connection, source
 from pypinger.store.postgres.connection import connect, unusable
 from pypinger.store.postgres.source import PostgresSource
 from pypinger.store.postgres.upgrading import scripts, upgrade
@@ -147,7 +147,26 @@ class SourceTests(SynchronousTestCase):
         finally:
             postgres.server().start()
         self.assertRegex(str(caught.exception), r"\A\[store\] url postgresql://pinger@[^ ]*: .*; start PostgreSQL")
+        self.patch(source, "PAUSE", 0.0)
         self.assertEqual(self.source.all("SELECT 4"), [(4,)])
+
+    def test_it_does_not_try_again_at_once(self) -> None:
+        """A server whose packets are lost would delay each page."""
+        attempts = []
+
+        def connect(url: str, name: str) -> psycopg.Connection:
+            attempts.append(name)
+            raise psycopg.OperationalError("connection timeout expired")
+
+        self.patch(source, "connect", connect)
+        for _ in range(5):
+            with self.assertRaises(StoreError) as caught:
+                self.source.all("SELECT 1")
+            self.assertIn("connection timeout expired; start PostgreSQL", str(caught.exception))
+        self.assertEqual(attempts, ["a"])
+
+    def test_texts_that_it_cannot_hold(self) -> None:
+        self.assertEqual(self.source.all("SELECT ?::text", "a\0b"), [("a\N{REPLACEMENT CHARACTER}b",)])
 
     def test_a_query_that_fails_is_not_made_again(self) -> None:
         self.source.all("SELECT 1")

@@ -14,7 +14,7 @@ from pypinger.store.postgres import upgrading
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from tests import postgres
-from tests.contracts.history import NOW, Story
+from tests.contracts.history import FINDINGS, NOW, Story
 from tests.contracts.store import OTHER, TASK, alert
 from tests.store.postgres.direct import DirectStore
 
@@ -81,6 +81,10 @@ class UpgradingTests(TestCase):
         old.open()
         before, other = Story(old), Story(old, OTHER)
         await before.check(NOW, Kind.LATE, alerts=(alert(1),))
+        # So often that statements are prepared by the server.
+        for number in range(10):
+            await other.check(NOW + number, finding=FINDINGS[number % 2])
+            await old.runs(OTHER.key)
         known = scripts()
         self.patch(upgrading, "scripts", lambda: [*known, ADDS])
         self.upgrade(ADDS)
@@ -97,6 +101,7 @@ class UpgradingTests(TestCase):
         for store in (old, new):
             self.assertEqual([each.alert.id[-1] for each in await store.deliveries()], ["3", "2", "1"])
             self.assertEqual(len(await store.runs(TASK.key)), 3)
+            self.assertEqual(len(await store.runs(OTHER.key)), 12)
         # An old one may start again, or for the first time.
         upgrade(old.connection, self.url, known)
         await old.close()
