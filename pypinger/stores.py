@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from hashlib import blake2b
 from typing import Any, Protocol
 
-import msgspec
-from msgspec.structs import replace
-
-from pypinger.config.settings import PushSettings, Settings, StoreSettings, WebSettings
+from pypinger.config.settings import Settings, StoreSettings
 from pypinger.domain.databaseurl import shown
 from pypinger.ports.clock import WallClock
 from pypinger.ports.history import History
@@ -51,33 +46,5 @@ def listing_of(settings: Settings) -> Listing:
     return Listing(
         frozenset(task.key for task in settings.tasks),
         frozenset(channel.name for channel in settings.channels),
-        digest_of(settings),
+        settings.digest,
     )
-
-
-def digest_of(settings: Settings) -> str:
-    """
-    Return sixteen hex digits that are the same for the same tasks, channels and rules.
-
-    Where the files are, where pages are served and what the instance is called differ from machine to machine.
-    """
-    common = replace(
-        settings,
-        path="",
-        included=(),
-        empty=(),
-        store=StoreSettings("", settings.store.keep_days),
-        web=WebSettings(public_url=settings.web.public_url, public=settings.web.public),
-        push=PushSettings(),
-        heartbeat=None,
-        log="text",
-        secrets=frozenset(),
-        warnings=(),
-    )
-    return blake2b(msgspec.json.encode(common, order="deterministic", enc_hook=_pattern), digest_size=8).hexdigest()
-
-
-def _pattern(value: Any) -> str:
-    """Return what stands for a selector's regular expression."""
-    assert isinstance(value, re.Pattern)
-    return str(value.pattern)
