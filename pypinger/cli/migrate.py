@@ -73,7 +73,9 @@ def _move(path: str, url: str, name: str) -> dict[str, int]:
             except (sqlite3.Error, ValueError) as error:
                 raise damaged(path, str(error)) from error
     except OSError as error:
-        raise StoreError(f"[store] path {path}: {error.strerror}; run this as the service's user, or with sudo") from None
+        raise StoreError(
+            f"[store] path {path}: {error.strerror}; run this as the service's user, or with sudo"
+        ) from None
     finally:
         lock.release()
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import gzip
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Delivery, Event, Incident, Outcome
+from pypinger.domain.model import Delivery, Event, Incident, Invalid, Outcome
 from pypinger.domain.silence import Silence
+from pypinger.domain.url import parse
 from pypinger.ports.storing import Blind, HostSeen, Kept
 from pypinger.store.lock import Lock
 from pypinger.store.postgres import moving
@@ -24,9 +27,11 @@ from pypinger.store.reading import Reader
 from pypinger.store.sources import SqliteSource
 from pypinger.store.sqlite import SqliteStore
 from tests import postgres
+from tests.cli.recording import Endpoint, Life
 from tests.cli.test_command import pypinger
 from tests.contracts.history import FINDINGS, NOW, Story
 from tests.contracts.store import OTHER, TASK, alert
+from tests.runtime.fakes import make_task
 from tests.store.postgres.direct import DirectStore
 from tests.store.pump import Pump
 
@@ -167,9 +172,8 @@ class MigrateTests(MigrateTestCase):
         self.assertEqual(code, 0, err)
         self.assertIn(": 2 tasks, 2 incidents, 6 alerts, 1 silence, ", out)
         self.assertIn("delivery: 6\n", err)
-        self.assertEqual(
-            self.target("SELECT words FROM delivery WHERE channel = 'hipchat'"), [("no\N{REPLACEMENT CHARACTER}",)]
-        )
+        words = "no\N{REPLACEMENT CHARACTER}"
+        self.assertEqual(self.target("SELECT words FROM delivery WHERE channel = 'hipchat'"), [(words,)])
         # Nothing but U+0000 differs.
         with closing(sqlite3.connect(self.path)) as connection:
             connection.execute(
@@ -244,3 +248,58 @@ class MigrateTests(MigrateTestCase):
         self.record()
         self.write_ini("url = postgresql://u:pa55w0rd@127.0.0.1:1/d\n")
         self.refused("url postgresql://u@127.0.0.1:1/d: [Cc]onnection refused.*; start PostgreSQL, or correct the URL")
+
+
+class CommandTests(MigrateTestCase):
+    """Commands read the shared store as they read the file."""
+
+    job = "https://host.example/job?key=s3cretkey"
+
+    def said(self, command: str, *arguments: str) -> tuple[int, str, str]:
+        self.write_ini(self.store)
+        self.ini.write_text(self.ini.read_text().replace("http://a.example/", self.job))
+        with patch.object(time, "time", lambda: self.now):
+            code, out, err = pypinger(command, str(self.ini), *arguments)
+        self.assertNotIn("s3cretkey", out + err)
+        self.assertNotIn("w0rd", out + err)
+        return code, out, err
+
+    def test_replay_and_calendar(self) -> None:
+        script = [(1800.0, "ok", 0.1), (1000.0, "stuck", 0.1), (800.0, "refused", 0.1), (9e9, "ok", 0.1)]
+        parsed = parse(self.job)
+        task = msgspec.structs.replace(
+            make_task("job"), url=parsed.text, id=parsed.id, label=parsed.label, name=parsed.label
+        )
+        life = Life(str(self.path), [(task, Endpoint(script))])
+        life.live(2.5 * 3600)
+        life.write()
+        self.now = life.now()
+        life.end()
+        self.store = ""
+        of_file = self.said("replay", "--grace", "5m"), self.said("calendar", "--days", "0.1")
+        self.assertEqual((of_file[0][0], of_file[1][0]), (1, 0))
+        self.store = f"url = {self.url}\n"
+        self.assertEqual(self.said("migrate")[0], 0)
+        self.path.unlink()
+        self.assertEqual((self.said("replay", "--grace", "5m"), self.said("calendar", "--days", "0.1")), of_file)
+        code, out, _ = self.said("validate")
+        self.assertEqual(code, 0)
+        self.assertRegex(out, r"(?m)^store: postgresql://pinger@[^ ]*, as instance \S+$")
+
+    def test_a_database_that_cannot_be_read(self) -> None:
+        self.now = NOW
+        self.store = f"url = {self.url}\n"
+        code, out, err = self.said("replay")
+        self.assertEqual((code, out), (3, ""))
+        self.assertRegex(err, r"\A\[store\] url [^\n]* does not exist; start Py Pinger with this URL first\n\Z")
+        self.store = "url = postgresql://u:${credential:pw}@h/d\n"
+        code, out, err = self.said("calendar")
+        self.assertEqual((code, out), (3, ""))
+        self.assertIn("[store] url: its credential cannot be read here; set CREDENTIALS_DIRECTORY", err)
+        self.assertIn("store: the database of a credential, as instance ", self.said("validate")[1])
+
+    def test_another_store(self) -> None:
+        """``--state`` names a file."""
+        self.now = NOW
+        self.store = f"url = {self.url}\n"
+        self.assertIn("No such file", self.said("calendar", "--state", f"{self.directory}/none")[2])

@@ -37,12 +37,14 @@ _ADVICE = (
     (r'database "[^"]*" does not exist', "create it: createdb --encoding=UTF8 --owner=USER NAME"),
     (r'role "[^"]*" does not exist', "create that user: createuser --pwprompt USER"),
     (r"no pg_hba\.conf entry|authentication failed", "let pg_hba.conf of the server admit this machine and user"),
+    (r'relation "[^"]*" does not exist', "start Py Pinger with this URL first"),
     (r"permission denied", "let the user own the database"),
     (r"read-only", "name the primary server, which can be written"),
     (r"could not translate|[Nn]ame or service|resolve", "correct the host's name"),
     (r"sslmode|SSL|certificate", "correct sslmode and the certificates"),
     (r"too many (clients|connections)|remaining connection slots", "raise max_connections of the server"),
     (r"No space left|disk full", "make room on the server's disk"),
+    (r"URI|connection option|percent-encoded|invalid port|invalid integer value", "correct the URL"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import lru_cache
 from socket import SHUT_RDWR, socket
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import psycopg
 
 from pypinger.domain.databaseurl import shown
+from pypinger.domain.model import Seconds
 from pypinger.ports.storing import StoreError
 from pypinger.store.postgres.connection import connect, unusable
 from pypinger.store.sources import Dialect
@@ -18,6 +20,10 @@ from pypinger.store.sources import Dialect
 POSTGRES = Dialect(
     "greatest", "least", "json_array_elements_text({}::json) AS elements (value)", "(body::json ->> 'event')"
 )
+
+
+#: Seconds after a failure in which it does not connect again.
+PAUSE: Seconds = 1.0
 
 
 class PostgresSource:
@@ -32,6 +38,8 @@ class PostgresSource:
         self._name = name
         self._connection: psycopg.Connection | None = None
         self._closed = False
+        self._failure: Exception | None = None
+        self._failed: Seconds = 0.0
 
     @property
     def dialect(self) -> Dialect:
@@ -40,17 +48,18 @@ class PostgresSource:
 
     def all(self, query: str, *values: object) -> list[Any]:
         """See :meth:`pypinger.store.sources.Source.all`."""
+        fitting = [_fit(value) for value in values]
         try:
             kept = self._connection
             if kept is not None:
                 try:
-                    return kept.execute(_query(query), values).fetchall()
-                except psycopg.OperationalError:
+                    return kept.execute(_query(query), fitting).fetchall()
+                except psycopg.Error:
                     if not kept.closed or self._closed:
                         raise
                     # The server was started again since the last call.
-            self._connection = connect(self._url, self._name)
-            return self._connection.execute(_query(query), values).fetchall()
+                    self._connection = None
+            return self._connected().execute(_query(query), fitting).fetchall()
         except psycopg.Error as error:
             raise unusable(self._url, error) from error
 
@@ -85,6 +94,19 @@ class PostgresSource:
         if self._connection is not None:
             self._connection.close()
 
+    def _connected(self) -> psycopg.Connection:
+        """Connect, unless that has just failed: a server that does not answer must not delay page after page."""
+        now = time.monotonic()
+        if self._failure is not None and now < self._failed + PAUSE:
+            raise self._failure
+        try:
+            self._connection = connect(self._url, self._name)
+        except (psycopg.Error, StoreError) as error:
+            self._failed, self._failure = time.monotonic(), error
+            raise
+        self._failure = None
+        return self._connection
+
     def _no_backup(self) -> StoreError:
         return StoreError(f"the store is in {shown(self._url)}: back it up with pg_dump")
 
@@ -92,6 +114,11 @@ class PostgresSource:
 def damaged(url: str, words: str) -> StoreError:
     """The operator decides what happens to a damaged database."""
     return StoreError(f"[store] url {shown(url)}: it is damaged ({' '.join(words.split())}); restore a backup")
+
+
+def _fit(value: object) -> object:
+    """A value that PostgreSQL takes; a text with U+0000 equals none there."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
 @lru_cache(maxsize=200)
