@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 import threading
 from typing import Any
 
@@ -11,7 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Check, Delivery, Invalid, Outcome, TaskState, Verdict
-from pypinger.ports.storing import Blind, HostSeen
+from pypinger.ports.storing import Blind, HostSeen, Kept
 from pypinger.store.postgres import tables
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.loading import load_tasks
@@ -44,6 +46,11 @@ class TablesTestCase(TestCase):
         self.addCleanup(store.close)
         store.open()
         return store
+
+    def open_again(self) -> Kept:
+        store = DirectStore(self.url)
+        self.addCleanup(store.close)
+        return store.open()
 
     def rows(self, query: str) -> list[Any]:
         return postgres.server().execute(query, database=self.url.rpartition("/")[2])
@@ -178,6 +185,16 @@ class WritingTests(TablesTestCase):
         self.assertLess(len(self.store.tables._shapes), 5)
         self.assertEqual(self.rows("SELECT count(*) FROM shape"), [(5,)])
         self.assertEqual(len(await self.store.runs(TASK.key)), 10)
+
+    async def test_the_longest_url_and_a_long_reference(self) -> None:
+        long = "http://h/" + "".join(random.choices(string.ascii_letters, k=8000))
+        reference = "".join(random.choices(string.ascii_letters, k=8000))
+        await self.store.commit(replace(TASK, url=long), STATE, CHECK, [Delivery(alert(1), "slack")])
+        await self.store.settle(Delivery(alert(1), "slack", reference=reference), Outcome.SENT)
+        self.assertEqual(len(await self.store.runs(long)), 1)
+        with self.assertRaises(psycopg.errors.ExclusionViolation):
+            self.store.connection.execute("INSERT INTO task (url) VALUES (%s)", (long,))
+        self.assertEqual([told.reference for told in self.open_again().told["slack"]], [reference])
 
     def test_a_delivery_that_is_given_twice_is_one(self) -> None:
         recorder = self.store.recorder

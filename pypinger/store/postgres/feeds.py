@@ -1,0 +1,129 @@
+"""
+What other instances wrote: states of tasks, deliveries of channels that this instance owns, silences.
+
+Note [Nothing is missed]
+~~~~~~~~~~~~~~~~~~~~~~~~
+A row holds the id of the transaction that wrote it. Transactions end in another order than they begin, so the largest id
+that was seen says nothing. Each look remembers its snapshot of the database, and the next one reads what that snapshot
+did not see. What this instance wrote itself is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+import psycopg
+
+from pypinger.domain.model import Alert, Delivery, Instant, Seconds, TaskState
+from pypinger.domain.silence import Silence
+from pypinger.ports.sharing import Watched
+from pypinger.store.accounting import millis
+from pypinger.store.postgres.lease import boottime
+from pypinger.store.postgres.loading import load_silences
+
+#: How many tasks are read at once, and given to the runtime at once.
+PAGE = 500
+
+#: Seconds for which transactions of this instance are remembered: longer than a gained channel takes to get its feed.
+REMEMBERED: Seconds = 60.0
+
+#: A snapshot that sees nothing.
+NOTHING = "1:1:"
+
+_SNAPSHOT = "SELECT pg_current_snapshot()::text"
+
+_TASKS = """
+SELECT task.id, url, state, task.owner, instance.name FROM task LEFT JOIN instance ON instance.id = task.owner
+WHERE changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
+    AND NOT pg_visible_in_snapshot(changed, %(since)s::pg_snapshot)
+    AND task.id > %(after)s AND state <> '' AND task.owner IS DISTINCT FROM %(me)s
+ORDER BY task.id LIMIT %(page)s
+"""
+
+_DELIVERIES = """
+SELECT changed::text::bigint, channel, alert, body, attempts, not_before, words FROM delivery
+WHERE outcome IS NULL AND channel = ANY(%(channels)s) AND changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
+    AND NOT pg_visible_in_snapshot(changed, %(since)s::pg_snapshot)
+ORDER BY id
+"""
+
+_STATE = msgspec.json.Decoder(TaskState)
+_ALERT = msgspec.json.Decoder(Alert)
+
+
+class ChannelFeed:
+    """
+    New deliveries of a channel, from when this instance owns it.
+
+    :param snapshot: from before the pending deliveries were loaded.
+    :param loaded: those deliveries, each alert's id and channel.
+    """
+
+    def __init__(self, name: str, snapshot: str, loaded: Iterable[tuple[str, str]]) -> None:
+        self.name = name
+        self.snapshot = snapshot
+        self.loaded = frozenset(loaded)
+
+    def seen(self, snapshot: str) -> None:
+        """All up to a later snapshot has been read."""
+        self.snapshot = snapshot
+        self.loaded = frozenset()
+
+
+class Feeds:
+    """
+    Reads what is new. Used in one thread.
+
+    :param transactions: the ids of those that this instance made, and when; old ones are removed.
+    """
+
+    def __init__(self, transactions: dict[int, Seconds]) -> None:
+        self._transactions = transactions
+        self._tasks = NOTHING
+
+    def tasks(self, connection: psycopg.Connection, me: str) -> Iterator[Sequence[tuple[Watched, str | None]]]:
+        """Tasks of others, each with the id of its owner."""
+        snapshot, after = _snapshot(connection), 0
+        while True:
+            values = {"since": self._tasks, "after": after, "me": me, "page": PAGE}
+            rows = connection.execute(_TASKS, values).fetchall()
+            if rows:
+                yield [(Watched(url, _STATE.decode(state), name), owner) for _, url, state, owner, name in rows]
+            if len(rows) < PAGE:
+                break
+            after = rows[-1][0]
+        self._tasks = snapshot
+
+    def deliveries(
+        self, connection: psycopg.Connection, channels: Mapping[str, ChannelFeed]
+    ) -> list[tuple[ChannelFeed, Delivery]]:
+        """New deliveries of channels, in the order in which they were added."""
+        snapshot = _snapshot(connection)
+        found: list[tuple[ChannelFeed, Delivery]] = []
+        feeds = [*channels.values()]
+        for since in dict.fromkeys(feed.snapshot for feed in feeds):
+            group = {feed.name: feed for feed in feeds if feed.snapshot == since}
+            values = {"channels": [*group], "since": since}
+            for number, channel, alert, body, *rest in connection.execute(_DELIVERIES, values).fetchall():
+                feed = group[channel]
+                if number not in self._transactions and (alert, channel) not in feed.loaded:
+                    found.append((feed, Delivery(_ALERT.decode(body), channel, *rest)))
+            for feed in group.values():
+                feed.seen(snapshot)
+        oldest = int(snapshot.partition(":")[0])
+        horizon = boottime() - REMEMBERED
+        for number, at in list(self._transactions.items()):
+            if number < oldest and at < horizon:
+                del self._transactions[number]
+        return found
+
+    def silences(self, connection: psycopg.Connection, now: Callable[[], Instant]) -> tuple[Silence, ...]:
+        """The silences that have not ended."""
+        return load_silences(connection, millis(now()))
+
+
+def _snapshot(connection: psycopg.Connection) -> str:
+    row = connection.execute(_SNAPSHOT).fetchone()
+    assert row is not None
+    return str(row[0])

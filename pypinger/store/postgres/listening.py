@@ -1,0 +1,184 @@
+"""
+The thread that listens to notifications, and reads what they are about.
+
+It has a connection of its own, so that neither a page of history nor a slow transaction delays an alert. Where a
+notification is lost with a connection, the next poll finds what it was about.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Any
+
+import psycopg
+from twisted.logger import Logger
+
+from pypinger.domain.model import Seconds
+from pypinger.ports.storing import StoreError
+from pypinger.store.postgres.feeds import ChannelFeed, Feeds
+from pypinger.store.postgres.lease import BEAT, CommonClock, boottime
+from pypinger.store.postgres.link import Link
+from pypinger.store.threads import Reactor
+
+#: Seconds between two looks at tasks, at least.
+OFTEN: Seconds = 0.25
+
+#: Seconds between two looks without a notification.
+POLL: Seconds = BEAT
+POLL_SILENCES: Seconds = 30.0
+
+#: Seconds between two attempts to connect, at first and at most.
+PAUSE: Seconds = 0.1
+LONGEST_PAUSE: Seconds = 2.0
+
+#: Seconds that the reactor may take to show one part of the tasks.
+SHOWN: Seconds = 10.0
+
+
+class Listening:
+    """
+    Listens in a thread, and reports to the reactor's thread.
+
+    :param report: is called in the reactor's thread with what was found: a name (``heard``, ``tasks``, ``deliveries``,
+        ``silences``), and its values.
+    :ivar me: the id of this instance; None while it has no lease.
+    :ivar channels: of the channels that it owns.
+    :ivar version: is given back with the silences that were read after it was set.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Reactor, url: str, name: str, clock: CommonClock, transactions: dict[int, Seconds]
+    ) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._link = Link(url, f"{name} listens")
+        self._feeds = Feeds(transactions)
+        self._report: Callable[..., None] = lambda *_: None
+        self.me: str | None = None
+        self.channels: dict[str, ChannelFeed] = {}
+        self.version = 0
+        self._heard: set[str] = set()
+        self._stopped = Event()
+        self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # A daemon thread: a server that does not answer must not keep the process alive.
+        self._thread = Thread(target=self._run, name="pypinger-listener", daemon=True)
+
+    def start(self, report: Callable[..., None]) -> None:
+        """Begin."""
+        self._report = report
+        self._thread.start()
+
+    def set(self, me: str | None, channels: dict[str, ChannelFeed]) -> None:
+        """Set who this instance is, and which channels it owns."""
+        self.me, self.channels = me, channels
+        self.wake()
+
+    def wake(self) -> None:
+        """Look at everything now."""
+        try:
+            os.write(self._waker, b"x")
+        except OSError:
+            # Full: it will wake up in any case.
+            pass
+
+    def stop(self) -> None:
+        """End; it does not wait for the thread."""
+        self._stopped.set()
+        self.wake()
+        self._link.abort()
+
+    def _run(self) -> None:
+        pause = PAUSE
+        while not self._stopped.is_set():
+            try:
+                connection = self._link.connection()
+                connection.add_notify_handler(self._note)
+                connection.execute("LISTEN pypinger")
+                pause = PAUSE
+                self._listen(connection)
+            except (psycopg.Error, StoreError, OSError):
+                # The writer finds out, too, and reports it.
+                pass
+            except Exception:
+                self._log.failure("unexpected error while looking at what other instances wrote")
+            self._link.drop()
+            self._stopped.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        self._link.drop()
+
+    def _note(self, notification: psycopg.Notify) -> None:
+        self._heard.add(notification.payload)
+
+    def _listen(self, connection: psycopg.Connection) -> None:
+        poller = select.poll()
+        poller.register(connection.fileno(), select.POLLIN)
+        poller.register(self._wake, select.POLLIN)
+        # Since the last connection anything may have happened.
+        heard = {"members", "tasks", "deliveries", "silences", "requests", "answers"}
+        tasks_next = polled = silences_next = 0.0
+        while not self._stopped.is_set():
+            # The server adds what it has to notify to any answer; the handler notes it.
+            connection.execute("SELECT")
+            heard |= self._heard
+            self._heard = set()
+            now, me = boottime(), self.me
+            if me is not None:
+                if now >= polled + POLL:
+                    heard |= {"tasks", "deliveries"}
+                    polled = now
+                if now >= silences_next:
+                    heard.add("silences")
+                for_others = {what for what in heard if what.partition(" ")[0] in ("members", "requests", "answers")}
+                if for_others:
+                    self._send("heard", for_others)
+                    heard -= for_others
+                if "deliveries" in heard:
+                    heard.discard("deliveries")
+                    found = self._feeds.deliveries(connection, self.channels)
+                    if found:
+                        self._send("deliveries", found)
+                if "silences" in heard:
+                    heard.discard("silences")
+                    silences_next = now + POLL_SILENCES
+                    version = self.version
+                    self._send("silences", version, self._feeds.silences(connection, self._clock.now))
+                if "tasks" in heard and now >= tasks_next:
+                    heard.discard("tasks")
+                    began = boottime()
+                    for part in self._feeds.tasks(connection, me):
+                        self._show(me, part)
+                    # A look that takes long, because much has changed, leaves time to others.
+                    tasks_next = boottime() + max(OFTEN, 2 * (boottime() - began))
+                heard &= {"tasks"}
+            until = tasks_next if "tasks" in heard else polled + POLL
+            if not self._heard:
+                poller.poll(max(0.0, min(until - boottime(), POLL)) * 1000)
+                self._drain()
+
+    def _drain(self) -> None:
+        try:
+            os.read(self._wake, 4096)
+        except BlockingIOError:
+            pass
+
+    def _send(self, what: str, *values: Any) -> None:
+        if not self._stopped.is_set():
+            self._reactor.callFromThread(self._report, what, *values)
+
+    def _show(self, me: str, part: Any) -> None:
+        """Send a part of the tasks, and wait until the reactor has taken it, so that it does other work in between."""
+        shown = Event()
+
+        def show() -> None:
+            try:
+                self._report("tasks", me, part)
+            finally:
+                shown.set()
+
+        self._reactor.callFromThread(show)
+        shown.wait(SHOWN)
