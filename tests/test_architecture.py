@@ -30,7 +30,7 @@ LAYERS = (
     ("domain",),
     ("ports",),
     (*ROOMS, *BESIDE),
-    ("service", "reload", "parts", "servers"),
+    ("service", "reload", "parts", "servers", "stores"),
     ("tap", "cli"),
     ("testing",),
 )

@@ -101,10 +101,12 @@ def _settings(context: LoadContext, sections: Sequence[ini.IniSection], channels
     web.warn_of_public(found["web"], pages.public, monitored)
     warn_of_discord(named.get("slack", ()))
 
+    store = storing.read(found["store"], pages.endpoint)
     return Settings(
         path=context.path,
         included=tuple(context.files[1:]),
-        store=storing.read(found["store"], pages.endpoint),
+        store=store,
+        digest=context.content.hexdigest() if store.url else "",
         tasks=tuple(monitored),
         task_defaults=defaults,
         debug=debug,

@@ -108,6 +108,7 @@ class Settings(msgspec.Struct, frozen=True):
     :ivar path: the ini file, as given.
     :ivar included: the files that it includes, in the order of reading.
     :ivar empty: those of them that have no section.
+    :ivar digest: of the contents of these files, so that instances can compare theirs; empty without a shared store.
     :ivar tasks: the tasks to check, in the order of the file, with their overrides.
     :ivar task_defaults: a task without a URL, with what ``[main]`` sets for all tasks.
     :ivar concurrency: how many checks may run at once.
@@ -148,6 +149,7 @@ class Settings(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     included: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
+    digest: str = ""
 
     def lacks_credential(self, task: Task) -> bool:
         """Whether a check of `task` needs a credential that is missing outside the service."""

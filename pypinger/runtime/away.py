@@ -7,7 +7,7 @@ this instance watches nothing is its own news, so it sends that straight through
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -20,6 +20,7 @@ from pypinger.domain.times import clock, span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import DeliveryError, Notifier
 from pypinger.runtime.alertlog import log_alert
+from pypinger.runtime.leases import unless_lost
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.queue import ATTEMPT_LIMIT
 
@@ -34,12 +35,12 @@ class Away:
     """
     Sends one ``blind`` alert for each time without a lease, and one ``sighted`` when it is over.
 
-    :param name: of this instance.
+    :param name: returns the name of this instance.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorTime, now: WallClock, outbox: Outbox, name: str) -> None:
+    def __init__(self, reactor: IReactorTime, now: WallClock, outbox: Outbox, name: Callable[[], str]) -> None:
         self._reactor = reactor
         self._now = now
         self._outbox = outbox
@@ -64,9 +65,11 @@ class Away:
         self.stop()
         if since is not None and self._told:
             words = f"it was blind for {span(self._now() - since)}, since {clock(since, self._now())}: {self._words}"
-            alert = daemon_alert(Event.SIGHTED, words, self._now(), self._name)
+            alert = daemon_alert(Event.SIGHTED, words, self._now(), self._name())
             announced = Deferred.fromCoroutine(self._outbox.announce(alert, to=frozenset(self._told)))
-            announced.addErrback(lambda failure: self._log.failure("announcing that the database is back", failure))
+            announced.addErrback(
+                unless_lost(lambda failure: self._log.failure("announcing that the database is back", failure))
+            )
 
     def stop(self) -> None:
         """Send nothing more."""
@@ -88,7 +91,7 @@ class Away:
         """Tell the channels that take part after so many seconds."""
         assert self._since is not None
         words = f"{self._words}; since {clock(self._since)} {NO_TASKS} and sends none of their alerts"
-        alert = daemon_alert(Event.BLIND, words, self._since, self._name)
+        alert = daemon_alert(Event.BLIND, words, self._since, self._name())
         if after == 0.0:
             log_alert(self._log, alert)
         to = self._outbox.routes.joining(after)

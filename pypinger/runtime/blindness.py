@@ -8,6 +8,7 @@ answered.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -128,9 +129,8 @@ class Blindness:
 
     def look(self) -> None:
         """Ask some hosts while blind: without a task of its own, an instance makes no check that would answer."""
-        if self._condition.blind:
-            for task in self._hosts.some(LOOKS):
-                self._run(self._probe(task, self._reactor.seconds()))
+        for task in self._hosts.some(LOOKS) if self._condition.blind else ():
+            self._run(self._probe(task, self._reactor.seconds()))
 
     async def attribute(self, task: Task, began: Seconds, observation: Observation) -> Observation | None:
         """
@@ -209,14 +209,9 @@ class Blindness:
 
     def _others(self, question: Question) -> list[Task]:
         """A task of each other host to ask."""
-        found: list[Task] = []
-        for names in self._attribution.to_ask(question, self._reactor.seconds()):
-            task = self._hosts.task(names)
-            if task is not None:
-                found.append(task)
-                if len(found) == ASKED:
-                    break
-        return found
+        names = self._attribution.to_ask(question, self._reactor.seconds())
+        tasks = (self._hosts.task(each) for each in names)
+        return list(islice((task for task in tasks if task is not None), ASKED))
 
     def _ask(self, question: Question, others: Iterable[Task]) -> None:
         now = self._reactor.seconds()

@@ -44,7 +44,7 @@ class LiveBoard:
         self._ini = ini
         self._now = now
         self._started: Instant = now()
-        self._listening = self._started
+        self._again: Instant = 0.0
         self._undelivered = 0
         self._dead = 0
         self._blind: Instant | None = None
@@ -71,7 +71,7 @@ class LiveBoard:
         """Several instances share the tasks: those to watch follow with :meth:`take`."""
         self._members = members
         self._unchecked.clear()
-        self._started = self._listening = self._lastrun = now = self._now()
+        self._started = self._lastrun = now = self._now()
         self._watched = dict.fromkeys(self._watched, now)
 
     def take(self, task: Task) -> None:
@@ -100,11 +100,11 @@ class LiveBoard:
     @property
     def listening(self) -> Instant:
         """Since when pushes have been taken without a break."""
-        return self._listening
+        return max(self._started, self._again)
 
     def listen_again(self) -> None:
         """Pushes are taken again, after a time in which some were refused."""
-        self._listening = self._now()
+        self._again = self._now()
 
     @property
     def undelivered(self) -> int:

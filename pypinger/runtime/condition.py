@@ -20,10 +20,10 @@ from pypinger.domain.model import Alert, Event, Instant, Seconds
 from pypinger.domain.reminders import next_of_condition
 from pypinger.domain.times import MINUTE, clock, span
 from pypinger.ports.clock import WallClock
-from pypinger.ports.sharing import LeaseLost
 from pypinger.ports.storing import Blind, Store
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.fetches import CheckSettings
+from pypinger.runtime.leases import unless_lost
 from pypinger.runtime.outbox import Outbox
 
 
@@ -234,9 +234,9 @@ class Condition:
         self._store.blindness(self._blind, self._clock)
         alert = daemon_alert(event, words, self._now(), self._instance)
         announced = Deferred.fromCoroutine(self._outbox.announce(alert, lasted, to))
-        # Without a lease nothing can be stored; what lasts is announced when there is one.
-        announced.addErrback(lambda failure: failure.trap(LeaseLost) and None)
-        announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
+        announced.addErrback(
+            unless_lost(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
+        )
 
     def _record(self, since: Instant) -> None:
         """Store the blind time since then, which counts neither as up nor as down."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pypinger.domain.model import Instant
 from pypinger.domain.times import span
@@ -14,10 +14,10 @@ class Members:
     """
     Knows the instances, and whether this one has a lease.
 
-    :param name: the name of this instance.
+    :param name: returns the name of this instance.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: Callable[[], str]) -> None:
         self._name = name
         self._present: tuple[Instance, ...] = ()
         self._known = False
@@ -27,7 +27,7 @@ class Members:
     @property
     def name(self) -> str:
         """The name of this instance."""
-        return self._name
+        return self._name()
 
     @property
     def present(self) -> bool:
@@ -37,7 +37,7 @@ class Members:
     @property
     def others(self) -> list[Instance]:
         """The other instances."""
-        return [each for each in self._present if each.name != self._name]
+        return [each for each in self._present if each.name != self._name()]
 
     @property
     def away(self) -> Instant | None:
@@ -65,4 +65,4 @@ class Members:
 
     def shown(self) -> Sharing:
         """Return what pages show."""
-        return Sharing(self._name, self._present, self._away, self._words)
+        return Sharing(self._name(), self._present, self._away, self._words)

@@ -25,6 +25,7 @@ from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import StepWatch
 from pypinger.runtime.concurrency import after
 from pypinger.runtime.fetches import CheckSettings
+from pypinger.runtime.leases import unless_lost
 from pypinger.runtime.loops import Loops
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.rounds import HostRounds
@@ -34,7 +35,11 @@ from pypinger.runtime.watch import Phase, Watch
 
 
 class Monitor:
-    """Checks every task on time."""
+    """
+    Checks every task on time.
+
+    :ivar rounds: checks the other tasks of a host that falls silent.
+    """
 
     _log = Logger()
 
@@ -59,8 +64,8 @@ class Monitor:
         self._timers = Timers(reactor, now, checker, board, lambda: self._watches.values(), self._note)
         self._work = self._timers.work
         self._loops = Loops(reactor, self._work.begin)
-        self._rounds = HostRounds(outbox, self._work.begin)
-        self._rounds.update(self._watches.values())
+        self.rounds = HostRounds(outbox, self._work.begin)
+        self.rounds.update(self._watches.values())
         self._steps = StepWatch(reactor, now, self._rearm)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
@@ -87,7 +92,7 @@ class Monitor:
         :param alive: whether a check may begin now.
         """
         self._shared, self._watches = True, {}
-        self._rounds.update(())
+        self.rounds.update(())
         self._work.ask_before(alive)
 
     def take(self, states: Mapping[str, TaskState]) -> None:
@@ -125,7 +130,7 @@ class Monitor:
                 if watch.running is not None:
                     ending.append(after(watch.running))
                 self._loops.quiet(watch)
-                self._rounds.discard(watch)
+                self.rounds.discard(watch)
                 self._board.leave(watch.task)
         await DeferredList(ending)
 
@@ -174,9 +179,9 @@ class Monitor:
                 begin.append(watch)
             self._watches[task.key] = watch
         self._checker.blindness.update(tasks)
-        self._rounds.update(self._watches.values())
+        self.rounds.update(self._watches.values())
         for watch in gone.values():
-            self._unlist(watch) if self._shared else self._end(watch)
+            self._end(watch)
         self._board.update(tasks)
         self._spread(begin)
         # There may be channels that are to be told of open incidents.
@@ -229,19 +234,13 @@ class Monitor:
 
     def _add(self, watch: Watch) -> None:
         self._watches[watch.task.key] = watch
-        self._rounds.add(watch)
+        self.rounds.add(watch)
         self._board.take(watch.task)
 
     def _adopt(self, watch: Watch, state: TaskState) -> None:
         watch.adopt(state)
         watch.mute(state.owed is not None or (state.incident is not None and not state.incident.told))
         self._board.show(watch.task, state)
-
-    def _unlist(self, watch: Watch) -> None:
-        """Stop to check a task that was removed here; another instance may have it."""
-        watch.gone = True
-        self._loops.quiet(watch)
-        self._unlisted[watch.task.key] = watch
 
     def _list_again(self, task: Task) -> None:
         """Watch a task that is back before the store had us leave it."""
@@ -282,11 +281,13 @@ class Monitor:
         return False
 
     def _end(self, watch: Watch) -> None:
-        """Stop checking, and close the incident once the check under way is recorded."""
+        """Stop checking, and close the incident once the check under way is recorded, unless others may watch it."""
         watch.gone = True
         running = watch.running
         self._loops.quiet(watch)
-        if running is not None:
+        if self._shared:
+            self._unlisted[watch.task.key] = watch
+        elif running is not None:
             after(running).addCallback(lambda _: self._close(watch.task, watch.state))
         else:
             self._close(watch.task, watch.state)
@@ -298,7 +299,7 @@ class Monitor:
 
     def _close(self, task: Task, state: TaskState) -> None:
         closing = Deferred.fromCoroutine(self._checker.close(task, state))
-        closing.addErrback(lambda failure: self._log.failure("closing {task}", failure, task=task.name))
+        closing.addErrback(unless_lost(lambda failure: self._log.failure("closing {task}", failure, task=task.name)))
         if not closing.called:
             self._closing.append(closing)
             closing.addBoth(lambda _: self._closing.remove(closing))
@@ -331,7 +332,7 @@ class Monitor:
         return done
 
     def _note(self, watch: Watch, before: Kind) -> None:
-        self._rounds.note(watch, before)
+        self.rounds.note(watch, before)
 
     def _sweep(self, *, anew: bool = False) -> None:
         try:

@@ -25,13 +25,14 @@ from pypinger.domain.times import span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Notifier
 from pypinger.ports.showing import Entry
-from pypinger.ports.storing import Kept, Store, StoreError, Told
+from pypinger.ports.storing import Kept, Store, StoreError
 from pypinger.runtime.alertlog import log_alert
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.duty import Duty
-from pypinger.runtime.offline import Offline
+from pypinger.runtime.leases import unless_lost
 from pypinger.runtime.outboxsettings import OutboxSettings
 from pypinger.runtime.queue import DeliveryQueue
+from pypinger.runtime.queues import Queues
 from pypinger.runtime.refusals import Refusals
 from pypinger.runtime.storms import StormWatch
 
@@ -60,13 +61,9 @@ class Outbox:
         self._store = store
         self._board = board
         self._settings = settings
-        self._queues: dict[str, DeliveryQueue] = {}
-        self._offline = Offline()
-        # What the store kept of channels that have not been on since the start.
-        self._told: dict[str, Sequence[Told]] = {}
+        self._queues = Queues(self._make)
         self.storms = StormWatch()
         self.duty = Duty(reactor.seconds)
-        self._notifiers: dict[str, Notifier] = {}
         self._refusals = Refusals(now, store, board, self._send_again)
         self._expiring = LoopingCall(self._expire)
         self._expiring.clock = reactor
@@ -93,7 +90,7 @@ class Outbox:
 
     def gain(self, part: Kept) -> None:
         """Send through these channels, too, beginning with what is pending there."""
-        configured = self._queues.keys() | self._settings.held
+        configured = self._queues.on.keys() | self._settings.held
         self.duty.gain(part.channels or frozenset(), configured, part.deliveries)
         self._take_up(part)
         if self._expiring.running:
@@ -101,7 +98,7 @@ class Outbox:
 
     async def leave(self, channels: Collection[str]) -> None:
         """Send through these channels no longer; returns when no message is under way there."""
-        queues = [queue for name in channels if (queue := self._queue_of(name)) is not None]
+        queues = [queue for name in channels if (queue := self._queues.of(name)) is not None]
         await DeferredList([queue.rest() for queue in queues])
         if self.duty.owned.isdisjoint(channels):
             # The lease was lost meanwhile.
@@ -137,41 +134,26 @@ class Outbox:
         self._calm(self.storms.compare(entries))
 
     def _take_up(self, kept: Kept) -> None:
-        deliveries = kept.deliveries
-        self._told.update(kept.told)
-        for name, queue in self._queues.items():
-            queue.remember(self._told.pop(name, ()))
+        deliveries, queues = kept.deliveries, self._queues.on
+        self._queues.remember(kept.told)
         self._board.count_dead(kept.dead)
-        self._refusals.resume(kept.dead_channels & self._queues.keys(), kept.refusals)
-        with_news = {delivery.channel for delivery in deliveries} & self._queues.keys()
+        self._refusals.resume(kept.dead_channels & queues.keys(), kept.refusals)
+        with_news = {delivery.channel for delivery in deliveries} & queues.keys()
         for name in with_news:
-            self._queues[name].keep_pace()
+            queues[name].keep_pace()
             # Nothing is sent before all is known: what is newer replaces reminders.
-            self._queues[name].pause()
+            queues[name].pause()
         for delivery in deliveries:
             self._board.count_undelivered(1)
             self._hand_over(delivery)
         for name in with_news:
-            self._queues[name].resume()
-
-    def _queue_of(self, channel: str) -> DeliveryQueue | None:
-        queue = self._queues.get(channel)
-        # An empty queue is false.
-        return self._offline.queue(channel) if queue is None else queue
+            queues[name].resume()
 
     def _drop(self, channels: Collection[str], pending: int) -> None:
         """Forget channels, with so many pending deliveries in their queues."""
         self.duty.leave(channels)
-        for name in channels:
-            if (queue := self._queue_of(name)) is not None:
-                queue.drop()
-            self._offline.take(name)
-            self._told.pop(name, None)
-            pending += len(self._offline.unpark(name))
-            if name in self._queues:
-                self._queues[name] = self._make(self._notifiers[name])
+        self._board.count_undelivered(-pending - self._queues.forget(channels))
         self._refusals.forget(channels)
-        self._board.count_undelivered(-pending)
 
     def update(self, settings: OutboxSettings) -> None:
         """
@@ -181,30 +163,13 @@ class Outbox:
         channel that is gone are dead.
         """
         self._settings = settings
-        before, self._queues = self._queues, {}
-        for notifier in settings.notifiers:
-            name = notifier.name
-            queue = before.pop(name, self._offline.take(name))
-            if queue is None:
-                queue = self._make(notifier)
-                queue.remember(self._told.pop(name, ()))
-            else:
-                queue.update(notifier, settings.retry_for, settings.group_wait)
-            self._queues[name] = queue
-            queue.resume()
-            for delivery in self._offline.unpark(name):
-                self._hand_over(delivery)
-        changed = [name for name, notifier in self._notifiers.items() if notifier not in settings.notifiers]
-        known = self._notifiers.keys()
-        self._notifiers = {notifier.name: notifier for notifier in settings.notifiers}
-        self._refusals.keep(self._queues.keys(), changed)
+        added, changed, waited = self._queues.update(settings)
+        for delivery in waited:
+            self._hand_over(delivery)
+        self._refusals.keep(self._queues.on.keys(), changed)
         if self._expiring.running:
-            for name in self._notifiers.keys() - known:
-                if self.duty.owns(name):
-                    self._refusals.came_back(name)
-        for name, queue in before.items():
-            self._offline.put(name, queue)
-        if self._expiring.running:
+            for name in filter(self.duty.owns, added):
+                self._refusals.came_back(name)
             self._expire()
 
     def route(
@@ -236,12 +201,12 @@ class Outbox:
 
     def expect(self, origin: str, seconds: Seconds) -> None:
         """Hold the groups of an origin for so many seconds and ``group_wait``, or until :meth:`settled`."""
-        for queue in self._queues.values():
+        for queue in self._queues.on.values():
             queue.expect(("origin", origin), seconds + self._settings.group_wait)
 
     def settled(self, origin: str) -> None:
         """No more alerts of an origin are expected."""
-        for queue in self._queues.values():
+        for queue in self._queues.on.values():
             queue.settled(("origin", origin))
 
     async def resend(self) -> int:
@@ -254,7 +219,7 @@ class Outbox:
         dead = [
             delivery
             for delivery in await self._store.dead()
-            if delivery.channel in self._queues and self.duty.owns(delivery.channel)
+            if delivery.channel in self._queues.on and self.duty.owns(delivery.channel)
         ]
         await self._refusals.revive(dead)
         for delivery in dead:
@@ -268,7 +233,7 @@ class Outbox:
     @property
     def notifiers(self) -> list[Notifier]:
         """The channels that are on."""
-        return list(self._notifiers.values())
+        return list(self._queues.notifiers.values())
 
     @property
     def refused(self) -> frozenset[str]:
@@ -277,8 +242,9 @@ class Outbox:
 
     def healthy(self) -> bool:
         """Whether alerts reach people: no channel is on, or one takes messages, as far as is known."""
-        working = (name not in self.refused and queue.oldest() <= OVERDUE for name, queue in self._queues.items())
-        return not self._queues or any(working)
+        dead = self._board.daemon().dead_channels
+        working = (name not in dead and queue.oldest() <= OVERDUE for name, queue in self._queues.on.items())
+        return not self._queues.on or any(working)
 
     async def announce(self, alert: Alert, lasted: Seconds | None = None, to: Collection[str] | None = None) -> None:
         """Commit and send an alert of the daemon: see :meth:`pypinger.domain.routing.Routing.of_daemon`."""
@@ -286,23 +252,28 @@ class Outbox:
         await self._store.enqueue(deliveries)
         self.accept((alert,), deliveries)
 
-    async def stop(self, limit: Seconds) -> None:
-        """Give pending deliveries up to `limit` seconds, then stop sending."""
+    async def stop(self, limit: Seconds, *, drain: bool = True) -> None:
+        """
+        Give pending deliveries up to `limit` seconds, then stop sending.
+
+        :param drain: False to give it to the messages under way alone: others send the rest.
+        """
         if self._expiring.running:
             self._expiring.stop()
-        queues = [*self._queues.values(), *self._offline.queues]
+        queues = self._queues.everything()
         deadline = self._reactor.seconds() + limit
-        drained = DeferredList([queue.drain(deadline) for queue in queues], consumeErrors=True)
+        ending = [queue.drain(deadline) if drain else queue.rest() for queue in queues]
+        drained = DeferredList(ending, consumeErrors=True)
         await drained.addTimeout(limit, self._reactor, onTimeoutCancel=lambda _, __: None)
         for queue in queues:
             queue.close()
-        if self._board.undelivered:
+        if self._board.undelivered and drain:
             self._log.warn("{count} deliveries are still pending", count=self._board.undelivered)
 
     def _calm(self, over: Iterable[Place]) -> None:
         """Storms are over."""
         for place in over:
-            for queue in self._queues.values():
+            for queue in self._queues.on.values():
                 queue.settled(place, calm=True)
 
     def _queue(self, delivery: Delivery, storms: Collection[Place] = (), *, fresh: bool = False) -> None:
@@ -311,9 +282,9 @@ class Outbox:
             self._hand_over(delivery, storms, fresh=fresh)
 
     def _hand_over(self, delivery: Delivery, storms: Collection[Place] = (), *, fresh: bool = False) -> None:
-        queue = self._queue_of(delivery.channel)
+        queue = self._queues.of(delivery.channel)
         if queue is None:
-            self._offline.park(delivery)
+            self._queues.offline.park(delivery)
             return
         for gone in queue.accept(delivery, storms, fresh=fresh):
             self._settle_aside(gone, Outcome.REPLACED)
@@ -321,14 +292,16 @@ class Outbox:
     def _expire(self) -> None:
         """Give up deliveries that have waited too long for a channel that is held, or whose channel is gone."""
         # Where several instances share the channels, another one may have a channel that this one has not.
-        gone = self.duty.orphans(self._queues.keys() | self._settings.held)
+        gone = self.duty.orphans(self._queues.on.keys() | self._settings.held)
         settings = self._settings
-        for delivery in self._offline.expire(self._now(), settings.held, settings.retry_for, gone):
+        for delivery in self._queues.offline.expire(self._now(), settings.held, settings.retry_for, gone):
             self._settle_aside(delivery, Outcome.DEAD)
 
     def _settle_aside(self, delivery: Delivery, outcome: Outcome) -> None:
         settled = Deferred.fromCoroutine(self._settle(delivery, outcome))
-        settled.addErrback(lambda failure: self._log.failure("settling [{id}]", failure, id=delivery.alert.id))
+        settled.addErrback(
+            unless_lost(lambda failure: self._log.failure("settling [{id}]", failure, id=delivery.alert.id))
+        )
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome is not Outcome.RETRY:
@@ -336,14 +309,14 @@ class Outbox:
         if outcome is Outcome.DEAD:
             self._board.count_dead(1)
             # One that is off is not expected to work.
-            self._refusals.refused(delivery, expected=delivery.channel in self._queues)
+            self._refusals.refused(delivery, expected=delivery.channel in self._queues.on)
         await self._store.settle(delivery, outcome)
         if outcome is Outcome.SENT:
             self._refusals.works(delivery.channel)
 
     async def _send_again(self, deliveries: Sequence[Delivery]) -> None:
         """Commit and send alerts of one channel."""
-        if deliveries and deliveries[0].channel in self._queues and self.duty.owns(deliveries[0].channel):
+        if deliveries and deliveries[0].channel in self._queues.on and self.duty.owns(deliveries[0].channel):
             await self._store.enqueue(deliveries)
             for delivery in deliveries:
                 self._queue(delivery)
@@ -357,7 +330,7 @@ class Outbox:
         return queue
 
     def _trouble(self) -> str | None:
-        late = {name: age for name, queue in self._queues.items() if (age := queue.oldest()) > OVERDUE}
+        late = {name: age for name, queue in self._queues.on.items() if (age := queue.oldest()) > OVERDUE}
         words = [f"an alert has been pending for {name} for {span(age)}" for name, age in late.items()]
         words += self._refusals.troubles()
         return "; ".join(words) or None

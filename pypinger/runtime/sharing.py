@@ -5,41 +5,39 @@ The store says which tasks and channels are this instance's; here the parts of t
 
 Note [Slices]
 ~~~~~~~~~~~~~
-Thousands of tasks may come and go at once. Each change is queued, and carried out for :data:`SLICE` tasks at a time, in
-the order in which the store reported it; other work of the reactor comes between. Channels are few, and change at once.
+Thousands of tasks may come and go at once. Each change is queued, and carried out a slice at a time, in the order in
+which the store reported it; other work of the reactor comes between. Channels are few, and change at once.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from pypinger import __version__
 from pypinger.domain.alerting import daemon_alert
-from pypinger.domain.model import Delivery, Event, Seconds, TaskState
+from pypinger.domain.model import Alert, Delivery, Event, Seconds, TaskState
 from pypinger.domain.silence import Silence
+from pypinger.domain.times import clock
 from pypinger.ports.clock import WallClock
 from pypinger.ports.sharing import Health, Instance, LeaseLost, Request, RequestFailed, SharedStore, Watched
 from pypinger.ports.storing import Kept
 from pypinger.runtime.away import Away
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
+from pypinger.runtime.leases import unless_lost
 from pypinger.runtime.members import Members
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
 from pypinger.runtime.silencing import Silencing
-
-#: How many tasks are taken, left or shown in one turn of the reactor.
-SLICE = 200
+from pypinger.runtime.slices import Slices, slices
 
 #: Interval in seconds at which an instance that is blind asks whether it sees again.
 LOOKING: Seconds = 5.0
@@ -50,6 +48,11 @@ STATING: Seconds = 1.0
 #: Seconds after which storms are found by the states of other instances' tasks; alerts are faster, and come first.
 COMPARING: Seconds = 1.5
 
+#: Seconds in which silent hosts are gathered before the others are told, and how many at most: when more fall silent
+#: at once, every instance notices.
+TELLING: Seconds = 0.2
+SILENT = 50
+
 #: How many seconds the first tasks are waited for before the start is announced.
 GREETING: Seconds = 5.0
 
@@ -58,8 +61,6 @@ SETTLING: Seconds = 1.0
 
 #: What carries out a request of another instance.
 Answering = Callable[[Mapping[str, Any]], Awaitable[object]]
-
-T = TypeVar("T")
 
 
 class SharedParts(NamedTuple):
@@ -83,19 +84,24 @@ class Participant:
         self._now = now
         self._store = store
         self._parts = parts
-        self._members = Members(store.name)
-        self._away = Away(reactor, now, parts.outbox, store.name)
+        # The store may change the name when it is opened.
+        self._members = Members(lambda: store.name)
+        self._away = Away(reactor, now, parts.outbox, lambda: store.name)
         self._health = Health()
         self._answers: dict[str, Answering] = {}
-        self._changes: deque[Iterator[None]] = deque()
+        self._slices = Slices(reactor)
         # What was given and has not been taken yet.
         self._coming: dict[str, TaskState] = {}
-        self._working = False
         self._compared: set[str] = set()
         self._comparing: IDelayedCall | None = None
         self._greeting: IDelayedCall | None = None
         self._words = ""
         self._total = 0
+        self._stopped = False
+        # The hosts that have just fallen silent here, and when the others are told.
+        self._silent: set[str] = set()
+        self._telling: IDelayedCall | None = None
+        self._answers["silent"] = self._join_rounds
         self._looking, self._stating = LoopingCall(parts.checker.blindness.look), LoopingCall(self._state)
         for loop in (self._looking, self._stating):
             loop.clock = reactor
@@ -113,6 +119,7 @@ class Participant:
         parts.monitor.share(alive)
         parts.outbox.share(alive)
         parts.checker.condition.share(self.name)
+        parts.monitor.rounds.tell(self._note_silence)
 
     def answer(self, verb: str, answering: Answering) -> None:
         """Carry out requests of this verb with `answering`."""
@@ -135,11 +142,12 @@ class Participant:
 
     def stop(self) -> None:
         """Announce nothing more, and look at nothing more."""
+        self._stopped = True
         self._away.stop()
         for loop in (self._looking, self._stating):
             if loop.running:
                 loop.stop()
-        for call in (self._comparing, self._greeting):
+        for call in (self._comparing, self._greeting, self._telling):
             if call is not None and call.active():
                 call.cancel()
 
@@ -152,20 +160,32 @@ class Participant:
         """Whether there is no other instance."""
         return not self._members.others
 
+    def standing(self, lasted: Seconds) -> list[Alert]:
+        """Return alerts about other instances that have been blind for so many seconds."""
+        now, found = self._now(), []
+        for other in self._members.others:
+            since = other.health.blind
+            if since is not None and now - since >= lasted:
+                words = f"it has been blind since {clock(since, now)}"
+                found.append(replace(daemon_alert(Event.BLIND, words, now, other.name), started=since))
+        return found
+
     # pypinger.ports.sharing.Sharer
 
     def gained(self, part: Kept) -> None:
         """See :meth:`pypinger.ports.sharing.Sharer.gained`."""
+        if self._stopped:
+            return
         if part.channels:
             self._parts.outbox.gain(part)
         if part.states:
             self._coming.update(part.states)
-            self._change(self._take(part.states))
+            self._slices.add(self._take(part.states))
 
     async def leave(self, tasks: Collection[str], channels: Collection[str]) -> None:
         """See :meth:`pypinger.ports.sharing.Sharer.leave`."""
         ended: Deferred[None] = Deferred()
-        self._change(self._leave(list(tasks), ended))
+        self._slices.add(self._leave(list(tasks), ended))
         leaving = Deferred.fromCoroutine(self._parts.outbox.leave(channels)) if channels else None
         await ended
         if leaving is not None:
@@ -180,7 +200,7 @@ class Participant:
         parts.monitor.cancel_all()
         parts.runs.stop()
         self._coming.clear()
-        self._change(self._leave_all())
+        self._slices.add(self._leave_all())
         self._away.lost(words)
 
     def joined(self) -> None:
@@ -193,7 +213,7 @@ class Participant:
 
     def watched(self, tasks: Sequence[Watched]) -> None:
         """See :meth:`pypinger.ports.sharing.Sharer.watched`."""
-        self._change(self._show(tasks))
+        self._slices.add(self._show(tasks))
 
     def delivered(self, deliveries: Sequence[Delivery]) -> None:
         """See :meth:`pypinger.ports.sharing.Sharer.delivered`."""
@@ -223,30 +243,8 @@ class Participant:
         except LeaseLost as error:
             raise RequestFailed(str(error)) from None
 
-    # Slices
-
-    def _change(self, steps: Iterator[None]) -> None:
-        """Queue a change: see Note [Slices]."""
-        self._changes.append(steps)
-        if not self._working:
-            self._working = True
-            working = Deferred.fromCoroutine(self._work())
-            working.addErrback(lambda failure: self._log.failure("taking and leaving tasks", failure))
-
-    async def _work(self) -> None:
-        try:
-            while self._changes:
-                try:
-                    for _ in self._changes[0]:
-                        await deferLater(self._reactor, 0)
-                except Exception:
-                    self._log.failure("taking or leaving tasks")
-                self._changes.popleft()
-        finally:
-            self._working = False
-
     def _take(self, states: Mapping[str, TaskState]) -> Iterator[None]:
-        for keys in _slices(states):
+        for keys in slices(states):
             # A loss may have come in between.
             self._parts.monitor.take({key: states[key] for key in keys if self._coming.pop(key, None) is not None})
             yield
@@ -255,19 +253,19 @@ class Participant:
 
     def _leave(self, tasks: Sequence[str], ended: Deferred[None]) -> Iterator[None]:
         leaving: list[Deferred[None]] = []
-        for keys in _slices(tasks):
+        for keys in slices(tasks):
             leaving.append(Deferred.fromCoroutine(self._parts.monitor.leave(keys)))
             yield
         DeferredList(leaving).addCallback(lambda _: ended.callback(None))
 
     def _leave_all(self) -> Iterator[None]:
-        for keys in _slices(self._parts.monitor.keys):
+        for keys in slices(self._parts.monitor.keys):
             Deferred.fromCoroutine(self._parts.monitor.leave(keys))
             yield
 
     def _show(self, tasks: Sequence[Watched]) -> Iterator[None]:
         board, storms = self._parts.board, self._parts.outbox.storms
-        for some in _slices(tasks):
+        for some in slices(tasks):
             for each in some:
                 entry = board.show_other(each.key, each.state, each.owner)
                 if entry is not None and (each.state.incident is not None or entry.task.id in storms):
@@ -281,6 +279,27 @@ class Participant:
         compared, self._compared = self._compared, set()
         entries = map(self._parts.board.by_id, compared)
         self._parts.outbox.compare(entry for entry in entries if entry is not None)
+
+    # Rounds
+
+    def _note_silence(self, host: str) -> None:
+        """A host has fallen silent: the others check their tasks of it at once, so that one message names all."""
+        if self._members.others and len(self._silent) < SILENT:
+            self._silent.add(host)
+            if self._telling is None:
+                self._telling = self._reactor.callLater(TELLING, self._tell_of_silence)
+
+    def _tell_of_silence(self) -> None:
+        self._telling = None
+        hosts, self._silent = sorted(self._silent), set()
+        if self._store.alive():
+            telling = Deferred.fromCoroutine(self._store.ask_all(Request("silent", {"hosts": hosts})))
+            telling.addErrback(lambda failure: self._log.failure("telling that hosts are silent", failure))
+
+    async def _join_rounds(self, body: Mapping[str, Any]) -> object:
+        for host in body["hosts"]:
+            self._parts.monitor.rounds.join(host)
+        return None
 
     # The start
 
@@ -296,7 +315,7 @@ class Participant:
         words = f"{self._words} – {words}" if self._words else words
         alert = replace(daemon_alert(Event.STARTED, "", self._now(), self.name), explanation=words)
         announced = Deferred.fromCoroutine(self._parts.outbox.announce(alert))
-        announced.addErrback(lambda failure: self._log.failure("announcing the start", failure))
+        announced.addErrback(unless_lost(lambda failure: self._log.failure("announcing the start", failure)))
 
     def _state(self) -> None:
         """Work out what this instance says of itself."""
@@ -315,9 +334,3 @@ class Participant:
             )
         except Exception:
             self._log.failure("working out the state of this instance")
-
-
-def _slices(values: Collection[T]) -> Iterator[list[T]]:
-    rest = iter(values)
-    while found := list(islice(rest, SLICE)):
-        yield found

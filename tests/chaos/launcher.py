@@ -34,8 +34,10 @@ def hurry() -> None:
 
 def weaken(*_: object) -> None:
     """Renew the lease too late, without noticing."""
-    from pypinger.store.postgres import lease
+    from pypinger.store.postgres import lease, sharing
 
+    lease.BEAT = sharing.BEAT = LATE
+    lease.Lease.alive = lambda self: not self.over
     if "CHAOS_UNFENCED" in os.environ:
         lease.FENCED = False
 

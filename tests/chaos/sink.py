@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.acceptance.endpoints import Request, Server
 
-CHANNELS = ("fast", "slow")
+CHANNELS = ("webhook fast", "webhook slow")
 
 
 class Fate(NamedTuple):
@@ -84,7 +84,7 @@ class Sink(Server):
     def sections(self) -> str:
         """The ini file's sections of the channels."""
         return "".join(
-            f"[webhook {name}]\nurl = {self.origin}/{name}\nheaders = X-Life: ${{env:CHAOS_LIFE}}\n"
+            f"[{name}]\nurl = {self.origin}/{name.split()[1]}\nheaders = X-Life: ${{env:CHAOS_LIFE}}\n"
             "events = problem changed recovered started stopped\n"
             for name in CHANNELS
         )
@@ -100,7 +100,7 @@ class Sink(Server):
         message = json.loads(request.body)
         task = message["task"] or {}
         flip = re.fullmatch(r"flip (\d+)", task.get("process") or "")
-        channel = request.path[1:]
+        channel = f"webhook {request.path[1:]}"
         return Receipt(
             request.at,
             channel,
@@ -116,7 +116,7 @@ class Sink(Server):
         )
 
     def _fate(self, channel: str) -> Fate:
-        if channel != "slow" or self.calm:
+        if channel != CHANNELS[1] or self.calm:
             return TAKE
         return self._random.choices([fate for _, fate in _SLOW], [weight for weight, _ in _SLOW])[0]
 

@@ -211,6 +211,24 @@ class HeartbeatTests(LoadingTestCase):
         )
 
 
+class DigestTests(LoadingTestCase):
+    def digest(self, text: str) -> str:
+        return self.load(text).digest
+
+    def test_of_a_shared_store(self) -> None:
+        """Instances compare the contents of their files, whatever variables stand for."""
+        text = "[urls]\nprod = http://a/b\n[store]\nurl = postgresql://u:p@h/d\ninstance = ${env:NAME}\n"
+        self.environ = {"NAME": "one"}
+        one = self.digest(text)
+        self.environ = {"NAME": "two"}
+        self.assertEqual(self.digest(text), one)
+        self.assertNotEqual(self.digest(text + "[main]\ngrace = 1\n"), one)
+        self.assertRegex(one, r"\A[0-9a-f]{16}\Z")
+
+    def test_of_one_machine(self) -> None:
+        self.assertEqual(self.digest("[urls]\nprod = http://a/b\n"), "")
+
+
 class ValueTests(LoadingTestCase):
     def main(self, option: str, value: str) -> object:
         settings = self.load(f"[main]\n{option} = {value}\n[urls]\nprod = http://h/\n")

@@ -99,18 +99,21 @@ class Feeds:
         self, connection: psycopg.Connection, channels: Mapping[str, ChannelFeed]
     ) -> list[tuple[ChannelFeed, Delivery]]:
         """New deliveries of channels, in the order in which they were added."""
-        snapshot = _snapshot(connection)
         found: list[tuple[ChannelFeed, Delivery]] = []
         feeds = [*channels.values()]
-        for since in dict.fromkeys(feed.snapshot for feed in feeds):
-            group = {feed.name: feed for feed in feeds if feed.snapshot == since}
-            values = {"channels": [*group], "since": since}
-            for number, channel, alert, body, *rest in connection.execute(_DELIVERIES, values).fetchall():
-                feed = group[channel]
-                if number not in self._transactions and (alert, channel) not in feed.loaded:
-                    found.append((feed, Delivery(_ALERT.decode(body), channel, *rest)))
-            for feed in group.values():
-                feed.seen(snapshot)
+        with connection.transaction():
+            # All that is read is of one snapshot: what committed after it would be given now and by the next look.
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            snapshot = _snapshot(connection)
+            for since in dict.fromkeys(feed.snapshot for feed in feeds):
+                group = {feed.name: feed for feed in feeds if feed.snapshot == since}
+                values = {"channels": [*group], "since": since}
+                for number, channel, alert, body, *rest in connection.execute(_DELIVERIES, values).fetchall():
+                    feed = group[channel]
+                    if number not in self._transactions and (alert, channel) not in feed.loaded:
+                        found.append((feed, Delivery(_ALERT.decode(body), channel, *rest)))
+        for feed in feeds:
+            feed.seen(snapshot)
         oldest = int(snapshot.partition(":")[0])
         horizon = boottime() - REMEMBERED
         for number, at in list(self._transactions.items()):
