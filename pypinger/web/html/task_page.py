@@ -98,14 +98,14 @@ async def page_of(
         ),
         Tag("main")(
             *blind(daemon, now),
-            *([on_call] if pressing else []),
+            *(on_call if pressing else []),
             *(drawn if timed else []),
             *incidents(entry, past, now),
             *last_answer(answer, task.url or "", state.report, secrets, now),
             *([] if timed else drawn),
             *_uptime(past, now),
             tags.div(_schedule(entry, now), _checks(entry, now), class_="columns"),
-            *([] if pressing else [on_call]),
+            *([] if pressing else on_call),
             *how_to_push(task),
             *reports(entry, past, now),
             id="main",
@@ -197,8 +197,8 @@ def _flags(entry: Entry, now: Instant) -> list[Tag]:
     return [tags.ul(lines, class_="flags", **{"aria-label": "Alerts of this task"})] if lines else []
 
 
-def _on_call(entry: Entry) -> Tag:
-    """What helps those who take care of the task."""
+def _on_call(entry: Entry) -> list[Tag]:
+    """What helps those who take care of the task; nothing if there is nothing to read or to type."""
     task = entry.task
     lines = [
         tags.li(tags.code(command.line, class_="command"), " ", tags.span(command.words, class_="quiet"))
@@ -206,7 +206,8 @@ def _on_call(entry: Entry) -> Tag:
     ]
     known = [("Runbook", _link(task.runbook)), ("Note", shown(task.note)), ("Group", shown(task.group))]
     listed = [tags.div(tags.dt(name), tags.dd(value)) for name, value in known if value]
-    return card("On call", tags.dl(listed) if listed else "", tags.ul(lines, class_="commands"))
+    parts = [*([tags.dl(listed)] if listed else []), *([tags.ul(lines, class_="commands")] if lines else [])]
+    return [card("On call", *parts)] if parts else []
 
 
 def _link(address: str | None) -> Tag | str:

@@ -110,6 +110,9 @@ class TaskPageTests(SynchronousTestCase):
         page = Page(task_page(replace(made, task=replace(task, runbook="javascript:alert(1)"))))
         self.assertIn("Runbookjavascript:alert(1)", page.text)
         self.assertNotIn("javascript:alert(1)", page.links())
+        # Nothing to read, and nothing to type: maintenance ends by itself.
+        maintained = replace(made, muted=Muted(NOW + 60, "", "", "maintenance nightly"))
+        self.assertNotIn("On call", Page(task_page(maintained)).text)
 
     def test_only_the_status_is_announced(self) -> None:
         live = re.findall(r'<(\w+)[^>]*aria-live="polite"[^>]*>(.*?)</\1>', task_page(entry(kind=Kind.LATE)).decode())
@@ -210,7 +213,8 @@ class TaskPageTests(SynchronousTestCase):
     def test_blind(self) -> None:
         daemon = daemon_state(status=Status.ERROR, explanation="blind", blind=NOW - 60)
         page = Page(task_page(entry(), daemon=daemon))
-        self.assertIn("Py Pinger is blind for 1 min (since 22:27:34 UTC): it has no contact with its tasks", page.text)
+        self.assertIn("Py Pinger has been blind for 1 min (since 22:27:34 UTC): it has no contact with its", page.text)
+        self.assertIn("cause no alerts until its network and name server work again", page.text)
         self.assertIn("(!) blind, was on time", page.text)
         self.assertEqual(page.classes("header"), ["banner task degraded"])
         self.assertNotIn("blind", Page(task_page(entry())).text)

@@ -122,7 +122,7 @@ class IncidentsTests(PastPagesTestCase):
         self.board.state = daemon_state(blind=NOW - 60, status=Status.ERROR)
         for path in ("/incidents", "/deliveries"):
             page = self.page(path)
-            self.assertIn("Py Pinger is blind", page.text)
+            self.assertIn("Py Pinger has been blind", page.text)
             self.assertIn("(!)", page.text)
 
     @settings(deadline=None, max_examples=30)
