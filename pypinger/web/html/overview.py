@@ -220,7 +220,7 @@ def _storm(group: Group, storm: Storm, view: View, now: Instant) -> Tag:
         tags.p(
             tags.a(more, href=everything.link, class_="more"),
             tags.code(silence, class_="command"),
-            tags.span(" No alerts of this origin for two hours", class_="quiet"),
+            tags.span(" No alerts for this origin for two hours", class_="quiet"),
             class_="below",
         ),
         id=group.key,

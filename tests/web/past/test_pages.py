@@ -158,7 +158,7 @@ class DeliveriesTests(PastPagesTestCase):
 
     def test_nothing_is_wrong(self) -> None:
         page = self.page("/deliveries")
-        self.assertIn("All alerts are settled.", page.text)
+        self.assertIn("No alert is pending or given up.", page.text)
         self.assertNotIn("resend", page.text)
 
     def test_filters(self) -> None:
