@@ -131,9 +131,9 @@ def states(now: float) -> dict[str, tuple[list[Entry], DaemonState, list[str]]]:
         kinds.setdefault(each.state.kind.value, each.task.id)
     unseen = replace(fine(now, 1)[0], unseen=now - 600, seen=now - 600)
     troubles = (
-        "the latest reload failed: line 12: unknown option intervall; did you mean interval? (2 problems)",
+        "the latest reload failed: line 12: unknown option intervall (and 1 more problem) (at 09:01:20 UTC)",
         "the store cannot be written: No space left on device",
-        f"{IS_WRONG}: it is 12 min behind the clocks of most hosts",
+        f"{IS_WRONG}: it is 12 min behind the clocks of most hosts (since 08:50:02 UTC)",
         "slack did not accept the latest alert: invalid_auth",
     )
     return {

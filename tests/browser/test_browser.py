@@ -377,7 +377,7 @@ class LiveTests(BrowserTestCase):
             self.assertEqual(page.evaluate("document.activeElement.id"), "q")
             page.goto(f"{home}task/{good.task.id}")
             page.wait_for_selector(".live.on")
-            self.assertIn("index is gone", page.locator(".banner .why").inner_text())
+            self.assertIn("index is gone", page.locator(".banner .reason").inner_text())
             self.change(good)
             page.wait_for_selector("#banner.ok")
             self.assertTrue(page.title().startswith("on time: Search index"))

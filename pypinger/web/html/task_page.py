@@ -35,6 +35,7 @@ from pypinger.web.formatting import (
 )
 from pypinger.web.html.charts import calendar, share
 from pypinger.web.html.flags import commands, flags
+from pypinger.web.html.following import following, next_check, reminders
 from pypinger.web.html.how_to_push import how_to_push
 from pypinger.web.html.last_answer import last_answer
 from pypinger.web.html.layout import age, aged, brand, card, facts, foot, moment, page, picture, top, upcoming
@@ -92,6 +93,7 @@ async def page_of(
                 class_="verdict",
             ),
             *_reasons(entry, daemon, now),
+            *following(entry, daemon, now),
             *_flags(entry, now),
             *([tags.p(shown(task.label), class_="label")] if task.label else []),
             look=f"task {look}",
@@ -134,16 +136,6 @@ async def page_of(
     return await page(request, title, body, root, static, look, now, (feed,))
 
 
-def next_check(entry: Entry) -> Instant | None:
-    """About when a task is checked next: after its interval, or when its verdict would change by itself."""
-    state = entry.state
-    if state.checked is None:
-        return None
-    usual = state.checked + entry.task.interval
-    change = None if state.verdict is None else state.verdict.next_change
-    return change if change is not None and state.checked < change < usual else usual
-
-
 def _lasted(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag | str]:
     """How long the task has been in its state, and since when."""
     if daemon.blind is not None:
@@ -183,6 +175,9 @@ def _reasons(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag]:
     elif reason:
         first = [reason]
     lines = [tags.p(*first, class_="reason")] if first else []
+    if reason:
+        # It stands above.
+        explanation = explanation.removeprefix(f'the task reports an error: "{reason}"; ')
     if not (reason and explanation.endswith(reason)):
         explained: list[Tag | str] = [explanation]
         if state.kind not in (Kind.LATE, Kind.FUTURE) and (known := age(entry, now)) is not None:
@@ -301,7 +296,7 @@ def _checks(entry: Entry, now: Instant) -> Tag:
         ("Errors in a row", f"{state.row:,}" if state.row else None),
         ("Alerts after", f"{count(task.failures, 'error')} in a row" if task.failures > 1 else "the first error"),
         ("Unreachable for", f"{span(task.unreachable_for)} before it is alerted" if task.unreachable_for else None),
-        ("Reminders", _reminders(task)),
+        ("Reminders", reminders(task)),
         ("Timeout", None if task.url is None else span(task.timeout)),
         ("Name", _if_long(entry.name)),
         ("Address", _if_long(task.label)),
@@ -317,15 +312,6 @@ def _fetching(entry: Entry, now: Instant) -> tuple[tuple[str, Tag | str | None],
         ("Interval", span(task.interval)),
         ("Latency", _latency(state.latency)),
     )
-
-
-def _reminders(task: Task) -> str:
-    if not task.error_interval:
-        return "never"
-    longest = max(task.error_interval, task.error_interval_max)
-    if longest == task.error_interval:
-        return f"every {span(longest)}"
-    return f"after {span(task.error_interval)}, then each time after twice as long, at most {span(longest)}"
 
 
 def _if_long(text: str) -> str | None:
