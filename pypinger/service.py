@@ -139,7 +139,7 @@ class Pinger(MultiService):
             servers=self._servers,
         )
         parts.set_heartbeat(settings)
-        self._reloader = Reloader(reread, settings, self._supervision, parts)
+        self._reloader = Reloader(reread, settings, self._supervision, parts, now)
         self.board.add_source(self._reloader.trouble)
         commands = Commands(
             (reactor, now), self.board, self.monitor, self.silencing, self.outbox, self.store, self._reloader.problems

@@ -13,6 +13,7 @@ from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import UNSEEN, count, lasting, shown
 from pypinger.web.html.flags import MAINTENANCE
 from pypinger.web.html.layout import aged, ago
+from pypinger.web.html.notices import BLIND, WHILE_BLIND
 from pypinger.web.html.view import View
 
 
@@ -48,9 +49,10 @@ def details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: DaemonS
                 "It has had no contact with its tasks ",
                 aged(lasting("for {}", daemon.blind, now)),
                 _since(daemon.blind, now),
+                _why_blind(daemon),
                 ".",
             ),
-            tags.p(f"The last known states are shown: {known}. No task is blamed meanwhile.", class_="quiet"),
+            tags.p(f"The last known states are shown: {known}. {WHILE_BLIND}", class_="quiet"),
         ]
     flagged = _flagged(entries)
     troubled = [entry for entry in entries if entry.state.status is Status.ERROR and entry.state.since is not None]
@@ -68,6 +70,11 @@ def details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: DaemonS
         return [tags.p(checked, ago(daemon.started, now), "."), *flagged]
     asleep = counts["sleeping"]
     return [*([tags.p(f"{asleep:,} of them asleep.")] if asleep and len(entries) > 1 else []), *flagged]
+
+
+def _why_blind(daemon: DaemonState) -> str:
+    words = next((each for each in daemon.troubles if each.startswith(BLIND)), "")
+    return f": {shown(words.removeprefix(BLIND))}" if words else ""
 
 
 def _since(instant: Instant, now: Instant) -> str:

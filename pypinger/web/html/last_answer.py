@@ -192,6 +192,6 @@ def _report(report: Report, *, pushed: bool) -> Tag:
         "The next answer is shown as it was received."
     )
     if pushed:
-        words = "What its pushes have come to, without secrets."
+        words = "The report that its pushes add up to, without secrets."
     text = json.dumps(members, ensure_ascii=False, indent=2)
     return card("Last valid report", _block(text), tags.p(words, class_="quiet"))
