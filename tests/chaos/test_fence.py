@@ -39,10 +39,13 @@ class FenceTests(TestCase):
         late = cluster.instances["c"]
         if not fence:
             late.environ["CHAOS_UNFENCED"] = "yes"
-        await cluster.start()
-        late.signal("USR2")
-        await pause(SPAN)
-        await cluster.finish()
+        try:
+            await cluster.start()
+            late.signal("USR2")
+            await pause(SPAN)
+            await cluster.finish()
+        finally:
+            cluster.write_logs()
         account = Account(cluster, [])
         await account.settle()
         return account
