@@ -17,8 +17,13 @@ from tests.acceptance.process import PATIENCE, Daemon, Process, free_port, new_d
 
 PYPINGER = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())")
 
-#: The first characters of an instance's token, which tells whose check a request is.
-TOKEN = "Token of "
+#: ``twistd`` with the name of the instance as User-Agent, which tells whose check a request is.
+COMMAND = (
+    sys.executable,
+    "-c",
+    "import os; from pypinger.http.wire import headers; headers.USER_AGENT = os.environ['PINGER_NAME'].encode();"
+    "from twisted.scripts.twistd import run; run()",
+)
 
 INI = """[main]
 interval = 0.5
@@ -28,8 +33,6 @@ error_interval = 1h
 {main}
 [urls]
 prod = {urls}
-[token_auth]
-token = Token of ${{env:PINGER_NAME}}
 [web]
 endpoint = tcp:${{env:PINGER_PORT}}:interface=127.0.0.1
 [store]
@@ -83,7 +86,7 @@ class Instance(Daemon):
             # The control socket is there.
             "RUNTIME_DIRECTORY": directory,
         }
-        super().__init__(test, text, port, environ=environ, directory=directory)
+        super().__init__(test, text, port, command=COMMAND, environ=environ, directory=directory)
 
     async def instances(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.get("/api/v1/instances")).json()["data"]
@@ -160,8 +163,7 @@ class MachinesTestCase(TestCase):
         """Path -> how often each instance has checked it, of the requests from the number `since` on."""
         found: dict[str, Counter[str]] = {}
         for request in self.tasks.requests[since:]:
-            name = request.headers["authorization"].removeprefix(TOKEN)
-            found.setdefault(request.path, Counter())[name] += 1
+            found.setdefault(request.path, Counter())[request.headers["user-agent"]] += 1
         return found
 
     async def checked(self, paths: Iterable[str], by: Collection[str], times: int = 2) -> Mapping[str, Counter[str]]:

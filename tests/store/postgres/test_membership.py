@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from pypinger.domain.model import Delivery, TaskState
+from pypinger.domain.identity import task_of
+from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
+from pypinger.domain.silence import Silence
+from pypinger.ports.sharing import Health, LeaseLost, Listing
+from pypinger.store.postgres import membership, writer
 from tests import postgres
 from tests.store.postgres.members import Crowd, alert, check, keys, listing, sleep, task, until
 
@@ -63,3 +71,114 @@ class MembershipTests(TestCase):
         await until(lambda: len(a.pending) + len(b.pending) == 100, 10)
         await sleep(2)
         self.assertEqual(len(a.pending) + len(b.pending), 100)
+
+    async def test_the_second_of_a_name_gets_a_number(self) -> None:
+        a = self.crowd.join("a", listing(10))
+        b = self.crowd.join("a", listing(10))
+        self.assertEqual((a.store.name, b.store.name), ("a", "a-2"))
+        await until(lambda: len(a.states) + len(b.states) == 10 and len(a.instances) == 2)
+
+    async def test_blind_instances_give_their_tasks_away(self) -> None:
+        since: list[float] = []
+        a = self.crowd.join("a", listing(60), lambda: Health(blind=since[0] if since else None))
+        b = self.crowd.join("b", listing(60))
+        await until(lambda: len(a.states) + len(b.states) == 60 and len(b.states) > 5 and len(a.states) > 5)
+        since.append(1000.0)
+        await until(lambda: len(b.states) == 60 and len(b.channels) == 2, 10)
+        since.clear()
+        await until(lambda: len(a.states) > 5 and len(a.states) + len(b.states) == 60, 10)
+
+    async def test_a_task_that_one_file_lists_stays_with_it(self) -> None:
+        a = self.crowd.join("a", listing(40))
+        b = self.crowd.join("b", listing(20, digest="e"))
+        await until(lambda: len(a.states) + len(b.states) == 40 and len(b.states) > 3)
+        self.assertLessEqual(b.states.keys(), keys(20))
+        await until(lambda: {each.digest for each in a.instances} == {"d", "e"})
+        # A reload lists more.
+        b.store.list(listing(40))
+        await until(lambda: b.states.keys() - keys(20))
+        await until(lambda: len(a.states) + len(b.states) == 40)
+
+    async def test_tasks_that_nobody_lists_are_closed_by_somebody(self) -> None:
+        self.patch(membership, "UNLISTED", 1.0)
+        self.patch(writer, "ORPHANS", 0.2)
+        a = self.crowd.join("a", listing(3, ["slack", "email"]))
+        opened = TaskState(incident=Incident(1000.0, Kind.LATE, 1000.0, 1))
+        sent = Delivery(alert("old"), "slack")
+        await a.store.commit(task(0), opened, check(), [sent])
+        b = self.crowd.join("b", Listing(frozenset(), frozenset({"email"})))
+        await a.store.close()
+        await until(lambda: b.states, 10)
+        self.assertEqual(b.states, {task(0).key: opened})
+        await until(lambda: b.pending == {("old", "slack"): sent})
+        await b.store.commit(task(0), TaskState(), None, [])
+        await b.store.settle(sent, Outcome.DEAD)
+        # Once listed, it goes to who lists it.
+        c = self.crowd.join("c", listing(3, ["slack"]))
+        await until(lambda: len(c.states) == 3 and c.channels == {"slack"} and not b.states, 10)
+        self.assertEqual(c.states[task(0).key], TaskState())
+
+    async def test_gained_tasks_come_in_parts(self) -> None:
+        self.patch(writer, "GAINED", 20)
+        a = self.crowd.join("a", listing(100))
+        self.assertEqual(len(a.states), 100)
+        b = self.crowd.join("b", listing(100))
+        await until(lambda: len(b.states) > 25 and len(a.states) + len(b.states) == 100)
+        await b.store.close()
+        await until(lambda: len(a.states) == 100)
+        parts = [part.states for what, part in a.said if what == "gained"]
+        self.assertTrue(all(len(states) <= 20 for states in parts))
+
+    async def test_a_task_is_released_only_when_its_work_has_ended(self) -> None:
+        a = self.crowd.join("a", listing(60))
+        a.leaving = Deferred()
+        b = self.crowd.join("b", listing(60))
+        await until(lambda: "leave" in a.words())
+        await sleep(2.5)
+        self.assertEqual(b.states, {})
+        (left,) = [tasks for what, (tasks, _) in a.said if what == "leave"]
+        ended = Deferred.fromCoroutine(a.store.commit(task_of(left[0]), TaskState(pings=9), check(), []))
+        a.leaving.callback(None)
+        a.leaving = None
+        self.assertTrue(await ended)
+        await until(lambda: left[0] in b.states)
+        self.assertEqual(b.states[left[0]].pings, 9)
+
+    async def test_commits_for_tasks_of_others_are_refused(self) -> None:
+        a = self.crowd.join("a", listing(30))
+        b = self.crowd.join("b", listing(30))
+        await until(lambda: len(a.states) + len(b.states) == 30 and b.states and a.states)
+        other, own = task_of(next(iter(b.states))), task_of(next(iter(a.states)))
+        kept = Deferred.fromCoroutine(a.store.commit(own, TaskState(pings=1), check(), []))
+        with self.assertRaises(LeaseLost):
+            await a.store.commit(other, TaskState(pings=1), check(), [])
+        self.assertTrue(await kept)
+        self.assertTrue(a.store.alive())
+
+    async def test_silences_of_several_instances(self) -> None:
+        a = self.crowd.join("a", listing(3))
+        b = self.crowd.join("b", listing(3))
+        first, second, third = (Silence(id, "name:x", 1.0, 9e9, "because", "me") for id in ("s1", "s2", "s3"))
+        one, two = (Deferred.fromCoroutine(x.store.silences([y])) for x, y in ((a, first), (b, second)))
+        await one
+        await two
+        await until(lambda: set(a.present) == {first, second} == set(b.present))
+        await a.store.silences([second, third])
+        await until(lambda: set(b.present) == {second, third})
+        c = self.crowd.join("c", listing(3))
+        self.assertEqual(set(c.present), {second, third})
+
+    async def test_health_is_shown_to_all(self) -> None:
+        self.crowd.join("a", listing(30), lambda: Health(Status.ERROR, "ill \0 \ud800", 5.0, "1.0", undelivered=3))
+        b = self.crowd.join("b", listing(30))
+        await until(lambda: [each.name for each in b.instances] == ["a", "b"])
+        ill = await until(lambda: b.instances[0].health if b.instances[0].health.undelivered else None)
+        self.assertEqual((ill.status, ill.started, ill.version), (Status.ERROR, 5.0, "1.0"))
+        await until(lambda: sum(each.tasks for each in b.instances) == 30)
+        await until(lambda: sorted(b.instances[0].channels + b.instances[1].channels) == ["email", "slack"])
+
+    async def test_common_clock(self) -> None:
+        a = self.crowd.join("a", listing(1))
+        self.assertLess(abs(a.store.now() - time.time()), 2)
+        self.patch(time, "time", lambda: 12345.0)
+        self.assertGreater(a.store.now(), 1e9)

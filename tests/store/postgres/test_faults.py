@@ -1,0 +1,171 @@
+"""What instances do while the database is away, and what they cannot do afterwards (contract, section 8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.trial.unittest import TestCase
+
+from pypinger.domain.model import Delivery, TaskState
+from pypinger.ports.sharing import LeaseLost
+from pypinger.store.postgres import lease as leases
+from pypinger.store.postgres.lease import Lease
+from tests import postgres
+from tests.store.postgres.members import Crowd, Runtime, alert, check, listing, sleep, task, until
+from tests.store.postgres.proxy import Proxy
+
+
+class ServerTests(TestCase):
+    """With a server that is stopped and started."""
+
+    skip = postgres.missing()
+    timeout = 180
+
+    def setUp(self) -> None:
+        self.server = postgres.Server()
+        self.addCleanup(self.server.remove)
+        self.server.start()
+        self.crowd = Crowd(self, self.server.url(self.server.create()))
+
+    async def test_a_restart_within_the_lease_loses_nothing(self) -> None:
+        a = self.crowd.join("a", listing(20))
+        await until(lambda: a.instances)
+        for end in (self.server.stop, self.server.kill):
+            kept = [self._commit(a, number) for number in range(10)]
+            end()
+            kept += [self._commit(a, number) for number in range(10, 20)]
+            await sleep(0.5)
+            self.server.start()
+            self.assertEqual(await gatherResults(kept), [True] * 20)
+            await sleep(2)
+        self.assertNotIn("lost", a.words())
+        await a.store.close()
+        b = self.crowd.join("b", listing(20))
+        self.assertEqual(len(b.states), 20)
+        self.assertEqual({state.pings for state in b.states.values()}, {7})
+        self.assertEqual(len(b.pending), 20)
+
+    async def test_a_long_absence_ends_the_lease(self) -> None:
+        a = self.crowd.join("a", listing(20))
+        b = self.crowd.join("b", listing(20))
+        await until(lambda: len(a.states) + len(b.states) == 20 and b.states)
+        self.server.stop()
+        waiting = self._commit(a, next(number for number in range(20) if task(number).key in a.states))
+        await until(lambda: not a.store.alive() and not b.store.alive(), 10)
+        await until(lambda: "lost" in a.words() and "lost" in b.words(), 2)
+        with self.assertRaises(LeaseLost) as raised:
+            await waiting
+        self.assertNotIn("\n", str(raised.exception))
+        with self.assertRaises(LeaseLost):
+            await self._commit(a, 1)
+        self.assertIn("cannot be", a.store.trouble() or "")
+        self.assertNotIn(postgres.PASSWORD, a.store.trouble() or "")
+        await sleep(2)
+        self.server.start()
+        await until(lambda: "joined" in a.words() and "joined" in b.words())
+        await until(lambda: len(a.states) + len(b.states) == 20 and a.states and b.states)
+        self.assertTrue(a.store.alive())
+        self.assertIsNone(a.store.trouble())
+        self.assertEqual((a.store.name, b.store.name), ("a", "b"))
+        self.assertEqual(a.words().index("lost") + 1, a.words().index("joined"))
+        self.assertTrue(await self._commit(a, next(n for n in range(20) if task(n).key in a.states)))
+
+    def _commit(self, member: Runtime, number: int) -> Deferred[bool]:
+        sent = [Delivery(alert(f"{number}"), "slack")]
+        return Deferred.fromCoroutine(member.store.commit(task(number), TaskState(pings=7), check(), sent))
+
+
+class NetworkTests(TestCase):
+    """With connections that break."""
+
+    skip = postgres.missing()
+    timeout = 180
+
+    def setUp(self) -> None:
+        self.url = postgres.database(self)
+        self.proxy = Proxy(postgres.server().port)
+        self.addCleanup(self.proxy.stop)
+        self.crowd = Crowd(self, self.url)
+        self.through = self.url.replace(f":{postgres.server().port}/", f":{self.proxy.port}/")
+
+    def sql(self, query: str, *values: object) -> list[Any]:
+        return postgres.server().execute(query, *values, database=self.url.rpartition("/")[2])
+
+    async def test_connections_that_are_ended_are_made_anew(self) -> None:
+        a = self.crowd.join("a", listing(20), url=self.through)
+        b = self.crowd.join("b", listing(20))
+        await until(lambda: len(a.states) + len(b.states) == 20 and b.states and a.states)
+        own = [number for number in range(20) if task(number).key in a.states]
+        for round in range(1, 30):
+            if round % 2:
+                self.sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE application_name LIKE 'pypinger%%' AND pid <> pg_backend_pid()"
+                )
+            else:
+                self.proxy.cut()
+            sent = [Delivery(alert(f"{round}"), "slack")]
+            kept = a.store.commit(task(own[0]), TaskState(pings=round), check(round * 1000.0), sent)
+            self.assertTrue(await kept)
+            if "slack" in a.channels:
+                a.pending[f"{round}", "slack"] = sent[0]
+        owner = a if "slack" in a.channels else b
+        await until(lambda: len(owner.pending) == 29)
+        self.assertNotIn("lost", a.words() + b.words())
+        # Nothing was written twice.
+        self.assertEqual(self.sql("SELECT sum(count) + (SELECT sum(count) FROM task) FROM run"), [(29,)])
+
+    async def test_a_network_that_drops_everything_ends_the_lease(self) -> None:
+        a = self.crowd.join("a", listing(20), url=self.through)
+        b = self.crowd.join("b", listing(20))
+        await until(lambda: len(a.states) + len(b.states) == 20 and b.states and a.states)
+        self.proxy.frozen = True
+        number = next(number for number in range(20) if task(number).key in a.states)
+        waiting = Deferred.fromCoroutine(a.store.commit(task(number), TaskState(pings=1), check(), []))
+        await until(lambda: "lost" in a.words(), 7)
+        # Before others can have its tasks.
+        self.assertLess(len(b.states), 20)
+        with self.assertRaises(LeaseLost):
+            await waiting
+        await until(lambda: len(b.states) == 20 and len(b.channels) == 2, 6)
+        self.proxy.frozen = False
+        await until(lambda: "joined" in a.words() and a.states)
+        await until(lambda: len(a.states) + len(b.states) == 20)
+        self.assertNotIn("lost", b.words())
+
+    async def test_a_stop_does_not_wait_for_the_network(self) -> None:
+        a = self.crowd.join("a", listing(20), url=self.through)
+        await until(lambda: a.instances)
+        self.proxy.frozen = True
+        await sleep(2)
+        before = leases.boottime()
+        await a.store.close()
+        self.assertLess(leases.boottime() - before, 4)
+
+    async def test_a_buried_instance_writes_nothing(self) -> None:
+        kept = await self._write_after_burial()
+        self.assertIsInstance(kept, LeaseLost)
+        self.assertEqual(self.sql("SELECT count(*) FROM delivery"), [(0,)])
+
+    async def test_control_without_the_fence_it_writes(self) -> None:
+        self.patch(leases, "FENCED", False)
+        self.assertIs(await self._write_after_burial(), True)
+        self.assertEqual(self.sql("SELECT count(*) FROM delivery"), [(1,)])
+
+    async def _write_after_burial(self) -> object:
+        """What comes of a commit after another instance has taken over, when this one does not know it yet."""
+        # It takes its lease to last.
+        self.patch(Lease, "renew", lambda lease, sent: None)
+        a = self.crowd.join("a", listing(20))
+        lease = a.store._sharing._lease
+        assert lease is not None
+        lease.deadline += 1000.0
+        await until(lambda: a.instances)
+        self.sql("UPDATE instance SET until = clock_timestamp() - interval '1 s'")
+        self.sql("UPDATE task SET owner = 'other', epoch = epoch + 1")
+        self.sql("DELETE FROM instance")
+        try:
+            return await a.store.commit(task(1), TaskState(pings=1), check(), [Delivery(alert("1"), "slack")])
+        except LeaseLost as error:
+            return error
