@@ -35,9 +35,14 @@ class Account:
     def __init__(self, cluster: Cluster, faults: Sequence[Fault]) -> None:
         self.cluster = cluster
         self.faults = faults
-        self.wrong: dict[str, list[str]] = defaultdict(list)
+        self.wrong: dict[str, list[str]] = {each: [] for each in VIOLATIONS}
         self.figures: Counter[str] = Counter()
         self.doubles: Counter[str] = Counter()
+
+    @property
+    def breaches(self) -> dict[str, list[str]]:
+        """What is wrong, without what is not."""
+        return {what: words for what, words in self.wrong.items() if words}
 
     async def settle(self) -> None:
         """Read the database, and judge."""
