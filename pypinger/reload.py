@@ -14,7 +14,9 @@ from twisted.logger import Logger
 
 from pypinger.config import ConfigErrors
 from pypinger.config.settings import Settings
+from pypinger.domain.model import Instant
 from pypinger.domain.redaction import Secrets
+from pypinger.domain.times import clock
 from pypinger.logs import CleanLog
 from pypinger.parts import Channels, Fetching
 from pypinger.ports.sharing import SharedStore
@@ -63,15 +65,22 @@ class Reloader:
     _log = Logger()
 
     def __init__(
-        self, reread: Callable[[], Settings], settings: Settings, supervision: Supervision, parts: Parts
+        self,
+        reread: Callable[[], Settings],
+        settings: Settings,
+        supervision: Supervision,
+        parts: Parts,
+        now: Callable[[], Instant],
     ) -> None:
         self._reread = reread
         self._settings = settings
         self._supervision = supervision
         self._parts = parts
+        self._now = now
         self._lock = DeferredLock()
         self._active = False
         self._failed: str | None = None
+        self._latest: Instant = 0.0
         self._problems: list[str] = []
 
     def start(self) -> None:
@@ -84,7 +93,7 @@ class Reloader:
 
     def trouble(self) -> str | None:
         """Return a line about the latest reload if it failed, else None."""
-        return self._failed
+        return None if self._failed is None else f"{self._failed} (at {clock(self._latest, self._now())})"
 
     def reload(self) -> Deferred[None]:
         """
@@ -107,6 +116,7 @@ class Reloader:
         if not self._active:
             return
         self._supervision.reloading()
+        began = self._now()
         try:
             self._problems = []
             await self._read()
@@ -114,6 +124,7 @@ class Reloader:
             self._failed = "the latest reload failed; see the log"
             raise
         finally:
+            self._latest = began
             self._supervision.ready()
 
     async def _read(self) -> None:

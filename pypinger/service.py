@@ -150,7 +150,7 @@ class Pinger(MultiService):
             shared=self._shared,
         )
         parts.set_heartbeat(settings)
-        self._reloader = Reloader(reread, settings, self._supervision, parts)
+        self._reloader = Reloader(reread, settings, self._supervision, parts, now)
         self.board.add_source(self._reloader.trouble)
         commands = Commands(
             (reactor, now), self.board, self.monitor, self.silencing, self.outbox, self.store, self._reloader.problems

@@ -154,7 +154,7 @@ class ReloadTests(ServiceCase):
             state = made.board.daemon()
             self.assertIs(state.status, Status.ERROR)
             self.assertIn("the latest reload failed", state.explanation)
-            self.assertIn("grace", state.explanation)
+            self.assertRegex(state.explanation, r"grace.* \(at \d\d:\d\d:\d\d UTC\)$")
         self.assertIn("and 1 more problem", state.explanation)
         self.write(f"{self.dead}/a")
         await made.reload()

@@ -57,7 +57,8 @@ def status_lines(answer: Mapping[str, Any], now: float, *, folded: bool = True, 
     daemon, tasks = answer["self"], answer["tasks"]
     lines = []
     if daemon["blind"]:
-        words = f"Py Pinger is blind for {span(max(0.0, now - daemon['blind']))}: {one_line(daemon['explanation'])}"
+        reason = one_line(daemon["explanation"]).removeprefix("blind: ")
+        words = f"Py Pinger has been blind for {span(max(0.0, now - daemon['blind']))}: {reason}"
         lines.append(paint(words, _YELLOW))
     elif daemon["status"] != Status.OK:
         lines.append(paint(f"Py Pinger: {one_line(daemon['explanation'])}", _YELLOW))

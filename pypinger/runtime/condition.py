@@ -57,7 +57,7 @@ class Condition:
         self._instance = ""
         self._reminder: IDelayedCall | None = None
         board.add_source(lambda: None if self._blind is None else f"blind: {self._blind.words}")
-        board.add_source(lambda: None if self._clock is None else self._clock.words)
+        board.add_source(self._clock_trouble)
 
     @property
     def blind(self) -> bool:
@@ -172,6 +172,10 @@ class Condition:
             wrong, self._clock = self._clock, None
             self._announce(Event.SIGHTED, f"{WAS_WRONG} for {self._lasted(wrong)}", self._age(wrong))
             self._remind_later()
+
+    def _clock_trouble(self) -> str | None:
+        wrong = self._clock
+        return None if wrong is None else f"{wrong.words} (since {clock(wrong.since, self._now())})"
 
     def _begin(self, since: Instant, words: str) -> Blind:
         condition = Blind(since, words)

@@ -295,8 +295,11 @@ class Routes:
 
     async def _no_task(self, request: Request) -> bytes:
         html = wants_html(request)
-        gone = await removed(self._history, target_after(_TASK, request), self._now()) if html else None
+        gone = await self._removed(target_after(_TASK, request)) if html else None
         return await self._not_found(request, "No task with this address is monitored here.", gone)
+
+    async def _removed(self, sent: str) -> list[Tag] | None:
+        return await removed(self._history, sent, self._now(), self._cooperator)
 
     async def _not_found(self, request: Request, words: str, gone: list[Tag] | None = None) -> bytes:
         request.setResponseCode(HTTPStatus.NOT_FOUND)

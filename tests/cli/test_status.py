@@ -154,7 +154,10 @@ class StatusTests(SynchronousTestCase):
 
     def test_py_pinger_itself(self) -> None:
         blind = self.lines(answered(), blind=NOW - 300, status="error", explanation="no\nanswer")
-        self.assertEqual(blind[0], "Py Pinger is blind for 5 min: no answer")
+        self.assertEqual(blind[0], "Py Pinger has been blind for 5 min: no answer")
+        # The daemon's own words begin with that.
+        blind = self.lines(blind=NOW - 300, status="error", explanation="blind: no host answers")
+        self.assertEqual(blind[0], "Py Pinger has been blind for 5 min: no host answers")
         self.assertEqual(self.lines(status="error", explanation="slack: no")[0], "Py Pinger: slack: no")
         self.assertEqual(self.lines(undelivered=1200)[-1], "alerts: 1,200 pending, 0 given up")
         self.assertEqual(self.lines(dead=2)[-1], "alerts: 0 pending, 2 given up (pypinger resend)")

@@ -695,7 +695,7 @@ class ClockTests(NetworkCase):
             self.assertEqual(life.events(), ["blind"])
             self.assertIn(words, next(a for a in life.notifier.sent if a.event is Event.BLIND).explanation)
             self.assertEqual({entry.state.kind for entry in life.board.entries()}, {kind})
-            self.assertIn(words, life.board.daemon().explanation)
+            self.assertRegex(life.board.daemon().explanation, rf"{words}.* \(since \d\d:\d\d:\d\d UTC\)$")
             explanation = next(iter(life.board.entries())).state.verdict
             assert explanation is not None
             self.assertIn("the clock of h0.example is 1 h", explanation.explanation)

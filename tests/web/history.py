@@ -33,6 +33,8 @@ class FakeHistory:
     :ivar begins: when it begins.
     :ivar url: of the task whose incidents and deliveries are those of all tasks.
     :ivar asked: the URLs whose gaps were asked for.
+    :ivar known: the keys of all tasks that have a history.
+    :ivar quiet: whether there were no incidents.
     """
 
     def __init__(self, now: Instant, frequency: float = 10.0, words: str = "channel_not_found") -> None:
@@ -43,6 +45,8 @@ class FakeHistory:
         self.url = ""
         self.begins: Instant | None = now - 81 * DAY
         self.asked: list[str] = []
+        self.known: list[str] = []
+        self.quiet = False
 
     def _check(self) -> None:
         if self.broken:
@@ -70,6 +74,8 @@ class FakeHistory:
         which: IncidentFilter = ALL_INCIDENTS,
     ) -> Sequence[PastIncident]:
         self._check()
+        if self.quiet:
+            return []
         at = self.now
         told = (
             PastAlert("a1", Event.PROBLEM, at - 900, self.words),
@@ -109,7 +115,7 @@ class FakeHistory:
 
     async def tasks(self) -> Sequence[str]:
         self._check()
-        return []
+        return self.known
 
     async def channels(self) -> Sequence[str]:
         self._check()

@@ -123,7 +123,9 @@ class OverviewTests(AppTestCase):
 
     def test_removed_task(self) -> None:
         """Its page says so, with its latest incidents."""
-        self.treq = StubTreq(make_pages(self.board, self.clock, history=FakeHistory(NOW)).resource)
+        history = FakeHistory(NOW)
+        history.known = ["http://other/b", "http://gone/a?key=s3cret", "push:Old job"]
+        self.treq = StubTreq(make_pages(self.board, self.clock, history=history).resource)
         found = self.ask("/task/" + quote("http://gone/a?key=s3cret", safe=""), Accept=HTML)
         self.assertEqual(found.code, 404)
         text = self.text(found)
@@ -132,14 +134,26 @@ class OverviewTests(AppTestCase):
         self.assertNotIn("s3cret", text)
         self.assertIn("late → failed", text)
         # Links in alerts have the id.
-        for path, words in ((f"/task/{task_id('')}", "No longer monitored"), ("/task/0123456789ab", "Not found")):
+        gone = task_id("http://gone/a?key=s3cret")
+        for path, words in (
+            (f"/task/{gone}", "late → failed"),
+            (f"/task/{gone}?from=mail", "No longer monitored"),
+            (f"/task/{task_id('push:Old job')}", "Old job"),
+            ("/task/0123456789ab", "Not found"),
+            ("/task/http://never/a", "Not found"),
+        ):
             text = self.text(self.ask(path, Accept=HTML))
             self.assertIn(words, text)
             self.assertIn('role="search"', text)
+        # However long ago its incidents were, or if there were none.
+        history.quiet = True
+        text = self.text(self.ask(f"/task/{gone}", Accept=HTML))
+        self.assertIn("http://gone/a?…", text)
+        self.assertIn("It has no incidents in the history.", text)
 
     def test_page_that_does_not_exist_while_blind(self) -> None:
         self.board.state = daemon_state(status=Status.ERROR, blind=NOW - 60)
-        self.assertIn("Py Pinger is blind", self.text(self.ask("/no/such/page", Accept=HTML)))
+        self.assertIn("Py Pinger has been blind", self.text(self.ask("/no/such/page", Accept=HTML)))
 
     def test_no_tasks(self) -> None:
         self.board.set([])

@@ -131,7 +131,7 @@ class PageTests(SynchronousTestCase):
         self.assertIn("Latest push", text)
         self.assertIn("disk at 93 %", text)
         self.assertNotIn("HTTP", text)
-        self.assertIn("What its pushes have come to, without secrets.", Page(task_page(pushed())).text)
+        self.assertIn("The report that its pushes add up to, without secrets.", Page(task_page(pushed())).text)
 
     def test_before_the_first_push(self) -> None:
         page = Page(task_page(new()))

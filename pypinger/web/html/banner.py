@@ -13,6 +13,7 @@ from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import UNSEEN, count, lasting, shown
 from pypinger.web.html.flags import MAINTENANCE
 from pypinger.web.html.layout import aged, ago
+from pypinger.web.html.notices import BLIND, WHILE_BLIND
 from pypinger.web.html.view import View
 
 
@@ -48,9 +49,10 @@ def details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: DaemonS
     if since is not None:
         known = f"{counts['error']:,} of {count(len(entries), 'task')} in trouble"
         lost = "It has had no contact with its tasks " if away is None else "Py Pinger has had no contact with it "
+        why = _why_blind(daemon) if away is None else ""
         return [
-            tags.p(lost, aged(lasting("for {}", since, now)), _since(since, now), "."),
-            tags.p(f"The last known states are shown: {known}. No task is blamed meanwhile.", class_="quiet"),
+            tags.p(lost, aged(lasting("for {}", since, now)), _since(since, now), why, "."),
+            tags.p(f"The last known states are shown: {known}. {WHILE_BLIND}", class_="quiet"),
         ]
     flagged = _flagged(entries)
     troubled = [entry for entry in entries if entry.state.status is Status.ERROR and entry.state.since is not None]
@@ -73,6 +75,11 @@ def details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: DaemonS
 def _away(daemon: DaemonState) -> Instant | None:
     """Since when the database that instances share has been away."""
     return None if daemon.sharing is None else daemon.sharing.away
+
+
+def _why_blind(daemon: DaemonState) -> str:
+    words = next((each for each in daemon.troubles if each.startswith(BLIND)), "")
+    return f": {shown(words.removeprefix(BLIND))}" if words else ""
 
 
 def _since(instant: Instant, now: Instant) -> str:

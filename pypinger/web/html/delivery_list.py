@@ -50,7 +50,7 @@ async def page_of(
             words += [link, f" {WORDS[outcome]}. "]
     table = table_of(listing, COLUMNS, [_row(frame, delivery) for delivery in deliveries])
     return await list_page(
-        frame, listing, [tags.p(*words or ["All alerts are settled."])], _dead(daemon.dead), fields, table
+        frame, listing, [tags.p(*words or ["No alert is pending or given up."])], _dead(daemon.dead), fields, table
     )
 
 

@@ -195,7 +195,7 @@ def _report(report: Report, elsewhere: str, *, pushed: bool) -> Tag:
         "The next answer is shown as it was received."
     )
     if pushed:
-        words = "What its pushes have come to, without secrets."
+        words = "The report that its pushes add up to, without secrets."
     if elsewhere:
         words = f"Without unknown members and secrets. {elsewhere}"
     text = json.dumps(members, ensure_ascii=False, indent=2)

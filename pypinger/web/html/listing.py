@@ -194,7 +194,7 @@ def _nothing(listing: Listing, root: str) -> Tag:
     if listing.filtered:
         words = f"No {'incident' if listing.name == 'incidents' else 'delivery'} matches. "
         return tags.p(words, tags.a("Show all", href=f"{root}{listing.name}"), class_="plain", id="nothing")
-    words = "No incidents yet: nothing has gone wrong." if listing.name == "incidents" else "No alerts were made yet."
+    words = "No incidents yet: nothing has gone wrong." if listing.name == "incidents" else "No alerts yet."
     return tags.p(words, class_="plain")
 
 

@@ -38,8 +38,16 @@ _ADVICE: tuple[tuple[str, str, str, str], ...] = (
         "timedatectl status",
     ),
     ("checks are stuck", "Checks are stuck", "The states below may be outdated.", ""),
-    ("blind", "Py Pinger is blind", "It sees again by itself, once its network and name server work.", ""),
 )
+
+#: What follows from blindness, and what ends it.
+WHILE_BLIND = "Tasks that do not answer cause no alerts until its network and name server work again."
+
+#: The trouble that the overview's banner is about.
+BLIND = "blind: "
+
+#: What troubles of channels have in common.
+_UNSENT = (" did not accept the latest alert", "an alert has been pending for ")
 
 
 def notices(daemon: DaemonState, now: Instant) -> list[Tag]:
@@ -47,7 +55,8 @@ def notices(daemon: DaemonState, now: Instant) -> list[Tag]:
     troubles = daemon.troubles or ((daemon.explanation,) if daemon.status is not Status.OK else ())
     lost = _away(daemon, now)
     # While the database is away, this is why it is blind.
-    lines = lost + [_trouble(words, daemon) for words in troubles if not (lost and words.startswith("blind"))]
+    hidden = lost or daemon.blind is not None
+    lines = lost + [_trouble(words, daemon) for words in troubles if not (hidden and words.startswith(BLIND))]
     lines += undelivered.lines(daemon)
     return [_section(lines)] if lines else []
 
@@ -59,9 +68,10 @@ def blind(daemon: DaemonState, now: Instant) -> list[Tag]:
     if daemon.blind is None:
         return []
     text = tags.p(
-        tags.strong("Py Pinger is blind "),
+        tags.strong("Py Pinger has been blind "),
         aged(lasting("for {}", daemon.blind, now)),
-        f" (since {clock(daemon.blind, now)}): it has no contact with its tasks, and the last known state is shown.",
+        f" (since {clock(daemon.blind, now)}): it has no contact with its tasks, and the last known state is shown. ",
+        WHILE_BLIND,
     )
     return [_section([text])]
 
@@ -83,6 +93,14 @@ def _trouble(words: str, daemon: DaemonState) -> Tag:
             if command and (daemon.ini or "{}" not in command):
                 text += " ", _command(command.replace("{}", shlex.quote(shown(daemon.ini))))
             return tags.p(*text)
+    if any(each in words for each in _UNSENT):
+        text = [
+            tags.strong("Alerts do not arrive: "),
+            shown(words),
+            ". Mend the channel, then send every channel a test alert",
+        ]
+        text += [": ", _command(f"pypinger notify-test {shlex.quote(shown(daemon.ini))}")] if daemon.ini else ["."]
+        return tags.p(*text)
     return tags.p(tags.strong("Py Pinger itself is in trouble: "), shown(words), ".")
 
 

@@ -69,7 +69,7 @@ async def page_of(
             *notices(daemon, now),
             *panel(daemon, now),
             *([_tools(selection, entries, daemon)] if entries else []),
-            *[_group(group, view, now) for group in selection.groups],
+            *_groups(selection.groups, view, now),
             *([] if entries else [_no_tasks(daemon)]),
             *([] if selection.groups or not entries else [_nothing(view)]),
             *([pager(selection)] if selection.pages > 1 else []),
@@ -141,14 +141,28 @@ def _pending(daemon: DaemonState) -> list[Tag | str]:
     return [" ", tags.a(f"{count(daemon.undelivered, 'alert')} pending", href=link), "."]
 
 
-def _group(group: Group, view: View, now: Instant) -> Tag:
+def _groups(groups: Sequence[Group], view: View, now: Instant) -> list[Tag]:
+    """The groups; tables after the first that is always shown have no visible headings, and so no links in them."""
+    always = [number for number, group in enumerate(groups) if not group.folded and group.storm is None]
+    return [
+        _group(group, view, now, linked=number <= min(always, default=number)) for number, group in enumerate(groups)
+    ]
+
+
+def _group(group: Group, view: View, now: Instant, *, linked: bool) -> Tag:
+    """
+    A group of tasks.
+
+    :param linked: whether its headings are links to the orders.
+    """
     if group.storm is not None:
         return _storm(group, group.storm, view, now)
     if view.wall:
         return _wall(group)
+    headings = [heading(column, view) if linked else tags.th(column, scope="col") for column in COLUMNS]
     table = tags.table(
         tags.colgroup([tags.col() for _ in COLUMNS]),
-        tags.thead(tags.tr([heading(column, view) for column in COLUMNS])),
+        tags.thead(tags.tr(headings)),
         tags.tbody(Comment(group.key)),
         **{"aria-labelledby": f"{group.key}-title"},
     )
@@ -202,7 +216,7 @@ def _storm(group: Group, storm: Storm, view: View, now: Instant) -> Tag:
     )
     everything = View(storm=storm.key)
     more = f"All {storm.total:,} tasks" if storm.total > LISTED else "These tasks alone"
-    silence = f"pypinger silence {shlex.quote(f'url:{shown(storm.origin)}/*')} 2h REASON"
+    silence = f"pypinger silence {shlex.quote(shown(storm.selector))} 2h REASON"
     return tags.details(
         tags.summary(
             tags.span(class_="mark"),
@@ -213,7 +227,7 @@ def _storm(group: Group, storm: Storm, view: View, now: Instant) -> Tag:
         tags.p(
             tags.a(more, href=everything.link, class_="more"),
             tags.code(silence, class_="command"),
-            tags.span(" No alerts of this origin for two hours", class_="quiet"),
+            tags.span(" No alerts for this origin for two hours", class_="quiet"),
             class_="below",
         ),
         id=group.key,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from urllib.parse import unquote
 
+from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from twisted.web.template import Tag, tags
 
@@ -16,44 +18,55 @@ from pypinger.ports.history import History, PastIncident
 from pypinger.ports.storing import StoreError
 from pypinger.web.formatting import NAMES, shown
 from pypinger.web.html.layout import moment
-
-#: Among how many of the latest incidents a task is sought by its id, as links in alerts name it.
-SEARCHED = 100
+from pypinger.web.serving.slicing import in_slices
 
 #: How many of its incidents are shown.
 LISTED = 3
 
+#: Tasks in a slice of the search for an id.
+_SLICE = 500
+
+_ID = re.compile(r"[0-9a-f]{12}")
+
 _log = Logger()
 
 
-async def removed(history: History | None, sent: str, now: Instant) -> list[Tag] | None:
+async def removed(history: History | None, sent: str, now: Instant, cooperator: Cooperator) -> list[Tag] | None:
     """
     What is known of a task that is not monitored; None if nothing is.
 
-    :param sent: what follows ``/task/``, exactly as it was sent.
+    :param sent: what follows ``/task/``, exactly as it was sent: a URL, or an id as links in alerts have it.
+    :param cooperator: shares out the time.
     """
     if history is None:
         return None
     try:
-        found = await _incidents(history, sent)
+        key = await _key(history, sent, cooperator)
+        if key is None:
+            return None
+        return _described(key, await history.incidents(key, limit=LISTED), now)
     except StoreError as error:
         _log.warn("a removed task cannot be looked up: {error}", error=str(error))
         return None
-    return _described(found, now) if found else None
 
 
-async def _incidents(history: History, sent: str) -> Sequence[PastIncident]:
+async def _key(history: History, sent: str, cooperator: Cooperator) -> str | None:
     if "://" in (url := unquote(sent)):
-        return await history.incidents(url, limit=LISTED)
-    latest = await history.incidents(limit=SEARCHED)
-    return [incident for incident in latest if task_id(incident.task) == sent.partition("?")[0]][:LISTED]
+        return url if url in await history.tasks() else None
+    wanted = sent.partition("?")[0]
+    if not _ID.fullmatch(wanted):
+        return None
+    keys = await history.tasks()
+    ids = await in_slices(task_id, keys, cooperator, _SLICE)
+    return next((key for key, each in zip(keys, ids, strict=True) if each == wanted), None)
 
 
-def _described(incidents: Sequence[PastIncident], now: Instant) -> list[Tag]:
+def _described(key: str, incidents: Sequence[PastIncident], now: Instant) -> list[Tag]:
+    words = tags.p(tags.strong(shown(name_of(key))), " was monitored here, and is no longer in the ini file.")
+    if not incidents:
+        return [words, tags.p("It has no incidents in the history.", class_="quiet")]
     return [
-        tags.p(
-            tags.strong(shown(name_of(incidents[0].task))), " was monitored here, and is no longer in the ini file."
-        ),
+        words,
         tags.p("Its latest incidents:", class_="quiet"),
         tags.ol([tags.li(_line(incident, now)) for incident in incidents], class_="incidents"),
     ]

@@ -25,6 +25,7 @@ MANY = 10
 LISTED = 20
 
 _DEFAULT_PORT = re.compile(r"(http://.*):80|(https://.*):443")
+_SERVER = re.compile(r"[^/]*//[^/?#]*/")
 
 
 class Storm(msgspec.Struct, frozen=True):
@@ -34,6 +35,7 @@ class Storm(msgspec.Struct, frozen=True):
     :ivar key: stays the same while its cause and origin do.
     :ivar cause: ``HTTP 503``.
     :ivar origin: ``https://h``.
+    :ivar selector: selects every task of the origin whose URL begins like one of the storm's.
     :ivar began: since when the first of its tasks is in trouble, and `latest` the last; None if unknown.
     :ivar first: the first tasks in their order, at most :data:`LISTED`.
     :ivar silenced: how many are silenced; `acknowledged`: how many incidents are.
@@ -42,6 +44,7 @@ class Storm(msgspec.Struct, frozen=True):
     key: str
     cause: str
     origin: str
+    selector: str
     total: int
     began: Instant | None
     latest: Instant | None
@@ -94,6 +97,7 @@ def _storm(words: str, origin: str, entries: Sequence[Entry]) -> Storm:
         key=_key(words, origin),
         cause=words,
         origin=origin,
+        selector=_selector(entries),
         total=len(entries),
         began=min(since, default=None),
         latest=max(since, default=None),
@@ -111,6 +115,18 @@ def _common(entry: Entry) -> tuple[str, str] | None:
         return None
     reported = None if state.report is None or state.kind is not Kind.FAILED else state.report.reason
     return _cause(state.kind, "" if state.kind is Kind.LATE else state.verdict.explanation, reported), origin
+
+
+def _selector(entries: Sequence[Entry]) -> str:
+    """
+    Select the origin by how their URLs begin: one server can be written as ``http://h/`` and as ``http://h:80/``.
+
+    A URL without a path is selected by the task's id. Selectors ignore the case of letters.
+    """
+    begins = ((entry, _SERVER.match(entry.task.url or "")) for entry in entries)
+    words = {entry.task.id if match is None else f"url:{match[0].lower()}*" for entry, match in begins}
+    # Ids first, as a prefix holds for the words after it.
+    return "|".join(sorted(words, key=lambda word: (":" in word, word)))
 
 
 _cause = lru_cache(maxsize=8192)(cause)

@@ -35,6 +35,7 @@ from pypinger.web.formatting import (
 )
 from pypinger.web.html.charts import calendar, share
 from pypinger.web.html.flags import commands, flags
+from pypinger.web.html.following import following, next_check, reminders
 from pypinger.web.html.how_to_push import how_to_push
 from pypinger.web.html.instances import elsewhere, watcher
 from pypinger.web.html.last_answer import last_answer
@@ -93,20 +94,21 @@ async def page_of(
                 class_="verdict",
             ),
             *_reasons(entry, daemon, now),
+            *following(entry, daemon, now),
             *_flags(entry, now),
             *([tags.p(shown(task.label), class_="label")] if task.label else []),
             look=f"task {look}",
         ),
         Tag("main")(
             *blind(daemon, now),
-            *([on_call] if pressing else []),
+            *(on_call if pressing else []),
             *(drawn if timed else []),
             *incidents(entry, past, now),
             *last_answer(answer, task.url or "", state.report, secrets, now, elsewhere(entry, daemon)),
             *([] if timed else drawn),
             *_uptime(past, now),
             tags.div(_schedule(entry, now), _checks(entry, daemon, now), class_="columns"),
-            *([] if pressing else [on_call]),
+            *([] if pressing else on_call),
             *how_to_push(task),
             *reports(entry, past, now),
             id="main",
@@ -133,16 +135,6 @@ async def page_of(
         href=f"{root}task/{task.id}/feed.atom",
     )
     return await page(request, title, body, root, static, look, now, (feed,))
-
-
-def next_check(entry: Entry) -> Instant | None:
-    """About when a task is checked next: after its interval, or when its verdict would change by itself."""
-    state = entry.state
-    if state.checked is None:
-        return None
-    usual = state.checked + entry.task.interval
-    change = None if state.verdict is None else state.verdict.next_change
-    return change if change is not None and state.checked < change < usual else usual
 
 
 def _lasted(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag | str]:
@@ -184,6 +176,9 @@ def _reasons(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag]:
     elif reason:
         first = [reason]
     lines = [tags.p(*first, class_="reason")] if first else []
+    if reason:
+        # It stands above.
+        explanation = explanation.removeprefix(f'the task reports an error: "{reason}"; ')
     if not (reason and explanation.endswith(reason)):
         explained: list[Tag | str] = [explanation]
         if state.kind not in (Kind.LATE, Kind.FUTURE) and (known := age(entry, now)) is not None:
@@ -198,8 +193,8 @@ def _flags(entry: Entry, now: Instant) -> list[Tag]:
     return [tags.ul(lines, class_="flags", **{"aria-label": "Alerts of this task"})] if lines else []
 
 
-def _on_call(entry: Entry) -> Tag:
-    """What helps those who take care of the task."""
+def _on_call(entry: Entry) -> list[Tag]:
+    """What helps those who take care of the task; nothing if there is nothing to read or to type."""
     task = entry.task
     lines = [
         tags.li(tags.code(command.line, class_="command"), " ", tags.span(command.words, class_="quiet"))
@@ -207,7 +202,8 @@ def _on_call(entry: Entry) -> Tag:
     ]
     known = [("Runbook", _link(task.runbook)), ("Note", shown(task.note)), ("Group", shown(task.group))]
     listed = [tags.div(tags.dt(name), tags.dd(value)) for name, value in known if value]
-    return card("On call", tags.dl(listed) if listed else "", tags.ul(lines, class_="commands"))
+    parts = [*([tags.dl(listed)] if listed else []), *([tags.ul(lines, class_="commands")] if lines else [])]
+    return [card("On call", *parts)] if parts else []
 
 
 def _link(address: str | None) -> Tag | str:
@@ -302,7 +298,7 @@ def _checks(entry: Entry, daemon: DaemonState, now: Instant) -> Tag:
         ("Errors in a row", f"{state.row:,}" if state.row else None),
         ("Alerts after", f"{count(task.failures, 'error')} in a row" if task.failures > 1 else "the first error"),
         ("Unreachable for", f"{span(task.unreachable_for)} before it is alerted" if task.unreachable_for else None),
-        ("Reminders", _reminders(task)),
+        ("Reminders", reminders(task)),
         ("Timeout", None if task.url is None else span(task.timeout)),
         ("Name", _if_long(entry.name)),
         ("Address", _if_long(task.label)),
@@ -318,15 +314,6 @@ def _fetching(entry: Entry, now: Instant) -> tuple[tuple[str, Tag | str | None],
         ("Interval", span(task.interval)),
         ("Latency", _latency(state.latency)),
     )
-
-
-def _reminders(task: Task) -> str:
-    if not task.error_interval:
-        return "never"
-    longest = max(task.error_interval, task.error_interval_max)
-    if longest == task.error_interval:
-        return f"every {span(longest)}"
-    return f"after {span(task.error_interval)}, then each time after twice as long, at most {span(longest)}"
 
 
 def _if_long(text: str) -> str | None:

@@ -76,7 +76,7 @@ def search(view: View, action: str = "./") -> Tag:
 def heading(column: str, view: View) -> Tag:
     """The heading of a column, with a link to its order if it has one."""
     orders = COLUMNS[column]
-    if not orders or view.by:
+    if not orders:
         return tags.th(column, scope="col")
     # A second click on a heading with two orders takes the other one.
     other = next((order for order in orders if order != view.sort), orders[0])

@@ -54,10 +54,12 @@ def lines(daemon: DaemonState) -> list[Tag]:
     if waiting and daemon.undelivered:
         verb = " is retried." if daemon.undelivered == 1 else " are retried."
         found.append(tags.p(_link("pending", daemon.undelivered), verb, *_why(waiting)))
-    if daemon.dead_channels:
-        names = ", ".join(shown(channel) for channel in daemon.dead_channels)
-        verb = "does" if len(daemon.dead_channels) == 1 else "do"
-        found.append(tags.p(tags.strong(names), f" {verb} not take alerts: the latest one was given up."))
+    told = "; ".join(daemon.troubles)
+    unsaid = [channel for channel in daemon.dead_channels if f"{channel} did not accept" not in told]
+    if unsaid:
+        names = ", ".join(map(shown, unsaid))
+        verb = "does" if len(unsaid) == 1 else "do"
+        found.append(tags.p(tags.strong(names), f" {verb} not accept alerts: the latest one was given up."))
     return found
 
 

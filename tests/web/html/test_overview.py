@@ -1,11 +1,15 @@
 """The overview in HTML."""
 
+import re
+from collections.abc import Callable
 from math import nan
 
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.selector import parse, parse_typed, subject_of
+from pypinger.domain.url import origin as url_origin
 from pypinger.ports.showing import Entry
 from pypinger.web.html.figures import Figures
 from tests.web.browser import Page, figures, overview, task_page
@@ -84,16 +88,27 @@ class OverviewTests(SynchronousTestCase):
 
     def test_dead_channels(self) -> None:
         words = "slack did not accept the latest alert: invalid_auth"
-        daemon = daemon_state(status=Status.ERROR, explanation=words, dead=1, dead_channels=("slack", "email night"))
+        daemon = daemon_state(
+            status=Status.ERROR,
+            explanation=words,
+            troubles=(words,),
+            dead=1,
+            dead_channels=("slack", "email night"),
+            ini="/etc/pinger.ini",
+        )
         page = Page(overview([], daemon))
+        self.assertEqual(page.text.count("slack"), 1)
+        self.assertIn("send every channel a test alert: pypinger notify-test /etc/pinger.ini", page.text)
         for expected in (
             words,
-            "slack, email night do not take alerts: the latest one was given up.",
+            "Alerts do not arrive: slack did not accept",
+            # The troubles say it of the other one.
+            "email night does not accept alerts: the latest one was given up.",
             "1 alert could not be delivered, and will not be retried unless you type pypinger resend.",
         ):
             self.assertIn(expected, page.text)
-        page = Page(overview([], daemon_state(dead_channels=("slack",))))
-        self.assertIn("slack does not take alerts", page.text)
+        page = Page(overview([], daemon_state(dead_channels=("slack", "email night"))))
+        self.assertIn("slack, email night do not accept alerts", page.text)
 
     def test_pictures(self) -> None:
         made = entry()
@@ -175,10 +190,19 @@ class OverviewTests(SynchronousTestCase):
             self.assertTrue(icons[0].startswith(f"static/{look}.svg"), icons)
 
     def test_blind(self) -> None:
-        daemon = daemon_state(status=Status.ERROR, explanation="blind", blind=NOW - 60)
+        troubles = ("blind: no host answers", "the store cannot be written: full")
+        daemon = daemon_state(status=Status.ERROR, explanation="; ".join(troubles), troubles=troubles, blind=NOW - 60)
         page = Page(overview([entry(), entry("http://h/c", Kind.LATE)], daemon))
-        for words_ in ("Py Pinger is blind", "for 1 min (since 22:27:34 UTC)", "1 of 2 tasks in trouble"):
+        for words_ in (
+            "Py Pinger is blind",
+            "for 1 min (since 22:27:34 UTC): no host answers.",
+            "1 of 2 tasks in trouble",
+            "Tasks that do not answer cause no alerts until its network and name server work again.",
+            "The store cannot be written: full",
+        ):
             self.assertIn(words_, page.text)
+        # Once, in the banner.
+        self.assertEqual(page.text.count("no host answers"), 1)
         self.assertEqual(page.classes("header"), ["banner overview degraded"])
         self.assertIn("(!) Py Pinger is blind", page.text)
         rows = [attrs["class"] for tag, attrs in page.elements if tag == "tr" and "id" in attrs]
@@ -270,14 +294,29 @@ class OverviewTests(SynchronousTestCase):
             marked = [attrs for tag, attrs in page.elements if attrs.get("datetime") == "2026-11-22T20:28:34.000Z"]
             self.assertEqual([each["class"] for each in marked], ["fixed"] if ":" in words_ else [])
 
+    def silences_all_of_a_storm(self, unreachable: Callable[[str, float], Entry]) -> None:
+        """The command names one server in each way that the URLs do."""
+        paths = [
+            f"https://{server}/{n}" for n in range(5) for server in ("web.example", "WEB.example:443", "web.example")
+        ]
+        urls = {*paths, "https://web.example:0443/a", "https://web.example?key=S3CRET"}
+        page = Page(overview([unreachable(url, NOW - 900) for url in urls]))
+        [command] = re.findall(r"pypinger silence '(\S+)' 2h REASON", page.text)
+        self.assertNotIn("S3CRET", command)
+        subjects = [subject_of(unreachable(url, NOW).task, unreachable(url, NOW).state) for url in sorted(urls)]
+        self.assertTrue(all(parse_typed(command, subjects).matches(each) for each in subjects))
+        for other in ("https://web.example.org/a", "https://web.example:8443/a", "http://web.example/a"):
+            self.assertFalse(parse(command).matches(subject_of(entry(other).task, entry(other).state)))
+
     def test_storm(self) -> None:
-        def unreachable(number: int, since: float) -> Entry:
-            made = entry(f"https://web.example/{number}?key=S3CRET", Kind.UNREACHABLE, name=f"Job {number}")
+        def unreachable(url: str, since: float) -> Entry:
+            made = entry(url, Kind.UNREACHABLE, name=f"Job {url[20:].partition('?')[0]}")
+            made = replace(made, task=replace(made.task, origin=url_origin(url)))
             assert made.state.verdict is not None
             verdict = replace(made.state.verdict, explanation="HTTP 503 and no valid report: the body is empty")
             return Entry(made.task, replace(made.state, verdict=verdict, since=since))
 
-        many = [unreachable(number, NOW - 900 + number) for number in range(30)]
+        many = [unreachable(f"https://web.example/{n}?key=S3CRET", NOW - 900 + n) for n in range(30)]
         alone, newer = entry("http://h/old", Kind.LATE), entry("http://h/new", Kind.FAILED)
         alone = Entry(alone.task, replace(alone.state, since=NOW - 9000))
         newer = Entry(newer.task, replace(newer.state, since=NOW - 10))
@@ -289,6 +328,7 @@ class OverviewTests(SynchronousTestCase):
         self.assertIn("for 15 min · latest 14 min ago", page.text)
         self.assertIn("pypinger silence 'url:https://web.example/*' 2h REASON", page.text)
         self.assertNotIn("S3CRET", page.text)
+        self.silences_all_of_a_storm(unreachable)
         # Between what is newer and what is older, and its first tasks within it.
         order = [attrs["id"] for tag, attrs in page.elements if (attrs.get("id") or "").startswith("t-")]
         self.assertEqual(order[0], f"t-{newer.task.id}")
@@ -344,7 +384,22 @@ class OverviewTests(SynchronousTestCase):
         page = Page(overview([entry()], query="sort=name"))
         self.assertEqual(sorted_by(page), [("ascending", None)])
         self.assertIn("./", page.links())
-        self.assertEqual(sorted_by(Page(overview([entry()], query="by=server"))), [])
+
+    def test_headings_of_groups_sort(self) -> None:
+        """In the first table that is always shown; those below it have no visible headings, so no links in them."""
+        wrong = [entry(f"http://h/{name}", Kind.LATE, server=name) for name in "ab"]
+        entries = [*wrong, entry("http://h/c", server="c")]
+        page = Page(overview(entries, query="by=server"))
+        self.assertEqual(page.classes("details"), ["group ok"])
+        self.assertEqual(page.links().count("./?by=server&sort=name"), 2)
+        self.assertEqual(page.text.count("Last run"), 3)
+        # Where all is folded, each group shows its own when it is unfolded.
+        page = Page(overview([entry(f"http://h/{name}", server=name) for name in "ab"], query="by=server"))
+        self.assertEqual(page.links().count("./?by=server&sort=due"), 3)
+        # The order holds within the groups.
+        names = [entry(f"http://h/{name}", Kind.LATE, name=name, server="a") for name in ("Zoo", "Ape")]
+        html = overview(names, query="by=server&sort=name").decode()
+        self.assertLess(html.index(">Ape<"), html.index(">Zoo<"))
 
     def test_no_tasks(self) -> None:
         """The ini file, three lines to paste, and the command."""

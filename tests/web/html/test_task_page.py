@@ -110,6 +110,9 @@ class TaskPageTests(SynchronousTestCase):
         page = Page(task_page(replace(made, task=replace(task, runbook="javascript:alert(1)"))))
         self.assertIn("Runbookjavascript:alert(1)", page.text)
         self.assertNotIn("javascript:alert(1)", page.links())
+        # Nothing to read, and nothing to type: maintenance ends by itself.
+        maintained = replace(made, muted=Muted(NOW + 60, "", "", "maintenance nightly"))
+        self.assertNotIn("On call", Page(task_page(maintained)).text)
 
     def test_only_the_status_is_announced(self) -> None:
         live = re.findall(r'<(\w+)[^>]*aria-live="polite"[^>]*>(.*?)</\1>', task_page(entry(kind=Kind.LATE)).decode())
@@ -194,7 +197,7 @@ class TaskPageTests(SynchronousTestCase):
         for kind, words_ in (
             (Kind.OK, "becomes late now, late after 22:34:34 UTCexplained as ok (ran 1 h 5 min ago)"),
             (Kind.LATE, "late by 55 min late after 22:34:34 UTCno run for 1 h 5 minexplained as late"),
-            (Kind.UNREACHABLE, "explained as unreachablehttp"),
+            (Kind.UNREACHABLE, "explained as unreachableNext"),
         ):
             self.assertIn(words_, Page(task_page(entry(kind=kind), NOW + 3600)).text)
         self.assertIn("in the future by 2 h", Page(task_page(entry(kind=Kind.FUTURE, lastrun=NOW + 7200))).text)
@@ -210,7 +213,8 @@ class TaskPageTests(SynchronousTestCase):
     def test_blind(self) -> None:
         daemon = daemon_state(status=Status.ERROR, explanation="blind", blind=NOW - 60)
         page = Page(task_page(entry(), daemon=daemon))
-        self.assertIn("Py Pinger is blind for 1 min (since 22:27:34 UTC): it has no contact with its tasks", page.text)
+        self.assertIn("Py Pinger has been blind for 1 min (since 22:27:34 UTC): it has no contact with its", page.text)
+        self.assertIn("cause no alerts until its network and name server work again", page.text)
         self.assertIn("(!) blind, was on time", page.text)
         self.assertEqual(page.classes("header"), ["banner task degraded"])
         self.assertNotIn("blind", Page(task_page(entry())).text)
@@ -262,6 +266,33 @@ class TaskPageTests(SynchronousTestCase):
             start = html.index(b'<dl class="tiles">')
             tiles = re.findall(r"<dt>(.*?)</dt>", html[start : html.index(b"</dl>", start)].decode())
             self.assertEqual(tiles, expected)
+
+    def test_the_reason_is_said_once(self) -> None:
+        made = entry(kind=Kind.FAILED)
+        assert made.state.verdict is not None
+        for words_, shown_ in (
+            ('the task reports an error: "disk full"; last ran 22:23:34 UTC', "disk fulllast ran 22:23:34 UTC"),
+            ('the task reports an error: "disk"; last ran', 'disk fullthe task reports an error: "disk"; last ran'),
+        ):
+            verdict = replace(made.state.verdict, explanation=words_)
+            page = Page(task_page(replace(made, state=replace(made.state, verdict=verdict))))
+            self.assertIn(shown_, page.text)
+
+    def test_what_happens_next(self) -> None:
+        """To a task in trouble: the next check, and reminders unless they are off."""
+        made = entry(kind=Kind.FAILED)
+        made = replace(made, task=replace(made.task, error_interval=480.0, error_interval_max=480.0))
+        self.assertIn("Next check in 39 s. Reminders every 8 min.", Page(task_page(made)).text)
+        quiet = replace(made, task=replace(made.task, error_interval=0.0))
+        for other in (acknowledged(made), replace(made, muted=SILENCED), quiet):
+            text = Page(task_page(other)).text
+            self.assertIn("Next check in 39 s. ", text)
+            self.assertNotIn("Reminders every 8 min.", text)
+        pushing = replace(made, task=replace(made.task, url=None))
+        self.assertNotIn("Next check in", Page(task_page(pushing)).text)
+        self.assertNotIn('class="next"', task_page(entry()).decode())
+        daemon = daemon_state(status=Status.ERROR, blind=NOW - 60)
+        self.assertNotIn('class="next"', task_page(made, daemon=daemon).decode())
 
     def test_order(self) -> None:
         """The reason, incidents and the latest answer come first."""

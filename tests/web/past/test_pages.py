@@ -122,7 +122,7 @@ class IncidentsTests(PastPagesTestCase):
         self.board.state = daemon_state(blind=NOW - 60, status=Status.ERROR)
         for path in ("/incidents", "/deliveries"):
             page = self.page(path)
-            self.assertIn("Py Pinger is blind", page.text)
+            self.assertIn("Py Pinger has been blind", page.text)
             self.assertIn("(!)", page.text)
 
     @settings(deadline=None, max_examples=30)
@@ -158,7 +158,7 @@ class DeliveriesTests(PastPagesTestCase):
 
     def test_nothing_is_wrong(self) -> None:
         page = self.page("/deliveries")
-        self.assertIn("All alerts are settled.", page.text)
+        self.assertIn("No alert is pending or given up.", page.text)
         self.assertNotIn("resend", page.text)
 
     def test_filters(self) -> None:
