@@ -3,8 +3,8 @@ What other instances wrote: states of tasks, deliveries of channels that this in
 
 Note [Nothing is missed]
 ~~~~~~~~~~~~~~~~~~~~~~~~
-A row holds the id of the transaction that wrote it. Transactions end in another order than they begin, so the largest id
-that was seen says nothing. Each look remembers its snapshot of the database, and the next one reads what that snapshot
+A row holds the id of the transaction that wrote it. Transactions end in another order than they begin, so the largest
+id that was seen says nothing. Each look remembers its snapshot of the database, and the next one reads what that snapshot
 did not see. What this instance wrote itself is left out.
 """
 
@@ -21,6 +21,7 @@ from pypinger.ports.sharing import Watched
 from pypinger.store.accounting import millis
 from pypinger.store.postgres.lease import boottime
 from pypinger.store.postgres.loading import load_silences
+from pypinger.store.postgres.membership import snapshot as snapshot_of
 
 #: How many tasks are read at once, and given to the runtime at once.
 PAGE = 500
@@ -31,13 +32,11 @@ REMEMBERED: Seconds = 60.0
 #: A snapshot that sees nothing.
 NOTHING = "1:1:"
 
-_SNAPSHOT = "SELECT pg_current_snapshot()::text"
-
 _TASKS = """
 SELECT task.id, url, state, task.owner, instance.name FROM task LEFT JOIN instance ON instance.id = task.owner
 WHERE changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
     AND NOT pg_visible_in_snapshot(changed, %(since)s::pg_snapshot)
-    AND task.id > %(after)s AND state <> '' AND task.owner IS DISTINCT FROM %(me)s
+    AND task.id > %(after)s AND task.owner IS DISTINCT FROM %(me)s
 ORDER BY task.id LIMIT %(page)s
 """
 
@@ -84,12 +83,12 @@ class Feeds:
 
     def tasks(self, connection: psycopg.Connection, me: str) -> Iterator[Sequence[tuple[Watched, str | None]]]:
         """Tasks of others, each with the id of its owner."""
-        snapshot, after = _snapshot(connection), 0
+        snapshot, after = snapshot_of(connection), 0
         while True:
             values = {"since": self._tasks, "after": after, "me": me, "page": PAGE}
             rows = connection.execute(_TASKS, values).fetchall()
             if rows:
-                yield [(Watched(url, _STATE.decode(state), name), owner) for _, url, state, owner, name in rows]
+                yield [(Watched(url, _STATE.decode(state) if state else TaskState(), name), owner) for _, url, state, owner, name in rows]
             if len(rows) < PAGE:
                 break
             after = rows[-1][0]
@@ -104,7 +103,7 @@ class Feeds:
         with connection.transaction():
             # All that is read is of one snapshot: what committed after it would be given now and by the next look.
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            snapshot = _snapshot(connection)
+            snapshot = snapshot_of(connection)
             for since in dict.fromkeys(feed.snapshot for feed in feeds):
                 group = {feed.name: feed for feed in feeds if feed.snapshot == since}
                 values = {"channels": [*group], "since": since}
@@ -124,9 +123,3 @@ class Feeds:
     def silences(self, connection: psycopg.Connection, now: Callable[[], Instant]) -> tuple[Silence, ...]:
         """The silences that have not ended."""
         return load_silences(connection, millis(now()))
-
-
-def _snapshot(connection: psycopg.Connection) -> str:
-    row = connection.execute(_SNAPSHOT).fetchone()
-    assert row is not None
-    return str(row[0])

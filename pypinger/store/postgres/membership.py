@@ -248,6 +248,13 @@ def release(connection: psycopg.Connection, me: str, tasks: Collection[str], cha
         notify(connection, "tasks")
 
 
+def snapshot(connection: psycopg.Connection) -> str:
+    """What the database shows at present, as text."""
+    row = connection.execute("SELECT pg_current_snapshot()::text").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
 def unlisted(
     connection: psycopg.Connection, tasks: Collection[str], channels: Collection[str]
 ) -> tuple[frozenset[str], frozenset[str]]:

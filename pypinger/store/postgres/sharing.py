@@ -28,12 +28,13 @@ from pypinger.ports.sharing import Health, Instance, LeaseLost, Listing, Request
 from pypinger.ports.storing import Kept, StoreError
 from pypinger.store.postgres.connection import words_of
 from pypinger.store.postgres.feeds import ChannelFeed
+from pypinger.store.postgres.holding import Gained
 from pypinger.store.postgres.lease import BEAT, CommonClock, Lease, boottime
 from pypinger.store.postgres.listening import Listening
 from pypinger.store.postgres.queue import SharedQueue
 from pypinger.store.postgres.recording import SharedRecorder
 from pypinger.store.postgres.requests import Asking
-from pypinger.store.postgres.writer import Beat, Gained, SharedWriter
+from pypinger.store.postgres.writer import Beat, SharedWriter
 from pypinger.store.threads import Reactor, Worker
 
 #: Seconds between two attempts to join.
@@ -211,7 +212,7 @@ class Sharing:
             closed = written.addBoth(self._last_turn)  # type: ignore[assignment]
             closed = self._worker.run(self._writer.close)
         else:
-            self._writer.link.abort()
+            self._writer.abort()
             closed = self._worker.run(self._writer.close)
         self._worker.stop()
         try:
@@ -221,7 +222,7 @@ class Sharing:
             self._log.error(
                 "the store could not be closed within {limit:g} s; the database does not answer", limit=limit
             )
-            self._writer.link.abort()
+            self._writer.abort()
         except (psycopg.Error, StoreError) as error:
             words = words_of(error, self._url)
             self._log.error("this instance could not leave: {words}; others take over when its lease ends", words=words)
@@ -270,7 +271,7 @@ class Sharing:
             return
         lease.end(words)
         self._lease, self._away = None, words
-        self._writer.link.abort()
+        self._writer.abort()
         self._listening.set(None, {})
         self._own = set()
         self._busy.clear()

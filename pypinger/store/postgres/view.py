@@ -67,7 +67,7 @@ class MemberView:
         self.wanted = Wanted()
         self.listed: Keys = (frozenset(), frozenset())
 
-    def gone(self, rows: Sequence[InstanceRow], me: str | None) -> dict[str, str]:
+    def gone(self, rows: Sequence[InstanceRow], me: str) -> dict[str, str]:
         """
         Others that are to be buried: id -> the end of its lease as text.
 
@@ -119,6 +119,16 @@ class MemberView:
             mine += [key for key, owner in owners.items() if owner == name]
             time.sleep(PAUSE)
         return frozenset(mine)
+
+
+def own_rows_gone(rows: Sequence[InstanceRow], ids: Collection[str]) -> dict[str, str]:
+    """
+    Who is to be buried before this process joins: id -> the end of its lease as text.
+
+    :param ids: under which this process joined before, or may have joined.
+    """
+    own = process.identity()
+    return {row.id: row.until for row in rows if row.id in ids or process.gone(row.process, own)}
 
 
 def instances(rows: Collection[InstanceRow]) -> tuple[Instance, ...]:

@@ -1,38 +1,33 @@
 """
-The writer of an instance: its transactions, its lease, and what it takes over. All in the writer's thread.
-
-Note [Attempts]
-~~~~~~~~~~~~~~~
-While the database is away, the writer's thread tries again until the lease is over, so that a short restart loses
-nothing. It connects anew, and asks :attr:`instance.written` whether the transaction was committed after all. Then the
-lease is ended, and all that was to be written is dropped: another instance may have taken over.
+The writer of an instance: it joins, renews the lease, and records calls and writes what they change, in one transaction
+a turn. All in the writer's thread.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import psycopg
 from twisted.python.failure import Failure
 
 from pypinger.domain.model import Seconds
-from pypinger.domain.sharing import moves
 from pypinger.ports.sharing import Health, Instance, LeaseLost, Listing
-from pypinger.ports.storing import Kept, StoreError
+from pypinger.ports.storing import Kept
 from pypinger.store.accounting import millis
 from pypinger.store.postgres import lease as leases
 from pypinger.store.postgres import membership, silences
-from pypinger.store.postgres.connection import unusable, words_of
+from pypinger.store.postgres.attempts import Attempts
+from pypinger.store.postgres.connection import unusable
+from pypinger.store.postgres.holding import Gained, Holding
 from pypinger.store.postgres.lease import CommonClock, Lease, boottime
-from pypinger.store.postgres.link import Link
-from pypinger.store.postgres.loading import load_channels, load_common, load_tasks
+from pypinger.store.postgres.loading import load_common
 from pypinger.store.postgres.recording import NotOwned, SharedRecorder
 from pypinger.store.postgres.retention import sweep
 from pypinger.store.postgres.tables import PostgresTables, Stale, without_nul
 from pypinger.store.postgres.upgrading import scripts, upgrade
-from pypinger.store.postgres.view import MemberView, Said, applicant, instances
+from pypinger.store.postgres.view import Said, applicant, instances, own_rows_gone
 from pypinger.store.rows import encode
 from pypinger.store.writer import BATCH, FIRST_SWEEP, SWEEP
 
@@ -41,18 +36,9 @@ T = TypeVar("T")
 #: A method of :class:`~pypinger.store.recorder.Recorder`, and its arguments.
 Call: TypeAlias = tuple[Callable[..., None], tuple[Any, ...]]
 
-#: How many tasks are gained in one transaction, and given to the runtime at once.
-GAINED = 1000
-
-#: Seconds between two attempts, at first and at most.
-PAUSE: Seconds = 0.05
-LONGEST_PAUSE: Seconds = 0.5
-
-#: Seconds between two looks for what no instance lists.
-ORPHANS: Seconds = 5.0
-
-#: How many ids of incidents are reserved at once.
+#: How many ids of incidents are reserved at once, and for how many seconds, so that ids are about chronological.
 IDS = 10
+RESERVED: Seconds = 30.0
 
 
 class SharedTurn(NamedTuple):
@@ -85,24 +71,11 @@ class Beat(NamedTuple):
     next_end: Seconds
 
 
-class Gained(NamedTuple):
-    """
-    What was gained.
-
-    :ivar snapshot: of the database, from before channels were loaded.
-    :ivar more: whether more may be free.
-    """
-
-    kept: Kept
-    snapshot: str
-    more: bool
-
-
 class SharedWriter:
     """
+    Writes for one instance.
+
     :param name: of this instance, as it is configured.
-    :ivar lease: the present lease.
-    :ivar trouble: why the latest attempt failed; empty if it did not.
     :ivar transactions: the ids of transactions that this instance made, and when, for the feeds, which remove them.
     """
 
@@ -110,24 +83,32 @@ class SharedWriter:
         self._name = name
         self._keep_days = keep_days
         self._clock = clock
-        self.link = Link(url, f"{name} writes")
-        self.lease = Lease("", name, 0.0)
-        self.lease.end("it has not joined yet")
-        self.trouble = ""
+        self._attempts = Attempts(url, name)
         self.transactions: dict[int, Seconds] = {}
         self._listing = Listing(frozenset(), frozenset())
         self._recorder = SharedRecorder(self._reserve)
         self._tables = PostgresTables(name)
-        self._view = MemberView()
-        self._channels: dict[str, int] = {}
+        self._holding = Holding(self._attempts.lease, self._recorder)
+        # The ids under which this process may have joined.
         self._ids: list[str] = []
-        self._unsure = False
-        self._adopted: tuple[set[str], set[str]] = (set(), set())
-        self._to_adopt: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
         self._written = 0
-        self._wrote = self._looked = self._reserved = 0.0
-        self._sweep: Any = None
+        self._wrote = self._reserved = 0.0
+        self._sweep: Iterator[None] | None = None
         self._sweeps = boottime() + FIRST_SWEEP
+
+    @property
+    def lease(self) -> Lease:
+        """The present lease."""
+        return self._attempts.lease
+
+    @property
+    def trouble(self) -> str:
+        """Why the latest attempt failed; empty if it did not."""
+        return self._attempts.trouble
+
+    def abort(self) -> None:
+        """Make what waits for the server fail at once; for other threads."""
+        self._attempts.link.abort()
 
     def open(self, listing: Listing) -> tuple[Kept, list[Gained]]:
         """
@@ -135,52 +116,56 @@ class SharedWriter:
 
         :raises StoreError: the database cannot be used.
         """
+        link = self._attempts.link
         try:
-            upgrade(self.link.connection(), self.link.url, scripts())
+            upgrade(link.connection(), link.url, scripts())
             kept = self.join(listing)
-            self._look(self.link.connection())
+            self._holding.look(link.connection())
             parts = []
             while (part := self.gain(self.lease)) is not None:
                 parts.append(part)
             self.beat(self.lease, Health(), listing)
-        except (psycopg.Error, ValueError) as error:
-            self.link.drop()
-            raise unusable(self.link.url, error) from error
-        except LeaseLost as error:
-            self.link.drop()
-            raise StoreError(f"[store] url: {error}; try again") from error
+        except BaseException as error:
+            link.drop()
+            if isinstance(error, psycopg.Error | ValueError):
+                raise unusable(link.url, error) from error
+            if isinstance(error, LeaseLost):
+                raise unusable(link.url, psycopg.OperationalError(str(error))) from error
+            raise
         return kept, parts
 
     def join(self, listing: Listing) -> Kept:
         """
         Join with a new lease, and load what belongs to no task.
 
-        :raises psycopg.Error: the database cannot be reached.
+        :raises psycopg.Error, StoreError: the database cannot be used.
+        :raises ValueError: a row is damaged.
         """
-        self.trouble = ""
-        connection = self.link.connection()
-        known = membership.rows(connection)
-        gone = self._view.gone(known, None)
-        # Those of this process, be it that an answer was lost.
-        gone.update({row.id: row.until for row in known if row.id in self._ids})
+        link = self._attempts.link
+        try:
+            return self._join(link.connection(), listing)
+        except BaseException:
+            link.drop()
+            raise
+
+    def _join(self, connection: psycopg.Connection, listing: Listing) -> Kept:
+        gone = own_rows_gone(membership.rows(connection), self._ids)
         me = uuid.uuid4().hex[:16]
         self._ids.append(me)
         sent = boottime()
         joined = membership.join(connection, me, applicant(self._name, listing), gone)
         self._ids = [me]
         self._clock.learn(sent, boottime(), joined.now)
-        self._recorder = SharedRecorder(self._reserve)
-        self._tables = PostgresTables(joined.name)
-        self._channels = {}
-        self._adopted = set(), set()
-        self._written = 0
-        self._view = MemberView()
-        kept = load_common(connection, self._recorder, joined.name, millis(joined.now), alone=joined.alone)
+        recorder = SharedRecorder(self._reserve)
+        kept = load_common(connection, recorder, joined.name, millis(joined.now), alone=joined.alone)
         membership.life(connection)
         membership.add(connection, "task", listing.tasks)
         membership.add(connection, "channel", listing.channels)
-        self._listing = listing
-        self.lease = Lease(me, joined.name, sent)
+        lease = Lease(me, joined.name, sent)
+        self._listing, self._recorder, self._tables = listing, recorder, PostgresTables(joined.name)
+        self._holding = Holding(lease, recorder)
+        self._written = 0
+        self._attempts.begin(lease)
         return kept
 
     def turn(self, lease: Lease, calls: Sequence[Call], *, urgent: bool = False, last: bool = False) -> SharedTurn:
@@ -189,7 +174,7 @@ class SharedWriter:
 
         :raises LeaseLost: all that is pending was dropped.
         """
-        self._current(lease)
+        self._attempts.check(lease)
         recorder, refused, failures = self._recorder, set(), []
         for number, (call, args) in enumerate(calls):
             try:
@@ -217,8 +202,8 @@ class SharedWriter:
 
         :raises LeaseLost: it could not be renewed.
         """
-        self._current(lease)
-        said = Said(health, len(self._recorder.tasks), tuple(sorted(self._channels)))
+        self._attempts.check(lease)
+        said = Said(health, len(self._recorder.tasks), tuple(sorted(self._holding.channels)))
         encoded = without_nul(encode(said))
 
         def renew(connection: psycopg.Connection) -> None:
@@ -230,14 +215,15 @@ class SharedWriter:
             self._clock.learn(sent, boottime(), now)
             membership.life(connection)
 
-        self._try(lease, renew)
+        self._attempts.run(lease, renew)
         if listing is not self._listing:
-            self._try(lease, lambda connection: self._relist(connection, listing))
-        rows = self._try(lease, self._look)
-        wanted, held = self._view.wanted, self._held()
-        tasks, channels = (moves(wanted[part], held[part], self._adopted[part]) for part in (0, 1))
+            self._attempts.run(lease, lambda connection: self._relist(connection, listing))
+        if boottime() >= self._reserved + RESERVED:
+            self._recorder.forget_ids()
+        rows = self._attempts.run(lease, self._holding.look)
+        tasks, channels = self._holding.moves()
         others = [row.left for row in rows if row.id != lease.id]
-        wanting = bool(tasks.gain or channels.gain or any(self._to_adopt))
+        wanting = bool(tasks.gain or channels.gain)
         return Beat(instances(rows), (tasks.leave, channels.leave), wanting, min(others, default=leases.TTL))
 
     def gain(self, lease: Lease) -> Gained | None:
@@ -246,8 +232,8 @@ class SharedWriter:
 
         :raises LeaseLost: the lease is over.
         """
-        self._current(lease)
-        return self._try(lease, lambda connection: self._gain(connection, lease))
+        self._attempts.check(lease)
+        return self._attempts.run(lease, lambda connection: self._holding.gain(connection, millis(self._clock.now())))
 
     def release(self, lease: Lease, tasks: Collection[str], channels: Collection[str]) -> None:
         """
@@ -255,15 +241,10 @@ class SharedWriter:
 
         :raises LeaseLost: the lease is over.
         """
-        self._current(lease)
+        self._attempts.check(lease)
         self._write(lease)
-        self._try(lease, lambda connection: membership.release(connection, lease.id, tasks, channels))
-        for key in tasks:
-            self._recorder.tasks.pop(key, None)
-            self._adopted[0].discard(key)
-        for name in channels:
-            self._channels.pop(name, None)
-            self._adopted[1].discard(name)
+        self._attempts.run(lease, lambda connection: membership.release(connection, lease.id, tasks, channels))
+        self._holding.released(tasks, channels)
 
     def run(self, lease: Lease, act: Callable[[psycopg.Connection], T]) -> T:
         """
@@ -271,43 +252,18 @@ class SharedWriter:
 
         :raises LeaseLost: the lease is over.
         """
-        self._current(lease)
-        return self._try(lease, act)
+        self._attempts.check(lease)
+        return self._attempts.run(lease, act)
 
     def close(self) -> None:
         """Leave, if the lease lasts, and close the connection."""
         lease = self.lease
         try:
             if lease.alive():
-                membership.quit(self.link.connection(), lease.id)
+                membership.quit(self._attempts.link.connection(), lease.id)
         finally:
             lease.end("it has left")
-            self.link.drop()
-
-    def _current(self, lease: Lease) -> None:
-        if lease is not self.lease or not lease.alive():
-            lease.end(self.trouble or "its lease ran out")
-            raise LeaseLost(lease.words)
-
-    def _try(self, lease: Lease, act: Callable[[psycopg.Connection], T]) -> T:
-        """See Note [Attempts]."""
-        pause = PAUSE
-        while True:
-            try:
-                result = act(self.link.connection())
-            except Stale as error:
-                lease.end(str(error))
-                raise LeaseLost(lease.words) from error
-            except (psycopg.Error, StoreError) as error:
-                self.trouble = words_of(error, self.link.url)
-                if not isinstance(error, psycopg.errors.DeadlockDetected):
-                    self.link.drop()
-            else:
-                self.trouble = ""
-                return result
-            lease.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-            self._current(lease)
+            self._attempts.link.drop()
 
     def _write(self, lease: Lease) -> None:
         """Write all that is pending, once."""
@@ -321,7 +277,7 @@ class SharedWriter:
                         return
                     pending = recorder.pending
                     fenced = leases.FENCED
-                    self._tables.write(connection, pending, lease.id, self._channels, fenced=fenced)
+                    self._tables.write(connection, pending, lease.id, self._holding.channels, fenced=fenced)
                     silences.write(connection, recorder.silence_changes)
                     for what, parts in (
                         ("tasks", pending.tasks),
@@ -334,7 +290,7 @@ class SharedWriter:
                 self._tables.forget(recorder.pending)
                 raise
 
-        self._try(lease, write)
+        self._attempts.run(lease, write)
         self._written = number
         self._wrote = boottime()
         recorder.pending.clear()
@@ -360,7 +316,7 @@ class SharedWriter:
 
     def _reserve(self) -> Sequence[int]:
         self._reserved = boottime()
-        return self._try(
+        return self._attempts.run(
             self.lease,
             lambda connection: [
                 id for (id,) in connection.execute("SELECT nextval('incident_id') FROM generate_series(1, %s)", (IDS,))
@@ -373,88 +329,13 @@ class SharedWriter:
         membership.relist(connection, self.lease.id, applicant(self._name, listing))
         self._listing = listing
 
-    def _look(self, connection: psycopg.Connection) -> list[membership.InstanceRow]:
-        """Look at the members, and at times for what none of them lists."""
-        lease = self.lease
-        rows = membership.rows(connection)
-        gone = self._view.gone(rows, lease.id)
-        if gone:
-            membership.bury(connection, gone)
-            rows = membership.rows(connection)
-        self._view.update(rows, lease.name, lambda id: membership.listing_of(connection, id))
-        for part in (0, 1):
-            self._adopted[part].difference_update(self._view.listed[part])
-        if boottime() >= self._reserved + 30:
-            self._recorder.forget_ids()
-        if boottime() >= self._looked + ORPHANS:
-            self._looked = boottime()
-            membership.free_ownerless(connection)
-            free = [membership.free(connection, table) for table in ("task", "channel")]
-            self._to_adopt = membership.unlisted(
-                connection, free[0] - self._view.listed[0], free[1] - self._view.listed[1]
-            )
-        return rows
-
-    def _held(self) -> tuple[set[str], set[str]]:
-        return set(self._recorder.tasks), set(self._channels)
-
-    def _gain(self, connection: psycopg.Connection, lease: Lease) -> Gained | None:
-        held = self._held()
-        # After an error it may own what it does not know of.
-        me = lease.id if self._unsure else None
-        self._unsure = True
-        wanted = [
-            (self._view.wanted[part] | self._to_adopt[part]) & membership.free(connection, table, me) - held[part]
-            for part, table in ((0, "task"), (1, "channel"))
-        ]
-        if wanted[1]:
-            return self._gain_channels(connection, lease, wanted[1], bool(wanted[0]))
-        if not wanted[0]:
-            self._to_adopt = frozenset(), frozenset()
-            self._unsure = False
-            return None
-        keys = sorted(wanted[0])[:GAINED]
-        with connection.transaction():
-            ids = membership.take_tasks(connection, lease.id, keys, fenced=leases.FENCED)
-            records = load_tasks(connection, ids)
-        self._unsure = False
-        states = {}
-        for record in records:
-            self._recorder.tasks[record.key] = record
-            states[record.key] = record.state
-            if record.key not in self._view.listed[0]:
-                self._adopted[0].add(record.key)
-        more = len(wanted[0]) > GAINED
-        return Gained(Kept(states=states, deliveries=(), dead=0, channels=frozenset()), "", more)
-
-    def _gain_channels(
-        self, connection: psycopg.Connection, lease: Lease, names: Collection[str], more: bool
-    ) -> Gained:
-        with connection.transaction():
-            epochs = membership.take_channels(connection, lease.id, names, fenced=leases.FENCED)
-            row = connection.execute("SELECT pg_current_snapshot()::text").fetchone()
-            loaded = load_channels(connection, sorted(epochs), millis(self._clock.now()))
-        self._unsure = False
-        self._channels.update(epochs)
-        self._adopted[1].update(epochs.keys() - self._view.listed[1])
-        kept = Kept(
-            states={},
-            deliveries=loaded.deliveries,
-            dead=loaded.dead,
-            told=loaded.told,
-            dead_channels=frozenset(loaded.refusals),
-            refusals=loaded.refusals,
-            channels=frozenset(epochs),
-        )
-        return Gained(kept, "" if row is None else row[0], more)
-
     def _delete(self) -> bool:
         """Delete some of the old history if it is time; returns whether some is left."""
         if self._sweep is None:
             if boottime() < self._sweeps:
                 return False
             self._sweeps = boottime() + SWEEP
-            self._sweep = sweep(self.link.connection(), self._keep_days, millis(self._clock.now()))
+            self._sweep = sweep(self._attempts.link.connection(), self._keep_days, millis(self._clock.now()))
         if next(self._sweep, self) is self:
             self._sweep = None
         return self._sweep is not None

@@ -17,7 +17,7 @@ from pypinger.ports.storing import Kept
 from pypinger.store.postgres.store import PostgresStore
 
 #: Seconds that a test waits for something.
-LIMIT = 60.0
+LIMIT = 30.0
 
 
 async def sleep(seconds: float) -> None:

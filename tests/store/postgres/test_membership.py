@@ -12,7 +12,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import Health, LeaseLost, Listing
-from pypinger.store.postgres import membership, writer
+from pypinger.store.postgres import holding, membership
 from tests import postgres
 from tests.store.postgres.members import Crowd, alert, check, keys, listing, sleep, task, until
 
@@ -101,7 +101,7 @@ class MembershipTests(TestCase):
 
     async def test_tasks_that_nobody_lists_are_closed_by_somebody(self) -> None:
         self.patch(membership, "UNLISTED", 1.0)
-        self.patch(writer, "ORPHANS", 0.2)
+        self.patch(holding, "ORPHANS", 0.2)
         a = self.crowd.join("a", listing(3, ["slack", "email"]))
         opened = TaskState(incident=Incident(1000.0, Kind.LATE, 1000.0, 1))
         sent = Delivery(alert("old"), "slack")
@@ -119,7 +119,7 @@ class MembershipTests(TestCase):
         self.assertEqual(c.states[task(0).key], TaskState())
 
     async def test_gained_tasks_come_in_parts(self) -> None:
-        self.patch(writer, "GAINED", 20)
+        self.patch(holding, "GAINED", 20)
         a = self.crowd.join("a", listing(100))
         self.assertEqual(len(a.states), 100)
         b = self.crowd.join("b", listing(100))

@@ -1,0 +1,147 @@
+"""What this instance owns, gains and releases, in the writer's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import psycopg
+
+from pypinger.domain.model import Seconds
+from pypinger.domain.sharing import Moves, moves
+from pypinger.ports.storing import Kept
+from pypinger.store.accounting import Millis
+from pypinger.store.postgres import lease as leases
+from pypinger.store.postgres import membership
+from pypinger.store.postgres.lease import Lease, boottime
+from pypinger.store.postgres.loading import load_channels, load_tasks
+from pypinger.store.postgres.membership import InstanceRow
+from pypinger.store.postgres.recording import SharedRecorder
+from pypinger.store.postgres.view import Keys, MemberView
+
+#: How many tasks are gained in one transaction, and given to the runtime at once.
+GAINED = 1000
+
+#: Seconds between two looks for what no instance lists.
+ORPHANS: Seconds = 5.0
+
+_NOTHING: Keys = (frozenset(), frozenset())
+
+
+class Gained(NamedTuple):
+    """
+    What was gained.
+
+    :ivar snapshot: of the database, from before channels were loaded.
+    :ivar more: whether more may be free.
+    """
+
+    kept: Kept
+    snapshot: str
+    more: bool
+
+
+class Holding:
+    """
+    What is owned under one lease.
+
+    :param recorder: holds the tasks.
+    :ivar channels: those that are owned -> their epochs.
+    """
+
+    def __init__(self, lease: Lease, recorder: SharedRecorder) -> None:
+        self._lease = lease
+        self._recorder = recorder
+        self._view = MemberView()
+        self.channels: dict[str, int] = {}
+        # Owned although no instance lists them, and to be owned for that reason.
+        self._adopted: tuple[set[str], set[str]] = (set(), set())
+        self._to_adopt: Keys = _NOTHING
+        self._looked = 0.0
+        # Whether the answer to a transaction may have been lost: then more may be owned than is known.
+        self._unsure = False
+
+    def look(self, connection: psycopg.Connection) -> list[InstanceRow]:
+        """Look at the members, bury those whose lease is over, and look at times for what none of them lists."""
+        rows = membership.rows(connection)
+        gone = self._view.gone(rows, self._lease.id)
+        if gone:
+            membership.bury(connection, gone)
+            rows = membership.rows(connection)
+        self._view.update(rows, self._lease.name, lambda id: membership.listing_of(connection, id))
+        listed = self._view.listed
+        for adopted, part in zip(self._adopted, listed, strict=True):
+            adopted.difference_update(part)
+        if boottime() >= self._looked + ORPHANS:
+            self._looked = boottime()
+            membership.free_ownerless(connection)
+            tasks, channels = (membership.free(connection, table) for table in ("task", "channel"))
+            self._to_adopt = membership.unlisted(connection, tasks - listed[0], channels - listed[1])
+        return rows
+
+    def moves(self) -> tuple[Moves, Moves]:
+        """What is to be gained and left, of tasks and of channels."""
+        held = self._held()
+        tasks, channels = (
+            moves(self._view.wanted[part] | self._to_adopt[part], held[part], self._adopted[part]) for part in (0, 1)
+        )
+        return tasks, channels
+
+    def gain(self, connection: psycopg.Connection, now: Millis) -> Gained | None:
+        """Own all channels, or some of the tasks, that are free and to be owned; None if there are none."""
+        me = self._lease.id if self._unsure else None
+        self._unsure = True
+        tasks, channels = (
+            moves.gain & membership.free(connection, table, me)
+            for table, moves in zip(("task", "channel"), self.moves(), strict=True)
+        )
+        gained = None
+        if channels:
+            gained = self._gain_channels(connection, channels, now, more=bool(tasks))
+        elif tasks:
+            gained = self._gain_tasks(connection, sorted(tasks)[:GAINED], more=len(tasks) > GAINED)
+        else:
+            self._to_adopt = _NOTHING
+        self._unsure = False
+        return gained
+
+    def released(self, tasks: Collection[str], channels: Collection[str]) -> None:
+        """Forget what is owned no more."""
+        for key in tasks:
+            self._recorder.tasks.pop(key, None)
+        for name in channels:
+            self.channels.pop(name, None)
+        self._adopted[0].difference_update(tasks)
+        self._adopted[1].difference_update(channels)
+
+    def _held(self) -> tuple[frozenset[str], frozenset[str]]:
+        return frozenset(self._recorder.tasks), frozenset(self.channels)
+
+    def _gain_tasks(self, connection: psycopg.Connection, keys: Collection[str], *, more: bool) -> Gained:
+        with connection.transaction():
+            ids = membership.take_tasks(connection, self._lease.id, keys, fenced=leases.FENCED)
+            records = load_tasks(connection, ids)
+        self._recorder.tasks.update({record.key: record for record in records})
+        states = {record.key: record.state for record in records}
+        self._adopted[0].update(states.keys() - self._view.listed[0])
+        return Gained(Kept(states=states, deliveries=(), dead=0, channels=frozenset()), "", more)
+
+    def _gain_channels(
+        self, connection: psycopg.Connection, names: Collection[str], now: Millis, *, more: bool
+    ) -> Gained:
+        with connection.transaction():
+            epochs = membership.take_channels(connection, self._lease.id, names, fenced=leases.FENCED)
+            snapshot = membership.snapshot(connection)
+            loaded = load_channels(connection, sorted(epochs), now)
+        self.channels.update(epochs)
+        self._adopted[1].update(epochs.keys() - self._view.listed[1])
+        kept = Kept(
+            states={},
+            deliveries=loaded.deliveries,
+            dead=loaded.dead,
+            told=loaded.told,
+            dead_channels=frozenset(loaded.refusals),
+            refusals=loaded.refusals,
+            channels=frozenset(epochs),
+        )
+        return Gained(kept, snapshot, more)
