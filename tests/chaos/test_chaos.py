@@ -57,7 +57,7 @@ class ChaosTests(TestCase):
         for account in accounts:
             words = "\n".join(f"{what}: {each}" for what, found in account.wrong.items() for each in found)
             Path(f"{account.cluster.number}-wrong.txt").write_text(words)
-        wrong = {what: words[:5] for account in accounts for what, words in account.wrong.items() if words}
+        wrong = {what: words[:5] for account in accounts for what, words in account.breaches.items()}
         self.assertEqual(wrong, {})
 
     async def run_script(self, script: Script, scripts: list[Script]) -> None:
