@@ -57,6 +57,7 @@ def words_of(error: Exception, url: str) -> str:
     words = re.split(r" Multiple connection attempts| connection to server at .* connection to server at ", words)[0]
     words = re.sub(r"^connection (failed|is bad): ", "", words)
     words = re.sub(r"^connection to server [^:]* failed: ", "", words)
+    words = re.sub(r" Is the server running [^?]*\?", "", words)
     words = re.sub(r" LINE \d+: .*", "", words)
     return re.sub(r"\b(FATAL|ERROR|PANIC): +", "", words).rstrip(".;")
 

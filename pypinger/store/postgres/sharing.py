@@ -276,7 +276,7 @@ class Sharing:
         self._own = set()
         self._busy.clear()
         self._log.error("[store] url {url}: {words}; joining again", url=shown(self._url), words=words)
-        self._tell("lost", words)
+        self._tell("lost", f"the database {shown(self._url)}: {words}")
         self._queue.drop(words)
         self._asking.drop(words)
         Deferred.fromCoroutine(self._join()).addErrback(self._unexpected, "joining")
