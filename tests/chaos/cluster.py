@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -159,6 +160,7 @@ class Cluster:
         self.test = test
         self.random = Random(seed)
         self.number = number
+        self._directory = Path.cwd()
         self.network: Loopback = Machines(test, NAMES, number) if machines else Loopback()
         # Its processes crash, not the machine, so what was written is kept without fsync.
         self.server = postgres.Server()
@@ -230,12 +232,16 @@ class Cluster:
             await instance.end("TERM")
 
     def write_logs(self) -> None:
-        """Write the logs of all lives, and what came, to the working directory, which is the one of trial."""
-        Path(f"{self.number}-messages.txt").write_text("\n".join(map(str, self.sink.receipts)))
-        Path(f"{self.number}-checks.txt").write_text("\n".join(map(str, self.fleet.fetches)))
+        """Write the logs of all lives, and what came, to the directory in which trial runs the test."""
+        self.write("messages.txt", self.sink.receipts)
+        self.write("checks.txt", self.fleet.fetches)
         for instance in self.instances.values():
             for life, log in {**instance.logs, instance.life: instance.log}.items():
-                Path(f"{self.number}-{life}.log").write_text(log)
+                self.write(f"{life}.log", log.splitlines())
+
+    def write(self, name: str, lines: Iterable[object]) -> None:
+        """Write a file."""
+        (self._directory / f"{self.number}-{name}").write_text("\n".join(map(str, lines)))
 
     async def _tables(self) -> None:
         """Wait until the first instance has made the tables."""
