@@ -58,6 +58,8 @@ class Holding:
         self._adopted: tuple[set[str], set[str]] = (set(), set())
         self._to_adopt: Keys = _NOTHING
         self._looked = 0.0
+        # Tasks that were free and to be owned, and have not been gained yet.
+        self._free: list[str] = []
         # Whether the answer to a transaction may have been lost: then more may be owned than is known.
         self._unsure = False
 
@@ -68,7 +70,8 @@ class Holding:
         if gone:
             membership.bury(connection, gone)
             rows = membership.rows(connection)
-        self._view.update(rows, self._lease.name, lambda id: membership.listing_of(connection, id))
+        if self._view.update(rows, self._lease.name, lambda id: membership.listing_of(connection, id)):
+            self._free = []
         listed = self._view.listed
         for adopted, part in zip(self._adopted, listed, strict=True):
             adopted.difference_update(part)
@@ -89,17 +92,23 @@ class Holding:
 
     def gain(self, connection: psycopg.Connection, now: Millis) -> Gained | None:
         """Own all channels, or some of the tasks, that are free and to be owned; None if there are none."""
-        me = self._lease.id if self._unsure else None
+        channels: frozenset[str] = frozenset()
+        if self._unsure or not self._free:
+            me = self._lease.id if self._unsure else None
+            tasks, channels = (
+                moves.gain & membership.free(connection, table, me)
+                for table, moves in zip(("task", "channel"), self.moves(), strict=True)
+            )
+            # Thousands of tasks are gained in parts; others may take some of them meanwhile.
+            self._free = sorted(tasks)
         self._unsure = True
-        tasks, channels = (
-            moves.gain & membership.free(connection, table, me)
-            for table, moves in zip(("task", "channel"), self.moves(), strict=True)
-        )
         gained = None
         if channels:
-            gained = self._gain_channels(connection, channels, now, more=bool(tasks))
-        elif tasks:
-            gained = self._gain_tasks(connection, sorted(tasks)[:GAINED], more=len(tasks) > GAINED)
+            gained = self._gain_channels(connection, channels, now, more=bool(self._free))
+        elif self._free:
+            keys, rest = self._free[:GAINED], self._free[GAINED:]
+            gained = self._gain_tasks(connection, keys, more=bool(rest))
+            self._free = rest
         else:
             self._to_adopt = _NOTHING
         self._unsure = False

@@ -23,6 +23,9 @@ LOCK = 0x5079506D
 #: Seconds after which a task or a channel that no instance lists is given to any of them.
 UNLISTED: Seconds = 60.0
 
+#: How many keys are added in one statement.
+ADDED = 1000
+
 _UNTIL = f"clock_timestamp() + interval '{TTL} s'"
 
 _ROWS = """
@@ -154,13 +157,14 @@ def relist(connection: psycopg.Connection, me: str, applicant: Applicant) -> Non
 
 
 def add(connection: psycopg.Connection, table: str, keys: Collection[str]) -> None:
-    """Add rows for keys that are new."""
-    column = _KEYS[table]
-    connection.execute(
+    """Add rows for keys that are new, some in each transaction: all at once take longer than a statement may."""
+    column, ordered = _KEYS[table], sorted(keys)
+    query = (
         f"INSERT INTO {table} ({column}) SELECT key FROM unnest(%s::text[]) AS key"
-        f" WHERE NOT EXISTS (SELECT FROM {table} WHERE {column} = key) ORDER BY key ON CONFLICT DO NOTHING".encode(),
-        (list(keys),),
-    )
+        f" WHERE NOT EXISTS (SELECT FROM {table} WHERE {column} = key) ON CONFLICT DO NOTHING"
+    ).encode()
+    for start in range(0, len(ordered), ADDED):
+        connection.execute(query, (ordered[start : start + ADDED],))
 
 
 def bury(connection: psycopg.Connection, gone: Mapping[str, str]) -> None:

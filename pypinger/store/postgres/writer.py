@@ -21,7 +21,7 @@ from pypinger.store.postgres import membership, silences
 from pypinger.store.postgres.attempts import Attempts
 from pypinger.store.postgres.connection import unusable
 from pypinger.store.postgres.holding import Gained, Holding
-from pypinger.store.postgres.lease import CommonClock, Lease, boottime
+from pypinger.store.postgres.lease import BEAT, CommonClock, Lease, boottime
 from pypinger.store.postgres.loading import load_common
 from pypinger.store.postgres.recording import NotOwned, SharedRecorder
 from pypinger.store.postgres.retention import sweep
@@ -121,9 +121,12 @@ class SharedWriter:
             upgrade(link.connection(), link.url, scripts())
             kept = self.join(listing)
             self._holding.look(link.connection())
-            parts = []
+            parts, beaten = [], boottime()
             while (part := self.gain(self.lease)) is not None:
                 parts.append(part)
+                if boottime() >= beaten + BEAT:
+                    self.beat(self.lease, Health(), listing)
+                    beaten = boottime()
             self.beat(self.lease, Health(), listing)
         except BaseException as error:
             link.drop()
@@ -152,6 +155,9 @@ class SharedWriter:
         gone = own_rows_gone(membership.rows(connection), self._ids)
         me = uuid.uuid4().hex[:16]
         self._ids.append(me)
+        # Before the lease begins: this may take longer than it lasts.
+        membership.add(connection, "task", listing.tasks)
+        membership.add(connection, "channel", listing.channels)
         sent = boottime()
         joined = membership.join(connection, me, applicant(self._name, listing), gone)
         self._ids = [me]
@@ -159,8 +165,6 @@ class SharedWriter:
         recorder = SharedRecorder(self._reserve)
         kept = load_common(connection, recorder, joined.name, millis(joined.now), alone=joined.alone)
         membership.life(connection)
-        membership.add(connection, "task", listing.tasks)
-        membership.add(connection, "channel", listing.channels)
         lease = Lease(me, joined.name, sent)
         self._listing, self._recorder, self._tables = listing, recorder, PostgresTables(joined.name)
         self._holding = Holding(lease, recorder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
@@ -12,7 +13,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import Health, LeaseLost, Listing
-from pypinger.store.postgres import holding, membership
+from pypinger.store.postgres import holding, lease, membership, writer
 from tests import postgres
 from tests.store.postgres.members import Crowd, alert, check, keys, listing, sleep, task, until
 
@@ -62,12 +63,12 @@ class MembershipTests(TestCase):
         await until(lambda: len(a.states) + len(b.states) == 50 and len(a.channels) + len(b.channels) == 2 and b.states)
         for number in range(50):
             key = task(number).key
-            writer = a if key in a.states else b
+            owner = a if key in a.states else b
             sent = [Delivery(alert(f"{number}"), name) for name in ("slack", "email")]
-            self.assertTrue(await writer.store.commit(task(number), TaskState(pings=1), check(), sent))
+            self.assertTrue(await owner.store.commit(task(number), TaskState(pings=1), check(), sent))
             for each in sent:
-                if each.channel in writer.channels:
-                    writer.pending[each.alert.id, each.channel] = each
+                if each.channel in owner.channels:
+                    owner.pending[each.alert.id, each.channel] = each
         await until(lambda: len(a.pending) + len(b.pending) == 100, 10)
         await sleep(2)
         self.assertEqual(len(a.pending) + len(b.pending), 100)
@@ -128,6 +129,31 @@ class MembershipTests(TestCase):
         await until(lambda: len(a.states) == 100)
         parts = [part.states for what, part in a.said if what == "gained"]
         self.assertTrue(all(len(states) <= 20 for states in parts))
+
+    async def test_opening_may_take_longer_than_a_lease(self) -> None:
+        for module, seconds in ((lease, 3.0), (writer, 0.1)):
+            self.patch(module, "TTL" if module is lease else "BEAT", seconds)
+        self.patch(holding, "GAINED", 10)
+        take = membership.take_tasks
+
+        def slowly(*args: Any, **options: Any) -> list[int]:
+            time.sleep(0.6)
+            return take(*args, **options)
+
+        self.patch(membership, "take_tasks", slowly)
+        a = self.crowd.join("a", listing(50))
+        self.assertEqual(len(a.states), 50)
+        self.assertTrue(a.store.alive())
+
+    async def test_thousands_of_tasks_are_added_in_several_statements(self) -> None:
+        counts = []
+
+        class Connection:
+            def execute(self, query: bytes, values: tuple[list[str]]) -> None:
+                counts.append(len(values[0]))
+
+        membership.add(Connection(), "task", keys(2500))  # type: ignore[arg-type]
+        self.assertEqual(counts, [1000, 1000, 500])
 
     async def test_a_task_is_released_only_when_its_work_has_ended(self) -> None:
         a = self.crowd.join("a", listing(60))
