@@ -11,8 +11,9 @@ from pypinger.ports.sharing import Instance
 from pypinger.ports.showing import DaemonState, Entry, Sharing
 from pypinger.web import instances
 from pypinger.web.formatting import count, lasting, shown
+from pypinger.web.html.groups import group_key
 from pypinger.web.html.layout import aged
-from pypinger.web.html.view import View, group_key
+from pypinger.web.html.view import View
 
 
 def panel(daemon: DaemonState, now: Instant) -> list[Tag]:
