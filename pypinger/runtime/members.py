@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pypinger.domain.model import Instant
-from pypinger.domain.times import span
 from pypinger.ports.sharing import Instance
 from pypinger.ports.showing import Sharing
 
@@ -57,11 +56,9 @@ class Members:
         """There is a new lease."""
         self._away, self._words = None, ""
 
-    def trouble(self, now: Instant) -> str | None:
+    def trouble(self) -> str | None:
         """Return a line about the database while it is away, or None."""
-        if self._away is None:
-            return None
-        return f"blind for {span(max(0.0, now - self._away))}: {self._words}"
+        return None if self._away is None else f"blind: {self._words}"
 
     def shown(self) -> Sharing:
         """Return what pages show."""

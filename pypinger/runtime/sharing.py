@@ -105,7 +105,7 @@ class Participant:
         self._looking, self._stating = LoopingCall(parts.checker.blindness.look), LoopingCall(self._state)
         for loop in (self._looking, self._stating):
             loop.clock = reactor
-        parts.board.add_source(lambda: self._members.trouble(now()))
+        parts.board.add_source(self._members.trouble)
 
     @property
     def name(self) -> str:
@@ -153,7 +153,7 @@ class Participant:
 
     def trouble(self) -> str | None:
         """Return why this instance watches nothing, or None."""
-        return self._members.trouble(self._now())
+        return self._members.trouble()
 
     @property
     def alone(self) -> bool:
@@ -194,8 +194,10 @@ class Participant:
     def lost(self, words: str) -> None:
         """See :meth:`pypinger.ports.sharing.Sharer.lost`."""
         parts = self._parts
+        if "database" not in words:
+            words = f"the database cannot be reached: {words}"
         self._members.lost(self._now(), words)
-        self._log.error("{words}; no task is checked until there is a new lease", words=words)
+        self._log.error("no task is checked: {words}", words=words)
         parts.outbox.drop()
         parts.monitor.cancel_all()
         parts.runs.stop()

@@ -35,9 +35,14 @@ class Account:
     def __init__(self, cluster: Cluster, faults: Sequence[Fault]) -> None:
         self.cluster = cluster
         self.faults = faults
-        self.wrong: dict[str, list[str]] = defaultdict(list)
+        self.wrong: dict[str, list[str]] = {each: [] for each in VIOLATIONS}
         self.figures: Counter[str] = Counter()
         self.doubles: Counter[str] = Counter()
+
+    @property
+    def breaches(self) -> dict[str, list[str]]:
+        """What is wrong, without what is not."""
+        return {what: words for what, words in self.wrong.items() if words}
 
     async def settle(self) -> None:
         """Read the database, and judge."""
@@ -88,13 +93,17 @@ class Account:
         for task in self.cluster.fleet.tasks.values():
             for channel in CHANNELS:
                 told: list[int] = []
+                blamed = False
                 for receipt in first[channel, task.path]:
                     if receipt.tells and receipt.flip > max(told, default=0):
                         told.append(receipt.flip)
-                    elif receipt.kind in ("failed", "") and receipt.event != "recovered":
-                        self._say("broken sequences", f"{task.path} to {channel} after {told}: {receipt}")
-                    else:
+                        blamed = False
+                    elif receipt.kind not in ("failed", "ok") or blamed:
+                        # The network's fault, which was taken for the task's.
+                        blamed = receipt.event != "recovered"
                         self.figures["alerts without a flip"] += 1
+                    else:
+                        self._say("broken sequences", f"{task.path} to {channel} after {told}: {receipt}")
                 missing = sorted(set(range(1, task.flips + 1)) - set(told))
                 if missing:
                     self._say("flips without an alert", f"{task.path} to {channel}: {missing} of {task.flips}")

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -54,7 +55,7 @@ prod =
 [token_auth]
 token = ${{env:CHAOS_LIFE}}
 [web]
-endpoint = tcp:{port}:interface=127.0.0.1
+endpoint = tcp:${{env:CHAOS_PORT}}:interface=127.0.0.1
 [store]
 url = ${{env:CHAOS_URL}}
 instance = ${{env:CHAOS_NAME}}
@@ -79,6 +80,7 @@ class Instance:
         self.logs: dict[str, str] = {}
         self.failures: dict[str, int] = {}
         self._cluster = cluster
+        self._port = free_port()
         self._lives = 0
         self._process: Process | None = None
         self._wanted = False
@@ -116,6 +118,7 @@ class Instance:
                 "RUNTIME_DIRECTORY": self.directory,
                 "CHAOS_NAME": self.name,
                 "CHAOS_LIFE": self.life,
+                "CHAOS_PORT": str(self._port),
                 "CHAOS_URL": f"postgresql://{self.life}:{password}@{where}/postgres",
                 **self.environ,
             },
@@ -157,9 +160,10 @@ class Cluster:
         self.test = test
         self.random = Random(seed)
         self.number = number
+        self._directory = Path.cwd()
         self.network: Loopback = Machines(test, NAMES, number) if machines else Loopback()
-        # Its crashes must lose nothing.
-        self.server = postgres.Server(fsync="on", full_page_writes="on")
+        # Its processes crash, not the machine, so what was written is kept without fsync.
+        self.server = postgres.Server()
         test.addCleanup(deferToThread, self.server.remove)
         self.fleet = Fleet(test, Random(self.random.random()), tasks, 4, CHANNELS, self.network.tasks)
         self.sink = Sink(test, Random(self.random.random()), self.fleet.told, self.network.tasks)
@@ -170,11 +174,10 @@ class Cluster:
         await deferToThread(self.server.start)
         await self.sql(f"CREATE ROLE {OWNER}")
         await self.sql(f"ALTER DATABASE postgres OWNER TO {OWNER}")
-        ini = _INI.format(
-            urls="\n".join(f"    {url}" for url in self.fleet.urls), port=free_port(), channels=self.sink.sections()
-        )
+        urls = "\n".join(f"    {url}" for url in self.fleet.urls)
+        ini = _INI.format(urls=urls, channels=self.sink.sections())
         for instance in self.instances.values():
-            Path(instance.directory, "pinger.ini").write_text(ini.replace("{port}", str(free_port())))
+            Path(instance.directory, "pinger.ini").write_text(ini)
         first, *others = self.instances.values()
         await first.start()
         await self._tables()
@@ -229,10 +232,16 @@ class Cluster:
             await instance.end("TERM")
 
     def write_logs(self) -> None:
-        """Write the logs of all lives to the working directory, which is the one of trial."""
+        """Write the logs of all lives, and what came, to the directory in which trial runs the test."""
+        self.write("messages.txt", self.sink.receipts)
+        self.write("checks.txt", self.fleet.fetches)
         for instance in self.instances.values():
             for life, log in {**instance.logs, instance.life: instance.log}.items():
-                Path(f"{self.number}-{life}.log").write_text(log)
+                self.write(f"{life}.log", log.splitlines())
+
+    def write(self, name: str, lines: Iterable[object]) -> None:
+        """Write a file."""
+        (self._directory / f"{self.number}-{name}").write_text("\n".join(map(str, lines)))
 
     async def _tables(self) -> None:
         """Wait until the first instance has made the tables."""

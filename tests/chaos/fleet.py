@@ -24,7 +24,7 @@ from twisted.trial.unittest import TestCase
 from tests.acceptance.endpoints import Request, Server, members
 
 #: Seconds between an alert and the next flip of its task.
-CALM = (0.5, 6.0)
+CALM = (1.0, 15.0)
 
 
 class Fetch(NamedTuple):
@@ -54,7 +54,7 @@ class Task:
         self._random = random
         self._channels = frozenset(channels)
         self._untold: set[str] = set()
-        self._due = random.uniform(0, CALM[1])
+        self._due = random.uniform(0, CALM[1] / 2)
 
     def flip_when_due(self, now: float) -> None:
         if self.waits_since is None and now >= self._due:

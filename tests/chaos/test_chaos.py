@@ -9,7 +9,6 @@ The promise for several machines (contract, section 8) under kills, stops, cuts 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from random import Random, randrange
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -49,15 +48,15 @@ class ChaosTests(TestCase):
         finally:
             for script in scripts:
                 script.cluster.write_logs()
-                Path(f"{script.cluster.number}-faults.txt").write_text("\n".join(map(str, script.faults)))
+                script.cluster.write("faults.txt", script.faults)
         accounts = [Account(script.cluster, script.faults) for script in scripts]
         for account in accounts:
             await account.settle()
         print(f"\n{table(accounts)}", flush=True)
         for account in accounts:
-            words = "\n".join(f"{what}: {each}" for what, found in account.wrong.items() for each in found)
-            Path(f"{account.cluster.number}-wrong.txt").write_text(words)
-        wrong = {what: words[:5] for account in accounts for what, words in account.wrong.items() if words}
+            words = (f"{what}: {each}" for what, found in account.wrong.items() for each in found)
+            account.cluster.write("wrong.txt", words)
+        wrong = {what: words[:5] for account in accounts for what, words in account.breaches.items()}
         self.assertEqual(wrong, {})
 
     async def run_script(self, script: Script, scripts: list[Script]) -> None:

