@@ -60,7 +60,7 @@ def words_of(error: Exception, url: str) -> str:
     words = re.sub(r"^connection (failed|is bad): ", "", words)
     words = re.sub(r"^connection to server [^:]* failed: ", "", words)
     words = re.sub(r" Is the server running [^?]*\?", "", words)
-    words = re.sub(r" LINE \d+: .*", "", words)
+    words = re.sub(r" This probably means .*| LINE \d+: .*", "", words)
     return re.sub(r"\b(FATAL|ERROR|PANIC): +", "", words).rstrip(".;")
 
 

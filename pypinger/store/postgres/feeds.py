@@ -4,8 +4,8 @@ What other instances wrote: states of tasks, deliveries of channels that this in
 Note [Nothing is missed]
 ~~~~~~~~~~~~~~~~~~~~~~~~
 A row holds the id of the transaction that wrote it. Transactions end in another order than they begin, so the largest
-id that was seen says nothing. Each look remembers its snapshot of the database, and the next one reads what that snapshot
-did not see. What this instance wrote itself is left out.
+id that was seen says nothing. Each look remembers its snapshot of the database, and the next one reads what that
+snapshot did not see. What this instance wrote itself is left out.
 """
 
 from __future__ import annotations

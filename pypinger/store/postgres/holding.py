@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import psycopg
+from msgspec.structs import replace
 
 from pypinger.domain.model import Seconds
 from pypinger.domain.sharing import Moves, moves
@@ -152,3 +153,17 @@ class Holding:
             channels=frozenset(epochs),
         )
         return Gained(kept, snapshot)
+
+
+def with_part(kept: Kept, part: Kept) -> Kept:
+    """What is kept, with a part of it."""
+    return replace(
+        kept,
+        states={**kept.states, **part.states},
+        deliveries=[*kept.deliveries, *part.deliveries],
+        dead=kept.dead + part.dead,
+        told={**kept.told, **part.told},
+        dead_channels=kept.dead_channels | part.dead_channels,
+        refusals={**kept.refusals, **part.refusals},
+        channels=(kept.channels or frozenset()) | (part.channels or frozenset()),
+    )

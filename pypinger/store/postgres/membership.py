@@ -233,7 +233,7 @@ def take_tasks(connection: psycopg.Connection, me: str, ids: Sequence[int], *, f
 
 
 def take_channels(connection: psycopg.Connection, me: str, names: Collection[str], *, fenced: bool) -> dict[str, int]:
-    """Own those of these channels that are free, or owned already, in the caller's transaction; returns their epochs."""
+    """Own those of these channels that are free, or owned, in the caller's transaction; returns their epochs."""
     _alive(connection, me, fenced=fenced)
     lock(connection)
     taken = connection.execute(
