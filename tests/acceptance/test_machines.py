@@ -353,7 +353,7 @@ class MigratingTests(MachinesTestCase):
         except AssertionError:
             print([m[:3] for m in self.receiver.messages()])
             print(json.dumps([t for t in (await a.get()).json()["data"]][:3], indent=1))
-            print(json.dumps((await a.instances())))
+            print(json.dumps(await a.instances()))
             print((await a.get("/api/v1/deliveries")).json())
             print(a.log, b.log)
             raise
