@@ -221,7 +221,7 @@ class DatabaseTests(MachinesTestCase):
     async def test_database_away(self) -> None:
         """First for less than the lease, then for longer, and at a start."""
         beats = Endpoints(self)
-        beat = f"[heartbeat]\nurl = {beats.url('/beat', body('ok'))}\ninterval = 0.5\n"
+        beat = f"[heartbeat]\nurl = {beats.url('/beat', body('ok'))}\ninterval = 1\n"
         push = f"[task push]\npush_key = {KEY.format(0)}\nfrequency = 1h\n"
         text = self.ini(self.urls(6), more=beat + push)
         both = await self.start(text, "a", "b")
@@ -348,7 +348,15 @@ class MigratingTests(MachinesTestCase):
             runs = (await instance.get(f"/api/v1/tasks/{before[urls[0]]['id']}/history")).json()["data"]["runs"]
             self.assertGreaterEqual(len(runs), 2)
         self.tasks.url("/0", report())
-        await until(lambda: self.receiver.of_task(self.shown(urls[0])) == ["recovered"], "a recovery")
+        try:
+            await until(lambda: self.receiver.of_task(self.shown(urls[0])) == ["recovered"], "a recovery", 15)
+        except AssertionError:
+            print([m[:3] for m in self.receiver.messages()])
+            print(json.dumps([t for t in (await a.get()).json()["data"]][:3], indent=1))
+            print(json.dumps(await a.instances()))
+            print((await a.get("/api/v1/deliveries")).json())
+            print(a.log, b.log)
+            raise
         # Nothing was announced again.
         self.assertEqual(sorted(self.receiver.of_tasks()), ["problem", "recovered"])
         self.assertGreater((await a.task(urls[3]))["pings"], before[urls[3]]["pings"])

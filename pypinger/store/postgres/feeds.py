@@ -88,7 +88,10 @@ class Feeds:
             values = {"since": self._tasks, "after": after, "me": me, "page": PAGE}
             rows = connection.execute(_TASKS, values).fetchall()
             if rows:
-                yield [(Watched(url, _STATE.decode(state) if state else TaskState(), name), owner) for _, url, state, owner, name in rows]
+                yield [
+                    (Watched(url, _STATE.decode(state) if state else TaskState(), name), owner)
+                    for _, url, state, owner, name in rows
+                ]
             if len(rows) < PAGE:
                 break
             after = rows[-1][0]

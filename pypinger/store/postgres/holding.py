@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import psycopg
@@ -33,12 +33,10 @@ class Gained(NamedTuple):
     What was gained.
 
     :ivar snapshot: of the database, from before channels were loaded.
-    :ivar more: whether more may be free.
     """
 
     kept: Kept
     snapshot: str
-    more: bool
 
 
 class Holding:
@@ -57,6 +55,8 @@ class Holding:
         # Owned although no instance lists them, and to be owned for that reason.
         self._adopted: tuple[set[str], set[str]] = (set(), set())
         self._to_adopt: Keys = _NOTHING
+        # The ids of tasks that are to be gained, and were free at the latest look.
+        self._free: list[int] = []
         self._looked = 0.0
         # Whether the answer to a transaction may have been lost: then more may be owned than is known.
         self._unsure = False
@@ -68,15 +68,17 @@ class Holding:
         if gone:
             membership.bury(connection, gone)
             rows = membership.rows(connection)
-        self._view.update(rows, self._lease.name, lambda id: membership.listing_of(connection, id))
+        if self._view.update(rows, self._lease.name, lambda id: membership.listing_of(connection, id)):
+            self._free = []
         listed = self._view.listed
         for adopted, part in zip(self._adopted, listed, strict=True):
             adopted.difference_update(part)
         if boottime() >= self._looked + ORPHANS:
             self._looked = boottime()
             membership.free_ownerless(connection)
-            tasks, channels = (membership.free(connection, table) for table in ("task", "channel"))
-            self._to_adopt = membership.unlisted(connection, tasks - listed[0], channels - listed[1])
+            tasks = membership.free_tasks(connection).keys() - listed[0]
+            channels = membership.free_channels(connection) - listed[1]
+            self._to_adopt = membership.unlisted(connection, tasks, channels)
         return rows
 
     def moves(self) -> tuple[Moves, Moves]:
@@ -91,19 +93,26 @@ class Holding:
         """Own all channels, or some of the tasks, that are free and to be owned; None if there are none."""
         me = self._lease.id if self._unsure else None
         self._unsure = True
-        tasks, channels = (
-            moves.gain & membership.free(connection, table, me)
-            for table, moves in zip(("task", "channel"), self.moves(), strict=True)
-        )
         gained = None
-        if channels:
-            gained = self._gain_channels(connection, channels, now, more=bool(tasks))
-        elif tasks:
-            gained = self._gain_tasks(connection, sorted(tasks)[:GAINED], more=len(tasks) > GAINED)
-        else:
+        if not self._free:
+            tasks, channels = self.moves()
+            names = channels.gain & membership.free_channels(connection, me)
+            if names:
+                gained = self._gain_channels(connection, names, now)
+            else:
+                free = membership.free_tasks(connection, me)
+                self._free = [id for key, id in free.items() if key in tasks.gain]
+        if self._free:
+            gained = self._gain_tasks(connection, self._free[-GAINED:])
+            del self._free[-GAINED:]
+        if gained is None:
             self._to_adopt = _NOTHING
         self._unsure = False
         return gained
+
+    def ids(self, tasks: Collection[str]) -> list[int]:
+        """The ids of those of these tasks that are owned."""
+        return [self._recorder.tasks[key].id for key in tasks if key in self._recorder.tasks]
 
     def released(self, tasks: Collection[str], channels: Collection[str]) -> None:
         """Forget what is owned no more."""
@@ -117,18 +126,16 @@ class Holding:
     def _held(self) -> tuple[frozenset[str], frozenset[str]]:
         return frozenset(self._recorder.tasks), frozenset(self.channels)
 
-    def _gain_tasks(self, connection: psycopg.Connection, keys: Collection[str], *, more: bool) -> Gained:
+    def _gain_tasks(self, connection: psycopg.Connection, ids: Sequence[int]) -> Gained:
         with connection.transaction():
-            ids = membership.take_tasks(connection, self._lease.id, keys, fenced=leases.FENCED)
-            records = load_tasks(connection, ids)
+            taken = membership.take_tasks(connection, self._lease.id, ids, fenced=leases.FENCED)
+            records = load_tasks(connection, taken)
         self._recorder.tasks.update({record.key: record for record in records})
         states = {record.key: record.state for record in records}
         self._adopted[0].update(states.keys() - self._view.listed[0])
-        return Gained(Kept(states=states, deliveries=(), dead=0, channels=frozenset()), "", more)
+        return Gained(Kept(states=states, deliveries=(), dead=0, channels=frozenset()), "")
 
-    def _gain_channels(
-        self, connection: psycopg.Connection, names: Collection[str], now: Millis, *, more: bool
-    ) -> Gained:
+    def _gain_channels(self, connection: psycopg.Connection, names: Collection[str], now: Millis) -> Gained:
         with connection.transaction():
             epochs = membership.take_channels(connection, self._lease.id, names, fenced=leases.FENCED)
             snapshot = membership.snapshot(connection)
@@ -144,4 +151,4 @@ class Holding:
             refusals=loaded.refusals,
             channels=frozenset(epochs),
         )
-        return Gained(kept, snapshot, more)
+        return Gained(kept, snapshot)

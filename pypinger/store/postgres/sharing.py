@@ -209,7 +209,7 @@ class Sharing:
         closed: Deferred[None]
         if lease is not None:
             written = self._worker.run(self._writer.turn, lease, calls, last=True)
-            closed = written.addBoth(self._last_turn)  # type: ignore[assignment]
+            written.addBoth(self._last_turn)
             closed = self._worker.run(self._writer.close)
         else:
             self._writer.abort()
@@ -276,7 +276,7 @@ class Sharing:
         self._own = set()
         self._busy.clear()
         self._log.error("[store] url {url}: {words}; joining again", url=shown(self._url), words=words)
-        self._tell("lost", words)
+        self._tell("lost", f"the database {shown(self._url)}: {words}")
         self._queue.drop(words)
         self._asking.drop(words)
         Deferred.fromCoroutine(self._join()).addErrback(self._unexpected, "joining")
@@ -368,11 +368,7 @@ class Sharing:
         self._tell("gained", part.kept)
         if lease is not self._lease:
             return
-        if part.more:
-            self._gain(lease)
-        else:
-            self._busy.discard("gain")
-            self._soon()
+        self._gain(lease)
 
     def _register(self, part: Gained) -> None:
         """Take note of what is owned now."""

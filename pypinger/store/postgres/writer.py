@@ -120,11 +120,13 @@ class SharedWriter:
         try:
             upgrade(link.connection(), link.url, scripts())
             kept = self.join(listing)
-            self._holding.look(link.connection())
-            parts = []
+            self.beat(self.lease, Health(), listing)
+            parts, beaten = [], boottime()
             while (part := self.gain(self.lease)) is not None:
                 parts.append(part)
-            self.beat(self.lease, Health(), listing)
+                if boottime() >= beaten + leases.BEAT:
+                    self.beat(self.lease, Health(), listing)
+                    beaten = boottime()
         except BaseException as error:
             link.drop()
             if isinstance(error, psycopg.Error | ValueError):
@@ -149,6 +151,8 @@ class SharedWriter:
             raise
 
     def _join(self, connection: psycopg.Connection, listing: Listing) -> Kept:
+        membership.add(connection, "task", listing.tasks)
+        membership.add(connection, "channel", listing.channels)
         gone = own_rows_gone(membership.rows(connection), self._ids)
         me = uuid.uuid4().hex[:16]
         self._ids.append(me)
@@ -159,8 +163,6 @@ class SharedWriter:
         recorder = SharedRecorder(self._reserve)
         kept = load_common(connection, recorder, joined.name, millis(joined.now), alone=joined.alone)
         membership.life(connection)
-        membership.add(connection, "task", listing.tasks)
-        membership.add(connection, "channel", listing.channels)
         lease = Lease(me, joined.name, sent)
         self._listing, self._recorder, self._tables = listing, recorder, PostgresTables(joined.name)
         self._holding = Holding(lease, recorder)
@@ -243,7 +245,8 @@ class SharedWriter:
         """
         self._attempts.check(lease)
         self._write(lease)
-        self._attempts.run(lease, lambda connection: membership.release(connection, lease.id, tasks, channels))
+        ids = self._holding.ids(tasks)
+        self._attempts.run(lease, lambda connection: membership.release(connection, lease.id, ids, channels))
         self._holding.released(tasks, channels)
 
     def run(self, lease: Lease, act: Callable[[psycopg.Connection], T]) -> T:
