@@ -165,8 +165,8 @@ class Cluster:
         # Its processes crash, not the machine, so what was written is kept without fsync.
         self.server = postgres.Server(log_min_duration_statement="500")
         test.addCleanup(deferToThread, self.server.remove)
-        self.fleet = Fleet(test, Random(self.random.random()), tasks, 4, CHANNELS, self.network.tasks)
-        self.sink = Sink(test, Random(self.random.random()), self.fleet.told, self.network.tasks)
+        self.fleet = Fleet(test, Random(self.random.random()), tasks, CHANNELS, self.network.hosts)
+        self.sink = Sink(test, Random(self.random.random()), self.fleet.told, self.network.hosts[0])
         self.instances = {name: Instance(self, name) for name in NAMES}
 
     async def start(self) -> None:
