@@ -41,6 +41,8 @@ _ADVICE = (
     (r"permission denied", "let the user own the database"),
     (r"read-only", "name the primary server, which can be written"),
     (r"could not translate|[Nn]ame or service|resolve", "correct the host's name"),
+    (r"the database system is (starting|shutting|in recovery|not)", "try again in a moment"),
+    (r"(lock|statement) timeout|deadlock", "try again when nothing else changes the database"),
     (r"sslmode|SSL|certificate", "correct sslmode and the certificates"),
     (r"too many (clients|connections)|remaining connection slots", "raise max_connections of the server"),
     (r"No space left|disk full", "make room on the server's disk"),
@@ -58,7 +60,7 @@ def words_of(error: Exception, url: str) -> str:
     words = re.sub(r"^connection (failed|is bad): ", "", words)
     words = re.sub(r"^connection to server [^:]* failed: ", "", words)
     words = re.sub(r" Is the server running [^?]*\?", "", words)
-    words = re.sub(r" LINE \d+: .*", "", words)
+    words = re.sub(r" This probably means .*| LINE \d+: .*", "", words)
     return re.sub(r"\b(FATAL|ERROR|PANIC): +", "", words).rstrip(".;")
 
 

@@ -4,8 +4,8 @@ What other instances wrote: states of tasks, deliveries of channels that this in
 Note [Nothing is missed]
 ~~~~~~~~~~~~~~~~~~~~~~~~
 A row holds the id of the transaction that wrote it. Transactions end in another order than they begin, so the largest
-id that was seen says nothing. Each look remembers its snapshot of the database, and the next one reads what that snapshot
-did not see. What this instance wrote itself is left out.
+id that was seen says nothing. Each look remembers its snapshot of the database, and the next one reads what that
+snapshot did not see. What this instance wrote itself is left out.
 """
 
 from __future__ import annotations
@@ -88,7 +88,10 @@ class Feeds:
             values = {"since": self._tasks, "after": after, "me": me, "page": PAGE}
             rows = connection.execute(_TASKS, values).fetchall()
             if rows:
-                yield [(Watched(url, _STATE.decode(state) if state else TaskState(), name), owner) for _, url, state, owner, name in rows]
+                yield [
+                    (Watched(url, _STATE.decode(state) if state else TaskState(), name), owner)
+                    for _, url, state, owner, name in rows
+                ]
             if len(rows) < PAGE:
                 break
             after = rows[-1][0]

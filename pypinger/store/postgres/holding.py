@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import psycopg
+from msgspec.structs import replace
 
 from pypinger.domain.model import Seconds
 from pypinger.domain.sharing import Moves, moves
@@ -33,12 +34,10 @@ class Gained(NamedTuple):
     What was gained.
 
     :ivar snapshot: of the database, from before channels were loaded.
-    :ivar more: whether more may be free.
     """
 
     kept: Kept
     snapshot: str
-    more: bool
 
 
 class Holding:
@@ -57,9 +56,9 @@ class Holding:
         # Owned although no instance lists them, and to be owned for that reason.
         self._adopted: tuple[set[str], set[str]] = (set(), set())
         self._to_adopt: Keys = _NOTHING
+        # The ids of tasks that are to be gained, and were free at the latest look.
+        self._free: list[int] = []
         self._looked = 0.0
-        # Tasks that were free and to be owned, and have not been gained yet.
-        self._free: list[str] = []
         # Whether the answer to a transaction may have been lost: then more may be owned than is known.
         self._unsure = False
 
@@ -78,8 +77,9 @@ class Holding:
         if boottime() >= self._looked + ORPHANS:
             self._looked = boottime()
             membership.free_ownerless(connection)
-            tasks, channels = (membership.free(connection, table) for table in ("task", "channel"))
-            self._to_adopt = membership.unlisted(connection, tasks - listed[0], channels - listed[1])
+            tasks = membership.free_tasks(connection).keys() - listed[0]
+            channels = membership.free_channels(connection) - listed[1]
+            self._to_adopt = membership.unlisted(connection, tasks, channels)
         return rows
 
     def moves(self) -> tuple[Moves, Moves]:
@@ -92,27 +92,28 @@ class Holding:
 
     def gain(self, connection: psycopg.Connection, now: Millis) -> Gained | None:
         """Own all channels, or some of the tasks, that are free and to be owned; None if there are none."""
-        channels: frozenset[str] = frozenset()
-        if self._unsure or not self._free:
-            me = self._lease.id if self._unsure else None
-            tasks, channels = (
-                moves.gain & membership.free(connection, table, me)
-                for table, moves in zip(("task", "channel"), self.moves(), strict=True)
-            )
-            # Thousands of tasks are gained in parts; others may take some of them meanwhile.
-            self._free = sorted(tasks)
+        me = self._lease.id if self._unsure else None
         self._unsure = True
         gained = None
-        if channels:
-            gained = self._gain_channels(connection, channels, now, more=bool(self._free))
-        elif self._free:
-            keys, rest = self._free[:GAINED], self._free[GAINED:]
-            gained = self._gain_tasks(connection, keys, more=bool(rest))
-            self._free = rest
-        else:
+        if not self._free:
+            tasks, channels = self.moves()
+            names = channels.gain & membership.free_channels(connection, me)
+            if names:
+                gained = self._gain_channels(connection, names, now)
+            else:
+                free = membership.free_tasks(connection, me)
+                self._free = [id for key, id in free.items() if key in tasks.gain]
+        if self._free:
+            gained = self._gain_tasks(connection, self._free[-GAINED:])
+            del self._free[-GAINED:]
+        if gained is None:
             self._to_adopt = _NOTHING
         self._unsure = False
         return gained
+
+    def ids(self, tasks: Collection[str]) -> list[int]:
+        """The ids of those of these tasks that are owned."""
+        return [self._recorder.tasks[key].id for key in tasks if key in self._recorder.tasks]
 
     def released(self, tasks: Collection[str], channels: Collection[str]) -> None:
         """Forget what is owned no more."""
@@ -126,18 +127,16 @@ class Holding:
     def _held(self) -> tuple[frozenset[str], frozenset[str]]:
         return frozenset(self._recorder.tasks), frozenset(self.channels)
 
-    def _gain_tasks(self, connection: psycopg.Connection, keys: Collection[str], *, more: bool) -> Gained:
+    def _gain_tasks(self, connection: psycopg.Connection, ids: Sequence[int]) -> Gained:
         with connection.transaction():
-            ids = membership.take_tasks(connection, self._lease.id, keys, fenced=leases.FENCED)
-            records = load_tasks(connection, ids)
+            taken = membership.take_tasks(connection, self._lease.id, ids, fenced=leases.FENCED)
+            records = load_tasks(connection, taken)
         self._recorder.tasks.update({record.key: record for record in records})
         states = {record.key: record.state for record in records}
         self._adopted[0].update(states.keys() - self._view.listed[0])
-        return Gained(Kept(states=states, deliveries=(), dead=0, channels=frozenset()), "", more)
+        return Gained(Kept(states=states, deliveries=(), dead=0, channels=frozenset()), "")
 
-    def _gain_channels(
-        self, connection: psycopg.Connection, names: Collection[str], now: Millis, *, more: bool
-    ) -> Gained:
+    def _gain_channels(self, connection: psycopg.Connection, names: Collection[str], now: Millis) -> Gained:
         with connection.transaction():
             epochs = membership.take_channels(connection, self._lease.id, names, fenced=leases.FENCED)
             snapshot = membership.snapshot(connection)
@@ -153,4 +152,18 @@ class Holding:
             refusals=loaded.refusals,
             channels=frozenset(epochs),
         )
-        return Gained(kept, snapshot, more)
+        return Gained(kept, snapshot)
+
+
+def with_part(kept: Kept, part: Kept) -> Kept:
+    """What is kept, with a part of it."""
+    return replace(
+        kept,
+        states={**kept.states, **part.states},
+        deliveries=[*kept.deliveries, *part.deliveries],
+        dead=kept.dead + part.dead,
+        told={**kept.told, **part.told},
+        dead_channels=kept.dead_channels | part.dead_channels,
+        refusals={**kept.refusals, **part.refusals},
+        channels=(kept.channels or frozenset()) | (part.channels or frozenset()),
+    )

@@ -46,7 +46,7 @@ class Listening:
         ``silences``), and its values.
     :ivar me: the id of this instance; None while it has no lease.
     :ivar channels: of the channels that it owns.
-    :ivar version: is given back with the silences that were read after it was set.
+    :ivar version: of silences; it is given back with those that were read after it was set.
     """
 
     _log = Logger()
@@ -76,6 +76,11 @@ class Listening:
     def set(self, me: str | None, channels: dict[str, ChannelFeed]) -> None:
         """Set who this instance is, and which channels it owns."""
         self.me, self.channels = me, channels
+        self.wake()
+
+    def outdate(self) -> None:
+        """What is being read of silences is out of date; read them again."""
+        self.version += 1
         self.wake()
 
     def wake(self) -> None:
@@ -121,6 +126,7 @@ class Listening:
         # Since the last connection anything may have happened.
         heard = {"members", "tasks", "deliveries", "silences", "requests", "answers"}
         tasks_next = polled = silences_next = 0.0
+        version = -1
         while not self._stopped.is_set():
             # The server adds what it has to notify to any answer; the handler notes it.
             connection.execute("SELECT")
@@ -131,7 +137,7 @@ class Listening:
                 if now >= polled + POLL:
                     heard |= {"tasks", "deliveries"}
                     polled = now
-                if now >= silences_next:
+                if now >= silences_next or version != self.version:
                     heard.add("silences")
                 for_others = {what for what in heard if what.partition(" ")[0] in ("members", "requests", "answers")}
                 if for_others:

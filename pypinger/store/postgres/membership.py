@@ -23,8 +23,8 @@ LOCK = 0x5079506D
 #: Seconds after which a task or a channel that no instance lists is given to any of them.
 UNLISTED: Seconds = 60.0
 
-#: How many keys are added in one statement.
-ADDED = 1000
+#: How many rows are added in one statement.
+ADDED = 2000
 
 _UNTIL = f"clock_timestamp() + interval '{TTL} s'"
 
@@ -157,14 +157,15 @@ def relist(connection: psycopg.Connection, me: str, applicant: Applicant) -> Non
 
 
 def add(connection: psycopg.Connection, table: str, keys: Collection[str]) -> None:
-    """Add rows for keys that are new, some in each transaction: all at once take longer than a statement may."""
-    column, ordered = _KEYS[table], sorted(keys)
-    query = (
-        f"INSERT INTO {table} ({column}) SELECT key FROM unnest(%s::text[]) AS key"
-        f" WHERE NOT EXISTS (SELECT FROM {table} WHERE {column} = key) ON CONFLICT DO NOTHING"
-    ).encode()
-    for start in range(0, len(ordered), ADDED):
-        connection.execute(query, (ordered[start : start + ADDED],))
+    """Add rows for keys that are new."""
+    column = _KEYS[table]
+    known = {key for (key,) in connection.execute(f"SELECT {column} FROM {table}".encode())}
+    new = sorted(set(keys) - known)
+    for start in range(0, len(new), ADDED):
+        connection.execute(
+            f"INSERT INTO {table} ({column}) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING".encode(),
+            (new[start : start + ADDED],),
+        )
 
 
 def bury(connection: psycopg.Connection, gone: Mapping[str, str]) -> None:
@@ -208,27 +209,31 @@ def quit(connection: psycopg.Connection, me: str) -> None:
         remove(connection, [me])
 
 
-def free(connection: psycopg.Connection, table: str, me: str | None = None) -> set[str]:
-    """The keys without an owner, or with this one."""
-    query = f"SELECT {_KEYS[table]} FROM {table} WHERE owner IS NULL OR owner = %s"
-    return {key for (key,) in connection.execute(query.encode(), (me,))}
+def free_tasks(connection: psycopg.Connection, me: str | None = None) -> dict[str, int]:
+    """The tasks without an owner, or with this one, and their ids."""
+    return dict(connection.execute("SELECT url, id FROM task WHERE owner IS NULL OR owner = %s", (me,)).fetchall())
 
 
-def take_tasks(connection: psycopg.Connection, me: str, keys: Collection[str], *, fenced: bool) -> list[int]:
+def free_channels(connection: psycopg.Connection, me: str | None = None) -> set[str]:
+    """The channels without an owner, or with this one."""
+    return {name for (name,) in connection.execute("SELECT name FROM channel WHERE owner IS NULL OR owner = %s", (me,))}
+
+
+def take_tasks(connection: psycopg.Connection, me: str, ids: Sequence[int], *, fenced: bool) -> list[int]:
     """Own those of these tasks that are free, or owned already, in the caller's transaction; returns their ids."""
     _alive(connection, me, fenced=fenced)
     lock(connection)
     taken = connection.execute(
         "UPDATE task SET owner = %s, epoch = epoch + 1, unlisted = NULL, changed = pg_current_xact_id()"
-        " WHERE url = ANY(%s) AND (owner IS NULL OR owner = %s) RETURNING id",
-        (me, list(keys), me),
+        " WHERE id = ANY(%s) AND (owner IS NULL OR owner = %s) RETURNING id",
+        (me, list(ids), me),
     )
     notify(connection, "tasks")
     return [id for (id,) in taken]
 
 
 def take_channels(connection: psycopg.Connection, me: str, names: Collection[str], *, fenced: bool) -> dict[str, int]:
-    """Own those of these channels that are free, or owned already, in the caller's transaction; returns their epochs."""
+    """Own those of these channels that are free, or owned, in the caller's transaction; returns their epochs."""
     _alive(connection, me, fenced=fenced)
     lock(connection)
     taken = connection.execute(
@@ -239,12 +244,12 @@ def take_channels(connection: psycopg.Connection, me: str, names: Collection[str
     return dict(taken.fetchall())
 
 
-def release(connection: psycopg.Connection, me: str, tasks: Collection[str], channels: Collection[str]) -> None:
-    """Free tasks and channels."""
+def release(connection: psycopg.Connection, me: str, tasks: Sequence[int], channels: Collection[str]) -> None:
+    """Free tasks, by their ids, and channels."""
     with connection.transaction():
         lock(connection)
         connection.execute(
-            "UPDATE task SET owner = NULL, changed = pg_current_xact_id() WHERE url = ANY(%s) AND owner = %s",
+            "UPDATE task SET owner = NULL, changed = pg_current_xact_id() WHERE id = ANY(%s) AND owner = %s",
             (list(tasks), me),
         )
         connection.execute("UPDATE channel SET owner = NULL WHERE name = ANY(%s) AND owner = %s", (list(channels), me))

@@ -16,6 +16,7 @@ from pypinger.domain.model import Seconds
 from pypinger.ports.sharing import LeaseLost, Request, RequestFailed, Sharer
 from pypinger.store.postgres import membership
 from pypinger.store.postgres.lease import Lease
+from pypinger.store.postgres.others import Reporting
 from pypinger.store.postgres.tables import parameter, without_nul
 from pypinger.store.postgres.writer import SharedWriter
 from pypinger.store.rows import encode
@@ -41,7 +42,7 @@ _ANSWERED = "SELECT id, answer FROM request WHERE sender = %s AND answer IS NOT 
 
 _ASKED = "SELECT id, sender, body FROM request WHERE target = %s AND answer IS NULL ORDER BY id"
 
-_CLEAN = f"DELETE FROM request WHERE id = ANY(%s) OR at < clock_timestamp() - interval '{OLD} s'"
+_CLEAN = "DELETE FROM request WHERE id = ANY(%s) OR at < clock_timestamp() - make_interval(secs => %s)"
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ class Letter(msgspec.Struct, frozen=True):
     body: dict[str, Any]
 
 
-class Reply(msgspec.Struct, frozen=True):
+class LetterBack(msgspec.Struct, frozen=True):
     """The column ``answer``; `failed` says why there is no value."""
 
     number: int
@@ -60,7 +61,7 @@ class Reply(msgspec.Struct, frozen=True):
     failed: str | None = None
 
 
-class Mail(NamedTuple):
+class Arrived(NamedTuple):
     """What came for this instance: answers, and (row, sender, body) of requests."""
 
     answers: Sequence[tuple[int, str]]
@@ -68,7 +69,7 @@ class Mail(NamedTuple):
 
 
 _LETTER = msgspec.json.Decoder(Letter)
-_REPLY = msgspec.json.Decoder(Reply)
+_REPLY = msgspec.json.Decoder(LetterBack)
 
 
 def exchange(
@@ -77,7 +78,7 @@ def exchange(
     asked: Sequence[tuple[str, str]],
     answers: Sequence[tuple[int, str]],
     done: Sequence[int],
-) -> Mail:
+) -> Arrived:
     """
     Send and fetch. It may be done twice: who is asked knows the numbers, and so does who asks.
 
@@ -87,7 +88,7 @@ def exchange(
     """
     with connection.transaction():
         if done:
-            connection.execute(_CLEAN, (list(done),))
+            connection.execute(_CLEAN, (list(done), OLD))
         if asked:
             rows = [{"target": target, "body": body} for target, body in asked]
             connection.execute(_ASK, (me, parameter(rows)))
@@ -98,7 +99,7 @@ def exchange(
             senders = {sender for (sender,) in connection.execute(_ANSWER, (parameter(rows_of),))}
             for sender in senders:
                 membership.notify(connection, f"answers {sender}")
-        return Mail(connection.execute(_ANSWERED, (me,)).fetchall(), connection.execute(_ASKED, (me,)).fetchall())
+        return Arrived(connection.execute(_ANSWERED, (me,)).fetchall(), connection.execute(_ASKED, (me,)).fetchall())
 
 
 class Asking:
@@ -117,7 +118,7 @@ class Asking:
         self._worker = worker
         self._writer = writer
         self._lost = lost
-        self._sharer: Sharer | None = None
+        self._reporting: Reporting | None = None
         self._lease: Lease | None = None
         self._numbers = 0
         self._waiting: dict[int, tuple[Deferred[Any], str, IDelayedCall]] = {}
@@ -128,9 +129,9 @@ class Asking:
         self._known: dict[tuple[str, int], Seconds] = {}
         self._busy = self._again = False
 
-    def begin(self, lease: Lease, sharer: Sharer) -> None:
+    def begin(self, lease: Lease, reporting: Reporting) -> None:
         """Take requests, under a new lease."""
-        self._lease, self._sharer = lease, sharer
+        self._lease, self._reporting = lease, reporting
         self._busy = self._again = False
 
     def drop(self, words: str) -> None:
@@ -183,7 +184,7 @@ class Asking:
         )
         mail.addBoth(self._exchanged, lease)
 
-    def _exchanged(self, mail: Mail | Failure, lease: Lease) -> None:
+    def _exchanged(self, mail: Arrived | Failure, lease: Lease) -> None:
         if lease is not self._lease:
             return
         self._busy = False
@@ -201,7 +202,7 @@ class Asking:
         if self._again or self._asked or self._answers:
             self.poke()
 
-    def _answered(self, reply: Reply) -> None:
+    def _answered(self, reply: LetterBack) -> None:
         if reply.number in self._waiting:
             waiter, _, timer = self._waiting.pop(reply.number)
             timer.cancel()
@@ -212,23 +213,24 @@ class Asking:
 
     def _take(self, row: int, sender: str, letter: Letter) -> None:
         key = sender, letter.number
-        if key in self._known or self._sharer is None:
+        sharer = None if self._reporting is None else self._reporting.sharer
+        if key in self._known or sharer is None:
             return
         self._known[key] = self._reactor.seconds()
-        answer = Deferred.fromCoroutine(self._answer(self._sharer, letter))
+        answer = Deferred.fromCoroutine(self._answer(sharer, letter))
         answer.addCallback(self._reply, row, self._lease)
 
-    async def _answer(self, sharer: Sharer, letter: Letter) -> Reply:
+    async def _answer(self, sharer: Sharer, letter: Letter) -> LetterBack:
         try:
             value = await sharer.asked(Request(letter.verb, letter.body))
         except (RequestFailed, LeaseLost) as error:
-            return Reply(letter.number, failed=str(error))
+            return LetterBack(letter.number, failed=str(error))
         except Exception:
             self._log.failure("unexpected error while answering another instance")
-            return Reply(letter.number, failed="unexpected error; see the log of that instance")
-        return Reply(letter.number, value)
+            return LetterBack(letter.number, failed="unexpected error; see the log of that instance")
+        return LetterBack(letter.number, value)
 
-    def _reply(self, reply: Reply, row: int, lease: Lease | None) -> None:
+    def _reply(self, reply: LetterBack, row: int, lease: Lease | None) -> None:
         if lease is self._lease:
             self._answers.append((row, without_nul(encode(reply))))
             self.poke()

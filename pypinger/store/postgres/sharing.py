@@ -1,6 +1,6 @@
 """
-The part of :class:`~pypinger.store.postgres.store.PostgresStore` that shares: the lease, who owns what, writing, what
-others write, and requests. In the reactor's thread.
+The part of :class:`~pypinger.store.postgres.store.PostgresStore` that shares: the lease, and all that depends on it. In
+the reactor's thread.
 
 Note [Losing the lease]
 ~~~~~~~~~~~~~~~~~~~~~~~
@@ -15,41 +15,37 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
-from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pypinger.domain.databaseurl import shown
-from pypinger.domain.model import Delivery, Instant, Seconds
+from pypinger.domain.model import Instant, Seconds
 from pypinger.domain.silence import Silence
-from pypinger.ports.sharing import Health, Instance, LeaseLost, Listing, Request, RequestFailed, Sharer, Watched
+from pypinger.ports.sharing import Health, LeaseLost, Listing, Request, RequestFailed, Sharer
 from pypinger.ports.storing import Kept, StoreError
 from pypinger.store.postgres.connection import words_of
-from pypinger.store.postgres.feeds import ChannelFeed
-from pypinger.store.postgres.holding import Gained
+from pypinger.store.postgres.handover import Handover
+from pypinger.store.postgres.holding import with_part
 from pypinger.store.postgres.lease import BEAT, CommonClock, Lease, boottime
 from pypinger.store.postgres.listening import Listening
+from pypinger.store.postgres.others import Others, Reporting
 from pypinger.store.postgres.queue import SharedQueue
-from pypinger.store.postgres.recording import SharedRecorder
 from pypinger.store.postgres.requests import Asking
-from pypinger.store.postgres.writer import Beat, SharedWriter
-from pypinger.store.threads import Reactor, Worker
+from pypinger.store.postgres.writer import Beat, SharedTurn, SharedWriter
+from pypinger.store.threads import LateWorker, Reactor, Worker
 
 #: Seconds between two attempts to join.
 REJOIN: Seconds = 1.0
-
-#: How many tasks are left at once.
-LEFT = 2000
 
 #: Seconds between two beats at least, however many notifications come.
 SOON: Seconds = 0.1
 
 
-class Sharing:
+class Membership:
     """
-    See the module.
+    Joins, renews the lease, and joins anew after a loss.
 
     :param name: of this instance, as it is configured.
     :param worker: makes threads.
@@ -62,28 +58,24 @@ class Sharing:
     ) -> None:
         self._reactor = reactor
         self._url = url
-        self._make_worker = worker
-        self._configured = name
+        self._configured = self._name = name
         self._clock = CommonClock()
         self._writer = SharedWriter(url, name, keep_days, self._clock)
-        self._listening = Listening(reactor, url, name, self._clock, self._writer.transactions)
+        self._worker = LateWorker(lambda: worker(reactor, "pypinger-writer"))
+        self._reporting = Reporting()
+        listening = Listening(reactor, url, name, self._clock, self._writer.transactions)
+        self._others = Others(listening, self._reporting, self._heard)
+        self._queue = SharedQueue(reactor, self._worker, self._writer, self._lose)
+        self._asking = Asking(reactor, self._worker, self._writer, self._lose)
+        self._handover = Handover(self._worker, self._writer, self._queue, self._others, self._reporting, self._failed)
         self._listing = Listing(frozenset(), frozenset())
         self._health: Callable[[], Health] = Health
-        self._sharer: Sharer | None = None
         self._lease: Lease | None = None
-        self._name = name
+        # Why there is no lease.
         self._away: str | None = None
-        self._own: set[str] = set()
-        self._owners: dict[str, str | None] = {}
-        self._members: tuple[Instance, ...] = ()
-        self._silences: tuple[Silence, ...] = ()
-        self._changing = 0
         self._timers: dict[str, IDelayedCall] = {}
-        self._busy: set[str] = set()
-        self._beat_again = False
+        self._beating = self._beat_again = False
         self._closing = False
-
-    # What the store offers
 
     @property
     def name(self) -> str:
@@ -107,53 +99,47 @@ class Sharing:
     def open(self) -> Kept:
         """See :meth:`pypinger.ports.storing.Store.open`."""
         kept, parts = self._writer.open(self._listing)
-        self._worker = self._make_worker(self._reactor, "pypinger-writer")
-        self._queue = SharedQueue(self._reactor, self._worker, self._writer, self._lose)
-        self._asking = Asking(self._reactor, self._worker, self._writer, self._lose)
-        self._silences = tuple(kept.silences)
-        self._begin(self._writer.lease)
+        self._worker.start()
+        self._begin(self._writer.lease, kept)
         for part in parts:
-            self._register(part)
-            kept = _joined(kept, part.kept)
+            self._others.gained(part.kept, part.snapshot)
+            kept = with_part(kept, part.kept)
         return kept
 
     def start(self, sharer: Sharer, health: Callable[[], Health]) -> None:
         """See :meth:`pypinger.ports.sharing.SharedStore.start`."""
-        self._sharer, self._health = sharer, health
-        if self._lease is not None:
-            self._asking.begin(self._lease, sharer)
-        self._listening.start(self._found)
+        self._health = health
+        self._reporting.start(sharer)
+        self._others.start()
         self._set_timer("beat", 0, self._beat)
         self._watch()
 
     def owner(self, task: str) -> str | None:
         """See :meth:`pypinger.ports.sharing.SharedStore.owner`."""
-        if task in self._own:
+        if self._others.owns(task):
             return self._name
-        owner = self._owners.get(task)
-        return next((each.name for each in self._members if each.id == owner), None)
+        found = self._others.owner(task)
+        return None if found is None else found.name
 
     async def ask(self, task: str, request: Request) -> Any:
         """See :meth:`pypinger.ports.sharing.SharedStore.ask`."""
-        owner = self._owners.get(task)
-        found = next((each for each in self._members if each.id == owner), None)
-        if self._lease is None or found is None:
-            away = "the database cannot be reached" if self._lease is None else "no instance watches that task now"
-            raise RequestFailed(f"{away}; try again")
+        if self._lease is None:
+            raise RequestFailed("the database cannot be reached; try again")
+        found = self._others.owner(task)
+        if found is None:
+            raise RequestFailed("no instance watches that task now; try again")
         return await self._asking.ask(found.id, found.name, request)
 
     async def ask_all(self, request: Request) -> Mapping[str, Any]:
         """See :meth:`pypinger.ports.sharing.SharedStore.ask_all`."""
-        lease = self._lease
-        others = [each for each in self._members if lease is not None and each.id != lease.id]
+        others = self._others.present()
         asked = [Deferred.fromCoroutine(self._asking.ask(each.id, each.name, request)) for each in others]
         results = await DeferredList(asked, consumeErrors=True)
         return {each.name: value for each, (answered, value) in zip(others, results, strict=True) if answered}
 
     def put(self, call: Callable[..., None], *args: Any) -> None:
         """Have a method of the recorder called some time within the next second; dropped if the lease is lost."""
-        if self._lease is not None:
-            self._queue.put(call, *args)
+        self._queue.put(call, *args)
 
     async def write(self, call: Callable[..., None], *args: Any) -> bool:
         """
@@ -161,8 +147,6 @@ class Sharing:
 
         :raises LeaseLost: nothing was written.
         """
-        if self._lease is None:
-            raise LeaseLost(self._away or "the store is not open")
         return await self._queue.write(call, *args)
 
     async def silences(self, present: Sequence[Silence]) -> None:
@@ -171,21 +155,7 @@ class Sharing:
 
         :raises LeaseLost: nothing was written.
         """
-        known = {each.id: each for each in self._silences}
-        added = [each for each in present if known.get(each.id) != each]
-        removed = known.keys() - {each.id for each in present}
-        before, self._silences = self._silences, tuple(present)
-        # What is being read of them just now is out of date.
-        self._changing += 1
-        self._listening.version += 1
-        try:
-            await self.write(SharedRecorder.change_silences, added, sorted(removed))
-        except LeaseLost:
-            self._silences = before
-            raise
-        finally:
-            self._changing -= 1
-            self._listening.version += 1
+        await self._others.change_silences(present, self._queue.write)
 
     def trouble(self) -> str | None:
         """See :meth:`pypinger.ports.storing.Store.trouble`."""
@@ -196,64 +166,55 @@ class Sharing:
 
     async def close(self, limit: Seconds) -> None:
         """Write the rest, leave, so that others take over at once, and close; within `limit` seconds."""
-        if self._closing or (self._lease is None and not hasattr(self, "_worker")):
+        if self._closing or not self._worker.started:
             return
         self._closing = True
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
-        self._listening.stop()
+        self._others.stop()
+        self._handover.end()
         self._asking.drop("this instance stops")
         lease, calls = self._queue.stop()
-        kept = False
-        closed: Deferred[None]
-        if lease is not None:
-            written = self._worker.run(self._writer.turn, lease, calls, last=True)
-            closed = written.addBoth(self._last_turn)  # type: ignore[assignment]
-            closed = self._worker.run(self._writer.close)
-        else:
+        written: list[SharedTurn | Failure] = []
+        if lease is None:
+            # It waits for the server in vain.
             self._writer.abort()
-            closed = self._worker.run(self._writer.close)
+        else:
+            self._worker.run(self._writer.turn, lease, calls, last=True).addBoth(written.append)
+        closed = self._worker.run(self._writer.close)
         self._worker.stop()
         try:
             await closed.addTimeout(limit, self._reactor)  # type: ignore[arg-type]
-            kept = self._kept
         except TimeoutError:
-            self._log.error(
-                "the store could not be closed within {limit:g} s; the database does not answer", limit=limit
-            )
+            words = f"the database does not answer within {limit:g} s"
+            self._log.error("the store could not be closed: {words}", words=words)
+            if lease is not None:
+                lease.end(words)
             self._writer.abort()
         except (psycopg.Error, StoreError) as error:
             words = words_of(error, self._url)
             self._log.error("this instance could not leave: {words}; others take over when its lease ends", words=words)
         except Exception:
             self._log.failure("closing the store")
-        self._queue.finish(kept)
-
-    _kept = False
-
-    def _last_turn(self, turn: Any) -> None:
-        if isinstance(turn, Failure):
-            words = turn.getErrorMessage()
+        failed = [each for each in written if isinstance(each, Failure)]
+        for failure in failed:
+            words = failure.getErrorMessage()
             self._log.error("the last changes could not be written to the store: {words}", words=words)
-        else:
-            self._kept = True
+        self._queue.finish(bool(written) and not failed)
 
-    # Leases
-
-    def _begin(self, lease: Lease) -> None:
+    def _begin(self, lease: Lease, kept: Kept) -> None:
+        """Work under a new lease."""
         self._lease, self._away = lease, None
-        if lease.name != self._configured and lease.name != self._name:
-            self._log.warn(
-                "another instance that is alive is called {name}; this one is {other}: set [store] instance",
-                name=self._configured,
-                other=lease.name,
-            )
+        self._beating = False
+        if lease.name not in (self._configured, self._name):
+            words = "another instance that is alive is called {name}; this one is {other}: set [store] instance"
+            self._log.warn(words, name=self._configured, other=lease.name)
         self._name = lease.name
         self._queue.begin(lease)
-        if self._sharer is not None:
-            self._asking.begin(lease, self._sharer)
-        self._listening.set(lease.id, {})
+        self._asking.begin(lease, self._reporting)
+        self._others.begin(lease, kept.silences)
+        self._handover.begin(lease)
 
     def _watch(self) -> None:
         """Look whether the lease lasts."""
@@ -272,46 +233,43 @@ class Sharing:
         lease.end(words)
         self._lease, self._away = None, words
         self._writer.abort()
-        self._listening.set(None, {})
-        self._own = set()
-        self._busy.clear()
+        self._others.end()
+        self._handover.end()
         self._log.error("[store] url {url}: {words}; joining again", url=shown(self._url), words=words)
-        self._tell("lost", f"the database {shown(self._url)}: {words}")
+        self._reporting.tell("lost", f"the database {shown(self._url)}: {words}")
         self._queue.drop(words)
         self._asking.drop(words)
-        Deferred.fromCoroutine(self._join()).addErrback(self._unexpected, "joining")
+        self._join()
 
-    async def _join(self) -> None:
-        if self._closing or self._lease is not None:
-            return
-        try:
-            kept = await self._worker.run(self._writer.join, self._listing)
-        except (psycopg.Error, StoreError, ValueError) as error:
-            if not self._closing:
-                self._away = words_of(error, self._url)
-                self._set_timer("join", REJOIN, lambda: Deferred.fromCoroutine(self._join()))
-            return
+    def _join(self) -> None:
+        if not self._closing and self._lease is None:
+            self._worker.run(self._writer.join, self._listing).addBoth(self._joined_again)
+
+    def _joined_again(self, kept: Kept | Failure) -> None:
         if self._closing:
             return
-        self._begin(self._writer.lease)
+        if isinstance(kept, Failure):
+            if kept.check(psycopg.Error, StoreError, ValueError) is None:
+                self._log.failure("unexpected error while joining", kept)
+            assert isinstance(kept.value, Exception)
+            self._away = words_of(kept.value, self._url)
+            self._set_timer("join", REJOIN, self._join)
+            return
+        self._begin(self._writer.lease, kept)
         self._log.info("joined again as {name}", name=self._name)
-        self._tell("joined")
-        self._silences = tuple(kept.silences)
-        self._tell("silenced", self._silences)
+        self._reporting.tell("joined")
+        self._reporting.tell("silenced", kept.silences)
         self._set_timer("beat", 0, self._beat)
         self._watch()
-
-    # Beats
 
     def _beat(self) -> None:
         lease = self._lease
         if lease is None or self._closing:
             return
-        if "beat" in self._busy:
+        if self._beating:
             self._beat_again = True
             return
-        self._busy.add("beat")
-        self._beat_again = False
+        self._beating, self._beat_again = True, False
         self._set_timer("beat", BEAT, self._beat)
         try:
             health = self._health()
@@ -323,179 +281,44 @@ class Sharing:
     def _beaten(self, beat: Beat | Failure, lease: Lease) -> None:
         if lease is not self._lease or self._closing:
             return
-        self._busy.discard("beat")
+        self._beating = False
         if isinstance(beat, Failure):
             self._failed(beat, lease, "renewing the lease")
             return
-        if beat.members != self._members:
-            self._members = beat.members
-            self._tell("members", beat.members)
+        self._others.meet(beat.members)
         self._asking.keep([each.id for each in beat.members])
         self._asking.poke()
-        if any(beat.leave) and "leave" not in self._busy:
-            self._busy.add("leave")
-            Deferred.fromCoroutine(self._leave(lease, *beat.leave)).addErrback(self._unexpected, "leaving tasks")
-        if beat.wanting and "gain" not in self._busy:
-            self._busy.add("gain")
-            self._gain(lease)
+        if any(beat.leave):
+            self._handover.leave(*beat.leave)
+        if beat.wanting:
+            self._handover.gain()
         if self._beat_again:
             self._soon()
         elif beat.next_end < BEAT:
             # Another lease may end before the next beat.
             self._set_timer("beat", max(0.0, beat.next_end) + 0.02, self._beat)
 
-    def _soon(self) -> None:
-        """Beat soon: members or what is free have changed."""
-        if self._sharer is not None and self._lease is not None and not self._closing:
-            timer = self._timers.get("soon")
-            if timer is None or not timer.active():
-                self._set_timer("soon", SOON, self._beat)
-
-    def _gain(self, lease: Lease) -> None:
-        self._worker.run(self._writer.gain, lease).addBoth(self._gained, lease)
-
-    def _gained(self, part: Gained | Failure | None, lease: Lease) -> None:
-        if lease is not self._lease or self._closing:
-            return
-        if isinstance(part, Failure):
-            self._busy.discard("gain")
-            self._failed(part, lease, "taking tasks over")
-            return
-        if part is None:
-            self._busy.discard("gain")
-            return
-        self._register(part)
-        self._tell("gained", part.kept)
-        if lease is not self._lease:
-            return
-        if part.more:
-            self._gain(lease)
-        else:
-            self._busy.discard("gain")
-            self._soon()
-
-    def _register(self, part: Gained) -> None:
-        """Take note of what is owned now."""
-        self._own.update(part.kept.states)
-        if part.kept.channels and self._lease is not None:
-            loaded = [(each.alert.id, each.channel) for each in part.kept.deliveries]
-            feeds = {name: ChannelFeed(name, part.snapshot, loaded) for name in part.kept.channels}
-            self._listening.set(self._lease.id, {**self._listening.channels, **feeds})
-
-    async def _leave(self, lease: Lease, tasks: frozenset[str], channels: frozenset[str]) -> None:
-        ordered = sorted(tasks)
-        parts: list[tuple[Sequence[str], Sequence[str]]] = [
-            (ordered[start : start + LEFT], ()) for start in range(0, len(ordered), LEFT)
-        ]
-        if channels:
-            parts.append(((), sorted(channels)))
-        try:
-            for some, names in parts:
-                if not await self._leave_part(lease, some, names):
-                    return
-        except LeaseLost as error:
-            self._lose(lease, str(error))
-        finally:
-            if lease is self._lease:
-                self._busy.discard("leave")
-
-    async def _leave_part(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> bool:
-        """Leave some tasks or channels; returns whether the lease lasts."""
-        if channels:
-            left = self._listening.channels
-            self._listening.set(lease.id, {name: feed for name, feed in left.items() if name not in channels})
-        try:
-            if self._sharer is not None:
-                await self._sharer.leave(tasks, channels)
-        except Exception:
-            # Its work may go on, so it must stay the owner; the lease cannot be shared out in part.
-            self._log.failure("unexpected error while leaving tasks")
-            self._lose(lease, "unexpected error while leaving tasks; see the log")
-        if lease is not self._lease or self._closing:
-            return False
-        await self._queue.flush()
-        await self._worker.run(self._writer.release, lease, tasks, channels)
-        if lease is not self._lease:
-            return False
-        self._own.difference_update(tasks)
-        return True
-
-    # What others do
-
-    def _found(self, what: str, *values: Any) -> None:
-        if self._closing or self._lease is None:
-            return
-        try:
-            getattr(self, f"_found_{what}")(*values)
-        except Exception:
-            self._log.failure("unexpected error while showing what other instances wrote")
-
-    def _found_heard(self, payloads: set[str]) -> None:
+    def _heard(self, payloads: set[str]) -> None:
         lease = self._lease
         if lease is not None and payloads & {"requests", f"requests {lease.id}", "answers", f"answers {lease.id}"}:
             self._asking.poke()
         if "members" in payloads:
             self._soon()
 
-    def _found_tasks(self, me: str, part: Sequence[tuple[Watched, str | None]]) -> None:
-        if self._lease is None or self._lease.id != me:
-            return
-        shown = [(watched, owner) for watched, owner in part if watched.key not in self._own]
-        self._owners.update({watched.key: owner for watched, owner in shown})
-        if shown and self._sharer is not None:
-            self._sharer.watched([watched for watched, _ in shown])
-
-    def _found_deliveries(self, found: Sequence[tuple[ChannelFeed, Delivery]]) -> None:
-        channels = self._listening.channels
-        new = [delivery for feed, delivery in found if channels.get(feed.name) is feed]
-        if new and self._sharer is not None:
-            self._sharer.delivered(new)
-
-    def _found_silences(self, version: int, present: tuple[Silence, ...]) -> None:
-        if version != self._listening.version or self._changing:
-            # They are read again after the change.
-            return
-        if present != self._silences and self._sharer is not None:
-            self._silences = present
-            self._sharer.silenced(present)
-
-    # Helpers
-
-    def _tell(self, what: str, *values: Any) -> None:
-        """Call the runtime."""
-        if self._sharer is None:
-            return
-        try:
-            getattr(self._sharer, what)(*values)
-        except Exception:
-            self._log.failure("unexpected error while reporting a change: {what}", what=what)
+    def _soon(self) -> None:
+        """Beat soon: members or what is free have changed."""
+        timer = self._timers.get("soon")
+        if self._lease is not None and not self._closing and (timer is None or not timer.active()):
+            self._set_timer("soon", SOON, self._beat)
 
     def _failed(self, failure: Failure, lease: Lease, doing: str) -> None:
-        if failure.check(LeaseLost) is not None:
-            self._lose(lease, lease.words)
-        else:
-            self._unexpected(failure, doing)
-            self._lose(lease, f"unexpected error while {doing}; see the log")
-
-    def _unexpected(self, failure: Failure, doing: str) -> None:
-        self._log.failure("unexpected error while {doing}", failure, doing=doing)
+        if failure.check(LeaseLost) is None:
+            self._log.failure("unexpected error while {doing}", failure, doing=doing)
+            lease.end(f"unexpected error while {doing}; see the log")
+        self._lose(lease, lease.words)
 
     def _set_timer(self, name: str, delay: Seconds, call: Callable[[], object]) -> None:
         timer = self._timers.get(name)
         if timer is not None and timer.active():
             timer.cancel()
         self._timers[name] = self._reactor.callLater(delay, call)
-
-
-def _joined(kept: Kept, part: Kept) -> Kept:
-    """What is kept, with a part of it."""
-    return replace(
-        kept,
-        states={**kept.states, **part.states},
-        deliveries=[*kept.deliveries, *part.deliveries],
-        dead=kept.dead + part.dead,
-        told={**kept.told, **part.told},
-        dead_channels=kept.dead_channels | part.dead_channels,
-        refusals={**kept.refusals, **part.refusals},
-        channels=(kept.channels or frozenset()) | (part.channels or frozenset()),
-    )

@@ -1,7 +1,7 @@
 """
 The store that several instances share: PostgreSQL.
 
-Writing, the lease and what other instances do are the part of :class:`~pypinger.store.postgres.sharing.Sharing`.
+Writing, the lease and what other instances do are the part of :class:`~pypinger.store.postgres.sharing.Membership`.
 History is read over a connection of its own, in a thread of its own.
 """
 
@@ -16,7 +16,7 @@ from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import Health, Listing, Request, Sharer
 from pypinger.ports.storing import Blind, HostSeen, Kept, StoreError
 from pypinger.store.history import ReaderThread, ReadHistory
-from pypinger.store.postgres.sharing import Sharing
+from pypinger.store.postgres.sharing import Membership
 from pypinger.store.postgres.source import PostgresSource
 from pypinger.store.reading import Reader
 from pypinger.store.recorder import Recorder
@@ -53,7 +53,7 @@ class PostgresStore(ReadHistory):
         self._url = url
         self._name = name
         self._make_worker = worker
-        self._sharing = Sharing(reactor, url, name, keep_days, worker)
+        self._sharing = Membership(reactor, url, name, keep_days, worker)
         self._reader: ReaderThread | None = None
 
     @property

@@ -10,6 +10,11 @@ cannot keep to this says in its first line which schema's program is the oldest 
     -- oldest: 7
 
 It is applied only when no older instance is alive, and from then on older programs refuse to start.
+
+Note [Restored dumps]
+~~~~~~~~~~~~~~~~~~~~~
+``changed`` is the id of the transaction that wrote a row. In a dump that is restored into another cluster it may be an
+id that is still to come, so that the row would be new at every look. No row that a snapshot shows is that young.
 """
 
 from __future__ import annotations
@@ -25,6 +30,13 @@ from pypinger.ports.storing import StoreError
 
 #: The key of the advisory lock that is held while the schema changes: "PyPi", as in the header of SQLite's files.
 LOCK = 0x50795069
+
+# See Note [Restored dumps].
+_RESTORED = (
+    "UPDATE task SET changed = pg_current_xact_id() WHERE changed >= pg_snapshot_xmax(pg_current_snapshot())",
+    "UPDATE delivery SET changed = pg_current_xact_id()"
+    " WHERE outcome IS NULL AND changed >= pg_snapshot_xmax(pg_current_snapshot())",
+)
 
 _OLDEST = re.compile(r"-- oldest: (\d+)")
 
@@ -65,6 +77,8 @@ def upgrade(connection: psycopg.Connection, url: str, schema: Sequence[str]) -> 
                 " version = excluded.version, oldest = excluded.oldest",
                 (number, oldest),
             )
+        for query in _RESTORED:
+            connection.execute(query.encode())
 
 
 def _present(connection: psycopg.Connection, url: str) -> tuple[int, int]:

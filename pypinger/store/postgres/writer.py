@@ -21,7 +21,7 @@ from pypinger.store.postgres import membership, silences
 from pypinger.store.postgres.attempts import Attempts
 from pypinger.store.postgres.connection import unusable
 from pypinger.store.postgres.holding import Gained, Holding
-from pypinger.store.postgres.lease import BEAT, CommonClock, Lease, boottime
+from pypinger.store.postgres.lease import CommonClock, Lease, boottime
 from pypinger.store.postgres.loading import load_common
 from pypinger.store.postgres.recording import NotOwned, SharedRecorder
 from pypinger.store.postgres.retention import sweep
@@ -120,14 +120,13 @@ class SharedWriter:
         try:
             upgrade(link.connection(), link.url, scripts())
             kept = self.join(listing)
-            self._holding.look(link.connection())
+            self.beat(self.lease, Health(), listing)
             parts, beaten = [], boottime()
             while (part := self.gain(self.lease)) is not None:
                 parts.append(part)
-                if boottime() >= beaten + BEAT:
+                if boottime() >= beaten + leases.BEAT:
                     self.beat(self.lease, Health(), listing)
                     beaten = boottime()
-            self.beat(self.lease, Health(), listing)
         except BaseException as error:
             link.drop()
             if isinstance(error, psycopg.Error | ValueError):
@@ -152,12 +151,11 @@ class SharedWriter:
             raise
 
     def _join(self, connection: psycopg.Connection, listing: Listing) -> Kept:
+        membership.add(connection, "task", listing.tasks)
+        membership.add(connection, "channel", listing.channels)
         gone = own_rows_gone(membership.rows(connection), self._ids)
         me = uuid.uuid4().hex[:16]
         self._ids.append(me)
-        # Before the lease begins: this may take longer than it lasts.
-        membership.add(connection, "task", listing.tasks)
-        membership.add(connection, "channel", listing.channels)
         sent = boottime()
         joined = membership.join(connection, me, applicant(self._name, listing), gone)
         self._ids = [me]
@@ -247,7 +245,8 @@ class SharedWriter:
         """
         self._attempts.check(lease)
         self._write(lease)
-        self._attempts.run(lease, lambda connection: membership.release(connection, lease.id, tasks, channels))
+        ids = self._holding.ids(tasks)
+        self._attempts.run(lease, lambda connection: membership.release(connection, lease.id, ids, channels))
         self._holding.released(tasks, channels)
 
     def run(self, lease: Lease, act: Callable[[psycopg.Connection], T]) -> T:

@@ -59,6 +59,19 @@ class ErrorTests(SynchronousTestCase):
         ):
             self.assertIn(words, self.said(url), url)
 
+    def test_a_database_that_is_locked(self) -> None:
+        """``pypinger migrate`` is at work, say."""
+        url = postgres.database(self)
+        with connect(url, "a") as first, connect(url, "b") as second:
+            upgrade(first, url, scripts())
+            second.execute("SET lock_timeout = 100")
+            with first.transaction():
+                first.execute("LOCK TABLE instance")
+                with self.assertRaises(psycopg.Error) as caught:
+                    second.execute("DELETE FROM instance")
+            words = str(unusable(url, caught.exception))
+        self.assertIn("lock timeout; try again when nothing else changes the database", words)
+
     def test_an_encoding_that_does_not_hold_all_texts(self) -> None:
         server = postgres.server()
         server.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 STRATEGY file_copy")

@@ -13,7 +13,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import Health, LeaseLost, Listing
-from pypinger.store.postgres import holding, lease, membership, writer
+from pypinger.store.postgres import holding, lease, membership
 from tests import postgres
 from tests.store.postgres.members import Crowd, alert, check, keys, listing, sleep, task, until
 
@@ -131,8 +131,8 @@ class MembershipTests(TestCase):
         self.assertTrue(all(len(states) <= 20 for states in parts))
 
     async def test_opening_may_take_longer_than_a_lease(self) -> None:
-        for module, seconds in ((lease, 3.0), (writer, 0.1)):
-            self.patch(module, "TTL" if module is lease else "BEAT", seconds)
+        self.patch(lease, "TTL", 3.0)
+        self.patch(lease, "BEAT", 0.1)
         self.patch(holding, "GAINED", 10)
         take = membership.take_tasks
 
@@ -144,16 +144,6 @@ class MembershipTests(TestCase):
         a = self.crowd.join("a", listing(50))
         self.assertEqual(len(a.states), 50)
         self.assertTrue(a.store.alive())
-
-    async def test_thousands_of_tasks_are_added_in_several_statements(self) -> None:
-        counts = []
-
-        class Connection:
-            def execute(self, query: bytes, values: tuple[list[str]]) -> None:
-                counts.append(len(values[0]))
-
-        membership.add(Connection(), "task", keys(2500))  # type: ignore[arg-type]
-        self.assertEqual(counts, [1000, 1000, 500])
 
     async def test_a_task_is_released_only_when_its_work_has_ended(self) -> None:
         a = self.crowd.join("a", listing(60))
