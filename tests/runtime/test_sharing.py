@@ -7,14 +7,16 @@ from collections.abc import Coroutine, Sequence
 from itertools import pairwise
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Event, Outcome, Task
+from pypinger.domain.model import Event, Outcome, Task, TaskState
 from pypinger.domain.pushes import Action, Ping
 from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.pushing import Taken
+from pypinger.runtime import slices
 from pypinger.runtime.control import Call, CommandError
 from tests.runtime.fakes import NOON, World, make_task
 from tests.runtime.instances import Life
@@ -148,6 +150,20 @@ class TakingTests(SharedCase):
         self.successResultOf(leaving)
         self.assertEqual(self.sent(), [("one", "problem", "a")])
         self.assertEqual(one.watched(), [])
+
+    def test_what_was_lost_before_it_was_taken_is_not_taken(self) -> None:
+        one = self.live("one", tasks=[])
+        one.reload(self.tasks)
+        keys = [task.key for task in self.tasks]
+        self.patch(slices, "SLICE", 2)
+        one.participant.gained(self.server.kept(keys, []))
+        one.participant.lost("the database cannot be reached")
+        one.participant.joined()
+        later = TaskState(pings=7)
+        one.participant.gained(replace(self.server.kept([], []), states=dict.fromkeys(keys, later)))
+        self.world.pass_time(0.5)
+        self.assertEqual(one.watched(), list("abcdefgh"))
+        self.assertEqual({one.entry(name).state.pings for name in "abcdefgh"}, {7})
 
     def test_the_incident_goes_on(self) -> None:
         one, two = self.both()
@@ -542,8 +558,21 @@ class PeopleTests(SharedCase):
 
     def test_a_task_without_an_owner(self) -> None:
         self.server.owners.pop(self.two.entry(self.theirs).task.key)
-        words = self.failed(self.call(self.one, "ack", task=self.theirs), CommandError)
+        # It gives the task to nobody.
+        self.server.away = True
+        words = self.failed(self.call(self.one, "ack", task=self.theirs), CommandError, wait=5.0)
         self.assertEqual(words, "no instance watches the task now")
+
+    def test_a_task_that_changes_hands_is_waited_for(self) -> None:
+        key = self.two.entry(self.theirs).task.key
+        del self.server.owners[key]
+        self.server.away = True
+        doing = Deferred.fromCoroutine(self.call(self.one, "ack", task=self.theirs))
+        self.world.pass_time(1)
+        self.assertNoResult(doing)
+        self.server.owners[key] = "two"
+        self.world.pass_time(1)
+        self.assertEqual(self.successResultOf(doing), {"task": self.theirs})
 
     def test_a_check_is_made_by_the_owner(self) -> None:
         before = len(self.two.fetcher.times(self.theirs))
