@@ -103,8 +103,8 @@ class Monitor:
         it. This takes a tenth of a millisecond a task.
         """
         now = self._now()
-        if not self._watches:
-            self._started = self._reactor.seconds()
+        # One of these may be due much sooner than those before.
+        self._started = self._reactor.seconds()
         for key, state in states.items():
             task = self._tasks.get(key)
             if task is None:
@@ -235,7 +235,7 @@ class Monitor:
     def _add(self, watch: Watch) -> None:
         self._watches[watch.task.key] = watch
         self.rounds.add(watch)
-        self._board.take(watch.task)
+        self._board.take(watch.task, watch.state.checked)
 
     def _adopt(self, watch: Watch, state: TaskState) -> None:
         watch.adopt(state)

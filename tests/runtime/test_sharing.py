@@ -629,6 +629,66 @@ class ReminderTests(SharedCase):
         )
 
 
+class SeldomTests(SharedCase):
+    """Tasks that are checked once an hour, and taken over in between."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tasks = [make_task(name, interval=3600.0, frequency=10_000.0) for name in "abcd"]
+        one, two = self.both()
+        self.name = one.watched()[0]
+        for life in (one, two):
+            life.fail(self.name)
+        self.world.pass_time(3600)
+        self.assertEqual([each[1:] for each in self.sent()], [("problem", self.name)])
+        self.one, self.two = one, two
+
+    def test_a_reminder_that_falls_due_meanwhile(self) -> None:
+        self.world.pass_time(465)
+        # It hangs, so that its lease runs out.
+        self.done(self.one.monitor.stop())
+        self.world.pass_time(10)
+        self.server.kill("one")
+        self.world.pass_time(10)
+        self.assertEqual([each[1:] for each in self.sent()], [("problem", self.name), ("reminder", self.name)])
+
+    def test_a_silence_that_ends_later(self) -> None:
+        self.done(self.two.silencing.add(f"name:{self.name}", 1000.0, "", "me"))
+        self.done(self.one.stop())
+        self.world.pass_time(900)
+        self.assertEqual(len(self.sent()), 1)
+        self.world.pass_time(120)
+        self.assertEqual([each[1:] for each in self.sent()], [("problem", self.name), ("reminder", self.name)])
+
+    def test_what_was_checked_since_the_start_is_ready(self) -> None:
+        self.done(self.one.stop())
+        self.world.pass_time(5)
+        self.assertEqual(self.two.watched(), list("abcd"))
+        self.assertTrue(self.two.board.daemon().ready)
+
+
+class OwnStateTests(SharedCase):
+    """The state of an instance is that of the tasks that it watches."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tasks = [make_task(name, interval=3600.0 if name in "aceg" else 60.0) for name in "abcdefgh"]
+        self.one, self.two = self.both()
+        self.assertEqual(self.one.watched(), list("aceg"))
+        self.world.pass_time(1800)
+
+    def test_how_often_it_checks(self) -> None:
+        seldom, often = (life.board.daemon() for life in (self.one, self.two))
+        self.assertEqual((round(seldom.frequency), round(often.frequency, 2)), (120, 2.33))
+
+    def test_tasks_taken_over_do_not_make_checks_stuck(self) -> None:
+        self.assertIsNone(self.one.monitor.stuck())
+        self.done(self.two.stop(), 0.1)
+        self.assertTrue(set("bdfh") & set(self.one.watched()))
+        self.assertIsNone(self.one.monitor.stuck())
+        self.assertGreater(self.one.board.daemon().lastrun, self.world.now() - 60)
+
+
 class RoundTests(SharedCase):
     group_wait = 5.0
 
