@@ -118,8 +118,8 @@ class Sharer(Protocol):
         Take over tasks and channels: check those tasks, and send the pending deliveries of those channels.
 
         :param part: `states` of the tasks, `channels`, and what is kept of these channels (`deliveries`, `dead`,
-            `told`, `dead_channels`, `refusals`). A task that this instance does not list is to be closed: no instance
-            lists it any more.
+            `told`, `dead_channels`, `refusals`). Tasks that are `unlisted` are to be closed, and deliveries of such
+            channels given up. Others that a reload has just removed here are left soon.
         """
 
     async def leave(self, tasks: Collection[str], channels: Collection[str]) -> None:

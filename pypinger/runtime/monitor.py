@@ -95,9 +95,9 @@ class Monitor:
         self.rounds.update(())
         self._work.ask_before(alive)
 
-    def take(self, states: Mapping[str, TaskState]) -> None:
+    def take(self, states: Mapping[str, TaskState], unlisted: Collection[str] = ()) -> None:
         """
-        Watch these tasks, too, and close the incidents of those that no instance has configured.
+        Watch these tasks, too, and close the incidents of those that are `unlisted`: no instance has configured them.
 
         A check that is due is made at once, any other when the instance that watched the task before would have made
         it. This takes a tenth of a millisecond a task.
@@ -108,7 +108,9 @@ class Monitor:
         for key, state in states.items():
             task = self._tasks.get(key)
             if task is None:
-                self._close_open(key, state)
+                # A reload may have removed it just now; then another instance gets it.
+                if key in unlisted:
+                    self._close_open(key, state)
             elif key not in self._watches:
                 watch = Watch(task, state)
                 self._add(watch)

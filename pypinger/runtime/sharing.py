@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from pypinger import __version__
 from pypinger.domain.alerting import daemon_alert
-from pypinger.domain.model import Alert, Delivery, Event, Seconds, TaskState
+from pypinger.domain.model import Alert, Delivery, Event, Seconds
 from pypinger.domain.silence import Silence
 from pypinger.domain.times import clock
 from pypinger.ports.clock import WallClock
@@ -199,7 +199,7 @@ class Participant:
         if part.channels:
             self._parts.outbox.gain(part)
         if part.states:
-            self._slices.add(self._take(part.states, self._losses))
+            self._slices.add(self._take(part, self._losses))
 
     async def leave(self, tasks: Collection[str], channels: Collection[str]) -> None:
         """See :meth:`pypinger.ports.sharing.Sharer.leave`."""
@@ -264,11 +264,11 @@ class Participant:
         except LeaseLost as error:
             raise RequestFailed(str(error)) from None
 
-    def _take(self, states: Mapping[str, TaskState], losses: int) -> Iterator[None]:
-        for keys in slices(states):
+    def _take(self, part: Kept, losses: int) -> Iterator[None]:
+        for keys in slices(part.states):
             if losses != self._losses:
                 return
-            self._parts.monitor.take({key: states[key] for key in keys})
+            self._parts.monitor.take({key: part.states[key] for key in keys}, part.unlisted)
             yield
         if self._greeting is not None:
             self._greet_soon()

@@ -18,7 +18,7 @@ from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.pushing import Taken
 from pypinger.runtime import slices
 from pypinger.runtime.control import Call, CommandError
-from tests.runtime.fakes import NOON, World, make_task
+from tests.runtime.fakes import NOON, FakeNotifier, World, channels_on, make_task
 from tests.runtime.instances import Life
 from tests.runtime.network import Network, task_of
 from tests.runtime.together import ORPHANED, Server
@@ -208,6 +208,20 @@ class ReloadTests(SharedCase):
         self.world.pass_time(5)
         self.assertEqual([event for _, event, _ in self.sent()], ["problem", "recovered"])
 
+    def test_a_task_that_is_given_just_when_it_is_removed_is_not_closed(self) -> None:
+        one, two = self.both()
+        gone = one.watched()[0]
+        for life in (one, two):
+            life.fail(gone)
+        self.world.pass_time(70)
+        key = one.entry(gone).task.key
+        self.done(one.participant.leave([key], []))
+        one.monitor.update([task for task in self.tasks if task.name != gone])
+        one.participant.gained(self.server.kept([key], []))
+        self.world.pass_time(5)
+        self.assertEqual([event for _, event, _ in self.sent()], ["problem"])
+        self.assertNotIn(gone, one.watched())
+
     def test_a_task_that_is_back_at_once(self) -> None:
         one = self.live("one")
         self.world.pass_time(12)
@@ -240,6 +254,13 @@ class ChannelReloadTests(SharedCase):
         self.assertEqual([alert.task for alert in self.other.sent()], ["a"])
         self.assertEqual(self.server.channel_owners["slack"], self.other.name)
         self.assertEqual((self.owner.board.undelivered, self.other.board.undelivered), (0, 0))
+
+    def test_a_channel_that_is_given_just_when_it_is_removed_is_not_given_up(self) -> None:
+        self.done(self.owner.participant.leave([], ["slack"]))
+        self.owner.outbox.update(channels_on([FakeNotifier("mail")], group_wait=0.0))
+        self.owner.participant.gained(self.server.kept([], ["slack"]))
+        self.world.pass_time(5)
+        self.assertEqual((len(self.server.pending), len(self.server.dead)), (1, 0))
 
     def test_a_channel_that_no_instance_has(self) -> None:
         for life in (self.one, self.two):
@@ -310,7 +331,7 @@ class ChannelTests(SharedCase):
         one.store.alive = lambda: False  # type: ignore[method-assign]
         one.outbox.duty.share(lambda: alive)
         alive = False
-        one.outbox.duty.gain(self.channels, self.channels)
+        one.outbox.duty.gain(self.channels)
         asked = len(one.fetcher.asked)
         one.fail("a")
         self.done(_waited(one, self.tasks[0].key))

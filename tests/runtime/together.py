@@ -112,7 +112,9 @@ class Server:
             ended = ensureDeferred(self.stores[name].asked().leave([] if channels else some, some if channels else []))
             ended.addCallback(self._left, some, owners)
         for name, some in gained.items():
-            self.stores[name].asked().gained(self.kept([], some) if channels else self.kept(some, []))
+            part = self.kept([], some) if channels else self.kept(some, [])
+            unlisted = frozenset(key for key in some if not self.lists(key, channels=channels))
+            self.stores[name].asked().gained(replace(part, unlisted=unlisted))
 
     def _left(self, _: object, keys: Collection[str], owners: dict[str, str]) -> None:
         self.leaving.difference_update(keys)

@@ -111,6 +111,9 @@ class MembershipTests(TestCase):
         await a.store.close()
         await until(lambda: b.states, 10)
         self.assertEqual(b.states, {task(0).key: opened})
+        self.assertEqual(
+            {key for what, part in b.said if what == "gained" for key in part.unlisted}, {task(0).key, "slack"}
+        )
         await until(lambda: b.pending == {("old", "slack"): sent})
         await b.store.commit(task(0), TaskState(), None, [])
         await b.store.settle(sent, Outcome.DEAD)
