@@ -159,8 +159,8 @@ class Pinger(MultiService):
         if self._shared is not None:
             shared = SharedParts(self.board, self.monitor, self.outbox, self.checker, self.silencing, self._runs)
             self._participant = Participant(reactor, now, self._shared, shared)
-            commands.share(self._shared, self._participant.answer)
-            self.pushes.share(self._shared, self._participant.answer)
+            commands.share(self._participant)
+            self.pushes.share(self._participant)
         self._control = ControlService(reactor, _socket_path(settings, environ), commands.handlers())
         self._control.setServiceParent(self)
 

@@ -15,7 +15,7 @@ from pypinger.domain.reasons import cause, reason
 from pypinger.domain.selector import SelectorError, parse_typed, subject_of
 from pypinger.domain.wording import age
 from pypinger.ports.clock import WallClock
-from pypinger.ports.sharing import Request, RequestFailed, SharedStore
+from pypinger.ports.sharing import Request, RequestFailed
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import Store, StoreError
 from pypinger.runtime.board import LiveBoard
@@ -23,7 +23,7 @@ from pypinger.runtime.control import Call, CommandError, Handler
 from pypinger.runtime.drill import send_to_all
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
-from pypinger.runtime.sharing import Answering
+from pypinger.runtime.sharing import Answering, Participant
 from pypinger.runtime.silencing import SilenceError, Silencing
 
 #: How many tasks an ambiguous name lists.
@@ -54,18 +54,14 @@ class Commands:
         self._outbox = outbox
         self._store = store
         self._reload = reload
-        self._shared: SharedStore | None = None
+        self._shared: Participant | None = None
 
-    def share(self, store: SharedStore, answer: Callable[[str, Answering], None]) -> None:
-        """
-        Carry out commands about a task where it is watched.
-
-        :param answer: has requests of other instances answered.
-        """
-        self._shared = store
-        answer("ack", self._as_owner(self._ack_here))
-        answer("check-now", self._as_owner(self._check_here))
-        answer("resend", self._resend_here)
+    def share(self, participant: Participant) -> None:
+        """Carry out commands about a task where it is watched."""
+        self._shared = participant
+        participant.answer("ack", self._as_owner(self._ack_here))
+        participant.answer("check-now", self._as_owner(self._check_here))
+        participant.answer("resend", self._resend_here)
 
     def handlers(self) -> dict[str, Handler]:
         """Command -> what carries it out."""
@@ -232,7 +228,7 @@ class Commands:
 
     async def _at_owner(self, verb: str, body: Mapping[str, Any], here: Answering) -> object:
         """Carry out a command about a task here, or at the instance that watches it."""
-        if self._shared is None or self._monitor.watches(body["task"]):
+        if self._shared is None or await self._shared.here(body["task"]):
             return await here(body)
         try:
             return await self._shared.ask(body["task"], Request(verb, body))

@@ -30,7 +30,7 @@ class Members:
 
     @property
     def present(self) -> bool:
-        """Whether this instance has a lease, and knows the others."""
+        """Whether this instance has a lease, and knows the others or has tasks."""
         return self._known and self._away is None
 
     @property
@@ -42,6 +42,10 @@ class Members:
     def away(self) -> Instant | None:
         """Since when this instance has had no lease; None while it has one."""
         return self._away
+
+    def know(self) -> None:
+        """This instance has been given tasks: it need not know the others to be one of them."""
+        self._known = True
 
     def update(self, present: Sequence[Instance]) -> None:
         """Show these instances."""

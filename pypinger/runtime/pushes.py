@@ -12,7 +12,7 @@ take the time that checks need.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from hmac import compare_digest
 from typing import Any, NamedTuple
@@ -26,10 +26,10 @@ from pypinger.domain.model import Invalid, Report, Reported, Seconds, Task
 from pypinger.domain.pushes import PING_BODY, Ping, Push, PushedReport
 from pypinger.domain.redaction import Secrets
 from pypinger.ports.pushing import PushResult, Taken
-from pypinger.ports.sharing import Request, RequestFailed, SharedStore
+from pypinger.ports.sharing import Request, RequestFailed
 from pypinger.runtime.check import Checker
 from pypinger.runtime.monitor import Monitor
-from pypinger.runtime.sharing import Answering
+from pypinger.runtime.sharing import Participant
 from pypinger.runtime.watch import Watch
 
 #: How many pushes of a task are taken within PUSHES_WITHIN seconds (contract, section 9).
@@ -87,21 +87,17 @@ class Pushes:
         self._stopped = True
         self._tokens: float = BURST
         self._filled: Seconds = reactor.seconds()
-        self._shared: SharedStore | None = None
+        self._shared: Participant | None = None
 
     @property
     def max_body(self) -> int:
         """See :attr:`pypinger.ports.pushing.PushReceiver.max_body`."""
         return self._max_body
 
-    def share(self, store: SharedStore, answer: Callable[[str, Answering], None]) -> None:
-        """
-        Hand pushes over to the instance that watches their task.
-
-        :param answer: has requests of other instances answered.
-        """
-        self._shared = store
-        answer("push", self._take_over)
+    def share(self, participant: Participant) -> None:
+        """Hand pushes over to the instance that watches their task."""
+        self._shared = participant
+        participant.answer("push", self._take_over)
 
     def start(self) -> None:
         """Take pushes from now on."""
@@ -183,7 +179,7 @@ class Pushes:
 
     async def _handed_over(self, key: str, push: Push) -> bool:
         """Have a push judged and stored; returns whether it is on the disk."""
-        if self._shared is not None and not self._monitor.watches(key):
+        if self._shared is not None and not await self._shared.here(key):
             try:
                 kept = await self._shared.ask(key, Request("push", _packed(key, push)))
             except RequestFailed as error:

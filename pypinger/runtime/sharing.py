@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from pypinger import __version__
@@ -37,6 +37,7 @@ from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.runs import RunFeed
 from pypinger.runtime.silencing import Silencing
+from pypinger.runtime.silenthosts import VERB, SilentHosts
 from pypinger.runtime.slices import Slices, slices
 
 #: Interval in seconds at which an instance that is blind asks whether it sees again.
@@ -48,16 +49,14 @@ STATING: Seconds = 1.0
 #: Seconds after which storms are found by the states of other instances' tasks; alerts are faster, and come first.
 COMPARING: Seconds = 1.5
 
-#: Seconds in which silent hosts are gathered before the others are told, and how many at most: when more fall silent
-#: at once, every instance notices.
-TELLING: Seconds = 0.2
-SILENT = 50
-
 #: How many seconds the first tasks are waited for before the start is announced.
 GREETING: Seconds = 5.0
 
 #: Seconds after the first tasks in which more may come, before the start is announced.
 SETTLING: Seconds = 1.0
+
+#: How many seconds a command or a push waits for a task that no instance watches.
+WAITING: Seconds = 3.0
 
 #: What carries out a request of another instance.
 Answering = Callable[[Mapping[str, Any]], Awaitable[object]]
@@ -98,10 +97,8 @@ class Participant:
         self._words = ""
         self._total = 0
         self._stopped = False
-        # The hosts that have just fallen silent here, and when the others are told.
-        self._silent: set[str] = set()
-        self._telling: IDelayedCall | None = None
-        self._answers["silent"] = self._join_rounds
+        self._silent = SilentHosts(reactor, store, parts.monitor.rounds)
+        self._answers[VERB] = self._silent.join
         self._looking, self._stating = LoopingCall(parts.checker.blindness.look), LoopingCall(self._state)
         for loop in (self._looking, self._stating):
             loop.clock = reactor
@@ -119,7 +116,28 @@ class Participant:
         parts.monitor.share(alive)
         parts.outbox.share(alive)
         parts.checker.condition.share(self.name)
-        parts.monitor.rounds.tell(self._note_silence)
+        parts.monitor.rounds.tell(self._silent.note)
+
+    async def here(self, task: str) -> bool:
+        """
+        Whether a task is watched here, rather than at another instance.
+
+        A task that is new, or on its way from one instance to another, is waited for.
+        """
+        for _ in range(round(WAITING / 0.1)):
+            known = self._parts.monitor.watches(task) or self._store.owner(task) not in (None, self.name)
+            if known or not self._store.alive():
+                break
+            await deferLater(self._reactor, 0.1)
+        return self._parts.monitor.watches(task)
+
+    async def ask(self, task: str, request: Request) -> Any:
+        """See :meth:`pypinger.ports.sharing.SharedStore.ask`."""
+        return await self._store.ask(task, request)
+
+    async def ask_all(self, request: Request) -> Mapping[str, Any]:
+        """See :meth:`pypinger.ports.sharing.SharedStore.ask_all`."""
+        return await self._store.ask_all(request)
 
     def answer(self, verb: str, answering: Answering) -> None:
         """Carry out requests of this verb with `answering`."""
@@ -137,6 +155,7 @@ class Participant:
         self._stating.start(STATING)
         self._greeting = self._reactor.callLater(GREETING, self._greet)
         if self._parts.monitor.keys:
+            self._members.know()
             self._greet_soon()
         self._store.start(self, lambda: self._health)
 
@@ -144,10 +163,11 @@ class Participant:
         """Announce nothing more, and look at nothing more."""
         self._stopped = True
         self._away.stop()
+        self._silent.stop()
         for loop in (self._looking, self._stating):
             if loop.running:
                 loop.stop()
-        for call in (self._comparing, self._greeting, self._telling):
+        for call in (self._comparing, self._greeting):
             if call is not None and call.active():
                 call.cancel()
 
@@ -281,27 +301,6 @@ class Participant:
         compared, self._compared = self._compared, set()
         entries = map(self._parts.board.by_id, compared)
         self._parts.outbox.compare(entry for entry in entries if entry is not None)
-
-    # Rounds
-
-    def _note_silence(self, host: str) -> None:
-        """A host has fallen silent: the others check their tasks of it at once, so that one message names all."""
-        if self._members.others and len(self._silent) < SILENT:
-            self._silent.add(host)
-            if self._telling is None:
-                self._telling = self._reactor.callLater(TELLING, self._tell_of_silence)
-
-    def _tell_of_silence(self) -> None:
-        self._telling = None
-        hosts, self._silent = sorted(self._silent), set()
-        if self._store.alive():
-            telling = Deferred.fromCoroutine(self._store.ask_all(Request("silent", {"hosts": hosts})))
-            telling.addErrback(lambda failure: self._log.failure("telling that hosts are silent", failure))
-
-    async def _join_rounds(self, body: Mapping[str, Any]) -> object:
-        for host in body["hosts"]:
-            self._parts.monitor.rounds.join(host)
-        return None
 
     # The start
 

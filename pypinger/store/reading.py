@@ -53,6 +53,8 @@ SELECT {greatest}(ends - known - blind, begins) FROM (
 ) AS hours WHERE known > 0 ORDER BY begins LIMIT 1
 """
 
+_BLIND = 'SELECT start, "end" FROM blind WHERE {} AND "end" > ? AND start < ? ORDER BY start, id'
+
 _ALERT = msgspec.json.Decoder(Alert)
 _KINDS = msgspec.json.Decoder(tuple[Kind, ...])
 _STATE = msgspec.json.Decoder(TaskState)
@@ -212,7 +214,7 @@ class Reader:
         return [
             BlindTime(start / 1000, end / 1000)
             for start, end in self._all(
-                'SELECT start, "end" FROM blind WHERE "end" > ? AND start < ? ORDER BY start, id',
+                _BLIND.format(self.source.dialect.nowhere),
                 millis(since),
                 millis(until),
             )

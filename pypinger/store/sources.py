@@ -23,12 +23,14 @@ class Dialect(NamedTuple):
     :ivar greatest: the function that returns its greatest argument; `least` likewise.
     :ivar elements: a table with the column ``value`` of the elements of a JSON array; ``{}`` stands for the array.
     :ivar event: the event of an alert in the column ``body``.
+    :ivar nowhere: the condition of rows of ``blind`` in which no instance saw any task.
     """
 
     greatest: str
     least: str
     elements: str
     event: str
+    nowhere: str
 
 
 class Source(Protocol):
@@ -71,7 +73,7 @@ class Source(Protocol):
 
 
 #: SQLite's.
-SQLITE = Dialect("max", "min", "json_each({})", "json_extract(body, '$.event')")
+SQLITE = Dialect("max", "min", "json_each({})", "json_extract(body, '$.event')", "1 = 1")
 
 
 class SqliteSource:

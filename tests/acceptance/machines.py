@@ -131,6 +131,14 @@ class MachinesTestCase(TestCase):
         """How a task without a name is shown."""
         return url.removeprefix("http://")
 
+    async def alerted(self, url: str, *events: str) -> None:
+        """Wait until these are all alerts that came of a task."""
+        try:
+            await until(lambda: self.receiver.of_task(self.shown(url)) == list(events), f"{events} of {url}")
+        except AssertionError as error:
+            logs = "\n".join(f"{each.name}: {each.log}" for each in self.all)
+            raise AssertionError(f"{error}, but {self.receiver.messages()}\n{logs}") from None
+
     def urls(self, count: int) -> list[str]:
         """So many tasks that are on time."""
         return [self.tasks.url(f"/{number}", report()) for number in range(count)]

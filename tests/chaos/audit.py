@@ -15,7 +15,6 @@ STATEMENTS = (
     " at timestamptz NOT NULL)",
     "CREATE TABLE audit.stale (what text, key text, epoch bigint, owner text, life text, at timestamptz NOT NULL)",
     "CREATE TABLE audit.settled (alert text, channel text, outcome text, life text, at timestamptz NOT NULL)",
-    "CREATE TABLE audit.written (life text PRIMARY KEY, count bigint NOT NULL)",
     # No row changes between the triggers and what they have missed.
     "LOCK TABLE instance, task, channel, delivery IN ACCESS EXCLUSIVE MODE",
     "INSERT INTO audit.instance SELECT id, name || '_1', clock_timestamp() FROM instance",
@@ -48,7 +47,6 @@ STATEMENTS = (
         IF NOT audit.owns(NEW.owner) THEN
             INSERT INTO audit.stale VALUES ('check', NEW.url, NEW.epoch, NEW.owner, session_user, clock_timestamp());
         END IF;
-        INSERT INTO audit.written VALUES (session_user, 1) ON CONFLICT (life) DO UPDATE SET count = written.count + 1;
         RETURN NULL;
     END $$
     """,

@@ -163,10 +163,10 @@ class Cluster:
         self._directory = Path.cwd()
         self.network: Loopback = Machines(test, NAMES, number) if machines else Loopback()
         # Its processes crash, not the machine, so what was written is kept without fsync.
-        self.server = postgres.Server()
+        self.server = postgres.Server(log_min_duration_statement="500")
         test.addCleanup(deferToThread, self.server.remove)
-        self.fleet = Fleet(test, Random(self.random.random()), tasks, 4, CHANNELS, self.network.tasks)
-        self.sink = Sink(test, Random(self.random.random()), self.fleet.told, self.network.tasks)
+        self.fleet = Fleet(test, Random(self.random.random()), tasks, CHANNELS, self.network.hosts)
+        self.sink = Sink(test, Random(self.random.random()), self.fleet.told, self.network.hosts[0])
         self.instances = {name: Instance(self, name) for name in NAMES}
 
     async def start(self) -> None:
@@ -235,6 +235,7 @@ class Cluster:
         """Write the logs of all lives, and what came, to the directory in which trial runs the test."""
         self.write("messages.txt", self.sink.receipts)
         self.write("checks.txt", self.fleet.fetches)
+        self.write("postgres.log", (self.server.directory / "log").read_text().splitlines())
         for instance in self.instances.values():
             for life, log in {**instance.logs, instance.life: instance.log}.items():
                 self.write(f"{life}.log", log.splitlines())

@@ -116,15 +116,15 @@ class Fleet:
     """
     All tasks of a cluster, on several origins.
 
-    :param interface: the address that the instances reach them at.
+    :param hosts: the addresses of the origins.
     :ivar fetches: all requests.
     """
 
     def __init__(
-        self, test: TestCase, random: Random, count: int, origins: int, channels: Iterable[str], interface: str
+        self, test: TestCase, random: Random, count: int, channels: Iterable[str], hosts: Iterable[str]
     ) -> None:
         channels = tuple(channels)
-        self.origins = [Origin(test, interface=interface) for _ in range(origins)]
+        self.origins = [Origin(test, interface=host) for host in hosts]
         for origin in self.origins:
             origin.fleet = self
         self.tasks = {path: Task(path, random, channels) for path in (f"/task/{number}" for number in range(count))}

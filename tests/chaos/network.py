@@ -20,6 +20,10 @@ from twisted.trial.unittest import TestCase
 #: The links of a machine.
 LINKS = ("tasks", "database")
 
+# The last numbers of the addresses outside the machines; those inside begin with 10.
+_TASKS = (1, 2, 3, 4)
+_DATABASE = 5
+
 
 @cache
 def missing() -> str | None:
@@ -42,9 +46,17 @@ def missing() -> str | None:
 
 
 class Loopback:
-    """No machines: all instances share the loopback interface."""
+    """
+    No machines: all instances share the loopback interface.
 
-    tasks = database = "127.0.0.1"
+    :ivar hosts: the addresses of tasks, and the first of them that of channels; one is silent with a task, and several
+        with the network.
+    :ivar database: that of the database.
+    :ivar links: those that can be cut.
+    """
+
+    hosts: tuple[str, ...] = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
+    database = "127.0.0.1"
     links: tuple[str, ...] = ()
 
     def command(self, name: str) -> list[str]:
@@ -72,10 +84,11 @@ class Machines(Loopback):
         _sweep()
         self._id = f"{os.getpid()}-{number}"
         self._net = _net(os.getpid(), number)
-        self.tasks, self.database = f"{self._net}.1", f"{self._net}.2"
+        self.hosts = tuple(f"{self._net}.{number}" for number in _TASKS)
+        self.database = f"{self._net}.{_DATABASE}"
         self._numbers = {name: 10 * (each + 1) for each, name in enumerate(names)}
         test.addCleanup(self._remove)
-        for address in (self.tasks, self.database):
+        for address in (*self.hosts, self.database):
             _ip("address", "add", f"{address}/32", "dev", "lo")
         for name in names:
             self._make(name)
@@ -102,14 +115,15 @@ class Machines(Loopback):
         space = self._space(name)
         _ip("netns", "add", space)
         _ip("-n", space, "link", "set", "lo", "up")
-        for link, target in (("tasks", self.tasks), ("database", self.database)):
+        for link, targets in (("tasks", self.hosts), ("database", (self.database,))):
             device, address = self._link(name, link)
             _ip("link", "add", device, "type", "veth", "peer", "name", link, "netns", space)
             _ip("-n", space, "address", "add", f"{address}/32", "dev", link)
             _ip("-n", space, "link", "set", link, "up")
             _ip("link", "set", device, "up")
             _ip("route", "add", f"{address}/32", "dev", device)
-            _ip("-n", space, "route", "add", f"{target}/32", "dev", link, "src", address)
+            for target in targets:
+                _ip("-n", space, "route", "add", f"{target}/32", "dev", link, "src", address)
 
     def _remove(self) -> None:
         for name in self._numbers:
@@ -136,7 +150,7 @@ def _net(pid: int, number: int) -> str:
 
 
 def _forget(net: str) -> None:
-    for host in (1, 2):
+    for host in (*_TASKS, _DATABASE):
         with suppress(subprocess.CalledProcessError):
             _ip("address", "del", f"{net}.{host}/32", "dev", "lo")
 

@@ -67,10 +67,10 @@ class Life:
         self.commands = Commands(
             (clock, now), self.board, self.monitor, self.silencing, self.outbox, self.store, lambda: None
         )
-        self.commands.share(self.store, self.participant.answer)
+        self.commands.share(self.participant)
         self.pushes = Pushes(clock, self.monitor, self.checker, secrets, 65_536)
         self.pushes.update(tasks, 65_536)
-        self.pushes.share(self.store, self.participant.answer)
+        self.pushes.share(self.participant)
 
     def start(self) -> None:
         self.store.list(self.listing())

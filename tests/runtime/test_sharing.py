@@ -542,8 +542,21 @@ class PeopleTests(SharedCase):
 
     def test_a_task_without_an_owner(self) -> None:
         self.server.owners.pop(self.two.entry(self.theirs).task.key)
-        words = self.failed(self.call(self.one, "ack", task=self.theirs), CommandError)
+        # It gives the task to nobody.
+        self.server.away = True
+        words = self.failed(self.call(self.one, "ack", task=self.theirs), CommandError, wait=5.0)
         self.assertEqual(words, "no instance watches the task now")
+
+    def test_a_task_that_changes_hands_is_waited_for(self) -> None:
+        key = self.two.entry(self.theirs).task.key
+        del self.server.owners[key]
+        self.server.away = True
+        doing = Deferred.fromCoroutine(self.call(self.one, "ack", task=self.theirs))
+        self.world.pass_time(1)
+        self.assertNoResult(doing)
+        self.server.owners[key] = "two"
+        self.world.pass_time(1)
+        self.assertEqual(self.successResultOf(doing), {"task": self.theirs})
 
     def test_a_check_is_made_by_the_owner(self) -> None:
         before = len(self.two.fetcher.times(self.theirs))

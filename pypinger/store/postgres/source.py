@@ -18,7 +18,11 @@ from pypinger.store.sources import Dialect
 
 #: PostgreSQL's.
 POSTGRES = Dialect(
-    "greatest", "least", "json_array_elements_text({}::json) AS elements (value)", "(body::json ->> 'event')"
+    "greatest",
+    "least",
+    "json_array_elements_text({}::json) AS elements (value)",
+    "(body::json ->> 'event')",
+    "instance = ''",
 )
 
 

@@ -91,7 +91,9 @@ ON CONFLICT (name) DO UPDATE SET address = excluded.address, at = excluded.at WH
 
 BLIND = """
 INSERT INTO blind (instance, start, "end")
-SELECT * FROM json_to_recordset(%s::json) AS j (instance text, start bigint, "end" bigint)
+SELECT CASE WHEN EXISTS (SELECT FROM instance WHERE id <> %s AND until > clock_timestamp() AND NOT blind) THEN %s
+    ELSE '' END, j.start, j."end"
+FROM json_to_recordset(%s::json) AS j (start bigint, "end" bigint)
 """
 
 BLINDNESS = """

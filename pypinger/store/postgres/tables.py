@@ -66,7 +66,7 @@ class PostgresTables:
             self._shapes.clear()
         if fenced and pending.settlements:
             _owns(connection, {channel for _, channel in pending.settlements}, instance, channels)
-        _Writing(connection, pending, self._name, self._shapes).write(instance if fenced else None)
+        _Writing(connection, pending, self._name, self._shapes).write(instance, fenced=fenced)
 
     def forget(self, pending: PendingRows) -> None:
         """The shapes that the latest transaction added are gone."""
@@ -93,15 +93,11 @@ class _Writing:
         self._name = name
         self._known = shapes
 
-    def write(self, owner: str | None) -> None:
-        """
-        Write all rows.
-
-        :param owner: of all tasks; None if it does not matter.
-        """
+    def write(self, instance: str, *, fenced: bool) -> None:
+        """Write all rows."""
         pending = self._pending
         shapes = self._shapes()
-        self._tasks(shapes, owner)
+        self._tasks(shapes, instance if fenced else None)
         self._runs(shapes)
         self._many(statements.HOUR, ({"task": task, **_hour(hour.row())} for (task, _), hour in pending.hours.items()))
         columns = ("task", "at", "kind", "explanation")
@@ -109,7 +105,7 @@ class _Writing:
         self._incidents()
         self._deliveries()
         self._settlements()
-        self._daemon()
+        self._daemon(instance)
 
     def _many(self, query: str, rows: Iterable[Mapping[str, object]], *values: object) -> psycopg.Cursor | None:
         listed = list(rows)
@@ -232,12 +228,14 @@ class _Writing:
             ),
         )
 
-    def _daemon(self) -> None:
+    def _daemon(self, instance: str) -> None:
         """What belongs to no task."""
         pending, name = self._pending, self._name
         hosts = sorted(pending.hosts.items())
         self._many(statements.HOST, ({"name": host, "address": seen.address, "at": seen.at} for host, seen in hosts))
-        self._many(statements.BLIND, ({"instance": name, "start": start, "end": end} for start, end in pending.blind))
+        if pending.blind:
+            spans = parameter([{"start": start, "end": end} for start, end in pending.blind])
+            self._connection.execute(statements.BLIND, (instance, name, spans))
         if pending.blindness:
             self._connection.execute("DELETE FROM blindness WHERE instance = %s", (name,))
             self._many(

@@ -47,12 +47,14 @@ def details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: DaemonS
     away = _away(daemon)
     since = daemon.blind if away is None else away
     if since is not None:
-        known = f"{counts['error']:,} of {count(len(entries), 'task')} in trouble"
+        # A task that has not been seen since may have been in trouble, too.
+        wrong = sum(entry.state.status is Status.ERROR for entry in entries)
+        known = f"{wrong:,} of {count(len(entries), 'task')} in trouble"
         lost = "It has had no contact with its tasks " if away is None else "Py Pinger has had no contact with it "
         why = _why_blind(daemon) if away is None else ""
         return [
             tags.p(lost, aged(lasting("for {}", since, now)), _since(since, now), why, "."),
-            tags.p(f"The last known states are shown: {known}. {WHILE_BLIND}", class_="quiet"),
+            tags.p(f"The last known states are shown: {known}. {WHILE_BLIND if away is None else ''}", class_="quiet"),
         ]
     flagged = _flagged(entries)
     troubled = [entry for entry in entries if entry.state.status is Status.ERROR and entry.state.since is not None]

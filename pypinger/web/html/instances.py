@@ -11,8 +11,9 @@ from pypinger.ports.sharing import Instance
 from pypinger.ports.showing import DaemonState, Entry, Sharing
 from pypinger.web import instances
 from pypinger.web.formatting import count, lasting, shown
+from pypinger.web.html.groups import group_key
 from pypinger.web.html.layout import aged
-from pypinger.web.html.view import View, group_key
+from pypinger.web.html.view import View
 
 
 def panel(daemon: DaemonState, now: Instant) -> list[Tag]:
@@ -73,7 +74,7 @@ def away(sharing: Sharing, now: Instant) -> list[Tag | str]:
         tags.strong("The database is away "),
         aged(lasting("for {}", since, now)),
         f" (since {clock(since, now)})",
-        f": {shown(sharing.words)}. " if sharing.words else ". ",
+        f": {shown(sharing.words.removeprefix('the database '))}. " if sharing.words else ". ",
         f"Without it instance {shown(sharing.here)} checks no task and sends no alert; it continues by itself.",
     ]
 
@@ -82,7 +83,10 @@ def _member(member: Instance, sharing: Sharing, now: Instant, *, different: bool
     health = member.health
     state: list[Tag | str] = ["fine"]
     look = "ok"
-    if health.blind is not None:
+    if sharing.away is not None:
+        # What is known of the others is what the database said last.
+        look, state = ("degraded", ["has no database"]) if member.name == sharing.here else ("new", ["not known"])
+    elif health.blind is not None:
         look, state = "degraded", [aged(lasting("blind for {}", health.blind, now))]
     elif health.status is Status.ERROR:
         look, state = "error", [f"in trouble: {shown(health.explanation)}"]

@@ -17,6 +17,7 @@ from pypinger.domain.model import Instant
 from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import count, lasting, shown, standing_of
 from pypinger.web.html import banner
+from pypinger.web.html.groups import Group
 from pypinger.web.html.instances import panel
 from pypinger.web.html.layout import aged, ago, brand, card, foot, page, top
 from pypinger.web.html.listing import Listing
@@ -24,7 +25,7 @@ from pypinger.web.html.notices import blind, notices
 from pypinger.web.html.rows import COLUMNS
 from pypinger.web.html.storms import LISTED, Storm
 from pypinger.web.html.tools import heading, pager, search, tools
-from pypinger.web.html.view import TITLES, Group, Selection, View
+from pypinger.web.html.view import TITLES, Selection, View
 
 _EXAMPLE = """[task Nightly backup]
 url = https://backup.example.com/status.json

@@ -5,8 +5,9 @@ from __future__ import annotations
 from twisted.web.template import Tag, tags
 
 from pypinger.web.formatting import count, look_of, shown
+from pypinger.web.html.groups import GROUPINGS
 from pypinger.web.html.rows import COLUMNS
-from pypinger.web.html.view import GROUPINGS, ORDERS, TITLES, Selection, View
+from pypinger.web.html.view import ORDERS, TITLES, Selection, View
 
 
 def tools(selection: Selection, *, grouped: bool, sharing: bool = False) -> Tag:

@@ -196,6 +196,28 @@ class WritingTests(TablesTestCase):
             self.store.connection.execute("INSERT INTO task (url) VALUES (%s)", (long,))
         self.assertEqual([told.reference for told in self.open_again().told["slack"]], [reference])
 
+    def test_blind_times(self) -> None:
+        """Only those in which no other instance saw anything count for all tasks."""
+        store = self.store
+        store.blind(NOW, NOW + 10)
+        store.connection.execute(
+            "INSERT INTO instance (id, name, until, process, digest, listed, tasks, channels, blind)"
+            " VALUES ('i2', 'b', clock_timestamp() + interval '1 min', '', '', '', '[]', '[]', true)"
+        )
+        store.blind(NOW + 20, NOW + 30)
+        store.connection.execute("UPDATE instance SET blind = false")
+        store.blind(NOW + 40, NOW + 50)
+        store.connection.execute("UPDATE instance SET until = clock_timestamp()")
+        store.blind(NOW + 60, NOW + 70)
+        self.assertEqual(
+            self.rows("SELECT instance, (start - 1700002800000) / 1000 FROM blind ORDER BY id"),
+            [("", 0), ("", 20), ("a", 40), ("", 60)],
+        )
+        self.assertEqual(
+            [(span.start - NOW, span.end - NOW) for span in store.reader.blind_times(0, NOW + 100)],
+            [(0.0, 10.0), (20.0, 30.0), (60.0, 70.0)],
+        )
+
     def test_a_delivery_that_is_given_twice_is_one(self) -> None:
         recorder = self.store.recorder
         recorder.enqueue([Delivery(alert(1), "slack", words="first"), Delivery(alert(1), "slack", words="second")])

@@ -89,12 +89,19 @@ class AwayTests(SynchronousTestCase):
         self.assertIn(
             "The database is awayPy Pinger has had no contact with it for 1 min (since 22:27:04 UTC)", page.text
         )
-        self.assertIn("The last known states are shown: 1 of 1 task in trouble", page.text)
+        self.assertIn("The last known states are shown: 1 of 1 task in trouble.", page.text)
+        self.assertIn("a (this one)has no databasewatches", page.text)
+        self.assertIn("bnot knownwatches", page.text)
         self.assertIn("(since 22:27:04 UTC): db <1> refuses. Without it instance a checks no task", page.text)
         self.assertIn("as last known: a (this one) watches 2 tasks, b 2", page.text)
         self.assertIn("blind was late", page.text)
         # The reason stands there once.
         self.assertEqual(page.text.count("refuses"), 1)
+
+    def test_tasks_not_seen_since(self) -> None:
+        late = replace(entry("http://h/late", Kind.LATE), unseen=NOW - 60)
+        daemon = replace(shared(away=NOW - 90), blind=NOW - 90)
+        self.assertIn("1 of 1 task in trouble.", Page(overview([late], daemon)).text)
 
     def test_task_page(self) -> None:
         daemon = replace(shared(away=NOW - 90), blind=NOW - 90)
