@@ -25,9 +25,6 @@ from pypinger.store.threads import Reactor, Worker
 #: Seconds that an answer may take.
 LIMIT: Seconds = 10.0
 
-#: Seconds after which a row is deleted, should its sender be gone.
-OLD: Seconds = 60.0
-
 _ASK = """
 INSERT INTO request (sender, target, body)
 SELECT %s, target, body FROM json_to_recordset(%s::json) AS j (target text, body text)
@@ -42,7 +39,7 @@ _ANSWERED = "SELECT id, answer FROM request WHERE sender = %s AND answer IS NOT 
 
 _ASKED = "SELECT id, sender, body FROM request WHERE target = %s AND answer IS NULL ORDER BY id"
 
-_CLEAN = "DELETE FROM request WHERE id = ANY(%s) OR at < clock_timestamp() - make_interval(secs => %s)"
+_CLEAN = "DELETE FROM request WHERE id = ANY(%s)"
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -88,7 +85,7 @@ def exchange(
     """
     with connection.transaction():
         if done:
-            connection.execute(_CLEAN, (list(done), OLD))
+            connection.execute(_CLEAN, (list(done),))
         if asked:
             rows = [{"target": target, "body": body} for target, body in asked]
             connection.execute(_ASK, (me, parameter(rows)))
@@ -146,7 +143,7 @@ class Asking:
         for number, (_, target, _) in list(self._waiting.items()):
             if target not in members:
                 self._fail(number, "the instance that was asked is gone")
-        horizon = self._reactor.seconds() - OLD
+        horizon = self._reactor.seconds() - membership.OLD
         self._known = {key: at for key, at in self._known.items() if at > horizon}
 
     async def ask(self, target: str, name: str, request: InstanceRequest) -> Any:

@@ -168,7 +168,7 @@ class Membership:
         """See :meth:`pypinger.ports.storing.Store.trouble`."""
         if self._away is not None:
             return f"the database cannot be used: {self._away}"
-        words = self._writer.trouble
+        words = self._writer.trouble or self._others.trouble
         return f"the database cannot be reached: {words}" if words else None
 
     async def close(self, limit: Seconds) -> None:
