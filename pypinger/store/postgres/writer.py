@@ -193,6 +193,9 @@ class SharedWriter:
         if not urgent and not last:
             try:
                 more = self._delete()
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                # The connection is lost; who writes next connects anew, and the next sweep deletes what is left.
+                self._sweep = None
             except psycopg.Error:
                 self._sweep = None
                 failures.append(("deleting old history", Failure()))
