@@ -86,6 +86,13 @@ class MemoryTests(SynchronousTestCase):
         made.unreached(Sign.SILENT, "b", 21)
         self.assertIs(made.expire(question, 26), Decision.OURS)
 
+    def test_a_request_that_began_before_the_question_decides_nothing(self) -> None:
+        made = Attribution()
+        made.restore({"a": (None, -50)}, blind=False)
+        question = made.ask(Sign.SILENT, "x", 2, 5, 10)
+        self.assertEqual(made.answered("a", None, 1, 6), [])
+        self.assertEqual(made.answered("a", None, 6, 7), [question])
+
     def test_blindness_of_before_ends_with_the_first_answer(self) -> None:
         made = Attribution()
         made.restore({}, blind=True)

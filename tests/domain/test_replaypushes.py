@@ -112,6 +112,12 @@ class ReplayTests(SynchronousTestCase):
         records = Records(daemon.runs, (), daemon.given)
         self.assertEqual(marks(compare(daemon.given, replay_pushes(daemon.task, records))), [("-", "problem")])
 
+    def test_reminders(self) -> None:
+        daemon = Daemon(task(frequency=10.0, error_interval=600.0))
+        daemon.push(SUCCESS, NOW)
+        expected = [("=", "problem"), ("=", "reminder"), ("=", "reminder")]
+        self.assertEqual(marks(daemon.replayed(NOW + 3000)), expected)
+
     def test_a_task_that_never_reported(self) -> None:
         daemon = Daemon(task(frequency=10.0, error_interval=0.0))
         self.assertEqual(marks(daemon.replayed(NOW + 5000)), [("=", "problem")])

@@ -367,6 +367,7 @@ class SleepTests(Cases):
             ),
         ]:
             self.assertEqual(self.report(raw(f'"sleep": {text}')).sleep, windows)
+            self.assertEqual(parse_carefully(raw(f'"sleep": {text}')).sleep, windows)
 
     def test_one_bad_window_makes_the_report_invalid(self) -> None:
         good = '{"start": "22:00", "duration": 60}'

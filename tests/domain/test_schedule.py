@@ -54,6 +54,7 @@ class Row(NamedTuple):
     own: dict[str, Any] = {}  # noqa: RUF012
 
 
+WHOLE_DAY = (window("00:00", 1440),)
 NIGHT, LATER = (window("22:00", 450),), (window("21:30", 450),)
 
 #: lastrun, started and now are times in Berlin; 2026-03-02 is a Monday.
@@ -135,6 +136,8 @@ TABLE = [
         "03-02 12:00", Kind.OK, "03-03 03:00"),
     Row("the first run without a limit, by its frequency", {"frequency": 90.0, "started": "03-02 02:00"},
         "03-02 03:32", Kind.LATE, "03-02 03:30"),
+    Row("the first run of one that always sleeps", {"frequency": 10.0, "started": "03-02 02:00", "sleep": WHOLE_DAY},
+        "03-02 03:00", Kind.SLEEPING, None),
     # The future.
     Row("the clock may be a minute and the grace ahead", {**NIGHTLY, "lastrun": "03-02 03:02"},
         "03-02 03:00", Kind.OK, "03-03 03:00"),

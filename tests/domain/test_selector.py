@@ -48,6 +48,7 @@ class MatchTests(SynchronousTestCase):
             ("server:db2*|process:import.py", True),
             ("process:import?py", True),
             ("group:billing kind:late", True),
+            ("  group:billing   kind:late ", True),
             ("group:billing kind:failed", False),
             ("kind:failed|late", True),
             ("!kind:late", False),
