@@ -13,7 +13,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import InstanceHealth, InstanceListing, LeaseLost
-from pypinger.store.postgres import holding, lease, membership
+from pypinger.store.postgres import feeds, holding, lease, membership
 from tests import postgres
 from tests.store.postgres.members import Crowd, alert, check, keys, listing, sleep, task, until
 
@@ -73,6 +73,23 @@ class MembershipTests(TestCase):
         await sleep(2)
         self.assertEqual(len(a.pending) + len(b.pending), 100)
 
+    async def test_alerts_do_not_wait_until_all_tasks_are_shown(self) -> None:
+        self.patch(feeds, "PAGE", 1)
+        a = self.crowd.join("a", listing(100, ()))
+        b = self.crowd.join("b", InstanceListing(frozenset(), frozenset({"slack"})))
+        parts = 0
+
+        def watched(_: object) -> None:
+            nonlocal parts
+            parts += 1
+            if parts == 1:
+                Deferred.fromCoroutine(a.store.commit(task(0), TaskState(), check(), [Delivery(alert("x"), "slack")]))
+            time.sleep(0.01)
+
+        b.watched = watched  # type: ignore[method-assign]
+        await until(lambda: b.pending)
+        self.assertLess(parts, 90)
+
     async def test_the_second_of_a_name_gets_a_number(self) -> None:
         a = self.crowd.join("a", listing(10))
         b = self.crowd.join("a", listing(10))
@@ -99,6 +116,15 @@ class MembershipTests(TestCase):
         b.store.list(listing(40))
         await until(lambda: b.states.keys() - keys(20))
         await until(lambda: len(a.states) + len(b.states) == 40)
+
+    async def test_tasks_that_a_reload_adds_are_shown_wherever_they_are_checked(self) -> None:
+        a = self.crowd.join("a", listing(40))
+        b = self.crowd.join("b", listing(20, digest="e"))
+        await until(lambda: len(a.states) + len(b.states) == 40 and b.states)
+        await until(lambda: a.states.keys() <= b.seen.keys())
+        b.seen.clear()
+        b.store.list(listing(40))
+        await until(lambda: b.states.keys() - keys(20) and keys(40) <= b.states.keys() | b.seen.keys(), 10)
 
     async def test_tasks_that_nobody_lists_are_closed_by_somebody(self) -> None:
         self.patch(membership, "UNLISTED", 1.0)
