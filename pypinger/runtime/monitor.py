@@ -108,8 +108,7 @@ class Monitor:
         for key, state in states.items():
             task = self._tasks.get(key)
             if task is None:
-                # A reload may have removed it just now; then another instance gets it.
-                if key in unlisted:
+                if key in unlisted:  # Else a reload has just removed it, and another instance gets it.
                     self._close_open(key, state)
             elif key not in self._watches:
                 watch = Watch(task, state)

@@ -12,13 +12,13 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Event, Outcome, Task, TaskState
+from pypinger.domain.model import Answer, Event, Outcome, Task, TaskState
 from pypinger.domain.pushes import Action, Ping
 from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.pushing import Taken
 from pypinger.runtime import slices
 from pypinger.runtime.control import Call, CommandError
-from tests.runtime.fakes import NOON, FakeNotifier, World, channels_on, make_task
+from tests.runtime.fakes import NOON, FakeNotifier, World, body, channels_on, make_task
 from tests.runtime.instances import Life
 from tests.runtime.network import Network, task_of
 from tests.runtime.together import ORPHANED, Server
@@ -600,6 +600,16 @@ class PeopleTests(SharedCase):
         answer = self.done(self.call(self.one, "check-now", task=self.theirs))
         self.assertEqual((answer["task"], answer["kind"]), (self.theirs, Kind.FAILED))
         self.assertEqual(len(self.two.fetcher.times(self.theirs)), before + 1)
+
+    def test_a_check_that_takes_long_is_waited_for(self) -> None:
+        answer: Deferred[Answer] = Deferred()
+        self.two.fetcher.answer = lambda task: answer
+        doing = Deferred.fromCoroutine(self.call(self.one, "check-now", task=self.theirs))
+        self.world.pass_time(15)
+        self.assertNoResult(doing)
+        answer.callback(Answer(200, body(self.world.now()), 15.0))
+        self.world.pass_time(1)
+        self.assertEqual(self.successResultOf(doing)["kind"], Kind.OK)
 
     def test_a_silence_mutes_everywhere(self) -> None:
         self.done(self.call(self.one, "silence", selector="*", seconds=3600.0))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Task, TaskState
 from pypinger.domain.silence import Silence
@@ -246,7 +246,11 @@ class TogetherStore:
         owner = self.owner(task)
         if owner is None or not self.leased:
             raise InstanceRequestFailed("no instance watches the task now")
-        return await self.server.stores[owner].asked().asked(request)
+        asked = Deferred.fromCoroutine(self.server.stores[owner].asked().asked(request))
+        try:
+            return await asked.addTimeout(request.limit, self.server.world.clock)
+        except TimeoutError:
+            raise InstanceRequestFailed(f"no answer within {request.limit:g} s") from None
 
     async def ask_all(self, request: InstanceRequest) -> Mapping[str, Any]:
         others = [store for store in self.server.present() if store is not self]
