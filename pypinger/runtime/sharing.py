@@ -230,7 +230,8 @@ class Participant:
         parts.runs.stop()
         self._losses += 1
         self._slices.add(self._leave_all())
-        self._away.lost(words)
+        if not self._stopped:
+            self._away.lost(words)
 
     def joined(self) -> None:
         """See :meth:`pypinger.ports.sharing.Sharer.joined`."""

@@ -472,6 +472,30 @@ class AwayTests(SharedCase):
         self.assertEqual(one.participant.trouble(), None)
         self.assertTrue(one.board.daemon().ready)
 
+    def test_blindness_that_ends_while_the_database_is_away_is_told_to_be_over(self) -> None:
+        one = self.live("one")
+        self.world.pass_time(15)
+        one.checker.condition.go_blind("no route", 8)
+        self.world.pass_time(1)
+        self.server.go_away()
+        self.world.pass_time(600)
+        one.checker.condition.see_again()
+        self.world.pass_time(1)
+        self.server.come_back()
+        self.world.pass_time(2)
+        told = [(event, "no route" in text) for _, event, text in self.own()]
+        self.assertEqual(
+            told, [("started", False), ("blind", True), ("blind", False), ("sighted", False), ("sighted", True)]
+        )
+
+    def test_a_loss_during_the_stop_is_not_told(self) -> None:
+        one = self.live("one")
+        self.world.pass_time(15)
+        one.participant.stop()
+        self.server.go_away()
+        self.world.pass_time(60)
+        self.assertEqual({event for _, event, _ in self.own()}, {"started"})
+
     def test_a_short_loss_is_not_told(self) -> None:
         one, two = self.both()
         self.server.go_away()
