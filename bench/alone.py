@@ -9,7 +9,14 @@ from typing import Any
 
 from pypinger.domain.model import Delivery, Task
 from pypinger.domain.silence import Silence
-from pypinger.ports.sharing import Health, Instance, Listing, Request, RequestFailed, Watched
+from pypinger.ports.sharing import (
+    Instance,
+    InstanceHealth,
+    InstanceListing,
+    InstanceRequest,
+    InstanceRequestFailed,
+    Watched,
+)
 from pypinger.ports.storing import Kept
 from pypinger.store.postgres.store import PostgresStore
 
@@ -37,8 +44,8 @@ class Alone:
 
     def members(self, present: Sequence[Instance]) -> None: ...
 
-    async def asked(self, request: Request) -> object:
-        raise RequestFailed("there is no other instance")
+    async def asked(self, request: InstanceRequest) -> object:
+        raise InstanceRequestFailed("there is no other instance")
 
 
 class AloneStore(PostgresStore):
@@ -46,7 +53,7 @@ class AloneStore(PostgresStore):
 
     def open(self) -> Kept:
         kept = super().open()
-        self.start(Alone(), Health)
+        self.start(Alone(), InstanceHealth)
         return kept
 
 
@@ -54,5 +61,5 @@ def make_store(reactor: Any, tasks: Iterable[Task], channels: Iterable[str] = ()
     """A store in a new database of a server that ends with this process."""
     server = postgres.server()
     store = AloneStore(reactor, server.url(server.create()), name="bench", keep_days=90)
-    store.list(Listing(frozenset(task.key for task in tasks), frozenset(channels)))
+    store.list(InstanceListing(frozenset(task.key for task in tasks), frozenset(channels)))
     return store

@@ -8,7 +8,7 @@ from pypinger.config.settings import Settings, StoreSettings
 from pypinger.domain.databaseurl import shown
 from pypinger.ports.clock import WallClock
 from pypinger.ports.history import History
-from pypinger.ports.sharing import Listing, SharedStore
+from pypinger.ports.sharing import InstanceListing, SharedStore
 from pypinger.ports.storing import Store, StoreError
 from pypinger.store.sqlite import SqliteStore
 
@@ -41,9 +41,9 @@ def make_store(reactor: Any, now: WallClock, settings: StoreSettings) -> tuple[D
     return shared, shared
 
 
-def listing_of(settings: Settings) -> Listing:
+def listing_of(settings: Settings) -> InstanceListing:
     """Return what an instance with these settings can do."""
-    return Listing(
+    return InstanceListing(
         frozenset(task.key for task in settings.tasks),
         frozenset(channel.name for channel in settings.channels),
         settings.digest,

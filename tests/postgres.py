@@ -120,7 +120,11 @@ class Server:
         return self._process is not None
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections."""
+        """
+        Start it, and wait until it takes connections.
+
+        Call this in the main thread: the server is ended with the thread that started it.
+        """
         settings = {**self._settings, "port": str(self.port), "listen_addresses": "127.0.0.1"}
         settings["unix_socket_directories"] = str(self.directory)
         command = [str(self._bin / "postgres"), "-D", str(self.data)]

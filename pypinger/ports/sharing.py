@@ -27,11 +27,11 @@ class LeaseLost(Exception):
     """
 
 
-class RequestFailed(Exception):
+class InstanceRequestFailed(Exception):
     """Another instance did not answer a request in time, or refused it; ``str()`` is one line."""
 
 
-class Listing(msgspec.Struct, frozen=True):
+class InstanceListing(msgspec.Struct, frozen=True):
     """
     What an instance can do, by its ini file.
 
@@ -45,7 +45,7 @@ class Listing(msgspec.Struct, frozen=True):
     digest: str = ""
 
 
-class Health(msgspec.Struct, frozen=True):
+class InstanceHealth(msgspec.Struct, frozen=True):
     """
     What an instance says of itself, with each renewal of its lease.
 
@@ -72,7 +72,7 @@ class Instance(msgspec.Struct, frozen=True):
     :ivar joined: when it got its lease, by the clock of the database.
     :ivar tasks: how many tasks it owns.
     :ivar channels: the channels that it owns.
-    :ivar digest: see :class:`Listing`.
+    :ivar digest: see :class:`InstanceListing`.
     """
 
     id: str
@@ -81,7 +81,7 @@ class Instance(msgspec.Struct, frozen=True):
     tasks: int
     channels: tuple[str, ...]
     digest: str
-    health: Health
+    health: InstanceHealth
 
 
 class Watched(msgspec.Struct, frozen=True, gc=False):
@@ -96,7 +96,7 @@ class Watched(msgspec.Struct, frozen=True, gc=False):
     owner: str | None
 
 
-class Request(msgspec.Struct, frozen=True):
+class InstanceRequest(msgspec.Struct, frozen=True):
     """
     Something that another instance asks of this one.
 
@@ -152,12 +152,12 @@ class Sharer(Protocol):
     def members(self, present: Sequence[Instance]) -> None:
         """Show these instances, this one included; called when anything of them has changed."""
 
-    async def asked(self, request: Request) -> object:
+    async def asked(self, request: InstanceRequest) -> object:
         """
         Do what another instance asks.
 
         :returns: a value that JSON can hold.
-        :raises RequestFailed: it cannot be done; the other instance gets the message.
+        :raises InstanceRequestFailed: it cannot be done; the other instance gets the message.
         """
 
 
@@ -182,25 +182,25 @@ class SharedStore(Protocol):
     def alive(self) -> bool:
         """Whether the lease lasts: only then may a check begin or a message be sent."""
 
-    def start(self, sharer: Sharer, health: Callable[[], Health]) -> None:
+    def start(self, sharer: Sharer, health: Callable[[], InstanceHealth]) -> None:
         """
         Begin to renew the lease and to report changes, after :meth:`~pypinger.ports.storing.Store.open`.
 
         :param health: is asked at each renewal.
         """
 
-    def list(self, listing: Listing) -> None:
+    def list(self, listing: InstanceListing) -> None:
         """Set what this instance can do, before it opens and after each reload."""
 
     def owner(self, task: str) -> str | None:
         """The name of the instance that owns a task, as far as is known; None if none does."""
 
-    async def ask(self, task: str, request: Request) -> Any:
+    async def ask(self, task: str, request: InstanceRequest) -> Any:
         """
         Ask the owner of a task, which is not this instance.
 
-        :raises RequestFailed: it has no owner now, or that did not answer within 10 s, or refused.
+        :raises InstanceRequestFailed: it has no owner now, or that did not answer within 10 s, or refused.
         """
 
-    async def ask_all(self, request: Request) -> Mapping[str, Any]:
+    async def ask_all(self, request: InstanceRequest) -> Mapping[str, Any]:
         """Ask all other instances; returns the answers of those that answered, by name."""

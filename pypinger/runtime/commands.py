@@ -15,7 +15,7 @@ from pypinger.domain.reasons import cause, reason
 from pypinger.domain.selector import SelectorError, parse_typed, subject_of
 from pypinger.domain.wording import age
 from pypinger.ports.clock import WallClock
-from pypinger.ports.sharing import Request, RequestFailed
+from pypinger.ports.sharing import InstanceRequest, InstanceRequestFailed
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import Store, StoreError
 from pypinger.runtime.board import LiveBoard
@@ -191,7 +191,7 @@ class Commands:
         except StoreError as error:
             raise CommandError(str(error)) from None
         if self._shared is not None:
-            answers = await self._shared.ask_all(Request("resend", {}))
+            answers = await self._shared.ask_all(InstanceRequest("resend", {}))
             count += sum(answer["count"] for answer in answers.values())
         return {"count": count}
 
@@ -199,7 +199,7 @@ class Commands:
         try:
             return {"count": await self._outbox.resend()}
         except StoreError as error:
-            raise RequestFailed(str(error)) from None
+            raise InstanceRequestFailed(str(error)) from None
 
     async def _drill(self, call: Call) -> object:
         words = f"This is a drill, asked for by {call.by or 'unknown'}; no action is needed."
@@ -231,8 +231,8 @@ class Commands:
         if self._shared is None or await self._shared.here(body["task"]):
             return await here(body)
         try:
-            return await self._shared.ask(body["task"], Request(verb, body))
-        except RequestFailed as error:
+            return await self._shared.ask(body["task"], InstanceRequest(verb, body))
+        except InstanceRequestFailed as error:
             raise CommandError(str(error)) from None
 
     def _as_owner(self, here: Answering) -> Answering:
@@ -240,7 +240,7 @@ class Commands:
             try:
                 return await here(body)
             except CommandError as error:
-                raise RequestFailed(str(error)) from None
+                raise InstanceRequestFailed(str(error)) from None
 
         return answer
 

@@ -26,7 +26,7 @@ from pypinger.domain.model import Invalid, Report, Reported, Seconds, Task
 from pypinger.domain.pushes import PING_BODY, Ping, Push, PushedReport
 from pypinger.domain.redaction import Secrets
 from pypinger.ports.pushing import PushResult, Taken
-from pypinger.ports.sharing import Request, RequestFailed
+from pypinger.ports.sharing import InstanceRequest, InstanceRequestFailed
 from pypinger.runtime.check import Checker
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.sharing import Participant
@@ -181,8 +181,8 @@ class Pushes:
         """Have a push judged and stored; returns whether it is on the disk."""
         if self._shared is not None and not await self._shared.here(key):
             try:
-                kept = await self._shared.ask(key, Request("push", _packed(key, push)))
-            except RequestFailed as error:
+                kept = await self._shared.ask(key, InstanceRequest("push", _packed(key, push)))
+            except InstanceRequestFailed as error:
                 self._log.info("a push of {task} was not handed over: {words}", task=key, words=str(error))
                 return False
             return bool(kept)
@@ -199,7 +199,7 @@ class Pushes:
         """Take a push that came to another instance."""
         key, push = body["task"], _unpacked(body)
         if self._stopped or not self._monitor.watches(key):
-            raise RequestFailed("the task is watched by another instance now")
+            raise InstanceRequestFailed("the task is watched by another instance now")
         return await self._handed_over(key, push)
 
     def _find(self, key: str) -> _Known | None:

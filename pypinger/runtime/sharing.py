@@ -26,7 +26,15 @@ from pypinger.domain.model import Alert, Delivery, Event, Seconds, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.domain.times import clock
 from pypinger.ports.clock import WallClock
-from pypinger.ports.sharing import Health, Instance, LeaseLost, Request, RequestFailed, SharedStore, Watched
+from pypinger.ports.sharing import (
+    Instance,
+    InstanceHealth,
+    InstanceRequest,
+    InstanceRequestFailed,
+    LeaseLost,
+    SharedStore,
+    Watched,
+)
 from pypinger.ports.storing import Kept
 from pypinger.runtime.away import Away
 from pypinger.runtime.board import LiveBoard
@@ -86,7 +94,7 @@ class Participant:
         # The store may change the name when it is opened.
         self._members = Members(lambda: store.name)
         self._away = Away(reactor, now, parts.outbox, lambda: store.name)
-        self._health = Health()
+        self._health = InstanceHealth()
         self._answers: dict[str, Answering] = {}
         self._slices = Slices(reactor)
         # What was given and has not been taken yet.
@@ -131,11 +139,11 @@ class Participant:
             await deferLater(self._reactor, 0.1)
         return self._parts.monitor.watches(task)
 
-    async def ask(self, task: str, request: Request) -> Any:
+    async def ask(self, task: str, request: InstanceRequest) -> Any:
         """See :meth:`pypinger.ports.sharing.SharedStore.ask`."""
         return await self._store.ask(task, request)
 
-    async def ask_all(self, request: Request) -> Mapping[str, Any]:
+    async def ask_all(self, request: InstanceRequest) -> Mapping[str, Any]:
         """See :meth:`pypinger.ports.sharing.SharedStore.ask_all`."""
         return await self._store.ask_all(request)
 
@@ -255,15 +263,17 @@ class Participant:
         for name in sorted(before - after):
             self._log.warn("instance {name} is gone", name=name)
 
-    async def asked(self, request: Request) -> object:
+    async def asked(self, request: InstanceRequest) -> object:
         """See :meth:`pypinger.ports.sharing.Sharer.asked`."""
         answering = self._answers.get(request.verb)
         if answering is None:
-            raise RequestFailed(f"instance {self.name} does not know {request.verb!r}; is it of another version?")
+            raise InstanceRequestFailed(
+                f"instance {self.name} does not know {request.verb!r}; is it of another version?"
+            )
         try:
             return await answering(request.body)
         except LeaseLost as error:
-            raise RequestFailed(str(error)) from None
+            raise InstanceRequestFailed(str(error)) from None
 
     def _take(self, states: Mapping[str, TaskState]) -> Iterator[None]:
         for keys in slices(states):
@@ -323,7 +333,7 @@ class Participant:
         parts = self._parts
         try:
             daemon = parts.board.daemon()
-            self._health = Health(
+            self._health = InstanceHealth(
                 status=daemon.status,
                 explanation=daemon.explanation,
                 started=daemon.started,

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from pypinger.domain.model import Seconds
-from pypinger.ports.sharing import Request, SharedStore
+from pypinger.ports.sharing import InstanceRequest, SharedStore
 from pypinger.runtime.rounds import HostRounds
 
 #: Seconds in which silent hosts are gathered before the others are told, and how many at most: when more fall silent
@@ -60,5 +60,5 @@ class SilentHosts:
         self._telling = None
         hosts, self._hosts = sorted(self._hosts), set()
         if self._store.alive():
-            telling = Deferred.fromCoroutine(self._store.ask_all(Request(VERB, {"hosts": hosts})))
+            telling = Deferred.fromCoroutine(self._store.ask_all(InstanceRequest(VERB, {"hosts": hosts})))
             telling.addErrback(lambda failure: self._log.failure("telling that hosts are silent", failure))

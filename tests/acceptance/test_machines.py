@@ -232,7 +232,7 @@ class DatabaseTests(MachinesTestCase):
                 server.start()
 
         self.addCleanup(again)
-        await deferToThread(server.restart)
+        server.restart()
         self.tasks.url("/1", report(status="error"))
         await until(lambda: self.receiver.of_tasks() == ["problem"], "a problem after the restart")
         await self.checked(paths(6), "ab")
@@ -266,7 +266,7 @@ class DatabaseTests(MachinesTestCase):
         self.assertEqual(self.receiver.of_tasks(), ["problem"])
         self.assertEqual(len(self.receiver.own("blind")), 2)
 
-        await deferToThread(server.start)
+        server.start()
         await until(lambda: len(self.receiver.own("sighted")) == 2, "the end of each")
         await self.shared(a, "ab")
         await until(lambda: sorted(self.receiver.of_tasks()) == ["problem", "problem", "recovered"], "what changed")

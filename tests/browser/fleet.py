@@ -23,7 +23,7 @@ from pypinger.domain.model import (
 )
 from pypinger.domain.silence import Muted
 from pypinger.domain.times import DAY, HOUR
-from pypinger.ports.sharing import Health, Instance
+from pypinger.ports.sharing import Instance, InstanceHealth
 from pypinger.ports.showing import Entry, Sharing
 from tests.web.fakes import task, with_incident
 
@@ -130,7 +130,7 @@ def member(
     name: str, joined: Instant, tasks: int, channels: tuple[str, ...], *, digest: str = "one", **health: object
 ) -> Instance:
     """An instance that holds a lease."""
-    known = Health(**{"started": joined, "version": "2.0", **health})  # type: ignore[arg-type]
+    known = InstanceHealth(**{"started": joined, "version": "2.0", **health})  # type: ignore[arg-type]
     return Instance(f"id-{name}", name, joined, tasks, channels, digest, known)
 
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from pypinger.domain.model import Alert, Answer, Event, Task
 from pypinger.domain.redaction import Secrets
-from pypinger.ports.sharing import Listing
+from pypinger.ports.sharing import InstanceListing
 from pypinger.ports.showing import Entry
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
@@ -85,8 +85,8 @@ class Life:
         self.silencing.start(self.monitor.silences_changed)
         self.participant.start("", len(self.tasks))
 
-    def listing(self) -> Listing:
-        return Listing(frozenset(task.key for task in self.tasks), frozenset(self.notifiers), "digest")
+    def listing(self) -> InstanceListing:
+        return InstanceListing(frozenset(task.key for task in self.tasks), frozenset(self.notifiers), "digest")
 
     def reload(self, tasks: Sequence[Task], channels: Sequence[str] | None = None) -> None:
         self.tasks = tuple(tasks)

@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Task, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import (
-    Health,
     Instance,
+    InstanceHealth,
+    InstanceListing,
+    InstanceRequest,
+    InstanceRequestFailed,
     LeaseLost,
-    Listing,
-    Request,
-    RequestFailed,
     Sharer,
     Watched,
 )
@@ -202,10 +202,10 @@ class TogetherStore:
     def __init__(self, server: Server, name: str) -> None:
         self.server = server
         self.name = name
-        self.listing = Listing(frozenset(), frozenset())
+        self.listing = InstanceListing(frozenset(), frozenset())
         self.leased = False
         self.sharer: Sharer | None = None
-        self.health: Callable[[], Health] = Health
+        self.health: Callable[[], InstanceHealth] = InstanceHealth
         self.settled: list[tuple[str, Outcome]] = []
         self.blinds: list[tuple[Instant, Instant]] = []
         self.slow: list[Deferred[None]] | None = None
@@ -220,7 +220,7 @@ class TogetherStore:
     def alive(self) -> bool:
         return self.leased
 
-    def list(self, listing: Listing) -> None:
+    def list(self, listing: InstanceListing) -> None:
         self.listing = listing
         if self.sharer is not None:
             self.server.later(self.server.balance)
@@ -230,7 +230,7 @@ class TogetherStore:
             raise StoreError("[store] url postgresql://db: it cannot be reached")
         return self.server.kept([], [])
 
-    def start(self, sharer: Sharer, health: Callable[[], Health]) -> None:
+    def start(self, sharer: Sharer, health: Callable[[], InstanceHealth]) -> None:
         self.sharer, self.health, self.leased = sharer, health, True
         self.server.stores[self.name] = self
         states = [Watched(key, state, self.server.owners.get(key)) for key, state in self.server.states.items()]
@@ -240,13 +240,13 @@ class TogetherStore:
     def owner(self, task: str) -> str | None:
         return self.server.owners.get(task)
 
-    async def ask(self, task: str, request: Request) -> Any:
+    async def ask(self, task: str, request: InstanceRequest) -> Any:
         owner = self.owner(task)
         if owner is None or not self.leased:
-            raise RequestFailed("no instance watches the task now")
+            raise InstanceRequestFailed("no instance watches the task now")
         return await self.server.stores[owner].asked().asked(request)
 
-    async def ask_all(self, request: Request) -> Mapping[str, Any]:
+    async def ask_all(self, request: InstanceRequest) -> Mapping[str, Any]:
         others = [store for store in self.server.present() if store is not self]
         return {store.name: await store.asked().asked(request) for store in others}
 

@@ -11,9 +11,11 @@ snapshot did not see. What this instance wrote itself is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 import psycopg
+from twisted.logger import Logger
 
 from pypinger.domain.model import Alert, Delivery, Instant, Seconds, TaskState
 from pypinger.domain.silence import Silence
@@ -46,6 +48,10 @@ WHERE outcome IS NULL AND channel = ANY(%(channels)s) AND changed >= pg_snapshot
     AND NOT pg_visible_in_snapshot(changed, %(since)s::pg_snapshot)
 ORDER BY id
 """
+
+T = TypeVar("T")
+
+_log = Logger()
 
 _STATE = msgspec.json.Decoder(TaskState)
 _ALERT = msgspec.json.Decoder(Alert)
@@ -89,8 +95,9 @@ class Feeds:
             rows = connection.execute(_TASKS, values).fetchall()
             if rows:
                 yield [
-                    (Watched(url, _STATE.decode(state) if state else TaskState(), name), owner)
+                    (Watched(url, decoded, name), owner)
                     for _, url, state, owner, name in rows
+                    if (decoded := TaskState() if state == "" else _decode(_STATE, state)) is not None
                 ]
             if len(rows) < PAGE:
                 break
@@ -112,8 +119,11 @@ class Feeds:
                 values = {"channels": [*group], "since": since}
                 for number, channel, alert, body, *rest in connection.execute(_DELIVERIES, values).fetchall():
                     feed = group[channel]
-                    if number not in self._transactions and (alert, channel) not in feed.loaded:
-                        found.append((feed, Delivery(_ALERT.decode(body), channel, *rest)))
+                    if number in self._transactions or (alert, channel) in feed.loaded:
+                        continue
+                    decoded = _decode(_ALERT, body)
+                    if decoded is not None:
+                        found.append((feed, Delivery(decoded, channel, *rest)))
         for feed in feeds:
             feed.seen(snapshot)
         oldest = int(snapshot.partition(":")[0])
@@ -126,3 +136,12 @@ class Feeds:
     def silences(self, connection: psycopg.Connection, now: Callable[[], Instant]) -> tuple[Silence, ...]:
         """The silences that have not ended."""
         return load_silences(connection, millis(now()))
+
+
+def _decode(decoder: msgspec.json.Decoder[T], words: str) -> T | None:
+    """A value; None if it is damaged, or written by a later version, which must not hide all others."""
+    try:
+        return decoder.decode(words)
+    except ValueError:
+        _log.failure("a row of the database cannot be read")
+        return None

@@ -82,8 +82,9 @@ class Handover:
         elif part is None:
             self._gaining = False
         else:
-            self._others.gained(part.kept, part.snapshot)
-            self._reporting.tell("gained", part.kept)
+            if part.kept.states or part.kept.channels:
+                self._others.gained(part.kept, part.snapshot)
+                self._reporting.tell("gained", part.kept)
             if lease is self._lease:
                 self._gain(lease)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import psycopg
 from msgspec.structs import replace
+from twisted.logger import Logger
 
 from pypinger.domain.model import Seconds
 from pypinger.domain.sharing import Moves, moves
@@ -19,12 +20,15 @@ from pypinger.store.postgres.loading import load_channels, load_tasks
 from pypinger.store.postgres.membership import InstanceRow
 from pypinger.store.postgres.recording import SharedRecorder
 from pypinger.store.postgres.view import Keys, MemberView
+from pypinger.store.rows import TaskRecord
 
 #: How many tasks are gained in one transaction, and given to the runtime at once.
 GAINED = 1000
 
 #: Seconds between two looks for what no instance lists.
 ORPHANS: Seconds = 5.0
+
+_log = Logger()
 
 _NOTHING: Keys = (frozenset(), frozenset())
 
@@ -56,6 +60,8 @@ class Holding:
         # Owned although no instance lists them, and to be owned for that reason.
         self._adopted: tuple[set[str], set[str]] = (set(), set())
         self._to_adopt: Keys = _NOTHING
+        # What is to be gained and left; None once it may have changed.
+        self._moves: tuple[Moves, Moves] | None = None
         # The ids of tasks that are to be gained, and were free at the latest look.
         self._free: list[int] = []
         self._looked = 0.0
@@ -71,24 +77,29 @@ class Holding:
             rows = membership.rows(connection)
         if self._view.update(rows, self._lease.name, lambda id: membership.listing_of(connection, id)):
             self._free = []
+            self._moves = None
         listed = self._view.listed
         for adopted, part in zip(self._adopted, listed, strict=True):
             adopted.difference_update(part)
         if boottime() >= self._looked + ORPHANS:
             self._looked = boottime()
-            membership.free_ownerless(connection)
+            membership.clean(connection)
             tasks = membership.free_tasks(connection).keys() - listed[0]
             channels = membership.free_channels(connection) - listed[1]
             self._to_adopt = membership.unlisted(connection, tasks, channels)
+            self._moves = None
         return rows
 
     def moves(self) -> tuple[Moves, Moves]:
         """What is to be gained and left, of tasks and of channels."""
-        held = self._held()
-        tasks, channels = (
-            moves(self._view.wanted[part] | self._to_adopt[part], held[part], self._adopted[part]) for part in (0, 1)
-        )
-        return tasks, channels
+        if self._moves is None:
+            held = frozenset(self._recorder.tasks), frozenset(self.channels)
+            tasks, channels = (
+                moves(self._view.wanted[part] | self._to_adopt[part], held[part], self._adopted[part])
+                for part in (0, 1)
+            )
+            self._moves = tasks, channels
+        return self._moves
 
     def gain(self, connection: psycopg.Connection, now: Millis) -> Gained | None:
         """Own all channels, or some of the tasks, that are free and to be owned; None if there are none."""
@@ -108,6 +119,7 @@ class Holding:
             del self._free[-GAINED:]
         if gained is None:
             self._to_adopt = _NOTHING
+        self._moves = None
         self._unsure = False
         return gained
 
@@ -117,6 +129,7 @@ class Holding:
 
     def released(self, tasks: Collection[str], channels: Collection[str]) -> None:
         """Forget what is owned no more."""
+        self._moves = None
         for key in tasks:
             self._recorder.tasks.pop(key, None)
         for name in channels:
@@ -124,13 +137,10 @@ class Holding:
         self._adopted[0].difference_update(tasks)
         self._adopted[1].difference_update(channels)
 
-    def _held(self) -> tuple[frozenset[str], frozenset[str]]:
-        return frozenset(self._recorder.tasks), frozenset(self.channels)
-
     def _gain_tasks(self, connection: psycopg.Connection, ids: Sequence[int]) -> Gained:
         with connection.transaction():
             taken = membership.take_tasks(connection, self._lease.id, ids, fenced=leases.FENCED)
-            records = load_tasks(connection, taken)
+            records = _load(connection, taken)
         self._recorder.tasks.update({record.key: record for record in records})
         states = {record.key: record.state for record in records}
         self._adopted[0].update(states.keys() - self._view.listed[0])
@@ -153,6 +163,19 @@ class Holding:
             channels=frozenset(epochs),
         )
         return Gained(kept, snapshot)
+
+
+def _load(connection: psycopg.Connection, ids: Sequence[int]) -> list[TaskRecord]:
+    """Load tasks; those whose rows are damaged begin anew, because they must be watched in any case."""
+    try:
+        return load_tasks(connection, ids)
+    except ValueError:
+        if len(ids) > 1:
+            half = len(ids) // 2
+            return _load(connection, ids[:half]) + _load(connection, ids[half:])
+        _log.failure("the state of a task cannot be read; it begins anew")
+        rows = connection.execute("SELECT id, url, epoch FROM task WHERE id = ANY(%s)", (list(ids),))
+        return [TaskRecord(*row) for row in rows]
 
 
 def with_part(kept: Kept, part: Kept) -> Kept:

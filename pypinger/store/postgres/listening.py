@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from pypinger.domain.model import Seconds
 from pypinger.ports.storing import StoreError
+from pypinger.store.postgres.connection import words_of
 from pypinger.store.postgres.feeds import ChannelFeed, Feeds
 from pypinger.store.postgres.lease import BEAT, CommonClock, boottime
 from pypinger.store.postgres.link import Link
@@ -46,6 +47,7 @@ class Listening:
         ``silences``), and its values.
     :ivar me: the id of this instance; None while it has no lease.
     :ivar channels: of the channels that it owns.
+    :ivar trouble: why it cannot listen; empty if it can.
     :ivar version: of silences; it is given back with those that were read after it was set.
     """
 
@@ -62,6 +64,7 @@ class Listening:
         self.me: str | None = None
         self.channels: dict[str, ChannelFeed] = {}
         self.version = 0
+        self.trouble = ""
         self._heard: set[str] = set()
         self._stopped = Event()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -106,10 +109,10 @@ class Listening:
                 connection.execute("LISTEN pypinger")
                 pause = PAUSE
                 self._listen(connection)
-            except (psycopg.Error, StoreError, OSError):
-                # The writer finds out, too, and reports it.
-                pass
+            except (psycopg.Error, StoreError, OSError) as error:
+                self.trouble = words_of(error, self._link.url)
             except Exception:
+                self.trouble = "unexpected error, see the log"
                 self._log.failure("unexpected error while looking at what other instances wrote")
             self._link.drop()
             self._stopped.wait(pause)
@@ -161,6 +164,7 @@ class Listening:
                     # A look that takes long, because much has changed, leaves time to others.
                     tasks_next = boottime() + max(OFTEN, 2 * (boottime() - began))
                 heard &= {"tasks"}
+                self.trouble = ""
             until = tasks_next if "tasks" in heard else polled + POLL
             if not self._heard:
                 poller.poll(max(0.0, min(until - boottime(), POLL)) * 1000)

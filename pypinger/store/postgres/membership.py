@@ -23,6 +23,9 @@ LOCK = 0x5079506D
 #: Seconds after which a task or a channel that no instance lists is given to any of them.
 UNLISTED: Seconds = 60.0
 
+#: Seconds after which a request is deleted.
+OLD: Seconds = 60.0
+
 #: How many rows are added in one statement.
 ADDED = 2000
 
@@ -196,7 +199,7 @@ def remove(connection: psycopg.Connection, ids: Sequence[str]) -> None:
     values = (list(ids),)
     connection.execute("UPDATE task SET owner = NULL, changed = pg_current_xact_id() WHERE owner = ANY(%s)", values)
     connection.execute("UPDATE channel SET owner = NULL WHERE owner = ANY(%s)", values)
-    connection.execute("DELETE FROM request WHERE target = ANY(%s)", values)
+    connection.execute("DELETE FROM request WHERE target = ANY(%s) OR sender = ANY(%s)", values * 2)
     connection.execute("DELETE FROM instance WHERE id = ANY(%s)", values)
     notify(connection, "members")
     notify(connection, "tasks")
@@ -289,8 +292,9 @@ def unlisted(
     return of_tasks, of_channels
 
 
-def free_ownerless(connection: psycopg.Connection) -> None:
-    """Free what belongs to instances whose rows are gone, should anybody have deleted them."""
+def clean(connection: psycopg.Connection) -> None:
+    """Delete requests that are long over, and free what belongs to instances whose rows somebody has deleted."""
+    connection.execute(f"DELETE FROM request WHERE at < clock_timestamp() - interval '{OLD} s'")
     with connection.transaction():
         lock(connection)
         for table in _KEYS:

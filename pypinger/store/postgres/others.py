@@ -63,6 +63,11 @@ class Others:
         """Begin to listen."""
         self._listening.start(self._found)
 
+    @property
+    def trouble(self) -> str:
+        """Why what others write cannot be read; empty if it can."""
+        return self._listening.trouble
+
     def stop(self) -> None:
         """End."""
         self._lease = None

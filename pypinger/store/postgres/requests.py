@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pypinger.domain.model import Seconds
-from pypinger.ports.sharing import LeaseLost, Request, RequestFailed, Sharer
+from pypinger.ports.sharing import InstanceRequest, InstanceRequestFailed, LeaseLost, Sharer
 from pypinger.store.postgres import membership
 from pypinger.store.postgres.lease import Lease
 from pypinger.store.postgres.others import Reporting
@@ -24,9 +24,6 @@ from pypinger.store.threads import Reactor, Worker
 
 #: Seconds that an answer may take.
 LIMIT: Seconds = 10.0
-
-#: Seconds after which a row is deleted, should its sender be gone.
-OLD: Seconds = 60.0
 
 _ASK = """
 INSERT INTO request (sender, target, body)
@@ -42,7 +39,7 @@ _ANSWERED = "SELECT id, answer FROM request WHERE sender = %s AND answer IS NOT 
 
 _ASKED = "SELECT id, sender, body FROM request WHERE target = %s AND answer IS NULL ORDER BY id"
 
-_CLEAN = "DELETE FROM request WHERE id = ANY(%s) OR at < clock_timestamp() - make_interval(secs => %s)"
+_CLEAN = "DELETE FROM request WHERE id = ANY(%s)"
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -88,7 +85,7 @@ def exchange(
     """
     with connection.transaction():
         if done:
-            connection.execute(_CLEAN, (list(done), OLD))
+            connection.execute(_CLEAN, (list(done),))
         if asked:
             rows = [{"target": target, "body": body} for target, body in asked]
             connection.execute(_ASK, (me, parameter(rows)))
@@ -146,18 +143,18 @@ class Asking:
         for number, (_, target, _) in list(self._waiting.items()):
             if target not in members:
                 self._fail(number, "the instance that was asked is gone")
-        horizon = self._reactor.seconds() - OLD
+        horizon = self._reactor.seconds() - membership.OLD
         self._known = {key: at for key, at in self._known.items() if at > horizon}
 
-    async def ask(self, target: str, name: str, request: Request) -> Any:
+    async def ask(self, target: str, name: str, request: InstanceRequest) -> Any:
         """
         Ask an instance.
 
         :param target: its id; `name`: its name.
-        :raises RequestFailed: see :meth:`pypinger.ports.sharing.SharedStore.ask`.
+        :raises InstanceRequestFailed: see :meth:`pypinger.ports.sharing.SharedStore.ask`.
         """
         if self._lease is None:
-            raise RequestFailed("the database cannot be reached")
+            raise InstanceRequestFailed("the database cannot be reached")
         self._numbers += 1
         number = self._numbers
         words = f"instance {name} did not answer within {LIMIT:g} s"
@@ -209,7 +206,7 @@ class Asking:
             if reply.failed is None:
                 waiter.callback(reply.value)
             else:
-                waiter.errback(RequestFailed(reply.failed))
+                waiter.errback(InstanceRequestFailed(reply.failed))
 
     def _take(self, row: int, sender: str, letter: Letter) -> None:
         key = sender, letter.number
@@ -222,8 +219,8 @@ class Asking:
 
     async def _answer(self, sharer: Sharer, letter: Letter) -> LetterBack:
         try:
-            value = await sharer.asked(Request(letter.verb, letter.body))
-        except (RequestFailed, LeaseLost) as error:
+            value = await sharer.asked(InstanceRequest(letter.verb, letter.body))
+        except (InstanceRequestFailed, LeaseLost) as error:
             return LetterBack(letter.number, failed=str(error))
         except Exception:
             self._log.failure("unexpected error while answering another instance")
@@ -239,4 +236,4 @@ class Asking:
         waiter, _, timer = self._waiting.pop(number)
         if timer.active():
             timer.cancel()
-        waiter.errback(RequestFailed(words))
+        waiter.errback(InstanceRequestFailed(words))

@@ -23,7 +23,14 @@ from twisted.python.failure import Failure
 from pypinger.domain.databaseurl import shown
 from pypinger.domain.model import Instant, Seconds
 from pypinger.domain.silence import Silence
-from pypinger.ports.sharing import Health, LeaseLost, Listing, Request, RequestFailed, Sharer
+from pypinger.ports.sharing import (
+    InstanceHealth,
+    InstanceListing,
+    InstanceRequest,
+    InstanceRequestFailed,
+    LeaseLost,
+    Sharer,
+)
 from pypinger.ports.storing import Kept, StoreError
 from pypinger.store.postgres.connection import words_of
 from pypinger.store.postgres.handover import Handover
@@ -68,8 +75,8 @@ class Membership:
         self._queue = SharedQueue(reactor, self._worker, self._writer, self._lose)
         self._asking = Asking(reactor, self._worker, self._writer, self._lose)
         self._handover = Handover(self._worker, self._writer, self._queue, self._others, self._reporting, self._failed)
-        self._listing = Listing(frozenset(), frozenset())
-        self._health: Callable[[], Health] = Health
+        self._listing = InstanceListing(frozenset(), frozenset())
+        self._health: Callable[[], InstanceHealth] = InstanceHealth
         self._lease: Lease | None = None
         # Why there is no lease.
         self._away: str | None = None
@@ -91,7 +98,7 @@ class Membership:
         lease = self._lease
         return lease is not None and lease.alive()
 
-    def list(self, listing: Listing) -> None:
+    def list(self, listing: InstanceListing) -> None:
         """See :meth:`pypinger.ports.sharing.SharedStore.list`."""
         self._listing = listing
         self._soon()
@@ -106,7 +113,7 @@ class Membership:
             kept = with_part(kept, part.kept)
         return kept
 
-    def start(self, sharer: Sharer, health: Callable[[], Health]) -> None:
+    def start(self, sharer: Sharer, health: Callable[[], InstanceHealth]) -> None:
         """See :meth:`pypinger.ports.sharing.SharedStore.start`."""
         self._health = health
         self._reporting.start(sharer)
@@ -121,16 +128,16 @@ class Membership:
         found = self._others.owner(task)
         return None if found is None else found.name
 
-    async def ask(self, task: str, request: Request) -> Any:
+    async def ask(self, task: str, request: InstanceRequest) -> Any:
         """See :meth:`pypinger.ports.sharing.SharedStore.ask`."""
         if self._lease is None:
-            raise RequestFailed("the database cannot be reached; try again")
+            raise InstanceRequestFailed("the database cannot be reached; try again")
         found = self._others.owner(task)
         if found is None:
-            raise RequestFailed("no instance watches that task now; try again")
+            raise InstanceRequestFailed("no instance watches that task now; try again")
         return await self._asking.ask(found.id, found.name, request)
 
-    async def ask_all(self, request: Request) -> Mapping[str, Any]:
+    async def ask_all(self, request: InstanceRequest) -> Mapping[str, Any]:
         """See :meth:`pypinger.ports.sharing.SharedStore.ask_all`."""
         others = self._others.present()
         asked = [Deferred.fromCoroutine(self._asking.ask(each.id, each.name, request)) for each in others]
@@ -161,7 +168,7 @@ class Membership:
         """See :meth:`pypinger.ports.storing.Store.trouble`."""
         if self._away is not None:
             return f"the database cannot be used: {self._away}"
-        words = self._writer.trouble
+        words = self._writer.trouble or self._others.trouble
         return f"the database cannot be reached: {words}" if words else None
 
     async def close(self, limit: Seconds) -> None:
@@ -275,7 +282,7 @@ class Membership:
             health = self._health()
         except Exception:
             self._log.failure("unexpected error while asking for the health")
-            health = Health()
+            health = InstanceHealth()
         self._worker.run(self._writer.beat, lease, health, self._listing).addBoth(self._beaten, lease)
 
     def _beaten(self, beat: Beat | Failure, lease: Lease) -> None:

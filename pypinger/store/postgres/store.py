@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from pypinger.domain.databaseurl import shown
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Seconds, Task, TaskState
 from pypinger.domain.silence import Silence
-from pypinger.ports.sharing import Health, Listing, Request, Sharer
+from pypinger.ports.sharing import InstanceHealth, InstanceListing, InstanceRequest, Sharer
 from pypinger.ports.storing import Blind, HostSeen, Kept, StoreError
 from pypinger.store.history import ReaderThread, ReadHistory
 from pypinger.store.postgres.sharing import Membership
@@ -69,11 +69,11 @@ class PostgresStore(ReadHistory):
         """See :meth:`pypinger.ports.sharing.SharedStore.alive`."""
         return self._sharing.alive()
 
-    def start(self, sharer: Sharer, health: Callable[[], Health]) -> None:
+    def start(self, sharer: Sharer, health: Callable[[], InstanceHealth]) -> None:
         """See :meth:`pypinger.ports.sharing.SharedStore.start`."""
         self._sharing.start(sharer, health)
 
-    def list(self, listing: Listing) -> None:
+    def list(self, listing: InstanceListing) -> None:
         """See :meth:`pypinger.ports.sharing.SharedStore.list`."""
         self._sharing.list(listing)
 
@@ -81,11 +81,11 @@ class PostgresStore(ReadHistory):
         """See :meth:`pypinger.ports.sharing.SharedStore.owner`."""
         return self._sharing.owner(task)
 
-    async def ask(self, task: str, request: Request) -> Any:
+    async def ask(self, task: str, request: InstanceRequest) -> Any:
         """See :meth:`pypinger.ports.sharing.SharedStore.ask`."""
         return await self._sharing.ask(task, request)
 
-    async def ask_all(self, request: Request) -> Mapping[str, Any]:
+    async def ask_all(self, request: InstanceRequest) -> Mapping[str, Any]:
         """See :meth:`pypinger.ports.sharing.SharedStore.ask_all`."""
         return await self._sharing.ask_all(request)
 

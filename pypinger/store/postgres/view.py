@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from pypinger.domain.sharing import Member, Ranking
-from pypinger.ports.sharing import Health, Instance, Listing
+from pypinger.ports.sharing import Instance, InstanceHealth, InstanceListing
 from pypinger.store.postgres import process
 from pypinger.store.postgres.lease import TTL, boottime
 from pypinger.store.postgres.membership import Applicant, InstanceRow
@@ -26,7 +26,7 @@ PAUSE = 0.001
 class Said(msgspec.Struct, frozen=True):
     """The column ``health`` of an instance."""
 
-    health: Health = Health()
+    health: InstanceHealth = InstanceHealth()
     tasks: int = 0
     channels: tuple[str, ...] = ()
 
@@ -41,7 +41,7 @@ class Wanted(NamedTuple):
 _SAID = msgspec.json.Decoder(Said)
 
 
-def applicant(name: str, listing: Listing) -> Applicant:
+def applicant(name: str, listing: InstanceListing) -> Applicant:
     """What an instance says of itself, with this listing."""
     tasks, channels = (msgspec.json.encode(sorted(part)).decode() for part in (listing.tasks, listing.channels))
     listed = blake2b(f"{tasks}{channels}".encode(), digest_size=12).hexdigest()

@@ -13,7 +13,7 @@ import psycopg
 from twisted.python.failure import Failure
 
 from pypinger.domain.model import Seconds
-from pypinger.ports.sharing import Health, Instance, LeaseLost, Listing
+from pypinger.ports.sharing import Instance, InstanceHealth, InstanceListing, LeaseLost
 from pypinger.ports.storing import Kept
 from pypinger.store.accounting import millis
 from pypinger.store.postgres import lease as leases
@@ -85,7 +85,7 @@ class SharedWriter:
         self._clock = clock
         self._attempts = Attempts(url, name)
         self.transactions: dict[int, Seconds] = {}
-        self._listing = Listing(frozenset(), frozenset())
+        self._listing = InstanceListing(frozenset(), frozenset())
         self._recorder = SharedRecorder(self._reserve)
         self._tables = PostgresTables(name)
         self._holding = Holding(self._attempts.lease, self._recorder)
@@ -110,7 +110,7 @@ class SharedWriter:
         """Make what waits for the server fail at once; for other threads."""
         self._attempts.link.abort()
 
-    def open(self, listing: Listing) -> tuple[Kept, list[Gained]]:
+    def open(self, listing: InstanceListing) -> tuple[Kept, list[Gained]]:
         """
         Connect, make or upgrade the schema, join, and gain what is free.
 
@@ -120,12 +120,12 @@ class SharedWriter:
         try:
             upgrade(link.connection(), link.url, scripts())
             kept = self.join(listing)
-            self.beat(self.lease, Health(), listing)
+            self.beat(self.lease, InstanceHealth(), listing)
             parts, beaten = [], boottime()
             while (part := self.gain(self.lease)) is not None:
                 parts.append(part)
                 if boottime() >= beaten + leases.BEAT:
-                    self.beat(self.lease, Health(), listing)
+                    self.beat(self.lease, InstanceHealth(), listing)
                     beaten = boottime()
         except BaseException as error:
             link.drop()
@@ -136,7 +136,7 @@ class SharedWriter:
             raise
         return kept, parts
 
-    def join(self, listing: Listing) -> Kept:
+    def join(self, listing: InstanceListing) -> Kept:
         """
         Join with a new lease, and load what belongs to no task.
 
@@ -150,7 +150,7 @@ class SharedWriter:
             link.drop()
             raise
 
-    def _join(self, connection: psycopg.Connection, listing: Listing) -> Kept:
+    def _join(self, connection: psycopg.Connection, listing: InstanceListing) -> Kept:
         membership.add(connection, "task", listing.tasks)
         membership.add(connection, "channel", listing.channels)
         gone = own_rows_gone(membership.rows(connection), self._ids)
@@ -201,7 +201,7 @@ class SharedWriter:
                 failures.append(("deleting old history", Failure()))
         return SharedTurn(frozenset(refused), failures, more)
 
-    def beat(self, lease: Lease, health: Health, listing: Listing) -> Beat:
+    def beat(self, lease: Lease, health: InstanceHealth, listing: InstanceListing) -> Beat:
         """
         Renew the lease, look at the members, and bury those whose lease is over.
 
@@ -329,7 +329,7 @@ class SharedWriter:
             ],
         )
 
-    def _relist(self, connection: psycopg.Connection, listing: Listing) -> None:
+    def _relist(self, connection: psycopg.Connection, listing: InstanceListing) -> None:
         membership.add(connection, "task", listing.tasks)
         membership.add(connection, "channel", listing.channels)
         membership.relist(connection, self.lease.id, applicant(self._name, listing))

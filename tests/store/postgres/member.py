@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from pypinger.domain.identity import task_of
 from pypinger.domain.model import TaskState
-from pypinger.ports.sharing import Health, LeaseLost
+from pypinger.ports.sharing import InstanceHealth, LeaseLost
 from pypinger.ports.storing import Kept
 from pypinger.store.postgres.store import PostgresStore
 from tests.store.postgres.members import Runtime, check, listing
@@ -48,7 +48,7 @@ def main(url: str, name: str, count: str) -> None:
     def begin() -> None:
         kept: Kept = store.open()
         member = Process(store, kept)
-        store.start(member, Health)
+        store.start(member, InstanceHealth)
         loop: Any = task.LoopingCall(member.write)
         loop.start(0.1)
         print("ready", flush=True)

@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Check, Delivery, Event, Report, Reported, Task, Verdict
 from pypinger.domain.silence import Silence
-from pypinger.ports.sharing import Health, Instance, Listing, Request, Watched
+from pypinger.ports.sharing import Instance, InstanceHealth, InstanceListing, InstanceRequest, Watched
 from pypinger.ports.storing import Kept
 from pypinger.store.postgres.store import PostgresStore
 
@@ -69,7 +69,7 @@ class Runtime:
         self.instances: tuple[Instance, ...] = ()
         self.said: list[tuple[str, Any]] = []
         self.leaving: Deferred[None] | None = None
-        self.answer: Callable[[Request], Any] = lambda request: request.verb
+        self.answer: Callable[[InstanceRequest], Any] = lambda request: request.verb
 
     def gained(self, part: Kept) -> None:
         self.said.append(("gained", part))
@@ -109,15 +109,15 @@ class Runtime:
     def members(self, present: Sequence[Instance]) -> None:
         self.instances = tuple(present)
 
-    async def asked(self, request: Request) -> object:
+    async def asked(self, request: InstanceRequest) -> object:
         return self.answer(request)
 
     def words(self) -> list[str]:
         return [what for what, _ in self.said]
 
 
-def listing(count: int, channels: Collection[str] = ("slack", "email"), digest: str = "d") -> Listing:
-    return Listing(keys(count), frozenset(channels), digest)
+def listing(count: int, channels: Collection[str] = ("slack", "email"), digest: str = "d") -> InstanceListing:
+    return InstanceListing(keys(count), frozenset(channels), digest)
 
 
 class Crowd:
@@ -128,7 +128,11 @@ class Crowd:
         self.url = url
 
     def join(
-        self, name: str, listing: Listing, health: Callable[[], Health] = Health, url: str | None = None
+        self,
+        name: str,
+        listing: InstanceListing,
+        health: Callable[[], InstanceHealth] = InstanceHealth,
+        url: str | None = None,
     ) -> Runtime:
         store = PostgresStore(reactor, url or self.url, name=name, keep_days=90)  # type: ignore[arg-type]
         store.list(listing)

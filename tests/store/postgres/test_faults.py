@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from pypinger.domain.model import Delivery, TaskState
-from pypinger.ports.sharing import LeaseLost
+from pypinger.ports.sharing import LeaseLost, Request
 from pypinger.store.postgres import lease as leases
 from pypinger.store.postgres.lease import Lease
 from tests import postgres
@@ -115,6 +115,40 @@ class NetworkTests(TestCase):
         self.assertNotIn("lost", a.words() + b.words())
         # Nothing was written twice.
         self.assertEqual(self.sql("SELECT sum(count) + (SELECT sum(count) FROM task) FROM run"), [(29,)])
+
+    async def test_requests_are_done_once_though_connections_end(self) -> None:
+        a = self.crowd.join("a", listing(20), url=self.through)
+        b = self.crowd.join("b", listing(20))
+        await until(lambda: len(a.states) + len(b.states) == 20 and b.states and len(a.instances) == 2)
+        key = next(iter(b.states))
+        await until(lambda: a.store.owner(key) == "b")
+        done: list[int] = []
+
+        def do(request: Request) -> object:
+            done.append(request.body["number"])
+            return request.body["number"]
+
+        b.answer = do
+        asked = []
+        for number in range(200):
+            asked.append(Deferred.fromCoroutine(a.store.ask(key, Request("push", {"number": number}))))
+            if number % 20 == 10:
+                self.proxy.cut()
+                await sleep(0.1)
+        self.assertEqual(await gatherResults(asked), [*range(200)])
+        self.assertEqual(sorted(done), [*range(200)])
+
+    async def test_damaged_rows_do_not_stop_the_others(self) -> None:
+        a = self.crowd.join("a", listing(20))
+        for number in range(20):
+            sent = [Delivery(alert(f"{number}"), "slack")]
+            await a.store.commit(task(number), TaskState(pings=1), check(), sent)
+        await a.store.close()
+        self.sql('UPDATE task SET state = \'{"pings": "many"}\' WHERE url = %s', task(3).key)
+        b = self.crowd.join("b", listing(20))
+        self.assertEqual(b.states, {task(n).key: TaskState(pings=int(n != 3)) for n in range(20)})
+        self.assertEqual(len(b.pending), 20)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     async def test_a_network_that_drops_everything_ends_the_lease(self) -> None:
         a = self.crowd.join("a", listing(20), url=self.through)

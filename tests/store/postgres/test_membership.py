@@ -11,7 +11,7 @@ from pypinger.domain.identity import task_of
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
 from pypinger.domain.silence import Silence
-from pypinger.ports.sharing import Health, LeaseLost, Listing
+from pypinger.ports.sharing import InstanceHealth, InstanceListing, LeaseLost
 from pypinger.store.postgres import holding, membership
 from tests import postgres
 from tests.store.postgres.members import Crowd, alert, check, keys, listing, sleep, task, until
@@ -80,7 +80,7 @@ class MembershipTests(TestCase):
 
     async def test_blind_instances_give_their_tasks_away(self) -> None:
         since: list[float] = []
-        a = self.crowd.join("a", listing(60), lambda: Health(blind=since[0] if since else None))
+        a = self.crowd.join("a", listing(60), lambda: InstanceHealth(blind=since[0] if since else None))
         b = self.crowd.join("b", listing(60))
         await until(lambda: len(a.states) + len(b.states) == 60 and len(b.states) > 5 and len(a.states) > 5)
         since.append(1000.0)
@@ -106,7 +106,7 @@ class MembershipTests(TestCase):
         opened = TaskState(incident=Incident(1000.0, Kind.LATE, 1000.0, 1))
         sent = Delivery(alert("old"), "slack")
         await a.store.commit(task(0), opened, check(), [sent])
-        b = self.crowd.join("b", Listing(frozenset(), frozenset({"email"})))
+        b = self.crowd.join("b", InstanceListing(frozenset(), frozenset({"email"})))
         await a.store.close()
         await until(lambda: b.states, 10)
         self.assertEqual(b.states, {task(0).key: opened})
@@ -169,7 +169,9 @@ class MembershipTests(TestCase):
         self.assertEqual(set(c.present), {second, third})
 
     async def test_health_is_shown_to_all(self) -> None:
-        self.crowd.join("a", listing(30), lambda: Health(Status.ERROR, "ill \0 \ud800", 5.0, "1.0", undelivered=3))
+        self.crowd.join(
+            "a", listing(30), lambda: InstanceHealth(Status.ERROR, "ill \0 \ud800", 5.0, "1.0", undelivered=3)
+        )
         b = self.crowd.join("b", listing(30))
         await until(lambda: [each.name for each in b.instances] == ["a", "b"])
         ill = await until(lambda: b.instances[0].health if b.instances[0].health.undelivered else None)

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from pypinger.domain.model import Alert, Delivery, TaskState
-from pypinger.ports.sharing import Request, RequestFailed
+from pypinger.ports.sharing import InstanceRequest, InstanceRequestFailed
 from pypinger.store.postgres import requests
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.feeds import NOTHING, ChannelFeed, Feeds
@@ -43,13 +43,13 @@ class RequestTests(TestCase):
     async def test_the_owner_answers(self) -> None:
         a, b, key = await self.both()
         b.answer = lambda request: {"verb": request.verb, "body": dict(request.body)}
-        answer = await a.store.ask(key, Request("ack", {"by": "me \0 \ud800", "number": 3}))
+        answer = await a.store.ask(key, InstanceRequest("ack", {"by": "me \0 \ud800", "number": 3}))
         self.assertEqual(answer, {"verb": "ack", "body": {"by": "me \N{REPLACEMENT CHARACTER} ?", "number": 3}})
 
     async def test_many_at_once(self) -> None:
         a, b, key = await self.both()
         b.answer = lambda request: request.body["number"] * 2
-        asked = [Deferred.fromCoroutine(a.store.ask(key, Request("push", {"number": n}))) for n in range(2000)]
+        asked = [Deferred.fromCoroutine(a.store.ask(key, InstanceRequest("push", {"number": n}))) for n in range(2000)]
         self.assertEqual(await gatherResults(asked), [2 * n for n in range(2000)])
         # Nothing is left behind.
         await until(lambda: self.sql("SELECT count(*) FROM request") == [(0,)])
@@ -57,14 +57,14 @@ class RequestTests(TestCase):
     async def test_refusals_and_errors(self) -> None:
         a, b, key = await self.both()
 
-        def refuse(request: Request) -> object:
-            raise RequestFailed("no such incident") if request.verb == "ack" else ValueError("bug")
+        def refuse(request: InstanceRequest) -> object:
+            raise InstanceRequestFailed("no such incident") if request.verb == "ack" else ValueError("bug")
 
         b.answer = refuse
-        with self.assertRaisesRegex(RequestFailed, "^no such incident$"):
-            await a.store.ask(key, Request("ack", {}))
-        with self.assertRaisesRegex(RequestFailed, "unexpected error"):
-            await a.store.ask(key, Request("push", {}))
+        with self.assertRaisesRegex(InstanceRequestFailed, "^no such incident$"):
+            await a.store.ask(key, InstanceRequest("ack", {}))
+        with self.assertRaisesRegex(InstanceRequestFailed, "unexpected error"):
+            await a.store.ask(key, InstanceRequest("push", {}))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     async def test_no_answer_in_time(self) -> None:
@@ -72,24 +72,24 @@ class RequestTests(TestCase):
         self.patch(requests, "LIMIT", 0.5)
         b.answer = lambda request: Deferred()
 
-        async def never(request: Request) -> object:
+        async def never(request: InstanceRequest) -> object:
             await Deferred()
             return None
 
         b.asked = never  # type: ignore[method-assign]
-        with self.assertRaisesRegex(RequestFailed, "instance b did not answer"):
-            await a.store.ask(key, Request("ack", {}))
+        with self.assertRaisesRegex(InstanceRequestFailed, "instance b did not answer"):
+            await a.store.ask(key, InstanceRequest("ack", {}))
 
     async def test_the_owner_dies(self) -> None:
         a, b, key = await self.both()
 
-        async def die(request: Request) -> object:
+        async def die(request: InstanceRequest) -> object:
             await b.store.close()
             return None
 
         b.asked = die  # type: ignore[method-assign]
-        with self.assertRaisesRegex(RequestFailed, "gone"):
-            await a.store.ask(key, Request("ack", {}))
+        with self.assertRaisesRegex(InstanceRequestFailed, "gone"):
+            await a.store.ask(key, InstanceRequest("ack", {}))
 
     async def test_all_are_asked(self) -> None:
         a, b, _ = await self.both()
@@ -97,16 +97,16 @@ class RequestTests(TestCase):
         await until(lambda: len(a.instances) == 3)
         b.answer = lambda request: 7
 
-        def refuse(request: Request) -> object:
-            raise RequestFailed("no")
+        def refuse(request: InstanceRequest) -> object:
+            raise InstanceRequestFailed("no")
 
         c.answer = refuse
-        self.assertEqual(await a.store.ask_all(Request("resend", {})), {"b": 7})
+        self.assertEqual(await a.store.ask_all(InstanceRequest("resend", {})), {"b": 7})
 
     async def test_a_task_without_owner(self) -> None:
         a = self.crowd.join("a", listing(3))
-        with self.assertRaisesRegex(RequestFailed, "no instance watches"):
-            await a.store.ask("http://host/unknown", Request("ack", {}))
+        with self.assertRaisesRegex(InstanceRequestFailed, "no instance watches"):
+            await a.store.ask("http://host/unknown", InstanceRequest("ack", {}))
 
 
 class FeedTests(TestCase):

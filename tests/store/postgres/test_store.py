@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from pypinger.ports.sharing import Listing
+from pypinger.ports.sharing import InstanceListing
 from pypinger.ports.storing import StoreError
 from pypinger.store.postgres.store import PostgresStore
 from tests import postgres
@@ -15,7 +15,7 @@ from tests.contracts.history import HistoryContract
 from tests.contracts.store import OTHER, TASK, StoreContract
 from tests.store.postgres.direct import CHANNELS
 
-LISTING = Listing(tasks=frozenset((TASK.key, OTHER.key, f"{TASK.key}2")), channels=frozenset(CHANNELS))
+LISTING = InstanceListing(tasks=frozenset((TASK.key, OTHER.key, f"{TASK.key}2")), channels=frozenset(CHANNELS))
 
 
 class PostgresTestCase(TestCase):
@@ -24,7 +24,7 @@ class PostgresTestCase(TestCase):
     def setUp(self) -> None:
         self.url = postgres.database(self)
 
-    def store(self, name: str = "a", listing: Listing = LISTING) -> PostgresStore:
+    def store(self, name: str = "a", listing: InstanceListing = LISTING) -> PostgresStore:
         store = PostgresStore(reactor, self.url, name=name, keep_days=90)  # type: ignore[arg-type]
         store.list(listing)
         self.addCleanup(store.close)
