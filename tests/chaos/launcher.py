@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 #: Seconds between two renewals that come too late.
@@ -34,9 +35,11 @@ def hurry() -> None:
 
 def weaken(*_: object) -> None:
     """Renew the lease too late, without noticing."""
-    from pypinger.store.postgres import lease, sharing
+    from pypinger.store.postgres import lease
 
-    lease.BEAT = sharing.BEAT = LATE
+    for name, module in list(sys.modules.items()):
+        if name.startswith("pypinger.store.postgres.") and hasattr(module, "BEAT"):
+            module.BEAT = LATE
     lease.Lease.alive = lambda self: not self.over
     if "CHAOS_UNFENCED" in os.environ:
         lease.FENCED = False
