@@ -103,8 +103,7 @@ class SharingTests(MachinesTestCase):
             await other.becomes(url, kind="failed")
             self.assertIn("acknowledged", await other.command("ack", url, "on", "it"))
             for instance in both:
-                task = await instance.becomes(url, kind="failed")
-                self.assertEqual(task["incident"]["acknowledged"]["reason"], "on it")
+                await until_async(lambda at=instance, url=url: acknowledged(at, url), "the acknowledgement")
             await self.alerted(url, "problem", "acknowledged")
 
         # A silence that one was given holds at both, and ends at both.
@@ -383,6 +382,11 @@ async def until_async(happened: object, what: str) -> None:
             return
         await pause(0.1)
     raise AssertionError(f"{what} did not happen within {PATIENCE:g} s")
+
+
+async def acknowledged(instance: Instance, url: str) -> bool:
+    found = (await instance.becomes(url, kind="failed"))["incident"]["acknowledged"]
+    return found is not None and found["reason"] == "on it"
 
 
 async def silenced(instance: Instance, wanted: bool = True) -> bool:
