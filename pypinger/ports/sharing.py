@@ -184,6 +184,13 @@ class SharedStore(Protocol):
     def alive(self) -> bool:
         """Whether the lease lasts: only then may a check begin or a message be sent."""
 
+    def hold(self) -> None:
+        """
+        Hold the lease from :meth:`~pypinger.ports.storing.Store.open` to :meth:`start`.
+
+        With thousands of tasks the start keeps the reactor's thread busy for longer than a lease lasts.
+        """
+
     def start(self, sharer: Sharer, health: Callable[[], InstanceHealth]) -> None:
         """
         Begin to renew the lease and to report changes, after :meth:`~pypinger.ports.storing.Store.open`.

@@ -232,6 +232,9 @@ class TogetherStore:
             raise StoreError("[store] url postgresql://db: it cannot be reached")
         return self.server.kept([], [])
 
+    def hold(self) -> None:
+        """A lease lasts."""
+
     def start(self, sharer: Sharer, health: Callable[[], InstanceHealth]) -> None:
         self.sharer, self.health, self.leased = sharer, health, True
         self.server.stores[self.name] = self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
@@ -13,9 +14,15 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import InstanceHealth, InstanceListing, LeaseLost
-from pypinger.store.postgres import feeds, holding, lease, membership
+from pypinger.store.postgres import feeds, holding, lease, membership, sharing
+from pypinger.store.postgres.store import PostgresStore
 from tests import postgres
-from tests.store.postgres.members import Crowd, alert, check, keys, listing, sleep, task, until
+from tests.store.postgres.members import Crowd, Runtime, alert, check, keys, listing, sleep, task, until
+
+
+def keep_busy(seconds: float) -> None:
+    """Let the reactor do nothing else."""
+    time.sleep(seconds)
 
 
 class MembershipTests(TestCase):
@@ -173,6 +180,21 @@ class MembershipTests(TestCase):
         a = self.crowd.join("a", listing(50))
         self.assertEqual(len(a.states), 50)
         self.assertTrue(a.store.alive())
+
+    async def test_the_lease_is_held_while_the_reactor_is_busy_with_the_start(self) -> None:
+        self.patch(lease, "TTL", 3.0)
+        self.patch(sharing, "BEAT", 0.3)
+        store = PostgresStore(reactor, self.crowd.url, name="a", keep_days=90)  # type: ignore[arg-type]
+        store.list(listing(5))
+        kept = store.open()
+        self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
+        store.hold()
+        keep_busy(2.5)
+        self.assertTrue(store.alive())
+        member = Runtime(store, kept)
+        store.start(member, InstanceHealth)
+        self.assertTrue(await store.commit(task(0), TaskState(pings=1), check(), []))
+        self.assertNotIn("lost", member.words())
 
     async def test_a_task_is_released_only_when_its_work_has_ended(self) -> None:
         a = self.crowd.join("a", listing(60))
