@@ -75,7 +75,7 @@ class Holding:
         if gone:
             membership.bury(connection, gone)
             rows = membership.rows(connection)
-        if self._view.update(rows, self._lease.name, lambda id: membership.listing_of(connection, id)):
+        if self._view.update(rows, self._lease.name, lambda row: membership.listing_of(connection, row)):
             self._free = []
             self._moves = None
         listed = self._view.listed

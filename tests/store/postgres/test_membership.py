@@ -13,7 +13,9 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import InstanceHealth, InstanceListing, LeaseLost
-from pypinger.store.postgres import feeds, holding, lease, membership
+from pypinger.store.postgres import feeds, holding, lease, membership, view
+from pypinger.store.postgres.connection import connect
+from pypinger.store.postgres.upgrading import scripts, upgrade
 from tests import postgres
 from tests.store.postgres.members import Crowd, alert, check, keys, listing, sleep, task, until
 
@@ -229,3 +231,17 @@ class MembershipTests(TestCase):
         self.assertLess(abs(a.store.now() - time.time()), 2)
         self.patch(time, "time", lambda: 12345.0)
         self.assertGreater(a.store.now(), 1e9)
+
+
+class ListingTests(TestCase):
+    skip = postgres.missing()
+
+    def test_what_an_instance_lists_is_read_as_of_its_row(self) -> None:
+        url = postgres.database(self)
+        with connect(url, "a") as opened:
+            upgrade(opened, url, scripts())
+            membership.join(opened, "id", view.applicant("a", listing(2)), {})
+            (row,) = membership.rows(opened)
+            self.assertEqual(membership.listing_of(opened, row), (keys(2), {"slack", "email"}))
+            membership.relist(opened, "id", view.applicant("a", listing(3)))
+            self.assertIsNone(membership.listing_of(opened, row))

@@ -1,0 +1,34 @@
+"""The thread that listens to notifications."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from pypinger.store.postgres import listening
+from pypinger.store.postgres.lease import CommonClock
+from tests import postgres
+from tests.store.postgres.members import sleep, until
+
+
+class ListeningTests(TestCase):
+    skip = postgres.missing()
+    timeout = 60
+
+    async def test_it_rests_while_there_is_no_lease(self) -> None:
+        looks: list[float] = []
+        clock: Callable[[], float] = listening.boottime
+
+        def look() -> float:
+            looks.append(clock())
+            return looks[-1]
+
+        self.patch(listening, "boottime", look)
+        thread = listening.Listening(reactor, postgres.database(self), "a", CommonClock(), {})  # type: ignore[arg-type]
+        self.addCleanup(thread.stop)
+        thread.start(lambda *_: None)
+        await until(lambda: looks)
+        await sleep(1)
+        self.assertLess(len(looks), 20)
