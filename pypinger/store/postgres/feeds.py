@@ -87,6 +87,10 @@ class Feeds:
         self._transactions = transactions
         self._tasks = NOTHING
 
+    def forget_tasks(self) -> None:
+        """Take all tasks as new at the next look."""
+        self._tasks = NOTHING
+
     def tasks(self, connection: psycopg.Connection, me: str) -> Iterator[Sequence[tuple[Watched, str | None]]]:
         """Tasks of others, each with the id of its owner."""
         snapshot, after = snapshot_of(connection), 0

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from pypinger.domain.model import Delivery, TaskState
-from pypinger.ports.sharing import LeaseLost, Request
+from pypinger.ports.sharing import InstanceRequest, LeaseLost
 from pypinger.store.postgres import lease as leases
 from pypinger.store.postgres.lease import Lease
 from tests import postgres
@@ -124,14 +124,14 @@ class NetworkTests(TestCase):
         await until(lambda: a.store.owner(key) == "b")
         done: list[int] = []
 
-        def do(request: Request) -> object:
+        def do(request: InstanceRequest) -> object:
             done.append(request.body["number"])
             return request.body["number"]
 
         b.answer = do
         asked = []
         for number in range(200):
-            asked.append(Deferred.fromCoroutine(a.store.ask(key, Request("push", {"number": number}))))
+            asked.append(Deferred.fromCoroutine(a.store.ask(key, InstanceRequest("push", {"number": number}))))
             if number % 20 == 10:
                 self.proxy.cut()
                 await sleep(0.1)
