@@ -170,7 +170,7 @@ class Commands:
         if entry.state.incident is None:
             raise CommandError(f"{entry.name} has no open incident")
         if not await self._monitor.acknowledge(entry.task.key, body["by"], body["reason"]):
-            raise CommandError(f"{entry.name} is watched by another instance from now on; try again")
+            raise CommandError(f"{entry.name} was not acknowledged: it is no longer watched here; try again")
         return {"task": entry.name}
 
     async def _check_now(self, call: Call) -> object:

@@ -262,6 +262,20 @@ class ChannelReloadTests(SharedCase):
         self.world.pass_time(5)
         self.assertEqual((len(self.server.pending), len(self.server.dead)), (1, 0))
 
+    def test_a_channel_that_is_back_gets_the_problem_that_died(self) -> None:
+        def refuse(alert: object) -> str:
+            raise DeliveryError("no such channel", permanent=True)
+
+        for life in (self.one, self.two):
+            life.notifiers["slack"].respond = refuse
+        self.world.pass_time(60)
+        self.assertEqual((len(self.server.pending), len(self.server.dead)), (0, 1))
+        for channels in (["mail"], ["mail", "slack"]):
+            for life in (self.one, self.two):
+                life.reload(self.tasks, channels=channels)
+            self.world.pass_time(5)
+        self.assertEqual([each[1:] for each in self.sent("slack")], [("problem", "a")])
+
     def test_a_channel_that_no_instance_has(self) -> None:
         for life in (self.one, self.two):
             life.reload(self.tasks, channels=["mail"])

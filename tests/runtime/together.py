@@ -82,7 +82,7 @@ class Server:
             return
         keys = sorted({key for store in self.present() for key in store.listing.tasks} | self.states.keys())
         listed = {name for store in self.present() for name in store.listing.channels}
-        channels = sorted(listed | {channel for _, channel in self.pending})
+        channels = sorted(listed | {channel for _, channel in self.pending} | self.channel_owners.keys())
         self._share(keys, self.owners, channels=False)
         self._share(channels, self.channel_owners, channels=True)
         self.show_members()
