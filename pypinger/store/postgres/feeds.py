@@ -86,9 +86,17 @@ class Feeds:
     def __init__(self, transactions: dict[int, Seconds]) -> None:
         self._transactions = transactions
         self._tasks = NOTHING
+        self._me = ""
 
     def tasks(self, connection: psycopg.Connection, me: str) -> Iterator[Sequence[tuple[Watched, str | None]]]:
-        """Tasks of others, each with the id of its owner."""
+        """
+        Tasks of others, each with the id of its owner; under a new lease all of them.
+
+        :param me: the id of this instance.
+        """
+        if me != self._me:
+            # It may be another server, or have lost transactions.
+            self._me, self._tasks = me, NOTHING
         snapshot, after = snapshot_of(connection), 0
         while True:
             values = {"since": self._tasks, "after": after, "me": me, "page": PAGE}
@@ -130,7 +138,7 @@ class Feeds:
         horizon = boottime() - REMEMBERED
         for number, at in list(self._transactions.items()):
             if number < oldest and at < horizon:
-                del self._transactions[number]
+                self._transactions.pop(number, None)
         return found
 
     def silences(self, connection: psycopg.Connection, now: Callable[[], Instant]) -> tuple[Silence, ...]:

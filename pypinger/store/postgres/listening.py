@@ -165,10 +165,9 @@ class Listening:
                     tasks_next = boottime() + max(OFTEN, 2 * (boottime() - began))
                 heard &= {"tasks"}
                 self.trouble = ""
+            until = tasks_next if "tasks" in heard else polled + POLL
             if me is None:
                 until = now + POLL
-            else:
-                until = tasks_next if "tasks" in heard else polled + POLL
             if not self._heard:
                 poller.poll(max(0.0, min(until - boottime(), POLL)) * 1000)
                 self._drain()

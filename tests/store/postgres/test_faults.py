@@ -7,7 +7,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
-from pypinger.domain.model import Delivery, TaskState
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Check, Delivery, Invalid, Report, TaskState, Verdict
 from pypinger.ports.sharing import InstanceRequest, LeaseLost
 from pypinger.store.postgres import lease as leases
 from pypinger.store.postgres.lease import Lease
@@ -149,6 +150,49 @@ class NetworkTests(TestCase):
         self.assertEqual(b.states, {task(n).key: TaskState(pings=int(n != 3)) for n in range(20)})
         self.assertEqual(len(b.pending), 20)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    async def test_a_row_that_is_refused_stops_no_other(self) -> None:
+        a = self.crowd.join("a", listing(20))
+        await until(lambda: a.instances)
+        self.sql("ALTER TABLE task ADD CHECK (state NOT LIKE '%%bad%%')")
+        self.sql("ALTER TABLE delivery ADD CHECK (body NOT LIKE '%%bad%%')")
+        self.sql("ALTER TABLE shape ADD CHECK (finding NOT LIKE '%%bad%%')")
+        for _ in range(2):
+            kept = []
+            for number in range(20):
+                words = "bad" if number == 7 else "good"
+                state = TaskState(pings=7, report=Report(ok=True, lastrun=1.0, reason=words))
+                found = Check(1000.0, 0.01, Invalid(200, words), Verdict(Kind.OK, "explained"))
+                sent = [Delivery(alert(f"{words} {number}"), "slack")]
+                kept.append(Deferred.fromCoroutine(a.store.commit(task(number), state, found, sent)))
+            self.assertEqual(await gatherResults(kept), [True] * 20)
+        self.assertIsNone(a.store.trouble())
+        await a.store.close()
+        self.assertNotIn("lost", a.words())
+        b = self.crowd.join("b", listing(20))
+        self.assertEqual([n for n in range(20) if b.states[task(n).key].pings == 0], [7])
+        self.assertEqual(len(b.pending), 19)
+
+    async def test_it_does_not_join_again_where_a_newer_version_needs_it_to_stop(self) -> None:
+        a = self.crowd.join("a", listing(20))
+        self.sql("UPDATE meta SET version = 99, oldest = 99")
+        self.sql("DELETE FROM instance")
+        await until(lambda: "newer Py Pinger" in (a.store.trouble() or ""))
+        await sleep(1.5)
+        self.assertEqual(self.sql("SELECT count(*) FROM instance"), [(0,)])
+
+    async def test_a_dump_that_is_restored_while_it_runs(self) -> None:
+        a = self.crowd.join("a", listing(20))
+        await a.store.enqueue([Delivery(alert("1"), "slack")])
+        # A transaction of the other server, which is still to come on this one.
+        self.sql("UPDATE delivery SET changed = '1000000'")
+        self.sql("UPDATE instance SET until = clock_timestamp() - interval '1 s'")
+        await until(lambda: "joined" in a.words() and "slack" in a.channels)
+        self.assertIn(("1", "slack"), a.pending)
+        await sleep(2)
+        # It is not given again with each look.
+        after = a.words()[a.words().index("joined") :]
+        self.assertNotIn("delivered", after)
 
     async def test_a_network_that_drops_everything_ends_the_lease(self) -> None:
         a = self.crowd.join("a", listing(20), url=self.through)
