@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Check, Delivery, Invalid, Report, TaskState, Verdict
+from pypinger.domain.model import Alert, Check, Delivery, Event, Invalid, Outcome, Report, TaskState, Verdict
 from pypinger.ports.sharing import InstanceRequest, LeaseLost
+from pypinger.ports.storing import Blind
 from pypinger.store.postgres import lease as leases
 from pypinger.store.postgres.lease import Lease
 from tests import postgres
@@ -193,6 +194,21 @@ class NetworkTests(TestCase):
         # It is not given again with each look.
         after = a.words()[a.words().index("joined") :]
         self.assertNotIn("delivered", after)
+
+    async def test_damaged_alerts_do_not_stop_the_others(self) -> None:
+        a = self.crowd.join("a", listing(20))
+        now = a.store.now()
+        a.store.blindness(Blind(now, "no host answers"))
+        for number in range(4):
+            changed = Alert(f"{number}", Event.CHANGED, now, "explained")
+            await a.store.commit(task(1), TaskState(pings=number), check(), [Delivery(changed, "slack")])
+        await a.store.settle(Delivery(alert("0"), "slack", reference="thread"), Outcome.SENT)
+        await a.store.enqueue([Delivery(alert("daemon"), "slack")])
+        await a.store.close()
+        self.sql("UPDATE delivery SET body = '{\"event\": \"rejoiced\"}' WHERE alert IN ('0', '2', 'daemon')")
+        b = self.crowd.join("a", listing(20))
+        self.assertEqual({id for id, _ in b.pending}, {"1", "3"})
+        self.assertTrue(self.flushLoggedErrors())
 
     async def test_a_network_that_drops_everything_ends_the_lease(self) -> None:
         a = self.crowd.join("a", listing(20), url=self.through)
