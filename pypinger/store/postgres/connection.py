@@ -62,6 +62,8 @@ def words_of(error: Exception, url: str) -> str:
     words = re.sub(r"^connection (failed|is bad): ", "", words)
     words = re.sub(r"^connection to server [^:]* failed: ", "", words)
     words = re.sub(r" Is the server running [^?]*\?", "", words)
+    # These may quote rows, with what people's reports and URLs hold.
+    words = re.sub(r" (DETAIL|HINT|CONTEXT|QUERY): .*", "", words)
     words = re.sub(r" This probably means .*| LINE \d+: .*", "", words)
     return re.sub(r"\b(FATAL|ERROR|PANIC): +", "", words).rstrip(".;")
 

@@ -228,6 +228,18 @@ class NetworkTests(TestCase):
         await until(lambda: len(a.states) + len(b.states) == 20)
         self.assertNotIn("lost", b.words())
 
+    async def test_a_connection_that_stalls_for_good(self) -> None:
+        channels = [f"channel {number}" for number in range(20)]
+        a = self.crowd.join("a", listing(20, channels), url=self.through)
+        b = self.crowd.join("b", listing(20, channels))
+        await until(lambda: len(a.states) + len(b.states) == 20 and b.states and a.states)
+        self.proxy.stall()
+        await until(lambda: "joined" in a.words())
+        await until(lambda: len(a.states) + len(b.states) == 20 and len(a.channels) + len(b.channels) == 20)
+        self.assertTrue(a.channels)
+        await b.store.enqueue([Delivery(alert("late"), name) for name in a.channels])
+        await until(lambda: len(a.pending) == len(a.channels))
+
     async def test_a_stop_does_not_wait_for_the_network(self) -> None:
         a = self.crowd.join("a", listing(20), url=self.through)
         await until(lambda: a.instances)
