@@ -7,8 +7,11 @@ from collections.abc import Callable
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from pypinger.store.postgres import listening
+from pypinger.store.postgres import listening, membership
+from pypinger.store.postgres.connection import connect
+from pypinger.store.postgres.feeds import Feeds
 from pypinger.store.postgres.lease import CommonClock
+from pypinger.store.postgres.upgrading import scripts, upgrade
 from tests import postgres
 from tests.store.postgres.members import sleep, until
 
@@ -32,3 +35,16 @@ class ListeningTests(TestCase):
         await until(lambda: looks)
         await sleep(1)
         self.assertLess(len(looks), 20)
+
+
+class FeedsTests(TestCase):
+    skip = postgres.missing()
+
+    def test_under_a_new_lease_all_tasks_are_read_again(self) -> None:
+        url = postgres.database(self)
+        feeds = Feeds({})
+        with connect(url, "a") as opened:
+            upgrade(opened, url, scripts())
+            membership.add(opened, "task", ["http://host/1", "http://host/2"])
+            found = [sum(map(len, feeds.tasks(opened, me))) for me in ("a", "a", "b")]
+        self.assertEqual(found, [2, 0, 2])

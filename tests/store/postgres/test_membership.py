@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from psycopg import Connection
+from psycopg.pq import TransactionStatus
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
@@ -50,6 +52,21 @@ class MembershipTests(TestCase):
         await until(lambda: a.store.owner(key) == "b")
         await until(lambda: key in a.seen and a.seen[key].owner == "b")
         self.assertEqual(a.seen[key].state.pings, 7)
+
+    async def test_what_is_gained_is_loaded_without_the_lock_of_membership(self) -> None:
+        self.crowd.join("a", listing(3))
+        locked = []
+
+        def load(connection: Connection, *args: Any) -> Any:
+            locked.append(connection.info.transaction_status)
+            return loads.pop(0)(connection, *args)
+
+        loads: list[Any] = [holding.load_channels, holding.load_tasks]
+        for name in ("load_channels", "load_tasks"):
+            self.patch(holding, name, load)
+        self.crowd.join("b", listing(3, channels=["hipchat"]))
+        await until(lambda: not loads)
+        self.assertEqual(locked, [TransactionStatus.IDLE] * 2)
 
     async def test_a_clean_stop_hands_over_at_once(self) -> None:
         a = self.crowd.join("a", listing(50))
