@@ -75,7 +75,7 @@ class Holding:
         if gone:
             membership.bury(connection, gone)
             rows = membership.rows(connection)
-        if self._view.update(rows, self._lease.name, lambda id: membership.listing_of(connection, id)):
+        if self._view.update(rows, self._lease.name, lambda row: membership.listing_of(connection, row)):
             self._free = []
             self._moves = None
         listed = self._view.listed
@@ -140,7 +140,8 @@ class Holding:
     def _gain_tasks(self, connection: psycopg.Connection, ids: Sequence[int]) -> Gained:
         with connection.transaction():
             taken = membership.take_tasks(connection, self._lease.id, ids, fenced=leases.FENCED)
-            records = _load(connection, taken)
+        # After the transaction: while this instance reads, others need not wait for the lock of membership.
+        records = _load(connection, taken)
         self._recorder.tasks.update({record.key: record for record in records})
         states = {record.key: record.state for record in records}
         unlisted = states.keys() - self._view.listed[0]
@@ -151,7 +152,7 @@ class Holding:
         with connection.transaction():
             epochs = membership.take_channels(connection, self._lease.id, names, fenced=leases.FENCED)
             snapshot = membership.snapshot(connection)
-            loaded = load_channels(connection, sorted(epochs), now)
+        loaded = load_channels(connection, sorted(epochs), now)
         self.channels.update(epochs)
         unlisted = epochs.keys() - self._view.listed[1]
         self._adopted[1].update(unlisted)

@@ -35,6 +35,9 @@ POLL_SILENCES: Seconds = 30.0
 PAUSE: Seconds = 0.1
 LONGEST_PAUSE: Seconds = 2.0
 
+#: Seconds after which a server that does not answer is asked over another connection: longer than a statement may take.
+SILENT: Seconds = 10.0
+
 #: Seconds that the reactor may take to show one part of the tasks.
 SHOWN: Seconds = 10.0
 
@@ -67,6 +70,7 @@ class Listening:
         self.trouble = ""
         self._heard: set[str] = set()
         self._again = False
+        self._answered = boottime()
         self._stopped = Event()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # A daemon thread: a server that does not answer must not keep the process alive.
@@ -99,6 +103,12 @@ class Listening:
         except OSError:
             # Full: it will wake up in any case.
             pass
+
+    def watch(self) -> None:
+        """Give the connection up if the server has not answered for long; called from time to time."""
+        if boottime() > self._answered + SILENT:
+            self._answered = boottime()
+            self._link.abort()
 
     def stop(self) -> None:
         """End; it does not wait for the thread."""
@@ -139,6 +149,7 @@ class Listening:
         while not self._stopped.is_set():
             # The server adds what it has to notify to any answer; the handler notes it.
             connection.execute("SELECT")
+            self._answered = boottime()
             heard |= self._heard
             self._heard = set()
             if self._again:
@@ -171,11 +182,14 @@ class Listening:
                         self._show(me, part)
                         # Alerts do not wait until thousands of tasks are shown.
                         self._look_at_deliveries(connection)
+                        self._answered = boottime()
                     # A look that takes long, because much has changed, leaves time to others.
                     tasks_next = boottime() + max(OFTEN, 2 * (boottime() - began))
                 heard &= {"tasks"}
                 self.trouble = ""
             until = tasks_next if "tasks" in heard else polled + POLL
+            if me is None:
+                until = now + POLL
             if not self._heard:
                 poller.poll(max(0.0, min(until - boottime(), POLL)) * 1000)
                 self._drain()

@@ -112,7 +112,8 @@ class Others:
         self._own.difference_update(tasks)
 
     def meet(self, members: tuple[Instance, ...]) -> None:
-        """Take account of all members."""
+        """Take account of all members, after each beat."""
+        self._listening.watch()
         if members != self._members:
             self._members = members
             self._reporting.tell("members", members)

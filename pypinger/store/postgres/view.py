@@ -86,23 +86,28 @@ class MemberView:
             if row.id != me and (row.ended or now - seen[row.id][1] > TTL or process.gone(row.process, self._process))
         }
 
-    def update(self, rows: Sequence[InstanceRow], name: str, read: Callable[[str], Keys]) -> bool:
+    def update(self, rows: Sequence[InstanceRow], name: str, read: Callable[[InstanceRow], Keys | None]) -> bool:
         """
         Take account of the members; returns whether `wanted` may have changed.
 
         :param name: of this instance.
-        :param read: reads what an instance lists, by its id.
+        :param read: reads what an instance lists; None if its row is gone, or lists something else by now.
         """
         key = name, [(row.name, row.listed, row.blind) for row in rows]
         if key == self._ranked:
             return False
-        self._listings = {
-            row.listed: self._listings.get(row.listed) or read(row.id)
-            for row in {each.listed: each for each in rows}.values()
-        }
+        listings: dict[str, Keys] = {}
+        for row in rows:
+            found = listings.get(row.listed) or self._listings.get(row.listed) or read(row)
+            if found is not None:
+                listings[row.listed] = found
+        self._listings = listings
+        # The others are looked at again.
+        complete = all(row.listed in listings for row in rows)
+        rows = [row for row in rows if row.listed in listings]
         self.listed = self._union(0), self._union(1)
         self.wanted = Wanted(*(self._mine(part, rows, name) for part in (0, 1)))
-        self._ranked = key
+        self._ranked = key if complete else None
         return True
 
     def _union(self, part: int) -> frozenset[str]:

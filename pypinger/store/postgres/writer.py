@@ -24,8 +24,9 @@ from pypinger.store.postgres.holding import Gained, Holding
 from pypinger.store.postgres.lease import CommonClock, Lease, boottime
 from pypinger.store.postgres.loading import load_common
 from pypinger.store.postgres.recording import NotOwned, SharedRecorder
+from pypinger.store.postgres.refusals import without_nul
 from pypinger.store.postgres.retention import sweep
-from pypinger.store.postgres.tables import PostgresTables, Stale, without_nul
+from pypinger.store.postgres.tables import PostgresTables, Stale
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from pypinger.store.postgres.view import Said, applicant, instances, own_rows_gone
 from pypinger.store.rows import encode
@@ -118,7 +119,6 @@ class SharedWriter:
         """
         link = self._attempts.link
         try:
-            upgrade(link.connection(), link.url, scripts())
             kept = self.join(listing)
             self.beat(self.lease, InstanceHealth(), listing)
             parts, beaten = [], boottime()
@@ -151,6 +151,8 @@ class SharedWriter:
             raise
 
     def _join(self, connection: psycopg.Connection, listing: InstanceListing) -> Kept:
+        # Another version may have changed the schema, or a dump been restored.
+        upgrade(connection, self._attempts.link.url, scripts())
         membership.add(connection, "task", listing.tasks)
         membership.add(connection, "channel", listing.channels)
         gone = own_rows_gone(membership.rows(connection), self._ids)
@@ -167,6 +169,7 @@ class SharedWriter:
         self._listing, self._recorder, self._tables = listing, recorder, PostgresTables(joined.name)
         self._holding = Holding(lease, recorder)
         self._written = 0
+        self.transactions.clear()
         self._attempts.begin(lease)
         return kept
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from psycopg import Connection
+from psycopg.pq import TransactionStatus
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
@@ -14,8 +16,10 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import InstanceHealth, InstanceListing, LeaseLost
-from pypinger.store.postgres import feeds, holding, lease, membership, sharing
+from pypinger.store.postgres import feeds, holding, lease, membership, sharing, view
+from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.store import PostgresStore
+from pypinger.store.postgres.upgrading import scripts, upgrade
 from tests import postgres
 from tests.store.postgres.members import Crowd, Runtime, alert, check, keys, listing, sleep, task, until
 
@@ -55,6 +59,21 @@ class MembershipTests(TestCase):
         await until(lambda: a.store.owner(key) == "b")
         await until(lambda: key in a.seen and a.seen[key].owner == "b")
         self.assertEqual(a.seen[key].state.pings, 7)
+
+    async def test_what_is_gained_is_loaded_without_the_lock_of_membership(self) -> None:
+        self.crowd.join("a", listing(3))
+        locked = []
+
+        def load(connection: Connection, *args: Any) -> Any:
+            locked.append(connection.info.transaction_status)
+            return loads.pop(0)(connection, *args)
+
+        loads: list[Any] = [holding.load_channels, holding.load_tasks]
+        for name in ("load_channels", "load_tasks"):
+            self.patch(holding, name, load)
+        self.crowd.join("b", listing(3, channels=["hipchat"]))
+        await until(lambda: not loads)
+        self.assertEqual(locked, [TransactionStatus.IDLE] * 2)
 
     async def test_a_clean_stop_hands_over_at_once(self) -> None:
         a = self.crowd.join("a", listing(50))
@@ -251,3 +270,17 @@ class MembershipTests(TestCase):
         self.assertLess(abs(a.store.now() - time.time()), 2)
         self.patch(time, "time", lambda: 12345.0)
         self.assertGreater(a.store.now(), 1e9)
+
+
+class ListingTests(TestCase):
+    skip = postgres.missing()
+
+    def test_what_an_instance_lists_is_read_as_of_its_row(self) -> None:
+        url = postgres.database(self)
+        with connect(url, "a") as opened:
+            upgrade(opened, url, scripts())
+            membership.join(opened, "id", view.applicant("a", listing(2)), {})
+            (row,) = membership.rows(opened)
+            self.assertEqual(membership.listing_of(opened, row), (keys(2), {"slack", "email"}))
+            membership.relist(opened, "id", view.applicant("a", listing(3)))
+            self.assertIsNone(membership.listing_of(opened, row))
