@@ -90,8 +90,7 @@ class Outbox:
 
     def gain(self, part: Kept) -> None:
         """Send through these channels, too, beginning with what is pending there."""
-        configured = self._queues.on.keys() | self._settings.held
-        self.duty.gain(part.channels or frozenset(), configured, part.deliveries)
+        self.duty.gain(part.channels or frozenset(), part.unlisted, part.deliveries)
         self._take_up(part)
         if self._expiring.running:
             self._expire()

@@ -176,7 +176,7 @@ class Account:
             self._say(f"stale {what}s written", str(row))
 
     async def _judge_owners(self) -> None:
-        """Only its owner checks a task, but for a check that a stop of the process met on its way."""
+        """Only its owner checks a task, but for a request that a stop or the network has delayed."""
         rows = await self.cluster.sql(
             "SELECT substring(url from '/task/.*'), made.life, extract(epoch from owned.at) FROM audit.owned"
             " LEFT JOIN audit.instance AS made ON made.id = owned.owner ORDER BY number"
@@ -186,15 +186,15 @@ class Account:
             if spans[task]:
                 spans[task][-1][2] = float(at)
             spans[task].append([life, float(at), time.time()])
-        resumed = [each.ended for each in self.faults if each.kind in ("stop", "blip")]
+        resumed = [each.ended for each in self.faults if each.kind in ("stop", "blip", "blind", "isolate")]
         for fetch in self.cluster.fleet.fetches:
             # The database writes the times of statements, and the fetch the time at which the request was read.
             if any(
                 life == fetch.life and begin - 0.5 <= fetch.at <= end + 0.5 for life, begin, end in spans[fetch.task]
             ):
                 continue
-            if any(0 <= fetch.at - each < 2 for each in resumed):
-                self.figures["checks that a stop delayed"] += 1
+            if any(0 <= fetch.at - each < 5 for each in resumed):
+                self.figures["requests that a stop or the network delayed"] += 1
             else:
                 self._say("checks by others than the owner", str(fetch))
 

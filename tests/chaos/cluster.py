@@ -156,7 +156,7 @@ class Cluster:
     :param machines: whether each instance has a machine of its own (:mod:`tests.chaos.network`).
     """
 
-    def __init__(self, test: TestCase, seed: int, *, number: int = 0, machines: bool = False, tasks: int = 60) -> None:
+    def __init__(self, test: TestCase, seed: int, *, number: int = 0, machines: bool = False, tasks: int = 45) -> None:
         self.test = test
         self.random = Random(seed)
         self.number = number

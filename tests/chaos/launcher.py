@@ -6,7 +6,7 @@
 ``CHAOS_UNFENCED``
     any text: the fence is off from SIGUSR2 on. The control: see :mod:`tests.chaos.test_fence`.
 
-After SIGUSR2 the instance renews its lease too late and does not notice, so that the fence alone keeps it from writing.
+After SIGUSR2 the lease of the instance ends before it knows, so that the fence alone keeps it from writing.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import Any
 
-#: Seconds between two renewals that come too late.
-LATE = 9.0
+import psycopg
+
+#: Seconds between two renewals of a weakened instance, and for which it gets a lease, while it relies on 5 s.
+SELDOM = 4.0
+BRIEFLY = 0.3
 
 
 def skew(seconds: float) -> None:
@@ -33,11 +37,19 @@ def hurry() -> None:
 
 
 def weaken(*_: object) -> None:
-    """Renew the lease too late, without noticing."""
-    from pypinger.store.postgres import lease, sharing
+    """Renew the lease too seldom and too briefly, without noticing."""
+    from pypinger.store.postgres import lease, membership, sharing
 
-    lease.BEAT = sharing.BEAT = LATE
-    lease.Lease.alive = lambda self: not self.over
+    renew = membership.renew
+
+    def renew_briefly(connection: psycopg.Connection, me: str, *values: Any, **more: Any) -> float | None:
+        now = renew(connection, me, *values, **more)
+        until = f"clock_timestamp() + interval '{BRIEFLY} s'"
+        connection.execute(f"UPDATE instance SET until = {until} WHERE id = %s", (me,))
+        return now
+
+    membership.renew = renew_briefly
+    sharing.BEAT = SELDOM
     if "CHAOS_UNFENCED" in os.environ:
         lease.FENCED = False
 

@@ -24,7 +24,7 @@ EVENTS = int(os.environ.get("CHAOS_EVENTS", "4"))
 KINDS = os.environ.get("CHAOS_KINDS", "").split()
 SEED = int(os.environ.get("CHAOS_SEED", "0")) or randrange(1, 2**31)
 
-#: A long run has two clusters side by side, one of them on machines.
+#: A run of so many faults has three clusters side by side, one of them on machines.
 LONG = 20
 
 
@@ -38,7 +38,7 @@ class ChaosTests(TestCase):
         print(f"CHAOS_SEED={SEED} CHAOS_EVENTS={EVENTS} {network.missing() or 'with machines'}", flush=True)
         clusters = [
             Cluster(self, random.getrandbits(32), number=number, machines=apart and not number)
-            for number in range(2 if EVENTS >= LONG else 1)
+            for number in range(3 if EVENTS >= LONG else 1)
         ]
         scripts = [Script(cluster, random.getrandbits(32), KINDS) for cluster in clusters]
         try:

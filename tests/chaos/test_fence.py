@@ -34,7 +34,7 @@ class FenceTests(TestCase):
 
     async def run_cluster(self, number: int, fence: bool) -> Account:
         """Run three instances, one of which renews its lease too late."""
-        cluster = Cluster(self, 1 + number, number=number, tasks=60)
+        cluster = Cluster(self, 1 + number, number=number)
         late = cluster.instances["c"]
         if not fence:
             late.environ["CHAOS_UNFENCED"] = "yes"

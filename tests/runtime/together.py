@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Task, TaskState
 from pypinger.domain.silence import Silence
@@ -112,7 +112,9 @@ class Server:
             ended = ensureDeferred(self.stores[name].asked().leave([] if channels else some, some if channels else []))
             ended.addCallback(self._left, some, owners)
         for name, some in gained.items():
-            self.stores[name].asked().gained(self.kept([], some) if channels else self.kept(some, []))
+            part = self.kept([], some) if channels else self.kept(some, [])
+            unlisted = frozenset(key for key in some if not self.lists(key, channels=channels))
+            self.stores[name].asked().gained(replace(part, unlisted=unlisted))
 
     def _left(self, _: object, keys: Collection[str], owners: dict[str, str]) -> None:
         self.leaving.difference_update(keys)
@@ -244,7 +246,11 @@ class TogetherStore:
         owner = self.owner(task)
         if owner is None or not self.leased:
             raise InstanceRequestFailed("no instance watches the task now")
-        return await self.server.stores[owner].asked().asked(request)
+        asked = Deferred.fromCoroutine(self.server.stores[owner].asked().asked(request))
+        try:
+            return await asked.addTimeout(request.limit, self.server.world.clock)
+        except TimeoutError:
+            raise InstanceRequestFailed(f"no answer within {request.limit:g} s") from None
 
     async def ask_all(self, request: InstanceRequest) -> Mapping[str, Any]:
         others = [store for store in self.server.present() if store is not self]

@@ -82,6 +82,10 @@ class Feeds:
         self._tasks = NOTHING
         self._me = ""
 
+    def forget_tasks(self) -> None:
+        """Take all tasks as new at the next look."""
+        self._tasks = NOTHING
+
     def tasks(self, connection: psycopg.Connection, me: str) -> Iterator[Sequence[tuple[Watched, str | None]]]:
         """
         Tasks of others, each with the id of its owner; under a new lease all of them.

@@ -144,8 +144,9 @@ class Holding:
         records = _load(connection, taken)
         self._recorder.tasks.update({record.key: record for record in records})
         states = {record.key: record.state for record in records}
-        self._adopted[0].update(states.keys() - self._view.listed[0])
-        return Gained(Kept(states=states, deliveries=(), dead=0, channels=frozenset()), "")
+        unlisted = states.keys() - self._view.listed[0]
+        self._adopted[0].update(unlisted)
+        return Gained(Kept(states, deliveries=(), dead=0, channels=frozenset(), unlisted=frozenset(unlisted)), "")
 
     def _gain_channels(self, connection: psycopg.Connection, names: Collection[str], now: Millis) -> Gained:
         with connection.transaction():
@@ -153,7 +154,8 @@ class Holding:
             snapshot = membership.snapshot(connection)
         loaded = load_channels(connection, sorted(epochs), now)
         self.channels.update(epochs)
-        self._adopted[1].update(epochs.keys() - self._view.listed[1])
+        unlisted = epochs.keys() - self._view.listed[1]
+        self._adopted[1].update(unlisted)
         kept = Kept(
             states={},
             deliveries=loaded.deliveries,
@@ -162,6 +164,7 @@ class Holding:
             dead_channels=frozenset(loaded.refusals),
             refusals=loaded.refusals,
             channels=frozenset(epochs),
+            unlisted=frozenset(unlisted),
         )
         return Gained(kept, snapshot)
 
@@ -190,4 +193,5 @@ def with_part(kept: Kept, part: Kept) -> Kept:
         dead_channels=kept.dead_channels | part.dead_channels,
         refusals={**kept.refusals, **part.refusals},
         channels=(kept.channels or frozenset()) | (part.channels or frozenset()),
+        unlisted=kept.unlisted | part.unlisted,
     )

@@ -70,6 +70,7 @@ class Listening:
         self.trouble = ""
         self._heard: set[str] = set()
         self._answered = boottime()
+        self._again = False
         self._stopped = Event()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # A daemon thread: a server that does not answer must not keep the process alive.
@@ -88,6 +89,11 @@ class Listening:
     def outdate(self) -> None:
         """What is being read of silences is out of date; read them again."""
         self.version += 1
+        self.wake()
+
+    def read_tasks_again(self) -> None:
+        """Report all tasks once more, changed or not."""
+        self._again = True
         self.wake()
 
     def wake(self) -> None:
@@ -146,6 +152,10 @@ class Listening:
             self._answered = boottime()
             heard |= self._heard
             self._heard = set()
+            if self._again:
+                self._again = False
+                self._feeds.forget_tasks()
+                heard.add("tasks")
             now, me = boottime(), self.me
             if me is not None:
                 if now >= polled + POLL:
@@ -159,9 +169,7 @@ class Listening:
                     heard -= for_others
                 if "deliveries" in heard:
                     heard.discard("deliveries")
-                    found = self._feeds.deliveries(connection, self.channels)
-                    if found:
-                        self._send("deliveries", found)
+                    self._look_at_deliveries(connection)
                 if "silences" in heard:
                     heard.discard("silences")
                     silences_next = now + POLL_SILENCES
@@ -172,6 +180,8 @@ class Listening:
                     began = boottime()
                     for part in self._feeds.tasks(connection, me):
                         self._show(me, part)
+                        # Alerts do not wait until thousands of tasks are shown.
+                        self._look_at_deliveries(connection)
                         self._answered = boottime()
                     # A look that takes long, because much has changed, leaves time to others.
                     tasks_next = boottime() + max(OFTEN, 2 * (boottime() - began))
@@ -183,6 +193,10 @@ class Listening:
             if not self._heard:
                 poller.poll(max(0.0, min(until - boottime(), POLL)) * 1000)
                 self._drain()
+
+    def _look_at_deliveries(self, connection: psycopg.Connection) -> None:
+        if found := self._feeds.deliveries(connection, self.channels):
+            self._send("deliveries", found)
 
     def _drain(self) -> None:
         try:

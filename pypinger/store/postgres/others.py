@@ -63,6 +63,10 @@ class Others:
         """Begin to listen."""
         self._listening.start(self._found)
 
+    def read_again(self) -> None:
+        """Pass on the tasks of all others once more."""
+        self._listening.read_tasks_again()
+
     @property
     def trouble(self) -> str:
         """Why what others write cannot be read; empty if it can."""

@@ -100,7 +100,10 @@ class Membership:
 
     def list(self, listing: InstanceListing) -> None:
         """See :meth:`pypinger.ports.sharing.SharedStore.list`."""
-        self._listing = listing
+        before, self._listing = self._listing, listing
+        if not listing.tasks <= before.tasks:
+            # What others have written of the new ones was not shown.
+            self._others.read_again()
         self._soon()
 
     def open(self) -> Kept:

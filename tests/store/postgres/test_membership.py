@@ -15,7 +15,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import InstanceHealth, InstanceListing, LeaseLost
-from pypinger.store.postgres import holding, membership, view
+from pypinger.store.postgres import feeds, holding, lease, membership, view
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from tests import postgres
@@ -82,15 +82,32 @@ class MembershipTests(TestCase):
         await until(lambda: len(a.states) + len(b.states) == 50 and len(a.channels) + len(b.channels) == 2 and b.states)
         for number in range(50):
             key = task(number).key
-            writer = a if key in a.states else b
+            owner = a if key in a.states else b
             sent = [Delivery(alert(f"{number}"), name) for name in ("slack", "email")]
-            self.assertTrue(await writer.store.commit(task(number), TaskState(pings=1), check(), sent))
+            self.assertTrue(await owner.store.commit(task(number), TaskState(pings=1), check(), sent))
             for each in sent:
-                if each.channel in writer.channels:
-                    writer.pending[each.alert.id, each.channel] = each
+                if each.channel in owner.channels:
+                    owner.pending[each.alert.id, each.channel] = each
         await until(lambda: len(a.pending) + len(b.pending) == 100, 10)
         await sleep(2)
         self.assertEqual(len(a.pending) + len(b.pending), 100)
+
+    async def test_alerts_do_not_wait_until_all_tasks_are_shown(self) -> None:
+        self.patch(feeds, "PAGE", 1)
+        a = self.crowd.join("a", listing(100, ()))
+        b = self.crowd.join("b", InstanceListing(frozenset(), frozenset({"slack"})))
+        parts = 0
+
+        def watched(_: object) -> None:
+            nonlocal parts
+            parts += 1
+            if parts == 1:
+                Deferred.fromCoroutine(a.store.commit(task(0), TaskState(), check(), [Delivery(alert("x"), "slack")]))
+            time.sleep(0.01)
+
+        b.watched = watched  # type: ignore[method-assign]
+        await until(lambda: b.pending)
+        self.assertLess(parts, 90)
 
     async def test_the_second_of_a_name_gets_a_number(self) -> None:
         a = self.crowd.join("a", listing(10))
@@ -119,6 +136,15 @@ class MembershipTests(TestCase):
         await until(lambda: b.states.keys() - keys(20))
         await until(lambda: len(a.states) + len(b.states) == 40)
 
+    async def test_tasks_that_a_reload_adds_are_shown_wherever_they_are_checked(self) -> None:
+        a = self.crowd.join("a", listing(40))
+        b = self.crowd.join("b", listing(20, digest="e"))
+        await until(lambda: len(a.states) + len(b.states) == 40 and b.states)
+        await until(lambda: a.states.keys() <= b.seen.keys())
+        b.seen.clear()
+        b.store.list(listing(40))
+        await until(lambda: b.states.keys() - keys(20) and keys(40) <= b.states.keys() | b.seen.keys(), 10)
+
     async def test_tasks_that_nobody_lists_are_closed_by_somebody(self) -> None:
         self.patch(membership, "UNLISTED", 1.0)
         self.patch(holding, "ORPHANS", 0.2)
@@ -130,6 +156,9 @@ class MembershipTests(TestCase):
         await a.store.close()
         await until(lambda: b.states, 10)
         self.assertEqual(b.states, {task(0).key: opened})
+        self.assertEqual(
+            {key for what, part in b.said if what == "gained" for key in part.unlisted}, {task(0).key, "slack"}
+        )
         await until(lambda: b.pending == {("old", "slack"): sent})
         await b.store.commit(task(0), TaskState(), None, [])
         await b.store.settle(sent, Outcome.DEAD)
@@ -148,6 +177,21 @@ class MembershipTests(TestCase):
         await until(lambda: len(a.states) == 100)
         parts = [part.states for what, part in a.said if what == "gained"]
         self.assertTrue(all(len(states) <= 20 for states in parts))
+
+    async def test_opening_may_take_longer_than_a_lease(self) -> None:
+        self.patch(lease, "TTL", 3.0)
+        self.patch(lease, "BEAT", 0.1)
+        self.patch(holding, "GAINED", 10)
+        take = membership.take_tasks
+
+        def slowly(*args: Any, **options: Any) -> list[int]:
+            time.sleep(0.6)
+            return take(*args, **options)
+
+        self.patch(membership, "take_tasks", slowly)
+        a = self.crowd.join("a", listing(50))
+        self.assertEqual(len(a.states), 50)
+        self.assertTrue(a.store.alive())
 
     async def test_a_task_is_released_only_when_its_work_has_ended(self) -> None:
         a = self.crowd.join("a", listing(60))
