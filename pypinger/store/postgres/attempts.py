@@ -21,7 +21,7 @@ from pypinger.ports.storing import StoreError
 from pypinger.store.postgres.connection import words_of
 from pypinger.store.postgres.lease import Lease
 from pypinger.store.postgres.link import Link
-from pypinger.store.postgres.refusals import REFUSED
+from pypinger.store.postgres.refused import REFUSED
 from pypinger.store.postgres.tables import Stale
 
 T = TypeVar("T")

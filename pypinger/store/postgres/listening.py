@@ -119,11 +119,11 @@ class Listening:
     def _run(self) -> None:
         pause = PAUSE
         while not self._stopped.is_set():
+            began = boottime()
             try:
                 connection = self._link.connection()
                 connection.add_notify_handler(self._note)
                 connection.execute("LISTEN pypinger")
-                pause = PAUSE
                 self._listen(connection)
             except (psycopg.Error, StoreError, OSError) as error:
                 self.trouble = words_of(error, self._link.url)
@@ -131,8 +131,8 @@ class Listening:
                 self.trouble = "unexpected error, see the log"
                 self._log.failure("unexpected error while looking at what other instances wrote")
             self._link.drop()
+            pause = PAUSE if boottime() > began + LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
             self._stopped.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
         self._link.drop()
 
     def _note(self, notification: psycopg.Notify) -> None:

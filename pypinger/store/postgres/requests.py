@@ -17,7 +17,7 @@ from pypinger.ports.sharing import InstanceRequest, InstanceRequestFailed, Lease
 from pypinger.store.postgres import membership
 from pypinger.store.postgres.lease import Lease
 from pypinger.store.postgres.others import Reporting
-from pypinger.store.postgres.refusals import parameter, without_nul
+from pypinger.store.postgres.refused import parameter, without_nul
 from pypinger.store.postgres.writer import SharedWriter
 from pypinger.store.rows import encode
 from pypinger.store.threads import Reactor, Worker

@@ -14,7 +14,7 @@ import psycopg
 from pypinger.domain.model import Finding, Outcome
 from pypinger.store.accounting import DAY, Millis
 from pypinger.store.postgres import statements
-from pypinger.store.postgres.refusals import ManyRows, Refusals, parameter, without_nul
+from pypinger.store.postgres.refused import ManyRows, RefusedRows, parameter, without_nul
 from pypinger.store.rows import OpenRun, PendingRows, TaskRecord, encode, figures, shape
 
 #: The maximum number of cached shapes.
@@ -38,7 +38,7 @@ class PostgresTables:
         self._name = name
         # Digest -> id, and the day for which it is known to be marked as seen.
         self._shapes: dict[bytes, tuple[int, int]] = {}
-        self._refusals = Refusals()
+        self._refusals = RefusedRows()
 
     def write(
         self,

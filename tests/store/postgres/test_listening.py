@@ -11,6 +11,7 @@ from pypinger.store.postgres import listening, membership
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.feeds import Feeds
 from pypinger.store.postgres.lease import CommonClock
+from pypinger.store.postgres.link import Link
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from tests import postgres
 from tests.store.postgres.members import sleep, until
@@ -35,6 +36,20 @@ class ListeningTests(TestCase):
         await until(lambda: looks)
         await sleep(1)
         self.assertLess(len(looks), 20)
+
+    async def test_it_does_not_try_again_at_once_what_fails_each_time(self) -> None:
+        thread = listening.Listening(reactor, postgres.database(self), "a", CommonClock(), {})  # type: ignore[arg-type]
+        self.addCleanup(thread.stop)
+        # There are no tables.
+        thread.set("id", {})
+        connected: list[object] = []
+        connection = Link.connection
+        self.patch(Link, "connection", lambda link: connected.append(link) or connection(link))
+        thread.start(lambda *_: None)
+        await until(lambda: connected)
+        await sleep(2)
+        self.assertIn("does not exist", thread.trouble)
+        self.assertLess(len(connected), 7)
 
 
 class FeedsTests(TestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import Timer
 from typing import Any
 
 from psycopg import Connection
@@ -121,6 +122,37 @@ class MembershipTests(TestCase):
         b = self.crowd.join("a", listing(10))
         self.assertEqual((a.store.name, b.store.name), ("a", "a-2"))
         await until(lambda: len(a.states) + len(b.states) == 10 and len(a.instances) == 2)
+
+    async def test_a_name_is_free_once_the_instance_that_has_it_is_gone(self) -> None:
+        self.crowd.join("b", listing(10))
+        self._namesake(2.0)
+        before = lease.boottime()
+        self.assertEqual(self.crowd.join("a", listing(10)).store.name, "a")
+        self.assertGreater(lease.boottime(), before + 1)
+
+    async def test_an_instance_of_another_machine_that_has_the_name(self) -> None:
+        self.crowd.join("b", listing(10))
+        self._namesake(60.0)
+        renewal = Timer(1.0, self._namesake, [61.0])
+        renewal.start()
+        self.assertEqual(self.crowd.join("a", listing(10)).store.name, "a-2")
+        renewal.join()
+
+    async def test_a_name_is_free_though_the_clock_of_the_server_was_set_back(self) -> None:
+        self.patch(view, "TTL", 1.0)
+        self.crowd.join("b", listing(10))
+        self._namesake(3600.0)
+        self.assertEqual(self.crowd.join("a", listing(10)).store.name, "a")
+
+    def _namesake(self, seconds: float) -> None:
+        """Have an instance of another machine, called a, whose lease ends in so many seconds."""
+        with connect(self.crowd.url, "a") as opened:
+            opened.execute(
+                "INSERT INTO instance (id, name, until, process, digest, listed, tasks, channels)"
+                " VALUES ('x', 'a', clock_timestamp() + %s * interval '1 s', '', '', '', '[]', '[]')"
+                " ON CONFLICT (id) DO UPDATE SET until = excluded.until",
+                (seconds,),
+            )
 
     async def test_blind_instances_give_their_tasks_away(self) -> None:
         since: list[float] = []

@@ -50,7 +50,7 @@ class ManyRows(Protocol):
     def __call__(self, query: str, rows: Iterable[Row], *values: object) -> Written: ...
 
 
-class Refusals:
+class RefusedRows:
     """See Note [Refused rows]."""
 
     _log = Logger()
