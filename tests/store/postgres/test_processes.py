@@ -34,7 +34,7 @@ from pypinger.store.postgres.connection import connect
 with connect(sys.argv[1], "a") as opened, opened.transaction():
     opened.execute("SELECT pg_advisory_xact_lock(1)")
     print("locked", flush=True)
-    opened.execute("SELECT repeat('x', 1000) FROM generate_series(1, 1000000)")
+    opened.execute("SELECT repeat('x', 1000) FROM generate_series(1, 3000000)")
 """
 
 
@@ -77,7 +77,9 @@ class ProcessTests(TestCase):
         self.addCleanup(_end, spawned)
         self.assertTrue(await self.line(spawned, b"locked"))
         locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        reads = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT repeat%%'"
         waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'"
+        await until(lambda: self.sql(reads) == [(1,)])
         spawned.send_signal(signal.SIGSTOP)
         await until(lambda: self.sql(waits) == [(1,)])
         self.assertEqual(self.sql(locks), [(1,)])
