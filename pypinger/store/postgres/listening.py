@@ -132,7 +132,11 @@ class Listening:
                 self._log.failure("unexpected error while looking at what other instances wrote")
             self._link.drop()
             pause = PAUSE if boottime() > began + LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
-            self._stopped.wait(pause)
+            # A new lease says that the server answers again.
+            waker = select.poll()
+            waker.register(self._wake, select.POLLIN)
+            waker.poll(pause * 1000)
+            self._drain()
         self._link.drop()
 
     def _note(self, notification: psycopg.Notify) -> None:

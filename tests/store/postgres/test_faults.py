@@ -68,7 +68,7 @@ class ServerTests(TestCase):
         await until(lambda: "joined" in a.words() and "joined" in b.words())
         await until(lambda: len(a.states) + len(b.states) == 20 and a.states and b.states)
         self.assertTrue(a.store.alive())
-        self.assertIsNone(a.store.trouble())
+        await until(lambda: a.store.trouble() is None, 1.5)
         self.assertEqual((a.store.name, b.store.name), ("a", "b"))
         self.assertEqual(a.words().index("lost") + 1, a.words().index("joined"))
         self.assertTrue(await self._commit(a, next(n for n in range(20) if task(n).key in a.states)))
