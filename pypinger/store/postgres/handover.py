@@ -1,14 +1,24 @@
-"""Gaining what is free, and leaving what another instance is to own. In the reactor's thread."""
+"""
+Gaining what is free, and leaving what another instance is to own. In the reactor's thread.
+
+Note [Order]
+~~~~~~~~~~~~
+Alerts of one task reach a channel in the order of their commits. The owner of a channel that gains a task may send an
+alert of it as soon as it has committed it, but hears of those that the previous owner committed over another
+connection. So the runtime is given gained tasks only after a look at what has been committed, but no later than
+:data:`~pypinger.store.postgres.others.CATCHING_UP`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pypinger.ports.sharing import LeaseLost
+from pypinger.ports.storing import Kept
 from pypinger.store.postgres.holding import Gained
 from pypinger.store.postgres.lease import Lease
 from pypinger.store.postgres.others import Others, Reporting
@@ -47,11 +57,13 @@ class Handover:
         self._failed = failed
         self._lease: Lease | None = None
         self._gaining = self._leaving = False
+        # Whether gained tasks wait until they are given to the runtime.
+        self._waiting = False
 
     def begin(self, lease: Lease) -> None:
         """Work under a new lease."""
         self._lease = lease
-        self._gaining = self._leaving = False
+        self._gaining = self._leaving = self._waiting = False
 
     def end(self) -> None:
         """The lease is over."""
@@ -64,8 +76,8 @@ class Handover:
             self._gain(self._lease)
 
     def leave(self, tasks: frozenset[str], channels: frozenset[str]) -> None:
-        """Leave tasks and channels, unless some are being left: then those will be seen at the next beat."""
-        if not self._leaving and self._lease is not None:
+        """Leave tasks and channels, unless others are being left or given: then it is done at a later beat."""
+        if not self._leaving and not self._waiting and self._lease is not None:
             self._leaving = True
             lease = self._lease
             left = Deferred.fromCoroutine(self._leave(lease, sorted(tasks), sorted(channels)))
@@ -82,11 +94,20 @@ class Handover:
         elif part is None:
             self._gaining = False
         else:
-            if part.kept.states or part.kept.channels:
-                self._others.gained(part.kept, part.snapshot)
-                self._reporting.tell("gained", part.kept)
-            if lease is self._lease:
-                self._gain(lease)
+            self._others.gained(part.kept, part.snapshot)
+            self._waiting = True
+            ready = self._others.catch_up() if part.kept.states else succeed(None)
+            ready.addCallback(lambda _: self._give(part.kept, lease))
+
+    def _give(self, kept: Kept, lease: Lease) -> None:
+        """Give the runtime what was gained: see Note [Order]."""
+        if lease is not self._lease:
+            return
+        self._waiting = False
+        if kept.states or kept.channels:
+            self._reporting.tell("gained", kept)
+        if lease is self._lease:
+            self._gain(lease)
 
     async def _leave(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
         for start in range(0, len(tasks), LEFT):

@@ -47,7 +47,7 @@ class Listening:
     Listens in a thread, and reports to the reactor's thread.
 
     :param report: is called in the reactor's thread with what was found: a name (``heard``, ``tasks``, ``deliveries``,
-        ``silences``), and its values.
+        ``silences``, ``looked``), and its values.
     :ivar me: the id of this instance; None while it has no lease.
     :ivar channels: of the channels that it owns.
     :ivar trouble: why it cannot listen; empty if it can.
@@ -70,6 +70,8 @@ class Listening:
         self.trouble = ""
         self._heard: set[str] = set()
         self._again = False
+        # The number of the latest look at deliveries that was asked for.
+        self._asked = 0
         self._answered = boottime()
         self._stopped = Event()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -95,6 +97,16 @@ class Listening:
         """Report all tasks once more, changed or not."""
         self._again = True
         self.wake()
+
+    def look(self) -> int:
+        """
+        Look at deliveries now.
+
+        :returns: the number that is reported as ``looked`` after what the look, or a later one, has found.
+        """
+        self._asked += 1
+        self.wake()
+        return self._asked
 
     def wake(self) -> None:
         """Look at everything now."""
@@ -149,7 +161,7 @@ class Listening:
         # Since the last connection anything may have happened.
         heard = {"members", "tasks", "deliveries", "silences", "requests", "answers"}
         tasks_next = polled = silences_next = 0.0
-        version = -1
+        version, looked = -1, 0
         while not self._stopped.is_set():
             # The server adds what it has to notify to any answer; the handler notes it.
             connection.execute("SELECT")
@@ -160,8 +172,10 @@ class Listening:
                 self._again = False
                 self._feeds.forget_tasks()
                 heard.add("tasks")
-            now, me = boottime(), self.me
+            now, me, asked = boottime(), self.me, self._asked
             if me is not None:
+                if asked != looked:
+                    heard.add("deliveries")
                 if now >= polled + POLL:
                     heard |= {"tasks", "deliveries"}
                     polled = now
@@ -174,6 +188,8 @@ class Listening:
                 if "deliveries" in heard:
                     heard.discard("deliveries")
                     self._look_at_deliveries(connection)
+                    self._send("looked", asked)
+                    looked = asked
                 if "silences" in heard:
                     heard.discard("silences")
                     silences_next = now + POLL_SILENCES

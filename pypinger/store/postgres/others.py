@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from pypinger.domain.model import Delivery
+from pypinger.domain.model import Delivery, Seconds
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import Instance, LeaseLost, Sharer, Watched
 from pypinger.ports.storing import Kept
@@ -15,6 +16,10 @@ from pypinger.store.postgres.feeds import ChannelFeed
 from pypinger.store.postgres.lease import Lease
 from pypinger.store.postgres.listening import Listening
 from pypinger.store.postgres.recording import SharedRecorder
+from pypinger.store.threads import Reactor
+
+#: Seconds that gained tasks wait for earlier alerts at most.
+CATCHING_UP: Seconds = 3.0
 
 
 class Reporting:
@@ -46,7 +51,10 @@ class Others:
     :param heard: is called with notifications about members and requests.
     """
 
-    def __init__(self, listening: Listening, reporting: Reporting, heard: Callable[[set[str]], None]) -> None:
+    def __init__(
+        self, reactor: Reactor, listening: Listening, reporting: Reporting, heard: Callable[[set[str]], None]
+    ) -> None:
+        self._reactor = reactor
         self._listening = listening
         self._reporting = reporting
         self._heard = heard
@@ -58,6 +66,8 @@ class Others:
         self._silences: tuple[Silence, ...] = ()
         # How many changes of silences are on their way.
         self._changing = 0
+        # Those who wait for a look at deliveries, with its number.
+        self._waiting: list[tuple[int, Deferred[None]]] = []
 
     def start(self) -> None:
         """Begin to listen."""
@@ -75,6 +85,7 @@ class Others:
     def stop(self) -> None:
         """End."""
         self._lease = None
+        self._found_looked(None)
         self._listening.stop()
 
     def begin(self, lease: Lease, present: Iterable[Silence]) -> None:
@@ -88,6 +99,19 @@ class Others:
         self._lease = None
         self._own = set()
         self._listening.set(None, {})
+        self._found_looked(None)
+
+    def catch_up(self) -> Deferred[None]:
+        """
+        Wait until all deliveries that were committed until now have been passed on.
+
+        :returns: fires then, or when the lease is over, or after :data:`CATCHING_UP` seconds.
+        """
+        if self._lease is None or not self._listening.channels:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append((self._listening.look(), waiting))
+        return waiting.addTimeout(CATCHING_UP, self._reactor, onTimeoutCancel=lambda *_: None)  # type: ignore[arg-type]
 
     def gained(self, part: Kept, snapshot: str) -> None:
         """
@@ -173,6 +197,16 @@ class Others:
         new = [delivery for feed, delivery in found if channels.get(feed.name) is feed]
         if new:
             self._reporting.tell("delivered", new)
+
+    def _found_looked(self, number: int | None) -> None:
+        waiting, self._waiting = self._waiting, []
+        for asked, waits in waiting:
+            if waits.called:
+                continue
+            if number is None or asked <= number:
+                waits.callback(None)
+            else:
+                self._waiting.append((asked, waits))
 
     def _found_silences(self, version: int, present: tuple[Silence, ...]) -> None:
         # After a change they are read again.

@@ -72,7 +72,7 @@ class Membership:
         self._worker = LateWorker(lambda: worker(reactor, "pypinger-writer"))
         self._reporting = Reporting()
         listening = Listening(reactor, url, name, self._clock, self._writer.transactions)
-        self._others = Others(listening, self._reporting, self._heard)
+        self._others = Others(reactor, listening, self._reporting, self._heard)
         self._queue = SharedQueue(reactor, self._worker, self._writer, self._lose)
         self._asking = Asking(reactor, self._worker, self._writer, self._lose)
         self._handover = Handover(self._worker, self._writer, self._queue, self._others, self._reporting, self._failed)
@@ -192,8 +192,8 @@ class Membership:
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
-        self._others.stop()
         self._handover.end()
+        self._others.stop()
         self._asking.drop("this instance stops")
         lease, calls = self._queue.stop()
         written: list[SharedTurn | Failure] = []
@@ -253,8 +253,8 @@ class Membership:
         lease.end(words)
         self._lease, self._away = None, words
         self._writer.abort()
-        self._others.end()
         self._handover.end()
+        self._others.end()
         self._log.error("[store] url {url}: {words}; joining again", url=shown(self._url), words=words)
         self._reporting.tell("lost", f"the database {shown(self._url)}: {words}")
         self._queue.drop(words)

@@ -17,7 +17,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import InstanceHealth, InstanceListing, LeaseLost
-from pypinger.store.postgres import feeds, holding, lease, membership, sharing, view
+from pypinger.store.postgres import feeds, holding, lease, listening, membership, sharing, view
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.store import PostgresStore
 from pypinger.store.postgres.upgrading import scripts, upgrade
@@ -99,6 +99,28 @@ class MembershipTests(TestCase):
         await until(lambda: len(a.pending) + len(b.pending) == 100, 10)
         await sleep(2)
         self.assertEqual(len(a.pending) + len(b.pending), 100)
+
+    async def test_earlier_alerts_of_a_gained_task_come_before_it(self) -> None:
+        a = self.crowd.join("a", listing(20, ["slack"]))
+        b = self.crowd.join("b", listing(20, []))
+        await until(lambda: len(a.states) + len(b.states) == 20 and b.states and "slack" in a.channels)
+        look = listening.Listening._look_at_deliveries
+
+        def slowly(self: Any, connection: Connection) -> None:
+            time.sleep(2.4)
+            look(self, connection)
+
+        self.patch(listening.Listening, "_look_at_deliveries", slowly)
+        number = next(number for number in range(20) if task(number).key in b.states)
+        sent = Delivery(alert("earlier"), "slack")
+        self.assertTrue(await b.store.commit(task(number), TaskState(pings=1), check(), [sent]))
+        await b.store.close()
+        await until(lambda: len(a.states) == 20)
+        came = a.words().index("delivered")
+        gained = [
+            place for place, (what, part) in enumerate(a.said) if what == "gained" and task(number).key in part.states
+        ]
+        self.assertLess(came, gained[0])
 
     async def test_alerts_do_not_wait_until_all_tasks_are_shown(self) -> None:
         self.patch(feeds, "PAGE", 1)
