@@ -184,6 +184,8 @@ class Pinger(MultiService):
             kept = self.store.open()
         except StoreError as error:
             raise self._refuse(str(error)) from error
+        if self._shared is not None:
+            self._shared.hold()
         settings = self._settings
         for warning in settings.warnings:
             self._log.warn("{words}", words=warning)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 #: What a valid URL looks like, for messages.
 EXAMPLE = "postgresql://USER:PASSWORD@HOST/DATABASE"
@@ -48,7 +48,8 @@ def secrets(url: str) -> frozenset[str]:
     login, _, place = url.partition("://")[2].rpartition("@")
     written = login.partition(":")[2]
     found = {written, unquote(written)}
-    for name, value in parse_qsl(place.partition("?")[2]):
+    for parameter in place.partition("?")[2].split("&"):
+        name, _, value = parameter.partition("=")
         if name.endswith("password"):
-            found.add(value)
+            found |= {value, unquote(value)}
     return frozenset(found - {""})

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from pypinger.domain.kinds import Status
-from pypinger.domain.model import Delivery, Instant, TaskState
+from pypinger.domain.model import Delivery, Instant, Seconds, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.storing import Kept
 
@@ -102,10 +102,12 @@ class InstanceRequest(msgspec.Struct, frozen=True):
 
     :ivar verb: what is to be done.
     :ivar body: its arguments: values that JSON can hold.
+    :ivar limit: for how many seconds the answer is waited for.
     """
 
     verb: str
     body: Mapping[str, Any]
+    limit: Seconds = 10.0
 
 
 class Sharer(Protocol):
@@ -118,8 +120,8 @@ class Sharer(Protocol):
         Take over tasks and channels: check those tasks, and send the pending deliveries of those channels.
 
         :param part: `states` of the tasks, `channels`, and what is kept of these channels (`deliveries`, `dead`,
-            `told`, `dead_channels`, `refusals`). A task that this instance does not list is to be closed: no instance
-            lists it any more.
+            `told`, `dead_channels`, `refusals`). Tasks that are `unlisted` are to be closed, and deliveries of such
+            channels given up. Others that a reload has just removed here are left soon.
         """
 
     async def leave(self, tasks: Collection[str], channels: Collection[str]) -> None:
@@ -182,6 +184,13 @@ class SharedStore(Protocol):
     def alive(self) -> bool:
         """Whether the lease lasts: only then may a check begin or a message be sent."""
 
+    def hold(self) -> None:
+        """
+        Hold the lease from :meth:`~pypinger.ports.storing.Store.open` to :meth:`start`.
+
+        With thousands of tasks the start keeps the reactor's thread busy for longer than a lease lasts.
+        """
+
     def start(self, sharer: Sharer, health: Callable[[], InstanceHealth]) -> None:
         """
         Begin to renew the lease and to report changes, after :meth:`~pypinger.ports.storing.Store.open`.
@@ -199,7 +208,7 @@ class SharedStore(Protocol):
         """
         Ask the owner of a task, which is not this instance.
 
-        :raises InstanceRequestFailed: it has no owner now, or that did not answer within 10 s, or refused.
+        :raises InstanceRequestFailed: it has no owner now, or that did not answer in time, or refused.
         """
 
     async def ask_all(self, request: InstanceRequest) -> Mapping[str, Any]:

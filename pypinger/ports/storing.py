@@ -66,6 +66,7 @@ class Kept(msgspec.Struct, frozen=True):
     :ivar dead_channels: the channels whose latest delivery is dead.
     :ivar refusals: channel -> why that delivery is dead, in words.
     :ivar channels: the channels that this instance sends through; None for all of them.
+    :ivar unlisted: those of the tasks and the channels that no instance has configured any more.
     """
 
     states: Mapping[str, TaskState]
@@ -81,6 +82,7 @@ class Kept(msgspec.Struct, frozen=True):
     dead_channels: frozenset[str] = frozenset()
     refusals: Mapping[str, str] = {}
     channels: frozenset[str] | None = None
+    unlisted: frozenset[str] = frozenset()
 
 
 class Store(Protocol):

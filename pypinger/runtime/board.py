@@ -57,7 +57,8 @@ class LiveBoard:
         self._unchecked: set[str] = set()
         self._lastrun = self._started
         self._fetches = False
-        self._frequency = 1.0
+        # In minutes, as a task's; None until it is asked for.
+        self._frequency: float | None = None
         self._sources: list[Source] = []
         self._watchers: dict[object, Callable[[Entry], None]] = {}
         self._mutes: Mutes = lambda task, state: None
@@ -74,18 +75,24 @@ class LiveBoard:
         self._started = self._lastrun = now = self._now()
         self._watched = dict.fromkeys(self._watched, now)
 
-    def take(self, task: Task) -> None:
-        """This instance is to watch a task."""
-        if not self._own:
-            self._lastrun = self._now()
+    def take(self, task: Task, checked: Instant | None) -> None:
+        """
+        This instance is to watch a task.
+
+        :param checked: when it was checked last, by any instance.
+        """
+        # It may be due much sooner than those before.
+        self._lastrun = self._now()
         self._own[task.id] = task
-        if task.url is not None:
+        self._frequency = None
+        if task.url is not None and (checked is None or checked < self._started):
             self._unchecked.add(task.id)
 
     def leave(self, task: Task) -> None:
         """This instance no longer watches a task."""
         if self._own.pop(task.id, None) is None:
             return
+        self._frequency = None
         self._unchecked.discard(task.id)
         self._answers.pop(task.id, None)
         entry = self._entries.get(task.id)
@@ -138,10 +145,8 @@ class LiveBoard:
         self._ids = {task.key: task.id for task in tasks}
         self._unchecked &= self._entries.keys()
         self._answers = {id_: answer for id_, answer in self._answers.items() if id_ in self._entries}
-        fetched = [task for task in tasks if task.url is not None]
-        self._fetches = bool(fetched)
-        shortest = min(fetched, key=lambda task: task.interval, default=None)
-        self._frequency = 1.0 if shortest is None else max(1.0, (2 * shortest.interval + shortest.timeout) / 60)
+        self._own.update((task.id, task) for task in tasks if task.id in self._own)
+        self._frequency = None
 
     def add_source(self, source: Source) -> None:
         """Include what `source` returns in Py Pinger's own state."""
@@ -279,7 +284,7 @@ class LiveBoard:
         now, members = self._now(), self._members
         others = [] if members is None else [each.health for each in members.others]
         dead_channels = set(self._dead_channels()).union(*(each.dead_channels for each in others))
-        fetches = self._fetches if members is None else any(task.url is not None for task in self._own.values())
+        frequency = self._checks_within()
         troubles = [words for source in self._sources if (words := source()) is not None]
         return DaemonState(
             status=Status.ERROR if troubles else Status.OK,
@@ -290,13 +295,23 @@ class LiveBoard:
             dead=self._dead + sum(each.dead for each in others),
             ready=not self._unchecked and (members is None or members.present),
             # Where nothing is fetched, no check can be overdue.
-            lastrun=self._lastrun if fetches else now,
-            frequency=self._frequency,
+            lastrun=self._lastrun if self._fetches else now,
+            frequency=frequency,
             dead_channels=tuple(sorted(dead_channels)),
             troubles=tuple(troubles),
             ini=self._ini,
             sharing=None if members is None else members.shown(),
         )
+
+    def _checks_within(self) -> float:
+        """In how many minutes a check is made, at least."""
+        if self._frequency is None:
+            watched = (entry.task for entry in self._entries.values()) if self._members is None else self._own.values()
+            fetched = [task for task in watched if task.url is not None]
+            self._fetches = bool(fetched)
+            shortest = min(fetched, key=lambda task: task.interval, default=None)
+            self._frequency = 1.0 if shortest is None else max(1.0, (2 * shortest.interval + shortest.timeout) / 60)
+        return self._frequency
 
     def _summary(self, now: Instant) -> str:
         count = len(self._entries)

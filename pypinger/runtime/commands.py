@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from pypinger.domain.alerting import daemon_alert
-from pypinger.domain.model import Event
+from pypinger.domain.model import Event, Seconds
 from pypinger.domain.naming import no_match
 from pypinger.domain.reasons import cause, reason
 from pypinger.domain.selector import SelectorError, parse_typed, subject_of
@@ -25,6 +25,9 @@ from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.sharing import Answering, Participant
 from pypinger.runtime.silencing import SilenceError, Silencing
+
+#: Seconds that a check at another instance may take; the command gives up after a minute.
+CHECK_LIMIT: Seconds = 50.0
 
 #: How many tasks an ambiguous name lists.
 LISTED = 5
@@ -167,14 +170,16 @@ class Commands:
         if entry.state.incident is None:
             raise CommandError(f"{entry.name} has no open incident")
         if not await self._monitor.acknowledge(entry.task.key, body["by"], body["reason"]):
-            raise CommandError(f"{entry.name} is watched by another instance from now on; try again")
+            raise CommandError(f"{entry.name} was not acknowledged: it is no longer watched here; try again")
         return {"task": entry.name}
 
     async def _check_now(self, call: Call) -> object:
         entry = self._one(call.text("task"))
         if entry.task.url is None:
             raise CommandError(f"{entry.name} is a push task: it is judged when it reports; there is nothing to fetch")
-        return await self._at_owner("check-now", {"task": entry.task.key}, self._check_here)
+        # A check that gets no answer asks other hosts, too.
+        limit = min(CHECK_LIMIT, 2 * entry.task.timeout + 10)
+        return await self._at_owner("check-now", {"task": entry.task.key}, self._check_here, limit)
 
     async def _check_here(self, body: Mapping[str, Any]) -> object:
         entry = self._known(body["task"])
@@ -226,12 +231,12 @@ class Commands:
         finally:
             os.close(descriptor)
 
-    async def _at_owner(self, verb: str, body: Mapping[str, Any], here: Answering) -> object:
+    async def _at_owner(self, verb: str, body: Mapping[str, Any], here: Answering, limit: Seconds = 10.0) -> object:
         """Carry out a command about a task here, or at the instance that watches it."""
         if self._shared is None or await self._shared.here(body["task"]):
             return await here(body)
         try:
-            return await self._shared.ask(body["task"], InstanceRequest(verb, body))
+            return await self._shared.ask(body["task"], InstanceRequest(verb, body, limit))
         except InstanceRequestFailed as error:
             raise CommandError(str(error)) from None
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
@@ -20,10 +21,10 @@ from pypinger.domain.model import Alert, Event, Instant, Seconds
 from pypinger.domain.reminders import next_of_condition
 from pypinger.domain.times import MINUTE, clock, span
 from pypinger.ports.clock import WallClock
+from pypinger.ports.sharing import LeaseLost
 from pypinger.ports.storing import Blind, Store
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.fetches import CheckSettings
-from pypinger.runtime.leases import unless_lost
 from pypinger.runtime.outbox import Outbox
 
 
@@ -56,6 +57,8 @@ class Condition:
         self._recorded: Instant = now()
         self._instance = ""
         self._reminder: IDelayedCall | None = None
+        # Alerts that were not stored, as there was no lease; each with the arguments of Outbox.announce.
+        self._untold: list[tuple[Alert, Seconds, Collection[str] | None]] = []
         board.add_source(lambda: None if self._blind is None else f"blind: {self._blind.words}")
         board.add_source(self._clock_trouble)
 
@@ -121,8 +124,11 @@ class Condition:
                 self._announce(Event.BLIND, self._so_far(condition), self._age(condition), added)
 
     def store_again(self) -> None:
-        """There is a new lease: what changed without one is not stored yet."""
+        """There is a new lease: what changed without one is neither stored nor announced yet."""
         self._store.blindness(self._blind, self._clock)
+        untold, self._untold = self._untold, []
+        for each in untold:
+            self._send(*each)
 
     def stop(self) -> None:
         """Remind of nothing more, and record the blind time so far; the next process continues from there."""
@@ -236,11 +242,18 @@ class Condition:
         :param to: only for these channels.
         """
         self._store.blindness(self._blind, self._clock)
-        alert = daemon_alert(event, words, self._now(), self._instance)
+        self._send(daemon_alert(event, words, self._now(), self._instance), lasted, to)
+
+    def _send(self, alert: Alert, lasted: Seconds, to: Collection[str] | None) -> None:
         announced = Deferred.fromCoroutine(self._outbox.announce(alert, lasted, to))
-        announced.addErrback(
-            unless_lost(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
-        )
+        announced.addErrback(self._not_sent, alert, lasted, to)
+
+    def _not_sent(self, failure: Failure, alert: Alert, lasted: Seconds, to: Collection[str] | None) -> None:
+        if failure.check(LeaseLost) is None:
+            self._log.failure("announcing {event}", failure, event=alert.event.value)
+        elif alert.event is Event.SIGHTED or not lasted or to is not None:
+            # Reminders would be out of date.
+            self._untold.append((alert, lasted, to))
 
     def _record(self, since: Instant) -> None:
         """Store the blind time since then, which counts neither as up nor as down."""

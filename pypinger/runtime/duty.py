@@ -55,16 +55,18 @@ class Duty:
         """Whether this instance sends through the channel now."""
         return self.owns(channel) and self._alive()
 
-    def gain(self, channels: Collection[str], configured: Collection[str], deliveries: Iterable[Delivery] = ()) -> None:
+    def gain(
+        self, channels: Collection[str], unlisted: Collection[str] = (), deliveries: Iterable[Delivery] = ()
+    ) -> None:
         """
         Send through these as well.
 
-        :param configured: the channels of the ini file; the others are given up by all instances.
+        :param unlisted: those of them that no instance has configured.
         :param deliveries: what is pending there.
         """
         assert self._owned is not None
         self._owned.update(channels)
-        self._orphans.update(set(channels).difference(configured))
+        self._orphans.update(set(channels).intersection(unlisted))
         now = self._seconds()
         self._given = {key: at for key, at in self._given.items() if at > now - REMEMBERED}
         self._given.update(dict.fromkeys(map(_key, deliveries), now))

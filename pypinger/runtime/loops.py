@@ -62,7 +62,9 @@ class Loops:
             self.schedule(watch, self._new * GOLDEN % 1.0 * min(task.interval, max(10.0, count / 100)))
             return
         delay = min(checked + task.interval - now, task.interval)
-        if delay <= 0 or watch.overdue(now):
+        if delay > 0 and not watch.overdue(now):
+            watch.continue_from(seconds + delay - task.interval)
+        else:
             self._overdue = max(self._overdue, seconds)
             delay = int((self._overdue - seconds) * SLOTS) / SLOTS
             self._overdue += 1 / OVERDUE_RATE

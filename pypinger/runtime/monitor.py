@@ -95,20 +95,21 @@ class Monitor:
         self.rounds.update(())
         self._work.ask_before(alive)
 
-    def take(self, states: Mapping[str, TaskState]) -> None:
+    def take(self, states: Mapping[str, TaskState], unlisted: Collection[str] = ()) -> None:
         """
-        Watch these tasks, too, and close the incidents of those that no instance has configured.
+        Watch these tasks, too, and close the incidents of those that are `unlisted`: no instance has configured them.
 
         A check that is due is made at once, any other when the instance that watched the task before would have made
         it. This takes a tenth of a millisecond a task.
         """
         now = self._now()
-        if not self._watches:
-            self._started = self._reactor.seconds()
+        # One of these may be due much sooner than those before.
+        self._started = self._reactor.seconds()
         for key, state in states.items():
             task = self._tasks.get(key)
             if task is None:
-                self._close_open(key, state)
+                if key in unlisted:  # Else a reload has just removed it, and another instance gets it.
+                    self._close_open(key, state)
             elif key not in self._watches:
                 watch = Watch(task, state)
                 self._add(watch)
@@ -235,7 +236,7 @@ class Monitor:
     def _add(self, watch: Watch) -> None:
         self._watches[watch.task.key] = watch
         self.rounds.add(watch)
-        self._board.take(watch.task)
+        self._board.take(watch.task, watch.state.checked)
 
     def _adopt(self, watch: Watch, state: TaskState) -> None:
         watch.adopt(state)

@@ -64,6 +64,8 @@ class Outbox:
         self._queues = Queues(self._make)
         self.storms = StormWatch()
         self.duty = Duty(reactor.seconds)
+        # Channels that a reload has put on, and through which this instance does not send yet.
+        self._back: set[str] = set()
         self._refusals = Refusals(now, store, board, self._send_again)
         self._expiring = LoopingCall(self._expire)
         self._expiring.clock = reactor
@@ -90,10 +92,10 @@ class Outbox:
 
     def gain(self, part: Kept) -> None:
         """Send through these channels, too, beginning with what is pending there."""
-        configured = self._queues.on.keys() | self._settings.held
-        self.duty.gain(part.channels or frozenset(), configured, part.deliveries)
+        self.duty.gain(part.channels or frozenset(), part.unlisted, part.deliveries)
         self._take_up(part)
         if self._expiring.running:
+            self._come_back()
             self._expire()
 
     async def leave(self, channels: Collection[str]) -> None:
@@ -133,6 +135,12 @@ class Outbox:
         """Find storms by the states of other instances' tasks."""
         self._calm(self.storms.compare(entries))
 
+    def _come_back(self) -> None:
+        """Repeat what died of channels that are on again, once this instance sends through them."""
+        for name in filter(self.duty.owns, list(self._back)):
+            self._back.discard(name)
+            self._refusals.came_back(name)
+
     def _take_up(self, kept: Kept) -> None:
         deliveries, queues = kept.deliveries, self._queues.on
         self._queues.remember(kept.told)
@@ -168,8 +176,8 @@ class Outbox:
             self._hand_over(delivery)
         self._refusals.keep(self._queues.on.keys(), changed)
         if self._expiring.running:
-            for name in filter(self.duty.owns, added):
-                self._refusals.came_back(name)
+            self._back |= added
+            self._come_back()
             self._expire()
 
     def route(

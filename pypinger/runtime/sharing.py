@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from pypinger import __version__
 from pypinger.domain.alerting import daemon_alert
-from pypinger.domain.model import Alert, Delivery, Event, Seconds, TaskState
+from pypinger.domain.model import Alert, Delivery, Event, Seconds
 from pypinger.domain.silence import Silence
 from pypinger.domain.times import clock
 from pypinger.ports.clock import WallClock
@@ -97,8 +97,8 @@ class Participant:
         self._health = InstanceHealth()
         self._answers: dict[str, Answering] = {}
         self._slices = Slices(reactor)
-        # What was given and has not been taken yet.
-        self._coming: dict[str, TaskState] = {}
+        # How many leases have been lost: what was given under one of them is not taken any more.
+        self._losses = 0
         self._compared: set[str] = set()
         self._comparing: IDelayedCall | None = None
         self._greeting: IDelayedCall | None = None
@@ -207,8 +207,7 @@ class Participant:
         if part.channels:
             self._parts.outbox.gain(part)
         if part.states:
-            self._coming.update(part.states)
-            self._slices.add(self._take(part.states))
+            self._slices.add(self._take(part, self._losses))
 
     async def leave(self, tasks: Collection[str], channels: Collection[str]) -> None:
         """See :meth:`pypinger.ports.sharing.Sharer.leave`."""
@@ -229,9 +228,10 @@ class Participant:
         parts.outbox.drop()
         parts.monitor.cancel_all()
         parts.runs.stop()
-        self._coming.clear()
+        self._losses += 1
         self._slices.add(self._leave_all())
-        self._away.lost(words)
+        if not self._stopped:
+            self._away.lost(words)
 
     def joined(self) -> None:
         """See :meth:`pypinger.ports.sharing.Sharer.joined`."""
@@ -275,10 +275,11 @@ class Participant:
         except LeaseLost as error:
             raise InstanceRequestFailed(str(error)) from None
 
-    def _take(self, states: Mapping[str, TaskState]) -> Iterator[None]:
-        for keys in slices(states):
-            # A loss may have come in between.
-            self._parts.monitor.take({key: states[key] for key in keys if self._coming.pop(key, None) is not None})
+    def _take(self, part: Kept, losses: int) -> Iterator[None]:
+        for keys in slices(part.states):
+            if losses != self._losses:
+                return
+            self._parts.monitor.take({key: part.states[key] for key in keys}, part.unlisted)
             yield
         if self._greeting is not None:
             self._greet_soon()

@@ -46,6 +46,7 @@ class DatabaseUrlTests(SynchronousTestCase):
 
     def test_secrets(self) -> None:
         self.assertEqual(secrets("postgresql://u:s%40cret@h/d"), {"s%40cret", "s@cret"})
-        self.assertEqual(secrets("postgresql://h/d?password=a%26b&sslpassword=key&sslmode=x"), {"a&b", "key"})
+        self.assertEqual(secrets("postgresql://h/d?password=a%26b&sslpassword=key&sslmode=x"), {"a%26b", "a&b", "key"})
+        self.assertEqual(secrets("postgresql://h/d?password=a+b"), {"a+b"})
         self.assertEqual(secrets("postgresql://u@h/d"), frozenset())
         self.assertEqual(secrets("postgresql://u:p/w@h/d"), {"p/w"})

@@ -7,16 +7,18 @@ from collections.abc import Coroutine, Sequence
 from itertools import pairwise
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Event, Outcome, Task
+from pypinger.domain.model import Answer, Event, Outcome, Task, TaskState
 from pypinger.domain.pushes import Action, Ping
 from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.pushing import Taken
+from pypinger.runtime import slices
 from pypinger.runtime.control import Call, CommandError
-from tests.runtime.fakes import NOON, World, make_task
+from tests.runtime.fakes import NOON, FakeNotifier, World, body, channels_on, make_task
 from tests.runtime.instances import Life
 from tests.runtime.network import Network, task_of
 from tests.runtime.together import ORPHANED, Server
@@ -149,6 +151,20 @@ class TakingTests(SharedCase):
         self.assertEqual(self.sent(), [("one", "problem", "a")])
         self.assertEqual(one.watched(), [])
 
+    def test_what_was_lost_before_it_was_taken_is_not_taken(self) -> None:
+        one = self.live("one", tasks=[])
+        one.reload(self.tasks)
+        keys = [task.key for task in self.tasks]
+        self.patch(slices, "SLICE", 2)
+        one.participant.gained(self.server.kept(keys, []))
+        one.participant.lost("the database cannot be reached")
+        one.participant.joined()
+        later = TaskState(pings=7)
+        one.participant.gained(replace(self.server.kept([], []), states=dict.fromkeys(keys, later)))
+        self.world.pass_time(0.5)
+        self.assertEqual(one.watched(), list("abcdefgh"))
+        self.assertEqual({one.entry(name).state.pings for name in "abcdefgh"}, {7})
+
     def test_the_incident_goes_on(self) -> None:
         one, two = self.both()
         name = one.watched()[0]
@@ -192,6 +208,20 @@ class ReloadTests(SharedCase):
         self.world.pass_time(5)
         self.assertEqual([event for _, event, _ in self.sent()], ["problem", "recovered"])
 
+    def test_a_task_that_is_given_just_when_it_is_removed_is_not_closed(self) -> None:
+        one, two = self.both()
+        gone = one.watched()[0]
+        for life in (one, two):
+            life.fail(gone)
+        self.world.pass_time(70)
+        key = one.entry(gone).task.key
+        self.done(one.participant.leave([key], []))
+        one.monitor.update([task for task in self.tasks if task.name != gone])
+        one.participant.gained(self.server.kept([key], []))
+        self.world.pass_time(5)
+        self.assertEqual([event for _, event, _ in self.sent()], ["problem"])
+        self.assertNotIn(gone, one.watched())
+
     def test_a_task_that_is_back_at_once(self) -> None:
         one = self.live("one")
         self.world.pass_time(12)
@@ -224,6 +254,27 @@ class ChannelReloadTests(SharedCase):
         self.assertEqual([alert.task for alert in self.other.sent()], ["a"])
         self.assertEqual(self.server.channel_owners["slack"], self.other.name)
         self.assertEqual((self.owner.board.undelivered, self.other.board.undelivered), (0, 0))
+
+    def test_a_channel_that_is_given_just_when_it_is_removed_is_not_given_up(self) -> None:
+        self.done(self.owner.participant.leave([], ["slack"]))
+        self.owner.outbox.update(channels_on([FakeNotifier("mail")], group_wait=0.0))
+        self.owner.participant.gained(self.server.kept([], ["slack"]))
+        self.world.pass_time(5)
+        self.assertEqual((len(self.server.pending), len(self.server.dead)), (1, 0))
+
+    def test_a_channel_that_is_back_gets_the_problem_that_died(self) -> None:
+        def refuse(alert: object) -> str:
+            raise DeliveryError("no such channel", permanent=True)
+
+        for life in (self.one, self.two):
+            life.notifiers["slack"].respond = refuse
+        self.world.pass_time(60)
+        self.assertEqual((len(self.server.pending), len(self.server.dead)), (0, 1))
+        for channels in (["mail"], ["mail", "slack"]):
+            for life in (self.one, self.two):
+                life.reload(self.tasks, channels=channels)
+            self.world.pass_time(5)
+        self.assertEqual([each[1:] for each in self.sent("slack")], [("problem", "a")])
 
     def test_a_channel_that_no_instance_has(self) -> None:
         for life in (self.one, self.two):
@@ -294,7 +345,7 @@ class ChannelTests(SharedCase):
         one.store.alive = lambda: False  # type: ignore[method-assign]
         one.outbox.duty.share(lambda: alive)
         alive = False
-        one.outbox.duty.gain(self.channels, self.channels)
+        one.outbox.duty.gain(self.channels)
         asked = len(one.fetcher.asked)
         one.fail("a")
         self.done(_waited(one, self.tasks[0].key))
@@ -435,6 +486,30 @@ class AwayTests(SharedCase):
         self.assertEqual(one.participant.trouble(), None)
         self.assertTrue(one.board.daemon().ready)
 
+    def test_blindness_that_ends_while_the_database_is_away_is_told_to_be_over(self) -> None:
+        one = self.live("one")
+        self.world.pass_time(15)
+        one.checker.condition.go_blind("no route", 8)
+        self.world.pass_time(1)
+        self.server.go_away()
+        self.world.pass_time(600)
+        one.checker.condition.see_again()
+        self.world.pass_time(1)
+        self.server.come_back()
+        self.world.pass_time(2)
+        told = [(event, "no route" in text) for _, event, text in self.own()]
+        self.assertEqual(
+            told, [("started", False), ("blind", True), ("blind", False), ("sighted", False), ("sighted", True)]
+        )
+
+    def test_a_loss_during_the_stop_is_not_told(self) -> None:
+        one = self.live("one")
+        self.world.pass_time(15)
+        one.participant.stop()
+        self.server.go_away()
+        self.world.pass_time(60)
+        self.assertEqual({event for _, event, _ in self.own()}, {"started"})
+
     def test_a_short_loss_is_not_told(self) -> None:
         one, two = self.both()
         self.server.go_away()
@@ -564,6 +639,16 @@ class PeopleTests(SharedCase):
         self.assertEqual((answer["task"], answer["kind"]), (self.theirs, Kind.FAILED))
         self.assertEqual(len(self.two.fetcher.times(self.theirs)), before + 1)
 
+    def test_a_check_that_takes_long_is_waited_for(self) -> None:
+        answer: Deferred[Answer] = Deferred()
+        self.two.fetcher.answer = lambda task: answer
+        doing = Deferred.fromCoroutine(self.call(self.one, "check-now", task=self.theirs))
+        self.world.pass_time(15)
+        self.assertNoResult(doing)
+        answer.callback(Answer(200, body(self.world.now()), 15.0))
+        self.world.pass_time(1)
+        self.assertEqual(self.successResultOf(doing)["kind"], Kind.OK)
+
     def test_a_silence_mutes_everywhere(self) -> None:
         self.done(self.call(self.one, "silence", selector="*", seconds=3600.0))
         for life in (self.one, self.two):
@@ -611,6 +696,66 @@ class ReminderTests(SharedCase):
             events,
             {(event, task): 1 for event in (Event.PROBLEM.value, Event.REMINDER.value) for task in ("a", "h")},
         )
+
+
+class SeldomTests(SharedCase):
+    """Tasks that are checked once an hour, and taken over in between."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tasks = [make_task(name, interval=3600.0, frequency=10_000.0) for name in "abcd"]
+        one, two = self.both()
+        self.name = one.watched()[0]
+        for life in (one, two):
+            life.fail(self.name)
+        self.world.pass_time(3600)
+        self.assertEqual([each[1:] for each in self.sent()], [("problem", self.name)])
+        self.one, self.two = one, two
+
+    def test_a_reminder_that_falls_due_meanwhile(self) -> None:
+        self.world.pass_time(465)
+        # It hangs, so that its lease runs out.
+        self.done(self.one.monitor.stop())
+        self.world.pass_time(10)
+        self.server.kill("one")
+        self.world.pass_time(10)
+        self.assertEqual([each[1:] for each in self.sent()], [("problem", self.name), ("reminder", self.name)])
+
+    def test_a_silence_that_ends_later(self) -> None:
+        self.done(self.two.silencing.add(f"name:{self.name}", 1000.0, "", "me"))
+        self.done(self.one.stop())
+        self.world.pass_time(900)
+        self.assertEqual(len(self.sent()), 1)
+        self.world.pass_time(120)
+        self.assertEqual([each[1:] for each in self.sent()], [("problem", self.name), ("reminder", self.name)])
+
+    def test_what_was_checked_since_the_start_is_ready(self) -> None:
+        self.done(self.one.stop())
+        self.world.pass_time(5)
+        self.assertEqual(self.two.watched(), list("abcd"))
+        self.assertTrue(self.two.board.daemon().ready)
+
+
+class OwnStateTests(SharedCase):
+    """The state of an instance is that of the tasks that it watches."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tasks = [make_task(name, interval=3600.0 if name in "aceg" else 60.0) for name in "abcdefgh"]
+        self.one, self.two = self.both()
+        self.assertEqual(self.one.watched(), list("aceg"))
+        self.world.pass_time(1800)
+
+    def test_how_often_it_checks(self) -> None:
+        seldom, often = (life.board.daemon() for life in (self.one, self.two))
+        self.assertEqual((round(seldom.frequency), round(often.frequency, 2)), (120, 2.33))
+
+    def test_tasks_taken_over_do_not_make_checks_stuck(self) -> None:
+        self.assertIsNone(self.one.monitor.stuck())
+        self.done(self.two.stop(), 0.1)
+        self.assertTrue(set("bdfh") & set(self.one.watched()))
+        self.assertIsNone(self.one.monitor.stuck())
+        self.assertGreater(self.one.board.daemon().lastrun, self.world.now() - 60)
 
 
 class RoundTests(SharedCase):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Task, TaskState
 from pypinger.domain.silence import Silence
@@ -82,7 +82,7 @@ class Server:
             return
         keys = sorted({key for store in self.present() for key in store.listing.tasks} | self.states.keys())
         listed = {name for store in self.present() for name in store.listing.channels}
-        channels = sorted(listed | {channel for _, channel in self.pending})
+        channels = sorted(listed | {channel for _, channel in self.pending} | self.channel_owners.keys())
         self._share(keys, self.owners, channels=False)
         self._share(channels, self.channel_owners, channels=True)
         self.show_members()
@@ -112,7 +112,9 @@ class Server:
             ended = ensureDeferred(self.stores[name].asked().leave([] if channels else some, some if channels else []))
             ended.addCallback(self._left, some, owners)
         for name, some in gained.items():
-            self.stores[name].asked().gained(self.kept([], some) if channels else self.kept(some, []))
+            part = self.kept([], some) if channels else self.kept(some, [])
+            unlisted = frozenset(key for key in some if not self.lists(key, channels=channels))
+            self.stores[name].asked().gained(replace(part, unlisted=unlisted))
 
     def _left(self, _: object, keys: Collection[str], owners: dict[str, str]) -> None:
         self.leaving.difference_update(keys)
@@ -230,6 +232,9 @@ class TogetherStore:
             raise StoreError("[store] url postgresql://db: it cannot be reached")
         return self.server.kept([], [])
 
+    def hold(self) -> None:
+        """A lease lasts."""
+
     def start(self, sharer: Sharer, health: Callable[[], InstanceHealth]) -> None:
         self.sharer, self.health, self.leased = sharer, health, True
         self.server.stores[self.name] = self
@@ -244,7 +249,11 @@ class TogetherStore:
         owner = self.owner(task)
         if owner is None or not self.leased:
             raise InstanceRequestFailed("no instance watches the task now")
-        return await self.server.stores[owner].asked().asked(request)
+        asked = Deferred.fromCoroutine(self.server.stores[owner].asked().asked(request))
+        try:
+            return await asked.addTimeout(request.limit, self.server.world.clock)
+        except TimeoutError:
+            raise InstanceRequestFailed(f"no answer within {request.limit:g} s") from None
 
     async def ask_all(self, request: InstanceRequest) -> Mapping[str, Any]:
         others = [store for store in self.server.present() if store is not self]

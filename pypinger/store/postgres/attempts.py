@@ -21,6 +21,7 @@ from pypinger.ports.storing import StoreError
 from pypinger.store.postgres.connection import words_of
 from pypinger.store.postgres.lease import Lease
 from pypinger.store.postgres.link import Link
+from pypinger.store.postgres.refused import REFUSED
 from pypinger.store.postgres.tables import Stale
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ class Attempts:
                 raise LeaseLost(lease.words) from error
             except (psycopg.Error, StoreError) as error:
                 self.trouble = words_of(error, self.link.url)
-                if not isinstance(error, psycopg.errors.DeadlockDetected):
+                if not isinstance(error, (psycopg.errors.DeadlockDetected, *REFUSED)):
                     self.link.drop()
             else:
                 self.trouble = ""

@@ -3,7 +3,8 @@ Connections to PostgreSQL: their settings, and errors in one line without secret
 
 A session must end soon after its process or its network has: a transaction that stays open holds locks that other
 instances wait for. So the server ends a transaction that is idle, a statement that runs long and a wait for a lock, and
-the kernel ends a connection whose packets are not acknowledged.
+the kernels of both sides end a connection whose packets are not acknowledged, or not read: a server that waits for a
+stopped process to read heeds no other limit.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ OLDEST_SERVER = 13
 _OPTIONS = (
     "-c idle_in_transaction_session_timeout=2000 -c statement_timeout=4000 -c lock_timeout=3000"
     " -c default_transaction_isolation=read\\ committed"
+    " -c tcp_user_timeout=3000 -c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3"
 )
 
 # What an error says -> what to do. The first that is found counts.
@@ -60,6 +62,8 @@ def words_of(error: Exception, url: str) -> str:
     words = re.sub(r"^connection (failed|is bad): ", "", words)
     words = re.sub(r"^connection to server [^:]* failed: ", "", words)
     words = re.sub(r" Is the server running [^?]*\?", "", words)
+    # These may quote rows, with what people's reports and URLs hold.
+    words = re.sub(r" (DETAIL|HINT|CONTEXT|QUERY): .*", "", words)
     words = re.sub(r" This probably means .*| LINE \d+: .*", "", words)
     return re.sub(r"\b(FATAL|ERROR|PANIC): +", "", words).rstrip(".;")
 

@@ -11,18 +11,16 @@ snapshot did not see. What this instance wrote itself is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
 
 import msgspec
 import psycopg
-from twisted.logger import Logger
 
 from pypinger.domain.model import Alert, Delivery, Instant, Seconds, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import Watched
 from pypinger.store.accounting import millis
 from pypinger.store.postgres.lease import boottime
-from pypinger.store.postgres.loading import load_silences
+from pypinger.store.postgres.loading import decoded_or_none, load_silences
 from pypinger.store.postgres.membership import snapshot as snapshot_of
 
 #: How many tasks are read at once, and given to the runtime at once.
@@ -48,10 +46,6 @@ WHERE outcome IS NULL AND channel = ANY(%(channels)s) AND changed >= pg_snapshot
     AND NOT pg_visible_in_snapshot(changed, %(since)s::pg_snapshot)
 ORDER BY id
 """
-
-T = TypeVar("T")
-
-_log = Logger()
 
 _STATE = msgspec.json.Decoder(TaskState)
 _ALERT = msgspec.json.Decoder(Alert)
@@ -86,9 +80,21 @@ class Feeds:
     def __init__(self, transactions: dict[int, Seconds]) -> None:
         self._transactions = transactions
         self._tasks = NOTHING
+        self._me = ""
+
+    def forget_tasks(self) -> None:
+        """Take all tasks as new at the next look."""
+        self._tasks = NOTHING
 
     def tasks(self, connection: psycopg.Connection, me: str) -> Iterator[Sequence[tuple[Watched, str | None]]]:
-        """Tasks of others, each with the id of its owner."""
+        """
+        Tasks of others, each with the id of its owner; under a new lease all of them.
+
+        :param me: the id of this instance.
+        """
+        if me != self._me:
+            # It may be another server, or have lost transactions.
+            self._me, self._tasks = me, NOTHING
         snapshot, after = snapshot_of(connection), 0
         while True:
             values = {"since": self._tasks, "after": after, "me": me, "page": PAGE}
@@ -97,7 +103,7 @@ class Feeds:
                 yield [
                     (Watched(url, decoded, name), owner)
                     for _, url, state, owner, name in rows
-                    if (decoded := TaskState() if state == "" else _decode(_STATE, state)) is not None
+                    if (decoded := TaskState() if state == "" else decoded_or_none(_STATE, state)) is not None
                 ]
             if len(rows) < PAGE:
                 break
@@ -121,7 +127,7 @@ class Feeds:
                     feed = group[channel]
                     if number in self._transactions or (alert, channel) in feed.loaded:
                         continue
-                    decoded = _decode(_ALERT, body)
+                    decoded = decoded_or_none(_ALERT, body)
                     if decoded is not None:
                         found.append((feed, Delivery(decoded, channel, *rest)))
         for feed in feeds:
@@ -130,18 +136,9 @@ class Feeds:
         horizon = boottime() - REMEMBERED
         for number, at in list(self._transactions.items()):
             if number < oldest and at < horizon:
-                del self._transactions[number]
+                self._transactions.pop(number, None)
         return found
 
     def silences(self, connection: psycopg.Connection, now: Callable[[], Instant]) -> tuple[Silence, ...]:
         """The silences that have not ended."""
         return load_silences(connection, millis(now()))
-
-
-def _decode(decoder: msgspec.json.Decoder[T], words: str) -> T | None:
-    """A value; None if it is damaged, or written by a later version, which must not hide all others."""
-    try:
-        return decoder.decode(words)
-    except ValueError:
-        _log.failure("a row of the database cannot be read")
-        return None

@@ -105,6 +105,6 @@ class Handover:
         if lease is not self._lease:
             raise LeaseLost(lease.words)
         await self._queue.flush()
+        # What is read of them from now on is what another instance has written.
+        self._others.left(tasks)
         await self._worker.run(self._writer.release, lease, tasks, channels)
-        if lease is self._lease:
-            self._others.left(tasks)

@@ -75,7 +75,7 @@ class Holding:
         if gone:
             membership.bury(connection, gone)
             rows = membership.rows(connection)
-        if self._view.update(rows, self._lease.name, lambda id: membership.listing_of(connection, id)):
+        if self._view.update(rows, self._lease.name, lambda row: membership.listing_of(connection, row)):
             self._free = []
             self._moves = None
         listed = self._view.listed
@@ -140,19 +140,22 @@ class Holding:
     def _gain_tasks(self, connection: psycopg.Connection, ids: Sequence[int]) -> Gained:
         with connection.transaction():
             taken = membership.take_tasks(connection, self._lease.id, ids, fenced=leases.FENCED)
-            records = _load(connection, taken)
+        # After the transaction: while this instance reads, others need not wait for the lock of membership.
+        records = _load(connection, taken)
         self._recorder.tasks.update({record.key: record for record in records})
         states = {record.key: record.state for record in records}
-        self._adopted[0].update(states.keys() - self._view.listed[0])
-        return Gained(Kept(states=states, deliveries=(), dead=0, channels=frozenset()), "")
+        unlisted = states.keys() - self._view.listed[0]
+        self._adopted[0].update(unlisted)
+        return Gained(Kept(states, deliveries=(), dead=0, channels=frozenset(), unlisted=frozenset(unlisted)), "")
 
     def _gain_channels(self, connection: psycopg.Connection, names: Collection[str], now: Millis) -> Gained:
         with connection.transaction():
             epochs = membership.take_channels(connection, self._lease.id, names, fenced=leases.FENCED)
             snapshot = membership.snapshot(connection)
-            loaded = load_channels(connection, sorted(epochs), now)
+        loaded = load_channels(connection, sorted(epochs), now)
         self.channels.update(epochs)
-        self._adopted[1].update(epochs.keys() - self._view.listed[1])
+        unlisted = epochs.keys() - self._view.listed[1]
+        self._adopted[1].update(unlisted)
         kept = Kept(
             states={},
             deliveries=loaded.deliveries,
@@ -161,6 +164,7 @@ class Holding:
             dead_channels=frozenset(loaded.refusals),
             refusals=loaded.refusals,
             channels=frozenset(epochs),
+            unlisted=frozenset(unlisted),
         )
         return Gained(kept, snapshot)
 
@@ -189,4 +193,5 @@ def with_part(kept: Kept, part: Kept) -> Kept:
         dead_channels=kept.dead_channels | part.dead_channels,
         refusals={**kept.refusals, **part.refusals},
         channels=(kept.channels or frozenset()) | (part.channels or frozenset()),
+        unlisted=kept.unlisted | part.unlisted,
     )

@@ -35,6 +35,9 @@ POLL_SILENCES: Seconds = 30.0
 PAUSE: Seconds = 0.1
 LONGEST_PAUSE: Seconds = 2.0
 
+#: Seconds after which a server that does not answer is asked over another connection: longer than a statement may take.
+SILENT: Seconds = 10.0
+
 #: Seconds that the reactor may take to show one part of the tasks.
 SHOWN: Seconds = 10.0
 
@@ -66,6 +69,8 @@ class Listening:
         self.version = 0
         self.trouble = ""
         self._heard: set[str] = set()
+        self._again = False
+        self._answered = boottime()
         self._stopped = Event()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # A daemon thread: a server that does not answer must not keep the process alive.
@@ -86,6 +91,11 @@ class Listening:
         self.version += 1
         self.wake()
 
+    def read_tasks_again(self) -> None:
+        """Report all tasks once more, changed or not."""
+        self._again = True
+        self.wake()
+
     def wake(self) -> None:
         """Look at everything now."""
         try:
@@ -93,6 +103,12 @@ class Listening:
         except OSError:
             # Full: it will wake up in any case.
             pass
+
+    def watch(self) -> None:
+        """Give the connection up if the server has not answered for long; called from time to time."""
+        if boottime() > self._answered + SILENT:
+            self._answered = boottime()
+            self._link.abort()
 
     def stop(self) -> None:
         """End; it does not wait for the thread."""
@@ -103,11 +119,11 @@ class Listening:
     def _run(self) -> None:
         pause = PAUSE
         while not self._stopped.is_set():
+            began = boottime()
             try:
                 connection = self._link.connection()
                 connection.add_notify_handler(self._note)
                 connection.execute("LISTEN pypinger")
-                pause = PAUSE
                 self._listen(connection)
             except (psycopg.Error, StoreError, OSError) as error:
                 self.trouble = words_of(error, self._link.url)
@@ -115,8 +131,8 @@ class Listening:
                 self.trouble = "unexpected error, see the log"
                 self._log.failure("unexpected error while looking at what other instances wrote")
             self._link.drop()
+            pause = PAUSE if boottime() > began + LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
             self._stopped.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
         self._link.drop()
 
     def _note(self, notification: psycopg.Notify) -> None:
@@ -133,8 +149,13 @@ class Listening:
         while not self._stopped.is_set():
             # The server adds what it has to notify to any answer; the handler notes it.
             connection.execute("SELECT")
+            self._answered = boottime()
             heard |= self._heard
             self._heard = set()
+            if self._again:
+                self._again = False
+                self._feeds.forget_tasks()
+                heard.add("tasks")
             now, me = boottime(), self.me
             if me is not None:
                 if now >= polled + POLL:
@@ -148,9 +169,7 @@ class Listening:
                     heard -= for_others
                 if "deliveries" in heard:
                     heard.discard("deliveries")
-                    found = self._feeds.deliveries(connection, self.channels)
-                    if found:
-                        self._send("deliveries", found)
+                    self._look_at_deliveries(connection)
                 if "silences" in heard:
                     heard.discard("silences")
                     silences_next = now + POLL_SILENCES
@@ -161,14 +180,23 @@ class Listening:
                     began = boottime()
                     for part in self._feeds.tasks(connection, me):
                         self._show(me, part)
+                        # Alerts do not wait until thousands of tasks are shown.
+                        self._look_at_deliveries(connection)
+                        self._answered = boottime()
                     # A look that takes long, because much has changed, leaves time to others.
                     tasks_next = boottime() + max(OFTEN, 2 * (boottime() - began))
                 heard &= {"tasks"}
                 self.trouble = ""
             until = tasks_next if "tasks" in heard else polled + POLL
+            if me is None:
+                until = now + POLL
             if not self._heard:
                 poller.poll(max(0.0, min(until - boottime(), POLL)) * 1000)
                 self._drain()
+
+    def _look_at_deliveries(self, connection: psycopg.Connection) -> None:
+        if found := self._feeds.deliveries(connection, self.channels):
+            self._send("deliveries", found)
 
     def _drain(self) -> None:
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import psycopg
 from msgspec.structs import replace
+from twisted.logger import Logger
 
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Delivery, Event, Instant, TaskState
@@ -67,6 +68,10 @@ SELECT start, "end" FROM blind WHERE "end" > %s AND instance IN ('', %s) ORDER B
 
 _SILENCES = "SELECT id, selector, start, until, reason, by FROM silence WHERE until > %s ORDER BY start, id"
 
+T = TypeVar("T")
+
+_log = Logger()
+
 _STATE = msgspec.json.Decoder(TaskState)
 _ALERT = msgspec.json.Decoder(Alert)
 _KINDS = msgspec.json.Decoder(list[Kind])
@@ -119,22 +124,25 @@ def load_tasks(connection: psycopg.Connection, ids: Sequence[int]) -> list[TaskR
 
 def load_channels(connection: psycopg.Connection, names: Sequence[str], now: Millis) -> KeptChannels:
     """
-    Load what is kept of channels.
+    Load what is kept of channels, but for alerts that are damaged.
 
     :raises psycopg.Error: the database cannot be read.
-    :raises ValueError: a row is damaged.
     """
     execute, wanted = connection.execute, list(names)
     rows = []
     for row_id, body, *values in execute(_DELIVERIES, (now, wanted)).fetchall():
-        row = DeliveryRow(_ALERT.decode(body), *values)
+        alert = decoded_or_none(_ALERT, body)
+        if alert is None:
+            continue
+        row = DeliveryRow(alert, *values)
         if row.alert.event is Event.CHANGED:
-            earlier = execute(_BEFORE, (row.incident, row.channel, row_id))
-            row = replace(row, alert=replace(row.alert, before=told_before(row.alert, earlier)))
+            row = replace(row, alert=replace(alert, before=_before(connection, row, row_id)))
         rows.append(row)
     told: dict[str, list[Told]] = {}
     for channel, reference, body in execute(_TOLD, (wanted, now - TOLD_HOURS * HOUR)):
-        told.setdefault(channel, []).append(Told(reference, _ALERT.decode(body)))
+        alert = decoded_or_none(_ALERT, body)
+        if alert is not None:
+            told.setdefault(channel, []).append(Told(reference, alert))
     (dead,) = execute(_DEAD, (wanted,)).fetchone() or (0,)
     latest = execute(_LATEST, (wanted,))
     return KeptChannels(rows, dead, told, {name: words for name, outcome, words in latest if outcome == "dead"})
@@ -171,7 +179,8 @@ def load_common(
     if lasting:
         since = int(min(condition.since for condition in lasting.values()) * 1000)
         rows = execute("SELECT channel, body FROM delivery WHERE task IS NULL AND at >= %s", (since,))
-        blind_told = frozenset(channel for channel, body in rows if _ALERT.decode(body).event is Event.BLIND)
+        alerts = [(channel, decoded_or_none(_ALERT, body)) for channel, body in rows]
+        blind_told = frozenset(channel for channel, alert in alerts if alert and alert.event is Event.BLIND)
     return Kept(
         states={},
         deliveries=(),
@@ -189,3 +198,19 @@ def load_common(
 def load_silences(connection: psycopg.Connection, now: Millis) -> tuple[Silence, ...]:
     """Load the silences that have not ended."""
     return tuple(Silence(*row) for row in connection.execute(_SILENCES, (now / 1000,)))
+
+
+def decoded_or_none(decoder: msgspec.json.Decoder[T], words: str) -> T | None:
+    """A value; None if it is damaged, or written by a later version, which must not hide all others."""
+    try:
+        return decoder.decode(words)
+    except ValueError:
+        _log.failure("a row of the database cannot be read")
+        return None
+
+
+def _before(connection: psycopg.Connection, row: DeliveryRow, row_id: int) -> Kind | None:
+    try:
+        return told_before(row.alert, connection.execute(_BEFORE, (row.incident, row.channel, row_id)))
+    except ValueError:
+        return row.alert.before

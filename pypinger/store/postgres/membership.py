@@ -304,11 +304,12 @@ def clean(connection: psycopg.Connection) -> None:
             )
 
 
-def listing_of(connection: psycopg.Connection, id: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The tasks and the channels that an instance lists."""
-    row = connection.execute("SELECT tasks, channels FROM instance WHERE id = %s", (id,)).fetchone()
-    tasks, channels = row or ("[]", "[]")
-    return frozenset(_LIST.decode(tasks)), frozenset(_LIST.decode(channels))
+def listing_of(connection: psycopg.Connection, instance: InstanceRow) -> tuple[frozenset[str], frozenset[str]] | None:
+    """The tasks and the channels that an instance lists; None if it has left, or lists others by now."""
+    row = connection.execute(
+        "SELECT tasks, channels FROM instance WHERE id = %s AND listed = %s", (instance.id, instance.listed)
+    ).fetchone()
+    return None if row is None else (frozenset(_LIST.decode(row[0])), frozenset(_LIST.decode(row[1])))
 
 
 def _alive(connection: psycopg.Connection, me: str, *, fenced: bool) -> None:

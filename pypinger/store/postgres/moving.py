@@ -16,7 +16,7 @@ from psycopg.sql import SQL, Identifier
 from pypinger.domain.databaseurl import shown
 from pypinger.ports.storing import StoreError
 from pypinger.store.postgres.connection import connect, unusable, words_of
-from pypinger.store.postgres.tables import without_nul
+from pypinger.store.postgres.refused import without_nul
 from pypinger.store.postgres.upgrading import scripts, upgrade
 
 #: How many rows are read at once.

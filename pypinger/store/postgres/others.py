@@ -63,6 +63,10 @@ class Others:
         """Begin to listen."""
         self._listening.start(self._found)
 
+    def read_again(self) -> None:
+        """Pass on the tasks of all others once more."""
+        self._listening.read_tasks_again()
+
     @property
     def trouble(self) -> str:
         """Why what others write cannot be read; empty if it can."""
@@ -108,7 +112,8 @@ class Others:
         self._own.difference_update(tasks)
 
     def meet(self, members: tuple[Instance, ...]) -> None:
-        """Take account of all members."""
+        """Take account of all members, after each beat."""
+        self._listening.watch()
         if members != self._members:
             self._members = members
             self._reporting.tell("members", members)

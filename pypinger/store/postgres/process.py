@@ -23,11 +23,17 @@ def identity() -> str:
         return ""
 
 
+def beside(other: str, own: str) -> bool:
+    """Whether another process is on the machine and in the namespaces of ours, by its :func:`identity` and ours."""
+    there = other.split()
+    return len(there) == 5 and there[:3] == own.split()[:3]
+
+
 def gone(other: str, own: str) -> bool:
     """Whether another process is known to be gone, by its :func:`identity` and ours."""
-    there, here = other.split(), own.split()
-    if len(there) != 5 or there[:3] != here[:3]:
+    if not beside(other, own):
         return False
+    there = other.split()
     pid = int(there[3])
     try:
         os.kill(pid, 0)

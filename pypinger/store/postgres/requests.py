@@ -17,13 +17,10 @@ from pypinger.ports.sharing import InstanceRequest, InstanceRequestFailed, Lease
 from pypinger.store.postgres import membership
 from pypinger.store.postgres.lease import Lease
 from pypinger.store.postgres.others import Reporting
-from pypinger.store.postgres.tables import parameter, without_nul
+from pypinger.store.postgres.refused import parameter, without_nul
 from pypinger.store.postgres.writer import SharedWriter
 from pypinger.store.rows import encode
 from pypinger.store.threads import Reactor, Worker
-
-#: Seconds that an answer may take.
-LIMIT: Seconds = 10.0
 
 _ASK = """
 INSERT INTO request (sender, target, body)
@@ -157,10 +154,10 @@ class Asking:
             raise InstanceRequestFailed("the database cannot be reached")
         self._numbers += 1
         number = self._numbers
-        words = f"instance {name} did not answer within {LIMIT:g} s"
+        words = f"instance {name} did not answer within {request.limit:g} s"
         body = without_nul(encode(Letter(number, request.verb, dict(request.body))))
         waiter: Deferred[Any] = Deferred()
-        self._waiting[number] = waiter, target, self._reactor.callLater(LIMIT, self._fail, number, words)
+        self._waiting[number] = waiter, target, self._reactor.callLater(request.limit, self._fail, number, words)
         self._asked.append((target, body))
         self.poke()
         return await waiter

@@ -12,6 +12,7 @@ broken off, and the runtime drops everything. Then this instance joins anew, wit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from threading import Event
 from typing import Any
 
 import psycopg
@@ -82,6 +83,8 @@ class Membership:
         self._away: str | None = None
         self._timers: dict[str, IDelayedCall] = {}
         self._beating = self._beat_again = False
+        # Whether the reactor's thread renews the lease.
+        self._beats = Event()
         self._closing = False
 
     @property
@@ -100,7 +103,10 @@ class Membership:
 
     def list(self, listing: InstanceListing) -> None:
         """See :meth:`pypinger.ports.sharing.SharedStore.list`."""
-        self._listing = listing
+        before, self._listing = self._listing, listing
+        if not listing.tasks <= before.tasks:
+            # What others have written of the new ones was not shown.
+            self._others.read_again()
         self._soon()
 
     def open(self) -> Kept:
@@ -112,6 +118,12 @@ class Membership:
             self._others.gained(part.kept, part.snapshot)
             kept = with_part(kept, part.kept)
         return kept
+
+    def hold(self) -> None:
+        """See :meth:`pypinger.ports.sharing.SharedStore.hold`."""
+        lease = self._lease
+        if lease is not None:
+            self._worker.run(self._renew, lease).addErrback(self._failed, lease, "renewing the lease")
 
     def start(self, sharer: Sharer, health: Callable[[], InstanceHealth]) -> None:
         """See :meth:`pypinger.ports.sharing.SharedStore.start`."""
@@ -176,6 +188,7 @@ class Membership:
         if self._closing or not self._worker.started:
             return
         self._closing = True
+        self._beats.set()
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
@@ -269,7 +282,13 @@ class Membership:
         self._set_timer("beat", 0, self._beat)
         self._watch()
 
+    def _renew(self, lease: Lease) -> None:
+        """Renew the lease until the reactor's thread does; in the writer's thread."""
+        while not self._beats.wait(BEAT):
+            self._writer.beat(lease, InstanceHealth(), self._listing)
+
     def _beat(self) -> None:
+        self._beats.set()
         lease = self._lease
         if lease is None or self._closing:
             return

@@ -69,6 +69,10 @@ class PostgresStore(ReadHistory):
         """See :meth:`pypinger.ports.sharing.SharedStore.alive`."""
         return self._sharing.alive()
 
+    def hold(self) -> None:
+        """See :meth:`pypinger.ports.sharing.SharedStore.hold`."""
+        self._sharing.hold()
+
     def start(self, sharer: Sharer, health: Callable[[], InstanceHealth]) -> None:
         """See :meth:`pypinger.ports.sharing.SharedStore.start`."""
         self._sharing.start(sharer, health)

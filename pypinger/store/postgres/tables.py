@@ -7,20 +7,18 @@ their channels: see Note [Fence] in :mod:`pypinger.store.postgres.lease`.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import psycopg
 
 from pypinger.domain.model import Finding, Outcome
 from pypinger.store.accounting import DAY, Millis
 from pypinger.store.postgres import statements
+from pypinger.store.postgres.refused import ManyRows, RefusedRows, parameter, without_nul
 from pypinger.store.rows import OpenRun, PendingRows, TaskRecord, encode, figures, shape
 
 #: The maximum number of cached shapes.
 SHAPES = 20_000
-
-_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 _HOURS = ("hour", "checks", "errors", "up", "down", "asleep", "blind", "latency", "slowest")
 
@@ -40,6 +38,7 @@ class PostgresTables:
         self._name = name
         # Digest -> id, and the day for which it is known to be marked as seen.
         self._shapes: dict[bytes, tuple[int, int]] = {}
+        self._refusals = RefusedRows()
 
     def write(
         self,
@@ -66,7 +65,8 @@ class PostgresTables:
             self._shapes.clear()
         if fenced and pending.settlements:
             _owns(connection, {channel for _, channel in pending.settlements}, instance, channels)
-        _Writing(connection, pending, self._name, self._shapes).write(instance, fenced=fenced)
+        with self._refusals.attempt(connection) as many:
+            _Writing(connection, pending, self._name, self._shapes, many).write(instance, fenced=fenced)
 
     def forget(self, pending: PendingRows) -> None:
         """The shapes that the latest transaction added are gone."""
@@ -86,12 +86,18 @@ class _Writing:
     """The statements of one transaction."""
 
     def __init__(
-        self, connection: psycopg.Connection, pending: PendingRows, name: str, shapes: dict[bytes, tuple[int, int]]
+        self,
+        connection: psycopg.Connection,
+        pending: PendingRows,
+        name: str,
+        shapes: dict[bytes, tuple[int, int]],
+        many: ManyRows,
     ) -> None:
         self._connection = connection
         self._pending = pending
         self._name = name
         self._known = shapes
+        self._many = many
 
     def write(self, instance: str, *, fenced: bool) -> None:
         """Write all rows."""
@@ -106,10 +112,6 @@ class _Writing:
         self._deliveries()
         self._settlements()
         self._daemon(instance)
-
-    def _many(self, query: str, rows: Iterable[Mapping[str, object]], *values: object) -> psycopg.Cursor | None:
-        listed = list(rows)
-        return self._connection.execute(query.encode(), (parameter(listed), *values)) if listed else None
 
     def _shapes(self) -> dict[bytes, int]:
         """The ids of the shapes of all findings; new ones are added, and old ones marked as seen."""
@@ -130,8 +132,7 @@ class _Writing:
             for digest, (words, last) in sorted(seen.items())
             if digest not in known or known[digest][1] < last // DAY
         ]
-        cursor = self._many(statements.SHAPE, rows)
-        for number, digest in () if cursor is None else cursor.fetchall():
+        for number, digest in self._many(statements.SHAPE, rows).rows:
             ids[digest] = number
             known[digest] = number, seen[digest][1] // DAY
         return ids
@@ -141,8 +142,8 @@ class _Writing:
         if owner is None:
             self._many(statements.TASK, rows)
             return
-        cursor = self._many(statements.TASK + statements.OWNED, rows, owner)
-        if cursor is not None and cursor.rowcount != len(rows):
+        written = self._many(statements.TASK + statements.OWNED, rows, owner)
+        if written.number + len(written.refused) != len(rows):
             raise Stale("another instance owns a task")
 
     def _runs(self, shapes: Mapping[bytes, int]) -> None:
@@ -150,15 +151,14 @@ class _Writing:
         rows: dict[tuple[int, Millis], dict[str, object]] = {}
         for task, run in self._pending.runs:
             row = _run(run)
-            row["shape"] = shapes[shape(run.finding)[0]]
-            _place(rows, task, run.first, row)
+            row["shape"] = shapes.get(shape(run.finding)[0])
+            if row["shape"] is not None:
+                _place(rows, task, run.first, row)
         while rows:
             listed = ({"task": task, "first": first, **row} for (task, first), row in rows.items())
-            cursor = self._many(statements.RUN, listed)
-            assert cursor is not None
-            for key in cursor.fetchall():
-                del rows[key]
-            taken, rows = rows, {}
+            written = self._many(statements.RUN, listed)
+            done = {*written.rows, *((row["task"], row["first"]) for row in written.refused)}
+            taken, rows = {key: row for key, row in rows.items() if key not in done}, {}
             for (task, first), row in taken.items():
                 _place(rows, task, first + 1, row)
 
@@ -248,16 +248,6 @@ class _Writing:
             )
 
 
-def parameter(rows: Sequence[Mapping[str, object]]) -> str:
-    """Rows as JSON whose texts PostgreSQL can hold."""
-    return without_nul(encode(rows))
-
-
-def without_nul(words: str) -> str:
-    """JSON with ``\N{REPLACEMENT CHARACTER}`` in place of U+0000, which PostgreSQL cannot hold."""
-    return _NUL.sub(r"\1\\ufffd", words) if "\\u0000" in words else words
-
-
 def _task(record: TaskRecord, shapes: Mapping[bytes, int]) -> dict[str, object]:
     row: dict[str, object] = {
         "id": record.id,
@@ -269,7 +259,9 @@ def _task(record: TaskRecord, shapes: Mapping[bytes, int]) -> dict[str, object]:
     if run is None or hour is None:
         return row
     if run.shape is None:
-        run.shape = shapes[shape(run.finding)[0]]
+        run.shape = shapes.get(shape(run.finding)[0])
+        if run.shape is None:
+            return row
     row["shape"], row["first"], row["last"], row["count"] = run.shape, run.first, run.last, run.count
     row["figure"], row["began"] = figures(run.finding)
     return {**row, **_hour(hour.row())}

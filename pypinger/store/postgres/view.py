@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
+import psycopg
 
+from pypinger.domain.model import Seconds
 from pypinger.domain.sharing import Member, Ranking
 from pypinger.ports.sharing import Instance, InstanceHealth, InstanceListing
-from pypinger.store.postgres import process
+from pypinger.store.postgres import membership, process
 from pypinger.store.postgres.lease import TTL, boottime
 from pypinger.store.postgres.membership import Applicant, InstanceRow
 from pypinger.store.postgres.upgrading import scripts
 
 #: Tasks and channels.
 Keys = tuple[frozenset[str], frozenset[str]]
+
+#: Seconds between two looks at an instance that has the name of this one.
+LOOK: Seconds = 0.2
 
 #: Seconds between two steps of a ranking, in which other threads may run.
 PAUSE = 0.001
@@ -86,23 +91,28 @@ class MemberView:
             if row.id != me and (row.ended or now - seen[row.id][1] > TTL or process.gone(row.process, self._process))
         }
 
-    def update(self, rows: Sequence[InstanceRow], name: str, read: Callable[[str], Keys]) -> bool:
+    def update(self, rows: Sequence[InstanceRow], name: str, read: Callable[[InstanceRow], Keys | None]) -> bool:
         """
         Take account of the members; returns whether `wanted` may have changed.
 
         :param name: of this instance.
-        :param read: reads what an instance lists, by its id.
+        :param read: reads what an instance lists; None if its row is gone, or lists something else by now.
         """
         key = name, [(row.name, row.listed, row.blind) for row in rows]
         if key == self._ranked:
             return False
-        self._listings = {
-            row.listed: self._listings.get(row.listed) or read(row.id)
-            for row in {each.listed: each for each in rows}.values()
-        }
+        listings: dict[str, Keys] = {}
+        for row in rows:
+            found = listings.get(row.listed) or self._listings.get(row.listed) or read(row)
+            if found is not None:
+                listings[row.listed] = found
+        self._listings = listings
+        # The others are looked at again.
+        complete = all(row.listed in listings for row in rows)
+        rows = [row for row in rows if row.listed in listings]
         self.listed = self._union(0), self._union(1)
         self.wanted = Wanted(*(self._mine(part, rows, name) for part in (0, 1)))
-        self._ranked = key
+        self._ranked = key if complete else None
         return True
 
     def _union(self, part: int) -> frozenset[str]:
@@ -129,6 +139,31 @@ def own_rows_gone(rows: Sequence[InstanceRow], ids: Collection[str]) -> dict[str
     """
     own = process.identity()
     return {row.id: row.until for row in rows if row.id in ids or process.gone(row.process, own)}
+
+
+def namesakes(connection: psycopg.Connection, name: str, own: str, gone: Mapping[str, str]) -> dict[str, str]:
+    """
+    Wait until it is clear whether another instance of this name is alive, which may have been killed just now.
+
+    :param own: see :func:`pypinger.store.postgres.process.identity`.
+    :param gone: those that are known to be gone.
+    :returns: those that have not renewed their lease for its length: id -> its end as text.
+    """
+    since, first = boottime(), None
+    while True:
+        found = {
+            row.id: row.until for row in membership.rows(connection) if row.name == name and _unclear(row, own, gone)
+        }
+        first = found if first is None else first
+        if not found or found != first:
+            return {}
+        if boottime() > since + TTL:
+            return found
+        time.sleep(LOOK)
+
+
+def _unclear(row: InstanceRow, own: str, gone: Mapping[str, str]) -> bool:
+    return not row.ended and row.id not in gone and not process.beside(row.process, own)
 
 
 def instances(rows: Collection[InstanceRow]) -> tuple[Instance, ...]:

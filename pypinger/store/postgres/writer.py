@@ -24,10 +24,11 @@ from pypinger.store.postgres.holding import Gained, Holding
 from pypinger.store.postgres.lease import CommonClock, Lease, boottime
 from pypinger.store.postgres.loading import load_common
 from pypinger.store.postgres.recording import NotOwned, SharedRecorder
+from pypinger.store.postgres.refused import without_nul
 from pypinger.store.postgres.retention import sweep
-from pypinger.store.postgres.tables import PostgresTables, Stale, without_nul
+from pypinger.store.postgres.tables import PostgresTables, Stale
 from pypinger.store.postgres.upgrading import scripts, upgrade
-from pypinger.store.postgres.view import Said, applicant, instances, own_rows_gone
+from pypinger.store.postgres.view import Said, applicant, instances, namesakes, own_rows_gone
 from pypinger.store.rows import encode
 from pypinger.store.writer import BATCH, FIRST_SWEEP, SWEEP
 
@@ -118,7 +119,6 @@ class SharedWriter:
         """
         link = self._attempts.link
         try:
-            upgrade(link.connection(), link.url, scripts())
             kept = self.join(listing)
             self.beat(self.lease, InstanceHealth(), listing)
             parts, beaten = [], boottime()
@@ -138,7 +138,7 @@ class SharedWriter:
 
     def join(self, listing: InstanceListing) -> Kept:
         """
-        Join with a new lease, and load what belongs to no task.
+        Make or upgrade the schema, join with a new lease, and load what belongs to no task.
 
         :raises psycopg.Error, StoreError: the database cannot be used.
         :raises ValueError: a row is damaged.
@@ -151,13 +151,15 @@ class SharedWriter:
             raise
 
     def _join(self, connection: psycopg.Connection, listing: InstanceListing) -> Kept:
+        upgrade(connection, self._attempts.link.url, scripts())
         membership.add(connection, "task", listing.tasks)
         membership.add(connection, "channel", listing.channels)
-        gone = own_rows_gone(membership.rows(connection), self._ids)
+        applying, gone = applicant(self._name, listing), own_rows_gone(membership.rows(connection), self._ids)
+        gone |= namesakes(connection, self._name, applying.process, gone)
         me = uuid.uuid4().hex[:16]
         self._ids.append(me)
         sent = boottime()
-        joined = membership.join(connection, me, applicant(self._name, listing), gone)
+        joined = membership.join(connection, me, applying, gone)
         self._ids = [me]
         self._clock.learn(sent, boottime(), joined.now)
         recorder = SharedRecorder(self._reserve)
@@ -167,6 +169,7 @@ class SharedWriter:
         self._listing, self._recorder, self._tables = listing, recorder, PostgresTables(joined.name)
         self._holding = Holding(lease, recorder)
         self._written = 0
+        self.transactions.clear()
         self._attempts.begin(lease)
         return kept
 

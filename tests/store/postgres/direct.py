@@ -16,8 +16,9 @@ from pypinger.store.accounting import millis
 from pypinger.store.history import ReadHistory
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.loading import load_channels, load_common, load_tasks
+from pypinger.store.postgres.refused import parameter
 from pypinger.store.postgres.source import PostgresSource
-from pypinger.store.postgres.tables import PostgresTables, parameter
+from pypinger.store.postgres.tables import PostgresTables
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from pypinger.store.reading import Reader
 from pypinger.store.recorder import Recorder

@@ -20,6 +20,7 @@ class Proxy:
         self.frozen = False
         self.refusing = False
         self._pairs: dict[socket.socket, socket.socket] = {}
+        self._stalled: set[socket.socket] = set()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         self._stopped = False
@@ -34,13 +35,17 @@ class Proxy:
             except OSError:
                 pass
 
+    def stall(self) -> None:
+        """Forward nothing of the present connections any more."""
+        self._stalled |= self._pairs.keys()
+
     def stop(self) -> None:
         self._stopped = True
         self._thread.join(10)
 
     def _run(self) -> None:
         while not self._stopped:
-            watched = [self._server] if self.frozen else [self._server, *self._pairs]
+            watched = [self._server] if self.frozen else [self._server, *(self._pairs.keys() - self._stalled)]
             ready, _, _ = select.select(watched, [], [], 0.02)
             for each in ready:
                 if each is self._server:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.ports.storing import StoreError
 from pypinger.store.postgres import connection, source
-from pypinger.store.postgres.connection import connect, unusable
+from pypinger.store.postgres.connection import connect, unusable, words_of
 from pypinger.store.postgres.source import PostgresSource
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from tests import postgres
@@ -58,6 +58,15 @@ class ErrorTests(SynchronousTestCase):
             ("postgresql://u:pa55w0rd@127.0.0.1:port/d", "; correct the URL"),
         ):
             self.assertIn(words, self.said(url), url)
+
+    def test_rows_are_not_quoted(self) -> None:
+        with connect(self.url, "a") as opened:
+            opened.execute("CREATE TEMP TABLE t (url text UNIQUE)")
+            for query in ("INSERT INTO t VALUES (%s), (%s)", "SELECT %s::json, %s"):
+                with self.assertRaises(psycopg.Error) as caught:
+                    opened.execute(query, ['{"url": "hidden", x}'] * 2)
+                self.assertIn("hidden", str(caught.exception))
+                self.assertNotIn("hidden", words_of(caught.exception, self.url))
 
     def test_a_database_that_is_locked(self) -> None:
         """``pypinger migrate`` is at work, say."""

@@ -7,8 +7,10 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
-from pypinger.domain.model import Delivery, TaskState
-from pypinger.ports.sharing import LeaseLost, Request
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Alert, Check, Delivery, Event, Invalid, Outcome, Report, TaskState, Verdict
+from pypinger.ports.sharing import InstanceRequest, LeaseLost
+from pypinger.ports.storing import Blind
 from pypinger.store.postgres import lease as leases
 from pypinger.store.postgres.lease import Lease
 from tests import postgres
@@ -124,14 +126,14 @@ class NetworkTests(TestCase):
         await until(lambda: a.store.owner(key) == "b")
         done: list[int] = []
 
-        def do(request: Request) -> object:
+        def do(request: InstanceRequest) -> object:
             done.append(request.body["number"])
             return request.body["number"]
 
         b.answer = do
         asked = []
         for number in range(200):
-            asked.append(Deferred.fromCoroutine(a.store.ask(key, Request("push", {"number": number}))))
+            asked.append(Deferred.fromCoroutine(a.store.ask(key, InstanceRequest("push", {"number": number}))))
             if number % 20 == 10:
                 self.proxy.cut()
                 await sleep(0.1)
@@ -150,6 +152,64 @@ class NetworkTests(TestCase):
         self.assertEqual(len(b.pending), 20)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
 
+    async def test_a_row_that_is_refused_stops_no_other(self) -> None:
+        a = self.crowd.join("a", listing(20))
+        await until(lambda: a.instances)
+        self.sql("ALTER TABLE task ADD CHECK (state NOT LIKE '%%bad%%')")
+        self.sql("ALTER TABLE delivery ADD CHECK (body NOT LIKE '%%bad%%')")
+        self.sql("ALTER TABLE shape ADD CHECK (finding NOT LIKE '%%bad%%')")
+        for _ in range(2):
+            kept = []
+            for number in range(20):
+                words = "bad" if number == 7 else "good"
+                state = TaskState(pings=7, report=Report(ok=True, lastrun=1.0, reason=words))
+                found = Check(1000.0, 0.01, Invalid(200, words), Verdict(Kind.OK, "explained"))
+                sent = [Delivery(alert(f"{words} {number}"), "slack")]
+                kept.append(Deferred.fromCoroutine(a.store.commit(task(number), state, found, sent)))
+            self.assertEqual(await gatherResults(kept), [True] * 20)
+        self.assertIsNone(a.store.trouble())
+        await a.store.close()
+        self.assertNotIn("lost", a.words())
+        b = self.crowd.join("b", listing(20))
+        self.assertEqual([n for n in range(20) if b.states[task(n).key].pings == 0], [7])
+        self.assertEqual(len(b.pending), 19)
+
+    async def test_it_does_not_join_again_where_a_newer_version_needs_it_to_stop(self) -> None:
+        a = self.crowd.join("a", listing(20))
+        self.sql("UPDATE meta SET version = 99, oldest = 99")
+        self.sql("DELETE FROM instance")
+        await until(lambda: "newer Py Pinger" in (a.store.trouble() or ""))
+        await sleep(1.5)
+        self.assertEqual(self.sql("SELECT count(*) FROM instance"), [(0,)])
+
+    async def test_a_dump_that_is_restored_while_it_runs(self) -> None:
+        a = self.crowd.join("a", listing(20))
+        await a.store.enqueue([Delivery(alert("1"), "slack")])
+        # A transaction of the other server, which is still to come on this one.
+        self.sql("UPDATE delivery SET changed = '1000000'")
+        self.sql("UPDATE instance SET until = clock_timestamp() - interval '1 s'")
+        await until(lambda: "joined" in a.words() and "slack" in a.channels)
+        self.assertIn(("1", "slack"), a.pending)
+        await sleep(2)
+        # It is not given again with each look.
+        after = a.words()[a.words().index("joined") :]
+        self.assertNotIn("delivered", after)
+
+    async def test_damaged_alerts_do_not_stop_the_others(self) -> None:
+        a = self.crowd.join("a", listing(20))
+        now = a.store.now()
+        a.store.blindness(Blind(now, "no host answers"))
+        for number in range(4):
+            changed = Alert(f"{number}", Event.CHANGED, now, "explained")
+            await a.store.commit(task(1), TaskState(pings=number), check(), [Delivery(changed, "slack")])
+        await a.store.settle(Delivery(alert("0"), "slack", reference="thread"), Outcome.SENT)
+        await a.store.enqueue([Delivery(alert("daemon"), "slack")])
+        await a.store.close()
+        self.sql("UPDATE delivery SET body = '{\"event\": \"rejoiced\"}' WHERE alert IN ('0', '2', 'daemon')")
+        b = self.crowd.join("a", listing(20))
+        self.assertEqual({id for id, _ in b.pending}, {"1", "3"})
+        self.assertTrue(self.flushLoggedErrors())
+
     async def test_a_network_that_drops_everything_ends_the_lease(self) -> None:
         a = self.crowd.join("a", listing(20), url=self.through)
         b = self.crowd.join("b", listing(20))
@@ -167,6 +227,18 @@ class NetworkTests(TestCase):
         await until(lambda: "joined" in a.words() and a.states)
         await until(lambda: len(a.states) + len(b.states) == 20)
         self.assertNotIn("lost", b.words())
+
+    async def test_a_connection_that_stalls_for_good(self) -> None:
+        channels = [f"channel {number}" for number in range(20)]
+        a = self.crowd.join("a", listing(20, channels), url=self.through)
+        b = self.crowd.join("b", listing(20, channels))
+        await until(lambda: len(a.states) + len(b.states) == 20 and b.states and a.states)
+        self.proxy.stall()
+        await until(lambda: "joined" in a.words())
+        await until(lambda: len(a.states) + len(b.states) == 20 and len(a.channels) + len(b.channels) == 20)
+        self.assertTrue(a.channels)
+        await b.store.enqueue([Delivery(alert("late"), name) for name in a.channels])
+        await until(lambda: len(a.pending) == len(a.channels))
 
     async def test_a_stop_does_not_wait_for_the_network(self) -> None:
         a = self.crowd.join("a", listing(20), url=self.through)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import time
+from threading import Timer
+from typing import Any
 
+from psycopg import Connection
+from psycopg.pq import TransactionStatus
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
@@ -12,9 +17,17 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import InstanceHealth, InstanceListing, LeaseLost
-from pypinger.store.postgres import holding, membership
+from pypinger.store.postgres import feeds, holding, lease, membership, sharing, view
+from pypinger.store.postgres.connection import connect
+from pypinger.store.postgres.store import PostgresStore
+from pypinger.store.postgres.upgrading import scripts, upgrade
 from tests import postgres
-from tests.store.postgres.members import Crowd, alert, check, keys, listing, sleep, task, until
+from tests.store.postgres.members import Crowd, Runtime, alert, check, keys, listing, sleep, task, until
+
+
+def keep_busy(seconds: float) -> None:
+    """Let the reactor do nothing else."""
+    time.sleep(seconds)
 
 
 class MembershipTests(TestCase):
@@ -48,6 +61,21 @@ class MembershipTests(TestCase):
         await until(lambda: key in a.seen and a.seen[key].owner == "b")
         self.assertEqual(a.seen[key].state.pings, 7)
 
+    async def test_what_is_gained_is_loaded_without_the_lock_of_membership(self) -> None:
+        self.crowd.join("a", listing(3))
+        locked = []
+
+        def load(connection: Connection, *args: Any) -> Any:
+            locked.append(connection.info.transaction_status)
+            return loads.pop(0)(connection, *args)
+
+        loads: list[Any] = [holding.load_channels, holding.load_tasks]
+        for name in ("load_channels", "load_tasks"):
+            self.patch(holding, name, load)
+        self.crowd.join("b", listing(3, channels=["hipchat"]))
+        await until(lambda: not loads)
+        self.assertEqual(locked, [TransactionStatus.IDLE] * 2)
+
     async def test_a_clean_stop_hands_over_at_once(self) -> None:
         a = self.crowd.join("a", listing(50))
         b = self.crowd.join("b", listing(50))
@@ -62,21 +90,69 @@ class MembershipTests(TestCase):
         await until(lambda: len(a.states) + len(b.states) == 50 and len(a.channels) + len(b.channels) == 2 and b.states)
         for number in range(50):
             key = task(number).key
-            writer = a if key in a.states else b
+            owner = a if key in a.states else b
             sent = [Delivery(alert(f"{number}"), name) for name in ("slack", "email")]
-            self.assertTrue(await writer.store.commit(task(number), TaskState(pings=1), check(), sent))
+            self.assertTrue(await owner.store.commit(task(number), TaskState(pings=1), check(), sent))
             for each in sent:
-                if each.channel in writer.channels:
-                    writer.pending[each.alert.id, each.channel] = each
+                if each.channel in owner.channels:
+                    owner.pending[each.alert.id, each.channel] = each
         await until(lambda: len(a.pending) + len(b.pending) == 100, 10)
         await sleep(2)
         self.assertEqual(len(a.pending) + len(b.pending), 100)
+
+    async def test_alerts_do_not_wait_until_all_tasks_are_shown(self) -> None:
+        self.patch(feeds, "PAGE", 1)
+        a = self.crowd.join("a", listing(100, ()))
+        b = self.crowd.join("b", InstanceListing(frozenset(), frozenset({"slack"})))
+        parts = 0
+
+        def watched(_: object) -> None:
+            nonlocal parts
+            parts += 1
+            if parts == 1:
+                Deferred.fromCoroutine(a.store.commit(task(0), TaskState(), check(), [Delivery(alert("x"), "slack")]))
+            time.sleep(0.01)
+
+        b.watched = watched  # type: ignore[method-assign]
+        await until(lambda: b.pending)
+        self.assertLess(parts, 90)
 
     async def test_the_second_of_a_name_gets_a_number(self) -> None:
         a = self.crowd.join("a", listing(10))
         b = self.crowd.join("a", listing(10))
         self.assertEqual((a.store.name, b.store.name), ("a", "a-2"))
         await until(lambda: len(a.states) + len(b.states) == 10 and len(a.instances) == 2)
+
+    async def test_a_name_is_free_once_the_instance_that_has_it_is_gone(self) -> None:
+        self.crowd.join("b", listing(10))
+        self._namesake(2.0)
+        before = lease.boottime()
+        self.assertEqual(self.crowd.join("a", listing(10)).store.name, "a")
+        self.assertGreater(lease.boottime(), before + 1)
+
+    async def test_an_instance_of_another_machine_that_has_the_name(self) -> None:
+        self.crowd.join("b", listing(10))
+        self._namesake(60.0)
+        renewal = Timer(1.0, self._namesake, [61.0])
+        renewal.start()
+        self.assertEqual(self.crowd.join("a", listing(10)).store.name, "a-2")
+        renewal.join()
+
+    async def test_a_name_is_free_though_the_clock_of_the_server_was_set_back(self) -> None:
+        self.patch(view, "TTL", 1.0)
+        self.crowd.join("b", listing(10))
+        self._namesake(3600.0)
+        self.assertEqual(self.crowd.join("a", listing(10)).store.name, "a")
+
+    def _namesake(self, seconds: float) -> None:
+        """Have an instance of another machine, called a, whose lease ends in so many seconds."""
+        with connect(self.crowd.url, "a") as opened:
+            opened.execute(
+                "INSERT INTO instance (id, name, until, process, digest, listed, tasks, channels)"
+                " VALUES ('x', 'a', clock_timestamp() + %s * interval '1 s', '', '', '', '[]', '[]')"
+                " ON CONFLICT (id) DO UPDATE SET until = excluded.until",
+                (seconds,),
+            )
 
     async def test_blind_instances_give_their_tasks_away(self) -> None:
         since: list[float] = []
@@ -99,6 +175,15 @@ class MembershipTests(TestCase):
         await until(lambda: b.states.keys() - keys(20))
         await until(lambda: len(a.states) + len(b.states) == 40)
 
+    async def test_tasks_that_a_reload_adds_are_shown_wherever_they_are_checked(self) -> None:
+        a = self.crowd.join("a", listing(40))
+        b = self.crowd.join("b", listing(20, digest="e"))
+        await until(lambda: len(a.states) + len(b.states) == 40 and b.states)
+        await until(lambda: a.states.keys() <= b.seen.keys())
+        b.seen.clear()
+        b.store.list(listing(40))
+        await until(lambda: b.states.keys() - keys(20) and keys(40) <= b.states.keys() | b.seen.keys(), 10)
+
     async def test_tasks_that_nobody_lists_are_closed_by_somebody(self) -> None:
         self.patch(membership, "UNLISTED", 1.0)
         self.patch(holding, "ORPHANS", 0.2)
@@ -110,6 +195,9 @@ class MembershipTests(TestCase):
         await a.store.close()
         await until(lambda: b.states, 10)
         self.assertEqual(b.states, {task(0).key: opened})
+        self.assertEqual(
+            {key for what, part in b.said if what == "gained" for key in part.unlisted}, {task(0).key, "slack"}
+        )
         await until(lambda: b.pending == {("old", "slack"): sent})
         await b.store.commit(task(0), TaskState(), None, [])
         await b.store.settle(sent, Outcome.DEAD)
@@ -128,6 +216,36 @@ class MembershipTests(TestCase):
         await until(lambda: len(a.states) == 100)
         parts = [part.states for what, part in a.said if what == "gained"]
         self.assertTrue(all(len(states) <= 20 for states in parts))
+
+    async def test_opening_may_take_longer_than_a_lease(self) -> None:
+        self.patch(lease, "TTL", 3.0)
+        self.patch(lease, "BEAT", 0.1)
+        self.patch(holding, "GAINED", 10)
+        take = membership.take_tasks
+
+        def slowly(*args: Any, **options: Any) -> list[int]:
+            time.sleep(0.6)
+            return take(*args, **options)
+
+        self.patch(membership, "take_tasks", slowly)
+        a = self.crowd.join("a", listing(50))
+        self.assertEqual(len(a.states), 50)
+        self.assertTrue(a.store.alive())
+
+    async def test_the_lease_is_held_while_the_reactor_is_busy_with_the_start(self) -> None:
+        self.patch(lease, "TTL", 3.0)
+        self.patch(sharing, "BEAT", 0.3)
+        store = PostgresStore(reactor, self.crowd.url, name="a", keep_days=90)  # type: ignore[arg-type]
+        store.list(listing(5))
+        kept = store.open()
+        self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
+        store.hold()
+        keep_busy(2.5)
+        self.assertTrue(store.alive())
+        member = Runtime(store, kept)
+        store.start(member, InstanceHealth)
+        self.assertTrue(await store.commit(task(0), TaskState(pings=1), check(), []))
+        self.assertNotIn("lost", member.words())
 
     async def test_a_task_is_released_only_when_its_work_has_ended(self) -> None:
         a = self.crowd.join("a", listing(60))
@@ -184,3 +302,17 @@ class MembershipTests(TestCase):
         self.assertLess(abs(a.store.now() - time.time()), 2)
         self.patch(time, "time", lambda: 12345.0)
         self.assertGreater(a.store.now(), 1e9)
+
+
+class ListingTests(TestCase):
+    skip = postgres.missing()
+
+    def test_what_an_instance_lists_is_read_as_of_its_row(self) -> None:
+        url = postgres.database(self)
+        with connect(url, "a") as opened:
+            upgrade(opened, url, scripts())
+            membership.join(opened, "id", view.applicant("a", listing(2)), {})
+            (row,) = membership.rows(opened)
+            self.assertEqual(membership.listing_of(opened, row), (keys(2), {"slack", "email"}))
+            membership.relist(opened, "id", view.applicant("a", listing(3)))
+            self.assertIsNone(membership.listing_of(opened, row))

@@ -20,6 +20,24 @@ def _spawn(command: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
+def _end(spawned: subprocess.Popen[bytes]) -> None:
+    spawned.kill()
+    spawned.wait()
+    if spawned.stdout is not None:
+        spawned.stdout.close()
+
+
+_READS = """
+import sys
+from pypinger.store.postgres.connection import connect
+
+with connect(sys.argv[1], "a") as opened, opened.transaction():
+    opened.execute("SELECT pg_advisory_xact_lock(1)")
+    print("locked", flush=True)
+    opened.execute("SELECT repeat('x', 1000) FROM generate_series(1, 1000000)")
+"""
+
+
 class ProcessTests(TestCase):
     skip = postgres.missing()
     timeout = 180
@@ -36,14 +54,7 @@ class ProcessTests(TestCase):
         spawned = _spawn(command)
         assert spawned.stdout is not None
         os.set_blocking(spawned.stdout.fileno(), False)
-
-        def end() -> None:
-            spawned.kill()
-            spawned.wait()
-            if spawned.stdout is not None:
-                spawned.stdout.close()
-
-        self.addCleanup(end)
+        self.addCleanup(_end, spawned)
         await self.line(spawned, b"ready")
         return spawned
 
@@ -60,6 +71,17 @@ class ProcessTests(TestCase):
         await until(lambda: 5 < len(a.states) < 40 and len(a.instances) == 2)
         await until(lambda: sum(each.tasks for each in a.instances) == 40)
         return b, a
+
+    async def test_a_process_that_is_stopped_while_it_reads_keeps_no_lock(self) -> None:
+        spawned = _spawn([sys.executable, "-c", _READS, self.url])
+        self.addCleanup(_end, spawned)
+        self.assertTrue(await self.line(spawned, b"locked"))
+        locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'"
+        spawned.send_signal(signal.SIGSTOP)
+        await until(lambda: self.sql(waits) == [(1,)])
+        self.assertEqual(self.sql(locks), [(1,)])
+        await until(lambda: self.sql(locks) == [(0,)], 10)
 
     async def test_a_killed_process_of_this_machine_is_buried_at_once(self) -> None:
         b, a = await self.shared()

@@ -11,7 +11,6 @@ from twisted.trial.unittest import TestCase
 
 from pypinger.domain.model import Alert, Delivery, TaskState
 from pypinger.ports.sharing import InstanceRequest, InstanceRequestFailed
-from pypinger.store.postgres import requests
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.feeds import NOTHING, ChannelFeed, Feeds
 from pypinger.store.postgres.upgrading import scripts, upgrade
@@ -69,7 +68,6 @@ class RequestTests(TestCase):
 
     async def test_no_answer_in_time(self) -> None:
         a, b, key = await self.both()
-        self.patch(requests, "LIMIT", 0.5)
         b.answer = lambda request: Deferred()
 
         async def never(request: InstanceRequest) -> object:
@@ -77,8 +75,8 @@ class RequestTests(TestCase):
             return None
 
         b.asked = never  # type: ignore[method-assign]
-        with self.assertRaisesRegex(InstanceRequestFailed, "instance b did not answer"):
-            await a.store.ask(key, InstanceRequest("ack", {}))
+        with self.assertRaisesRegex(InstanceRequestFailed, "instance b did not answer within 0.5 s"):
+            await a.store.ask(key, InstanceRequest("ack", {}, limit=0.5))
 
     async def test_the_owner_dies(self) -> None:
         a, b, key = await self.both()
