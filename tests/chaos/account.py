@@ -176,7 +176,10 @@ class Account:
             self._say(f"stale {what}s written", str(row))
 
     async def _judge_owners(self) -> None:
-        """Only its owner checks a task, but for a request that a stop or the network has delayed."""
+        """
+        Only its owner checks a task, but for a request that a stop or the network has delayed. An instance that gets no
+        answers also asks tasks of others, to find out whose fault that is (contract, section 2, "Whose fault").
+        """
         rows = await self.cluster.sql(
             "SELECT substring(url from '/task/.*'), made.life, extract(epoch from owned.at) FROM audit.owned"
             " LEFT JOIN audit.instance AS made ON made.id = owned.owner ORDER BY number"
@@ -187,13 +190,16 @@ class Account:
                 spans[task][-1][2] = float(at)
             spans[task].append([life, float(at), time.time()])
         resumed = [each.ended for each in self.faults if each.kind in ("stop", "blip", "blind", "isolate")]
+        silent = [each for each in self.faults if each.kind in ("blind", "isolate")]
         for fetch in self.cluster.fleet.fetches:
             # The database writes the times of statements, and the fetch the time at which the request was read.
             if any(
                 life == fetch.life and begin - 0.5 <= fetch.at <= end + 0.5 for life, begin, end in spans[fetch.task]
             ):
                 continue
-            if any(0 <= fetch.at - each < 5 for each in resumed):
+            if any(each.life == fetch.life and each.began <= fetch.at <= each.ended + 5 for each in silent):
+                self.figures["requests of instances without an answer"] += 1
+            elif any(0 <= fetch.at - each < 5 for each in resumed):
                 self.figures["requests that a stop or the network delayed"] += 1
             else:
                 self._say("checks by others than the owner", str(fetch))
