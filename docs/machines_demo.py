@@ -42,7 +42,7 @@ NAMES = ("a", "b", "c")
 HELP = """
   kill a      SIGKILL: the others take over its tasks when its lease is over, within 10 s
   stop b      a clean stop: its tasks are handed over at once
-  freeze b    SIGSTOP; "thaw b" goes on with it
+  freeze b    SIGSTOP; "thaw b" continues it
   start a     start it again
   cut c       cut its connections to the database; "mend c" mends them
   database    stop PostgreSQL, or start it again
@@ -198,7 +198,7 @@ class Switch(LineOnlyReceiver):
             print(HELP, flush=True)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
-        """The terminal is gone: the demo goes on until it is interrupted."""
+        """The terminal is gone: the demo runs until it is interrupted."""
 
     def _kill(self, instance: Instance) -> str:
         instance.signal("KILL")
@@ -214,7 +214,7 @@ class Switch(LineOnlyReceiver):
 
     def _thaw(self, instance: Instance) -> str:
         instance.signal("CONT")
-        return f"{instance.name} goes on"
+        return f"{instance.name} continues"
 
     def _start(self, instance: Instance) -> str:
         if instance.runs:

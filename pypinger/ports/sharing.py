@@ -178,7 +178,7 @@ class SharedStore(Protocol):
         """
         The common time of all instances: seconds since the epoch by the clock of the database.
 
-        It goes on with this machine's clock between two renewals of the lease.
+        It follows this machine's clock between two renewals of the lease.
         """
 
     def alive(self) -> bool:

@@ -66,7 +66,7 @@ class Kept(msgspec.Struct, frozen=True):
     :ivar dead_channels: the channels whose latest delivery is dead.
     :ivar refusals: channel -> why that delivery is dead, in words.
     :ivar channels: the channels that this instance sends through; None for all of them.
-    :ivar unlisted: those of the tasks and the channels that no instance has configured any more.
+    :ivar unlisted: those of the tasks and the channels that no instance has configured.
     """
 
     states: Mapping[str, TaskState]

@@ -24,7 +24,7 @@ from pypinger.runtime.leases import unless_lost
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.queue import ATTEMPT_LIMIT
 
-#: Seconds that a loss lasts before it is told. A process that was stopped for a while joins again sooner.
+#: Seconds after which a loss is announced. A process that was stopped for a while joins again sooner.
 PATIENCE: Seconds = 3.0
 
 #: After so many seconds a message that was not accepted is sent again.

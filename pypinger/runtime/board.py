@@ -259,7 +259,7 @@ class LiveBoard:
         self._dead += change
 
     def count_none(self) -> None:
-        """This instance owns no channel any more."""
+        """This instance owns no channel."""
         self._undelivered = self._dead = 0
 
     def entries(self) -> Sequence[Entry]:

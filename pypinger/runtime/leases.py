@@ -10,7 +10,7 @@ from pypinger.ports.sharing import LeaseLost
 
 
 def unless_lost(report: Callable[[Failure], object]) -> Callable[[Failure], None]:
-    """Return an errback that reports failures, but for a lost lease: that is known, and another instance goes on."""
+    """Return an errback that reports failures, but for a lost lease: that is known, and another instance continues."""
 
     def errback(failure: Failure) -> None:
         if not failure.check(LeaseLost):

@@ -97,7 +97,7 @@ class Participant:
         self._health = InstanceHealth()
         self._answers: dict[str, Answering] = {}
         self._slices = Slices(reactor)
-        # How many leases have been lost: what was given under one of them is not taken any more.
+        # How many leases have been lost: what was given under one of them is dropped.
         self._losses = 0
         self._compared: set[str] = set()
         self._comparing: IDelayedCall | None = None

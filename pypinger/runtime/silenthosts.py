@@ -16,7 +16,7 @@ from pypinger.domain.model import Seconds
 from pypinger.ports.sharing import InstanceRequest, SharedStore
 from pypinger.runtime.rounds import HostRounds
 
-#: Seconds in which silent hosts are gathered before the others are told, and how many at most: when more fall silent
+#: Seconds in which silent hosts are gathered before the others are asked, and how many at most: when more fall silent
 #: at once, every instance notices.
 TELLING: Seconds = 0.2
 MOST = 50

@@ -14,7 +14,7 @@ The number in ``instance.written`` tells whether a transaction was committed who
 Note [Local deadline]
 ~~~~~~~~~~~~~~~~~~~~~
 A check or a message cannot be fenced by the database, so an instance must know by itself when its lease is over. The
-deadline is reckoned from before the renewal was sent, with a margin, on a clock that goes on while the machine sleeps.
+deadline is reckoned from before the renewal was sent, with a margin, on a clock that also counts during sleep.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boottime() -> Seconds:
-    """A clock that is never set, and goes on while the machine sleeps."""
+    """A clock that is never set, and that counts while the machine sleeps."""
     return time.clock_gettime(_CLOCK)
 
 

@@ -37,7 +37,7 @@ _OF_TASKS = (
     " AND hour < %(hour)s LIMIT %(rows)s)",
 )
 
-# Tasks that no instance lists, and their incidents that were never closed. An owner writes none of them any more.
+# Tasks that no instance lists, and their incidents that were never closed. They have no owner that could write to them.
 _LEFT = """
 WITH gone AS (
     DELETE FROM task WHERE id = ANY(%(of)s) AND accounted < %(far)s AND (owner IS NULL OR unlisted IS NOT NULL)
