@@ -54,6 +54,9 @@ LOOKING: Seconds = 5.0
 #: Interval in seconds at which the state of this instance is worked out for the others.
 STATING: Seconds = 1.0
 
+#: How many times as long as it takes to look at all tasks the next look waits at least.
+REST = 50
+
 #: Seconds after which storms are found by the states of other instances' tasks; alerts are faster, and come first.
 COMPARING: Seconds = 1.5
 
@@ -94,7 +97,8 @@ class Participant:
         # The store may change the name when it is opened.
         self._members = Members(lambda: store.name)
         self._away = Away(reactor, now, parts.outbox, lambda: store.name)
-        self._health = InstanceHealth()
+        self._health = InstanceHealth(version=__version__)
+        self._looks: Seconds = 0.0
         self._answers: dict[str, Answering] = {}
         self._slices = Slices(reactor)
         # How many leases have been lost: what was given under one of them is dropped.
@@ -331,18 +335,15 @@ class Participant:
 
     def _state(self) -> None:
         """Work out what this instance says of itself."""
-        parts = self._parts
+        parts, clock = self._parts, self._reactor
         try:
-            daemon = parts.board.daemon()
-            self._health = InstanceHealth(
-                status=daemon.status,
-                explanation=daemon.explanation,
-                started=daemon.started,
-                version=__version__,
-                blind=parts.checker.condition.since,
-                undelivered=parts.board.undelivered,
-                dead=parts.board.dead,
-                dead_channels=tuple(sorted(parts.outbox.refused)),
-            )
+            if (began := clock.seconds()) >= self._looks:
+                seen = parts.board.daemon()
+                self._looks = clock.seconds() + REST * (clock.seconds() - began)
+                words = seen.explanation
+                self._health = replace(self._health, status=seen.status, explanation=words, started=seen.started)
+            blind, undelivered, dead = parts.checker.condition.since, parts.board.undelivered, parts.board.dead
+            refused = tuple(sorted(parts.outbox.refused))
+            self._health = replace(self._health, blind=blind, undelivered=undelivered, dead=dead, dead_channels=refused)
         except Exception:
             self._log.failure("working out the state of this instance")
