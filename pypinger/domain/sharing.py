@@ -123,8 +123,3 @@ def moves(mine: Set[str], owned: Set[str], adopted: Set[str]) -> Moves:
     :param adopted: keys that it owns although no member lists them, in order to close them.
     """
     return Moves(frozenset(owned - mine - adopted), frozenset(mine - owned))
-
-
-def orphans(free: Collection[str], members: Sequence[Member]) -> frozenset[str]:
-    """Those of the keys without an owner that no member lists."""
-    return frozenset(key for key in free if not any(key in member.keys for member in members))

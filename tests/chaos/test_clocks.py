@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import TestCase
 
 from tests import postgres
+from tests.acceptance.process import until
 from tests.chaos.account import Account, table
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults import Script
@@ -23,6 +24,8 @@ class ClockTests(TestCase):
         script = Script(cluster, 3, ["kill"])
         await cluster.start()
         await script.run(lambda: len(script.faults) < 1)
+        both = {"failed", "ok"}
+        await until(lambda: both <= {receipt.kind for receipt in cluster.sink.receipts}, "both kinds of alerts", 60)
         await cluster.finish()
         account = Account(cluster, script.faults)
         await account.settle()
@@ -31,4 +34,4 @@ class ClockTests(TestCase):
         about_tasks = [receipt for receipt in cluster.sink.receipts if receipt.task]
         # Each alert has the right time, and none is about a report that seems old or from the future.
         self.assertEqual([receipt for receipt in about_tasks if not -2 < receipt.off < 60], [])
-        self.assertEqual({receipt.kind for receipt in about_tasks}, {"failed", "ok"})
+        self.assertEqual({receipt.kind for receipt in about_tasks}, both)

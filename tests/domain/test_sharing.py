@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.sharing import REMEMBERED, STEP, Member, Moves, Ranking, listed, moves, orphans, owners
+from pypinger.domain.sharing import REMEMBERED, STEP, Member, Moves, Ranking, listed, moves, owners
 
 KEYS = frozenset(f"http://host/{number}" for number in range(3000))
 
@@ -145,7 +145,3 @@ class MovesTests(SynchronousTestCase):
                 self.assertFalse(plans[name].gain & taken)
                 held |= plans[name].gain
             self.assertEqual(sum(map(len, owned.values())), len(listed(present)))
-
-    @given(keys, members)
-    def test_orphans_are_listed_by_none(self, free: frozenset[str], present: list[Member]) -> None:
-        self.assertEqual(orphans(free, present), free - listed(present))
