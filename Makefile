@@ -12,6 +12,7 @@ CONFIG ?= pinger.ini
 JOBS ?= 2
 WAITING_JOBS ?= 3
 KILLS ?= 500
+EVENTS ?= 300
 # How many days `make month` simulates.
 DAYS ?= 30
 
@@ -22,17 +23,17 @@ export COVERAGE_FILE = $(abspath $(work))/coverage
 
 trial = $(bin)/coverage run --rcfile=pyproject.toml -m twisted.trial
 # Suites that start daemons, servers and browsers; the longest test comes first.
-waiting := tests.crash tests.browser tests.acceptance
+waiting := tests.chaos tests.crash tests.browser tests.acceptance
 all := $(wildcard tests/test_*.py) $(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))
 computing = $(filter-out $(waiting),$(subst /,.,$(basename $(all))))
 # Daemons that compile the package at each start take a quarter longer. The checkout stays clean.
-trial crash month oldest: export PYTHONPYCACHEPREFIX = $(abspath $(work))/pycache
-trial crash month oldest: export PYTHONDONTWRITEBYTECODE =
+trial crash chaos month oldest: export PYTHONPYCACHEPREFIX = $(abspath $(work))/pycache
+trial crash chaos month oldest: export PYTHONDONTWRITEBYTECODE =
 
 # Suites that lean most on Twisted, treq and Klein.
 oldest_suites := tests.http tests.web tests.notify tests.store tests.runtime
 
-.PHONY: run demo test lint format types trial coverage crash month messages publisher oldest clean
+.PHONY: run demo demo-machines test lint format types trial coverage crash chaos month messages publisher oldest clean
 
 run: $(VENV)/.installed $(CONFIG)
 	@echo 'Py Pinger reads $(CONFIG). The pages are at http://localhost:3002/ unless [web] endpoint names another port.'
@@ -41,6 +42,10 @@ run: $(VENV)/.installed $(CONFIG)
 
 demo: $(VENV)/.installed
 	$(bin)/pypinger demo
+
+# Three instances over one PostgreSQL, with a kill switch; needs Debian's postgresql.
+demo-machines: $(VENV)/.tested
+	$(bin)/python docs/machines_demo.py
 
 test: lint format types trial coverage
 
@@ -76,6 +81,11 @@ coverage: $(VENV)/.tested
 crash: $(VENV)/.tested
 	mkdir -p $(work)
 	CRASH_KILLS=$(KILLS) $(bin)/python -m twisted.trial --temp-directory=$(work)/crash tests.crash.test_kills
+
+# The promise for several machines under EVENTS faults, about 6 s each; `make trial` does a few.
+chaos: $(VENV)/.tested
+	mkdir -p $(work)
+	CHAOS_EVENTS=$(EVENTS) $(bin)/python -m twisted.trial --temp-directory=$(work)/chaos tests.chaos
 
 # A month of a fleet's alerts on a fake clock, three seeds twice (docs/alerts.md): an hour or so of CPU time.
 month: $(VENV)/.tested

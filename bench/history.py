@@ -29,6 +29,7 @@ from pypinger.store.database import connect, open_database, scripts
 from pypinger.store.reading import Reader
 from pypinger.store.recorder import Recorder
 from pypinger.store.rows import encode, shape
+from pypinger.store.sources import SqliteSource
 from pypinger.store.sqlite import SqliteStore
 from pypinger.store.tables import Tables
 
@@ -155,7 +156,7 @@ def measure(path: str, tasks: int) -> None:
     """Read pages; delete a day."""
     with closing(connect(path)) as connection:
         connection.execute("SELECT 1 FROM task").fetchone()
-        reader = Reader(path)
+        reader = Reader(SqliteSource(path))
         timed("runs, 50", lambda each: reader.runs(url(each)), tasks)
         timed("runs, 50 of long ago", lambda each: reader.runs(url(each), (NOW - 80 * 86_400) * 1000), tasks)
         timed("verdicts, 50", lambda each: reader.verdicts(url(each)), tasks)

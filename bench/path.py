@@ -6,6 +6,8 @@ bare loop of ``treq.get`` and ``json()``. All run in this process in turns, roun
 ratio compares two figures of one round; the medians over all rounds are printed. The server decides whether a
 connection is kept; both clients have the same number of requests under way and can keep all connections.
 
+With PostgreSQL the CPU time is that of this process, not of the server.
+
 A report changes when its task runs, not with each check, so the same reports are served again and again. On the last
 line each report is new and writes a row of history.
 """
@@ -17,11 +19,12 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import alone
 import nginx
 import treq
 import trustme
@@ -49,8 +52,10 @@ from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import use_monotonic_time
 from pypinger.runtime.fetches import CheckSettings
 from pypinger.runtime.monitor import Monitor
-from pypinger.runtime.outbox import Outbox, OutboxSettings
+from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.outboxsettings import OutboxSettings
 from pypinger.runtime.runs import RunFeed
+from pypinger.store.postgres.store import PostgresStore
 from pypinger.store.sqlite import SqliteStore
 
 #: How many requests are under way at once.
@@ -61,6 +66,9 @@ AT_ONCE = 0.0001
 
 #: Seconds that each run has to open its connections before it is measured.
 WARM_UP = 1.0
+
+#: Makes a store for some tasks.
+Open = Callable[[Sequence[Task]], SqliteStore | PostgresStore]
 
 #: A run: works for some seconds and returns the reports read per second of CPU time, of all threads.
 Run = Callable[[float], Awaitable[float]]
@@ -156,8 +164,18 @@ def fetching(origin: nginx.Origin) -> Run:
     return run
 
 
-def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
-    """Py Pinger without its pages; with the store in memory if there is no `database`."""
+def sqlite(path: Path | str) -> Open:
+    """Return a function that opens an SQLite store."""
+    return lambda tasks: SqliteStore(reactor, time.time, str(path), keep_days=90)  # type: ignore[arg-type]
+
+
+def shared(tasks: Sequence[Task]) -> PostgresStore:
+    """A PostgreSQL store that this process has alone."""
+    return alone.make_store(reactor, tasks)
+
+
+def whole(origin: nginx.Origin, ca_file: Path, make: Open) -> Run:
+    """Py Pinger without its pages, with the store that `make` returns."""
     tasks = []
     for number in range(WORKERS):
         url = parse(f"{origin.url}/task/{number}")
@@ -177,8 +195,7 @@ def whole(origin: nginx.Origin, ca_file: Path, database: Path | None) -> Run:
         # As in the daemon; the bare loop has the garbage collector as Python has it.
         gc.collect()
         gc.freeze()
-        path = ":memory:" if database is None else str(database)
-        store = SqliteStore(reactor, time.time, path, keep_days=90)  # type: ignore[arg-type]
+        store = make(tasks)
         kept = store.open()
         board = LiveBoard(tasks, time.time)
         outbox = Outbox(reactor, time.time, store, board, OutboxSettings((), Routing()))  # type: ignore[arg-type]
@@ -229,12 +246,15 @@ async def main(seconds: float, rounds: int, place: Path) -> None:
         runs: dict[tuple[str, str], Run] = {}
         for number, (kind, origin) in enumerate(origins.items()):
             runs["treq", kind] = bare(origin, authority)
-            runs["whole path", kind] = whole(origin, ca_file, place / f"{number}.sqlite")
+            runs["whole path", kind] = whole(origin, ca_file, sqlite(place / f"{number}.sqlite"))
         runs["our agent alone", base] = ours(origins[base], with_treq=False)
         runs["treq over our agent", base] = ours(origins[base], with_treq=True)
         runs["the fetcher alone", base] = fetching(origins[base])
-        runs["in memory", base] = whole(origins[base], ca_file, None)
-        runs["each report new", base] = whole(fresh, ca_file, place / "fresh.sqlite")
+        runs["in memory", base] = whole(origins[base], ca_file, sqlite(":memory:"))
+        runs["each report new", base] = whole(fresh, ca_file, sqlite(place / "fresh.sqlite"))
+        if alone.postgres.missing() is None:
+            runs["in PostgreSQL", base] = whole(origins[base], ca_file, shared)
+            runs["new, in PostgreSQL", base] = whole(fresh, ca_file, shared)
         rates: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
         for _ in range(rounds):
             for key, run in runs.items():

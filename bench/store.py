@@ -1,8 +1,8 @@
 """
 Cost of the store: ``python bench/store.py [DIRECTORY]``.
 
-First the CPU time of all threads for a note and for a commit, with the database in memory and in a file; then a burst
-of 1,000 tasks that fail at the same moment, with the longest pause of the reactor in it.
+First the CPU time of all threads of this process for a note and for a commit, with the database in memory, in a file
+and in PostgreSQL; then a burst of 1,000 tasks that fail at the same moment, with the longest pause of the reactor.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from statistics import median
 from typing import Any
 
+import alone
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
@@ -119,19 +120,26 @@ async def burst(store: SqliteStore, tasks: list[Task]) -> tuple[float, float]:
 
 
 async def measure(name: str, work: Callable[[Any, Any], Coroutine[Any, Any, float]], directory: str) -> None:
-    """Measure one kind of call against both stores, one after the other, and print the medians."""
+    """Measure one kind of call against all stores, one after the other, and print the medians."""
     tasks = [task(number) for number in range(TASKS)]
-    figures: dict[str, list[float]] = {"memory": [], "file": []}
+    figures: dict[str, list[float]] = {}
     for turn in range(ROUNDS):
         rounds = kits(tasks, 1_700_000_000.0)
-        for kind, path in (("memory", ":memory:"), ("file", f"{directory}/{name}{turn}.sqlite")):
-            store = SqliteStore(reactor, time.time, path, keep_days=90)  # type: ignore[arg-type]
+        for kind, store in stores(tasks, f"{directory}/{name}{turn}.sqlite"):
             store.open()
             await work(store, rounds[:1])
-            figures[kind].append(await work(store, rounds[1:]))
+            figures.setdefault(kind, []).append(await work(store, rounds[1:]))
             await store.close()
-    memory, file = median(figures["memory"]), median(figures["file"])
-    print(f"{name}: memory {memory:.1f} us, file {file:.1f} us; medians of {ROUNDS}")
+    found = ", ".join(f"{kind} {median(each):.1f} us" for kind, each in figures.items())
+    print(f"{name}: {found}; medians of {ROUNDS}")
+
+
+def stores(tasks: list[Task], path: str) -> Iterator[tuple[str, Any]]:
+    """A new store of each kind."""
+    yield "memory", SqliteStore(reactor, time.time, ":memory:", keep_days=90)  # type: ignore[arg-type]
+    yield "file", SqliteStore(reactor, time.time, path, keep_days=90)  # type: ignore[arg-type]
+    if alone.postgres.missing() is None:
+        yield "PostgreSQL", alone.make_store(reactor, tasks, ["slack"])
 
 
 async def main(directory: str) -> None:

@@ -26,7 +26,7 @@ from pypinger.ports.notifying import Channel, ChannelContext, KeptAlive, Notifie
 from pypinger.runtime.fetches import EXTRA, CheckSettings
 from pypinger.runtime.keeping import KeptChannel
 from pypinger.runtime.monitor import Monitor
-from pypinger.runtime.outbox import OutboxSettings
+from pypinger.runtime.outboxsettings import OutboxSettings
 from pypinger.runtime.queue import ATTEMPT_LIMIT
 
 

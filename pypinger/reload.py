@@ -19,6 +19,7 @@ from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import clock
 from pypinger.logs import CleanLog
 from pypinger.parts import Channels, Fetching
+from pypinger.ports.sharing import SharedStore
 from pypinger.runtime.heartbeat import Heartbeat
 from pypinger.runtime.keeping import Keeper
 from pypinger.runtime.monitor import Monitor
@@ -27,6 +28,7 @@ from pypinger.runtime.pushes import Pushes
 from pypinger.runtime.runs import RunFeed
 from pypinger.runtime.silencing import Silencing
 from pypinger.servers import Servers
+from pypinger.stores import listing_of
 from pypinger.supervision import Supervision
 
 
@@ -45,6 +47,7 @@ class Parts(NamedTuple):
     keeper: Keeper
     pushes: Pushes
     servers: Servers
+    shared: SharedStore | None = None
 
     def set_heartbeat(self, settings: Settings) -> None:
         """Give the heartbeat its settings; it is off with ``only_log``, as nothing may leave the machine."""
@@ -163,6 +166,8 @@ class Reloader:
         parts.keeper.update(parts.channels.kept)
         parts.fetching.change(settings, parts.monitor)
         parts.monitor.update(settings.tasks)
+        if parts.shared is not None:
+            parts.shared.list(listing_of(settings))
         parts.pushes.update(settings.tasks, settings.max_body)
         parts.silencing.configure(settings.maintenance)
         parts.set_heartbeat(settings)

@@ -26,14 +26,16 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from pypinger import __version__
-from pypinger.config.settings import Settings
+from pypinger.config.settings import Settings, StoreSettings
 from pypinger.domain.alerting import daemon_alert
-from pypinger.domain.model import Event, Seconds
+from pypinger.domain.databaseurl import shown
+from pypinger.domain.model import Alert, Event, Seconds
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import span
 from pypinger.logs import CleanLog
 from pypinger.parts import Channels, Fetching
 from pypinger.ports.clock import WallClock
+from pypinger.ports.sharing import LeaseLost
 from pypinger.ports.storing import StoreError
 from pypinger.reload import Parts, Reloader
 from pypinger.runtime.board import LiveBoard
@@ -47,9 +49,11 @@ from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.pushes import Pushes
 from pypinger.runtime.runs import RunFeed
+from pypinger.runtime.sharing import Participant, SharedParts
 from pypinger.runtime.silencing import Silencing
 from pypinger.servers import EndpointError, Servers
-from pypinger.store.sqlite import CLOSING, SqliteStore
+from pypinger.store.sqlite import CLOSING
+from pypinger.stores import listing_of, make_store
 from pypinger.supervision import Supervision
 from pypinger.web.sources import Sources
 
@@ -93,15 +97,21 @@ class Pinger(MultiService):
     ) -> None:
         super().__init__()
         self._reactor = reactor
+        try:
+            self.store, self._shared = make_store(reactor, now, settings.store)
+        except StoreError as error:
+            raise self._refuse(str(error)) from error
+        if self._shared is not None:
+            # All instances judge by one clock.
+            now = self._shared.now
         self._now = now
         self._settings = settings
         self._freezing: IDelayedCall | None = None
         self.log = log
         self.secrets = Secrets(settings.secrets)
         log.configure(self.secrets, debug=settings.debug, as_json=settings.log == "json")
-        self.store = SqliteStore(reactor, now, settings.store.path, keep_days=settings.store.keep_days)
         self.board = LiveBoard(settings.tasks, now, settings.path)
-        self.board.add_source(self.store.trouble)
+        self.board.add_source(lambda: None if self._away() else self.store.trouble())
         self.channels = Channels(reactor, now, settings)
         self.outbox = Outbox(reactor, now, self.store, self.board, self.channels.for_outbox)
         self._runs = RunFeed(reactor, self.channels.observers)
@@ -113,8 +123,8 @@ class Pinger(MultiService):
         self.silencing = Silencing(reactor, now, self.store, self.board.entries)
         self.silencing.configure(settings.maintenance)
         self.board.mute_with(self.silencing.muted)
-        self._keeper = Keeper(reactor, now, self.board, self.checker.condition.standing, self.channels.kept)
-        self._heartbeat = Heartbeat(reactor, self.monitor.stuck, self.outbox.healthy)
+        self._keeper = Keeper(reactor, now, self.board, self._standing, self.channels.kept, self.outbox.duty.sends)
+        self._heartbeat = Heartbeat(reactor, lambda: self._away() or self.monitor.stuck(), self.outbox.healthy)
         self.pushes = Pushes(reactor, self.monitor, self.checker, self.secrets, settings.max_body)
         self.pushes.update(settings.tasks, settings.max_body)
         sources = Sources(self.board, now, self.store, self.secrets, self.pushes)
@@ -137,6 +147,7 @@ class Pinger(MultiService):
             keeper=self._keeper,
             pushes=self.pushes,
             servers=self._servers,
+            shared=self._shared,
         )
         parts.set_heartbeat(settings)
         self._reloader = Reloader(reread, settings, self._supervision, parts, now)
@@ -144,6 +155,12 @@ class Pinger(MultiService):
         commands = Commands(
             (reactor, now), self.board, self.monitor, self.silencing, self.outbox, self.store, self._reloader.problems
         )
+        self._participant: Participant | None = None
+        if self._shared is not None:
+            shared = SharedParts(self.board, self.monitor, self.outbox, self.checker, self.silencing, self._runs)
+            self._participant = Participant(reactor, now, self._shared, shared)
+            commands.share(self._participant)
+            self.pushes.share(self._participant)
         self._control = ControlService(reactor, _socket_path(settings, environ), commands.handlers())
         self._control.setServiceParent(self)
 
@@ -161,10 +178,14 @@ class Pinger(MultiService):
 
     def startService(self) -> None:
         """Open the store, take up what it kept, and begin to check."""
+        if self._shared is not None:
+            self._shared.list(listing_of(self._settings))
         try:
             kept = self.store.open()
         except StoreError as error:
             raise self._refuse(str(error)) from error
+        if self._shared is not None:
+            self._shared.hold()
         settings = self._settings
         for warning in settings.warnings:
             self._log.warn("{words}", words=warning)
@@ -172,21 +193,26 @@ class Pinger(MultiService):
             "Py Pinger {version} reads {path} and keeps its state in {store}; its pages: {pages}",
             version=__version__,
             path=settings.path,
-            store="memory only" if settings.store.path == ":memory:" else settings.store.path,
+            store=_store_words(settings.store),
             pages=settings.web.public_url or settings.web.endpoint,
         )
+        if self._participant is not None:
+            self._participant.share()
         self.silencing.resume(kept.silences)
         self.monitor.resume(kept.states)
         self.checker.resume(kept)
         self.outbox.resume(kept)
         super().startService()
-        self._announce_start()
+        if self._participant is None:
+            self._announce_start()
         self.monitor.start()
         self.pushes.start()
         self.silencing.start(self.monitor.silences_changed)
         self._heartbeat.start()
         self._keeper.start()
         self._reloader.start()
+        if self._participant is not None:
+            self._participant.start(settings.greeting.strip(), len(settings.tasks))
         # A full garbage collection visits every object: with 50,000 tasks it stops the reactor for half a second. What
         # lives as long as the process is therefore moved out of the collector's sight, once. Checks leave no cycles.
         self._freezing = self._reactor.callLater(SETTLED, self._freeze)
@@ -207,21 +233,27 @@ class Pinger(MultiService):
             self._freezing = None
         self.pushes.stop()
         self.silencing.stop()
+        alone = True
+        if self._participant is not None:
+            self._participant.stop()
+            alone = self._participant.alone
         self._heartbeat.stop()
         self._keeper.stop()
         began = self._reactor.seconds()
         await self._at_most(2.0, self.monitor.stop(), "ending the checks")
         self._runs.stop()
-        stopped = daemon_alert(Event.STOPPED, f"it had run for {span(self._now() - self.board.started)}", self._now())
+        words = f"it had run for {span(self._now() - self.board.started)}"
+        name = "" if self._shared is None else self._shared.name
+        stopped = daemon_alert(Event.STOPPED, words, self._now(), name)
         await self._at_most(1.0, self.outbox.announce(stopped), "recording the stop")
         limit = min(DRAIN, STOP_LIMIT - CLOSING - (self._reactor.seconds() - began))
-        if self.board.undelivered:
+        if self.board.undelivered and alone:
             self._log.info(
                 "stopping: {count} deliveries get up to {limit:g} s",
                 count=self.board.undelivered,
                 limit=round(limit, 1),
             )
-        await self.outbox.stop(limit)
+        await self.outbox.stop(limit, drain=alone)
         await self.store.close()
         await self._fetching.close()
         await self.channels.close()
@@ -233,6 +265,8 @@ class Pinger(MultiService):
             await Deferred.fromCoroutine(work).addTimeout(limit, self._reactor)
         except TimeoutError:
             self._log.warn("{what} took longer than {limit:g} s; the stop continues", what=what, limit=limit)
+        except LeaseLost as lost:
+            self._log.warn("{what}: {words}", what=what, words=str(lost))
         except Exception:
             self._log.failure("{what}", what=what)
 
@@ -243,6 +277,15 @@ class Pinger(MultiService):
         greeting = f"{settings.greeting.strip()} – {watching}" if settings.greeting.strip() else watching
         announced = Deferred.fromCoroutine(self.outbox.announce(daemon_alert(Event.STARTED, greeting, self._now())))
         announced.addErrback(lambda failure: self._log.failure("announcing the start", failure))
+
+    def _away(self) -> str | None:
+        """Why this instance watches nothing: the shared database is away."""
+        return None if self._participant is None else self._participant.trouble()
+
+    def _standing(self, lasted: Seconds) -> list[Alert]:
+        """What is wrong with Py Pinger, at any instance, for channels whose alerts are kept alive."""
+        others = [] if self._participant is None else self._participant.standing(lasted)
+        return [*self.checker.condition.standing(lasted), *others]
 
     def _freeze(self) -> None:
         self._freezing = None
@@ -255,6 +298,12 @@ class Pinger(MultiService):
     def _refuse(self, words: str) -> StartError:
         self._log.critical("{words}", words=words)
         return StartError(words)
+
+
+def _store_words(store: StoreSettings) -> str:
+    if store.url:
+        return shown(store.url)
+    return "memory only" if store.path == ":memory:" else store.path
 
 
 def _socket_path(settings: Settings, environ: Mapping[str, str]) -> str:

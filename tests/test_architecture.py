@@ -30,7 +30,7 @@ LAYERS = (
     ("domain",),
     ("ports",),
     (*ROOMS, *BESIDE),
-    ("service", "reload", "parts", "servers"),
+    ("service", "reload", "parts", "servers", "stores"),
     ("tap", "cli"),
     ("testing",),
 )
@@ -38,6 +38,7 @@ LAYERS = (
 #: Third-party and standard modules that the domain may import: they have no clock and do no I/O.
 DOMAIN_MAY_IMPORT = {
     "__future__",
+    "array",
     "base64",
     "bisect",
     "collections",
@@ -60,6 +61,7 @@ DOMAIN_MAY_IMPORT = {
     "operator",
     "re",
     "statistics",
+    "struct",
     "typing",
     "unicodedata",
     "urllib",

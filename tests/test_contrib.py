@@ -106,7 +106,8 @@ class PrometheusTests(TestCase):
         fleet = Fleet(self)
         await fleet.settles()
         metrics = (await fleet.daemon.get("/metrics")).body.decode()
-        there = set(re.findall(r"^(\w+)[{ ]", metrics, re.MULTILINE))
+        # Several machines have one more, see tests.web.feeds.test_metrics.
+        there = {"pypinger_instance_other_ini", *re.findall(r"^(\w+)[{ ]", metrics, re.MULTILINE)}
         texts = {"rules": " ".join(re.findall(r"expr: (.*)", RULES.read_text())), **dict(expressions())}
         for place, text in texts.items():
             for name in re.findall(r"\b(?:pypinger|process)_\w+", text):

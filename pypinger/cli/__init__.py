@@ -167,6 +167,17 @@ def _parser() -> _Parser:
     calendar.add_argument("--json", action="store_true", help="print JSON")
     calendar.add_argument("--state", metavar="DIR", help=STATE)
 
+    migrate = commands.add_parser(
+        "migrate",
+        help="move the SQLite store to PostgreSQL",
+        description="Copy everything that the SQLite store of an ini file ([store] path) holds into the empty "
+        "PostgreSQL database that [store] url names. Stop Py Pinger first.",
+        epilog="Exit code: 0 moved, 2 invalid arguments or ini file, 3 nothing was moved.",
+    )
+    migrate.set_defaults(module="migrate", parser=migrate)
+    migrate.add_argument("ini", metavar="INI")
+    migrate.add_argument("--state", metavar="DIR", help=STATE)
+
     # For the list of commands; main() does not parse its arguments here.
     commands.add_parser("run", help="run a command and publish its task report", add_help=False)
 

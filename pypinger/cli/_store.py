@@ -16,12 +16,13 @@ from contextlib import closing, contextmanager
 import msgspec
 
 from pypinger.config import load
-from pypinger.config.settings import Settings
+from pypinger.config.settings import MISSING_CREDENTIAL, Settings, StoreSettings
 from pypinger.notify import channels, unusable
 from pypinger.ports.storing import StoreError
 from pypinger.store.database import APPLICATION_ID, MEMORY, apply, connect, copy, scripts
 from pypinger.store.database import unusable as unusable_database
 from pypinger.store.reading import Reader
+from pypinger.store.sources import SqliteSource
 
 #: Where the service of py-pinger.service keeps its state.
 SERVICE = "/var/lib/pypinger"
@@ -31,7 +32,8 @@ _VARIABLE = "STATE_DIRECTORY"
 
 def load_settings(path: str, state: str | None = None) -> Settings:
     """
-    Load an ini file for a command that reads the store; its path is then that of the store to read.
+    Load an ini file for a command that reads the store; its path is then that of the store to read, unless it has a
+    URL.
 
     A path in the ini file is relative to the state directory. That is `state`, else ``$STATE_DIRECTORY``, else the
     service's, if it is there, else the working directory.
@@ -40,13 +42,13 @@ def load_settings(path: str, state: str | None = None) -> Settings:
     :raises ConfigErrors: the file is invalid.
     """
     here = _load(path, dict(os.environ))
-    if here.store.path == MEMORY:
+    if here.store.path == MEMORY and not here.store.url:
         return here
     if state is not None:
         name = os.path.basename(here.store.path)
         found = os.path.join(state, name) if os.path.isdir(state) else state
         return _with_store(here, os.path.abspath(found))
-    if os.environ.get(_VARIABLE) or not os.path.lexists(SERVICE):
+    if here.store.url or os.environ.get(_VARIABLE) or not os.path.lexists(SERVICE):
         return here
     service = _load(path, {**os.environ, _VARIABLE: SERVICE})
     try:
@@ -64,13 +66,46 @@ def _load(path: str, environ: dict[str, str]) -> Settings:
 
 
 def _with_store(settings: Settings, path: str) -> Settings:
-    return msgspec.structs.replace(settings, store=msgspec.structs.replace(settings.store, path=path))
+    return msgspec.structs.replace(settings, store=msgspec.structs.replace(settings.store, path=path, url=""))
+
+
+@contextmanager
+def open_store(store: StoreSettings) -> Iterator[Reader]:
+    """
+    Open the store of an ini file for reading.
+
+    :raises StoreError: it cannot be read.
+    """
+    if not store.url:
+        with open_history(store.path) as reader:
+            yield reader
+        return
+    if MISSING_CREDENTIAL in store.url:
+        raise StoreError(
+            "[store] url: its credential cannot be read here; set CREDENTIALS_DIRECTORY, or leave the password to"
+            " ~/.pgpass"
+        )
+    from pypinger.store.postgres.source import PostgresSource
+
+    with closing(Reader(PostgresSource(store.url, "command"))) as reader:
+        yield reader
 
 
 @contextmanager
 def open_history(path: str) -> Iterator[Reader]:
     """
-    Open the store for reading.
+    Open an SQLite store for reading.
+
+    :raises StoreError: the file cannot be read, or is no database that this version knows.
+    """
+    with of_present_schema(path) as present, closing(Reader(SqliteSource(present))) as reader:
+        yield reader
+
+
+@contextmanager
+def of_present_schema(path: str) -> Iterator[str]:
+    """
+    The path of a database with this version's schema: the store itself, or an upgraded copy.
 
     :raises StoreError: the file cannot be read, or is no database that this version knows.
     """
@@ -91,14 +126,12 @@ def open_history(path: str) -> Iterator[Reader]:
             f" {known}); use the pypinger command of that version"
         )
     if version == known:
-        with closing(Reader(path)) as reader:
-            yield reader
+        yield path
         return
     with tempfile.TemporaryDirectory(prefix="pypinger-", ignore_cleanup_errors=True) as directory:
         upgraded = os.path.join(directory, "upgraded.sqlite")
         _upgrade(path, version, upgraded)
-        with closing(Reader(upgraded)) as reader:
-            yield reader
+        yield upgraded
 
 
 def _upgrade(path: str, version: int, target: str) -> None:

@@ -11,8 +11,9 @@ from datetime import datetime, tzinfo
 
 import msgspec
 
-from pypinger.cli._store import load_settings, open_history
+from pypinger.cli._store import load_settings, open_store
 from pypinger.config import ConfigErrors
+from pypinger.config.settings import StoreSettings
 from pypinger.domain import cron
 from pypinger.domain.calendar import CalendarEntry, Happening, entries
 from pypinger.domain.model import Instant, Task, TaskState
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         return BAD_INPUT
     secrets = Secrets(settings.secrets)
     try:
-        states = _states(settings.store.path, settings.tasks, required=arguments.state is not None)
+        states = _states(settings.store, settings.tasks, required=arguments.state is not None)
     except StoreError as error:
         print(secrets.scrub(str(error)), file=sys.stderr)
         return UNREADABLE
@@ -96,18 +97,19 @@ def lines(planned: Sequence[Planned], now: Instant, zone: tzinfo) -> Iterator[st
             yield f"{each.name}: {each.note}"
 
 
-def _states(path: str, tasks: Sequence[Task], *, required: bool) -> Mapping[str, TaskState]:
+def _states(store: StoreSettings, tasks: Sequence[Task], *, required: bool) -> Mapping[str, TaskState]:
     """
     Return what is known of the tasks, by key.
 
     :param required: whether there must be a store; otherwise a missing one is said on standard error.
     :raises StoreError: the store cannot be read.
     """
-    if not required and (path == MEMORY or not os.path.lexists(path)):
+    path = store.path
+    if not required and not store.url and (path == MEMORY or not os.path.lexists(path)):
         where = "the store is in memory only" if path == MEMORY else f"there is no store at {path}"
         print(f"{where}: only what the ini file says is known", file=sys.stderr)
         return {}
-    with open_history(path) as reader:
+    with open_store(store) as reader:
         found = {task.key: reader.state(task.key) for task in tasks}
     return {key: state for key, state in found.items() if state is not None}
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from pypinger.cli._recorded import others, records
-from pypinger.cli._store import load_settings, open_history
+from pypinger.cli._store import load_settings, open_store
 from pypinger.config import ConfigErrors
 from pypinger.config.settings import Settings
 from pypinger.domain.identity import label_of, name_of
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         return BAD_INPUT
     secrets = Secrets(settings.secrets)
     try:
-        with open_history(settings.store.path) as reader:
+        with open_store(settings.store) as reader:
             compared = [_compared(reader, task, since, until) for task in tasks]
             if arguments.task is None:
                 compared += _unmonitored(reader, settings, since, until)

@@ -7,9 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+import msgspec
+
 from pypinger.domain.kinds import Status
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import span
+from pypinger.ports.showing import Sharing
+from pypinger.web import instances
 from pypinger.web.formatting import NAMES, count, relative, short_clock
 from pypinger.web.html.storms import MANY
 
@@ -58,6 +62,7 @@ def status_lines(answer: Mapping[str, Any], now: float, *, folded: bool = True, 
         lines.append(paint(words, _YELLOW))
     elif daemon["status"] != Status.OK:
         lines.append(paint(f"Py Pinger: {one_line(daemon['explanation'])}", _YELLOW))
+    lines += [paint(words, colour) for words, colour in _instances(answer, now)]
     wrong = sorted((task for task in tasks if _rank(task) < 2), key=lambda task: (_rank(task), -_since(task, now)))
     names = Counter(task["name"] for task in wrong)
     rows: list[tuple[str, Sequence[str]]] = []
@@ -79,6 +84,19 @@ def status_lines(answer: Mapping[str, Any], now: float, *, folded: bool = True, 
     if daemon["undelivered"] or daemon["dead"]:
         words = f"alerts: {daemon['undelivered']:,} pending, {daemon['dead']:,} given up"
         lines.append(paint(f"{words} (pypinger resend)", _YELLOW) if daemon["dead"] else words)
+    return lines
+
+
+def _instances(answer: Mapping[str, Any], now: float) -> list[tuple[str, str]]:
+    """The instances that share the tasks, in one line, and what is wrong with them in one more; with colours."""
+    sharing = msgspec.convert(answer.get("sharing"), Sharing | None)
+    if sharing is None or not sharing.members:
+        return []
+    known = " (as last known)" if sharing.away is not None else ""
+    lines = [(f"{instances.heading(sharing)}{known}: {instances.shares(sharing)}", _QUIET)]
+    if found := instances.troubles(sharing, now):
+        words = "; ".join(found)
+        lines.append((words[0].upper() + words[1:], _YELLOW))
     return lines
 
 

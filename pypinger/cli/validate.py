@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from pypinger.cli.routes import NoSuchTask, describe
 from pypinger.config import ConfigErrors, load
-from pypinger.config.settings import Settings
+from pypinger.config.settings import MISSING_CREDENTIAL, Settings
+from pypinger.domain.databaseurl import shown
 from pypinger.domain.texts import one_line
 from pypinger.notify import channels, unusable
 from pypinger.store.database import APPLICATION_ID, scripts
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     for warning in settings.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    words = store_problem(settings.store.path)
+    words = "" if settings.store.url else store_problem(settings.store.path)
     if words:
         print(f"{settings.path}: [store] path: {words}", file=sys.stderr)
         return 1
@@ -72,4 +73,9 @@ def summary(settings: Settings) -> Iterator[str]:
     yield f"pages: {settings.web.endpoint}"
     if any(task.push_key for task in settings.tasks):
         yield f"pushes: {settings.push.endpoint or settings.web.endpoint}"
-    yield f"store: {settings.store.path}"
+    store = settings.store
+    if not store.url:
+        yield f"store: {store.path}"
+    else:
+        where = "the database of a credential" if MISSING_CREDENTIAL in store.url else shown(store.url)
+        yield f"store: {where}, as instance {store.instance}"

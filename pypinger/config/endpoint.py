@@ -56,6 +56,11 @@ def is_loopback(text: str) -> bool:
     return _LOOPBACK.fullmatch(parameters.get("interface", "")) is not None
 
 
+def port_of(text: str) -> str:
+    """The TCP port of a server endpoint; empty if it has none."""
+    return _parse(text)[1].get("port", "")
+
+
 def with_backlog(text: str, backlog: int) -> str:
     """Return a server endpoint string with room for so many clients that connect at once, unless it says how many."""
     kind, parameters = _parse(text)

@@ -101,6 +101,7 @@ def _text(context: LoadContext, file: str, advice: str) -> str | None:
     except Unreadable as error:
         context.problem(0, "", "", f"cannot read the ini file: {error}; {advice}", file=file)
         return None
+    context.content.update(len(content).to_bytes(8, "big") + content)
     if b"\0" in content:
         line = content[: content.index(b"\0")].count(b"\n") + 1
         context.problem(line, "", "", "the file contains a NUL byte; save it as plain UTF-8 text", file=file)

@@ -41,7 +41,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "heartbeat": ("url", "interval"),
     "web": ("endpoint", "hosts", "public_url", "public"),
     "push": ("endpoint",),
-    "store": ("path", "keep_days"),
+    "store": ("path", "keep_days", "url", "instance"),
 }
 
 #: The options that say when a task is expected to run.

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from pypinger.config import channels as channel_sections
-from pypinger.config import including, ini, maintenance, overrides, pushing, tasks, web
+from pypinger.config import including, ini, maintenance, overrides, pushing, storing, tasks, web
 from pypinger.config.advice import warn_of_discord
 from pypinger.config.headers import header_problem
 from pypinger.config.known import EXAMPLES, NAMED_OPTIONS, OPTIONS, suggestion
 from pypinger.config.problems import ConfigErrors, in_order
 from pypinger.config.section import LoadContext, SectionReader
-from pypinger.config.settings import HeartbeatSettings, Settings, StoreSettings, TokenAuth
+from pypinger.config.settings import HeartbeatSettings, Settings, TokenAuth
 from pypinger.ports.notifying import Channel, UnusableChannel
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?\Z")
@@ -102,10 +101,12 @@ def _settings(context: LoadContext, sections: Sequence[ini.IniSection], channels
     web.warn_of_public(found["web"], pages.public, monitored)
     warn_of_discord(named.get("slack", ()))
 
+    store = storing.read(found["store"], pages.endpoint)
     return Settings(
         path=context.path,
         included=tuple(context.files[1:]),
-        store=_store(found["store"]),
+        store=store,
+        digest=context.content.hexdigest() if store.url else "",
         tasks=tuple(monitored),
         task_defaults=defaults,
         debug=debug,
@@ -152,49 +153,6 @@ def _heartbeat(section: SectionReader) -> HeartbeatSettings | None:
     if interval < _SHORTEST_BEAT:
         section.problem("interval", f"must be at least {_SHORTEST_BEAT:g} s, not {section.quoted('interval')}")
     return HeartbeatSettings(url, interval) if url else None
-
-
-def _store(section: SectionReader) -> StoreSettings:
-    path = section.text("path", "pypinger.sqlite")
-    if path != ":memory:":
-        # systemd separates several directories by colons.
-        directory = section.context.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-        path = section.context.absolute(os.path.join(directory, path))
-        words = "" if "path" in section.unresolved else _store_problem(path)
-        if words:
-            section.problem("path", words)
-    return StoreSettings(path=path, keep_days=section.days("keep_days", 90.0))
-
-
-def _store_problem(path: str) -> str:
-    """
-    Return why no store can be at `path`; empty if one can.
-
-    A directory that only the service may enter counts as valid: other processes cannot look into it.
-    """
-    directory = os.path.dirname(path)
-    try:
-        if not stat.S_ISDIR(os.stat(directory).st_mode):
-            return f"{directory} is not a directory"
-    except PermissionError:
-        return ""
-    except (OSError, ValueError) as error:
-        return f"the directory {directory} cannot be used: {_reason(error)}"
-    try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            return f"{path} is a directory; name a file"
-        if not stat.S_ISREG(mode):
-            return f"{path} is not a regular file"
-    except (FileNotFoundError, PermissionError):
-        pass
-    except OSError as error:
-        return f"{path} cannot be used: {_reason(error)}"
-    return ""
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or "not a valid path").lower()
 
 
 def _token_auth(section: SectionReader, urls: SectionReader) -> TokenAuth | None:

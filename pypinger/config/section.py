@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from hashlib import blake2b
 
 from pypinger.config import forms, ini
 from pypinger.config.known import suggestion
@@ -49,6 +50,7 @@ class LoadContext:
     :param credentials: whether a credential that is missing outside the service is a problem, or only a warning.
     :ivar secrets: every secret value found, of valid options or not.
     :ivar files: the files in the order in which they were read.
+    :ivar content: a digest of their contents.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class LoadContext:
         self.secrets: set[str] = set()
         self.path = path
         self.files = [path]
+        self.content = blake2b(digest_size=8)
         self._families = frozenset(families)
 
     def problem(self, line: int, section: str, option: str, words: str, *, file: str = "") -> None:

@@ -91,10 +91,14 @@ class StoreSettings(msgspec.Struct, frozen=True):
 
     :ivar path: an absolute path, or ``:memory:``.
     :ivar keep_days: how long history is kept, in days.
+    :ivar url: of a PostgreSQL database, which is used instead of the path; may hold a password. Empty for none.
+    :ivar instance: the name of this instance there; empty without a URL.
     """
 
     path: str
     keep_days: float = 90.0
+    url: str = ""
+    instance: str = ""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -104,6 +108,7 @@ class Settings(msgspec.Struct, frozen=True):
     :ivar path: the ini file, as given.
     :ivar included: the files that it includes, in the order of reading.
     :ivar empty: those of them that have no section.
+    :ivar digest: of the contents of these files, so that instances can compare theirs; empty without a shared store.
     :ivar tasks: the tasks to check, in the order of the file, with their overrides.
     :ivar task_defaults: a task without a URL, with what ``[main]`` sets for all tasks.
     :ivar concurrency: how many checks may run at once.
@@ -144,6 +149,7 @@ class Settings(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     included: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
+    digest: str = ""
 
     def lacks_credential(self, task: Task) -> bool:
         """Whether a check of `task` needs a credential that is missing outside the service."""

@@ -9,6 +9,9 @@ from pypinger.domain.model import Alert, Event, Incident, Instant, Report, Task
 from pypinger.domain.naming import shown_name
 from pypinger.domain.texts import LIMIT
 
+#: What the alert of an instance says whose database is away.
+NO_TASKS = "it checks no tasks"
+
 
 def task_alert(
     task: Task,
@@ -55,9 +58,14 @@ def task_alert(
     )
 
 
-def daemon_alert(event: Event, explanation: str, now: Instant) -> Alert:
-    """Make an alert of Py Pinger itself."""
-    return Alert(id=alert_id("", now, event.value), event=event, at=now, explanation=explanation)
+def daemon_alert(event: Event, explanation: str, now: Instant, instance: str = "") -> Alert:
+    """
+    Make an alert of Py Pinger itself.
+
+    :param instance: the name of the instance, where several share the tasks; empty for a single one.
+    """
+    words = f"instance {instance}: {explanation}" if instance else explanation
+    return Alert(id=alert_id(instance, now, event.value), event=event, at=now, explanation=words, instance=instance)
 
 
 def alert_id(*cause: str | Instant) -> str:

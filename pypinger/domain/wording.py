@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from pypinger.domain.alerting import NO_TASKS
 from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
 from pypinger.domain.kinds import KINDS, Kind, Status
 from pypinger.domain.model import Alert, Event, Instant, Report
@@ -221,11 +222,13 @@ def _headline(alert: Alert) -> str:
             return f"STILL {_state(alert.kind)} after {lasted(alert)}: {name}"
         case Event.ACKNOWLEDGED:
             return f"ACKNOWLEDGED: {name}, {_state(alert.kind)} for {lasted(alert)}"
-        case Event.BLIND if alert.explanation.startswith(IS_WRONG):
+        case Event.BLIND if IS_WRONG in alert.explanation:
             return "Py Pinger's CLOCK is WRONG"
-        case Event.SIGHTED if alert.explanation.startswith(WAS_WRONG):
+        case Event.SIGHTED if WAS_WRONG in alert.explanation:
             return "Py Pinger's clock is right again"
         case Event.BLIND:
+            if NO_TASKS in alert.explanation:
+                return f"Py Pinger is BLIND: {NO_TASKS}"
             return "Py Pinger is BLIND: tasks that do not answer are not judged"
         case Event.SIGHTED:
             return "Py Pinger sees again"

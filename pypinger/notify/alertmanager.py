@@ -191,7 +191,7 @@ CHANNEL = AlertmanagerChannel()
 
 def _identity(alert: Alert) -> str:
     """Return what tells alerts apart that have different labels."""
-    return alert.task or matter_of(alert).value
+    return alert.task or f"{matter_of(alert).value} {alert.instance}"
 
 
 def _alert(alert: Alert, now: Instant) -> dict[str, Any]:
@@ -214,7 +214,8 @@ def _alert(alert: Alert, now: Instant) -> dict[str, Any]:
 
 def _labels(alert: Alert) -> dict[str, str]:
     if not alert.task:
-        return {"alertname": _NAMES[matter_of(alert)]}
+        labels = {"alertname": _NAMES[matter_of(alert)]}
+        return {**labels, "instance": _shown(alert.instance)} if alert.instance else labels
     return {"alertname": "TaskProblem", "task": _shown(task_key(alert)) or alert.task, "id": alert.task}
 
 

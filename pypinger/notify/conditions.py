@@ -29,5 +29,5 @@ def matter_of(alert: Alert) -> Matter:
     if alert.event in (Event.STARTED, Event.STOPPED):
         return Matter.STOPPED
     if alert.event in (Event.BLIND, Event.SIGHTED):
-        return Matter.CLOCK if alert.explanation.startswith((IS_WRONG, WAS_WRONG)) else Matter.BLIND
+        return Matter.CLOCK if any(words in alert.explanation for words in (IS_WRONG, WAS_WRONG)) else Matter.BLIND
     return Matter.TEST

@@ -121,7 +121,8 @@ def _dedup_key(alert: Alert) -> str:
     if alert.task:
         return cut(incident_key(alert) or alert.task, KEY_LIMIT)
     matter = matter_of(alert)
-    return cut(f"py-pinger:{matter.value}" + (f":{alert.id}" if matter is Matter.TEST else ""), KEY_LIMIT)
+    of = alert.id if matter is Matter.TEST else alert.instance
+    return cut(f"py-pinger:{matter.value}" + (f":{of}" if of else ""), KEY_LIMIT)
 
 
 def _payload(alert: Alert, now: Instant) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def _event(alert: Alert, now: Instant) -> dict[str, Any]:
         "logger": "pypinger",
         # Sentry makes the first line the title.
         "message": lines(wording.plain([alert], now), MESSAGE_LIMIT),
-        "fingerprint": ["py-pinger", alert.task or "daemon"],
+        "fingerprint": ["py-pinger", alert.task or "daemon", *([alert.instance] if alert.instance else [])],
         "tags": {tag: shown for tag, text in tags.items() if (shown := cut(one_line(text or ""), TAG_LIMIT))},
         "contexts": {"alert": {key: cut(text, DETAIL_LIMIT) for key, text in details.items() if text}},
     }

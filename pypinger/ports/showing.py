@@ -11,6 +11,7 @@ from pypinger.domain.kinds import Status
 from pypinger.domain.model import Instant, Task, TaskState
 from pypinger.domain.naming import shown_name
 from pypinger.domain.silence import Muted
+from pypinger.ports.sharing import Instance
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -20,6 +21,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     :ivar muted: the silence or maintenance that mutes its alerts now, if any.
     :ivar seen: when any answer of the task was last received; None before the first.
     :ivar unseen: since when the task is not seen (contract, section 3); None while it is seen.
+    :ivar owner: the name of the instance that watches it; None while none does, and on a single machine.
     """
 
     task: Task
@@ -27,6 +29,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     muted: Muted | None = None
     seen: Instant | None = None
     unseen: Instant | None = None
+    owner: str | None = None
 
     @property
     def name(self) -> str:
@@ -69,6 +72,22 @@ class Refusal(msgspec.Struct, frozen=True):
     dead: bool
 
 
+class Sharing(msgspec.Struct, frozen=True):
+    """
+    The instances that share the tasks over one database (contract, section 8, "Several machines").
+
+    :ivar here: the name of this instance.
+    :ivar members: those that hold a lease, this one included, by name; while the database is away, the latest known.
+    :ivar away: since when this instance has no lease, because the database cannot be reached; None while it has one.
+    :ivar words: why it cannot be reached, in one line.
+    """
+
+    here: str
+    members: tuple[Instance, ...] = ()
+    away: Instant | None = None
+    words: str = ""
+
+
 class DaemonState(msgspec.Struct, frozen=True):
     """
     The state of Py Pinger itself (contract, section 7).
@@ -85,6 +104,7 @@ class DaemonState(msgspec.Struct, frozen=True):
     :ivar frequency: minutes; twice the shortest interval plus timeout, at least 1.
     :ivar troubles: what `explanation` says is wrong, one by one.
     :ivar ini: the path of the ini file; empty if it is not known.
+    :ivar sharing: the instances that share the tasks; None on a single machine.
     """
 
     status: Status
@@ -100,6 +120,7 @@ class DaemonState(msgspec.Struct, frozen=True):
     refusals: tuple[Refusal, ...] = ()
     troubles: tuple[str, ...] = ()
     ini: str = ""
+    sharing: Sharing | None = None
 
 
 class TaskBoard(Protocol):

@@ -65,6 +65,8 @@ class Kept(msgspec.Struct, frozen=True):
     :ivar silences: the silences that have not ended.
     :ivar dead_channels: the channels whose latest delivery is dead.
     :ivar refusals: channel -> why that delivery is dead, in words.
+    :ivar channels: the channels that this instance sends through; None for all of them.
+    :ivar unlisted: those of the tasks and the channels that no instance has configured.
     """
 
     states: Mapping[str, TaskState]
@@ -79,6 +81,8 @@ class Kept(msgspec.Struct, frozen=True):
     silences: Sequence[Silence] = ()
     dead_channels: frozenset[str] = frozenset()
     refusals: Mapping[str, str] = {}
+    channels: frozenset[str] | None = None
+    unlisted: frozenset[str] = frozenset()
 
 
 class Store(Protocol):

@@ -8,6 +8,7 @@ answered.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -30,6 +31,10 @@ REMEMBERING: Seconds = 30.0
 
 #: Age in seconds of a stored answer from which a newer one replaces it; answers count for a day.
 STALE: Seconds = 600.0
+
+#: How many hosts are asked at once while blind.
+LOOKS = 4
+
 #: How long a silent task still has once another host answers: after a cut of our own network both do.
 PATIENCE: Seconds = 2.0
 _WORDS = {
@@ -122,6 +127,11 @@ class Blindness:
             self._remembering.stop()
             self._remember()
 
+    def look(self) -> None:
+        """Ask some hosts while blind: without a task of its own, an instance makes no check that would answer."""
+        for task in self._hosts.some(LOOKS) if self._condition.blind else ():
+            self._run(self._probe(task, self._reactor.seconds()))
+
     async def attribute(self, task: Task, began: Seconds, observation: Observation) -> Observation | None:
         """
         Find out whose fault it is if a check got no answer.
@@ -199,14 +209,9 @@ class Blindness:
 
     def _others(self, question: Question) -> list[Task]:
         """A task of each other host to ask."""
-        found: list[Task] = []
-        for names in self._attribution.to_ask(question, self._reactor.seconds()):
-            task = self._hosts.task(names)
-            if task is not None:
-                found.append(task)
-                if len(found) == ASKED:
-                    break
-        return found
+        names = self._attribution.to_ask(question, self._reactor.seconds())
+        tasks = (self._hosts.task(each) for each in names)
+        return list(islice((task for task in tasks if task is not None), ASKED))
 
     def _ask(self, question: Question, others: Iterable[Task]) -> None:
         now = self._reactor.seconds()
@@ -234,7 +239,7 @@ class Blindness:
     async def _probe(self, task: Task, asked: Seconds) -> None:
         """Ask a task's host for a sign; the answer is not judged."""
         try:
-            observation, began = await self.fetches.beside(task, lambda: bool(self._held))
+            observation, began = await self.fetches.beside(task, lambda: bool(self._held) or self._condition.blind)
         finally:
             if self._asking.get(task.id) == asked:
                 del self._asking[task.id]

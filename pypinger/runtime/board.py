@@ -17,6 +17,7 @@ from pypinger.domain.silence import Muted
 from pypinger.domain.times import span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
+from pypinger.runtime.members import Members
 
 #: Returns what is wrong with a part of Py Pinger, or None.
 Source: TypeAlias = Callable[[], str | None]
@@ -43,6 +44,7 @@ class LiveBoard:
         self._ini = ini
         self._now = now
         self._started: Instant = now()
+        self._again: Instant = 0.0
         self._undelivered = 0
         self._dead = 0
         self._blind: Instant | None = None
@@ -55,17 +57,61 @@ class LiveBoard:
         self._unchecked: set[str] = set()
         self._lastrun = self._started
         self._fetches = False
-        self._frequency = 1.0
+        # In minutes, as a task's; None until it is asked for.
+        self._frequency: float | None = None
         self._sources: list[Source] = []
         self._watchers: dict[object, Callable[[Entry], None]] = {}
         self._mutes: Mutes = lambda task, state: None
         self._dead_channels: DeadChannels = tuple
+        # Where several instances share the tasks: they, and the ids of the tasks that this one watches.
+        self._members: Members | None = None
+        self._own: dict[str, Task] = {}
         self.update(tasks)
+
+    def share(self, members: Members) -> None:
+        """Several instances share the tasks: those to watch follow with :meth:`take`."""
+        self._members = members
+        self._unchecked.clear()
+        self._started = self._lastrun = now = self._now()
+        self._watched = dict.fromkeys(self._watched, now)
+
+    def take(self, task: Task, checked: Instant | None) -> None:
+        """
+        This instance is to watch a task.
+
+        :param checked: when it was checked last, by any instance.
+        """
+        # It may be due much sooner than those before.
+        self._lastrun = self._now()
+        self._own[task.id] = task
+        self._frequency = None
+        if task.url is not None and (checked is None or checked < self._started):
+            self._unchecked.add(task.id)
+
+    def leave(self, task: Task) -> None:
+        """This instance no longer watches a task."""
+        if self._own.pop(task.id, None) is None:
+            return
+        self._frequency = None
+        self._unchecked.discard(task.id)
+        self._answers.pop(task.id, None)
+        entry = self._entries.get(task.id)
+        if entry is not None and self._members is not None and entry.owner == self._members.name:
+            self._show(self._entry(entry.task, entry.state))
 
     @property
     def started(self) -> Instant:
         """When this process started."""
         return self._started
+
+    @property
+    def listening(self) -> Instant:
+        """Since when pushes have been taken without a break."""
+        return max(self._started, self._again)
+
+    def listen_again(self) -> None:
+        """Pushes are taken again, after a time in which some were refused."""
+        self._again = self._now()
 
     @property
     def undelivered(self) -> int:
@@ -89,20 +135,18 @@ class LiveBoard:
         for task in tasks:
             entry = before.get(task.id)
             if entry is None:
-                if task.url is not None:
+                if task.url is not None and self._members is None:
                     self._unchecked.add(task.id)
                 self._watched[task.id] = self._now()
                 entry = Entry(task, TaskState())
-            self._entries[task.id] = entry if entry.task == task else self._entry(task, entry.state)
+            self._entries[task.id] = entry if entry.task == task else self._entry(task, entry.state, entry.owner)
         self._watched = {id_: since for id_, since in self._watched.items() if id_ in self._entries}
         self._sweep = self._now()
         self._ids = {task.key: task.id for task in tasks}
         self._unchecked &= self._entries.keys()
         self._answers = {id_: answer for id_, answer in self._answers.items() if id_ in self._entries}
-        fetched = [task for task in tasks if task.url is not None]
-        self._fetches = bool(fetched)
-        shortest = min(fetched, key=lambda task: task.interval, default=None)
-        self._frequency = 1.0 if shortest is None else max(1.0, (2 * shortest.interval + shortest.timeout) / 60)
+        self._own.update((task.id, task) for task in tasks if task.id in self._own)
+        self._frequency = None
 
     def add_source(self, source: Source) -> None:
         """Include what `source` returns in Py Pinger's own state."""
@@ -124,11 +168,20 @@ class LiveBoard:
         """Show who is muted now."""
         for entry in tuple(self._entries.values()):
             if entry.muted != self._mutes(entry.task, entry.state):
-                self._show(self._entry(entry.task, entry.state))
+                self._show(self._entry(entry.task, entry.state, entry.owner))
 
     def show(self, task: Task, state: TaskState) -> None:
         """Show a committed state."""
-        self._show(self._entry(task, state))
+        self._show(self._entry(task, state, None if self._members is None else self._members.name))
+
+    def show_other(self, key: str, state: TaskState, owner: str | None) -> Entry | None:
+        """Show a task of another instance; returns None if it is not configured here."""
+        task_id = self._ids.get(key)
+        if task_id is None or task_id in self._own:
+            return None
+        entry = self._entry(self._entries[task_id].task, state, owner)
+        self._show(entry)
+        return entry
 
     def sweep(self, *, anew: bool = False) -> None:
         """
@@ -143,17 +196,17 @@ class LiveBoard:
         for entry in tuple(self._entries.values()):
             if entry.unseen is not None or entry.task.url is None:
                 continue
-            fresh = self._entry(entry.task, entry.state)
+            fresh = self._entry(entry.task, entry.state, entry.owner)
             if fresh.unseen is not None:
                 self._show(fresh)
             else:
                 self._sweep = min(self._sweep, self._last(entry.task, entry.state) + 2 * entry.task.interval)
 
-    def _entry(self, task: Task, state: TaskState) -> Entry:
+    def _entry(self, task: Task, state: TaskState, owner: str | None = None) -> Entry:
         last = self._last(task, state)
         # A push task is heard when it runs.
         unseen = last if task.url is not None and self._now() - last >= 2 * task.interval else None
-        return Entry(task, state, self._mutes(task, state), state.seen, unseen)
+        return Entry(task, state, self._mutes(task, state), state.seen, unseen, owner)
 
     def _last(self, task: Task, state: TaskState) -> Instant:
         """The last answer of a task, or the start of watching it if that is later."""
@@ -205,6 +258,10 @@ class LiveBoard:
         """Change the number of dead deliveries."""
         self._dead += change
 
+    def count_none(self) -> None:
+        """This instance owns no channel."""
+        self._undelivered = self._dead = 0
+
     def entries(self) -> Sequence[Entry]:
         """See :meth:`pypinger.ports.showing.TaskBoard.entries`."""
         return tuple(self._entries.values())
@@ -224,27 +281,43 @@ class LiveBoard:
 
     def daemon(self) -> DaemonState:
         """See :meth:`pypinger.ports.showing.TaskBoard.daemon`."""
-        now = self._now()
+        now, members = self._now(), self._members
+        others = [] if members is None else [each.health for each in members.others]
+        dead_channels = set(self._dead_channels()).union(*(each.dead_channels for each in others))
+        frequency = self._checks_within()
         troubles = [words for source in self._sources if (words := source()) is not None]
         return DaemonState(
             status=Status.ERROR if troubles else Status.OK,
             explanation="; ".join(troubles) or self._summary(now),
             started=self._started,
-            blind=self._blind,
-            undelivered=self._undelivered,
-            dead=self._dead,
-            ready=not self._unchecked,
+            blind=self._blind if members is None or members.away is None else members.away,
+            undelivered=self._undelivered + sum(each.undelivered for each in others),
+            dead=self._dead + sum(each.dead for each in others),
+            ready=not self._unchecked and (members is None or members.present),
             # Where nothing is fetched, no check can be overdue.
             lastrun=self._lastrun if self._fetches else now,
-            frequency=self._frequency,
-            dead_channels=tuple(sorted(self._dead_channels())),
+            frequency=frequency,
+            dead_channels=tuple(sorted(dead_channels)),
             troubles=tuple(troubles),
             ini=self._ini,
+            sharing=None if members is None else members.shown(),
         )
+
+    def _checks_within(self) -> float:
+        """In how many minutes a check is made, at least."""
+        if self._frequency is None:
+            watched = (entry.task for entry in self._entries.values()) if self._members is None else self._own.values()
+            fetched = [task for task in watched if task.url is not None]
+            self._fetches = bool(fetched)
+            shortest = min(fetched, key=lambda task: task.interval, default=None)
+            self._frequency = 1.0 if shortest is None else max(1.0, (2 * shortest.interval + shortest.timeout) / 60)
+        return self._frequency
 
     def _summary(self, now: Instant) -> str:
         count = len(self._entries)
         tasks = "1 task" if count == 1 else f"{count} tasks"
+        if self._members is not None:
+            tasks = f"{len(self._own)} of {tasks}"
         waiting = f", {len(self._unchecked)} still to be checked" if self._unchecked else ""
         return f"watching {tasks}{waiting}; running for {span(now - self._started)}"
 

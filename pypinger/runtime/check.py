@@ -211,7 +211,7 @@ class Checker:
 
     def _ready(self, task: Task) -> Instant:
         """When a push task may be found late: what it sent before the start is lost."""
-        return self._board.started + task.grace
+        return self._board.listening + task.grace
 
     async def remind(self, watch: Watch, early: Seconds) -> None:
         """Send the reminder that is due, or will be within `early` seconds."""

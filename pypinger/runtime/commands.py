@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
 from pypinger.domain.alerting import daemon_alert
-from pypinger.domain.model import Event
+from pypinger.domain.model import Event, Seconds
 from pypinger.domain.naming import no_match
 from pypinger.domain.reasons import cause, reason
 from pypinger.domain.selector import SelectorError, parse_typed, subject_of
 from pypinger.domain.wording import age
 from pypinger.ports.clock import WallClock
+from pypinger.ports.sharing import InstanceRequest, InstanceRequestFailed
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import Store, StoreError
 from pypinger.runtime.board import LiveBoard
@@ -22,7 +23,11 @@ from pypinger.runtime.control import Call, CommandError, Handler
 from pypinger.runtime.drill import send_to_all
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.sharing import Answering, Participant
 from pypinger.runtime.silencing import SilenceError, Silencing
+
+#: Seconds that a check at another instance may take; the command gives up after a minute.
+CHECK_LIMIT: Seconds = 50.0
 
 #: How many tasks an ambiguous name lists.
 LISTED = 5
@@ -52,6 +57,14 @@ class Commands:
         self._outbox = outbox
         self._store = store
         self._reload = reload
+        self._shared: Participant | None = None
+
+    def share(self, participant: Participant) -> None:
+        """Carry out commands about a task where it is watched."""
+        self._shared = participant
+        participant.answer("ack", self._as_owner(self._ack_here))
+        participant.answer("check-now", self._as_owner(self._check_here))
+        participant.answer("resend", self._resend_here)
 
     def handlers(self) -> dict[str, Handler]:
         """Command -> what carries it out."""
@@ -80,6 +93,8 @@ class Commands:
                 "dead": daemon.dead,
                 "dead_channels": sorted(self._outbox.refused),
             },
+            # None on a single machine.
+            "sharing": daemon.sharing,
             "tasks": [self._task(entry) for entry in self._matching(call.text("selector", ""))],
         }
 
@@ -120,6 +135,7 @@ class Commands:
                 "acknowledged": incident.acknowledged,
             },
             "silenced": entry.muted,
+            "instance": entry.owner,
         }
 
     async def _silence(self, call: Call) -> object:
@@ -146,15 +162,27 @@ class Commands:
 
     async def _ack(self, call: Call) -> object:
         entry = self._one(call.text("task"))
+        body = {"task": entry.task.key, "by": call.by, "reason": call.text("reason", "")[:500]}
+        return await self._at_owner("ack", body, self._ack_here)
+
+    async def _ack_here(self, body: Mapping[str, Any]) -> object:
+        entry = self._known(body["task"])
         if entry.state.incident is None:
             raise CommandError(f"{entry.name} has no open incident")
-        await self._monitor.acknowledge(entry.task.key, call.by, call.text("reason", "")[:500])
+        if not await self._monitor.acknowledge(entry.task.key, body["by"], body["reason"]):
+            raise CommandError(f"{entry.name} was not acknowledged: it is no longer watched here; try again")
         return {"task": entry.name}
 
     async def _check_now(self, call: Call) -> object:
         entry = self._one(call.text("task"))
         if entry.task.url is None:
             raise CommandError(f"{entry.name} is a push task: it is judged when it reports; there is nothing to fetch")
+        # A check that gets no answer asks other hosts, too.
+        limit = min(CHECK_LIMIT, 2 * entry.task.timeout + 10)
+        return await self._at_owner("check-now", {"task": entry.task.key}, self._check_here, limit)
+
+    async def _check_here(self, body: Mapping[str, Any]) -> object:
+        entry = self._known(body["task"])
         await self._monitor.check_now(entry.task.key)
         shown = self._board.by_id(entry.task.id) or entry
         verdict = shown.state.verdict
@@ -164,9 +192,19 @@ class Commands:
 
     async def _resend(self, call: Call) -> object:
         try:
-            return {"count": await self._outbox.resend()}
+            count = await self._outbox.resend()
         except StoreError as error:
             raise CommandError(str(error)) from None
+        if self._shared is not None:
+            answers = await self._shared.ask_all(InstanceRequest("resend", {}))
+            count += sum(answer["count"] for answer in answers.values())
+        return {"count": count}
+
+    async def _resend_here(self, body: Mapping[str, Any]) -> object:
+        try:
+            return {"count": await self._outbox.resend()}
+        except StoreError as error:
+            raise InstanceRequestFailed(str(error)) from None
 
     async def _drill(self, call: Call) -> object:
         words = f"This is a drill, asked for by {call.by or 'unknown'}; no action is needed."
@@ -192,6 +230,30 @@ class Commands:
             raise CommandError(str(error)) from None
         finally:
             os.close(descriptor)
+
+    async def _at_owner(self, verb: str, body: Mapping[str, Any], here: Answering, limit: Seconds = 10.0) -> object:
+        """Carry out a command about a task here, or at the instance that watches it."""
+        if self._shared is None or await self._shared.here(body["task"]):
+            return await here(body)
+        try:
+            return await self._shared.ask(body["task"], InstanceRequest(verb, body, limit))
+        except InstanceRequestFailed as error:
+            raise CommandError(str(error)) from None
+
+    def _as_owner(self, here: Answering) -> Answering:
+        async def answer(body: Mapping[str, Any]) -> object:
+            try:
+                return await here(body)
+            except CommandError as error:
+                raise InstanceRequestFailed(str(error)) from None
+
+        return answer
+
+    def _known(self, key: str) -> Entry:
+        entry = self._board.by_key(key)
+        if entry is None or not self._monitor.watches(key):
+            raise CommandError("the task is watched by another instance now; try again")
+        return entry
 
     def _matching(self, text: str) -> list[Entry]:
         try:

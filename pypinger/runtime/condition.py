@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
@@ -20,6 +21,7 @@ from pypinger.domain.model import Alert, Event, Instant, Seconds
 from pypinger.domain.reminders import next_of_condition
 from pypinger.domain.times import MINUTE, clock, span
 from pypinger.ports.clock import WallClock
+from pypinger.ports.sharing import LeaseLost
 from pypinger.ports.storing import Blind, Store
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.fetches import CheckSettings
@@ -53,7 +55,10 @@ class Condition:
         # The channels that have been on while something was wrong; others are new to it.
         self._known: frozenset[str] = frozenset()
         self._recorded: Instant = now()
+        self._instance = ""
         self._reminder: IDelayedCall | None = None
+        # Alerts that were not stored, as there was no lease; each with the arguments of Outbox.announce.
+        self._untold: list[tuple[Alert, Seconds, Collection[str] | None]] = []
         board.add_source(lambda: None if self._blind is None else f"blind: {self._blind.words}")
         board.add_source(self._clock_trouble)
 
@@ -61,6 +66,15 @@ class Condition:
     def blind(self) -> bool:
         """Whether Py Pinger is blind."""
         return self._blind is not None
+
+    @property
+    def since(self) -> Instant | None:
+        """Since when Py Pinger has been blind; None while it sees."""
+        return None if self._blind is None else self._blind.since
+
+    def share(self, instance: str) -> None:
+        """Several instances share the tasks, each with its own conditions; alerts name this one."""
+        self._instance = instance
 
     @property
     def clock_wrong(self) -> bool:
@@ -90,7 +104,7 @@ class Condition:
         """
         now = self._now()
         return [
-            replace(daemon_alert(Event.BLIND, self._so_far(condition), now), started=condition.since)
+            replace(daemon_alert(Event.BLIND, self._so_far(condition), now, self._instance), started=condition.since)
             for condition in filter(None, (self._blind, self._clock))
             if self._age(condition) >= lasted
         ]
@@ -108,6 +122,13 @@ class Condition:
         if added:
             for condition in filter(None, (self._blind, self._clock)):
                 self._announce(Event.BLIND, self._so_far(condition), self._age(condition), added)
+
+    def store_again(self) -> None:
+        """There is a new lease: what changed without one is neither stored nor announced yet."""
+        self._store.blindness(self._blind, self._clock)
+        untold, self._untold = self._untold, []
+        for each in untold:
+            self._send(*each)
 
     def stop(self) -> None:
         """Remind of nothing more, and record the blind time so far; the next process continues from there."""
@@ -127,6 +148,8 @@ class Condition:
             self._blind = self._begin(self._recorded, words)
             self._board.show_blind(self._recorded)
             kept = "1 task keeps its last verdict" if tasks == 1 else f"{tasks} tasks keep their last verdicts"
+            if self._instance:
+                kept = "its tasks are left to the instances that see"
             self._announce(Event.BLIND, f"{words}; since {clock(self._recorded)} {kept}", 0.0)
             self._remind_later()
 
@@ -219,9 +242,18 @@ class Condition:
         :param to: only for these channels.
         """
         self._store.blindness(self._blind, self._clock)
-        alert = daemon_alert(event, words, self._now())
+        self._send(daemon_alert(event, words, self._now(), self._instance), lasted, to)
+
+    def _send(self, alert: Alert, lasted: Seconds, to: Collection[str] | None) -> None:
         announced = Deferred.fromCoroutine(self._outbox.announce(alert, lasted, to))
-        announced.addErrback(lambda failure: self._log.failure("announcing {event}", failure, event=event.value))
+        announced.addErrback(self._not_sent, alert, lasted, to)
+
+    def _not_sent(self, failure: Failure, alert: Alert, lasted: Seconds, to: Collection[str] | None) -> None:
+        if failure.check(LeaseLost) is None:
+            self._log.failure("announcing {event}", failure, event=alert.event.value)
+        elif alert.event is Event.SIGHTED or not lasted or to is not None:
+            # Reminders would be out of date.
+            self._untold.append((alert, lasted, to))
 
     def _record(self, since: Instant) -> None:
         """Store the blind time since then, which counts neither as up nor as down."""

@@ -22,6 +22,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pypinger.ports.sharing import LeaseLost
+
 #: The name of the socket in its directory.
 NAME = "pypinger.sock"
 
@@ -188,7 +190,7 @@ class _Conversation(Protocol):
     async def _carry_out(self, line: bytes) -> None:
         try:
             self._answer({"result": await self._call(line)})
-        except CommandError as error:
+        except (CommandError, LeaseLost) as error:
             self._answer({"error": str(error)})
         except Exception:
             self._log.failure("unexpected error in a command")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
 from sys import intern
 
@@ -38,6 +39,11 @@ class Hosts:
 
     def __len__(self) -> int:
         return len(self._tasks)
+
+    def some(self, count: int) -> list[Task]:
+        """Tasks of so many hosts, chosen at random."""
+        found = random.sample(list(self._by_host.values()), min(count, len(self._by_host)))
+        return [self._tasks[task_id] for task_id in found]
 
     def contact(self, task: Task, observation: Observation) -> Contact:
         """What the exchange shows about its host; without a contact, that of the URL."""

@@ -50,6 +50,7 @@ class Keeper:
     Keeps alerts alive: a round a minute for each channel, unless its last round is still under way.
 
     :param conditions: returns alerts about what has been wrong with Py Pinger itself for so many seconds.
+    :param sends: whether this instance sends through a channel now.
     """
 
     _log = Logger()
@@ -61,12 +62,14 @@ class Keeper:
         board: LiveBoard,
         conditions: Callable[[Seconds], Sequence[Alert]],
         channels: Sequence[KeptChannel],
+        sends: Callable[[str], bool] = lambda channel: True,
     ) -> None:
         self._reactor = reactor
         self._now = now
         self._board = board
         self._conditions = conditions
         self._channels = channels
+        self._sends = sends
         self._rounds: dict[KeptChannel, Deferred[None]] = {}
         self._failing: set[str] = set()
         self._loop = LoopingCall(self._tick)
@@ -93,7 +96,7 @@ class Keeper:
 
     def _tick(self) -> None:
         for channel in self._channels:
-            if channel not in self._rounds:
+            if channel not in self._rounds and self._sends(channel.name):
                 self._rounds[channel] = round_ = Deferred.fromCoroutine(self._keep(channel))
                 round_.addTimeout(LIMIT, self._reactor)
                 round_.addBoth(self._over, channel)

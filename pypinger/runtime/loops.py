@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from pypinger.domain.model import Seconds, Task
+from pypinger.domain.model import Instant, Seconds, Task
 from pypinger.runtime.watch import Phase, Watch
 
 #: With at least this many tasks, first checks begin in slots, SLOTS a second.
@@ -17,6 +17,13 @@ SLOTS = 20
 
 #: How late a loop may start, in seconds.
 LATE: Seconds = 0.05
+
+
+#: Multiples of it, without the whole, are evenly spread however many there are.
+GOLDEN = 0.618033988749895
+
+#: How many overdue checks a second begin after blindness, and after another instance.
+OVERDUE_RATE = 1000
 
 
 class Loops:
@@ -29,12 +36,39 @@ class Loops:
     def __init__(self, reactor: IReactorTime, begin: Callable[[Watch], Deferred[None] | None]) -> None:
         self._reactor = reactor
         self._begin = begin
+        self._new = 0
+        # When the next of many overdue checks may begin.
+        self._overdue: Seconds = 0.0
 
     def spread(self, watches: Sequence[Watch]) -> None:
         """Start these at their offsets from now, regardless of how long the scheduling takes."""
         start = self._reactor.seconds()
         for watch, offset in zip(watches, offsets([watch.task for watch in watches]), strict=True):
             self.schedule(watch, max(0.0, start + offset - self._reactor.seconds()))
+
+    def take_over(self, watch: Watch, now: Instant, count: int) -> None:
+        """
+        Start the loop of a task that another instance has checked so far.
+
+        An overdue check is made at once, but at most OVERDUE_RATE a second; any other when it would have been made. New
+        tasks begin spread evenly.
+
+        :param now: the wall-clock time.
+        :param count: how many tasks there are.
+        """
+        task, checked, seconds = watch.task, watch.state.checked, self._reactor.seconds()
+        if checked is None:
+            self._new += 1
+            self.schedule(watch, self._new * GOLDEN % 1.0 * min(task.interval, max(10.0, count / 100)))
+            return
+        delay = min(checked + task.interval - now, task.interval)
+        if delay > 0 and not watch.overdue(now):
+            watch.continue_from(seconds + delay - task.interval)
+        else:
+            self._overdue = max(self._overdue, seconds)
+            delay = int((self._overdue - seconds) * SLOTS) / SLOTS
+            self._overdue += 1 / OVERDUE_RATE
+        self.schedule(watch, delay)
 
     def schedule(self, watch: Watch, delay: Seconds) -> None:
         """Start one after so many seconds."""

@@ -1,31 +1,23 @@
 """
 When tasks are checked: one ``LoopingCall`` per task, and a timer for what must not wait for it.
 
-:mod:`~pypinger.runtime.check` makes the checks.
-
-Note [One check at a time]
-~~~~~~~~~~~~~~~~~~~~~~~~~~
-A task is checked by its loop every ``interval`` seconds and by its timer at its verdict's ``next_change``. Both call
-:meth:`Monitor._begin`, which does nothing while a check of that task is under way: the end of a check sets the timer
-again, so nothing is missed. A reminder also waits for a check under way.
-
-A check has two halves. The first (waiting for a permit, fetching, asking other hosts) may be cancelled at any time. The
-second (judging, recording) is never cancelled: once an alert is committed, the outbox must send it.
+:mod:`~pypinger.runtime.work` does one thing at a time with each task, :mod:`~pypinger.runtime.timers` sets the timers,
+and :mod:`~pypinger.runtime.check` makes the checks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from pypinger.domain.identity import task_of
-from pypinger.domain.model import Instant, Seconds, Task, TaskState
-from pypinger.domain.reminders import digest_span
+from pypinger.domain.kinds import Kind
+from pypinger.domain.model import Seconds, Task, TaskState
 from pypinger.domain.schedule import same_rules
 from pypinger.ports.clock import WallClock
 from pypinger.runtime.board import LiveBoard
@@ -33,21 +25,21 @@ from pypinger.runtime.check import Checker
 from pypinger.runtime.clock import StepWatch
 from pypinger.runtime.concurrency import after
 from pypinger.runtime.fetches import CheckSettings
+from pypinger.runtime.leases import unless_lost
 from pypinger.runtime.loops import Loops
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.rounds import HostRounds
 from pypinger.runtime.stuck import stuck
-from pypinger.runtime.watch import MARGIN, Phase, Watch
-
-#: Later than every moment.
-INFINITY: Instant = float("inf")
-
-#: How many overdue checks a second begin after blindness.
-OVERDUE_RATE = 1000
+from pypinger.runtime.timers import Timers
+from pypinger.runtime.watch import Phase, Watch
 
 
 class Monitor:
-    """Checks every task on time."""
+    """
+    Checks every task on time.
+
+    :ivar rounds: checks the other tasks of a host that falls silent.
+    """
 
     _log = Logger()
 
@@ -64,14 +56,19 @@ class Monitor:
         self._now = now
         self._checker = checker
         self._board = board
+        self._tasks = {task.key: task for task in tasks}
         self._watches = {task.key: Watch(task, TaskState()) for task in tasks}
-        self._loops = Loops(reactor, self._begin)
-        self._rounds = HostRounds(outbox, self._begin)
-        self._rounds.update(self._watches.values())
+        self._shared = False
+        # Tasks that a reload removed and another instance may watch: the store has us leave them.
+        self._unlisted: dict[str, Watch] = {}
+        self._timers = Timers(reactor, now, checker, board, lambda: self._watches.values(), self._note)
+        self._work = self._timers.work
+        self._loops = Loops(reactor, self._work.begin)
+        self.rounds = HostRounds(outbox, self._work.begin)
+        self.rounds.update(self._watches.values())
         self._steps = StepWatch(reactor, now, self._rearm)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
-        self._stopping = False
         self._closing: list[Deferred[None]] = []
         self._started: Seconds = reactor.seconds()
         checker.blindness.update(tasks)
@@ -80,20 +77,85 @@ class Monitor:
     def resume(self, states: Mapping[str, TaskState]) -> None:
         """Take up the states that the store kept, and close the incidents of tasks that are no longer configured."""
         for key, state in states.items():
+            if self._shared and key in self._tasks:
+                self._add(Watch(self._tasks[key], TaskState()))
             watch = self._watches.get(key)
             if watch is not None:
-                watch.adopt(state)
-                watch.mute(state.owed is not None or (state.incident is not None and not state.incident.told))
-                self._board.show(watch.task, state)
-            elif state.incident is not None or state.owed is not None or state.configured is not None:
-                self._close(task_of(key), state)
+                self._adopt(watch, state)
+            else:
+                self._close_open(key, state)
+
+    def share(self, alive: Callable[[], bool]) -> None:
+        """
+        Watch only the tasks that :meth:`resume` and :meth:`take` give from now on.
+
+        :param alive: whether a check may begin now.
+        """
+        self._shared, self._watches = True, {}
+        self.rounds.update(())
+        self._work.ask_before(alive)
+
+    def take(self, states: Mapping[str, TaskState], unlisted: Collection[str] = ()) -> None:
+        """
+        Watch these tasks, too, and close the incidents of those that are `unlisted`: no instance has configured them.
+
+        A check that is due is made at once, any other when the instance that watched the task before would have made
+        it. This takes a tenth of a millisecond a task.
+        """
+        now = self._now()
+        # One of these may be due much sooner than those before.
+        self._started = self._reactor.seconds()
+        for key, state in states.items():
+            task = self._tasks.get(key)
+            if task is None:
+                if key in unlisted:  # Else a reload has just removed it, and another instance gets it.
+                    self._close_open(key, state)
+            elif key not in self._watches:
+                watch = Watch(task, state)
+                self._add(watch)
+                self._adopt(watch, state)
+                if task.url is None:
+                    self._begin_pushes(watch)
+                else:
+                    self._loops.take_over(watch, now, len(self._watches))
+                if not watch.busy:
+                    self._timers.arm(watch)
+
+    async def leave(self, keys: Collection[str]) -> None:
+        """Watch these tasks no longer; returns when nothing of them is under way."""
+        ending = list(self._closing)
+        for key in keys:
+            watch = self._watches.pop(key, None) or self._unlisted.pop(key, None)
+            if watch is not None:
+                watch.gone = True
+                if watch.running is not None:
+                    ending.append(after(watch.running))
+                self._loops.quiet(watch)
+                self.rounds.discard(watch)
+                self._board.leave(watch.task)
+        await DeferredList(ending)
+
+    def watches(self, key: str) -> bool:
+        """Whether the task is watched here."""
+        return key in self._watches
+
+    @property
+    def keys(self) -> list[str]:
+        """The tasks that are watched here, or were until a reload removed them."""
+        return [*self._watches, *self._unlisted]
+
+    def cancel_all(self) -> None:
+        """Cancel the checks under way; what is being recorded will fail."""
+        for watch in list(self._watches.values()):
+            if watch.running is not None and watch.phase is not Phase.RECORDING:
+                watch.running.cancel()
 
     def start(self) -> None:
         """Begin to check, the first checks spread evenly."""
         self._started = self._reactor.seconds()
         self._steps.start()
         self._sweeping.start(1.0, now=False)
-        self._checker.blindness.start(self._seen_again)
+        self._checker.blindness.start(self._timers.seen_again)
         self._spread(list(self._watches.values()))
 
     def update(self, tasks: Sequence[Task]) -> None:
@@ -106,21 +168,25 @@ class Monitor:
         """
         before, self._watches = self._watches, {}
         begin, gone = [], dict(before)
+        self._tasks = {task.key: task for task in tasks}
         for task in tasks:
             watch = gone.pop(task.key, None)
+            if watch is None and self._shared:
+                self._list_again(task)
+                continue
             if watch is None:
                 begin.append(watch := Watch(task, TaskState()))
             elif watch.task != task and self._change(watch, task):
                 begin.append(watch)
             self._watches[task.key] = watch
         self._checker.blindness.update(tasks)
-        self._rounds.update(self._watches.values())
+        self.rounds.update(self._watches.values())
         for watch in gone.values():
             self._end(watch)
         self._board.update(tasks)
         self._spread(begin)
         # There may be channels that are to be told of open incidents.
-        self._rearm_all()
+        self._timers.arm_all()
 
     def reconfigure(self, settings: CheckSettings) -> Deferred[None]:
         """
@@ -135,11 +201,12 @@ class Monitor:
 
     async def stop(self) -> None:
         """Begin no more checks, cancel those that fetch, and wait until the others are recorded."""
-        self._stopping = True
+        self._work.stop()
         self._steps.stop()
         if self._sweeping.running:
             self._sweeping.stop()
-        ending = [after(watch.running) for watch in self._watches.values() if watch.running is not None]
+        watches = [*self._watches.values(), *self._unlisted.values()]
+        ending = [after(watch.running) for watch in watches if watch.running is not None]
         ending += self._closing
         self._checker.fetches.stop()
         for watch in self._watches.values():
@@ -157,11 +224,37 @@ class Monitor:
         self._loops.spread([watch for watch in watches if watch.task.url is not None])
         for watch in watches:
             if watch.task.url is None:
-                watch.begin_pushes(self._reactor.seconds())
-                if self._checker.misjudged(watch):
-                    self._judge_again(watch)
+                self._begin_pushes(watch)
             if not watch.busy:
-                self._arm(watch)
+                self._timers.arm(watch)
+
+    def _begin_pushes(self, watch: Watch) -> None:
+        watch.begin_pushes(self._reactor.seconds())
+        if self._checker.misjudged(watch):
+            self._timers.judge_again(watch)
+
+    def _add(self, watch: Watch) -> None:
+        self._watches[watch.task.key] = watch
+        self.rounds.add(watch)
+        self._board.take(watch.task, watch.state.checked)
+
+    def _adopt(self, watch: Watch, state: TaskState) -> None:
+        watch.adopt(state)
+        watch.mute(state.owed is not None or (state.incident is not None and not state.incident.told))
+        self._board.show(watch.task, state)
+
+    def _list_again(self, task: Task) -> None:
+        """Watch a task that is back before the store had us leave it."""
+        watch = self._unlisted.get(task.key)
+        if watch is not None:
+            ended = succeed(None) if watch.running is None else after(watch.running)
+            ended.addCallback(lambda _: self._take_back(watch))
+
+    def _take_back(self, watch: Watch) -> None:
+        key = watch.task.key
+        if self._unlisted.get(key) is watch and key in self._tasks:
+            del self._unlisted[key]
+            self.take({key: watch.state})
 
     def _change(self, watch: Watch, task: Task) -> bool:
         """
@@ -171,7 +264,7 @@ class Monitor:
         """
         before, watch.task = watch.task, task
         if task.url is None:
-            self._judge_again(watch)
+            self._timers.judge_again(watch)
             return False
         if watch.busy and not same_rules(before, task):
             watch.expire()
@@ -185,155 +278,67 @@ class Monitor:
                 return True
             self._loops.schedule(watch, delay)
         if not watch.busy:
-            self._arm(watch)
+            self._timers.arm(watch)
         return False
 
     def _end(self, watch: Watch) -> None:
-        """Stop checking, and close the incident once the check under way is recorded."""
+        """Stop checking, and close the incident once the check under way is recorded, unless others may watch it."""
         watch.gone = True
         running = watch.running
         self._loops.quiet(watch)
-        if running is not None:
+        if self._shared:
+            self._unlisted[watch.task.key] = watch
+        elif running is not None:
             after(running).addCallback(lambda _: self._close(watch.task, watch.state))
         else:
             self._close(watch.task, watch.state)
 
+    def _close_open(self, key: str, state: TaskState) -> None:
+        """Close what is open of a task that is no longer configured."""
+        if state.incident is not None or state.owed is not None or state.configured is not None:
+            self._close(task_of(key), state)
+
     def _close(self, task: Task, state: TaskState) -> None:
         closing = Deferred.fromCoroutine(self._checker.close(task, state))
-        closing.addErrback(lambda failure: self._log.failure("closing {task}", failure, task=task.name))
+        closing.addErrback(unless_lost(lambda failure: self._log.failure("closing {task}", failure, task=task.name)))
         if not closing.called:
             self._closing.append(closing)
             closing.addBoth(lambda _: self._closing.remove(closing))
 
-    def _begin(self, watch: Watch) -> Deferred[None] | None:
-        """Begin a check unless one is under way: see Note [One check at a time]."""
-        if watch.busy or watch.gone or self._stopping:
-            return None
-        watch.begin(self._reactor.seconds())
-        return self._run(watch, self._checker.check(watch))
-
-    def _run(self, watch: Watch, work: Coroutine[Deferred[Any], Any, None]) -> Deferred[None] | None:
-        """
-        Do `work` and nothing else with this task meanwhile.
-
-        :returns: fires with None when it is over, whatever its result; None if it is over already.
-        """
-        watch.enter(Phase.QUEUED)
-        running = Deferred.fromCoroutine(self._work(watch, work))
-        if not watch.busy:
-            return None
-        watch.running = running
-        return running
-
-    async def _work(self, watch: Watch, work: Coroutine[Deferred[Any], Any, None]) -> None:
-        before = watch.state.kind
-        try:
-            try:
-                await work
-                self._rounds.note(watch, before)
-            finally:
-                watch.enter(Phase.IDLE)
-                watch.running = None
-                self._arm(watch)
-        except CancelledError:
-            pass
-        except Exception:
-            # A bug must not end the loop.
-            self._log.failure("checking {task}", task=watch.task.name)
-
-    def _arm(self, watch: Watch) -> None:
-        """Set the timer for the next check or reminder that the loop does not make."""
-        gone, now = self._stopping or watch.gone, self._now()
-        blind, muted = self._checker.condition.blind, self._board.muted(watch.task, watch.state)
-        watch.mute(muted)
-        joining = self._checker.next_joining(watch)
-        seconds = self._reactor.seconds()
-        delay = None if gone else watch.until_due(now, seconds, blind=blind, muted=muted, joining=joining)
-        timer = watch.timer
-        if delay is None:
-            watch.set_timer(None)
-        elif timer is None:
-            watch.set_timer(self._reactor.callLater(delay, self._ring, watch))
-        elif abs(timer.getTime() - seconds - delay) > MARGIN / 2:
-            timer.reset(delay)
-
-    def _ring(self, watch: Watch) -> None:
-        watch.set_timer(None)
-        if watch.busy:
-            return
-        now, seconds = self._now(), self._reactor.seconds()
-        blind, muted = self._checker.condition.blind, self._board.muted(watch.task, watch.state)
-        if watch.overdue(now) and seconds >= watch.rested():
-            watch.take_turn(seconds)
-            if watch.task.url is None:
-                self._judge_again(watch)
-            else:
-                self._begin(watch)
-        elif watch.untold(blind=blind, muted=muted):
-            watch.hear_again()
-            self._run(watch, self._checker.unmute(watch))
-        elif not blind and not muted and watch.reminds(now):
-            self._remind(digest_span(watch.task), now)
-        elif not blind and not muted and (self._checker.next_joining(watch) or INFINITY) <= now:
-            self._run(watch, self._checker.join(watch))
-        else:
-            if watch.task.url is None and not blind:
-                self._checker.account(watch)
-            self._arm(watch)
-
-    def _remind(self, early: Seconds, now: Instant) -> None:
-        """Send the reminders that are due, and those that are due soon with them, for one digest to tell all."""
-        for watch in list(self._watches.values()):
-            if watch.state.incident is None or watch.busy or self._board.muted(watch.task, watch.state):
-                continue
-            if watch.reminds(now, early):
-                self._run(watch, self._checker.remind(watch, early))
-
     def silences_changed(self) -> None:
         """A silence has begun or ended."""
         self._board.silences_changed()
-        self._rearm_all()
+        self._timers.arm_all()
 
     def check_now(self, key: str) -> Deferred[None]:
         """Check a task now, or wait for the check that is under way; fires when it is recorded."""
         watch = self._watches[key]
-        running = watch.running if watch.busy else self._begin(watch)
+        running = watch.running if watch.busy else self._work.begin(watch)
         return succeed(None) if running is None else after(running)
 
     async def perform(self, key: str, work: Callable[[Watch], Coroutine[Deferred[Any], Any, None]]) -> None:
         """Do something with a task once what is under way is recorded; nothing if it is no longer watched then."""
-        await self._perform(self._watches[key], work)
+        await self._work.perform(self._watches[key], work)
 
-    async def _perform(self, watch: Watch, work: Callable[[Watch], Coroutine[Deferred[Any], Any, None]]) -> None:
-        while watch.busy and watch.running is not None:
-            await after(watch.running)
-        running = None if watch.gone or self._stopping else self._run(watch, work(watch))
-        if running is not None:
-            await after(running)
+    async def acknowledge(self, key: str, by: str, reason: str) -> bool:
+        """Record that somebody takes care of a task's incident; returns whether that was done."""
+        done = False
 
-    async def acknowledge(self, key: str, by: str, reason: str) -> None:
-        """Record that somebody takes care of a task's incident."""
-        await self.perform(key, lambda watch: self._checker.acknowledge(watch, by, reason))
+        async def work(watch: Watch) -> None:
+            nonlocal done
+            await self._checker.acknowledge(watch, by, reason)
+            done = True
 
-    def _judge_again(self, watch: Watch) -> None:
-        """Judge a push task from what is kept."""
-        judging = Deferred.fromCoroutine(self._perform(watch, self._checker.judge_again))
-        judging.addErrback(lambda failure: self._log.failure("judging {task}", failure, task=watch.task.name))
+        await self.perform(key, work)
+        return done
 
-    def _seen_again(self) -> None:
-        """Set all timers after blindness; overdue checks are made at once, but at most OVERDUE_RATE a second."""
-        now, seconds = self._now(), self._reactor.seconds()
-        overdue = 0
-        for watch in self._watches.values():
-            if watch.busy:
-                continue
-            if watch.overdue(now):
-                watch.let(seconds + overdue / OVERDUE_RATE)
-                overdue += 1
-            self._arm(watch)
+    def _note(self, watch: Watch, before: Kind) -> None:
+        self.rounds.note(watch, before)
 
     def _sweep(self, *, anew: bool = False) -> None:
         try:
+            if self._work.make_up():
+                self._timers.arm_all()
             self._board.sweep(anew=anew)
         except Exception:
             self._log.failure("marking tasks that are not seen")
@@ -342,9 +347,4 @@ class Monitor:
         """Set all timers again after a step of the wall clock."""
         self._checker.clock_stepped(step)
         self._sweep(anew=True)
-        self._rearm_all()
-
-    def _rearm_all(self) -> None:
-        for watch in self._watches.values():
-            if not watch.busy:
-                self._arm(watch)
+        self._timers.arm_all()

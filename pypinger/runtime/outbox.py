@@ -9,28 +9,32 @@ before the settling the delivery is still pending in the store, and the next sta
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
-import msgspec
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from pypinger.domain.grouping import Place, Storms, places_of
-from pypinger.domain.model import Alert, Delivery, Event, Outcome, Seconds, Task, TaskState
+from pypinger.domain.grouping import Place
+from pypinger.domain.model import Alert, Delivery, Outcome, Seconds, Task, TaskState
 from pypinger.domain.routing import Routing
 from pypinger.domain.times import span
-from pypinger.domain.wording import headline
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import Notifier
-from pypinger.ports.storing import Kept, Store, Told
+from pypinger.ports.showing import Entry
+from pypinger.ports.storing import Kept, Store, StoreError
 from pypinger.runtime.alertlog import log_alert
 from pypinger.runtime.board import LiveBoard
+from pypinger.runtime.duty import Duty
+from pypinger.runtime.leases import unless_lost
+from pypinger.runtime.outboxsettings import OutboxSettings
 from pypinger.runtime.queue import DeliveryQueue
+from pypinger.runtime.queues import Queues
 from pypinger.runtime.refusals import Refusals
+from pypinger.runtime.storms import StormWatch
 
 #: Age in seconds from which a pending delivery makes ``/status`` an error (contract, section 7).
 OVERDUE: Seconds = 300.0
@@ -39,26 +43,13 @@ OVERDUE: Seconds = 300.0
 EXPIRING: Seconds = 60.0
 
 
-class OutboxSettings(msgspec.Struct, frozen=True):
-    """
-    Which channels there are and how alerts are sent; a reload replaces it.
-
-    :ivar notifiers: the channels that are on; none with ``only_log``.
-    :ivar routes: what each of them is sent.
-    :ivar held: the channels that are off for a time, by ``only_log``: their deliveries wait.
-    :ivar retry_for: seconds after its alert's cause during which a delivery is retried.
-    :ivar group_wait: seconds during which the alerts of a storm are gathered; 0 turns grouping off.
-    """
-
-    notifiers: tuple[Notifier, ...]
-    routes: Routing
-    held: frozenset[str] = frozenset()
-    retry_for: Seconds = 86_400.0
-    group_wait: Seconds = 5.0
-
-
 class Outbox:
-    """The delivery queues of all channels."""
+    """
+    The delivery queues of all channels.
+
+    :ivar storms: where storms are open.
+    :ivar duty: the channels that this instance sends through.
+    """
 
     _log = Logger()
 
@@ -70,14 +61,11 @@ class Outbox:
         self._store = store
         self._board = board
         self._settings = settings
-        self._queues: dict[str, DeliveryQueue] = {}
-        # Channels that are off: their queues, or a list of deliveries if they have not been on since the start.
-        self._off: dict[str, DeliveryQueue] = {}
-        self._parked: dict[str, list[Delivery]] = {}
-        # What the store kept of channels that have not been on since the start.
-        self._told: dict[str, Sequence[Told]] = {}
-        self._storms = Storms()
-        self._notifiers: dict[str, Notifier] = {}
+        self._queues = Queues(self._make)
+        self.storms = StormWatch()
+        self.duty = Duty(reactor.seconds)
+        # Channels that a reload has put on, and through which this instance does not send yet.
+        self._back: set[str] = set()
         self._refusals = Refusals(now, store, board, self._send_again)
         self._expiring = LoopingCall(self._expire)
         self._expiring.clock = reactor
@@ -87,28 +75,93 @@ class Outbox:
 
     def resume(self, kept: Kept) -> None:
         """Take up the deliveries that the store kept, and the messages of incidents."""
-        deliveries = kept.deliveries
-        self._told = dict(kept.told)
-        for name, queue in self._queues.items():
-            queue.remember(self._told.pop(name, ()))
-        self._board.count_dead(kept.dead)
-        self._refusals.resume(kept.dead_channels & self._queues.keys(), kept.refusals)
-        for entry in self._board.entries():
-            # The end of an incident that a silence held back may never be announced.
-            if entry.state.incident is not None and entry.state.incident.told:
-                report = entry.state.report
-                places = [("origin", entry.task.origin), ("server", "" if report is None else report.server or "")]
-                self._storms.opened(entry.task.id, [place for place in places if place[1]])
-        for name in {delivery.channel for delivery in deliveries} & self._queues.keys():
-            self._queues[name].keep_pace()
-        for queue in self._queues.values():
-            # Nothing is sent before all is known: what is newer replaces reminders.
-            queue.pause()
-        for delivery in deliveries:
-            self._queue(delivery)
-        for queue in self._queues.values():
-            queue.resume()
+        self.storms.resume(self._board.entries())
+        if kept.channels is None:
+            self._take_up(kept)
+        else:
+            self.gain(kept)
         self._expiring.start(EXPIRING)
+
+    def share(self, alive: Callable[[], bool]) -> None:
+        """
+        Send only through the channels that :meth:`gain` gives from now on.
+
+        :param alive: whether a message may be sent now.
+        """
+        self.duty.share(alive)
+
+    def gain(self, part: Kept) -> None:
+        """Send through these channels, too, beginning with what is pending there."""
+        self.duty.gain(part.channels or frozenset(), part.unlisted, part.deliveries)
+        self._take_up(part)
+        if self._expiring.running:
+            self._come_back()
+            self._expire()
+
+    async def leave(self, channels: Collection[str]) -> None:
+        """Send through these channels no longer; returns when no message is under way there."""
+        queues = [queue for name in channels if (queue := self._queues.of(name)) is not None]
+        await DeferredList([queue.rest() for queue in queues])
+        if self.duty.owned.isdisjoint(channels):
+            # The lease was lost meanwhile.
+            return
+        self._drop(channels, sum(map(len, queues)))
+        counting = Deferred.fromCoroutine(self._count_dead())
+        counting.addErrback(lambda failure: self._log.failure("counting dead deliveries", failure))
+
+    async def _count_dead(self) -> None:
+        try:
+            dead = await self._store.dead()
+        except StoreError:
+            return
+        self._board.count_dead(sum(self.duty.owns(each.channel) for each in dead) - self._board.dead)
+
+    def drop(self) -> None:
+        """Forget all channels at once, and abandon what is under way."""
+        self._drop(self.duty.owned, 0)
+        self._board.count_none()
+
+    def receive(self, deliveries: Sequence[Delivery]) -> None:
+        """Send deliveries that other instances have committed."""
+        over: list[Place] = []
+        storms: dict[str, tuple[Place, ...]] = {}
+        for delivery in deliveries:
+            if delivery.alert.id not in storms:
+                storms[delivery.alert.id] = self.storms.note(delivery.alert, over)
+            self._queue(delivery, storms[delivery.alert.id])
+        self._calm(over)
+
+    def compare(self, entries: Iterable[Entry]) -> None:
+        """Find storms by the states of other instances' tasks."""
+        self._calm(self.storms.compare(entries))
+
+    def _come_back(self) -> None:
+        """Repeat what died of channels that are on again, once this instance sends through them."""
+        for name in filter(self.duty.owns, list(self._back)):
+            self._back.discard(name)
+            self._refusals.came_back(name)
+
+    def _take_up(self, kept: Kept) -> None:
+        deliveries, queues = kept.deliveries, self._queues.on
+        self._queues.remember(kept.told)
+        self._board.count_dead(kept.dead)
+        self._refusals.resume(kept.dead_channels & queues.keys(), kept.refusals)
+        with_news = {delivery.channel for delivery in deliveries} & queues.keys()
+        for name in with_news:
+            queues[name].keep_pace()
+            # Nothing is sent before all is known: what is newer replaces reminders.
+            queues[name].pause()
+        for delivery in deliveries:
+            self._board.count_undelivered(1)
+            self._hand_over(delivery)
+        for name in with_news:
+            queues[name].resume()
+
+    def _drop(self, channels: Collection[str], pending: int) -> None:
+        """Forget channels, with so many pending deliveries in their queues."""
+        self.duty.leave(channels)
+        self._board.count_undelivered(-pending - self._queues.forget(channels))
+        self._refusals.forget(channels)
 
     def update(self, settings: OutboxSettings) -> None:
         """
@@ -118,30 +171,13 @@ class Outbox:
         channel that is gone are dead.
         """
         self._settings = settings
-        before, self._queues = self._queues, {}
-        for notifier in settings.notifiers:
-            name = notifier.name
-            queue = before.pop(name, self._off.pop(name, None))
-            if queue is None:
-                queue = self._make(notifier)
-                queue.remember(self._told.pop(name, ()))
-            else:
-                queue.update(notifier, settings.retry_for, settings.group_wait)
-            self._queues[name] = queue
-            queue.resume()
-            for delivery in self._parked.pop(name, ()):
-                self._hand_over(delivery)
-        changed = [name for name, notifier in self._notifiers.items() if notifier not in settings.notifiers]
-        known = self._notifiers.keys()
-        self._notifiers = {notifier.name: notifier for notifier in settings.notifiers}
-        self._refusals.keep(self._queues.keys(), changed)
+        added, changed, waited = self._queues.update(settings)
+        for delivery in waited:
+            self._hand_over(delivery)
+        self._refusals.keep(self._queues.on.keys(), changed)
         if self._expiring.running:
-            for name in self._notifiers.keys() - known:
-                self._refusals.came_back(name)
-        for name, queue in before.items():
-            queue.pause()
-            self._off[name] = queue
-        if self._expiring.running:
+            self._back |= added
+            self._come_back()
             self._expire()
 
     def route(
@@ -164,23 +200,21 @@ class Outbox:
         for alert in alerts:
             log_alert(self._log, alert)
         over: list[Place] = []
-        storms = {alert.id: self._note_storm(alert, over) for alert in alerts}
+        storms = {alert.id: self.storms.note(alert, over) for alert in alerts}
         if closed is not None:
-            self._note_end(closed, over)
+            self.storms.end(closed, over)
         for delivery in deliveries:
             self._queue(delivery, storms.get(delivery.alert.id, ()))
-        for queue in self._queues.values():
-            for place in over:
-                queue.settled(place, calm=True)
+        self._calm(over)
 
     def expect(self, origin: str, seconds: Seconds) -> None:
         """Hold the groups of an origin for so many seconds and ``group_wait``, or until :meth:`settled`."""
-        for queue in self._queues.values():
+        for queue in self._queues.on.values():
             queue.expect(("origin", origin), seconds + self._settings.group_wait)
 
     def settled(self, origin: str) -> None:
         """No more alerts of an origin are expected."""
-        for queue in self._queues.values():
+        for queue in self._queues.on.values():
             queue.settled(("origin", origin))
 
     async def resend(self) -> int:
@@ -190,7 +224,11 @@ class Outbox:
         :returns: how many.
         :raises StoreError: the store cannot be read.
         """
-        dead = [delivery for delivery in await self._store.dead() if delivery.channel in self._queues]
+        dead = [
+            delivery
+            for delivery in await self._store.dead()
+            if delivery.channel in self._queues.on and self.duty.owns(delivery.channel)
+        ]
         await self._refusals.revive(dead)
         for delivery in dead:
             self._queue(replace(delivery, words=""), fresh=True)
@@ -203,7 +241,7 @@ class Outbox:
     @property
     def notifiers(self) -> list[Notifier]:
         """The channels that are on."""
-        return list(self._notifiers.values())
+        return list(self._queues.notifiers.values())
 
     @property
     def refused(self) -> frozenset[str]:
@@ -212,8 +250,9 @@ class Outbox:
 
     def healthy(self) -> bool:
         """Whether alerts reach people: no channel is on, or one takes messages, as far as is known."""
-        working = (name not in self.refused and queue.oldest() <= OVERDUE for name, queue in self._queues.items())
-        return not self._queues or any(working)
+        dead = self._board.daemon().dead_channels
+        working = (name not in dead and queue.oldest() <= OVERDUE for name, queue in self._queues.on.items())
+        return not self._queues.on or any(working)
 
     async def announce(self, alert: Alert, lasted: Seconds | None = None, to: Collection[str] | None = None) -> None:
         """Commit and send an alert of the daemon: see :meth:`pypinger.domain.routing.Routing.of_daemon`."""
@@ -221,72 +260,56 @@ class Outbox:
         await self._store.enqueue(deliveries)
         self.accept((alert,), deliveries)
 
-    async def stop(self, limit: Seconds) -> None:
-        """Give pending deliveries up to `limit` seconds, then stop sending."""
+    async def stop(self, limit: Seconds, *, drain: bool = True) -> None:
+        """
+        Give pending deliveries up to `limit` seconds, then stop sending.
+
+        :param drain: False to give it to the messages under way alone: others send the rest.
+        """
         if self._expiring.running:
             self._expiring.stop()
-        queues = [*self._queues.values(), *self._off.values()]
+        queues = self._queues.everything()
         deadline = self._reactor.seconds() + limit
-        drained = DeferredList([queue.drain(deadline) for queue in queues], consumeErrors=True)
+        ending = [queue.drain(deadline) if drain else queue.rest() for queue in queues]
+        drained = DeferredList(ending, consumeErrors=True)
         await drained.addTimeout(limit, self._reactor, onTimeoutCancel=lambda _, __: None)
         for queue in queues:
             queue.close()
-        if self._board.undelivered:
+        if self._board.undelivered and drain:
             self._log.warn("{count} deliveries are still pending", count=self._board.undelivered)
 
-    def _note_storm(self, alert: Alert, over: list[Place]) -> tuple[Place, ...]:
-        """Return where a storm was open when the alert came, and count its incident; add to `over` where one ends."""
-        storms = self._storms.at(alert)
-        if alert.event in (Event.PROBLEM, Event.FLAPPING):
-            for kind, place in self._storms.opened(alert.task, list(places_of(alert))):
-                self._log.warn("STORM: several tasks on {kind} {place} are in trouble", kind=kind, place=place)
-        elif alert.event is Event.RECOVERED:
-            self._note_end(alert.task, over)
-        return storms
-
-    def _note_end(self, task: str, over: list[Place]) -> None:
-        for kind, place in self._storms.closed(task):
-            self._log.info("STORM over: no task on {kind} {place} is in trouble", kind=kind, place=place)
-            over.append((kind, place))
+    def _calm(self, over: Iterable[Place]) -> None:
+        """Storms are over."""
+        for place in over:
+            for queue in self._queues.on.values():
+                queue.settled(place, calm=True)
 
     def _queue(self, delivery: Delivery, storms: Collection[Place] = (), *, fresh: bool = False) -> None:
-        self._board.count_undelivered(1)
-        self._hand_over(delivery, storms, fresh=fresh)
+        if self.duty.takes(delivery, fresh=fresh):
+            self._board.count_undelivered(1)
+            self._hand_over(delivery, storms, fresh=fresh)
 
     def _hand_over(self, delivery: Delivery, storms: Collection[Place] = (), *, fresh: bool = False) -> None:
-        queue = self._queues.get(delivery.channel, self._off.get(delivery.channel))
+        queue = self._queues.of(delivery.channel)
         if queue is None:
-            self._parked.setdefault(delivery.channel, []).append(delivery)
+            self._queues.offline.park(delivery)
             return
         for gone in queue.accept(delivery, storms, fresh=fresh):
             self._settle_aside(gone, Outcome.REPLACED)
 
     def _expire(self) -> None:
         """Give up deliveries that have waited too long for a channel that is held, or whose channel is gone."""
-        now = self._now()
-        for name in [*self._off, *self._parked]:
-            gone = name not in self._settings.held
-            limit = float("-inf") if gone else self._settings.retry_for
-            if name in self._off:
-                old = self._off[name].expire(limit)
-            else:
-                waiting = self._parked[name]
-                old = [delivery for delivery in waiting if now - delivery.alert.at > limit]
-                self._parked[name] = [delivery for delivery in waiting if delivery not in old]
-            for delivery in old:
-                self._log.error(
-                    "{name} {why}, [{id}] is given up; the alert was: {alert}",
-                    name=name,
-                    why="is no longer configured" if gone else "has been off too long",
-                    id=delivery.alert.id,
-                    alert=headline((delivery.alert,)),
-                )
-                words = "the channel is no longer configured" if gone else "the channel was off"
-                self._settle_aside(replace(delivery, words=words), Outcome.DEAD)
+        # Where several instances share the channels, another one may have a channel that this one has not.
+        gone = self.duty.orphans(self._queues.on.keys() | self._settings.held)
+        settings = self._settings
+        for delivery in self._queues.offline.expire(self._now(), settings.held, settings.retry_for, gone):
+            self._settle_aside(delivery, Outcome.DEAD)
 
     def _settle_aside(self, delivery: Delivery, outcome: Outcome) -> None:
         settled = Deferred.fromCoroutine(self._settle(delivery, outcome))
-        settled.addErrback(lambda failure: self._log.failure("settling [{id}]", failure, id=delivery.alert.id))
+        settled.addErrback(
+            unless_lost(lambda failure: self._log.failure("settling [{id}]", failure, id=delivery.alert.id))
+        )
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome is not Outcome.RETRY:
@@ -294,26 +317,28 @@ class Outbox:
         if outcome is Outcome.DEAD:
             self._board.count_dead(1)
             # One that is off is not expected to work.
-            self._refusals.refused(delivery, expected=delivery.channel in self._queues)
+            self._refusals.refused(delivery, expected=delivery.channel in self._queues.on)
         await self._store.settle(delivery, outcome)
         if outcome is Outcome.SENT:
             self._refusals.works(delivery.channel)
 
     async def _send_again(self, deliveries: Sequence[Delivery]) -> None:
         """Commit and send alerts of one channel."""
-        if deliveries and deliveries[0].channel in self._queues:
+        if deliveries and deliveries[0].channel in self._queues.on and self.duty.owns(deliveries[0].channel):
             await self._store.enqueue(deliveries)
             for delivery in deliveries:
                 self._queue(delivery)
 
     def _make(self, notifier: Notifier) -> DeliveryQueue:
         settings, again = self._settings, partial(self._queue, fresh=True)
-        return DeliveryQueue(
+        queue = DeliveryQueue(
             self._reactor, self._now, notifier, settings.retry_for, settings.group_wait, self._settle, again
         )
+        queue.ask_before(self.duty.alive)
+        return queue
 
     def _trouble(self) -> str | None:
-        late = {name: age for name, queue in self._queues.items() if (age := queue.oldest()) > OVERDUE}
+        late = {name: age for name, queue in self._queues.on.items() if (age := queue.oldest()) > OVERDUE}
         words = [f"an alert has been pending for {name} for {span(age)}" for name, age in late.items()]
         words += self._refusals.troubles()
         return "; ".join(words) or None

@@ -12,20 +12,24 @@ take the time that checks need.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from hmac import compare_digest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from pypinger.domain import report
 from pypinger.domain.model import Invalid, Report, Reported, Seconds, Task
 from pypinger.domain.pushes import PING_BODY, Ping, Push, PushedReport
 from pypinger.domain.redaction import Secrets
 from pypinger.ports.pushing import PushResult, Taken
+from pypinger.ports.sharing import InstanceRequest, InstanceRequestFailed
 from pypinger.runtime.check import Checker
 from pypinger.runtime.monitor import Monitor
+from pypinger.runtime.sharing import Participant
 from pypinger.runtime.watch import Watch
 
 #: How many pushes of a task are taken within PUSHES_WITHIN seconds (contract, section 9).
@@ -67,6 +71,8 @@ class Pushes:
     :param max_body: the longest report, in bytes.
     """
 
+    _log = Logger()
+
     def __init__(
         self, reactor: IReactorTime, monitor: Monitor, checker: Checker, secrets: Secrets, max_body: int
     ) -> None:
@@ -81,11 +87,17 @@ class Pushes:
         self._stopped = True
         self._tokens: float = BURST
         self._filled: Seconds = reactor.seconds()
+        self._shared: Participant | None = None
 
     @property
     def max_body(self) -> int:
         """See :attr:`pypinger.ports.pushing.PushReceiver.max_body`."""
         return self._max_body
+
+    def share(self, participant: Participant) -> None:
+        """Hand pushes over to the instance that watches their task."""
+        self._shared = participant
+        participant.answer("push", self._take_over)
 
     def start(self) -> None:
         """Take pushes from now on."""
@@ -167,6 +179,13 @@ class Pushes:
 
     async def _handed_over(self, key: str, push: Push) -> bool:
         """Have a push judged and stored; returns whether it is on the disk."""
+        if self._shared is not None and not await self._shared.here(key):
+            try:
+                kept = await self._shared.ask(key, InstanceRequest("push", _packed(key, push)))
+            except InstanceRequestFailed as error:
+                self._log.info("a push of {task} was not handed over: {words}", task=key, words=str(error))
+                return False
+            return bool(kept)
         kept = False
 
         async def work(watch: Watch) -> None:
@@ -175,6 +194,13 @@ class Pushes:
 
         await self._monitor.perform(key, work)
         return kept
+
+    async def _take_over(self, body: Mapping[str, Any]) -> object:
+        """Take a push that came to another instance."""
+        key, push = body["task"], _unpacked(body)
+        if self._stopped or not self._monitor.watches(key):
+            raise InstanceRequestFailed("the task is watched by another instance now")
+        return await self._handed_over(key, push)
 
     def _find(self, key: str) -> _Known | None:
         """
@@ -185,6 +211,17 @@ class Pushes:
         secret = key.encode()
         known = self._tasks.get(_digest(key))
         return known if known is not None and compare_digest(known.secret, secret) else None
+
+
+def _packed(key: str, push: Push) -> Mapping[str, Any]:
+    """Return a push as values that JSON can hold."""
+    return {"task": key, "ping" if isinstance(push, Ping) else "report": msgspec.to_builtins(push)}
+
+
+def _unpacked(body: Mapping[str, Any]) -> Push:
+    if "ping" in body:
+        return msgspec.convert(body["ping"], Ping)
+    return msgspec.convert(body["report"], PushedReport)
 
 
 def _digest(key: str) -> bytes:

@@ -3,21 +3,12 @@ One channel's queue of deliveries.
 
 At most one message of a channel is under way. The alerts of one task keep their order: the next alert of a task waits
 until the previous one is sent or given up; other tasks' alerts do not wait for it. :mod:`~pypinger.runtime.pending`
-chooses the next message and what goes into it, :mod:`~pypinger.runtime.threads` the message that it replies to;
-:mod:`~pypinger.runtime.outbox` records the outcome.
-
-Note [Backing off]
-~~~~~~~~~~~~~~~~~~
-A failed delivery is retried after a delay that doubles (:mod:`pypinger.domain.backoff`). That alone would not spare a
-service that is down during a storm, because the first alert of every task would still be attempted at once. Therefore
-a failure also pauses the whole queue: for the time given by ``Retry-After``, otherwise for one second, doubled for each
-further message that fails in a row, up to 5 minutes. One success ends the pause. The failures of one task's alerts, or
-of one group, count once, so that a message the service rejects does not hold up the others.
+chooses the next message and what goes into it, :mod:`~pypinger.runtime.threads` the message that it replies to,
+:mod:`~pypinger.runtime.retries` when a failed one is tried again; :mod:`~pypinger.runtime.outbox` records the outcome.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from msgspec.structs import replace
@@ -25,17 +16,19 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from pypinger.domain import backoff
 from pypinger.domain.grouping import Place
 from pypinger.domain.model import Alert, Delivery, Outcome, Seconds
-from pypinger.domain.times import span
-from pypinger.domain.wording import headline
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import DeliveryError, Notifier
+from pypinger.ports.sharing import LeaseLost
 from pypinger.ports.storing import Told
-from pypinger.runtime.pending import Message, Pending, Waiting
+from pypinger.runtime.pending import Pending, Waiting
+from pypinger.runtime.retries import Retries, ids_of
 from pypinger.runtime.threads import References, Threads
 from pypinger.runtime.updates import Updates
+
+#: Seconds until it is asked again whether messages may be sent.
+ASK_AGAIN: Seconds = 0.5
 
 #: Time limit for one attempt to send, in seconds (contract, section 4).
 ATTEMPT_LIMIT: Seconds = 20.0
@@ -64,7 +57,7 @@ class DeliveryQueue:
         resend: Callable[[Delivery], object] | None = None,
     ) -> None:
         self.notifier = notifier
-        self._retry_for = retry_for
+        self._retries = Retries(notifier.name, retry_for)
         self._reactor = reactor
         self._now = now
         self._settle = settle
@@ -73,16 +66,20 @@ class DeliveryQueue:
         self._threads = Threads()
         self._updates = Updates(reactor, self._threads, self._send_again)
         self._resend = resend or self.accept
-        self._paused = False
+        self._paused = self._dropped = False
+        self._alive: Callable[[], bool] = lambda: True
+        self._rested: list[Deferred[None]] = []
         self._sending: Deferred[tuple[str, References]] | None = None
         self._opens: Seconds = 0.0
-        self._failures = 0
-        self._failed_last: Message | None = None
         self._timer: IDelayedCall | None = None
         self._working = False
         self._closed = False
         self._drained: Deferred[None] | None = None
         self._deadline: Seconds = 0.0
+
+    def ask_before(self, alive: Callable[[], bool]) -> None:
+        """Ask `alive` before each message; while it returns False, wait."""
+        self._alive = alive
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -134,7 +131,7 @@ class DeliveryQueue:
     def update(self, notifier: Notifier, retry_for: Seconds, group_wait: Seconds) -> None:
         """Use other settings for all messages but the one under way."""
         self.notifier = notifier
-        self._retry_for = retry_for
+        self._retries.give_up_after(retry_for)
         self._group_wait = group_wait if notifier.groups else 0.0
         self._threads.use(notifier)
         self._pending.regroup(self._group_wait)
@@ -153,7 +150,7 @@ class DeliveryQueue:
 
     def expire(self, retry_for: Seconds) -> list[Delivery]:
         """While paused, remove and return the deliveries that are older than `retry_for` seconds; below 0 all."""
-        self._retry_for = max(0.0, retry_for)
+        self._retries.give_up_after(max(0.0, retry_for))
         if self._working or not self._paused:
             return []
         now, waiting = self._now(), self._pending.waiting()
@@ -173,6 +170,21 @@ class DeliveryQueue:
             self._timer.cancel()
         if self._sending is not None:
             self._sending.cancel()
+
+    def rest(self) -> Deferred[None]:
+        """Begin nothing more; fires when no message is under way."""
+        self.pause()
+        rested: Deferred[None] = Deferred()
+        if self._working:
+            self._rested.append(rested)
+        else:
+            rested.callback(None)
+        return rested
+
+    def drop(self) -> None:
+        """Stop sending, abandon the message under way, and settle nothing: another instance may send it."""
+        self._dropped = True
+        self.close()
 
     def _send_again(self, alert: Alert) -> None:
         """The message that showed this alert is lost; what is pending of its task says more than a copy."""
@@ -198,6 +210,9 @@ class DeliveryQueue:
         try:
             while not self._closed:
                 due = None if self._paused else self._pending.due()
+                if due is not None and not self._alive():
+                    self._timer = self._reactor.callLater(ASK_AGAIN, self._wake)
+                    return
                 if due is None:
                     self._end_drain()
                     return
@@ -211,6 +226,9 @@ class DeliveryQueue:
                 await self._attempt(self._threads.take(self._pending, now))
         finally:
             self._working = False
+            rested, self._rested = self._rested, []
+            for each in rested:
+                each.callback(None)
 
     def _end_drain(self) -> None:
         drained, self._drained = self._drained, None
@@ -218,7 +236,7 @@ class DeliveryQueue:
             drained.callback(None)
 
     async def _attempt(self, message: Sequence[Waiting]) -> None:
-        """Claim, send, settle: see Note [Backing off]."""
+        """Claim, send, settle: see Note [Backing off] in :mod:`~pypinger.runtime.retries`."""
         self._opens = self._reactor.seconds() + self.notifier.spacing
         wait: Seconds = 0.0
         references: References = [None] * len(message)
@@ -229,12 +247,15 @@ class DeliveryQueue:
             return
         except DeliveryError as error:
             words = error.words
-            outcomes, wait = self._failed(message, error)
+            outcomes, wait, close = self._retries.failed(message, error, self._age)
+            self._opens = max(self._opens, self._reactor.seconds() + close)
             self._updates.pause()
         else:
-            self._failures, self._failed_last = 0, None
+            self._retries.succeeded()
             outcomes = [Outcome.SENT] * len(message)
-            self._log.debug("{name} took {ids}: {words}", name=self.notifier.name, ids=_ids(message), words=words)
+            self._log.debug("{name} took {ids}: {words}", name=self.notifier.name, ids=ids_of(message), words=words)
+        if self._dropped:
+            return
         rest, not_before = self._reactor.seconds() + wait, self._now() + wait
         settled = []
         for waiting, outcome, reference in zip(message, outcomes, references, strict=True):
@@ -258,6 +279,8 @@ class DeliveryQueue:
     async def _keep(self, delivery: Delivery, outcome: Outcome) -> None:
         try:
             await self._settle(delivery, outcome)
+        except LeaseLost as lost:
+            self._log.debug("[{id}] is not recorded: {words}", id=delivery.alert.id, words=str(lost))
         except Exception:
             # Memory is right for now; after a restart the alert may be sent again, with the same id.
             self._log.failure("recording [{id}] as {outcome}", id=delivery.alert.id, outcome=outcome.value)
@@ -281,69 +304,3 @@ class DeliveryQueue:
             raise DeliveryError("unexpected error in the channel; see Py Pinger's log") from None
         finally:
             self._sending = None
-
-    def _failed(self, message: Sequence[Waiting], error: DeliveryError) -> tuple[list[Outcome], Seconds]:
-        """
-        Decide which deliveries are retried and after how many seconds, log it, and pause the queue.
-
-        All of them wait as long as the one with the most attempts; each is given up separately.
-        """
-        if error.permanent:
-            # The service answered, so other alerts need not wait.
-            self._failures, self._failed_last = 0, None
-            for waiting in message:
-                self._give_up(waiting, "refused", "permanently", error)
-            return [Outcome.DEAD] * len(message), 0.0
-        if message[0].message != self._failed_last:
-            self._failures += 1
-            self._failed_last = message[0].message
-        close = min(2.0 ** min(self._failures - 1, 16), backoff.LONGEST)
-        if error.retry_after is not None:
-            close = min(max(error.retry_after, backoff.SHORTEST), backoff.LONGEST_ASKED)
-        self._opens = max(self._opens, self._reactor.seconds() + close)
-        attempts, chance = 1 + max(waiting.delivery.attempts for waiting in message), random.random()
-        outcomes: list[Outcome] = []
-        pause: Seconds = 0.0
-        for waiting in message:
-            wait = backoff.delay(
-                attempts,
-                retry_after=error.retry_after,
-                age=self._age(waiting),
-                retry_for=self._retry_for,
-                chance=chance,
-            )
-            if wait is None:
-                words = f"within {span(self._retry_for)} and {waiting.delivery.attempts + 1} attempts"
-                self._give_up(waiting, "did not accept", words, error)
-                outcomes.append(Outcome.DEAD)
-            else:
-                pause = wait
-                outcomes.append(Outcome.RETRY)
-        if Outcome.RETRY in outcomes:
-            self._log.warn(
-                "{name} did not accept {ids}, attempt {count}: {words}; the next attempt is in {span}",
-                name=self.notifier.name,
-                ids=_ids(message),
-                count=attempts,
-                words=error.words,
-                span=span(pause),
-            )
-        return outcomes, pause
-
-    def _give_up(self, waiting: Waiting, verb: str, limit: str, error: DeliveryError) -> None:
-        """Log each alert that is given up, also those of a group (contract, section 4)."""
-        alert = waiting.delivery.alert
-        self._log.error(
-            "{name} {verb} [{id}] {limit}: {words}; the alert was: {alert}",
-            name=self.notifier.name,
-            verb=verb,
-            id=alert.id,
-            limit=limit,
-            words=error.words,
-            alert=headline((alert,)),
-        )
-
-
-def _ids(message: Sequence[Waiting]) -> str:
-    more = f" and {len(message) - 1} more" if len(message) > 1 else ""
-    return f"[{message[0].delivery.alert.id}]{more}"

@@ -16,6 +16,7 @@ from pypinger.domain.texts import one_line
 from pypinger.ports.clock import WallClock
 from pypinger.ports.storing import Store
 from pypinger.runtime.board import LiveBoard
+from pypinger.runtime.leases import unless_lost
 
 _PROBLEMS = frozenset({Event.PROBLEM, Event.FLAPPING})
 
@@ -56,6 +57,10 @@ class Refusals:
         for channel in self._channels.intersection(changed):
             self.works(channel)
 
+    def forget(self, channels: Collection[str]) -> None:
+        """Other instances send through these from now on."""
+        self._channels.difference_update(channels)
+
     def refused(self, delivery: Delivery, *, expected: bool) -> None:
         """
         A delivery is dead.
@@ -75,7 +80,9 @@ class Refusals:
     def came_back(self, channel: str) -> None:
         """A channel is on again: send it the problems that died while it was off or did not work."""
         retold = Deferred.fromCoroutine(self._retell(channel))
-        retold.addErrback(lambda failure: self._log.failure("repeating problems for {name}", failure, name=channel))
+        retold.addErrback(
+            unless_lost(lambda failure: self._log.failure("repeating problems for {name}", failure, name=channel))
+        )
 
     async def revive(self, dead: Sequence[Delivery]) -> None:
         """Make dead deliveries pending."""

@@ -6,7 +6,6 @@ message covers them all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
@@ -37,15 +36,33 @@ class HostRounds:
     def __init__(self, outbox: Outbox, begin: Callable[[Watch], Deferred[None] | None]) -> None:
         self._outbox = outbox
         self._begin = begin
-        self._hosts: dict[str, list[Watch]] = {}
+        self._hosts: dict[str, dict[str, Watch]] = {}
         self._rounds: dict[str, Deferred[None]] = {}
+        self._tell: Callable[[str], None] = lambda host: None
+
+    def tell(self, tell: Callable[[str], None]) -> None:
+        """Call `tell` with each host that falls silent: other instances have tasks of it, too."""
+        self._tell = tell
 
     def update(self, watches: Iterable[Watch]) -> None:
         """Set the tasks that are watched; push tasks have no host."""
         self._hosts = {}
         for watch in watches:
-            if watch.task.url is not None:
-                self._hosts.setdefault(_host(watch), []).append(watch)
+            self.add(watch)
+
+    def add(self, watch: Watch) -> None:
+        """A task is watched, too."""
+        if watch.task.url is not None:
+            self._hosts.setdefault(_host(watch), {})[watch.task.id] = watch
+
+    def discard(self, watch: Watch) -> None:
+        """A task is no longer watched."""
+        host = _host(watch)
+        watches = self._hosts.get(host, {})
+        if watches.get(watch.task.id) is watch:
+            del watches[watch.task.id]
+            if not watches:
+                del self._hosts[host]
 
     def note(self, watch: Watch, before: Kind) -> None:
         """Take note of a check or another change, before which the verdict was of this kind."""
@@ -54,9 +71,20 @@ class HostRounds:
         host = _host(watch)
         if host in self._rounds:
             return
-        others = [each for each in self._hosts.get(host, ()) if each is not watch]
-        if not others or any(each.state.kind in _SILENT for each in others):
+        others = [each for each in self._hosts.get(host, {}).values() if each is not watch]
+        if any(each.state.kind in _SILENT for each in others):
             return
+        self._tell(host)
+        if others:
+            self._start(host, watch, others)
+
+    def join(self, host: str) -> None:
+        """A host has fallen silent at another instance: check its tasks."""
+        watches = list(self._hosts.get(host, {}).values())
+        if watches and host not in self._rounds and not any(each.state.kind in _SILENT for each in watches):
+            self._start(host, watches[0], watches)
+
+    def _start(self, host: str, watch: Watch, others: Sequence[Watch]) -> None:
         running = self._rounds[host] = Deferred.fromCoroutine(self._round(host, watch, others))
         running.addErrback(lambda failure: self._log.failure("checking the other tasks of {host}", failure, host=host))
         running.addBoth(lambda _: self._rounds.pop(host, None))
@@ -88,4 +116,5 @@ class HostRounds:
 
 
 def _host(watch: Watch) -> str:
-    return urlsplit(watch.task.origin).hostname or watch.task.origin
+    # This is asked for thousands of tasks at once; the port is always given.
+    return watch.task.origin.partition("://")[2].rpartition(":")[0] or watch.task.origin

@@ -21,6 +21,7 @@ from pypinger.domain.selector import Selector, SelectorError, parse, parse_typed
 from pypinger.domain.silence import LONGEST, Maintenance, Muted, Muting, Silence
 from pypinger.domain.times import length
 from pypinger.ports.clock import WallClock
+from pypinger.ports.sharing import LeaseLost
 from pypinger.ports.showing import Entry
 from pypinger.ports.storing import Store
 
@@ -81,6 +82,14 @@ class Silencing:
                 self._log.error("silence {id} is dropped: {words}", id=silence.id, words=str(error))
         self._renew()
 
+    def replace(self, silences: Sequence[Silence]) -> None:
+        """Use these silences instead, which people have given to any instance."""
+        if {each.id: each for each in silences} == {key: silence for key, (silence, _) in self._silences.items()}:
+            return
+        self._silences.clear()
+        self.resume(silences)
+        self._tell()
+
     def configure(self, maintenance: Sequence[Maintenance]) -> None:
         """Use these maintenance sections."""
         self._maintenance = tuple(maintenance)
@@ -132,7 +141,12 @@ class Silencing:
         while silence.id in self._silences:
             silence = msgspec.structs.replace(silence, id=token_hex(4))
         self._silences[silence.id] = silence, parsed
-        await self._keep()
+        try:
+            await self._keep()
+        except LeaseLost:
+            self._silences.pop(silence.id, None)
+            self._renew()
+            raise
         return silence, count
 
     async def end(self, silence_id: str) -> None:
@@ -144,8 +158,13 @@ class Silencing:
         if silence_id not in self._silences:
             known = ", ".join(self._silences) or "there is none"
             raise SilenceError(f"no silence {silence_id}; present: {known}")
-        del self._silences[silence_id]
-        await self._keep()
+        ended = self._silences.pop(silence_id)
+        try:
+            await self._keep()
+        except LeaseLost:
+            self._silences[silence_id] = ended
+            self._renew()
+            raise
 
     def listed(self) -> list[Listed]:
         """The silences, and the maintenance that lasts now."""

@@ -120,6 +120,10 @@ class Watch:
         """Take note that the check under way is made under rules that no longer hold."""
         self.stale = True
 
+    def continue_from(self, began: Seconds) -> None:
+        """Watch a task from now on that another instance has checked: what fell due meanwhile waits for no check."""
+        self.began = began
+
     def begin_pushes(self, now: Seconds) -> None:
         """Watch a push task from now on: what falls due is judged at once, as it has no first check."""
         self.began = now

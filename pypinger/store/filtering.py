@@ -11,6 +11,7 @@ from pypinger.domain.model import Outcome
 from pypinger.ports.history import DeliveryFilter, IncidentFilter
 from pypinger.store.accounting import millis
 from pypinger.store.rows import text
+from pypinger.store.sources import Dialect
 
 _NEWEST = 1 << 62
 
@@ -25,7 +26,8 @@ LEFT JOIN task ON task.id = task WHERE {} ORDER BY delivery.id DESC LIMIT ?
 """
 
 _OF_ONE_TASK = "task = (SELECT id FROM task WHERE url = ?)"
-_OF_TASKS = "task IN (SELECT id FROM task WHERE url IN (SELECT value FROM json_each(?)))"
+_OF_TASKS = "task IN (SELECT id FROM task WHERE url IN (SELECT value FROM {}))"
+_OF_KIND = "EXISTS (SELECT 1 FROM {} WHERE value = ?)"
 
 
 class Query(NamedTuple):
@@ -35,11 +37,11 @@ class Query(NamedTuple):
     values: Sequence[object]
 
 
-def incidents(task: str | None, before: int | None, limit: int, which: IncidentFilter) -> Query:
+def incidents(dialect: Dialect, task: str | None, before: int | None, limit: int, which: IncidentFilter) -> Query:
     """Return the query for a page of incidents: see :meth:`pypinger.ports.history.History.incidents`."""
-    terms = _Terms("incident.id", task, before, which.tasks)
+    terms = _Terms(dialect, "incident.id", task, before, which.tasks)
     if which.kind is not None:
-        terms.add("EXISTS (SELECT 1 FROM json_each(kinds) WHERE value = ?)", which.kind.value)
+        terms.add(_OF_KIND.format(dialect.elements.format("kinds")), which.kind.value)
     if which.open is not None:
         terms.add(f"ended IS {'' if which.open else 'NOT '}NULL")
     if which.since is not None:
@@ -49,11 +51,11 @@ def incidents(task: str | None, before: int | None, limit: int, which: IncidentF
     return terms.query(_INCIDENTS, limit)
 
 
-def deliveries(task: str | None, before: int | None, limit: int, which: DeliveryFilter) -> Query:
+def deliveries(dialect: Dialect, task: str | None, before: int | None, limit: int, which: DeliveryFilter) -> Query:
     """Return the query for a page of deliveries: see :meth:`pypinger.ports.history.History.deliveries`."""
-    terms = _Terms("delivery.id", task, before, which.tasks)
+    terms = _Terms(dialect, "delivery.id", task, before, which.tasks)
     if which.event is not None:
-        terms.add("json_extract(body, '$.event') = ?", which.event.value)
+        terms.add(f"{dialect.event} = ?", which.event.value)
     if which.channel is not None:
         terms.add("channel = ?", text(which.channel))
     if which.outcome is Outcome.RETRY:
@@ -71,7 +73,9 @@ def deliveries(task: str | None, before: int | None, limit: int, which: Delivery
 class _Terms:
     """The conditions of a query."""
 
-    def __init__(self, key: str, task: str | None, before: int | None, tasks: frozenset[str] | None) -> None:
+    def __init__(
+        self, dialect: Dialect, key: str, task: str | None, before: int | None, tasks: frozenset[str] | None
+    ) -> None:
         self._terms = [f"{key} < ?"]
         self._values: list[object] = [_NEWEST if before is None else before]
         if task is not None:
@@ -79,7 +83,9 @@ class _Terms:
         if tasks is not None and len(tasks) == 1:
             self.add(_OF_ONE_TASK, *map(text, tasks))
         elif tasks is not None:
-            self.add(_OF_TASKS, msgspec.json.encode(sorted(map(text, tasks))).decode())
+            self.add(
+                _OF_TASKS.format(dialect.elements.format("?")), msgspec.json.encode(sorted(map(text, tasks))).decode()
+            )
 
     def add(self, term: str, *values: object) -> None:
         """Add a condition."""

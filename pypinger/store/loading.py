@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -34,6 +35,8 @@ WHERE reference IN (
 )
 GROUP BY channel, reference, incident ORDER BY latest
 """
+
+_BEFORE = "SELECT outcome, body FROM delivery WHERE incident = ? AND channel = ? AND id < ? ORDER BY id DESC"
 
 _STATE = msgspec.json.Decoder(TaskState)
 _ALERT = msgspec.json.Decoder(Alert)
@@ -126,7 +129,8 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     ):
         row = DeliveryRow(_ALERT.decode(body), *values)
         if row.alert.event is Event.CHANGED:
-            row = replace(row, alert=replace(row.alert, before=_told_before(connection, row, row_id)))
+            earlier = execute(_BEFORE, (row.incident, row.channel, row_id))
+            row = replace(row, alert=replace(row.alert, before=told_before(row.alert, earlier)))
         recorder.outbox[row.alert.id, row.channel] = row
     told: dict[str, list[Told]] = {}
     for channel, reference, body, _ in execute(_TOLD, (now - TOLD_HOURS * HOUR,)):
@@ -181,13 +185,14 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     )
 
 
-def _told_before(connection: sqlite3.Connection, change: DeliveryRow, row_id: int) -> Kind | None:
-    """What the channel was told before a pending change: the changes that this one replaced were not sent."""
-    before = change.alert.before
-    for outcome, body in connection.execute(
-        "SELECT outcome, body FROM delivery WHERE incident = ? AND channel = ? AND id < ? ORDER BY id DESC",
-        (change.incident, change.channel, row_id),
-    ):
+def told_before(change: Alert, earlier: Iterable[tuple[str | None, str]]) -> Kind | None:
+    """
+    What the channel was told before a pending change: the changes that this one replaced were not sent.
+
+    :param earlier: outcome and body of the incident's deliveries before it, newest first.
+    """
+    before = change.before
+    for outcome, body in earlier:
         alert = _ALERT.decode(body)
         if alert.event is Event.REMINDER:
             continue

@@ -6,10 +6,6 @@ Reads history from the database.
 
 from __future__ import annotations
 
-import os
-import shutil
-import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,12 +26,11 @@ from pypinger.ports.history import (
     Run,
     VerdictChange,
 )
-from pypinger.ports.storing import StoreError
 from pypinger.store import accounting, filtering
 from pypinger.store.accounting import DAY, HOUR, BlindTime, millis
-from pypinger.store.database import MEMORY, connect, copy, damaged, unusable
 from pypinger.store.gaps import gaps_between
 from pypinger.store.rows import finding, text
+from pypinger.store.sources import Source
 
 #: How many runs are searched at most for a page of gaps, and at a time.
 LOOK = 5000
@@ -49,6 +44,17 @@ _EARLIER = 10
 
 _NEWEST = 1 << 62
 
+_BEGINNING = """
+SELECT {greatest}(ends - known - blind, begins) FROM (
+    SELECT hour * {length} AS begins, (hour + 1) * {length} AS ends, up + down + asleep AS known, blind
+    FROM hour WHERE task = ?
+    UNION ALL SELECT hour * {length}, {least}(accounted, (hour + 1) * {length}), up + down + asleep, blind
+    FROM task WHERE id = ? AND hour IS NOT NULL
+) AS hours WHERE known > 0 ORDER BY begins LIMIT 1
+"""
+
+_BLIND = 'SELECT start, "end" FROM blind WHERE {} AND "end" > ? AND start < ? ORDER BY start, id'
+
 _ALERT = msgspec.json.Decoder(Alert)
 _KINDS = msgspec.json.Decoder(tuple[Kind, ...])
 _STATE = msgspec.json.Decoder(TaskState)
@@ -59,25 +65,18 @@ class Reader:
     Reads a database, whether or not a daemon writes it.
 
     Its methods are those of :class:`pypinger.ports.history.History`, but they block; commands need three more.
-
-    :param connection: of the database; None to open another one.
-    :raises StoreError: it cannot be read.
     """
 
-    def __init__(self, path: str, connection: sqlite3.Connection | None = None) -> None:
-        self._path = path
-        try:
-            self._connection = connect(path, query="?mode=ro") if connection is None else connection
-        except sqlite3.Error as error:
-            raise unusable(path, error) from error
+    def __init__(self, source: Source) -> None:
+        self.source = source
 
     def close(self) -> None:
         """Close the connection, between two calls."""
-        self._connection.close()
+        self.source.close()
 
     def interrupt(self) -> None:
         """Make a call that runs in another thread fail soon."""
-        self._connection.interrupt()
+        self.source.interrupt()
 
     def runs(self, task: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
         """See :meth:`pypinger.ports.history.History.runs`."""
@@ -104,7 +103,7 @@ class Reader:
         which: IncidentFilter = ALL_INCIDENTS,
     ) -> Sequence[PastIncident]:
         """See :meth:`pypinger.ports.history.History.incidents`."""
-        query = filtering.incidents(task, before, limit, which)
+        query = filtering.incidents(self.source.dialect, task, before, limit, which)
         return [
             PastIncident(
                 key,
@@ -128,7 +127,7 @@ class Reader:
         which: DeliveryFilter = ALL_DELIVERIES,
     ) -> Sequence[PastDelivery]:
         """See :meth:`pypinger.ports.history.History.deliveries`."""
-        query = filtering.deliveries(task, before, limit, which)
+        query = filtering.deliveries(self.source.dialect, task, before, limit, which)
         return [
             PastDelivery(
                 key,
@@ -145,11 +144,11 @@ class Reader:
 
     def tasks(self) -> Sequence[str]:
         """See :meth:`pypinger.ports.history.History.tasks`."""
-        return [url for (url,) in self._all("SELECT url FROM task ORDER BY id")]
+        return [url for (url,) in self._all("SELECT url FROM task WHERE state <> '' ORDER BY id")]
 
     def channels(self) -> Sequence[str]:
         """See :meth:`pypinger.ports.history.History.channels`."""
-        return [channel for (channel,) in self._all("SELECT DISTINCT channel FROM delivery ORDER BY channel")]
+        return sorted(channel for (channel,) in self._all("SELECT DISTINCT channel FROM delivery"))
 
     def dead(self) -> Sequence[Delivery]:
         """See :meth:`pypinger.ports.storing.Store.dead`."""
@@ -158,37 +157,32 @@ class Reader:
 
     def uptime(self, task: str, now: Instant) -> Mapping[str, float | None]:
         """See :meth:`pypinger.ports.history.History.uptime`."""
+        of_task = self._task(task), accounting.first_hour(now)
         hours = self._all(
-            "SELECT hour, up, down FROM hour WHERE task = ?1 AND hour >= ?2"
-            " UNION ALL SELECT hour, up, down FROM task WHERE id = ?1 AND hour >= ?2",
-            self._task(task),
-            accounting.first_hour(now),
+            "SELECT hour, up, down FROM hour WHERE task = ? AND hour >= ?"
+            " UNION ALL SELECT hour, up, down FROM task WHERE id = ? AND hour >= ?",
+            *of_task,
+            *of_task,
         )
         return accounting.uptime(hours, now)
 
     def days(self, task: str, now: Instant, count: int = 90) -> Sequence[Day]:
         """See :meth:`pypinger.ports.history.History.days`."""
+        of_task = self._task(task), (millis(now) // DAY - count) * (DAY // HOUR)
         hours = self._all(
-            "SELECT hour, up, down, asleep FROM hour WHERE task = ?1 AND hour >= ?2"
-            " UNION ALL SELECT hour, up, down, asleep FROM task WHERE id = ?1 AND hour >= ?2",
-            self._task(task),
-            (millis(now) // DAY - count) * (DAY // HOUR),
+            "SELECT hour, up, down, asleep FROM hour WHERE task = ? AND hour >= ?"
+            " UNION ALL SELECT hour, up, down, asleep FROM task WHERE id = ? AND hour >= ?",
+            *of_task,
+            *of_task,
         )
         return accounting.days(hours, now, count)
 
     def beginning(self, task: str) -> Instant | None:
         """See :meth:`pypinger.ports.history.History.beginning`."""
         # The first hour was known, or blind, up to its end; the present one up to the latest check.
-        hours = self._all(
-            "SELECT MAX(end - known - blind, start) FROM ("
-            "SELECT hour * ?2 AS start, (hour + 1) * ?2 AS end, up + down + asleep AS known, blind"
-            " FROM hour WHERE task = ?1"
-            " UNION ALL SELECT hour * ?2, MIN(accounted, (hour + 1) * ?2), up + down + asleep, blind"
-            " FROM task WHERE id = ?1 AND hour IS NOT NULL"
-            ") WHERE known > 0 ORDER BY start LIMIT 1",
-            self._task(task),
-            HOUR,
-        )
+        number, dialect = self._task(task), self.source.dialect
+        query = _BEGINNING.format(greatest=dialect.greatest, least=dialect.least, length=HOUR)
+        hours = self._all(query, number, number)
         return hours[0][0] / 1000 if hours else None
 
     def gaps(self, task: str, limit: int = 50) -> Sequence[Gap]:
@@ -220,7 +214,7 @@ class Reader:
         return [
             BlindTime(start / 1000, end / 1000)
             for start, end in self._all(
-                'SELECT start, "end" FROM blind WHERE "end" > ? AND start < ? ORDER BY start, id',
+                _BLIND.format(self.source.dialect.nowhere),
                 millis(since),
                 millis(until),
             )
@@ -236,44 +230,18 @@ class Reader:
         try:
             return _STATE.decode(rows[0][0]) if rows else None
         except (ValueError, TypeError) as error:
-            raise damaged(self._path, str(error)) from error
+            raise self.source.damaged(str(error)) from error
 
     def backup(self, path: str) -> None:
-        """
-        Copy the database to another file; the daemon continues to write meanwhile.
-
-        :raises StoreError: it cannot be copied.
-        """
-        try:
-            copy(self._connection, path)
-        except (sqlite3.Error, OSError) as error:
-            words = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise StoreError(f"the backup {path} cannot be written: {words}") from error
+        """See :meth:`pypinger.store.sources.Source.backup`."""
+        self.source.backup(path)
 
     def copy_to(self, descriptor: int) -> int:
-        """
-        Write a copy to an open file, by way of one beside the database: SQLite needs a path, and the caller's may be
-        where this process must not open files.
-
-        :returns: the bytes written.
-        :raises StoreError: it cannot be copied.
-        """
-        beside = None if self._path == MEMORY else os.path.dirname(os.path.abspath(self._path))
-        try:
-            with tempfile.TemporaryDirectory(prefix=".backup-", dir=beside) as directory:
-                path = os.path.join(directory, "copy.sqlite")
-                self.backup(path)
-                with open(path, "rb") as copied, open(descriptor, "wb", closefd=False) as target:
-                    shutil.copyfileobj(copied, target)
-                return os.path.getsize(path)
-        except OSError as error:
-            raise StoreError(f"the backup cannot be written: {error.strerror or error}") from error
+        """See :meth:`pypinger.store.sources.Source.copy_to`."""
+        return self.source.copy_to(descriptor)
 
     def _all(self, query: str, *values: object) -> list[Any]:
-        try:
-            return self._connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise unusable(self._path, error) from error
+        return self.source.all(query, *values)
 
     def _task(self, key: str) -> int | None:
         # The column has the keys of tasks; it was named when all of them were URLs.
@@ -315,11 +283,12 @@ class Reader:
 
     def _past_alerts(self, incident: int) -> tuple[PastAlert, ...]:
         rows = self._all(
-            "SELECT body, min(id) FROM delivery WHERE incident = ? GROUP BY alert ORDER BY min(id) DESC LIMIT ?",
+            "SELECT body FROM delivery WHERE id IN (SELECT min(id) FROM delivery WHERE incident = ? GROUP BY alert)"
+            " ORDER BY id DESC LIMIT ?",
             incident,
             TOLD,
         )
-        return tuple(past_alert(_ALERT.decode(body)) for body, _ in reversed(rows))
+        return tuple(past_alert(_ALERT.decode(body)) for (body,) in reversed(rows))
 
 
 def past_alert(alert: Alert) -> PastAlert:

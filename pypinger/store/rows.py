@@ -82,14 +82,16 @@ class TaskRecord:
     """
     The present of one task: a row of ``task``.
 
+    :ivar epoch: the fencing token of its owner, where several instances share the database.
     :ivar accounted: the end of the time that is accounted for; None before the first check.
     """
 
-    __slots__ = ("accounted", "dirty", "hour", "id", "incident", "key", "run", "state")
+    __slots__ = ("accounted", "dirty", "epoch", "hour", "id", "incident", "key", "run", "state")
 
-    def __init__(self, id: int, key: str) -> None:
+    def __init__(self, id: int, key: str, epoch: int = 0) -> None:
         self.id = id
         self.key = key
+        self.epoch = epoch
         self.state = TaskState()
         self.accounted: Millis | None = None
         self.run: OpenRun | None = None

@@ -12,26 +12,15 @@ from typing import Concatenate, ParamSpec, TypeVar
 from pypinger.domain.model import Check, Delivery, Instant, Outcome, Seconds, Task, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.clock import WallClock
-from pypinger.ports.history import (
-    ALL_DELIVERIES,
-    ALL_INCIDENTS,
-    Day,
-    DeliveryFilter,
-    Gap,
-    IncidentFilter,
-    PastDelivery,
-    PastIncident,
-    Run,
-    VerdictChange,
-)
 from pypinger.ports.storing import Blind, HostSeen, Kept, StoreError
 from pypinger.store.accounting import millis
 from pypinger.store.database import MEMORY
-from pypinger.store.history import ReaderThread
+from pypinger.store.history import ReaderThread, ReadHistory
 from pypinger.store.loading import open_store
 from pypinger.store.queue import WriteQueue
 from pypinger.store.reading import Reader
 from pypinger.store.recorder import Recorder
+from pypinger.store.sources import SqliteSource
 from pypinger.store.threads import Reactor, ThreadWorker, Worker
 from pypinger.store.writer import Writer
 
@@ -48,7 +37,7 @@ QUEUE = 200_000
 MEMORY_DAYS = 2.0
 
 
-class SqliteStore:
+class SqliteStore(ReadHistory):
     """
     A :class:`~pypinger.ports.storing.Store` and :class:`~pypinger.ports.history.History` in a file.
 
@@ -78,11 +67,13 @@ class SqliteStore:
         """See :meth:`pypinger.ports.storing.Store.open`; it starts the threads, so it must follow daemonising."""
         opened = open_store(self._path, millis(self._now()))
         writing = self._make_worker(self._reactor, "pypinger-writer")
-        if self._path == MEMORY:
-            reader = ReaderThread(self._reactor, self._path, writing, opened.tables.connection)
+        path, option = self._path, f"path {self._path}"
+        if path == MEMORY:
+            source = SqliteSource(path, opened.tables.connection)
+            reader = ReaderThread(self._reactor, option, writing, lambda: Reader(source), shared=True)
         else:
             reading = self._make_worker(self._reactor, "pypinger-reader")
-            reader = ReaderThread(self._reactor, self._path, reading)
+            reader = ReaderThread(self._reactor, option, reading, lambda: Reader(SqliteSource(path)))
         writer = Writer(self._path, self._now, opened, self._keep_days, self._reactor.seconds())
         self._reader = reader
         self._queue = WriteQueue(self._reactor, self._path, writing, writer, reader)
@@ -129,10 +120,6 @@ class SqliteStore:
         if self._queue is not None:
             await self._queue.write(Recorder.set_silences, tuple(present))
 
-    async def dead(self) -> Sequence[Delivery]:
-        """See :meth:`pypinger.ports.storing.Store.dead`."""
-        return await self._read(Reader.dead)
-
     def trouble(self) -> str | None:
         """See :meth:`pypinger.ports.storing.Store.trouble`."""
         if self._queue is None:
@@ -141,71 +128,11 @@ class SqliteStore:
             return f"the store cannot be written: {self._queue.trouble}"
         return None if self._queue.notice is None else f"the store: {self._queue.notice}"
 
-    async def backup(self, path: str) -> None:
-        """See :meth:`pypinger.ports.storing.Store.backup`."""
-        await self._read(Reader.backup, path)
-
-    async def copy_to(self, descriptor: int) -> int:
-        """See :meth:`pypinger.ports.storing.Store.copy_to`."""
-        return await self._read(Reader.copy_to, descriptor)
-
     async def close(self) -> None:
         """See :meth:`pypinger.ports.storing.Store.close`; it takes at most :data:`CLOSING` seconds."""
         queue, self._queue = self._queue, None
         if queue is not None:
             await queue.close(CLOSING)
-
-    async def runs(self, task: str, before: int | None = None, limit: int = 50) -> Sequence[Run]:
-        """See :meth:`pypinger.ports.history.History.runs`."""
-        return await self._read(Reader.runs, task, before, limit)
-
-    async def verdicts(self, task: str, before: int | None = None, limit: int = 50) -> Sequence[VerdictChange]:
-        """See :meth:`pypinger.ports.history.History.verdicts`."""
-        return await self._read(Reader.verdicts, task, before, limit)
-
-    async def incidents(
-        self,
-        task: str | None = None,
-        before: int | None = None,
-        limit: int = 50,
-        which: IncidentFilter = ALL_INCIDENTS,
-    ) -> Sequence[PastIncident]:
-        """See :meth:`pypinger.ports.history.History.incidents`."""
-        return await self._read(Reader.incidents, task, before, limit, which)
-
-    async def deliveries(
-        self,
-        task: str | None = None,
-        before: int | None = None,
-        limit: int = 50,
-        which: DeliveryFilter = ALL_DELIVERIES,
-    ) -> Sequence[PastDelivery]:
-        """See :meth:`pypinger.ports.history.History.deliveries`."""
-        return await self._read(Reader.deliveries, task, before, limit, which)
-
-    async def tasks(self) -> Sequence[str]:
-        """See :meth:`pypinger.ports.history.History.tasks`."""
-        return await self._read(Reader.tasks)
-
-    async def channels(self) -> Sequence[str]:
-        """See :meth:`pypinger.ports.history.History.channels`."""
-        return await self._read(Reader.channels)
-
-    async def uptime(self, task: str, now: Instant) -> Mapping[str, float | None]:
-        """See :meth:`pypinger.ports.history.History.uptime`."""
-        return await self._read(Reader.uptime, task, now)
-
-    async def days(self, task: str, now: Instant, count: int = 90) -> Sequence[Day]:
-        """See :meth:`pypinger.ports.history.History.days`."""
-        return await self._read(Reader.days, task, now, count)
-
-    async def beginning(self, task: str) -> Instant | None:
-        """See :meth:`pypinger.ports.history.History.beginning`."""
-        return await self._read(Reader.beginning, task)
-
-    async def gaps(self, task: str, limit: int = 50) -> Sequence[Gap]:
-        """See :meth:`pypinger.ports.history.History.gaps`."""
-        return await self._read(Reader.gaps, task, limit)
 
     async def _read(self, method: Callable[Concatenate[Reader, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._reader is None:

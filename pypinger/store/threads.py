@@ -70,3 +70,30 @@ class ThreadWorker:
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
+
+
+class LateWorker:
+    """A :class:`Worker` that is made later, because a thread must follow daemonising."""
+
+    def __init__(self, make: Callable[[], Worker]) -> None:
+        self._make = make
+        self._worker: Worker | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether it was made."""
+        return self._worker is not None
+
+    def start(self) -> None:
+        """Make it."""
+        self._worker = self._make()
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """See :meth:`Worker.run`."""
+        assert self._worker is not None
+        return self._worker.run(function, *args, **kwargs)
+
+    def stop(self) -> None:
+        """See :meth:`Worker.stop`."""
+        assert self._worker is not None
+        self._worker.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
@@ -23,7 +23,8 @@ from pypinger.domain.model import (
 )
 from pypinger.domain.silence import Muted
 from pypinger.domain.times import DAY, HOUR
-from pypinger.ports.showing import Entry
+from pypinger.ports.sharing import Instance, InstanceHealth
+from pypinger.ports.showing import Entry, Sharing
 from tests.web.fakes import task, with_incident
 
 MINUTE = 60.0
@@ -107,6 +108,30 @@ def crowd(now: Instant, many: int) -> Iterator[Entry]:
         ago = 45 * MINUTE if number % 997 == 5 else number % 500
         members = {"process": f"job-{number % 40}", "server": f"app-{number % 25}"}
         yield judged(f"Task {number:04}", report(now, ago, **members), now)
+
+
+def shared(entries: Iterable[Entry], *names: str) -> list[Entry]:
+    """The same tasks, watched by instances in turn."""
+    return [replace(each, owner=names[number % len(names)]) for number, each in enumerate(entries)]
+
+
+def instances(now: Instant) -> Sharing:
+    """Three instances of which two are in trouble, as ``alpha`` shows them."""
+    disk = "the store cannot be written: No space left on device"
+    members = (
+        member("alpha", now - 3 * DAY, 8, ("email",)),
+        member("beta.example.org:3003", now - 40 * MINUTE, 7, (), digest="two", blind=now - 100),
+        member("gamma", now - 3 * HOUR, 9, ("slack", "pagerduty"), status=Status.ERROR, explanation=disk),
+    )
+    return Sharing("alpha", members)
+
+
+def member(
+    name: str, joined: Instant, tasks: int, channels: tuple[str, ...], *, digest: str = "one", **health: object
+) -> Instance:
+    """An instance that holds a lease."""
+    known = InstanceHealth(**{"started": joined, "version": "2.0", **health})  # type: ignore[arg-type]
+    return Instance(f"id-{name}", name, joined, tasks, channels, digest, known)
 
 
 def storm(now: Instant, many: int) -> Iterator[Entry]:

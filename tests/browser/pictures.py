@@ -20,6 +20,7 @@ from twisted.internet.threads import deferToThread
 from pypinger.domain.clocks import IS_WRONG
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Alert, Event, Outcome, TaskState
+from pypinger.domain.times import DAY
 from pypinger.ports.history import (
     ALL_DELIVERIES,
     ALL_INCIDENTS,
@@ -29,9 +30,9 @@ from pypinger.ports.history import (
     PastDelivery,
     PastIncident,
 )
-from pypinger.ports.showing import DaemonState, Entry, LastAnswer
+from pypinger.ports.showing import DaemonState, Entry, LastAnswer, Sharing
 from tests.browser.chromium import _FLAGS, CHROMIUM
-from tests.browser.fleet import crowd, fleet, judged, on_call, report, storm
+from tests.browser.fleet import crowd, fleet, instances, judged, member, on_call, report, shared, storm
 from tests.web.fakes import FakeBoard, daemon_state, task
 from tests.web.history import FakeHistory
 from tests.web.pages import make_pages
@@ -136,6 +137,12 @@ def states(now: float) -> dict[str, tuple[list[Entry], DaemonState, list[str]]]:
         f"{IS_WRONG}: it is 12 min behind the clocks of most hosts (since 08:50:02 UTC)",
         "slack did not accept the latest alert: invalid_auth",
     )
+    twenty = [*fleet(now), *fine(now, 7)]
+    two = Sharing("a", (member("a", now - DAY, 10, ("email",)), member("b", now - DAY, 10, ("slack",))))
+    three = instances(now)
+    names = [each.name for each in three.members]
+    away = replace(three, away=now - 95, words="db.example.org does not answer: connection refused")
+    one = shared(twenty, "a", "b")[1].task.id
     return {
         "fine": (fine(now), good, [""]),
         "mixed": (list(fleet(now))[:12], good, [""]),
@@ -157,6 +164,13 @@ def states(now: float) -> dict[str, tuple[list[Entry], DaemonState, list[str]]]:
             fine(now, 8),
             replace(bad, explanation="; ".join(troubles), troubles=troubles, dead=3, dead_channels=("slack",)),
             [""],
+        ),
+        "machines": (shared(twenty, "a", "b"), replace(good, sharing=two), ["", "?by=instance", f"task/{one}"]),
+        "members": (shared(twenty, *names), replace(good, sharing=three), [""]),
+        "away": (
+            shared(twenty, "alpha"),
+            replace(bad, sharing=away, blind=now - 95, explanation="blind: " + away.words),
+            ["", f"task/{one}"],
         ),
         "lost": (fine(now, 3), good, ["no/such/page", "task/deadbeef"]),
         "tasks": (every, good, [f"task/{number}" for number in kinds.values()]),
@@ -181,7 +195,9 @@ def take(
                 page = context.new_page()
                 refresh()
                 page.goto(home + path)
-                page.wait_for_timeout(1200)
+                page.wait_for_timeout(1600)
+                if page.locator("#instances").count():
+                    page.locator("#instances > summary").click()
                 dark = "-dark" if scheme == "dark" else ""
                 page.screenshot(path=folder / f"{name}{number or ''}-{width}{dark}.png")
                 context.close()
@@ -193,7 +209,8 @@ def put(board: FakeBoard, name: str) -> None:
     entries, board.state, _ = states(now)[name]
     board.set(entries)
     for each in entries[:40]:
-        board.answers[each.task.id] = LastAnswer(now - 20, 200, ANSWER, False)
+        if each.owner != "b":
+            board.answers[each.task.id] = LastAnswer(now - 20, 200, ANSWER, False)
 
 
 async def main(folder: str, *wanted: str) -> None:

@@ -15,7 +15,7 @@ from pypinger.ports.showing import Entry, LastAnswer
 from pypinger.web.html import task_history
 from pypinger.web.serving import assets
 from tests.browser.chromium import BrowserTestCase, Page, expect, reactor
-from tests.browser.fleet import crowd, fleet, judged, on_call, report, storm
+from tests.browser.fleet import crowd, fleet, instances, judged, on_call, report, shared, storm
 from tests.web.fakes import daemon_state, task
 from tests.web.history import FakeHistory
 from tests.web.pages import make_pages
@@ -928,6 +928,32 @@ class AccessTests(BrowserTestCase):
                 self._assert_sound(page, f"{path} on a phone")
 
         await self.browse(visit, **WIDE)
+
+    async def test_axe_of_instances(self) -> None:
+        if Axe is None:
+            raise SkipTest("there is no axe-core")
+        sharing = instances(self.started)
+        daemon = daemon_state(sharing=sharing, started=self.started)
+        home = self.serve(shared(fleet(self.started), *(each.name for each in sharing.members)), daemon)
+        tasks = [each.task.id for each in self.board.entries()[:2]]
+
+        def visit(page: Page) -> None:
+            for width, away in ((1400, None), (390, None), (768, self.started - 60)):
+                self.board.state = replace(daemon, sharing=replace(sharing, away=away, words="refused"), blind=away)
+                page.set_viewport_size({"width": width, "height": 800})
+                for path in ("?by=instance", f"task/{tasks[0]}", f"task/{tasks[1]}"):
+                    page.goto(home + path)
+                    if "task" not in path:
+                        page.locator("#instances > summary").click()
+                        expect(page.locator("#instances li")).to_have_count(3)
+                    self.assertLessEqual(overflow(page), 0, (width, path))
+                    self._assert_sound(page, f"{path} {width}")
+                    page.emulate_media(color_scheme="dark")
+                    self._assert_sound(page, f"{path} in the dark", runOnly=["color-contrast"])
+                    page.emulate_media(color_scheme="light")
+
+        await self.browse(visit, **WIDE)
+        self.assertEqual([each for each in self.complaints if "status of 500" not in each], [])
 
     def _assert_sound(self, page: Page, where: str, **options: object) -> None:
         found = Axe().run(page, options=options)

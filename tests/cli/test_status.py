@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from typing import Any
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.cli.status import has_colours, status_code, status_lines
+from pypinger.domain.kinds import Status
+from pypinger.ports.showing import Sharing
+from tests.web.fakes import instance
 
 NOW = 1_795_386_514.0
 
@@ -57,6 +62,27 @@ class Terminal(io.StringIO):
 class StatusTests(SynchronousTestCase):
     def lines(self, *tasks: dict[str, Any], folded: bool = True, coloured: bool = False, **of: Any) -> list[str]:
         return status_lines({"self": daemon(**of), "tasks": tasks}, NOW, folded=folded, coloured=coloured)
+
+    def test_instances(self) -> None:
+        """They come as JSON through the control socket."""
+
+        def lines(sharing: Sharing) -> list[str]:
+            sent = json.loads(msgspec.json.encode(sharing))
+            return status_lines({"self": daemon(), "tasks": [], "sharing": sent}, NOW)[:-1]
+
+        two = (instance("a"), instance("b"))
+        self.assertEqual(lines(Sharing("b", two)), ["2 instances: b (this one) watches 2 tasks, a 2"])
+        self.assertEqual(lines(Sharing("b")), [])
+        odd = instance("a", blind=NOW - 120), instance("b"), instance("c", digest="two", status=Status.ERROR)
+        self.assertEqual(
+            lines(Sharing("b", odd, away=NOW - 60)),
+            [
+                "3 instances (as last known): b (this one) watches 2 tasks, a 2, c 2",
+                "Instance a is blind for 2 min; instance c is in trouble and reads another ini file",
+            ],
+        )
+        none = status_lines({"self": daemon(), "tasks": [], "sharing": None}, NOW)
+        self.assertEqual(none, ["0 tasks: none"])
 
     def test_the_newest_trouble_first_then_what_is_not_seen(self) -> None:
         self.assertEqual(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
 from msgspec.structs import replace
 
 import pypinger
-from pypinger.config import ConfigErrors, ConfigProblem, load
+from pypinger.config import ConfigErrors, ConfigProblem, load, storing
 from pypinger.config.endpoint import endpoint_problem
 from pypinger.config.settings import HeartbeatSettings, Settings, StoreSettings, TokenAuth, WebSettings
 from pypinger.config.web import ANY_HOST
@@ -127,7 +128,8 @@ class UnknownTests(LoadingTestCase):
             self.problem("[main]\nintervall = 1\n"), '2: [main] intervall: unknown option; did you mean "interval"?'
         )
         self.assertEqual(
-            self.problem("[store]\nxyz = 1\n"), "2: [store] xyz: unknown option; [store] has path, keep_days"
+            self.problem("[store]\nxyz = 1\n"),
+            "2: [store] xyz: unknown option; [store] has path, keep_days, url, instance",
         )
         self.assertEqual(
             self.problem("[slack]\nchanel = 1\n"), '2: [slack] chanel: unknown option; did you mean "channel"?'
@@ -207,6 +209,24 @@ class HeartbeatTests(LoadingTestCase):
                 '3: [heartbeat] interval: must be at least 1 s, not "0.5"',
             ],
         )
+
+
+class DigestTests(LoadingTestCase):
+    def digest(self, text: str) -> str:
+        return self.load(text).digest
+
+    def test_of_a_shared_store(self) -> None:
+        """Instances compare the contents of their files, whatever variables stand for."""
+        text = "[urls]\nprod = http://a/b\n[store]\nurl = postgresql://u:p@h/d\ninstance = ${env:NAME}\n"
+        self.environ = {"NAME": "one"}
+        one = self.digest(text)
+        self.environ = {"NAME": "two"}
+        self.assertEqual(self.digest(text), one)
+        self.assertNotEqual(self.digest(text + "[main]\ngrace = 1\n"), one)
+        self.assertRegex(one, r"\A[0-9a-f]{16}\Z")
+
+    def test_of_one_machine(self) -> None:
+        self.assertEqual(self.digest("[urls]\nprod = http://a/b\n"), "")
 
 
 class ValueTests(LoadingTestCase):
@@ -545,6 +565,39 @@ class StoreTests(LoadingTestCase):
         self.assertEqual(self.path("y.db"), f"{state}/y.db")
         self.assertEqual(self.path("/tmp/y.db"), "/tmp/y.db")
         self.assertEqual(self.path(":memory:"), ":memory:")
+
+    def test_url(self) -> None:
+        store = self.load("[store]\nurl = postgresql://u:s%40cret-1@h/d\ninstance = a.b:1_x-y\n")
+        self.assertEqual((store.store.url, store.store.instance), ("postgresql://u:s%40cret-1@h/d", "a.b:1_x-y"))
+        self.assertLessEqual({"s%40cret-1", "s@cret-1"}, store.secrets)
+        without = self.load("[store]\ninstance = x\n").store
+        self.assertEqual((without.url, without.instance), ("", ""))
+
+    def test_the_password_of_a_url_can_be_kept_elsewhere(self) -> None:
+        self.environ = {"PW": "s3cret-from-env"}
+        settings = self.load("[store]\nurl = postgresql://u:${env:PW}@h/d\n")
+        self.assertEqual(settings.store.url, "postgresql://u:s3cret-from-env@h/d")
+        self.assertIn("s3cret-from-env", settings.secrets)
+
+    def test_an_instance_is_named_by_host_and_port(self) -> None:
+        host = socket.gethostname()
+        url = "[store]\nurl = postgresql://h/d\n"
+        self.assertEqual(self.load(url).store.instance, host)
+        self.assertEqual(self.load(f"{url}[web]\nendpoint = tcp:3004\n").store.instance, f"{host}:3004")
+        self.assertEqual(self.load(f"{url}[web]\nendpoint = unix:/run/x\n").store.instance, host)
+
+    def test_unusable_url(self) -> None:
+        problem = self.problem("[store]\nurl = postgresql://u:s3cret@h@b/d\n")
+        self.assertTrue(problem.startswith("2: [store] url: must be a URL such as postgresql://USER:PASS"), problem)
+        self.assertNotIn("s3cret", problem)
+        words = "2: [store] instance: must be at most 64 letters, digits and any of . _ : -"
+        for name in ("a b", "x" * 65, "a/b"):
+            self.assertEqual(self.problem(f"[store]\ninstance = {name}\nurl = postgresql://h/d\n"), words)
+        self.patch(storing, "find_spec", lambda name: None)
+        self.assertEqual(
+            self.problem("[store]\nurl = postgresql://h/d\n"),
+            '2: [store] url: needs psycopg: pip install "py-pinger[postgres]"',
+        )
 
     def test_keep_days(self) -> None:
         for value, days in (("0.5", 0.5), ("30", 30.0), ("30d", 30.0), ("36h", 1.5)):

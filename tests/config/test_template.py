@@ -105,6 +105,7 @@ class TemplateTests(LoadingTestCase):
             "webhook_token",
             "webhook_secret",
             "pagerduty_key",
+            "postgres_password",
         ):
             self.write(name, "secret\n")
         self.write("backup_push_key", "0e9e5a8a-1111-4222-8333-000000000001\n")

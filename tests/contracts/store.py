@@ -24,7 +24,7 @@ from pypinger.domain.model import (
     Window,
 )
 from pypinger.domain.silence import Silence
-from pypinger.ports.storing import Blind, HostSeen, Store, Told
+from pypinger.ports.storing import Blind, HostSeen, Kept, Store, Told
 
 TASK = Task(url="http://h/a?x=1", id="a1", name="a", label="http://h/a?…")
 OTHER = Task(url="http://h/b", id="b2", name="b", label="http://h/b")
@@ -60,6 +60,11 @@ def bare(delivery: Delivery) -> Delivery:
     return Delivery(delivery.alert, delivery.channel)
 
 
+def known(kept: Kept) -> dict[str, TaskState]:
+    """The tasks of which anything is known; a shared store gives new ones, too."""
+    return {key: state for key, state in kept.states.items() if state != TaskState()}
+
+
 class StoreContract:
     """Needs `make`: each call returns the same store as a restarted process would open it."""
 
@@ -73,7 +78,7 @@ class StoreContract:
 
     async def test_new_store(self: Any) -> None:
         kept = self.make().open()
-        self.assertEqual((dict(kept.states), list(kept.deliveries), kept.dead), ({}, [], 0))
+        self.assertEqual((known(kept), list(kept.deliveries), kept.dead), ({}, [], 0))
 
     async def test_committed_state_and_deliveries_are_kept_in_order(self: Any) -> None:
         store = self.make()
@@ -82,7 +87,7 @@ class StoreContract:
         await store.commit(TASK, STATE, CHECK, deliveries[:2])
         await store.commit(TASK, STATE, CHECK, deliveries[2:])
         _, kept = await self.reopen(store)
-        self.assertEqual(dict(kept.states), {TASK.url: STATE})
+        self.assertEqual(known(kept), {TASK.url: STATE})
         self.assertEqual(list(kept.deliveries), deliveries)
 
     async def test_noted_state_is_kept_when_closed(self: Any) -> None:
@@ -92,7 +97,7 @@ class StoreContract:
         store.note(OTHER, STATE, CHECK)
         store.note(TASK, TaskState(pings=2), CHECK)
         _, kept = await self.reopen(store)
-        self.assertEqual(dict(kept.states), {TASK.url: TaskState(pings=2), OTHER.url: STATE})
+        self.assertEqual(known(kept), {TASK.url: TaskState(pings=2), OTHER.url: STATE})
 
     async def test_a_commit_is_not_undone_by_an_older_note(self: Any) -> None:
         store = self.make()
@@ -100,7 +105,7 @@ class StoreContract:
         store.note(TASK, TaskState(pings=1), CHECK)
         await store.commit(TASK, STATE, CHECK, [])
         _, kept = await self.reopen(store)
-        self.assertEqual(dict(kept.states), {TASK.url: STATE})
+        self.assertEqual(known(kept), {TASK.url: STATE})
 
     async def test_alerts_of_the_daemon(self: Any) -> None:
         store = self.make()

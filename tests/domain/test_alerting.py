@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.alerting import incident_key, task_key
+from pypinger.domain.alerting import daemon_alert, incident_key, task_key
 from pypinger.domain.model import Event
 from pypinger.testing.channels import PROBLEM, alert
 
@@ -29,3 +29,15 @@ class KeyTests(SynchronousTestCase):
             self.assertEqual(task_key(replace(PROBLEM, key=name, label=label, name="as it is shown")), key)
             # An alert of an earlier version has it in its name.
             self.assertEqual(task_key(replace(PROBLEM, key="", name=name, label=label)), key)
+
+
+class DaemonTests(SynchronousTestCase):
+    def test_of_one_machine(self) -> None:
+        made = daemon_alert(Event.BLIND, "no answer", 12.0)
+        self.assertEqual((made.explanation, made.instance), ("no answer", ""))
+
+    def test_of_instances(self) -> None:
+        """Two alerts of one moment differ."""
+        one, two = (daemon_alert(Event.BLIND, "no answer", 12.0, name) for name in ("a", "b"))
+        self.assertEqual((one.explanation, one.instance), ("instance a: no answer", "a"))
+        self.assertNotEqual(one.id, two.id)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
+from pypinger.domain.alerting import NO_TASKS
+from pypinger.domain.clocks import IS_WRONG
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Instant, Report, Reported, Window
@@ -61,6 +63,11 @@ class HeadlineTests(SynchronousTestCase):
             (STARTED, "Py Pinger started"),
             (replace(STARTED, event=Event.STOPPED), "Py Pinger stopped"),
             (replace(STARTED, event=Event.BLIND), "Py Pinger is BLIND: tasks that do not answer are not judged"),
+            (
+                replace(STARTED, event=Event.BLIND, explanation=f"the database is away; since 12:00 {NO_TASKS}"),
+                "Py Pinger is BLIND: it checks no tasks",
+            ),
+            (replace(STARTED, event=Event.BLIND, explanation=f"instance a: {IS_WRONG}"), "Py Pinger's CLOCK is WRONG"),
             (replace(STARTED, event=Event.SIGHTED), "Py Pinger sees again"),
             (
                 replace(PROBLEM, event=Event.FLAPPING),

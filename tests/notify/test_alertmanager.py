@@ -12,6 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event, Seconds
@@ -179,6 +180,11 @@ class AlertTests(Base):
             # Without a start Alertmanager keeps the one that it knows.
             self.assertEqual("startsAt" in sent, open_)
             self.assertEqual(sent["endsAt"] == "2023-11-14T22:18:20.000Z", open_)
+
+    def test_instances_have_labels_of_their_own(self) -> None:
+        """The end of one's blindness must not end that of another."""
+        (sent,) = self.send(daemon_alert(Event.BLIND, "no answer", NOW, "a"))
+        self.assertEqual(sent["labels"], {"alertname": "PyPingerBlind", "instance": "a"})
 
     @settings(max_examples=60, deadline=None)
     @given(any_alerts)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.clocks import IS_WRONG, WAS_WRONG
 from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Event
@@ -170,6 +171,15 @@ class PagerDutyTests(NotifierContract, SynchronousTestCase):
             self.assertEqual((made["event_action"], made["dedup_key"]), (action, f"{DAEMON}:{key}"))
             self.assertEqual(made["payload"]["severity"], severity)
             self.assertIn(words, made["payload"]["summary"])
+
+    def test_each_instance_has_keys_of_its_own(self) -> None:
+        """The end of one's blindness must not resolve that of another."""
+        keys = [
+            event_of(daemon_alert(event, "it cannot look up", NOW, name))["dedup_key"]
+            for name in ("a", "b")
+            for event in (Event.BLIND, Event.SIGHTED)
+        ]
+        self.assertEqual(keys, [f"{DAEMON}:blind:a"] * 2 + [f"{DAEMON}:blind:b"] * 2)
 
     def test_a_test_does_not_stay_open(self) -> None:
         """It is triggered, so that the way is tried, and resolved; a resolution that fails is a failure."""

@@ -25,7 +25,8 @@ from pypinger.domain.times import iso
 from pypinger.domain.url import origin
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import MessageLost, Notifier, Receipt
-from pypinger.runtime.outbox import Outbox, OutboxSettings
+from pypinger.runtime.outbox import Outbox
+from pypinger.runtime.outboxsettings import OutboxSettings
 from tests.runtime.clock import QuickClock
 from tests.store.inline import InlineStore
 

@@ -15,7 +15,7 @@ from pypinger.domain.routing import ChannelRoute, Routing
 from pypinger.domain.selector import parse
 from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.keeping import SLICE, Keeper, KeptChannel
-from pypinger.runtime.outbox import OutboxSettings
+from pypinger.runtime.outboxsettings import OutboxSettings
 from tests.runtime.fakes import FakeNotifier, make_task
 from tests.runtime.test_alerting import REFUSED, AlertingCase
 

@@ -8,7 +8,7 @@ from pypinger.domain.model import Event, Fault, NoAnswer, Task
 from pypinger.domain.routing import DEFAULT_EVENTS, ChannelRoute, Routing
 from pypinger.domain.selector import parse
 from pypinger.ports.notifying import DeliveryError
-from pypinger.runtime.outbox import OutboxSettings
+from pypinger.runtime.outboxsettings import OutboxSettings
 from tests.runtime.fakes import FakeNotifier, make_task
 from tests.runtime.test_alerting import REFUSED, AlertingCase
 

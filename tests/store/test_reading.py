@@ -10,6 +10,7 @@ from pypinger.ports.storing import StoreError
 from pypinger.store import reading
 from pypinger.store.accounting import BlindTime
 from pypinger.store.reading import Reader
+from pypinger.store.sources import SqliteSource
 from tests.contracts.history import NOW, Story, reported
 from tests.contracts.store import TASK
 from tests.store.test_sqlite import SqliteTestCase
@@ -18,7 +19,7 @@ from tests.store.test_sqlite import SqliteTestCase
 class ReaderTests(SqliteTestCase):
     def test_missing_database(self) -> None:
         with self.assertRaises(StoreError):
-            Reader(self.path)
+            Reader(SqliteSource(self.path))
 
     async def test_missing_table(self) -> None:
         store = self.store()

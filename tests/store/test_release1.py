@@ -22,6 +22,7 @@ from pypinger.ports.storing import Kept, StoreError
 from pypinger.store.accounting import BlindTime
 from pypinger.store.database import scripts
 from pypinger.store.reading import Reader
+from pypinger.store.sources import SqliteSource
 from pypinger.store.sqlite import SqliteStore
 from tests.cli.recording import Endpoint, Life
 from tests.runtime.fakes import NOON
@@ -131,7 +132,7 @@ class Release1Tests(SynchronousTestCase):
         self.assertIn("<html>", broken.problem)
         self.assertGreater(len(wait(store.gaps(BACKUP))), 20)
         self.assertEqual(round(wait(store.uptime(BILLING, START))["24h"], 4), 0.8798)
-        reader = Reader(str(self.path))
+        reader = Reader(SqliteSource(str(self.path)))
         self.addCleanup(reader.close)
         (stop, killed) = reader.blind_times(0.0, START)
         self.assertEqual(stop.end - stop.start, 300.0)

@@ -22,6 +22,7 @@ from pypinger.ports.storing import Blind, Store, StoreError
 from pypinger.store import queue, recorder, sqlite, tables, writer
 from pypinger.store.accounting import BlindTime
 from pypinger.store.reading import Reader
+from pypinger.store.sources import SqliteSource
 from pypinger.store.sqlite import SqliteStore
 from pypinger.store.tables import Tables
 from tests.contracts.history import NOW, HistoryContract, Story, reported
@@ -68,7 +69,7 @@ class SqliteTestCase(TestCase):
 
     def reader(self) -> Reader:
         """A connection beside the store's own."""
-        reader = Reader(self.path)
+        reader = Reader(SqliteSource(self.path))
         self.addCleanup(reader.close)
         return reader
 

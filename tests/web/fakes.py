@@ -10,6 +10,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Acknowledgement, Incident, Report, Task, TaskState, Verdict, Window
 from pypinger.domain.silence import Muted
 from pypinger.domain.url import label, task_id
+from pypinger.ports.sharing import Instance, InstanceHealth
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 
 #: 2026-11-22 22:28:34 UTC
@@ -76,6 +77,13 @@ def daemon_state(**changes: object) -> DaemonState:
         "frequency": 2.667,
     }
     return DaemonState(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def instance(name: str, *, digest: str = "one", **health: object) -> Instance:
+    """An instance that joined an hour before NOW."""
+    values: dict[str, object] = {"explanation": "watching 2 tasks", "started": NOW - 3700, "version": "2.0"}
+    known = InstanceHealth(**{**values, **health})  # type: ignore[arg-type]
+    return Instance(f"id-{name}", name, NOW - 3600, 2, ("slack",), digest, known)
 
 
 def task(url: str = "http://h/a", name: str | None = None, **changes: object) -> Task:

@@ -57,6 +57,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
         its scheme. Empty for the daemon, and in alerts of earlier versions, which have it in ``name``.
     :ivar joining: whether it is the first alert to a channel that joins an open incident: a reminder, or what has taken
         its place.
+    :ivar instance: of an alert of the daemon itself the name of its instance, where several share the tasks.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     key: str = ""
     run_started: Instant | None = None
     joining: bool = False
+    instance: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):

@@ -21,8 +21,9 @@ from twisted.internet.task import Cooperator
 from pypinger import __version__
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import Instant
-from pypinger.ports.showing import Entry, TaskBoard
+from pypinger.ports.showing import DaemonState, Entry, TaskBoard
 from pypinger.web.formatting import shown
+from pypinger.web.instances import different
 from pypinger.web.serving.slicing import Shared, in_slices
 from pypinger.web.serving.stream import EventStream
 
@@ -130,6 +131,26 @@ class Metrics(Collector):
         for channel in daemon.dead_channels:
             dead.add_metric((shown(channel),), 1.0)
         yield dead
+        yield from _instances(daemon)
+
+
+def _instances(daemon: DaemonState) -> Iterator[Metric]:
+    """The instances that share the tasks; nothing on a single machine."""
+    sharing = daemon.sharing
+    if sharing is None:
+        return
+    # Prometheus has a label "instance" of its own.
+    yield GaugeMetricFamily("pypinger_instances", "Instances that share the tasks.", len(sharing.members))
+    others = {each.id for each in different(sharing)}
+    for name, help_text, value in (
+        ("pypinger_instance_tasks", "Tasks that this instance watches.", lambda each: each.tasks),
+        ("pypinger_instance_blind", "Whether this instance is blind.", lambda each: each.health.blind is not None),
+        ("pypinger_instance_other_ini", "Whether it reads another ini file.", lambda each: each.id in others),
+    ):
+        family = GaugeMetricFamily(name, help_text, labels=("name",))
+        for each in sharing.members:
+            family.add_metric((shown(each.name),), float(value(each)))
+        yield family
 
 
 def _families(rows: Sequence[Sequence[bytes]]) -> Iterator[bytes]:

@@ -19,6 +19,8 @@ from pypinger.web.html.view import View
 
 def summary(counts: Mapping[str, int], daemon: DaemonState) -> tuple[str, str]:
     """The banner's heading and its look."""
+    if _away(daemon) is not None:
+        return "The database is away", "degraded"
     if daemon.blind is not None:
         return "Py Pinger is blind", "degraded"
     heading, look = _tasks_summary(counts)
@@ -30,7 +32,7 @@ def summary(counts: Mapping[str, int], daemon: DaemonState) -> tuple[str, str]:
 
 def title(heading: str, counts: Mapping[str, int], daemon: DaemonState) -> str:
     """The title of the browser's tab, which has room for a few words."""
-    if daemon.blind is not None:
+    if daemon.blind is not None or _away(daemon) is not None:
         return f"(!) {heading}"
     name = "Py Pinger" if daemon.status is Status.OK else "Py Pinger is degraded"
     if counts["error"]:
@@ -42,17 +44,17 @@ def title(heading: str, counts: Mapping[str, int], daemon: DaemonState) -> str:
 
 def details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: DaemonState, now: Instant) -> list[Tag]:
     """The banner's lines beside its heading."""
-    if daemon.blind is not None:
-        known = f"{counts['error']:,} of {count(len(entries), 'task')} in trouble"
+    away = _away(daemon)
+    since = daemon.blind if away is None else away
+    if since is not None:
+        # A task that has not been seen since may have been in trouble, too.
+        wrong = sum(entry.state.status is Status.ERROR for entry in entries)
+        known = f"{wrong:,} of {count(len(entries), 'task')} in trouble"
+        lost = "It has had no contact with its tasks " if away is None else "Py Pinger has had no contact with it "
+        why = _why_blind(daemon) if away is None else ""
         return [
-            tags.p(
-                "It has had no contact with its tasks ",
-                aged(lasting("for {}", daemon.blind, now)),
-                _since(daemon.blind, now),
-                _why_blind(daemon),
-                ".",
-            ),
-            tags.p(f"The last known states are shown: {known}. {WHILE_BLIND}", class_="quiet"),
+            tags.p(lost, aged(lasting("for {}", since, now)), _since(since, now), why, "."),
+            tags.p(f"The last known states are shown: {known}. {WHILE_BLIND if away is None else ''}", class_="quiet"),
         ]
     flagged = _flagged(entries)
     troubled = [entry for entry in entries if entry.state.status is Status.ERROR and entry.state.since is not None]
@@ -70,6 +72,11 @@ def details(entries: Sequence[Entry], counts: Mapping[str, int], daemon: DaemonS
         return [tags.p(checked, ago(daemon.started, now), "."), *flagged]
     asleep = counts["sleeping"]
     return [*([tags.p(f"{asleep:,} of them asleep.")] if asleep and len(entries) > 1 else []), *flagged]
+
+
+def _away(daemon: DaemonState) -> Instant | None:
+    """Since when the database that instances share has been away."""
+    return None if daemon.sharing is None else daemon.sharing.away
 
 
 def _why_blind(daemon: DaemonState) -> str:

@@ -39,7 +39,7 @@ _LATIN_1 = {0xDC00 + byte: byte for byte in range(0x80, 0x100)}
 
 
 def last_answer(
-    answer: LastAnswer | None, url: str, report: Report | None, secrets: Secrets, now: Instant
+    answer: LastAnswer | None, url: str, report: Report | None, secrets: Secrets, now: Instant, elsewhere: str = ""
 ) -> list[Tag]:
     """
     The block about the latest answer.
@@ -47,9 +47,12 @@ def last_answer(
     :param answer: None if there was none since the start; then `report`, if there is one, is shown instead.
     :param url: the task's; empty without one.
     :param report: the last valid report.
+    :param elsewhere: where the latest answer is, if another instance has it.
     """
+    if answer is None and report is None:
+        return [card("Latest answer" if url else "Latest push", tags.p(elsewhere))] if elsewhere else []
     if answer is None:
-        return [] if report is None else [_report(report, pushed=not url)]
+        return [] if report is None else [_report(report, elsewhere, pushed=not url)]
     title = "Latest push" if answer.pushed else "Latest answer"
     words: list[Tag | str] = ["Received ", moment(answer.at, now) or ""]
     if not answer.pushed:
@@ -160,7 +163,7 @@ def _block(text: str) -> Tag:
     return tags.pre(tags.code(shown_lines(text)), tabindex="0", role="region", **{"aria-label": "Body of the answer"})
 
 
-def _report(report: Report, *, pushed: bool) -> Tag:
+def _report(report: Report, elsewhere: str, *, pushed: bool) -> Tag:
     """
     The last valid report, as JSON.
 
@@ -193,5 +196,7 @@ def _report(report: Report, *, pushed: bool) -> Tag:
     )
     if pushed:
         words = "The report that its pushes add up to, without secrets."
+    if elsewhere:
+        words = f"Without unknown members and secrets. {elsewhere}"
     text = json.dumps(members, ensure_ascii=False, indent=2)
     return card("Last valid report", _block(text), tags.p(words, class_="quiet"))

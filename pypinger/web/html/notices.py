@@ -13,6 +13,7 @@ from pypinger.domain.times import clock
 from pypinger.ports.showing import DaemonState
 from pypinger.web.formatting import lasting, shown
 from pypinger.web.html import undelivered
+from pypinger.web.html.instances import away
 from pypinger.web.html.layout import aged
 
 #: How a trouble begins, its title, what to do, and a command to type. The braces stand for the ini file.
@@ -52,13 +53,18 @@ _UNSENT = (" did not accept the latest alert", "an alert has been pending for ")
 def notices(daemon: DaemonState, now: Instant) -> list[Tag]:
     """What is wrong with Py Pinger itself; nothing if nothing is."""
     troubles = daemon.troubles or ((daemon.explanation,) if daemon.status is not Status.OK else ())
-    lines = [_trouble(words, daemon) for words in troubles if daemon.blind is None or not words.startswith(BLIND)]
+    lost = _away(daemon, now)
+    # While the database is away, this is why it is blind.
+    hidden = lost or daemon.blind is not None
+    lines = lost + [_trouble(words, daemon) for words in troubles if not (hidden and words.startswith(BLIND))]
     lines += undelivered.lines(daemon)
-    return [tags.section(lines, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})] if lines else []
+    return [_section(lines)] if lines else []
 
 
 def blind(daemon: DaemonState, now: Instant) -> list[Tag]:
-    """The notice of other pages while Py Pinger is blind."""
+    """The notice of other pages while Py Pinger is blind, or its database away."""
+    if lost := _away(daemon, now):
+        return [_section(lost)]
     if daemon.blind is None:
         return []
     text = tags.p(
@@ -67,7 +73,16 @@ def blind(daemon: DaemonState, now: Instant) -> list[Tag]:
         f" (since {clock(daemon.blind, now)}): it has no contact with its tasks, and the last known state is shown. ",
         WHILE_BLIND,
     )
-    return [tags.section(text, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})]
+    return [_section([text])]
+
+
+def _away(daemon: DaemonState, now: Instant) -> list[Tag]:
+    words = [] if daemon.sharing is None else away(daemon.sharing, now)
+    return [tags.p(words)] if words else []
+
+
+def _section(lines: list[Tag]) -> Tag:
+    return tags.section(lines, class_="notice", id="notice", **{"aria-label": "Py Pinger itself"})
 
 
 def _trouble(words: str, daemon: DaemonState) -> Tag:

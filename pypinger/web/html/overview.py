@@ -17,13 +17,15 @@ from pypinger.domain.model import Instant
 from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import count, lasting, shown, standing_of
 from pypinger.web.html import banner
+from pypinger.web.html.groups import Group
+from pypinger.web.html.instances import panel
 from pypinger.web.html.layout import aged, ago, brand, card, foot, page, top
 from pypinger.web.html.listing import Listing
 from pypinger.web.html.notices import blind, notices
 from pypinger.web.html.rows import COLUMNS
 from pypinger.web.html.storms import LISTED, Storm
 from pypinger.web.html.tools import heading, pager, search, tools
-from pypinger.web.html.view import TITLES, Group, Selection, View
+from pypinger.web.html.view import TITLES, Selection, View
 
 _EXAMPLE = """[task Nightly backup]
 url = https://backup.example.com/status.json
@@ -66,7 +68,8 @@ async def page_of(
         ),
         Tag("main")(
             *notices(daemon, now),
-            *([tools(selection, grouped=any(entry.task.group for entry in entries))] if entries else []),
+            *panel(daemon, now),
+            *([_tools(selection, entries, daemon)] if entries else []),
             *_groups(selection.groups, view, now),
             *([] if entries else [_no_tasks(daemon)]),
             *([] if selection.groups or not entries else [_nothing(view)]),
@@ -125,6 +128,11 @@ async def not_found(
     ]
     title = "No longer monitored" if removed else "Not found"
     return await page(request, f"{title} · Py Pinger", body, root, static, "new", now)
+
+
+def _tools(selection: Selection, entries: Sequence[Entry], daemon: DaemonState) -> Tag:
+    grouped = any(entry.task.group for entry in entries)
+    return tools(selection, grouped=grouped, sharing=daemon.sharing is not None)
 
 
 def _pending(daemon: DaemonState) -> list[Tag | str]:

@@ -37,6 +37,7 @@ from pypinger.web.html.charts import calendar, share
 from pypinger.web.html.flags import commands, flags
 from pypinger.web.html.following import following, next_check, reminders
 from pypinger.web.html.how_to_push import how_to_push
+from pypinger.web.html.instances import elsewhere, watcher
 from pypinger.web.html.last_answer import last_answer
 from pypinger.web.html.layout import age, aged, brand, card, facts, foot, moment, page, picture, top, upcoming
 from pypinger.web.html.notices import blind
@@ -103,10 +104,10 @@ async def page_of(
             *(on_call if pressing else []),
             *(drawn if timed else []),
             *incidents(entry, past, now),
-            *last_answer(answer, task.url or "", state.report, secrets, now),
+            *last_answer(answer, task.url or "", state.report, secrets, now, elsewhere(entry, daemon)),
             *([] if timed else drawn),
             *_uptime(past, now),
-            tags.div(_schedule(entry, now), _checks(entry, now), class_="columns"),
+            tags.div(_schedule(entry, now), _checks(entry, daemon, now), class_="columns"),
             *([] if pressing else on_call),
             *how_to_push(task),
             *reports(entry, past, now),
@@ -285,10 +286,11 @@ def _schedule(entry: Entry, now: Instant) -> Tag:
     )
 
 
-def _checks(entry: Entry, now: Instant) -> Tag:
+def _checks(entry: Entry, daemon: DaemonState, now: Instant) -> Tag:
     task, state = entry.task, entry.state
     return facts(
         "Checks",
+        ("Instance", watcher(entry, daemon)),
         *(() if task.url is None else _fetching(entry, now)),
         *((("Last push", moment(entry.seen, now)),) if task.url is None else ()),
         ("Pushes" if task.url is None else "Checks", f"{state.pings:,}"),

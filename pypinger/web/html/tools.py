@@ -5,15 +5,17 @@ from __future__ import annotations
 from twisted.web.template import Tag, tags
 
 from pypinger.web.formatting import count, look_of, shown
+from pypinger.web.html.groups import GROUPINGS
 from pypinger.web.html.rows import COLUMNS
-from pypinger.web.html.view import GROUPINGS, ORDERS, TITLES, Selection, View
+from pypinger.web.html.view import ORDERS, TITLES, Selection, View
 
 
-def tools(selection: Selection, *, grouped: bool) -> Tag:
+def tools(selection: Selection, *, grouped: bool, sharing: bool = False) -> Tag:
     """
     Everything above the tasks.
 
     :param grouped: whether any task has a configured group.
+    :param sharing: whether instances share the tasks.
     """
     view = selection.view
     everything = sum(selection.counts.values())
@@ -23,10 +25,11 @@ def tools(selection: Selection, *, grouped: bool) -> Tag:
         for standing, many in selection.counts.items()
         if many or view.status == standing
     ]
+    offered = {"group": grouped, "instance": sharing}
     groupings = [
         _choice(name or "none", None, view.with_grouping(name), view.by == name)
         for name in GROUPINGS
-        if name != "group" or grouped or view.by == name
+        if offered.get(name, True) or view.by == name
     ]
     orders = [_choice(words, None, view.with_sort(name), view.sort == name) for name, words in ORDERS.items()]
     wall = View(search=view.search, status=view.status, wall=not view.wall)

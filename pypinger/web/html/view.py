@@ -7,17 +7,16 @@ So a view can be linked, comes back with the browser's back button, and needs no
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
 from urllib.parse import urlencode
 
 import msgspec
 from msgspec.structs import replace
 
-from pypinger.domain.kinds import Status
 from pypinger.ports.showing import Entry
 from pypinger.web.formatting import UNSEEN, standing_of, state_of
 from pypinger.web.html.flags import MAINTENANCE
-from pypinger.web.html.storms import Storm, storm_key, storms
+from pypinger.web.html.groups import GROUPINGS, Group, grouped
+from pypinger.web.html.storms import storm_key, storms
 
 #: Tasks on a page of the overview, and on one of the wall.
 PAGE = 100
@@ -34,9 +33,6 @@ TITLES: dict[str, str] = {
     "ok": "On time",
     "new": "Not checked yet",
 }
-
-#: What tasks can be grouped by, with the heading for tasks without it.
-GROUPINGS: dict[str, str] = {"": "", "server": "No server", "process": "No process", "group": "No group"}
 
 #: The other orders, in words. The first order is by status, newest trouble first.
 ORDERS: dict[str, str] = {
@@ -58,7 +54,7 @@ class View(msgspec.Struct, frozen=True):
 
     :ivar search: all of its words must occur in a row; letter case does not matter.
     :ivar status: a standing (see :mod:`pypinger.web.formatting`), or empty for all.
-    :ivar by: what they are grouped by: ``server``, ``process``, ``group``, or empty for nothing.
+    :ivar by: what they are grouped by: ``server``, ``process``, ``group``, ``instance``, or empty for nothing.
     :ivar sort: one of :data:`ORDERS`.
     :ivar wall: whether the tasks are shown as small tiles.
     :ivar storm: the key of a storm (:mod:`pypinger.web.html.storms`) whose tasks are shown alone, or empty.
@@ -117,29 +113,6 @@ class View(msgspec.Struct, frozen=True):
     def with_page(self, page: int) -> View:
         """Another page of this view."""
         return replace(self, page=page)
-
-
-class Group(msgspec.Struct, frozen=True):
-    """
-    Tasks under one heading.
-
-    :ivar key: a valid ``id``, unique on the page.
-    :ivar title: its heading.
-    :ivar bare: whether the heading is for screen readers alone.
-    :ivar total: how many tasks there are on all pages; `entries` are those on this page.
-    :ivar trouble: how many of all are in trouble.
-    :ivar folded: whether they are all fine, and shown only when unfolded.
-    :ivar storm: what they have in common; `entries` are the first of them.
-    """
-
-    key: str
-    title: str
-    total: int
-    trouble: int
-    entries: Sequence[Entry]
-    bare: bool = False
-    folded: bool = False
-    storm: Storm | None = None
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -221,7 +194,10 @@ def select(entries: Sequence[Entry], view: View) -> Selection:
             entry for entry in entries if standing_of(entry) == "error" and (storm_key(entry) or "") == view.storm
         ]
     entries = sorted(entries, key=_BY[view.sort])
-    groups = _grouped(entries, view) if view.by else _storms_folded(entries, view)
+    if view.by:
+        groups = grouped(entries, view.by, folds=not (view.search or view.status or view.wall))
+    else:
+        groups = _storms_folded(entries, view)
     pages = _in_pages(groups, view.size)
     view = view.with_page(min(view.page, len(pages)))
     before = sum(_tasks(page) for page in pages[: view.page - 1])
@@ -312,33 +288,3 @@ def _storms_folded(entries: Sequence[Entry], view: View) -> list[Group]:
             key, title = f"tasks-{storm.key}", f"Tasks after {storm.words}"
     close()
     return groups
-
-
-def _grouped(entries: Sequence[Entry], view: View) -> list[Group]:
-    """The groups: those with trouble first, then by title. What is all fine is folded."""
-    by = view.by
-    named: dict[str, list[Entry]] = {}
-    for entry in entries:
-        holder = entry.task if by == "group" else entry.state.report
-        named.setdefault(getattr(holder, by, None) or "", []).append(entry)
-    troubles = {title: sum(entry.state.status is Status.ERROR for entry in members) for title, members in named.items()}
-    fine = {
-        title: not (view.search or view.status or view.wall)
-        and all(standing_of(entry) in ("ok", "sleeping") for entry in members)
-        for title, members in named.items()
-    }
-
-    def order(title: str) -> tuple[bool, bool, bool, str, str]:
-        return not troubles[title], fine[title], not title, title.casefold(), title
-
-    return [
-        Group(
-            f"{by}-{blake2b(title.encode('utf-8', 'replace'), digest_size=4).hexdigest()}",
-            title or GROUPINGS[by],
-            len(named[title]),
-            troubles[title],
-            named[title],
-            folded=fine[title],
-        )
-        for title in sorted(named, key=order)
-    ]

@@ -15,7 +15,8 @@ from pypinger.domain.model import Incident, Seconds, TaskState, Verdict
 from pypinger.domain.schedule import plan_of
 from pypinger.domain.silence import Muted
 from pypinger.domain.times import MINUTE, iso
-from pypinger.ports.showing import DaemonState, Entry
+from pypinger.ports.showing import DaemonState, Entry, Sharing
+from pypinger.web.instances import different
 
 #: ISO 8601 in UTC, with milliseconds and ``Z``.
 Time: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
@@ -88,6 +89,29 @@ class TaskObject(msgspec.Struct, frozen=True):
     latency: Seconds | None
     timezone: str | None
     max_runtime: float | None
+    instance: str | None
+
+
+class InstanceObject(msgspec.Struct, frozen=True):
+    """
+    An instance that shares the tasks, as JSON.
+
+    `here` marks the one that answers; `other_ini` is whether an instance reads another ini file than that one.
+    """
+
+    name: str
+    here: bool
+    status: Status
+    explanation: str
+    version: str
+    started: Time | None
+    joined: Time | None
+    blind: Time | None
+    tasks: int
+    channels: list[str]
+    undelivered: int
+    dead: int
+    other_ini: bool
 
 
 class SelfObject(msgspec.Struct, frozen=True):
@@ -103,13 +127,16 @@ class SelfObject(msgspec.Struct, frozen=True):
 
 class OwnReport(msgspec.Struct, frozen=True):
     """
-    Py Pinger's report on itself, in the format of section 1; `reason` and `dead` are there only if something is wrong.
+    Py Pinger's report on itself, in the format of section 1.
+
+    `reason` and `dead` are there only if something is wrong, `server` only where instances share the tasks.
     """
 
     status: Status
     lastrun: Time | None
     frequency: float
     process: str
+    server: str | msgspec.UnsetType = msgspec.UNSET
     reason: str | msgspec.UnsetType = msgspec.UNSET
     dead: int | msgspec.UnsetType = msgspec.UNSET
 
@@ -156,7 +183,33 @@ def task_object(entry: Entry) -> TaskObject:
         latency=state.latency,
         timezone=None if plan.cron is None else plan.cron.timezone,
         max_runtime=_minutes(plan.max_runtime),
+        instance=None if entry.owner is None else valid_text(entry.owner),
     )
+
+
+def instance_objects(sharing: Sharing | None) -> list[InstanceObject]:
+    """The instances that share the tasks, as JSON; none on a single machine."""
+    if sharing is None:
+        return []
+    others = {each.id for each in different(sharing)}
+    return [
+        InstanceObject(
+            name=valid_text(each.name),
+            here=each.name == sharing.here,
+            status=each.health.status,
+            explanation=valid_text(each.health.explanation[:MAX_TEXT]),
+            version=valid_text(each.health.version),
+            started=iso(each.health.started),
+            joined=iso(each.joined),
+            blind=iso(each.health.blind),
+            tasks=each.tasks,
+            channels=[valid_text(channel) for channel in each.channels],
+            undelivered=each.health.undelivered,
+            dead=each.health.dead,
+            other_ini=each.id in others,
+        )
+        for each in sharing.members
+    ]
 
 
 def incident_object(incident: Incident) -> IncidentObject:
@@ -228,6 +281,7 @@ def own_report(daemon: DaemonState) -> bytes:
             lastrun=iso(daemon.lastrun),
             frequency=daemon.frequency,
             process="Py Pinger",
+            server=msgspec.UNSET if daemon.sharing is None else valid_text(daemon.sharing.here),
             reason=_trouble(daemon),
             dead=daemon.dead or msgspec.UNSET,
         )

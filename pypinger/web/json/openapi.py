@@ -14,7 +14,7 @@ import msgspec
 from pypinger import __version__
 from pypinger.domain.kinds import Status
 from pypinger.web.json.history import DeliveryPage, HistoryPage, IncidentPage
-from pypinger.web.json.objects import SelfObject, TaskObject
+from pypinger.web.json.objects import InstanceObject, SelfObject, TaskObject
 from pypinger.web.json.query import MOST, NUMBER, PAGE
 
 #: The statuses in queries; in answers the status of a task that is not checked yet is empty.
@@ -44,6 +44,12 @@ class StateObject(msgspec.Struct, frozen=True):
     """The state of Py Pinger itself."""
 
     data: SelfObject
+
+
+class InstanceList(msgspec.Struct, frozen=True):
+    """The instances that share the tasks; empty on a single machine."""
+
+    data: list[InstanceObject]
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -114,6 +120,7 @@ OPERATIONS = (
         ("limit", "before"),
         True,
     ),
+    Operation("listInstances", "/instances", "The instances that share the tasks", InstanceList),
     Operation("getStatus", "/status", "The state of Py Pinger itself", StateObject),
     Operation("getDescription", "/openapi.json", "This description", None),
 )

@@ -59,4 +59,5 @@ class JsonTasks:
 def _equal(one: Entry, other: Entry) -> bool:
     if one.state is not other.state or one.task is not other.task:
         return False
-    return one.seen == other.seen and one.unseen == other.unseen and one.muted == other.muted
+    shown = one.seen == other.seen and one.unseen == other.unseen
+    return shown and one.muted == other.muted and one.owner == other.owner

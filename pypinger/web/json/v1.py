@@ -14,7 +14,7 @@ import msgspec
 from pypinger.ports.showing import Entry, TaskBoard
 from pypinger.web.json import objects
 from pypinger.web.json.history_pages import PARTS, HistoryPages, next_page
-from pypinger.web.json.openapi import STATUSES, StateObject, description
+from pypinger.web.json.openapi import STATUSES, InstanceList, StateObject, description
 from pypinger.web.json.query import BadQuery, limit_of, number_of, read
 
 
@@ -39,6 +39,7 @@ class Api:
             "tasks": self._tasks,
             "incidents": lambda query: pages.incidents(None, query),
             "deliveries": lambda query: pages.deliveries(None, query),
+            "instances": self._instances,
             "status": self._status,
         }
 
@@ -88,6 +89,10 @@ class Api:
                     return _list(rows, next_page({**asked, "limit": limit, "cursor": place}))
                 rows.append(self._row(entry))
         return _list(rows, None)
+
+    async def _instances(self, query: str) -> bytes:
+        read(query, ())
+        return msgspec.json.encode(InstanceList(objects.instance_objects(self._board.daemon().sharing)))
 
     async def _status(self, query: str) -> bytes:
         read(query, ())

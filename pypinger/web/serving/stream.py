@@ -45,8 +45,9 @@ TICK: Seconds = 0.8
 #: If more tasks than these change at once, only their number is sent.
 MANY = 100
 
-#: How a task may have changed, the least first: only times and counts; its report; its incident, or the words of its
-#: explanation beside times; its kind, or whether it is silenced, acknowledged or flapping. See Note [What changed].
+#: How a task may have changed, the least first: only times and counts; its report, or which instance watches it; its
+#: incident, or the words of its explanation beside times; its kind, or whether it is silenced, acknowledged or
+#: flapping. See Note [What changed].
 CHANGES = ("time", "report", "words", "kind")
 
 #: Seconds of silence after which a comment is sent, so that proxies keep the connection.
@@ -229,7 +230,7 @@ class EventStream:
 def _compared(entry: Entry) -> tuple[object, ...]:
     """What pages show of an entry, beside counts and the latest check."""
     state = entry.state
-    return state.kind, _explanation(state), _incident(state), state.report, entry.unseen, _flags(entry)
+    return state.kind, _explanation(state), _incident(state), state.report, entry.unseen, entry.owner, _flags(entry)
 
 
 def _change(sent: Entry, entry: Entry) -> TaskChange:
@@ -239,7 +240,8 @@ def _change(sent: Entry, entry: Entry) -> TaskChange:
     elif _incident_start(state) != _incident_start(before) or _words(state) != _words(before):
         changed = "words"
     else:
-        changed = "time" if state.report == before.report else "report"
+        # Which instance watches a task is as important as a report: a whole share of the tasks may change hands.
+        changed = "time" if state.report == before.report and entry.owner == sent.owner else "report"
     return TaskChange(entry.task.id, state.status, before.status, state.kind, unseen, iso(state.checked), changed)
 
 
@@ -273,4 +275,15 @@ def _visible(daemon: DaemonState) -> tuple[object, ...]:
     """What pages show of the daemon. While all is well its explanation only counts the time."""
     words = None if daemon.status is Status.OK else daemon.explanation
     counts = daemon.undelivered, daemon.dead, daemon.dead_channels
-    return daemon.status, words, daemon.blind, counts, daemon.ready
+    return daemon.status, words, daemon.blind, counts, daemon.ready, _instances(daemon)
+
+
+def _instances(daemon: DaemonState) -> tuple[object, ...]:
+    """What pages show of the instances, beside the explanation and the counts of each."""
+    if daemon.sharing is None:
+        return ()
+    members = (
+        (each.id, each.name, each.tasks, each.channels, each.digest, each.health.status, each.health.blind)
+        for each in daemon.sharing.members
+    )
+    return daemon.sharing.away, *members

@@ -16,11 +16,11 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from pypinger import __version__
 from pypinger.domain.kinds import Kind, Status
-from pypinger.ports.showing import Entry
+from pypinger.ports.showing import Entry, Sharing
 from pypinger.web.feeds.metrics import Metrics
 from pypinger.web.serving.slicing import SLICE, make_cooperator
 from pypinger.web.serving.stream import EventStream
-from tests.web.fakes import NOW, SILENCED, FakeBoard, daemon_state, entry, new_entry
+from tests.web.fakes import NOW, SILENCED, FakeBoard, daemon_state, entry, instance, new_entry
 from tests.web.test_app import AppTestCase, header
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -69,6 +69,17 @@ class WholeTests(MetricsTestCase):
             dead = {labels: value for (name, labels), value in found.items() if name == "pypinger_channel_dead"}
             self.assertEqual(dead, {(("channel", "slack"),): 1, (("channel", 'e "x"'),): 1})
         self.assertNotIn("pypinger_channel_dead{", self.text(FakeBoard([late])))
+
+    def test_instances(self) -> None:
+        members = instance("a"), instance('b "x"', digest="two", blind=NOW)
+        board = FakeBoard([entry()], daemon_state(sharing=Sharing("a", members)))
+        for accept, read in (("", read_plain), (OPENMETRICS, read_openmetrics)):
+            found = self.series(board, accept, read)
+            self.assertEqual(found["pypinger_instances", ()], 2)
+            for name, values in (("tasks", (2, 2)), ("blind", (0, 1)), ("other_ini", (0, 1))):
+                for each, value in zip(members, values, strict=True):
+                    self.assertEqual(found[f"pypinger_instance_{name}", (("name", each.name),)], value, name)
+        self.assertNotIn("pypinger_instance", self.text(FakeBoard([entry()])))
 
     def test_counters_never_fall(self) -> None:
         """Not even when a reload drops tasks, or adds them again."""

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.silence import Muted
-from pypinger.ports.showing import Entry
+from pypinger.ports.showing import Entry, Sharing
 from pypinger.web.json import objects
 from tests.web.fakes import NOW, SILENCED, acknowledged, daemon_state, entry, new_entry, with_incident
 
@@ -42,6 +42,7 @@ MEMBERS = [
     "latency",
     "timezone",
     "max_runtime",
+    "instance",
 ]
 
 
@@ -107,6 +108,7 @@ class TaskTests(SynchronousTestCase):
                 "latency": 0.0123,
                 "timezone": None,
                 "max_runtime": None,
+                "instance": None,
             },
         )
 
@@ -234,3 +236,5 @@ class OtherObjectsTests(SynchronousTestCase):
         value = json.loads(objects.own_report(daemon_state(status=Status.ERROR, explanation="stuck")))
         self.assertEqual((value["status"], value["reason"]), ("error", "stuck"))
         self.assertEqual(json.loads(objects.own_report(daemon_state(dead=2)))["dead"], 2)
+        shared = daemon_state(sharing=Sharing("alpha"))
+        self.assertEqual(json.loads(objects.own_report(shared))["server"], "alpha")

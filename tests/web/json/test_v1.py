@@ -8,7 +8,8 @@ from jsonschema import Draft202012Validator
 from msgspec.structs import replace
 
 from pypinger.domain.kinds import Kind
-from tests.web.fakes import SILENCED, acknowledged, entry, new_entry, task
+from pypinger.ports.showing import Sharing
+from tests.web.fakes import NOW, SILENCED, acknowledged, daemon_state, entry, instance, new_entry, task
 from tests.web.json.test_history_pages import HistoryPagesTestCase
 from tests.web.test_app import SECURITY, header
 
@@ -174,6 +175,36 @@ class DescriptionTests(ApiTestCase):
                 self.history.broken = True
                 self.assert_valid(path, sent, 503)
                 self.history.broken = False
+
+    def test_instances(self) -> None:
+        self.assertEqual(self.value(f"{API}/instances"), {"data": []})
+        members = instance("a"), instance("b", digest="two", blind=NOW - 60, dead=1)
+        self.board.state = daemon_state(sharing=Sharing("a", members))
+        self.assert_valid("/instances", "/instances")
+        value = self.value(f"{API}/instances")["data"]
+        self.assertEqual([each["name"] for each in value], ["a", "b"])
+        self.assertEqual([each["here"] for each in value], [True, False])
+        self.assertEqual([each["other_ini"] for each in value], [False, True])
+        self.assertEqual(
+            value[1],
+            {
+                "name": "b",
+                "here": False,
+                "status": "ok",
+                "explanation": "watching 2 tasks",
+                "version": "2.0",
+                "started": "2026-11-22T21:26:54.000Z",
+                "joined": "2026-11-22T21:28:34.000Z",
+                "blind": "2026-11-22T22:27:34.000Z",
+                "tasks": 2,
+                "channels": ["slack"],
+                "undelivered": 0,
+                "dead": 1,
+                "other_ini": True,
+            },
+        )
+        self.board.set([replace(entry("http://h/a"), owner="b")])
+        self.assertEqual(self.value(f"{API}/tasks")["data"][0]["instance"], "b")
 
     def test_every_kind_of_task(self) -> None:
         taken = acknowledged(entry("http://h/taken", Kind.LATE))

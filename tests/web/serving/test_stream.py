@@ -26,7 +26,7 @@ from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Fault, Finding, Invalid, NoAnswer, Report, Reported, Window
 from pypinger.domain.times import span
-from pypinger.ports.showing import DaemonState, Entry
+from pypinger.ports.showing import DaemonState, Entry, Sharing
 from pypinger.web.serving.stream import MANY, READERS, SILENCE, TICK, EventStream
 from tests.acceptance.process import free_port
 from tests.web.fakes import (
@@ -37,6 +37,7 @@ from tests.web.fakes import (
     acknowledged,
     daemon_state,
     entry,
+    instance,
     new_entry,
     with_incident,
 )
@@ -207,6 +208,22 @@ class StreamTests(SynchronousTestCase):
         # How long a flapping task has kept its status is not shown.
         self.board.show(with_incident(late, steady=60.0))
         self.assertEqual(self.tick(), [])
+
+    def test_instances(self) -> None:
+        """Who watches a task is no more urgent than a report; a change of the instances shows at once."""
+        self.board.show(replace(self.board.entries()[0], owner="a"))
+        self.assertEqual([data["changed"] for _, data in self.tick()], ["report"])
+        for sharing in (
+            Sharing("a", (instance("a"),)),
+            Sharing("a", (instance("a"), instance("b"))),
+            Sharing("a", (instance("a"), instance("b", digest="two"))),
+            Sharing("a", (instance("a"), instance("b", blind=NOW))),
+            Sharing("a", (instance("a"),), away=NOW),
+        ):
+            self.board.state = daemon_state(sharing=sharing)
+            self.assertEqual([event for event, _ in self.tick()], ["self"])
+            self.board.state = daemon_state(sharing=replace(sharing, words="why"))
+            self.assertEqual(self.tick(), [])
 
     def test_another_incident(self) -> None:
         """It is news even if the kind and the explanation are the same."""

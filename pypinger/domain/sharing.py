@@ -1,0 +1,125 @@
+"""
+Which instance owns which task and channel (contract, section 8, "Several machines"): rendezvous hashing.
+
+Each instance works out the same owners from the same members, without asking the others. An instance that joins or
+leaves moves only its own share: all other keys stay where they are.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Iterator, Sequence, Set
+from hashlib import blake2b
+from struct import unpack
+from typing import NamedTuple
+
+#: How many keys are ranked in one step.
+STEP = 1000
+
+#: Of how many names that are no members now the scores are remembered, since an instance that stops often comes back.
+REMEMBERED = 8
+
+
+class Member(NamedTuple):
+    """
+    An instance as the ranking sees it.
+
+    :ivar name: unlike those of all other members.
+    :ivar keys: what it can own, by its ini file.
+    :ivar blind: whether it is blind; it gets nothing that a member who sees lists.
+    """
+
+    name: str
+    keys: frozenset[str]
+    blind: bool = False
+
+
+class Moves(NamedTuple):
+    """
+    What an instance is to do.
+
+    :ivar leave: keys that it owns and that are another's, or no longer listed by any.
+    :ivar gain: keys that it is to own once they are free.
+    """
+
+    leave: frozenset[str]
+    gain: frozenset[str]
+
+
+class Ranking:
+    """
+    Ranks members for a fixed set of keys. It remembers scores, so that only new names cost hashing.
+
+    :param keys: those of all members.
+    """
+
+    def __init__(self, keys: Collection[str]) -> None:
+        self._keys = tuple(keys)
+        self._scores: dict[str, array[int]] = {}
+
+    def steps(self, members: Sequence[Member]) -> Iterator[dict[str, str]]:
+        """Key -> the name of its owner, for :data:`STEP` keys at a time; keys that no member lists are left out."""
+        members = sorted(members, key=lambda member: member.name)
+        names = {member.name for member in members}
+        for name in [name for name in self._scores if name not in names][REMEMBERED:]:
+            del self._scores[name]
+        for start in range(0, len(self._keys), STEP):
+            part = self._keys[start : start + STEP]
+            ranked = [(member, self._part(member.name, start, part)) for member in members]
+            seeing = [(member, scores) for member, scores in ranked if not member.blind] or ranked
+            if all(member.keys.issuperset(part) for member, _ in seeing):
+                yield _best(part, [(member.name, scores) for member, scores in seeing])
+            else:
+                yield _best_of_those_that_list(part, ranked)
+
+    def _part(self, name: str, start: int, part: Sequence[str]) -> Sequence[int]:
+        scores = self._scores.setdefault(name, array("Q"))
+        if len(scores) == start:
+            scores.extend(_scores(part, name))
+        return scores[start : start + len(part)]
+
+
+def _best(part: Sequence[str], ranked: Sequence[tuple[str, Sequence[int]]]) -> dict[str, str]:
+    """The owners of keys that all members list."""
+    names = [name for name, _ in ranked]
+    rows = zip(part, zip(*(scores for _, scores in ranked), strict=True), strict=False)
+    return {key: names[row.index(max(row))] for key, row in rows}
+
+
+def _best_of_those_that_list(part: Sequence[str], ranked: Sequence[tuple[Member, Sequence[int]]]) -> dict[str, str]:
+    owners = {}
+    for number, key in enumerate(part):
+        listing = [(member, scores[number]) for member, scores in ranked if key in member.keys]
+        seeing = [each for each in listing if not each[0].blind] or listing
+        if seeing:
+            owners[key] = max(seeing, key=lambda each: each[1])[0].name
+    return owners
+
+
+def _scores(keys: Sequence[str], name: str) -> Sequence[int]:
+    """How much an instance is to own each key; the highest score wins, then the name that sorts first."""
+    end = f"\0{name}"
+    digests = [blake2b((key + end).encode("utf-8", "surrogatepass"), digest_size=8).digest() for key in keys]
+    return unpack(f">{len(keys)}Q", b"".join(digests))
+
+
+def owners(members: Sequence[Member]) -> dict[str, str]:
+    """Key -> the name of its owner, for all keys that any member lists."""
+    found: dict[str, str] = {}
+    for part in Ranking(listed(members)).steps(members):
+        found.update(part)
+    return found
+
+
+def listed(members: Sequence[Member]) -> frozenset[str]:
+    """The keys that any member lists."""
+    return frozenset[str]().union(*(member.keys for member in members))
+
+
+def moves(mine: Set[str], owned: Set[str], adopted: Set[str]) -> Moves:
+    """
+    Compare what an instance owns with what it is to own.
+
+    :param adopted: keys that it owns although no member lists them, in order to close them.
+    """
+    return Moves(frozenset(owned - mine - adopted), frozenset(mine - owned))

@@ -1,0 +1,131 @@
+"""
+Gaining what is free, and leaving what another instance is to own. In the reactor's thread.
+
+Note [Order]
+~~~~~~~~~~~~
+Alerts of one task reach a channel in the order of their commits. The owner of a channel that gains a task may send an
+alert of it as soon as it has committed it, but hears of those that the previous owner committed over another
+connection. So the runtime is given gained tasks only after a look at what has been committed, but no later than
+:data:`~pypinger.store.postgres.others.CATCHING_UP`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pypinger.ports.sharing import LeaseLost
+from pypinger.ports.storing import Kept
+from pypinger.store.postgres.holding import Gained
+from pypinger.store.postgres.lease import Lease
+from pypinger.store.postgres.others import Others, Reporting
+from pypinger.store.postgres.queue import SharedQueue
+from pypinger.store.postgres.writer import SharedWriter
+from pypinger.store.threads import Worker
+
+#: How many tasks are left at once.
+LEFT = 2000
+
+
+class Handover:
+    """
+    Gains and leaves, each in parts.
+
+    :param worker: the thread of `writer`.
+    :param failed: is called when something fails; it ends the lease.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        worker: Worker,
+        writer: SharedWriter,
+        queue: SharedQueue,
+        others: Others,
+        reporting: Reporting,
+        failed: Callable[[Failure, Lease, str], None],
+    ) -> None:
+        self._worker = worker
+        self._writer = writer
+        self._queue = queue
+        self._others = others
+        self._reporting = reporting
+        self._failed = failed
+        self._lease: Lease | None = None
+        self._gaining = self._leaving = False
+        # Whether gained tasks wait until they are given to the runtime.
+        self._waiting = False
+
+    def begin(self, lease: Lease) -> None:
+        """Work under a new lease."""
+        self._lease = lease
+        self._gaining = self._leaving = self._waiting = False
+
+    def end(self) -> None:
+        """The lease is over."""
+        self._lease = None
+
+    def gain(self) -> None:
+        """Gain what is free, unless that is being done."""
+        if not self._gaining and self._lease is not None:
+            self._gaining = True
+            self._gain(self._lease)
+
+    def leave(self, tasks: frozenset[str], channels: frozenset[str]) -> None:
+        """Leave tasks and channels, unless others are being left or given: then it is done at a later beat."""
+        if not self._leaving and not self._waiting and self._lease is not None:
+            self._leaving = True
+            lease = self._lease
+            left = Deferred.fromCoroutine(self._leave(lease, sorted(tasks), sorted(channels)))
+            left.addErrback(self._failed, lease, "leaving tasks")
+
+    def _gain(self, lease: Lease) -> None:
+        self._worker.run(self._writer.gain, lease).addBoth(self._gained, lease)
+
+    def _gained(self, part: Gained | Failure | None, lease: Lease) -> None:
+        if lease is not self._lease:
+            return
+        if isinstance(part, Failure):
+            self._failed(part, lease, "taking tasks over")
+        elif part is None:
+            self._gaining = False
+        else:
+            self._others.gained(part.kept, part.snapshot)
+            self._waiting = True
+            ready = self._others.catch_up() if part.kept.states else succeed(None)
+            ready.addCallback(lambda _: self._give(part.kept, lease))
+
+    def _give(self, kept: Kept, lease: Lease) -> None:
+        """Give the runtime what was gained: see Note [Order]."""
+        if lease is not self._lease:
+            return
+        self._waiting = False
+        if kept.states or kept.channels:
+            self._reporting.tell("gained", kept)
+        if lease is self._lease:
+            self._gain(lease)
+
+    async def _leave(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
+        for start in range(0, len(tasks), LEFT):
+            await self._leave_part(lease, tasks[start : start + LEFT], ())
+        if channels:
+            # A message under way may take long, which must not delay the tasks.
+            await self._leave_part(lease, (), channels)
+        if lease is self._lease:
+            self._leaving = False
+
+    async def _leave_part(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
+        self._others.leaving(channels)
+        if self._reporting.sharer is not None:
+            # Should it fail, work may go on: then the whole lease is given up.
+            await self._reporting.sharer.leave(tasks, channels)
+        if lease is not self._lease:
+            raise LeaseLost(lease.words)
+        await self._queue.flush()
+        # What is read of them from now on is what another instance has written.
+        self._others.left(tasks)
+        await self._worker.run(self._writer.release, lease, tasks, channels)

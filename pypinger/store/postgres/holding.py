@@ -1,0 +1,197 @@
+"""What this instance owns, gains and releases, in the writer's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import psycopg
+from msgspec.structs import replace
+from twisted.logger import Logger
+
+from pypinger.domain.model import Seconds
+from pypinger.domain.sharing import Moves, moves
+from pypinger.ports.storing import Kept
+from pypinger.store.accounting import Millis
+from pypinger.store.postgres import lease as leases
+from pypinger.store.postgres import membership
+from pypinger.store.postgres.lease import Lease, boottime
+from pypinger.store.postgres.loading import load_channels, load_tasks
+from pypinger.store.postgres.membership import InstanceRow
+from pypinger.store.postgres.recording import SharedRecorder
+from pypinger.store.postgres.view import Keys, MemberView
+from pypinger.store.rows import TaskRecord
+
+#: How many tasks are gained in one transaction, and given to the runtime at once.
+GAINED = 1000
+
+#: Seconds between two looks for what no instance lists.
+ORPHANS: Seconds = 5.0
+
+_log = Logger()
+
+_NOTHING: Keys = (frozenset(), frozenset())
+
+
+class Gained(NamedTuple):
+    """
+    What was gained.
+
+    :ivar snapshot: of the database, from before channels were loaded.
+    """
+
+    kept: Kept
+    snapshot: str
+
+
+class Holding:
+    """
+    What is owned under one lease.
+
+    :param recorder: holds the tasks.
+    :ivar channels: those that are owned -> their epochs.
+    """
+
+    def __init__(self, lease: Lease, recorder: SharedRecorder) -> None:
+        self._lease = lease
+        self._recorder = recorder
+        self._view = MemberView()
+        self.channels: dict[str, int] = {}
+        # Owned although no instance lists them, and to be owned for that reason.
+        self._adopted: tuple[set[str], set[str]] = (set(), set())
+        self._to_adopt: Keys = _NOTHING
+        # What is to be gained and left; None once it may have changed.
+        self._moves: tuple[Moves, Moves] | None = None
+        # The ids of tasks that are to be gained, and were free at the latest look.
+        self._free: list[int] = []
+        self._looked = 0.0
+        # Whether the answer to a transaction may have been lost: then more may be owned than is known.
+        self._unsure = False
+
+    def look(self, connection: psycopg.Connection) -> list[InstanceRow]:
+        """Look at the members, bury those whose lease is over, and look at times for what none of them lists."""
+        rows = membership.rows(connection)
+        gone = self._view.gone(rows, self._lease.id)
+        if gone:
+            membership.bury(connection, gone)
+            rows = membership.rows(connection)
+        if self._view.update(rows, self._lease.name, lambda row: membership.listing_of(connection, row)):
+            self._free = []
+            self._moves = None
+        listed = self._view.listed
+        for adopted, part in zip(self._adopted, listed, strict=True):
+            adopted.difference_update(part)
+        if boottime() >= self._looked + ORPHANS:
+            self._looked = boottime()
+            membership.clean(connection)
+            tasks = membership.free_tasks(connection).keys() - listed[0]
+            channels = membership.free_channels(connection) - listed[1]
+            self._to_adopt = membership.unlisted(connection, tasks, channels)
+            self._moves = None
+        return rows
+
+    def moves(self) -> tuple[Moves, Moves]:
+        """What is to be gained and left, of tasks and of channels."""
+        if self._moves is None:
+            held = frozenset(self._recorder.tasks), frozenset(self.channels)
+            tasks, channels = (
+                moves(self._view.wanted[part] | self._to_adopt[part], held[part], self._adopted[part])
+                for part in (0, 1)
+            )
+            self._moves = tasks, channels
+        return self._moves
+
+    def gain(self, connection: psycopg.Connection, now: Millis) -> Gained | None:
+        """Own all channels, or some of the tasks, that are free and to be owned; None if there are none."""
+        me = self._lease.id if self._unsure else None
+        self._unsure = True
+        gained = None
+        if not self._free:
+            tasks, channels = self.moves()
+            names = channels.gain & membership.free_channels(connection, me)
+            if names:
+                gained = self._gain_channels(connection, names, now)
+            else:
+                free = membership.free_tasks(connection, me)
+                self._free = [id for key, id in free.items() if key in tasks.gain]
+        if self._free:
+            gained = self._gain_tasks(connection, self._free[-GAINED:])
+            del self._free[-GAINED:]
+        if gained is None:
+            self._to_adopt = _NOTHING
+        self._moves = None
+        self._unsure = False
+        return gained
+
+    def ids(self, tasks: Collection[str]) -> list[int]:
+        """The ids of those of these tasks that are owned."""
+        return [self._recorder.tasks[key].id for key in tasks if key in self._recorder.tasks]
+
+    def released(self, tasks: Collection[str], channels: Collection[str]) -> None:
+        """Forget what is owned no more."""
+        self._moves = None
+        for key in tasks:
+            self._recorder.tasks.pop(key, None)
+        for name in channels:
+            self.channels.pop(name, None)
+        self._adopted[0].difference_update(tasks)
+        self._adopted[1].difference_update(channels)
+
+    def _gain_tasks(self, connection: psycopg.Connection, ids: Sequence[int]) -> Gained:
+        with connection.transaction():
+            taken = membership.take_tasks(connection, self._lease.id, ids, fenced=leases.FENCED)
+        # After the transaction: while this instance reads, others need not wait for the lock of membership.
+        records = _load(connection, taken)
+        self._recorder.tasks.update({record.key: record for record in records})
+        states = {record.key: record.state for record in records}
+        unlisted = states.keys() - self._view.listed[0]
+        self._adopted[0].update(unlisted)
+        return Gained(Kept(states, deliveries=(), dead=0, channels=frozenset(), unlisted=frozenset(unlisted)), "")
+
+    def _gain_channels(self, connection: psycopg.Connection, names: Collection[str], now: Millis) -> Gained:
+        with connection.transaction():
+            epochs = membership.take_channels(connection, self._lease.id, names, fenced=leases.FENCED)
+            snapshot = membership.snapshot(connection)
+        loaded = load_channels(connection, sorted(epochs), now)
+        self.channels.update(epochs)
+        unlisted = epochs.keys() - self._view.listed[1]
+        self._adopted[1].update(unlisted)
+        kept = Kept(
+            states={},
+            deliveries=loaded.deliveries,
+            dead=loaded.dead,
+            told=loaded.told,
+            dead_channels=frozenset(loaded.refusals),
+            refusals=loaded.refusals,
+            channels=frozenset(epochs),
+            unlisted=frozenset(unlisted),
+        )
+        return Gained(kept, snapshot)
+
+
+def _load(connection: psycopg.Connection, ids: Sequence[int]) -> list[TaskRecord]:
+    """Load tasks; those whose rows are damaged begin anew, because they must be watched in any case."""
+    try:
+        return load_tasks(connection, ids)
+    except ValueError:
+        if len(ids) > 1:
+            half = len(ids) // 2
+            return _load(connection, ids[:half]) + _load(connection, ids[half:])
+        _log.failure("the state of a task cannot be read; it begins anew")
+        rows = connection.execute("SELECT id, url, epoch FROM task WHERE id = ANY(%s)", (list(ids),))
+        return [TaskRecord(*row) for row in rows]
+
+
+def with_part(kept: Kept, part: Kept) -> Kept:
+    """What is kept, with a part of it."""
+    return replace(
+        kept,
+        states={**kept.states, **part.states},
+        deliveries=[*kept.deliveries, *part.deliveries],
+        dead=kept.dead + part.dead,
+        told={**kept.told, **part.told},
+        dead_channels=kept.dead_channels | part.dead_channels,
+        refusals={**kept.refusals, **part.refusals},
+        channels=(kept.channels or frozenset()) | (part.channels or frozenset()),
+        unlisted=kept.unlisted | part.unlisted,
+    )

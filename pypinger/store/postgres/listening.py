@@ -1,0 +1,242 @@
+"""
+The thread that listens to notifications, and reads what they are about.
+
+It has a connection of its own, so that neither a page of history nor a slow transaction delays an alert. Where a
+notification is lost with a connection, the next poll finds what it was about.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Any
+
+import psycopg
+from twisted.logger import Logger
+
+from pypinger.domain.model import Seconds
+from pypinger.ports.storing import StoreError
+from pypinger.store.postgres.connection import words_of
+from pypinger.store.postgres.feeds import ChannelFeed, Feeds
+from pypinger.store.postgres.lease import BEAT, CommonClock, boottime
+from pypinger.store.postgres.link import Link
+from pypinger.store.threads import Reactor
+
+#: Seconds between two looks at tasks, at least.
+OFTEN: Seconds = 0.25
+
+#: Seconds between two looks without a notification.
+POLL: Seconds = BEAT
+POLL_SILENCES: Seconds = 30.0
+
+#: Seconds between two attempts to connect, at first and at most.
+PAUSE: Seconds = 0.1
+LONGEST_PAUSE: Seconds = 2.0
+
+#: Seconds after which a server that does not answer is asked over another connection: longer than a statement may take.
+SILENT: Seconds = 10.0
+
+#: Seconds that the reactor may take to show one part of the tasks.
+SHOWN: Seconds = 10.0
+
+
+class Listening:
+    """
+    Listens in a thread, and reports to the reactor's thread.
+
+    :param report: is called in the reactor's thread with what was found: a name (``heard``, ``tasks``, ``deliveries``,
+        ``silences``, ``looked``), and its values.
+    :ivar me: the id of this instance; None while it has no lease.
+    :ivar channels: of the channels that it owns.
+    :ivar trouble: why it cannot listen; empty if it can.
+    :ivar version: of silences; it is given back with those that were read after it was set.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Reactor, url: str, name: str, clock: CommonClock, transactions: dict[int, Seconds]
+    ) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._link = Link(url, f"{name} listens")
+        self._feeds = Feeds(transactions)
+        self._report: Callable[..., None] = lambda *_: None
+        self.me: str | None = None
+        self.channels: dict[str, ChannelFeed] = {}
+        self.version = 0
+        self.trouble = ""
+        self._heard: set[str] = set()
+        self._again = False
+        # The number of the latest look at deliveries that was asked for.
+        self._asked = 0
+        self._answered = boottime()
+        self._stopped = Event()
+        self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # A daemon thread: a server that does not answer must not keep the process alive.
+        self._thread = Thread(target=self._run, name="pypinger-listener", daemon=True)
+
+    def start(self, report: Callable[..., None]) -> None:
+        """Begin."""
+        self._report = report
+        self._thread.start()
+
+    def set(self, me: str | None, channels: dict[str, ChannelFeed]) -> None:
+        """Set who this instance is, and which channels it owns."""
+        self.me, self.channels = me, channels
+        self.wake()
+
+    def outdate(self) -> None:
+        """What is being read of silences is out of date; read them again."""
+        self.version += 1
+        self.wake()
+
+    def read_tasks_again(self) -> None:
+        """Report all tasks once more, changed or not."""
+        self._again = True
+        self.wake()
+
+    def look(self) -> int:
+        """
+        Look at deliveries now.
+
+        :returns: the number that is reported as ``looked`` after what the look, or a later one, has found.
+        """
+        self._asked += 1
+        self.wake()
+        return self._asked
+
+    def wake(self) -> None:
+        """Look at everything now."""
+        try:
+            os.write(self._waker, b"x")
+        except OSError:
+            # Full: it will wake up in any case.
+            pass
+
+    def watch(self) -> None:
+        """Give the connection up if the server has not answered for long; called from time to time."""
+        if boottime() > self._answered + SILENT:
+            self._answered = boottime()
+            self._link.abort()
+
+    def stop(self) -> None:
+        """End; it does not wait for the thread."""
+        self._stopped.set()
+        self.wake()
+        self._link.abort()
+
+    def _run(self) -> None:
+        pause = PAUSE
+        while not self._stopped.is_set():
+            began = boottime()
+            try:
+                connection = self._link.connection()
+                connection.add_notify_handler(self._note)
+                connection.execute("LISTEN pypinger")
+                self._listen(connection)
+            except (psycopg.Error, StoreError, OSError) as error:
+                self.trouble = words_of(error, self._link.url)
+            except Exception:
+                self.trouble = "unexpected error, see the log"
+                self._log.failure("unexpected error while looking at what other instances wrote")
+            self._link.drop()
+            pause = PAUSE if boottime() > began + LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
+            # A new lease says that the server answers again.
+            waker = select.poll()
+            waker.register(self._wake, select.POLLIN)
+            waker.poll(pause * 1000)
+            self._drain()
+        self._link.drop()
+
+    def _note(self, notification: psycopg.Notify) -> None:
+        self._heard.add(notification.payload)
+
+    def _listen(self, connection: psycopg.Connection) -> None:
+        poller = select.poll()
+        poller.register(connection.fileno(), select.POLLIN)
+        poller.register(self._wake, select.POLLIN)
+        # Since the last connection anything may have happened.
+        heard = {"members", "tasks", "deliveries", "silences", "requests", "answers"}
+        tasks_next = polled = silences_next = 0.0
+        version, looked = -1, 0
+        while not self._stopped.is_set():
+            # The server adds what it has to notify to any answer; the handler notes it.
+            connection.execute("SELECT")
+            self._answered = boottime()
+            heard |= self._heard
+            self._heard = set()
+            if self._again:
+                self._again = False
+                self._feeds.forget_tasks()
+                heard.add("tasks")
+            now, me, asked = boottime(), self.me, self._asked
+            if me is not None:
+                if asked != looked:
+                    heard.add("deliveries")
+                if now >= polled + POLL:
+                    heard |= {"tasks", "deliveries"}
+                    polled = now
+                if now >= silences_next or version != self.version:
+                    heard.add("silences")
+                for_others = {what for what in heard if what.partition(" ")[0] in ("members", "requests", "answers")}
+                if for_others:
+                    self._send("heard", for_others)
+                    heard -= for_others
+                if "deliveries" in heard:
+                    heard.discard("deliveries")
+                    self._look_at_deliveries(connection)
+                    self._send("looked", asked)
+                    looked = asked
+                if "silences" in heard:
+                    heard.discard("silences")
+                    silences_next = now + POLL_SILENCES
+                    version = self.version
+                    self._send("silences", version, self._feeds.silences(connection, self._clock.now))
+                if "tasks" in heard and now >= tasks_next:
+                    heard.discard("tasks")
+                    began = boottime()
+                    for part in self._feeds.tasks(connection, me):
+                        self._show(me, part)
+                        # Alerts do not wait until thousands of tasks are shown.
+                        self._look_at_deliveries(connection)
+                        self._answered = boottime()
+                    # A look that takes long, because much has changed, leaves time to others.
+                    tasks_next = boottime() + max(OFTEN, 2 * (boottime() - began))
+                heard &= {"tasks"}
+                self.trouble = ""
+            until = tasks_next if "tasks" in heard else polled + POLL
+            if me is None:
+                until = now + POLL
+            if not self._heard:
+                poller.poll(max(0.0, min(until - boottime(), POLL)) * 1000)
+                self._drain()
+
+    def _look_at_deliveries(self, connection: psycopg.Connection) -> None:
+        if found := self._feeds.deliveries(connection, self.channels):
+            self._send("deliveries", found)
+
+    def _drain(self) -> None:
+        try:
+            os.read(self._wake, 4096)
+        except BlockingIOError:
+            pass
+
+    def _send(self, what: str, *values: Any) -> None:
+        if not self._stopped.is_set():
+            self._reactor.callFromThread(self._report, what, *values)
+
+    def _show(self, me: str, part: Any) -> None:
+        """Send a part of the tasks, and wait until the reactor has taken it, so that it does other work in between."""
+        shown = Event()
+
+        def show() -> None:
+            try:
+                self._report("tasks", me, part)
+            finally:
+                shown.set()
+
+        self._reactor.callFromThread(show)
+        shown.wait(SHOWN)

@@ -1,0 +1,147 @@
+"""Which instance owns which key (contract, section 8, "Several machines")."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from pypinger.domain.sharing import REMEMBERED, STEP, Member, Moves, Ranking, listed, moves, owners
+
+KEYS = frozenset(f"http://host/{number}" for number in range(3000))
+
+keys = st.frozensets(st.text(max_size=3), max_size=12)
+members = st.lists(
+    st.builds(Member, st.sampled_from([*"abcdef"]), keys, st.booleans()), max_size=5, unique_by=lambda each: each.name
+)
+
+
+def everyone(*names: str, keys: frozenset[str] = KEYS) -> list[Member]:
+    return [Member(name, keys) for name in names]
+
+
+class OwnersTests(SynchronousTestCase):
+    @given(members)
+    def test_each_listed_key_has_one_owner_that_lists_it(self, present: Sequence[Member]) -> None:
+        found = owners(present)
+        self.assertEqual(found.keys(), listed(present))
+        by_name = {member.name: member for member in present}
+        for key, name in found.items():
+            self.assertIn(key, by_name[name].keys)
+
+    @given(members)
+    def test_blind_members_get_only_what_no_other_lists(self, present: Sequence[Member]) -> None:
+        seen = listed([member for member in present if not member.blind])
+        for key, name in owners(present).items():
+            owner = next(member for member in present if member.name == name)
+            self.assertEqual(owner.blind, key not in seen)
+
+    @given(members, st.randoms())
+    def test_order_of_members_does_not_matter(self, present: list[Member], random: object) -> None:
+        shuffled = list(present)
+        random.shuffle(shuffled)  # type: ignore[attr-defined]
+        self.assertEqual(owners(present), owners(shuffled))
+
+    @given(members, st.builds(Member, st.just("new"), keys, st.booleans()))
+    def test_a_member_that_joins_moves_only_its_share(self, present: list[Member], new: Member) -> None:
+        before, after = owners(present), owners([*present, new])
+        sees = not new.blind
+        freed = {key for member in present if member.blind for key in member.keys} & new.keys if sees else set()
+        for key, name in after.items():
+            if name != "new" and key not in freed:
+                self.assertEqual(before[key], name)
+        # The same holds where it leaves again.
+        self.assertEqual(owners(present), before)
+
+    @given(members)
+    def test_blindness_moves_only_what_the_blind_member_had(self, present: list[Member]) -> None:
+        for number, member in enumerate(present):
+            if member.blind:
+                continue
+            after = owners([*present[:number], member._replace(blind=True), *present[number + 1 :]])
+            for key, name in owners(present).items():
+                if name != member.name:
+                    # Unless nobody else sees: then it may be shared among the blind ones.
+                    self.assertEqual(after[key], name)
+
+    def test_shares_are_balanced(self) -> None:
+        for names in (("a", "b"), ("a", "b", "c"), ("web-1", "web-2", "web-3", "web-4", "web-5")):
+            counts = Counter(owners(everyone(*names)).values())
+            fair = len(KEYS) / len(names)
+            # Five standard deviations of a fair draw.
+            allowed = 5 * math.sqrt(fair * (1 - 1 / len(names)))
+            for name in names:
+                self.assertLess(abs(counts[name] - fair), allowed, names)
+
+    def test_what_a_member_leaves_is_spread_over_the_others(self) -> None:
+        before, after = owners(everyone("a", "b", "c")), owners(everyone("a", "b"))
+        heirs = Counter(after[key] for key, name in before.items() if name == "c")
+        self.assertLess(abs(heirs["a"] - heirs["b"]), 200)
+
+    def test_owners_do_not_change_with_versions(self) -> None:
+        """Instances of two versions that share tasks must agree."""
+        found = owners(everyone("a", "b", "c", keys=frozenset("stuvwxyz")))
+        self.assertEqual("".join(found[key] for key in "stuvwxyz"), "cccbcaba")
+
+
+class RankingTests(SynchronousTestCase):
+    def test_large_sets_come_in_steps(self) -> None:
+        present = everyone("a", "b")
+        sizes = [len(part) for part in Ranking(KEYS).steps(present)]
+        self.assertEqual(sizes, [STEP] * 3)
+
+    def test_remembered_scores_give_the_same_owners(self) -> None:
+        ranking = Ranking(KEYS)
+        for names in (("a",), ("a", "b"), ("b",), ("a", "b", "c"), tuple("defghijklmnopq"), ("a", "c")):
+            present = everyone(*names)
+            found = {key: name for part in ranking.steps(present) for key, name in part.items()}
+            self.assertEqual(found, owners(present))
+        self.assertLess(REMEMBERED, 14)
+
+    def test_an_interrupted_ranking_can_be_done_again(self) -> None:
+        ranking = Ranking(KEYS)
+        present = everyone("a", "b")
+        next(ranking.steps(present))
+        found = {key: name for part in ranking.steps(present) for key, name in part.items()}
+        self.assertEqual(found, owners(present))
+
+    def test_a_key_that_nobody_lists_is_left_out(self) -> None:
+        self.assertEqual([*Ranking(["x", "y"]).steps([Member("a", frozenset("x"))])], [{"x": "a"}])
+        self.assertEqual([*Ranking([]).steps([])], [])
+
+
+class MovesTests(SynchronousTestCase):
+    @given(keys, keys, keys)
+    def test_moves_lead_from_what_is_owned_to_what_is_to_be(
+        self, mine: frozenset[str], owned: frozenset[str], adopted: frozenset[str]
+    ) -> None:
+        found = moves(mine, owned, adopted)
+        self.assertEqual((owned - found.leave) | found.gain, mine | (owned & adopted))
+        self.assertFalse(found.gain & owned)
+        self.assertLessEqual(found.leave, owned)
+
+    def test_adopted_keys_stay(self) -> None:
+        self.assertEqual(moves({"x"}, {"y", "z"}, {"z"}), Moves(frozenset("y"), frozenset("x")))
+
+    @given(st.lists(members, min_size=2, max_size=4))
+    def test_members_that_follow_their_moves_own_everything_once(self, changes: list[list[Member]]) -> None:
+        owned: dict[str, set[str]] = {}
+        for _, present in pairwise([[], *changes]):
+            assigned = owners(present)
+            owned = {member.name: owned.get(member.name, set()) for member in present}
+            plans = {
+                name: moves({key for key, owner in assigned.items() if owner == name}, held, frozenset())
+                for name, held in owned.items()
+            }
+            for name, held in owned.items():
+                held -= plans[name].leave
+            taken = set().union(*owned.values())
+            for name, held in owned.items():
+                self.assertFalse(plans[name].gain & taken)
+                held |= plans[name].gain
+            self.assertEqual(sum(map(len, owned.values())), len(listed(present)))

@@ -1,0 +1,65 @@
+"""The thread that listens to notifications."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from pypinger.store.postgres import listening, membership
+from pypinger.store.postgres.connection import connect
+from pypinger.store.postgres.feeds import Feeds
+from pypinger.store.postgres.lease import CommonClock
+from pypinger.store.postgres.link import Link
+from pypinger.store.postgres.upgrading import scripts, upgrade
+from tests import postgres
+from tests.store.postgres.members import sleep, until
+
+
+class ListeningTests(TestCase):
+    skip = postgres.missing()
+    timeout = 60
+
+    async def test_it_rests_while_there_is_no_lease(self) -> None:
+        looks: list[float] = []
+        clock: Callable[[], float] = listening.boottime
+
+        def look() -> float:
+            looks.append(clock())
+            return looks[-1]
+
+        self.patch(listening, "boottime", look)
+        thread = listening.Listening(reactor, postgres.database(self), "a", CommonClock(), {})  # type: ignore[arg-type]
+        self.addCleanup(thread.stop)
+        thread.start(lambda *_: None)
+        await until(lambda: looks)
+        await sleep(1)
+        self.assertLess(len(looks), 20)
+
+    async def test_it_does_not_try_again_at_once_what_fails_each_time(self) -> None:
+        thread = listening.Listening(reactor, postgres.database(self), "a", CommonClock(), {})  # type: ignore[arg-type]
+        self.addCleanup(thread.stop)
+        # There are no tables.
+        thread.set("id", {})
+        connected: list[object] = []
+        connection = Link.connection
+        self.patch(Link, "connection", lambda link: connected.append(link) or connection(link))
+        thread.start(lambda *_: None)
+        await until(lambda: connected)
+        await sleep(2)
+        self.assertIn("does not exist", thread.trouble)
+        self.assertLess(len(connected), 7)
+
+
+class FeedsTests(TestCase):
+    skip = postgres.missing()
+
+    def test_under_a_new_lease_all_tasks_are_read_again(self) -> None:
+        url = postgres.database(self)
+        feeds = Feeds({})
+        with connect(url, "a") as opened:
+            upgrade(opened, url, scripts())
+            membership.add(opened, "task", ["http://host/1", "http://host/2"])
+            found = [sum(map(len, feeds.tasks(opened, me))) for me in ("a", "a", "b")]
+        self.assertEqual(found, [2, 0, 2])
