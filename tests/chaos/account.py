@@ -41,7 +41,7 @@ class Account:
 
     @property
     def breaches(self) -> dict[str, list[str]]:
-        """What is wrong, without what is not."""
+        """The breaches that occurred, with their details."""
         return {what: words for what, words in self.wrong.items() if words}
 
     async def settle(self) -> None:

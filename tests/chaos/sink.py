@@ -61,7 +61,7 @@ class Receipt(NamedTuple):
 
     @property
     def tells(self) -> bool:
-        """Whether it tells of a flip, by what its report says."""
+        """Whether it is about a flip, by its report."""
         return self.event == "recovered" if self.flip % 2 == 0 else self.kind == "failed"
 
 

@@ -66,7 +66,7 @@ class OwnersTests(SynchronousTestCase):
             after = owners([*present[:number], member._replace(blind=True), *present[number + 1 :]])
             for key, name in owners(present).items():
                 if name != member.name:
-                    # Unless nobody else sees: then it may be shared among the blind ones.
+                    # If no other member sees, the blind ones share it.
                     self.assertEqual(after[key], name)
 
     def test_shares_are_balanced(self) -> None:

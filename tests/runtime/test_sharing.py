@@ -617,7 +617,7 @@ class PeopleTests(SharedCase):
 
     def test_a_task_without_an_owner(self) -> None:
         self.server.owners.pop(self.two.entry(self.theirs).task.key)
-        # It gives the task to nobody.
+        # The task has no owner.
         self.server.away = True
         words = self.failed(self.call(self.one, "ack", task=self.theirs), CommandError, wait=5.0)
         self.assertEqual(words, "no instance watches the task now")

@@ -177,7 +177,7 @@ class Server:
         self.balance()
 
     def go_away(self) -> None:
-        """Nobody can reach the database any more; the leases run out."""
+        """No instance can reach the database; the leases run out."""
         self.away = True
         for store in self.present():
             store.leased = False

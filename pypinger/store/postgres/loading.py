@@ -155,7 +155,7 @@ def load_common(
     Load what belongs to no task and to no channel.
 
     :param name: of this instance.
-    :param alone: whether no other instance runs, so that no task was seen since one was last alive.
+    :param alone: whether no other instance runs: the time since one was last alive is blind.
     :raises psycopg.Error: the database cannot be read or written.
     :raises ValueError: a row is damaged.
     """

@@ -5,7 +5,7 @@ the reactor's thread.
 Note [Losing the lease]
 ~~~~~~~~~~~~~~~~~~~~~~~
 The writer's thread may wait for the server when the lease ends. So the reactor watches the deadline itself. At a loss
-the lease is ended for good, whoever waits gets :class:`~pypinger.ports.sharing.LeaseLost`, the writer's connection is
+the lease is ended for good, waiting callers get :class:`~pypinger.ports.sharing.LeaseLost`, the writer's connection is
 broken off, and the runtime drops everything. Then this instance joins anew, with a new id, as soon as it can.
 """
 

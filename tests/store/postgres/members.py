@@ -1,4 +1,4 @@
-"""Instances that share a database, in this process, and a runtime that notes what it is told."""
+"""Instances that share a database, in this process, and a runtime that records the calls it gets."""
 
 from __future__ import annotations
 

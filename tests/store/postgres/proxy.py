@@ -36,7 +36,7 @@ class Proxy:
                 pass
 
     def stall(self) -> None:
-        """Forward nothing of the present connections any more."""
+        """Stop forwarding on the present connections."""
         self._stalled |= self._pairs.keys()
 
     def stop(self) -> None:

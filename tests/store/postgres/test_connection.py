@@ -24,7 +24,7 @@ class ErrorTests(SynchronousTestCase):
         self.url = postgres.server().url()
 
     def said(self, url: str) -> str:
-        """What the operator is told."""
+        """The words of errors for the operator."""
         try:
             upgrade(connect(url, "a"), url, scripts())
         except psycopg.Error as error:

@@ -117,7 +117,7 @@ class ProcessTests(TestCase):
         self.assertNotIn("lost", a.words())
 
     async def test_states_only_grow_through_kills_and_stops(self) -> None:
-        """Each owner goes on from where the one before it ended."""
+        """Each owner continues where the previous one ended."""
         highest: dict[str, int] = {}
 
         def look() -> None:

@@ -130,7 +130,7 @@ class UpgradingTests(TestCase):
         )
 
     async def test_a_dump_that_was_restored_elsewhere(self) -> None:
-        """Ids of transactions that are still to come do not make rows new for ever."""
+        """Rows with the id of a future transaction do not stay new."""
         store = DirectStore(self.url)
         store.open()
         self.addCleanup(store.close)
