@@ -135,7 +135,7 @@ def owned(connection: psycopg.Connection[tuple[str, int]]) -> dict[str, int]:
     """How many tasks each instance owns."""
     return dict(
         connection.execute(
-            "SELECT name, (SELECT count(*) FROM task WHERE owner = instance.id) FROM instance"
+            "SELECT name, (SELECT count(*) FROM ownership WHERE owner = instance.id) FROM instance"
             " WHERE until > clock_timestamp()"
         ).fetchall()
     )

@@ -255,7 +255,7 @@ class Watch:
         try:
             with psycopg.connect(self._url, connect_timeout=2) as connection:
                 rows = connection.execute(
-                    "SELECT name, (SELECT count(*) FROM task WHERE owner = instance.id) FROM instance"
+                    "SELECT name, (SELECT count(*) FROM ownership WHERE owner = instance.id) FROM instance"
                     " WHERE until > clock_timestamp() ORDER BY name"
                 ).fetchall()
         except psycopg.Error:

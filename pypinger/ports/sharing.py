@@ -88,11 +88,12 @@ class Watched(msgspec.Struct, frozen=True, gc=False):
     """
     A task as another instance stored it last.
 
+    :ivar state: None if only its owner has changed.
     :ivar owner: the name of the instance that owns it; None while none does.
     """
 
     key: str
-    state: TaskState
+    state: TaskState | None
     owner: str | None
 
 

@@ -174,12 +174,20 @@ class LiveBoard:
         """Show a committed state."""
         self._show(self._entry(task, state, None if self._members is None else self._members.name))
 
-    def show_other(self, key: str, state: TaskState, owner: str | None) -> Entry | None:
-        """Show a task of another instance; returns None if it is not configured here."""
+    def show_other(self, key: str, state: TaskState | None, owner: str | None) -> Entry | None:
+        """
+        Show a task of another instance.
+
+        :param state: None if it is the one that is shown.
+        :returns: None if the task is not configured here.
+        """
         task_id = self._ids.get(key)
         if task_id is None or task_id in self._own:
             return None
-        entry = self._entry(self._entries[task_id].task, state, owner)
+        shown = self._entries[task_id]
+        if state is None and owner == shown.owner:
+            return shown
+        entry = self._entry(shown.task, shown.state if state is None else state, owner)
         self._show(entry)
         return entry
 

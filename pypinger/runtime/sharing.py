@@ -305,7 +305,7 @@ class Participant:
         for some in slices(tasks):
             for each in some:
                 entry = board.show_other(each.key, each.state, each.owner)
-                if entry is not None and (each.state.incident is not None or entry.task.id in storms):
+                if entry is not None and (entry.state.incident is not None or entry.task.id in storms):
                     self._compared.add(entry.task.id)
             if self._compared and self._comparing is None:
                 self._comparing = self._reactor.callLater(COMPARING, self._compare)

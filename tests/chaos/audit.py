@@ -16,10 +16,10 @@ STATEMENTS = (
     "CREATE TABLE audit.stale (what text, key text, epoch bigint, owner text, life text, at timestamptz NOT NULL)",
     "CREATE TABLE audit.settled (alert text, channel text, outcome text, life text, at timestamptz NOT NULL)",
     # No row changes between the triggers and what they have missed.
-    "LOCK TABLE instance, task, channel, delivery IN ACCESS EXCLUSIVE MODE",
+    "LOCK TABLE instance, task, ownership, channel, delivery IN ACCESS EXCLUSIVE MODE",
     "INSERT INTO audit.instance SELECT id, name || '_1', clock_timestamp() FROM instance",
     "INSERT INTO audit.owned (url, epoch, owner, life, at) SELECT url, epoch, owner, name || '_1', '-infinity'"
-    " FROM task JOIN instance ON instance.id = owner",
+    " FROM ownership JOIN task ON task.id = task JOIN instance ON instance.id = owner",
     """
     CREATE FUNCTION audit.owns(owner text) RETURNS boolean LANGUAGE sql SECURITY DEFINER AS $$
         SELECT EXISTS (SELECT 1 FROM audit.instance AS made JOIN public.instance USING (id)
@@ -36,21 +36,24 @@ STATEMENTS = (
     """
     CREATE FUNCTION audit.on_owner() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
         INSERT INTO audit.owned (url, epoch, owner, life, at)
-            VALUES (NEW.url, NEW.epoch, NEW.owner, session_user, clock_timestamp());
+            SELECT url, NEW.epoch, NEW.owner, session_user, clock_timestamp() FROM public.task WHERE id = NEW.task;
         RETURN NULL;
     END $$
     """,
-    "CREATE TRIGGER audit_owner AFTER UPDATE ON task FOR EACH ROW"
+    "CREATE TRIGGER audit AFTER UPDATE ON ownership FOR EACH ROW"
     " WHEN (OLD.owner IS DISTINCT FROM NEW.owner OR OLD.epoch <> NEW.epoch) EXECUTE FUNCTION audit.on_owner()",
     """
-    CREATE FUNCTION audit.on_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-        IF NOT audit.owns(NEW.owner) THEN
-            INSERT INTO audit.stale VALUES ('check', NEW.url, NEW.epoch, NEW.owner, session_user, clock_timestamp());
+    CREATE FUNCTION audit.on_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+    DECLARE holder text; number bigint;
+    BEGIN
+        SELECT owner, epoch INTO holder, number FROM public.ownership WHERE task = NEW.id;
+        IF NOT audit.owns(holder) THEN
+            INSERT INTO audit.stale VALUES ('check', NEW.url, number, holder, session_user, clock_timestamp());
         END IF;
         RETURN NULL;
     END $$
     """,
-    "CREATE TRIGGER audit_state AFTER UPDATE ON task FOR EACH ROW"
+    "CREATE TRIGGER audit AFTER UPDATE ON task FOR EACH ROW"
     " WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION audit.on_state()",
     """
     CREATE FUNCTION audit.on_outcome() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$

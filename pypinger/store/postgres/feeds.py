@@ -1,5 +1,5 @@
 """
-What other instances wrote: states of tasks, deliveries of channels that this instance owns, silences.
+What other instances wrote: states of tasks, their owners, deliveries of channels that this instance owns, silences.
 
 Note [Nothing is missed]
 ~~~~~~~~~~~~~~~~~~~~~~~~
@@ -11,6 +11,7 @@ snapshot did not see. What this instance wrote itself is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import psycopg
@@ -23,8 +24,9 @@ from pypinger.store.postgres.lease import boottime
 from pypinger.store.postgres.loading import decoded_or_none, load_silences
 from pypinger.store.postgres.membership import snapshot as snapshot_of
 
-#: How many tasks are read at once, and given to the runtime at once.
+#: How many tasks are read at once, and given to the runtime at once; and how many of which only the owner has changed.
 PAGE = 500
+OWNERS_PAGE = 2000
 
 #: Seconds for which transactions of this instance are remembered: longer than a gained channel takes to get its feed.
 REMEMBERED: Seconds = 60.0
@@ -33,10 +35,20 @@ REMEMBERED: Seconds = 60.0
 NOTHING = "1:1:"
 
 _TASKS = """
-SELECT task.id, url, state, task.owner, instance.name FROM task LEFT JOIN instance ON instance.id = task.owner
-WHERE changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
-    AND NOT pg_visible_in_snapshot(changed, %(since)s::pg_snapshot)
-    AND task.id > %(after)s AND task.owner IS DISTINCT FROM %(me)s
+SELECT task.id, url, state, owner, instance.name
+FROM task JOIN ownership ON ownership.task = task.id LEFT JOIN instance ON instance.id = owner
+WHERE task.changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
+    AND NOT pg_visible_in_snapshot(task.changed, %(since)s::pg_snapshot)
+    AND task.id > %(after)s AND owner IS DISTINCT FROM %(me)s
+ORDER BY task.id LIMIT %(page)s
+"""
+
+_OWNERS = """
+SELECT task.id, url, owner, instance.name
+FROM ownership JOIN task ON task.id = ownership.task LEFT JOIN instance ON instance.id = owner
+WHERE ownership.changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
+    AND NOT pg_visible_in_snapshot(ownership.changed, %(since)s::pg_snapshot)
+    AND task.id > %(after)s AND owner IS DISTINCT FROM %(me)s
 ORDER BY task.id LIMIT %(page)s
 """
 
@@ -79,7 +91,7 @@ class Feeds:
 
     def __init__(self, transactions: dict[int, Seconds]) -> None:
         self._transactions = transactions
-        self._tasks = NOTHING
+        self._tasks = self._owners = NOTHING
         self._me = ""
 
     def forget_tasks(self) -> None:
@@ -95,20 +107,31 @@ class Feeds:
         if me != self._me:
             # It may be another server, or have lost transactions.
             self._me, self._tasks = me, NOTHING
-        snapshot, after = snapshot_of(connection), 0
-        while True:
-            values = {"since": self._tasks, "after": after, "me": me, "page": PAGE}
-            rows = connection.execute(_TASKS, values).fetchall()
-            if rows:
-                yield [
-                    (Watched(url, decoded, name), owner)
-                    for _, url, state, owner, name in rows
-                    if (decoded := TaskState() if state == "" else decoded_or_none(_STATE, state)) is not None
-                ]
-            if len(rows) < PAGE:
-                break
-            after = rows[-1][0]
+        snapshot = snapshot_of(connection)
+        if self._tasks == NOTHING:
+            # All of them, and so their owners.
+            self._owners = snapshot
+        for rows in _pages(connection, _TASKS, self._tasks, me, PAGE):
+            yield [
+                (Watched(url, decoded, name), owner)
+                for _, url, state, owner, name in rows
+                if (decoded := TaskState() if state == "" else decoded_or_none(_STATE, state)) is not None
+            ]
         self._tasks = snapshot
+
+    def owners(self, connection: psycopg.Connection, me: str) -> Iterator[Sequence[tuple[Watched, str | None]]]:
+        """
+        Tasks that have another owner, or none any more, without their states, each with the id of its owner; of those
+        that :meth:`tasks` has read.
+
+        :param me: the id of this instance; its own tasks are left out.
+        """
+        if me != self._me or self._tasks == NOTHING:
+            return
+        snapshot = snapshot_of(connection)
+        for rows in _pages(connection, _OWNERS, self._owners, me, OWNERS_PAGE):
+            yield [(Watched(url, None, name), owner) for _, url, owner, name in rows]
+        self._owners = snapshot
 
     def deliveries(
         self, connection: psycopg.Connection, channels: Mapping[str, ChannelFeed]
@@ -142,3 +165,16 @@ class Feeds:
     def silences(self, connection: psycopg.Connection, now: Callable[[], Instant]) -> tuple[Silence, ...]:
         """The silences that have not ended."""
         return load_silences(connection, millis(now()))
+
+
+def _pages(connection: psycopg.Connection, query: str, since: str, me: str, page: int) -> Iterator[Sequence[Any]]:
+    """The rows that a snapshot did not see, some at a time; the first column is a task's id."""
+    after = 0
+    while True:
+        values = {"since": since, "after": after, "me": me, "page": page}
+        rows = connection.execute(query.encode(), values).fetchall()
+        if rows:
+            yield rows
+        if len(rows) < page:
+            return
+        after = rows[-1][0]

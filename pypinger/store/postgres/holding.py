@@ -178,7 +178,9 @@ def _load(connection: psycopg.Connection, ids: Sequence[int]) -> list[TaskRecord
             half = len(ids) // 2
             return _load(connection, ids[:half]) + _load(connection, ids[half:])
         _log.failure("the state of a task cannot be read; it begins anew")
-        rows = connection.execute("SELECT id, url, epoch FROM task WHERE id = ANY(%s)", (list(ids),))
+        rows = connection.execute(
+            "SELECT id, url, epoch FROM task JOIN ownership ON task = id WHERE id = ANY(%s)", (list(ids),)
+        )
         return [TaskRecord(*row) for row in rows]
 
 

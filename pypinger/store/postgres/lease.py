@@ -6,7 +6,7 @@ Note [Fence]
 An instance owns tasks and channels while its lease lasts: until the moment in its row of ``instance``, by the clock of
 the server. Only when that has passed, or its process is known to be gone, may others *bury* it: delete the row and free
 what it owned. Each transaction that writes first updates that row, and so locks it, and finds out that it is still
-there. A stale instance finds no row, or another owner and epoch in a row of ``task`` or ``channel``, and writes
+there. A stale instance finds no row, or another owner and epoch in a row of ``ownership`` or ``channel``, and writes
 nothing.
 
 The number in ``instance.written`` tells whether a transaction was committed whose answer was lost.

@@ -38,6 +38,9 @@ LONGEST_PAUSE: Seconds = 2.0
 #: Seconds after which a server that does not answer is asked over another connection: longer than a statement may take.
 SILENT: Seconds = 10.0
 
+#: What notifications say about tasks.
+_SHOWN = frozenset({"tasks", "owners"})
+
 #: Seconds that the reactor may take to show one part of the tasks.
 SHOWN: Seconds = 10.0
 
@@ -70,8 +73,8 @@ class Listening:
         self.trouble = ""
         self._heard: set[str] = set()
         self._again = False
-        # The number of the latest look at deliveries that was asked for.
-        self._asked = 0
+        # The numbers of the latest look at deliveries that was asked for, and of the one that was made.
+        self._asked = self._looked = 0
         self._answered = boottime()
         self._stopped = Event()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -159,9 +162,10 @@ class Listening:
         poller.register(connection.fileno(), select.POLLIN)
         poller.register(self._wake, select.POLLIN)
         # Since the last connection anything may have happened.
-        heard = {"members", "tasks", "deliveries", "silences", "requests", "answers"}
+        heard = {"members", "tasks", "owners", "deliveries", "silences", "requests", "answers"}
         tasks_next = polled = silences_next = 0.0
-        version, looked = -1, 0
+        version = -1
+        self._looked = 0
         while not self._stopped.is_set():
             # The server adds what it has to notify to any answer; the handler notes it.
             connection.execute("SELECT")
@@ -172,12 +176,12 @@ class Listening:
                 self._again = False
                 self._feeds.forget_tasks()
                 heard.add("tasks")
-            now, me, asked = boottime(), self.me, self._asked
+            now, me = boottime(), self.me
             if me is not None:
-                if asked != looked:
+                if self._asked != self._looked:
                     heard.add("deliveries")
                 if now >= polled + POLL:
-                    heard |= {"tasks", "deliveries"}
+                    heard |= {"tasks", "owners", "deliveries"}
                     polled = now
                 if now >= silences_next or version != self.version:
                     heard.add("silences")
@@ -188,26 +192,27 @@ class Listening:
                 if "deliveries" in heard:
                     heard.discard("deliveries")
                     self._look_at_deliveries(connection)
-                    self._send("looked", asked)
-                    looked = asked
                 if "silences" in heard:
                     heard.discard("silences")
                     silences_next = now + POLL_SILENCES
                     version = self.version
                     self._send("silences", version, self._feeds.silences(connection, self._clock.now))
-                if "tasks" in heard and now >= tasks_next:
-                    heard.discard("tasks")
+                if heard & _SHOWN and now >= tasks_next:
                     began = boottime()
-                    for part in self._feeds.tasks(connection, me):
-                        self._show(me, part)
-                        # Alerts do not wait until thousands of tasks are shown.
-                        self._look_at_deliveries(connection)
-                        self._answered = boottime()
+                    for what, look in (("tasks", self._feeds.tasks), ("owners", self._feeds.owners)):
+                        if what not in heard:
+                            continue
+                        for part in look(connection, me):
+                            self._show(me, part)
+                            # Alerts do not wait until thousands of tasks are shown.
+                            self._look_at_deliveries(connection)
+                            self._answered = boottime()
+                    heard -= _SHOWN
                     # A look that takes long, because much has changed, leaves time to others.
                     tasks_next = boottime() + max(OFTEN, 2 * (boottime() - began))
-                heard &= {"tasks"}
+                heard &= _SHOWN
                 self.trouble = ""
-            until = tasks_next if "tasks" in heard else polled + POLL
+            until = tasks_next if heard else polled + POLL
             if me is None:
                 until = now + POLL
             if not self._heard:
@@ -215,8 +220,12 @@ class Listening:
                 self._drain()
 
     def _look_at_deliveries(self, connection: psycopg.Connection) -> None:
+        asked = self._asked
         if found := self._feeds.deliveries(connection, self.channels):
             self._send("deliveries", found)
+        if asked != self._looked:
+            self._looked = asked
+            self._send("looked", asked)
 
     def _drain(self) -> None:
         try:

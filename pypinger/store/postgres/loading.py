@@ -22,7 +22,8 @@ from pypinger.store.rows import DeliveryRow, IncidentRow, OpenRun, TaskRecord, f
 _TASKS = """
 SELECT task.id, url, epoch, state, accounted, finding, figure, began, first, last, count, shape, hour, checks, errors,
     up, down, asleep, blind, latency, slowest
-FROM task LEFT JOIN shape ON shape.id = task.shape WHERE task.id = ANY(%s) ORDER BY task.id
+FROM task JOIN ownership ON ownership.task = task.id LEFT JOIN shape ON shape.id = task.shape
+WHERE task.id = ANY(%s) ORDER BY task.id
 """
 
 _INCIDENTS = """

@@ -2,7 +2,7 @@
 Statements of membership: joining, renewing, burying, gaining and releasing. All in the writer's thread.
 
 Changes of membership and of owners follow each other: each holds an advisory lock until its transaction ends. Rows of
-``task`` and ``channel`` without an owner are free.
+``ownership`` (of tasks) and ``channel`` without an owner are free.
 """
 
 from __future__ import annotations
@@ -42,7 +42,25 @@ INSERT INTO life (id, alive) SELECT 1, extract(epoch FROM clock_timestamp()) * 1
 ON CONFLICT (id) DO UPDATE SET alive = greatest(life.alive, excluded.alive)
 """
 
-_KEYS = {"task": "url", "channel": "name"}
+# Statements that add rows for keys that are new.
+_ADD_TASKS = """
+WITH added AS (INSERT INTO task (url) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING RETURNING id)
+INSERT INTO ownership (task) SELECT id FROM added
+"""
+_ADD_CHANNELS = "INSERT INTO channel (name) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING"
+
+_UNLISTED_TASKS = """
+UPDATE ownership SET unlisted = coalesce(unlisted, clock_timestamp()) FROM task
+WHERE task.id = ownership.task AND url = ANY(%s) AND owner IS NULL
+    AND EXISTS (SELECT FROM incident WHERE incident.task = task.id AND ended IS NULL)
+RETURNING url, unlisted <= clock_timestamp() - make_interval(secs => %s)
+"""
+_UNLISTED_CHANNELS = """
+UPDATE channel SET unlisted = coalesce(unlisted, clock_timestamp())
+WHERE name = ANY(%s) AND owner IS NULL
+    AND EXISTS (SELECT FROM delivery WHERE delivery.channel = channel.name AND outcome IS NULL)
+RETURNING name, unlisted <= clock_timestamp() - make_interval(secs => %s)
+"""
 
 
 class InstanceRow(NamedTuple):
@@ -159,16 +177,16 @@ def relist(connection: psycopg.Connection, me: str, applicant: Applicant) -> Non
         notify(connection, "members")
 
 
-def add(connection: psycopg.Connection, table: str, keys: Collection[str]) -> None:
-    """Add rows for keys that are new."""
-    column = _KEYS[table]
-    known = {key for (key,) in connection.execute(f"SELECT {column} FROM {table}".encode())}
-    new = sorted(set(keys) - known)
-    for start in range(0, len(new), ADDED):
-        connection.execute(
-            f"INSERT INTO {table} ({column}) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING".encode(),
-            (new[start : start + ADDED],),
-        )
+def add(connection: psycopg.Connection, tasks: Collection[str], channels: Collection[str]) -> None:
+    """Add rows for those that are new."""
+    for keys, query, statement in (
+        (tasks, "SELECT url FROM task", _ADD_TASKS),
+        (channels, "SELECT name FROM channel", _ADD_CHANNELS),
+    ):
+        known = {key for (key,) in connection.execute(query)}
+        new = sorted(set(keys) - known)
+        for start in range(0, len(new), ADDED):
+            connection.execute(statement, (new[start : start + ADDED],))
 
 
 def bury(connection: psycopg.Connection, gone: Mapping[str, str]) -> None:
@@ -197,12 +215,14 @@ def remove(connection: psycopg.Connection, ids: Sequence[str]) -> None:
     if not ids:
         return
     values = (list(ids),)
-    connection.execute("UPDATE task SET owner = NULL, changed = pg_current_xact_id() WHERE owner = ANY(%s)", values)
+    connection.execute(
+        "UPDATE ownership SET owner = NULL, changed = pg_current_xact_id() WHERE owner = ANY(%s)", values
+    )
     connection.execute("UPDATE channel SET owner = NULL WHERE owner = ANY(%s)", values)
     connection.execute("DELETE FROM request WHERE target = ANY(%s) OR sender = ANY(%s)", values * 2)
     connection.execute("DELETE FROM instance WHERE id = ANY(%s)", values)
     notify(connection, "members")
-    notify(connection, "tasks")
+    notify(connection, "owners")
 
 
 def quit(connection: psycopg.Connection, me: str) -> None:
@@ -214,7 +234,11 @@ def quit(connection: psycopg.Connection, me: str) -> None:
 
 def free_tasks(connection: psycopg.Connection, me: str | None = None) -> dict[str, int]:
     """The tasks without an owner, or with this one, and their ids."""
-    return dict(connection.execute("SELECT url, id FROM task WHERE owner IS NULL OR owner = %s", (me,)).fetchall())
+    return dict(
+        connection.execute(
+            "SELECT url, id FROM ownership JOIN task ON id = task WHERE owner IS NULL OR owner = %s", (me,)
+        ).fetchall()
+    )
 
 
 def free_channels(connection: psycopg.Connection, me: str | None = None) -> set[str]:
@@ -227,11 +251,11 @@ def take_tasks(connection: psycopg.Connection, me: str, ids: Sequence[int], *, f
     _alive(connection, me, fenced=fenced)
     lock(connection)
     taken = connection.execute(
-        "UPDATE task SET owner = %s, epoch = epoch + 1, unlisted = NULL, changed = pg_current_xact_id()"
-        " WHERE id = ANY(%s) AND (owner IS NULL OR owner = %s) RETURNING id",
+        "UPDATE ownership SET owner = %s, epoch = epoch + 1, unlisted = NULL, changed = pg_current_xact_id()"
+        " WHERE task = ANY(%s) AND (owner IS NULL OR owner = %s) RETURNING task",
         (me, list(ids), me),
     )
-    notify(connection, "tasks")
+    notify(connection, "owners")
     return [id for (id,) in taken]
 
 
@@ -252,12 +276,12 @@ def release(connection: psycopg.Connection, me: str, tasks: Sequence[int], chann
     with connection.transaction():
         lock(connection)
         connection.execute(
-            "UPDATE task SET owner = NULL, changed = pg_current_xact_id() WHERE id = ANY(%s) AND owner = %s",
+            "UPDATE ownership SET owner = NULL, changed = pg_current_xact_id() WHERE task = ANY(%s) AND owner = %s",
             (list(tasks), me),
         )
         connection.execute("UPDATE channel SET owner = NULL WHERE name = ANY(%s) AND owner = %s", (list(channels), me))
         notify(connection, "members")
-        notify(connection, "tasks")
+        notify(connection, "owners")
 
 
 def snapshot(connection: psycopg.Connection) -> str:
@@ -277,16 +301,8 @@ def unlisted(
     with connection.transaction():
         lock(connection)
         found = [
-            connection.execute(
-                f"UPDATE {table} SET unlisted = coalesce(unlisted, clock_timestamp()) WHERE {_KEYS[table]} = ANY(%s)"
-                f" AND owner IS NULL AND EXISTS (SELECT FROM {left})"
-                f" RETURNING {_KEYS[table]}, unlisted <= clock_timestamp() - interval '{UNLISTED} s'".encode(),
-                (list(keys),),
-            ).fetchall()
-            for table, keys, left in (
-                ("task", tasks, "incident WHERE incident.task = task.id AND ended IS NULL"),
-                ("channel", channels, "delivery WHERE delivery.channel = channel.name AND outcome IS NULL"),
-            )
+            connection.execute(statement, (list(keys), UNLISTED)).fetchall()
+            for statement, keys in ((_UNLISTED_TASKS, tasks), (_UNLISTED_CHANNELS, channels))
         ]
     of_tasks, of_channels = (frozenset(key for key, due in part if due) for part in found)
     return of_tasks, of_channels
@@ -297,7 +313,7 @@ def clean(connection: psycopg.Connection) -> None:
     connection.execute(f"DELETE FROM request WHERE at < clock_timestamp() - interval '{OLD} s'")
     with connection.transaction():
         lock(connection)
-        for table in _KEYS:
+        for table in ("ownership", "channel"):
             connection.execute(
                 f"UPDATE {table} SET owner = NULL WHERE owner IS NOT NULL"
                 f" AND NOT EXISTS (SELECT FROM instance WHERE instance.id = owner)".encode()

@@ -107,6 +107,7 @@ def _move(
         target.execute("DELETE FROM task")
         for table in tables:
             counts[table.name] = _copy(source, target, table, moved)
+        target.execute("INSERT INTO ownership (task) SELECT id FROM task")
         (alive,) = source.execute("SELECT max(alive) FROM life").fetchone()
         if alive is not None:
             target.execute(

@@ -40,8 +40,9 @@ _OF_TASKS = (
 # Tasks that no instance lists, and their incidents that were never closed. They have no owner that could write to them.
 _LEFT = """
 WITH gone AS (
-    DELETE FROM task WHERE id = ANY(%(of)s) AND accounted < %(far)s AND (owner IS NULL OR unlisted IS NOT NULL)
-    RETURNING id
+    DELETE FROM task USING ownership WHERE ownership.task = task.id AND task.id = ANY(%(of)s) AND accounted < %(far)s
+        AND (owner IS NULL OR unlisted IS NOT NULL)
+    RETURNING task.id
 ) DELETE FROM incident WHERE task IN (SELECT id FROM gone)
 """
 

@@ -29,7 +29,9 @@ FROM json_to_recordset(%s::json) AS j (id bigint, epoch bigint, state text, acco
 WHERE task.id = j.id
 """
 
-OWNED = " AND task.owner = %s AND task.epoch = j.epoch"
+OWNED = """
+    AND EXISTS (SELECT FROM ownership WHERE task = j.id AND ownership.epoch = j.epoch AND owner = %s)
+"""
 
 RUN = """
 INSERT INTO run (task, first, length, count, shape, figure, began)

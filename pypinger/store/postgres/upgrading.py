@@ -34,6 +34,7 @@ LOCK = 0x50795069
 # See Note [Restored dumps].
 _RESTORED = (
     "UPDATE task SET changed = pg_current_xact_id() WHERE changed >= pg_snapshot_xmax(pg_current_snapshot())",
+    "UPDATE ownership SET changed = pg_current_xact_id() WHERE changed >= pg_snapshot_xmax(pg_current_snapshot())",
     "UPDATE delivery SET changed = pg_current_xact_id()"
     " WHERE outcome IS NULL AND changed >= pg_snapshot_xmax(pg_current_snapshot())",
 )

@@ -152,8 +152,7 @@ class SharedWriter:
 
     def _join(self, connection: psycopg.Connection, listing: InstanceListing) -> Kept:
         upgrade(connection, self._attempts.link.url, scripts())
-        membership.add(connection, "task", listing.tasks)
-        membership.add(connection, "channel", listing.channels)
+        membership.add(connection, listing.tasks, listing.channels)
         applying, gone = applicant(self._name, listing), own_rows_gone(membership.rows(connection), self._ids)
         gone |= namesakes(connection, self._name, applying.process, gone)
         me = uuid.uuid4().hex[:16]
@@ -333,8 +332,7 @@ class SharedWriter:
         )
 
     def _relist(self, connection: psycopg.Connection, listing: InstanceListing) -> None:
-        membership.add(connection, "task", listing.tasks)
-        membership.add(connection, "channel", listing.channels)
+        membership.add(connection, listing.tasks, listing.channels)
         membership.relist(connection, self.lease.id, applicant(self._name, listing))
         self._listing = listing
 

@@ -50,7 +50,7 @@ class DirectStore(ReadHistory):
     def open(self) -> Kept:
         upgrade(self.connection, self.url, scripts())
         execute, now = self.connection.execute, millis(self.now())
-        execute("UPDATE task SET owner = %s", (self.instance,))
+        execute("UPDATE ownership SET owner = %s", (self.instance,))
         for name in CHANNELS:
             execute(
                 "INSERT INTO channel (name, owner) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET owner = %s",
@@ -117,7 +117,9 @@ class DirectStore(ReadHistory):
     def _record(self, call: Callable[..., None], *args: Any) -> None:
         if args and isinstance(args[0], Task) and args[0].key not in self.recorder.tasks:
             row = self.connection.execute(
-                "INSERT INTO task (url, owner) VALUES (%s, %s) RETURNING id", (args[0].key, self.instance)
+                "WITH added AS (INSERT INTO task (url) VALUES (%s) RETURNING id)"
+                " INSERT INTO ownership (task, owner) SELECT id, %s FROM added RETURNING task",
+                (args[0].key, self.instance),
             ).fetchone()
             assert row is not None
             (record,) = load_tasks(self.connection, [row[0]])

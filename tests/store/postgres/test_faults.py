@@ -269,7 +269,7 @@ class NetworkTests(TestCase):
         lease.deadline += 1000.0
         await until(lambda: a.instances)
         self.sql("UPDATE instance SET until = clock_timestamp() - interval '1 s'")
-        self.sql("UPDATE task SET owner = 'other', epoch = epoch + 1")
+        self.sql("UPDATE ownership SET owner = 'other', epoch = epoch + 1")
         self.sql("DELETE FROM instance")
         try:
             return await a.store.commit(task(1), TaskState(pings=1), check(), [Delivery(alert("1"), "slack")])

@@ -60,6 +60,6 @@ class FeedsTests(TestCase):
         feeds = Feeds({})
         with connect(url, "a") as opened:
             upgrade(opened, url, scripts())
-            membership.add(opened, "task", ["http://host/1", "http://host/2"])
+            membership.add(opened, ["http://host/1", "http://host/2"], ())
             found = [sum(map(len, feeds.tasks(opened, me))) for me in ("a", "a", "b")]
         self.assertEqual(found, [2, 0, 2])

@@ -102,14 +102,16 @@ class ProcessTests(TestCase):
         b, a = await self.shared()
         b.send_signal(signal.SIGSTOP)
         await until(lambda: len(a.states) == 40 and len(a.channels) == 2, 12)
-        rows = self.sql("SELECT url, state, owner, epoch FROM task ORDER BY url")
+        rows = self.sql("SELECT url, state, owner, epoch FROM task JOIN ownership ON task = id ORDER BY url")
         before = len(a.instances)
         # It is to join again only once this has been looked at.
         self.sql("ALTER TABLE instance ADD CONSTRAINT one CHECK (name <> 'b')")
         b.send_signal(signal.SIGCONT)
         await self.line(b, b"lost")
         await sleep(2)
-        self.assertEqual(self.sql("SELECT url, state, owner, epoch FROM task ORDER BY url"), rows)
+        self.assertEqual(
+            self.sql("SELECT url, state, owner, epoch FROM task JOIN ownership ON task = id ORDER BY url"), rows
+        )
         self.sql("ALTER TABLE instance DROP CONSTRAINT one")
         await self.line(b, b"joined b")
         await until(lambda: len(a.states) < 40)

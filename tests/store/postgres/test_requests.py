@@ -11,6 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from pypinger.domain.model import Alert, Delivery, TaskState
 from pypinger.ports.sharing import InstanceRequest, InstanceRequestFailed
+from pypinger.store.postgres import membership
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.feeds import NOTHING, ChannelFeed, Feeds
 from pypinger.store.postgres.upgrading import scripts, upgrade
@@ -138,11 +139,16 @@ class FeedTests(TestCase):
                         "UPDATE task SET state = %s, changed = pg_current_xact_id() WHERE url = %s",
                         (encode(TaskState(pings=number)), f"http://host/{writer}"),
                     )
+                    connection.execute(
+                        "UPDATE ownership SET owner = %s, changed = pg_current_xact_id() WHERE task ="
+                        " (SELECT id FROM task WHERE url = %s)",
+                        (str(number), f"http://host/{writer}"),
+                    )
                     connection.execute("SELECT pg_sleep(%s)", (draw.random() * 0.01,))
 
     async def test_concurrent_transactions(self) -> None:
         writers, count = 6, 100
-        self.connection.execute("INSERT INTO task (url) SELECT unnest(%s::text[])", ([*keys(writers)],))
+        membership.add(self.connection, keys(writers), ())
         threads = [Thread(target=self.write, args=(number, count)) for number in range(writers)]
         feeds = Feeds({})
         early = {name: ChannelFeed(name, NOTHING, ()) for name in ("slack", "email")}
@@ -150,14 +156,21 @@ class FeedTests(TestCase):
         found: list[tuple[str, str]] = []
         expected: list[tuple[str, str]] = []
         states: dict[str, int] = {}
+        owners: dict[str, int] = {}
 
         def look() -> None:
             for _, each in feeds.deliveries(self.connection, early):
                 found.append((each.alert.id, each.channel))
             for page in feeds.tasks(self.connection, "me"):
-                for watched, _ in page:
+                for watched, owner in page:
+                    owners[watched.key] = int(owner or 0)
                     self.assertGreaterEqual(watched.state.pings, states.get(watched.key, 0))
                     states[watched.key] = watched.state.pings
+            for page in feeds.owners(self.connection, "me"):
+                for watched, owner in page:
+                    self.assertIsNone(watched.state)
+                    self.assertGreaterEqual(int(owner), owners.get(watched.key, 0))
+                    owners[watched.key] = int(owner)
 
         for thread in threads:
             thread.start()
@@ -175,7 +188,8 @@ class FeedTests(TestCase):
         stored = self.connection.execute("SELECT alert, channel FROM delivery").fetchall()
         self.assertGreater(len(stored), 600)
         self.assertEqual(sorted(found), sorted(stored))
-        self.assertEqual(states, {task(number).key: count - 1 for number in range(writers)})
+        last = {task(number).key: count - 1 for number in range(writers)}
+        self.assertEqual((states, owners), (last, last))
         expected += [(each.alert.id, each.channel) for _, each in feeds.deliveries(self.connection, late)]
         self.assertEqual(sorted(expected), sorted(row for row in stored if row[1] == "slack"))
 

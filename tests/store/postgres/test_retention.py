@@ -98,8 +98,8 @@ class RetentionTests(SynchronousTestCase):
         free = Task(url="http://h/c", id="c3", name="c", label="http://h/c")
         for task in (OTHER, free):
             self.store.note(task, TaskState(incident=Incident(NOW, Kind.LATE, NOW, 1)), check(NOW))
-        self.rows("UPDATE task SET owner = NULL WHERE id = 3 RETURNING id")
-        self.rows("UPDATE task SET unlisted = now() WHERE id = 2 RETURNING id")
+        self.rows("UPDATE ownership SET owner = NULL WHERE task = 3 RETURNING task")
+        self.rows("UPDATE ownership SET unlisted = now() WHERE task = 2 RETURNING task")
         self.sweep(3, NOW + 399 * 86_400.0)
         self.assertEqual(self.rows("SELECT id FROM task ORDER BY id"), [(1,), (2,), (3,)])
         self.sweep(3, NOW + 401 * 86_400.0)

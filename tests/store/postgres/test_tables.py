@@ -74,9 +74,10 @@ class FenceTests(TablesTestCase):
     async def test_a_task_with_another_owner_or_epoch(self) -> None:
         self.store.note(TASK, TaskState(), CHECK)
         self.store.note(OTHER, TaskState(), CHECK)
+        row = f"task = (SELECT id FROM task WHERE url = '{OTHER.key}')"
         for lost in ("owner = 'i2'", "owner = NULL", "epoch = 7"):
-            self.rows(f"UPDATE task SET owner = 'i1', epoch = 0 WHERE url = '{OTHER.key}' RETURNING 1")
-            self.rows(f"UPDATE task SET {lost} WHERE url = '{OTHER.key}' RETURNING 1")
+            self.rows(f"UPDATE ownership SET owner = 'i1', epoch = 0 WHERE {row} RETURNING 1")
+            self.rows(f"UPDATE ownership SET {lost} WHERE {row} RETURNING 1")
             before = self.contents()
             self.store.recorder.commit(TASK, STATE, found("new", 11.0), [Delivery(alert(1), "slack")], 11.0)
             self.store.recorder.note(OTHER, TaskState(pings=9), found("newer", 12.0))

@@ -24,6 +24,9 @@ ALTER TABLE run ADD COLUMN mood text NOT NULL DEFAULT 'fine';
 CREATE TABLE mood (name text PRIMARY KEY);
 """
 
+# The oldest program that can use the present schema.
+OLDEST = 2
+
 BREAKS = f"-- oldest: {len(scripts()) + 2}\nALTER TABLE task DROP COLUMN mood;\n"
 
 
@@ -74,7 +77,7 @@ class UpgradingTests(TestCase):
         for thread in threads:
             thread.join()
         self.assertEqual(failures, [])
-        self.assertEqual(self.rows("SELECT version, oldest FROM meta"), [(len(scripts()), 1)])
+        self.assertEqual(self.rows("SELECT version, oldest FROM meta"), [(len(scripts()), OLDEST)])
 
     async def test_old_and_new_run_side_by_side(self) -> None:
         old = DirectStore(self.url)
@@ -108,7 +111,7 @@ class UpgradingTests(TestCase):
         again = DirectStore(self.url)
         self.addCleanup(again.close)
         self.assertEqual(set(again.open().states), {TASK.key, OTHER.key})
-        self.assertEqual(self.rows("SELECT version, oldest FROM meta"), [(len(known) + 1, 1)])
+        self.assertEqual(self.rows("SELECT version, oldest FROM meta"), [(len(known) + 1, OLDEST)])
         await new.close()
 
     def test_an_upgrade_that_old_instances_cannot_bear(self) -> None:
@@ -118,7 +121,7 @@ class UpgradingTests(TestCase):
         self.instance("older", len(scripts()) + 1)
         words = self.refused(ADDS, BREAKS)
         self.assertIn("instances of older versions cannot go on; stop old, older first", words)
-        self.assertEqual(self.rows("SELECT version, oldest FROM meta"), [(len(scripts()) + 1, 1)])
+        self.assertEqual(self.rows("SELECT version, oldest FROM meta"), [(len(scripts()) + 1, OLDEST)])
         self.connect().execute("UPDATE instance SET until = clock_timestamp()")
         self.instance("new", len(scripts()) + 2)
         self.upgrade(ADDS, BREAKS)
@@ -137,13 +140,25 @@ class UpgradingTests(TestCase):
         for task in (TASK, OTHER):
             await Story(store, task).check(NOW, Kind.LATE, alerts=(alert(len(task.id)),))
         self.rows("UPDATE task SET changed = '999999999999' WHERE id = 1 RETURNING 1")
+        self.rows("UPDATE ownership SET changed = '999999999999' WHERE task = 1 RETURNING 1")
         self.rows("UPDATE delivery SET changed = '999999999999' RETURNING 1")
         before = self.rows("SELECT changed::text FROM task WHERE id = 2")
         self.upgrade()
-        for table in ("task", "delivery"):
+        for table in ("task", "ownership", "delivery"):
             young = f"SELECT count(*) FROM {table} WHERE changed >= pg_current_xact_id()"
             self.assertEqual(self.rows(young), [(0,)])
         self.assertEqual(self.rows("SELECT changed::text FROM task WHERE id = 2"), before)
+
+    def test_the_first_schema_had_owners_in_the_table_of_tasks(self) -> None:
+        self.connect().execute(scripts()[0].encode())
+        self.rows("INSERT INTO meta (version, oldest) VALUES (1, 1) RETURNING 1")
+        self.rows("INSERT INTO task (url, owner, epoch) VALUES ('http://a', 'i', 7), ('http://b', NULL, 3) RETURNING 1")
+        self.instance("i", 1)
+        self.assertIn("; stop i first", self.refused())
+        self.connect().execute("UPDATE instance SET until = clock_timestamp()")
+        self.upgrade()
+        rows = "SELECT url, owner, epoch, unlisted FROM task JOIN ownership ON task = id ORDER BY url"
+        self.assertEqual(self.rows(rows), [("http://a", None, 7, None), ("http://b", None, 3, None)])
 
     def test_a_script_that_fails_changes_nothing(self) -> None:
         self.upgrade()
