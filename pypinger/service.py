@@ -14,14 +14,12 @@ the end.
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
@@ -40,6 +38,7 @@ from pypinger.ports.storing import StoreError
 from pypinger.reload import Parts, Reloader
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
+from pypinger.runtime.collector import Collector
 from pypinger.runtime.commands import Commands
 from pypinger.runtime.control import NAME as SOCKET_NAME
 from pypinger.runtime.control import ControlService
@@ -62,9 +61,6 @@ DRAIN: Seconds = 5.0
 
 #: Seconds that a stop takes at most (contract, section 8, allows 10).
 STOP_LIMIT: Seconds = 9.0
-
-#: Seconds after the start when everything that lives as long as the process exists: most tasks are checked each minute.
-SETTLED: Seconds = 90.0
 
 
 class StartError(Exception):
@@ -106,7 +102,7 @@ class Pinger(MultiService):
             now = self._shared.now
         self._now = now
         self._settings = settings
-        self._freezing: IDelayedCall | None = None
+        self._collector = Collector(reactor)
         self.log = log
         self.secrets = Secrets(settings.secrets)
         log.configure(self.secrets, debug=settings.debug, as_json=settings.log == "json")
@@ -158,7 +154,7 @@ class Pinger(MultiService):
         self._participant: Participant | None = None
         if self._shared is not None:
             shared = SharedParts(self.board, self.monitor, self.outbox, self.checker, self.silencing, self._runs)
-            self._participant = Participant(reactor, now, self._shared, shared)
+            self._participant = Participant(reactor, now, self._shared, shared, self._collector.grow)
             commands.share(self._participant)
             self.pushes.share(self._participant)
         self._control = ControlService(reactor, _socket_path(settings, environ), commands.handlers())
@@ -213,9 +209,7 @@ class Pinger(MultiService):
         self._reloader.start()
         if self._participant is not None:
             self._participant.start(settings.greeting.strip(), len(settings.tasks))
-        # A full garbage collection visits every object: with 50,000 tasks it stops the reactor for half a second. What
-        # lives as long as the process is therefore moved out of the collector's sight, once. Checks leave no cycles.
-        self._freezing = self._reactor.callLater(SETTLED, self._freeze)
+        self._collector.start(len(settings.tasks))
 
     def stopService(self) -> Deferred[None]:
         """Stop cleanly within 10 seconds: see Note [Order of starting and stopping]."""
@@ -228,9 +222,7 @@ class Pinger(MultiService):
     async def _stop(self) -> None:
         self._reloader.stop()
         self._supervision.stopping()
-        if self._freezing is not None:
-            self._freezing.cancel()
-            self._freezing = None
+        self._collector.stop()
         self.pushes.stop()
         self.silencing.stop()
         alone = True
@@ -286,14 +278,6 @@ class Pinger(MultiService):
         """What is wrong with Py Pinger, at any instance, for channels whose alerts are kept alive."""
         others = [] if self._participant is None else self._participant.standing(lasted)
         return [*self.checker.condition.standing(lasted), *others]
-
-    def _freeze(self) -> None:
-        self._freezing = None
-        # Frozen garbage is never freed; the old generation holds next to none.
-        gc.collect(1)
-        gc.freeze()
-        # A check leaves few cycles; looking for them every 700 objects takes 5 % of the CPU time.
-        gc.set_threshold(10_000, 10, 10)
 
     def _refuse(self, words: str) -> StartError:
         self._log.critical("{words}", words=words)

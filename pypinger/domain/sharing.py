@@ -14,7 +14,7 @@ from struct import unpack
 from typing import NamedTuple
 
 #: How many keys are ranked in one step.
-STEP = 1000
+STEP = 5000
 
 #: Of how many names that are no members now the scores are remembered, since an instance that stops often comes back.
 REMEMBERED = 8

@@ -39,7 +39,7 @@ from pypinger.ports.storing import Kept
 from pypinger.runtime.away import Away
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.check import Checker
-from pypinger.runtime.leases import unless_lost
+from pypinger.runtime.greeting import Greeting
 from pypinger.runtime.members import Members
 from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
@@ -60,12 +60,6 @@ REST = 50
 #: Seconds after which storms are found by the states of other instances' tasks; alerts are faster, and come first.
 COMPARING: Seconds = 1.5
 
-#: How many seconds the first tasks are waited for before the start is announced.
-GREETING: Seconds = 5.0
-
-#: Seconds after the first tasks in which more may come, before the start is announced.
-SETTLING: Seconds = 1.0
-
 #: How many seconds a command or a push waits for a task that no instance watches.
 WAITING: Seconds = 3.0
 
@@ -85,12 +79,24 @@ class SharedParts(NamedTuple):
 
 
 class Participant:
-    """Implements :class:`pypinger.ports.sharing.Sharer`."""
+    """
+    Implements :class:`pypinger.ports.sharing.Sharer`.
+
+    :param grown: is called once tasks have been taken over.
+    """
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorTime, now: WallClock, store: SharedStore, parts: SharedParts) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        now: WallClock,
+        store: SharedStore,
+        parts: SharedParts,
+        grown: Callable[[], None] = lambda: None,
+    ) -> None:
         self._reactor = reactor
+        self._grown = grown
         self._now = now
         self._store = store
         self._parts = parts
@@ -105,9 +111,7 @@ class Participant:
         self._losses = 0
         self._compared: set[str] = set()
         self._comparing: IDelayedCall | None = None
-        self._greeting: IDelayedCall | None = None
-        self._words = ""
-        self._total = 0
+        self._greeting = Greeting(reactor, now, parts.outbox, lambda: store.name, lambda: len(parts.monitor.keys))
         self._stopped = False
         self._silent = SilentHosts(reactor, store, parts.monitor.rounds)
         self._answers[VERB] = self._silent.join
@@ -162,13 +166,11 @@ class Participant:
         :param greeting: what the alert of the start begins with.
         :param total: how many tasks are configured.
         """
-        self._words, self._total = greeting, total
         self._looking.start(LOOKING, now=False)
         self._stating.start(STATING)
-        self._greeting = self._reactor.callLater(GREETING, self._greet)
+        self._greeting.start(greeting, total)
         if self._parts.monitor.keys:
             self._members.know()
-            self._greet_soon()
         self._store.start(self, lambda: self._health)
 
     def stop(self) -> None:
@@ -179,9 +181,9 @@ class Participant:
         for loop in (self._looking, self._stating):
             if loop.running:
                 loop.stop()
-        for call in (self._comparing, self._greeting):
-            if call is not None and call.active():
-                call.cancel()
+        self._greeting.stop()
+        if self._comparing is not None and self._comparing.active():
+            self._comparing.cancel()
 
     def trouble(self) -> str | None:
         """Return why this instance watches nothing, or None."""
@@ -285,8 +287,8 @@ class Participant:
                 return
             self._parts.monitor.take({key: part.states[key] for key in keys}, part.unlisted)
             yield
-        if self._greeting is not None:
-            self._greet_soon()
+        self._greeting.soon()
+        self._grown()
 
     def _leave(self, tasks: Sequence[str], ended: Deferred[None]) -> Iterator[None]:
         leaving: list[Deferred[None]] = []
@@ -316,22 +318,6 @@ class Participant:
         compared, self._compared = self._compared, set()
         entries = map(self._parts.board.by_id, compared)
         self._parts.outbox.compare(entry for entry in entries if entry is not None)
-
-    # The start
-
-    def _greet_soon(self) -> None:
-        """Announce the start once no more tasks come."""
-        if self._greeting is not None and self._greeting.active():
-            self._greeting.reset(0.0 if len(self._parts.monitor.keys) >= self._total else SETTLING)
-
-    def _greet(self) -> None:
-        self._greeting = None
-        total = f"{self._total} task" + ("" if self._total == 1 else "s")
-        words = f"instance {self.name} joined: watching {len(self._parts.monitor.keys)} of {total}"
-        words = f"{self._words} – {words}" if self._words else words
-        alert = replace(daemon_alert(Event.STARTED, "", self._now(), self.name), explanation=words)
-        announced = Deferred.fromCoroutine(self._parts.outbox.announce(alert))
-        announced.addErrback(unless_lost(lambda failure: self._log.failure("announcing the start", failure)))
 
     def _state(self) -> None:
         """Work out what this instance says of itself."""

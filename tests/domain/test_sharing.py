@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pypinger.domain.sharing import REMEMBERED, STEP, Member, Moves, Ranking, listed, moves, owners
+from pypinger.domain import sharing
+from pypinger.domain.sharing import REMEMBERED, Member, Moves, Ranking, listed, moves, owners
 
 KEYS = frozenset(f"http://host/{number}" for number in range(3000))
 
@@ -91,9 +92,10 @@ class OwnersTests(SynchronousTestCase):
 
 class RankingTests(SynchronousTestCase):
     def test_large_sets_come_in_steps(self) -> None:
+        self.patch(sharing, "STEP", 1000)
         present = everyone("a", "b")
         sizes = [len(part) for part in Ranking(KEYS).steps(present)]
-        self.assertEqual(sizes, [STEP] * 3)
+        self.assertEqual(sizes, [1000] * 3)
 
     def test_remembered_scores_give_the_same_owners(self) -> None:
         ranking = Ranking(KEYS)

@@ -27,7 +27,7 @@ from pypinger.store.postgres.writer import SharedWriter
 from pypinger.store.threads import Worker
 
 #: How many tasks are left at once.
-LEFT = 2000
+LEFT = 2500
 
 
 class Handover:

@@ -23,7 +23,7 @@ from pypinger.store.postgres.view import Keys, MemberView
 from pypinger.store.rows import TaskRecord
 
 #: How many tasks are gained in one transaction, and given to the runtime at once.
-GAINED = 1000
+GAINED = 5000
 
 #: Seconds between two looks for what no instance lists.
 ORPHANS: Seconds = 5.0
@@ -60,6 +60,8 @@ class Holding:
         # Owned although no instance lists them, and to be owned for that reason.
         self._adopted: tuple[set[str], set[str]] = (set(), set())
         self._to_adopt: Keys = _NOTHING
+        # The keys of tasks by their ids, as far as they are known.
+        self._keys: dict[int, str] = {}
         # What is to be gained and left; None once it may have changed.
         self._moves: tuple[Moves, Moves] | None = None
         # The ids of tasks that are to be gained, and were free at the latest look.
@@ -84,7 +86,7 @@ class Holding:
         if boottime() >= self._looked + ORPHANS:
             self._looked = boottime()
             membership.clean(connection)
-            tasks = membership.free_tasks(connection).keys() - listed[0]
+            tasks = membership.free_tasks(connection, self._keys).keys() - listed[0]
             channels = membership.free_channels(connection) - listed[1]
             self._to_adopt = membership.unlisted(connection, tasks, channels)
             self._moves = None
@@ -112,7 +114,7 @@ class Holding:
             if names:
                 gained = self._gain_channels(connection, names, now)
             else:
-                free = membership.free_tasks(connection, me)
+                free = membership.free_tasks(connection, self._keys, me)
                 self._free = [id for key, id in free.items() if key in tasks.gain]
         if self._free:
             gained = self._gain_tasks(connection, self._free[-GAINED:])
@@ -142,6 +144,7 @@ class Holding:
             taken = membership.take_tasks(connection, self._lease.id, ids, fenced=leases.FENCED)
         # After the transaction: while this instance reads, others need not wait for the lock of membership.
         records = _load(connection, taken)
+        self._keys.update((record.id, record.key) for record in records)
         self._recorder.tasks.update({record.key: record for record in records})
         states = {record.key: record.state for record in records}
         unlisted = states.keys() - self._view.listed[0]

@@ -41,6 +41,9 @@ SILENT: Seconds = 10.0
 #: What notifications say about tasks.
 _SHOWN = frozenset({"tasks", "owners"})
 
+#: Seconds that looks at tasks wait at most while this instance gains tasks, which would be shown in vain.
+GAINING: Seconds = 3.0
+
 #: Seconds that the reactor may take to show one part of the tasks.
 SHOWN: Seconds = 10.0
 
@@ -70,6 +73,7 @@ class Listening:
         self.me: str | None = None
         self.channels: dict[str, ChannelFeed] = {}
         self.version = 0
+        self._gaining = True
         self.trouble = ""
         self._heard: set[str] = set()
         self._again = False
@@ -90,6 +94,12 @@ class Listening:
         """Set who this instance is, and which channels it owns."""
         self.me, self.channels = me, channels
         self.wake()
+
+    def gain(self, gaining: bool) -> None:
+        """Set whether there are tasks that this instance is to own and does not."""
+        if gaining != self._gaining:
+            self._gaining = gaining
+            self.wake()
 
     def outdate(self) -> None:
         """What is being read of silences is out of date; read them again."""
@@ -164,6 +174,7 @@ class Listening:
         # Since the last connection anything may have happened.
         heard = {"members", "tasks", "owners", "deliveries", "silences", "requests", "answers"}
         tasks_next = polled = silences_next = 0.0
+        gaining = boottime()
         version = -1
         self._looked = 0
         while not self._stopped.is_set():
@@ -177,6 +188,9 @@ class Listening:
                 self._feeds.forget_tasks()
                 heard.add("tasks")
             now, me = boottime(), self.me
+            if not self._gaining:
+                gaining = now
+            shows = not self._gaining or now >= gaining + GAINING
             if me is not None:
                 if self._asked != self._looked:
                     heard.add("deliveries")
@@ -197,7 +211,7 @@ class Listening:
                     silences_next = now + POLL_SILENCES
                     version = self.version
                     self._send("silences", version, self._feeds.silences(connection, self._clock.now))
-                if heard & _SHOWN and now >= tasks_next:
+                if shows and heard & _SHOWN and now >= tasks_next:
                     began = boottime()
                     for what, look in (("tasks", self._feeds.tasks), ("owners", self._feeds.owners)):
                         if what not in heard:
@@ -212,7 +226,7 @@ class Listening:
                     tasks_next = boottime() + max(OFTEN, 2 * (boottime() - began))
                 heard &= _SHOWN
                 self.trouble = ""
-            until = tasks_next if heard else polled + POLL
+            until = tasks_next if shows and heard else polled + POLL
             if me is None:
                 until = now + POLL
             if not self._heard:

@@ -232,13 +232,16 @@ def quit(connection: psycopg.Connection, me: str) -> None:
         remove(connection, [me])
 
 
-def free_tasks(connection: psycopg.Connection, me: str | None = None) -> dict[str, int]:
-    """The tasks without an owner, or with this one, and their ids."""
-    return dict(
-        connection.execute(
-            "SELECT url, id FROM ownership JOIN task ON id = task WHERE owner IS NULL OR owner = %s", (me,)
-        ).fetchall()
-    )
+def free_tasks(connection: psycopg.Connection, known: dict[int, str], me: str | None = None) -> dict[str, int]:
+    """
+    The tasks without an owner, or with this one, and their ids.
+
+    :param known: the keys of tasks by their ids, to which new ones are added: reading thousands of URLs takes long.
+    """
+    free = [id for (id,) in connection.execute("SELECT task FROM ownership WHERE owner IS NULL OR owner = %s", (me,))]
+    if new := [id for id in free if id not in known]:
+        known.update(connection.execute("SELECT id, url FROM task WHERE id = ANY(%s)", (new,)).fetchall())
+    return {known[id]: id for id in free if id in known}
 
 
 def free_channels(connection: psycopg.Connection, me: str | None = None) -> set[str]:

@@ -92,6 +92,7 @@ class Others:
         """Read under a new lease; `present`: the silences that there are."""
         self._lease = lease
         self._silences = tuple(present)
+        self._listening.gain(True)
         self._listening.set(lease.id, {})
 
     def end(self) -> None:
@@ -135,9 +136,14 @@ class Others:
         """Some tasks are owned no more."""
         self._own.difference_update(tasks)
 
-    def meet(self, members: tuple[Instance, ...]) -> None:
-        """Take account of all members, after each beat."""
+    def meet(self, members: tuple[Instance, ...], *, wanting: bool) -> None:
+        """
+        Take account of all members, after each beat.
+
+        :param wanting: whether this instance is to own more than it does.
+        """
         self._listening.watch()
+        self._listening.gain(wanting)
         if members != self._members:
             self._members = members
             self._reporting.tell("members", members)

@@ -48,7 +48,7 @@ from pypinger.store.threads import LateWorker, Reactor, Worker
 REJOIN: Seconds = 1.0
 
 #: Seconds between two beats at least, however many notifications come.
-SOON: Seconds = 0.1
+SOON: Seconds = 0.05
 
 
 class Membership:
@@ -311,7 +311,7 @@ class Membership:
         if isinstance(beat, Failure):
             self._failed(beat, lease, "renewing the lease")
             return
-        self._others.meet(beat.members)
+        self._others.meet(beat.members, wanting=beat.wanting)
         self._asking.keep([each.id for each in beat.members])
         self._asking.poke()
         if any(beat.leave):

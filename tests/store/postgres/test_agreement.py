@@ -13,7 +13,10 @@ from tests import postgres
 from tests.store.postgres.direct import DirectStore
 from tests.store.test_agreement import TASKS, World, steps, unkeyed
 
-TABLES = "task, ownership, channel, delivery, incident, verdict, shape, run, hour, blind, host, blindness, silence, life, instance"
+TABLES = (
+    "task, ownership, channel, delivery, incident, verdict, shape, run, hour, blind, host, blindness, silence, life,"
+    " instance"
+)
 
 
 class SharedWorld(World):

@@ -59,7 +59,41 @@ class MembershipTests(TestCase):
         key = next(iter(b.states))
         await until(lambda: a.store.owner(key) == "b")
         await until(lambda: key in a.seen and a.seen[key].owner == "b")
-        self.assertEqual(a.seen[key].state.pings, 7)
+        number = next(number for number in range(300) if task(number).key == key)
+        await b.store.commit(task(number), TaskState(pings=8), None, [])
+        await until(lambda: a.seen[key].state == TaskState(pings=8))
+
+    async def test_tasks_that_are_to_be_gained_are_not_shown_first(self) -> None:
+        self.patch(listening, "GAINING", 60.0)
+        a = self.crowd.join("a", listing(300))
+        b = self.crowd.join("b", listing(300))
+        await until(lambda: len(a.states) + len(b.states) == 300 and len(b.states) > 100)
+        await until(lambda: a.states.keys() <= b.seen.keys())
+        self.assertFalse(b.states.keys() & b.seen.keys())
+
+    async def test_tasks_are_shown_though_others_cannot_be_gained(self) -> None:
+        self.patch(listening, "GAINING", 0.2)
+        a = self.crowd.join("a", listing(40))
+        a.leaving = Deferred()
+        b = self.crowd.join("b", listing(40))
+        await until(lambda: keys(40) == b.seen.keys())
+        self.assertFalse(b.states)
+        a.leaving.callback(None)
+        await until(lambda: b.states)
+
+    async def test_only_owners_that_have_changed_are_passed_on_without_states(self) -> None:
+        a = self.crowd.join("a", listing(40))
+        b = self.crowd.join("b", listing(40))
+        await until(lambda: len(a.states) + len(b.states) == 40 and len(b.states) > 5)
+        await until(lambda: a.states.keys() <= b.seen.keys())
+        await until(lambda: all(a.store.owner(key) == "b" for key in b.states))
+        c = self.crowd.join("c", listing(40))
+        await until(lambda: len(a.states) + len(b.states) + len(c.states) == 40 and len(c.states) > 5)
+        await until(lambda: all(b.store.owner(key) == "c" for key in c.states))
+        self.assertEqual([b.seen[key].state for key in c.states], [None] * len(c.states))
+        await c.store.close()
+        await until(lambda: len(a.states) + len(b.states) == 40)
+        await until(lambda: all(b.store.owner(key) == "a" for key in a.states))
 
     async def test_what_is_gained_is_loaded_without_the_lock_of_membership(self) -> None:
         self.crowd.join("a", listing(3))
