@@ -3,10 +3,14 @@ Tells people that the shared database is away (contract, section 8, "Several mac
 
 Without a lease nothing can be stored, and a task's alert must not leave: another instance may watch the task. That
 this instance watches nothing is its own news, so it sends that straight through its channels, without the store.
+
+Where the database gives leases but takes no results, because a table is damaged, say, each lease is lost as soon as
+something is to be written. Several losses in short order are therefore one time away, which ends only once a lease lasts.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
@@ -27,6 +31,11 @@ from pypinger.runtime.queue import ATTEMPT_LIMIT
 #: Seconds after which a loss is announced. A process that was stopped for a while joins again sooner.
 PATIENCE: Seconds = 3.0
 
+#: So many losses within so many seconds are one, which is over once a lease has lasted so long.
+LOSSES = 3
+REPEATED: Seconds = 60.0
+STEADY: Seconds = 15.0
+
 #: After so many seconds a message that was not accepted is sent again.
 RETRIES: tuple[Seconds, ...] = (5.0, 15.0, 30.0, 60.0, 120.0, 240.0)
 
@@ -46,6 +55,9 @@ class Away:
         self._outbox = outbox
         self._name = name
         self._since: Instant | None = None
+        # When the latest leases were lost, on the reactor's clock.
+        self._losses: deque[Seconds] = deque(maxlen=LOSSES)
+        self._ending: IDelayedCall | None = None
         self._words = ""
         self._told: set[str] = set()
         self._timers: set[IDelayedCall] = set()
@@ -53,6 +65,8 @@ class Away:
 
     def lost(self, words: str) -> None:
         """The lease is lost; `words` is why."""
+        self._losses.append(self._reactor.seconds())
+        self._end_later(None)
         if self._since is None:
             self._since, self._words = self._now(), words
             self._told.clear()
@@ -61,6 +75,18 @@ class Away:
 
     def joined(self) -> None:
         """There is a lease again."""
+        if len(self._losses) == LOSSES and self._losses[0] > self._reactor.seconds() - REPEATED:
+            self._end_later(STEADY)
+        else:
+            self._end()
+
+    def _end_later(self, delay: Seconds | None) -> None:
+        """End the time away after a delay; None: not at all."""
+        if self._ending is not None and self._ending.active():
+            self._ending.cancel()
+        self._ending = None if delay is None else self._reactor.callLater(delay, self._end)
+
+    def _end(self) -> None:
         since, self._since = self._since, None
         self.stop()
         if since is not None and self._told:
@@ -73,6 +99,7 @@ class Away:
 
     def stop(self) -> None:
         """Send nothing more."""
+        self._end_later(None)
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()

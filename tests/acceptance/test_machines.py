@@ -278,6 +278,26 @@ class DatabaseTests(MachinesTestCase):
             self.assertEqual((await instance.get("/status")).json()["status"], "ok")
             await instance.stop()
 
+    async def test_a_database_that_gives_leases_and_takes_no_results(self) -> None:
+        """Each lease is lost and given again, and yet people are told."""
+        [a] = await self.start(self.ini(self.urls(3)), "a")
+        name = self.database.rpartition("/")[2]
+        execute = postgres.server().execute
+        execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'table task is out of order'; END $$",
+            database=name,
+        )
+        execute("CREATE TRIGGER refuse BEFORE UPDATE ON task EXECUTE FUNCTION refuse()", database=name)
+        await until(lambda: self.receiver.own("blind"), "the alert")
+        execute("DROP TRIGGER refuse ON task", database=name)
+        await until(lambda: self.receiver.own("sighted"), "the end of it")
+        [words] = self.receiver.own("blind")
+        self.assertIn("instance a", words)
+        self.assertIn("table task is out of order", words)
+        await self.checked(paths(3), "a")
+        await a.stop()
+
     async def test_an_instance_that_comes_back_late(self) -> None:
         """It was stopped for longer than its lease: it writes nothing, and joins anew."""
         urls = self.urls(MANY)

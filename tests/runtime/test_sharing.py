@@ -519,6 +519,29 @@ class AwayTests(SharedCase):
         self.assertEqual({event for _, event, _ in self.own()}, {"started"})
         self.assertEqual(sorted(one.watched() + two.watched()), list("abcdefgh"))
 
+    def test_losses_that_follow_each_other_are_told_once(self) -> None:
+        """The database gives leases, and takes no results."""
+        self.both()
+        for _ in range(20):
+            self.server.go_away()
+            self.world.pass_time(1)
+            self.server.come_back()
+            self.world.pass_time(6)
+        blind = [name for name, event, _ in self.own() if event == "blind"]
+        self.assertEqual(sorted(blind), ["one", "two"])
+        self.assertNotIn("sighted", [event for _, event, _ in self.own()])
+        self.world.pass_time(15)
+        sighted = [text for _, event, text in self.own() if event == "sighted"]
+        self.assertEqual(len(sighted), 2)
+        self.assertIn("it was blind for 2 min", sighted[0])
+        # The next short one is not told.
+        self.world.pass_time(60)
+        self.server.go_away()
+        self.world.pass_time(1)
+        self.server.come_back()
+        self.world.pass_time(60)
+        self.assertEqual(len(self.own()), 6)
+
     def test_the_alert_is_tried_again(self) -> None:
         one = self.live("one")
         self.world.pass_time(12)
