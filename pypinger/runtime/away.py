@@ -140,6 +140,10 @@ class Away:
                 words, again = error.words, None if error.permanent else wait
             except TimeoutError:
                 words, again = f"no answer within {ATTEMPT_LIMIT:g} s", wait
+            except CancelledError:
+                # It may have arrived, so its end is told as well.
+                self._told.add(notifier.name)
+                raise
             except Exception:
                 self._log.failure("unexpected error in the channel {name}", name=notifier.name)
                 return

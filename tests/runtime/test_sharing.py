@@ -573,6 +573,20 @@ class AwayTests(SharedCase):
         self.assertEqual(self.sent(), [("one", "problem", "a")])
         self.assertEqual(one.board.undelivered, 0)
 
+    def test_the_alert_is_under_way_when_the_database_is_back(self) -> None:
+        one = self.live("one")
+        self.world.pass_time(12)
+        answer: Deferred[str] = Deferred()
+        one.notifiers["slack"].respond = lambda alert: answer
+        self.server.go_away()
+        self.world.pass_time(5)
+        one.notifiers["slack"].respond = lambda alert: "ok"
+        self.server.come_back()
+        self.world.pass_time(5)
+        # The first may have arrived, though it was not answered.
+        self.assertEqual([event for _, event, _ in self.own()], ["started", "sighted"])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_pushes_are_refused_and_their_tasks_get_their_grace(self) -> None:
         task = Task(url=None, id="p", name="p", label="", push_key="k" * 16, frequency=1.0, grace=60.0)
         one = self.live("one", tasks=[task, *self.tasks])
