@@ -2,7 +2,8 @@
 Keeps the garbage collector from stopping the reactor for long.
 
 A full collection visits every object: with 50,000 tasks that takes half a second. So what lives as long as the process
-is moved out of the collector's sight. Checks leave next to no cycles.
+is moved out of the collector's sight. Checks leave next to no cycles, and a task that is watched no longer leaves none:
+what is out of sight would never be freed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Collector:
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
         self._timer: IDelayedCall | None = None
+        self._frozen = False
 
     def start(self, tasks: int) -> None:
         """
@@ -38,18 +40,20 @@ class Collector:
         :param tasks: how many are configured.
         """
         if tasks >= MANY:
-            gc.freeze()
-            gc.set_threshold(*THRESHOLDS)
-        self.grow()
+            self._freeze()
+        self._freeze_later()
 
     def grow(self) -> None:
         """There is more that will live long: some of it exists, the rest follows."""
-        if gc.get_threshold() == THRESHOLDS:
+        if self._frozen:
             gc.freeze()
+        self._freeze_later()
+
+    def _freeze_later(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.reset(SETTLED)
         else:
-            self._timer = self._reactor.callLater(SETTLED, self._freeze)
+            self._timer = self._reactor.callLater(SETTLED, self._settle)
 
     def stop(self) -> None:
         """Set nothing more."""
@@ -57,9 +61,13 @@ class Collector:
             self._timer.cancel()
         self._timer = None
 
-    def _freeze(self) -> None:
+    def _settle(self) -> None:
         # Frozen garbage is never freed; the old generation holds next to none.
         gc.collect(1)
+        self._freeze()
+
+    def _freeze(self) -> None:
+        self._frozen = True
         gc.freeze()
         # Looking for cycles every 700 objects takes 5 % of the CPU time of checks.
         gc.set_threshold(*THRESHOLDS)

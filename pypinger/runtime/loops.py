@@ -93,6 +93,8 @@ class Loops:
             watch.first = None
         if watch.loop is not None and watch.loop.running:
             watch.loop.stop()
+        # It refers to the watch. What was frozen is freed only without a cycle: see pypinger.runtime.collector.
+        watch.loop = None
 
     def _start(self, watch: Watch, due: Seconds) -> None:
         assert watch.loop is not None

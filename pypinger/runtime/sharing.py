@@ -288,7 +288,8 @@ class Participant:
             self._parts.monitor.take({key: part.states[key] for key in keys}, part.unlisted)
             yield
         self._greeting.soon()
-        self._grown()
+        if not self._stopped:
+            self._grown()
 
     def _leave(self, tasks: Sequence[str], ended: Deferred[None]) -> Iterator[None]:
         leaving: list[Deferred[None]] = []

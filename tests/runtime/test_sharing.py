@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from itertools import pairwise
@@ -18,7 +19,8 @@ from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.pushing import Taken
 from pypinger.runtime import slices
 from pypinger.runtime.control import Call, CommandError
-from tests.runtime.fakes import NOON, FakeNotifier, World, body, channels_on, make_task
+from pypinger.runtime.watch import Watch
+from tests.runtime.fakes import NOON, FakeFetcher, FakeNotifier, World, body, channels_on, make_task
 from tests.runtime.instances import Life
 from tests.runtime.network import Network, task_of
 from tests.runtime.together import ORPHANED, Server
@@ -112,6 +114,22 @@ class TakingTests(SharedCase):
             times = sorted(at for life in self.lives.values() for asked, at in life.fetcher.asked if asked == name)
             gaps = [later - earlier for earlier, later in pairwise(times)]
             self.assertTrue(all(55 < gap < 62 for gap in gaps[1:]), (name, gaps))
+
+    def test_tasks_that_are_left_are_freed_without_the_collector(self) -> None:
+        """What was taken over is out of its sight: see pypinger.runtime.collector."""
+        self.both()
+        self.world.pass_time(60)
+
+        def watches() -> int:
+            return sum(isinstance(each, Watch) for each in gc.get_objects())
+
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        before = watches()
+        self.server.go_away()
+        self.world.pass_time(120)
+        self.assertEqual(watches(), before - 8)
 
     def test_what_is_overdue_is_checked_at_once(self) -> None:
         one, two = self.both()
@@ -431,6 +449,17 @@ class BoardTests(SharedCase):
             self.assertEqual((sharing.here, [each.name for each in sharing.members]), (life.name, ["one", "two"]))
             self.assertEqual(sharing.away, None)
         self.assertIn(f"watching {len(one.watched())} of 8 tasks", one.board.daemon().explanation)
+
+    def test_new_owners_are_shown_before_they_check(self) -> None:
+        one, two = self.both()
+        self.world.pass_time(60)
+        three = self.live("three", fetcher=FakeFetcher(World()))
+        self.world.pass_time(5)
+        self.assertTrue(three.watched())
+        for life in (one, two, three):
+            owners = {entry.task.name: entry.owner for entry in life.board.entries()}
+            self.assertEqual(owners, {name: each.name for each in self.lives.values() for name in each.watched()})
+            self.assertEqual({entry.state.kind for entry in life.board.entries()}, {Kind.OK})
 
     def test_ready_counts_own_tasks(self) -> None:
         one = self.live("one")

@@ -106,6 +106,8 @@ class Server:
                 left.setdefault(owner, []).append(key)
             elif wanted is not None:
                 owners[key] = wanted
+                if not channels:
+                    self.owned(key)
                 gained.setdefault(wanted, []).append(key)
         for name, some in left.items():
             self.leaving.update(some)
@@ -116,10 +118,22 @@ class Server:
             unlisted = frozenset(key for key in some if not self.lists(key, channels=channels))
             self.stores[name].asked().gained(replace(part, unlisted=unlisted))
 
+    def owned(self, task: str) -> None:
+        """Report to the others that a task has another owner."""
+
+        def report() -> None:
+            for store in self.present():
+                if store.name != self.owners.get(task):
+                    store.asked().watched([Watched(task, None, self.owners.get(task))])
+
+        self.later(report)
+
     def _left(self, _: object, keys: Collection[str], owners: dict[str, str]) -> None:
         self.leaving.difference_update(keys)
         for key in keys:
             owners.pop(key, None)
+            if owners is self.owners:
+                self.owned(key)
         self.later(self.balance)
 
     def kept(self, tasks: Collection[str], channels: Collection[str]) -> Kept:

@@ -36,6 +36,7 @@ class Handover:
 
     :param worker: the thread of `writer`.
     :param failed: is called when something fails; it ends the lease.
+    :param gained: is called once no more can be gained, if something was.
     """
 
     _log = Logger()
@@ -48,6 +49,7 @@ class Handover:
         others: Others,
         reporting: Reporting,
         failed: Callable[[Failure, Lease, str], None],
+        gained: Callable[[], None],
     ) -> None:
         self._worker = worker
         self._writer = writer
@@ -55,15 +57,16 @@ class Handover:
         self._others = others
         self._reporting = reporting
         self._failed = failed
+        self._end_of_gain = gained
         self._lease: Lease | None = None
-        self._gaining = self._leaving = False
+        self._gaining = self._leaving = self._got = False
         # Whether gained tasks wait until they are given to the runtime.
         self._waiting = False
 
     def begin(self, lease: Lease) -> None:
         """Work under a new lease."""
         self._lease = lease
-        self._gaining = self._leaving = self._waiting = False
+        self._gaining = self._leaving = self._waiting = self._got = False
 
     def end(self) -> None:
         """The lease is over."""
@@ -93,7 +96,11 @@ class Handover:
             self._failed(part, lease, "taking tasks over")
         elif part is None:
             self._gaining = False
+            if self._got:
+                self._got = False
+                self._end_of_gain()
         else:
+            self._got = True
             self._others.gained(part.kept, part.snapshot)
             self._waiting = True
             ready = self._others.catch_up() if part.kept.states else succeed(None)

@@ -42,7 +42,7 @@ SILENT: Seconds = 10.0
 _SHOWN = frozenset({"tasks", "owners"})
 
 #: Seconds that looks at tasks wait at most while this instance gains tasks, which would be shown in vain.
-GAINING: Seconds = 3.0
+GAINING: Seconds = 1.0
 
 #: Seconds that the reactor may take to show one part of the tasks.
 SHOWN: Seconds = 10.0
@@ -95,8 +95,8 @@ class Listening:
         self.me, self.channels = me, channels
         self.wake()
 
-    def gain(self, gaining: bool) -> None:
-        """Set whether there are tasks that this instance is to own and does not."""
+    def hold(self, gaining: bool) -> None:
+        """Hold looks at tasks while there are some that this instance is to own and does not, but not for long."""
         if gaining != self._gaining:
             self._gaining = gaining
             self.wake()
@@ -226,7 +226,9 @@ class Listening:
                     tasks_next = boottime() + max(OFTEN, 2 * (boottime() - began))
                 heard &= _SHOWN
                 self.trouble = ""
-            until = tasks_next if shows and heard else polled + POLL
+            until = polled + POLL
+            if heard:
+                until = tasks_next if shows else min(until, gaining + GAINING)
             if me is None:
                 until = now + POLL
             if not self._heard:

@@ -107,7 +107,7 @@ def _move(
         target.execute("DELETE FROM task")
         for table in tables:
             counts[table.name] = _copy(source, target, table, moved)
-        target.execute("INSERT INTO ownership (task) SELECT id FROM task")
+        target.execute("INSERT INTO ownership (task) SELECT id FROM task ON CONFLICT DO NOTHING")
         (alive,) = source.execute("SELECT max(alive) FROM life").fetchone()
         if alive is not None:
             target.execute(
@@ -115,8 +115,8 @@ def _move(
                 (alive,),
             )
         _count_on(target)
-    for table in tables:
-        target.execute(SQL("ANALYZE {}").format(Identifier(table.name)))
+    for name in (*counts, "ownership"):
+        target.execute(SQL("ANALYZE {}").format(Identifier(name)))
     return counts
 
 

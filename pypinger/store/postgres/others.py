@@ -92,7 +92,7 @@ class Others:
         """Read under a new lease; `present`: the silences that there are."""
         self._lease = lease
         self._silences = tuple(present)
-        self._listening.gain(True)
+        self._listening.hold(True)
         self._listening.set(lease.id, {})
 
     def end(self) -> None:
@@ -143,7 +143,7 @@ class Others:
         :param wanting: whether this instance is to own more than it does.
         """
         self._listening.watch()
-        self._listening.gain(wanting)
+        self._listening.hold(wanting)
         if members != self._members:
             self._members = members
             self._reporting.tell("members", members)

@@ -37,13 +37,17 @@ _OF_TASKS = (
     " AND hour < %(hour)s LIMIT %(rows)s)",
 )
 
-# Tasks that no instance lists, and their incidents that were never closed. They have no owner that could write to them.
+# Tasks that no instance lists, and their incidents that were never closed. They have no owner that could write to them,
+# and get none meanwhile: both the deletion and who takes a task lock its row of `ownership`.
 _LEFT = """
 WITH gone AS (
-    DELETE FROM task USING ownership WHERE ownership.task = task.id AND task.id = ANY(%(of)s) AND accounted < %(far)s
+    DELETE FROM ownership USING task WHERE ownership.task = task.id AND task.id = ANY(%(of)s) AND accounted < %(far)s
         AND (owner IS NULL OR unlisted IS NOT NULL)
-    RETURNING task.id
-) DELETE FROM incident WHERE task IN (SELECT id FROM gone)
+    RETURNING ownership.task
+), deleted AS (
+    DELETE FROM task WHERE id IN (SELECT task FROM gone)
+)
+DELETE FROM incident WHERE task IN (SELECT task FROM gone)
 """
 
 _OF_ALL = (

@@ -75,7 +75,8 @@ class Membership:
         self._others = Others(reactor, listening, self._reporting, self._heard)
         self._queue = SharedQueue(reactor, self._worker, self._writer, self._lose)
         self._asking = Asking(reactor, self._worker, self._writer, self._lose)
-        self._handover = Handover(self._worker, self._writer, self._queue, self._others, self._reporting, self._failed)
+        parts = self._worker, self._writer, self._queue, self._others, self._reporting
+        self._handover = Handover(*parts, self._failed, self._soon)
         self._listing = InstanceListing(frozenset(), frozenset())
         self._health: Callable[[], InstanceHealth] = InstanceHealth
         self._lease: Lease | None = None
@@ -225,8 +226,7 @@ class Membership:
 
     def _begin(self, lease: Lease, kept: Kept) -> None:
         """Work under a new lease."""
-        self._lease, self._away = lease, None
-        self._beating = False
+        self._lease, self._away, self._beating = lease, None, False
         if lease.name not in (self._configured, self._name):
             words = "another instance that is alive is called {name}; this one is {other}: set [store] instance"
             self._log.warn(words, name=self._configured, other=lease.name)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from pypinger.store.postgres import listening, membership
+from pypinger.store.postgres import feeds, listening, membership
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.feeds import Feeds
 from pypinger.store.postgres.lease import CommonClock
@@ -50,6 +50,27 @@ class ListeningTests(TestCase):
         await sleep(2)
         self.assertIn("does not exist", thread.trouble)
         self.assertLess(len(connected), 7)
+
+    async def test_who_waits_for_alerts_does_not_wait_until_all_tasks_are_shown(self) -> None:
+        url = postgres.database(self)
+        with connect(url, "a") as opened:
+            upgrade(opened, url, scripts())
+            membership.add(opened, [f"http://host/{number}" for number in range(50)], ())
+        self.patch(feeds, "PAGE", 1)
+        thread = listening.Listening(reactor, url, "a", CommonClock(), {})  # type: ignore[arg-type]
+        self.addCleanup(thread.stop)
+        said: list[str] = []
+
+        def report(what: str, *_: object) -> None:
+            said.append(what)
+            if said.count("tasks") == 1 and what == "tasks":
+                thread.look()
+
+        thread.hold(False)
+        thread.set("id", {})
+        thread.start(report)
+        await until(lambda: said.count("tasks") == 50)
+        self.assertLess(said.index("looked"), 10)
 
 
 class FeedsTests(TestCase):

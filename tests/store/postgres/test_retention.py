@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -106,3 +107,16 @@ class RetentionTests(SynchronousTestCase):
         # The first has an owner, which may still write it.
         self.assertEqual(self.rows("SELECT id FROM task"), [(1,)])
         self.assertEqual(self.rows("SELECT count(*) FROM incident"), [(0,)])
+        self.assertEqual(self.rows("SELECT task FROM ownership"), [(1,)])
+
+    def test_a_task_that_is_being_taken_is_not_deleted(self) -> None:
+        self.rows("UPDATE ownership SET owner = NULL RETURNING task")
+        with connect(self.url, "b") as other:
+            other.execute("SET lock_timeout = '100ms'")
+            with other.transaction():
+                other.execute("UPDATE ownership SET owner = 'i2', epoch = epoch + 1")
+                self.store.connection.execute("SET lock_timeout = '100ms'")
+                with self.assertRaises(psycopg.errors.LockNotAvailable):
+                    self.sweep(3, NOW + 401 * 86_400.0)
+        self.sweep(3, NOW + 401 * 86_400.0)
+        self.assertEqual(self.rows("SELECT url, owner FROM task JOIN ownership ON task = id"), [(TASK.key, "i2")])
