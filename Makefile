@@ -8,7 +8,7 @@ SHELL := bash
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= pinger.ini
-# How many processes run the tests at once: those that compute, and those that mostly wait for daemons and browsers.
+# How many processes run the tests that compute, and beside them those that mostly wait for daemons and browsers.
 JOBS ?= 2
 WAITING_JOBS ?= 3
 KILLS ?= 500
@@ -21,7 +21,8 @@ made_from := setup.py pyproject.toml pypinger/__init__.py
 work := $(VENV)/test
 export COVERAGE_FILE = $(abspath $(work))/coverage
 
-trial = $(bin)/coverage run --rcfile=pyproject.toml -m twisted.trial
+trial := -m twisted.trial
+measured := $(bin)/coverage run --rcfile=pyproject.toml
 # Suites that start daemons, servers and browsers; the longest test comes first.
 waiting := tests.chaos tests.crash tests.browser tests.acceptance
 all := $(wildcard tests/test_*.py) $(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))
@@ -61,15 +62,20 @@ types: $(VENV)/.tested
 # Trial succeeds when it finds no test at all, so the log is checked.
 ran_tests = grep -Eq '^Ran [1-9][0-9]* tests?' $(1) || { echo 'No test ran.'; exit 1; }
 
-# All tests. coverage measures the processes that the tests start as well, but not those that are killed.
+# All tests, in two runs side by side; the output of the second follows that of the first. Coverage measures the first,
+# which reaches the limits alone.
 trial: $(VENV)/.tested
 	rm -rf $(work)/coverage $(work)/coverage.*
 	mkdir -p $(work)
-	code=0; \
-	$(trial) -j$(JOBS) --temp-directory=$(work)/computing $(computing) 2>&1 | tee $(work)/trial.log || code=1; \
-	$(trial) -j$(WAITING_JOBS) --temp-directory=$(work)/waiting $(waiting) 2>&1 | tee -a $(work)/trial.log || code=1; \
+	$(bin)/python $(trial) -j$(WAITING_JOBS) --temp-directory=$(work)/waiting $(waiting) >$(work)/waiting.log 2>&1 & \
+	second=$$!; trap 'kill $$second 2>/dev/null || true' EXIT; code=0; \
+	$(measured) $(trial) -j$(JOBS) --temp-directory=$(work)/computing $(computing) 2>&1 | tee $(work)/computing.log || code=1; \
+	echo 'The other run: $(waiting)'; \
+	wait $$second || code=1; \
+	cat $(work)/waiting.log; \
 	exit $$code
-	@$(call ran_tests,$(work)/trial.log)
+	@$(call ran_tests,$(work)/computing.log)
+	@$(call ran_tests,$(work)/waiting.log)
 
 # The figures of the latest `make trial`.
 coverage: $(VENV)/.tested

@@ -1,5 +1,6 @@
 """The tests. Processes that they start import parts of this package, too, and need no Hypothesis."""
 
+import os
 import sys
 from unittest import TestResult
 
@@ -15,12 +16,17 @@ if "twisted.trial" in sys.modules:
 
     def run_measuring_examples_only(test: SynchronousTestCase, result: TestResult) -> None:
         """
-        Coverage does not count tests with Hypothesis.
+        Coverage counts neither tests with Hypothesis and long simulations, the tests with a true attribute
+        `unmeasured`, nor the processes that tests start.
 
-        Measuring doubles their time, and what random examples reach differs from run to run.
+        Measuring doubles their time. What random examples reach differs from run to run, and what was measured in a
+        process that is killed is lost.
         """
+        # Trial's own processes have begun to measure by now.
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
         measure = sys.gettrace()
-        if is_hypothesis_test(getattr(test, test.id().rpartition(".")[2], None)):
+        method = getattr(test, test.id().rpartition(".")[2], None)
+        if is_hypothesis_test(method) or getattr(test, "unmeasured", False):
             sys.settrace(None)
         try:
             run(test, result)

@@ -143,7 +143,11 @@ def classes() -> Iterator[tuple[str, ast.ClassDef]]:
                 yield name, node
 
 
-class ImportTests(SynchronousTestCase):
+class SourceCase(SynchronousTestCase):
+    unmeasured = True
+
+
+class ImportTests(SourceCase):
     def test_every_module_has_a_layer(self) -> None:
         rooms = {room_of(name) for name in modules()} - {""}
         self.assertEqual(rooms - {room for layer in LAYERS for room in layer}, set())
@@ -232,7 +236,7 @@ class ImportTests(SynchronousTestCase):
         self.assertEqual(found, {"twisted.application.service"})
 
 
-class WeightTests(SynchronousTestCase):
+class WeightTests(SourceCase):
     maxDiff = None
 
     def test_lines(self) -> None:
@@ -280,7 +284,7 @@ class WeightTests(SynchronousTestCase):
         self.assertEqual(twice, {})
 
 
-class TwistedTests(SynchronousTestCase):
+class TwistedTests(SourceCase):
     """
     Subclasses of Twisted's classes keep to what is public there.
 

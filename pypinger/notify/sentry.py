@@ -5,6 +5,8 @@ section 5).
 sentry-sdk makes the events, but does not send them: it would hide whether an event was accepted, and start threads. A
 client of our own, which nothing global knows, hands each envelope to a transport that keeps it. The envelope is then
 sent through our HTTP client, so that every attempt has its real answer.
+
+The SDK is imported only where there is such a section: it takes a tenth of the daemon's start, and 5 MB.
 """
 
 from __future__ import annotations
@@ -12,14 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid5
-
-from sentry_sdk import Client
-from sentry_sdk.envelope import Envelope
-from sentry_sdk.transport import Transport
-from sentry_sdk.types import Event as SdkEvent
-from sentry_sdk.utils import Dsn
 
 from pypinger import __version__
 from pypinger.domain import wording
@@ -30,6 +26,11 @@ from pypinger.domain.times import MINUTE, iso
 from pypinger.notify.post import Poster, json_object, succeeded
 from pypinger.notify.text import lines
 from pypinger.ports.notifying import ChannelContext, DeliveryError, OptionSpec, Reply
+
+if TYPE_CHECKING:
+    from sentry_sdk import Client
+    from sentry_sdk.envelope import Envelope
+    from sentry_sdk.types import Event as SdkEvent
 
 #: Sentry's limits: characters of a message, a context's value, a tag's value and a monitor's slug; minutes of a margin
 #: and of a run.
@@ -60,9 +61,11 @@ class Sentry:
     groups = False
 
     def __init__(self, values: Mapping[str, str], context: ChannelContext) -> None:
+        from sentry_sdk.utils import Dsn
+
         self.name = context.name
-        self._captured = _Capture()
-        self._sdk = _sdk_client(values, self._captured)
+        self._envelopes: list[Envelope] = []
+        self._sdk = _sdk_client(values, self._envelopes)
         dsn = Dsn(values["url"])
         auth = dsn.to_auth(_AGENT)
         self._url = auth.get_api_url()
@@ -78,7 +81,7 @@ class Sentry:
     async def _post(self, event: dict[str, Any], category: str) -> None:
         # Without a scope, nothing that other code has put into the SDK's global scopes gets into our events.
         self._sdk.capture_event(cast("SdkEvent", event))
-        body = self._captured.envelopes.pop().serialize()
+        body = self._envelopes.pop().serialize()
         reply = await self._poster.post(self._url, headers=self._headers, data=body)
         if not succeeded(reply):
             raise self._refusal(reply, category)
@@ -128,6 +131,8 @@ class SentryChannel:
         return ("url",)
 
     def check(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        from sentry_sdk.utils import Dsn
+
         dsn = values.get("url", "")
         try:
             if dsn:
@@ -144,26 +149,24 @@ class SentryChannel:
 CHANNEL = SentryChannel()
 
 
-class _Capture(Transport):
-    """Keeps the SDK's envelopes instead of sending them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.envelopes: list[Envelope] = []
-
-    def capture_envelope(self, envelope: Envelope) -> None:
-        self.envelopes.append(envelope)
-
-
-def _sdk_client(values: Mapping[str, str], transport: Transport) -> Client:
+def _sdk_client(values: Mapping[str, str], envelopes: list[Envelope]) -> Client:
     """
-    Return a client that patches nothing, starts no thread and sends to `transport` only.
+    Return a client that patches nothing, starts no thread and sends nothing.
 
     All options that the SDK would otherwise take from the environment are given.
+
+    :param envelopes: gets what it would send.
     """
+    from sentry_sdk import Client
+    from sentry_sdk.transport import Transport
+
+    class Capture(Transport):
+        def capture_envelope(self, envelope: Envelope) -> None:
+            envelopes.append(envelope)
+
     return Client(
         dsn=values["url"],
-        transport=transport,
+        transport=Capture(),
         environment=values["environment"] or "production",
         release=f"py-pinger@{__version__}",
         default_integrations=False,

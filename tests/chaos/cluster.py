@@ -113,8 +113,6 @@ class Instance:
             *COMMAND,
             directory=self.directory,
             environ={
-                # Coverage loses what it measures in processes that are killed.
-                "COVERAGE_PROCESS_CONFIG": "",
                 "RUNTIME_DIRECTORY": self.directory,
                 "CHAOS_NAME": self.name,
                 "CHAOS_LIFE": self.life,

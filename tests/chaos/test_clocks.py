@@ -18,7 +18,7 @@ class ClockTests(TestCase):
     timeout = 300
 
     async def test_skew(self) -> None:
-        cluster = Cluster(self, 3)
+        cluster = Cluster(self, 3, tasks=24)
         cluster.instances["b"].environ["CHAOS_SKEW"] = str(HOUR)
         cluster.instances["c"].environ["CHAOS_SKEW"] = str(-HOUR)
         script = Script(cluster, 3, ["kill"])

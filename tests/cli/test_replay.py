@@ -71,6 +71,8 @@ _lives = st.lists(
 
 
 class SameSettingsTests(SynchronousTestCase):
+    unmeasured = True
+
     def reproduce(self, life: Life, *edges: float) -> int:
         """Replay with the recorded settings, from each edge; return the number of alerts."""
         alerts = 0

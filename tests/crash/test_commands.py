@@ -10,7 +10,6 @@ from twisted.trial.unittest import TestCase
 
 from tests.acceptance.endpoints import Endpoints, report
 from tests.acceptance.process import Daemon, Process, free_port, ini, pause, until
-from tests.crash.world import UNMEASURED
 
 PYPINGER = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())")
 
@@ -24,7 +23,7 @@ class Killed(TestCase):
         tasks, random, port = Endpoints(self), Random(11), free_port()
         urls = [tasks.url(f"/{name}", report(status="error")) for name in ("a", "b")]
         text = ini(port, urls, "interval = 0.5\ngroup_wait = 0").replace(":memory:", "pypinger.sqlite")
-        daemon = Daemon(self, text, port, environ=UNMEASURED)
+        daemon = Daemon(self, text, port)
         expected: set[str] = set()
         acknowledged: str | None = None
         confirmed = 0
@@ -50,7 +49,7 @@ class Killed(TestCase):
             if codes[1] == 0:
                 acknowledged = f"note {number}"
             confirmed += codes.count(0)
-            daemon = Daemon(self, None, port, directory=daemon.directory, environ=UNMEASURED)
+            daemon = Daemon(self, None, port, directory=daemon.directory)
         await daemon.becomes(urls[1], kind="failed")
         await self.check(daemon, urls, expected, acknowledged)
         await daemon.stop()
@@ -67,4 +66,4 @@ class Killed(TestCase):
             self.assertGreaterEqual(incident["acknowledged"]["reason"], acknowledged)
 
     def command(self, daemon: Daemon, *words: str) -> Process:
-        return Process(self, *PYPINGER, *words, directory=daemon.directory, environ=UNMEASURED)
+        return Process(self, *PYPINGER, *words, directory=daemon.directory)

@@ -12,7 +12,7 @@ from tests.acceptance.process import Process, ask, free_port
 from tests.crash import launcher
 from tests.crash.services import HipChat, WebApi, Webhook
 from tests.crash.truth import Account
-from tests.crash.world import UNMEASURED, World
+from tests.crash.world import World
 
 HOUR = 3600.0
 
@@ -50,7 +50,7 @@ class FaultTests(TestCase):
             self,
             *(sys.executable, "-m", launcher.__name__, "-n", "--pidfile=", "pypinger", "--config", "second.ini"),
             directory=world.directory,
-            environ={**UNMEASURED, "CRASH_LIFE": "life-0-second"},
+            environ={"CRASH_LIFE": "life-0-second"},
         )
         self.assertEqual(await second.end(), 1, second.log)
         self.assertEqual(second.err.decode().count("\n"), 1, second.log)

@@ -25,9 +25,6 @@ from tests.crash import launcher
 from tests.crash.scripts import Script, Tasks
 from tests.crash.services import Service
 
-#: For processes that are killed: what coverage has measured is lost with them, and it makes a start half as long again.
-UNMEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
-
 
 class World:
     """
@@ -97,7 +94,6 @@ class World:
             "pypinger",
             directory=self.directory,
             environ={
-                **UNMEASURED,
                 "CRASH_AT": crash,
                 "CRASH_CLOCK": str(self._clock),
                 "CRASH_LIFE": self.token,

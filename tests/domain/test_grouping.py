@@ -78,6 +78,15 @@ class WindowTests(SynchronousTestCase):
         self.grouping.settled(("origin", "http://a:80"), 13)
         self.assertEqual(group.closes, 13)
 
+    def test_what_is_expected_elsewhere_is_not_waited_for(self) -> None:
+        self.assertIsNone(self.place(0))
+        self.assertIsNone(self.place(0, origin="http://b:80"))
+        self.grouping.expect(("origin", "http://b:80"), 25)
+        here, there = self.place(1), self.place(1, origin="http://b:80")
+        assert here is not None
+        assert there is not None
+        self.assertEqual((here.closes, there.closes), (5, 25))
+
 
 class StormTests(SynchronousTestCase):
     def test_opens_with_two_and_closes_with_the_last(self) -> None:

@@ -93,8 +93,8 @@ class ConditionTests(SynchronousTestCase):
 
     @given(
         since=st.floats(0, 1e5),
-        lasted=st.floats(-1e4, 1e5),
-        first=st.floats(30, 5000),
+        lasted=st.floats(-1e4, 5e4),
+        first=st.floats(60, 5000),
         longest=st.floats(0, 30_000),
     )
     def test_as_often_as_an_incident(self, since: float, lasted: float, first: float, longest: float) -> None:

@@ -50,6 +50,8 @@ class Scene(Script):
 
 
 class FleetTests(SynchronousTestCase):
+    unmeasured = True
+
     def test_some_bad_hours(self) -> None:
         """Everything that happens to a fleet, ten times as often as it does, and more of our own misfortunes."""
         rates = replace(Rates().times(10), cuts=8, restarts=12, small_steps=4, large_steps=4, silences=60)
@@ -69,6 +71,8 @@ class FleetTests(SynchronousTestCase):
 
 
 class SceneCase(SynchronousTestCase):
+    unmeasured = True
+
     def play(self, scene: Script) -> Simulation:
         simulation = Simulation(scene)
         simulation.run()

@@ -35,11 +35,14 @@ REPORT = Report(ok=True, lastrun=NOW - 60, frequency=10.0)
 
 ROOT = Path(__file__).parents[2]
 
-# Makes a channel and sends through it; fails if that has changed anything in the rest of the process.
+# Makes a channel and sends through it; fails if that has changed anything in the rest of the process, or if the SDK was
+# imported before.
 UNTOUCHED = """
 import http.client, logging, subprocess, sys, threading
 from twisted.internet.defer import Deferred
 from pypinger.notify import channels
+channels()
+assert "sentry_sdk" not in sys.modules
 from pypinger.testing.channels import NOW, RecordingClient, alert, context, reply
 from tests.notify.test_sentry import REPORT, TASK, VALUES
 
@@ -47,7 +50,6 @@ def world():
     places = (threading.Thread, http.client.HTTPConnection, subprocess.Popen, logging.Logger)
     return [{**vars(place)} for place in places] + [threading.enumerate(), sys.excepthook]
 
-channels()
 before = world()
 client = RecordingClient(reply(200), reply(200))
 notifier = channels()["sentry"].notifier({**VALUES, "crons": "true"}, context(client, now=lambda: NOW))

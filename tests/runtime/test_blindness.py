@@ -50,6 +50,8 @@ class NetworkCase(SynchronousTestCase):
 class CutTests(NetworkCase):
     """The network is cut: nobody is blamed."""
 
+    unmeasured = True
+
     def check_cut(self, mode: str, count: int, before: float, lasts: float) -> None:
         self.setUp()
         life = self.live(*self.hosts(count))

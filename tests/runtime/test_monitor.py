@@ -716,7 +716,7 @@ class StuckTests(MonitorCase):
 
 
 class PropertyTests(SynchronousTestCase):
-    @settings(deadline=None, max_examples=40)
+    @settings(deadline=None, max_examples=25)
     @given(
         frequency=st.integers(1, 30),
         grace=st.integers(0, 120),
