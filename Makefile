@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= pinger.ini
 # How many processes run the tests that compute, and beside them those that mostly wait for daemons and browsers.
-JOBS ?= 2
+JOBS ?= 3
 WAITING_JOBS ?= 3
 KILLS ?= 500
 EVENTS ?= 300

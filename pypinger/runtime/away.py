@@ -5,7 +5,7 @@ Without a lease nothing can be stored, and a task's alert must not leave: anothe
 this instance watches nothing is its own news, so it sends that straight through its channels, without the store.
 
 Where the database gives leases but takes no results, because a table is damaged, say, each lease is lost as soon as
-something is to be written. Several losses in short order are therefore one time away, which ends only once a lease lasts.
+something is to be written. Several losses in short order are therefore one time away, which ends once a lease lasts.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ from pypinger.domain.model import Seconds
 #: Seconds after which everything that lives long exists: most tasks are checked each minute.
 SETTLED: Seconds = 90.0
 
-#: With at least so many tasks they are moved out of sight at the start already.
+#: With at least so many tasks they are moved out of sight at the start already, and then every so many seconds.
 MANY = 2000
+STEP: Seconds = 10.0
 
 #: After how many more objects than before the youngest are looked at, after how many of these looks the next
 #: generation, and so on. A look at 10,000 objects takes some 10 ms.
@@ -32,6 +33,8 @@ class Collector:
         self._reactor = reactor
         self._timer: IDelayedCall | None = None
         self._frozen = False
+        # When everything exists.
+        self._settled: Seconds = 0.0
 
     def start(self, tasks: int) -> None:
         """
@@ -50,21 +53,30 @@ class Collector:
         self._freeze_later()
 
     def _freeze_later(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.reset(SETTLED)
-        else:
-            self._timer = self._reactor.callLater(SETTLED, self._settle)
+        self._settled = self._reactor.seconds() + SETTLED
+        if self._timer is None:
+            self._wait()
+
+    def _wait(self) -> None:
+        left = self._settled - self._reactor.seconds()
+        self._timer = self._reactor.callLater(min(STEP, left) if self._frozen else left, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._reactor.seconds() >= self._settled:
+            # Frozen garbage is never freed; the old generation holds next to none.
+            gc.collect(1)
+            self._freeze()
+            return
+        if self._frozen:
+            gc.freeze()
+        self._wait()
 
     def stop(self) -> None:
         """Set nothing more."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-
-    def _settle(self) -> None:
-        # Frozen garbage is never freed; the old generation holds next to none.
-        gc.collect(1)
-        self._freeze()
 
     def _freeze(self) -> None:
         self._frozen = True

@@ -9,7 +9,8 @@ what it owned. Each transaction that writes first updates that row, and so locks
 there. A stale instance finds no row, or another owner and epoch in a row of ``ownership`` or ``channel``, and writes
 nothing.
 
-Rows of ``ownership`` are read, and not locked: nobody changes one of an instance while its row of ``instance`` is locked.
+Rows of ``ownership`` are read, and not locked: no other instance changes those of one whose row of ``instance`` is
+locked.
 
 The number in ``instance.written`` tells whether a transaction was committed whose answer was lost.
 
