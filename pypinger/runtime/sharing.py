@@ -55,7 +55,7 @@ LOOKING: Seconds = 5.0
 STATING: Seconds = 1.0
 
 #: How many times as long as it takes to look at all tasks the next look waits at least.
-REST = 50
+REST = 200
 
 #: Seconds after which storms are found by the states of other instances' tasks; alerts are faster, and come first.
 COMPARING: Seconds = 1.5

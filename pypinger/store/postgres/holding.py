@@ -88,8 +88,11 @@ class Holding:
             membership.clean(connection)
             tasks = membership.free_tasks(connection, self._keys).keys() - listed[0]
             channels = membership.free_channels(connection) - listed[1]
-            self._to_adopt = membership.unlisted(connection, tasks, channels)
-            self._moves = None
+            to_adopt = membership.unlisted(connection, tasks, channels) if tasks or channels else _NOTHING
+            if to_adopt != self._to_adopt:
+                # Comparing what is owned with what is to be takes long, with thousands of tasks.
+                self._to_adopt = to_adopt
+                self._moves = None
         return rows
 
     def moves(self) -> tuple[Moves, Moves]:
