@@ -121,7 +121,7 @@ class TakingTests(SharedCase):
         self.world.pass_time(60)
 
         def watches() -> int:
-            return sum(isinstance(each, Watch) for each in gc.get_objects())
+            return sum(type(each) is Watch for each in gc.get_objects())
 
         gc.collect()
         gc.disable()
