@@ -141,7 +141,7 @@ class Away:
             except TimeoutError:
                 words, again = f"no answer within {ATTEMPT_LIMIT:g} s", wait
             except CancelledError:
-                # It may have arrived, so its end is told as well.
+                # It may have arrived, so the end is announced as well.
                 self._told.add(notifier.name)
                 raise
             except Exception:

@@ -279,7 +279,7 @@ class DatabaseTests(MachinesTestCase):
             await instance.stop()
 
     async def test_a_database_that_gives_leases_and_takes_no_results(self) -> None:
-        """Each lease is lost and given again, and yet people are told."""
+        """Each lease is lost, and another one given; an alert says so."""
         [a] = await self.start(self.ini(self.urls(3)), "a")
         name = self.database.rpartition("/")[2]
         execute = postgres.server().execute

@@ -121,8 +121,8 @@ class Feeds:
 
     def owners(self, connection: psycopg.Connection, me: str) -> Iterator[Sequence[tuple[Watched, str | None]]]:
         """
-        Tasks that have another owner, or none any more, without their states, each with the id of its owner; of those
-        that :meth:`tasks` has read.
+        Tasks whose owner has changed or is gone, without their states, each with the id of its owner. Only tasks that
+        :meth:`tasks` has read are given.
 
         :param me: the id of this instance; its own tasks are left out.
         """
