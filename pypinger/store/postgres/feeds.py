@@ -34,23 +34,16 @@ REMEMBERED: Seconds = 60.0
 #: A snapshot that sees nothing.
 NOTHING = "1:1:"
 
-_TASKS = """
-SELECT task.id, url, state, owner, instance.name
+# Rows of one of the tables, of tasks that this instance does not own.
+_CHANGED = """
 FROM task JOIN ownership ON ownership.task = task.id LEFT JOIN instance ON instance.id = owner
-WHERE task.changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
-    AND NOT pg_visible_in_snapshot(task.changed, %(since)s::pg_snapshot)
+WHERE {0}.changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
+    AND NOT pg_visible_in_snapshot({0}.changed, %(since)s::pg_snapshot)
     AND task.id > %(after)s AND owner IS DISTINCT FROM %(me)s
 ORDER BY task.id LIMIT %(page)s
 """
-
-_OWNERS = """
-SELECT task.id, url, owner, instance.name
-FROM ownership JOIN task ON task.id = ownership.task LEFT JOIN instance ON instance.id = owner
-WHERE ownership.changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
-    AND NOT pg_visible_in_snapshot(ownership.changed, %(since)s::pg_snapshot)
-    AND task.id > %(after)s AND owner IS DISTINCT FROM %(me)s
-ORDER BY task.id LIMIT %(page)s
-"""
+_TASKS = "SELECT task.id, url, state, owner, instance.name" + _CHANGED.format("task")
+_OWNERS = "SELECT task.id, url, owner, instance.name" + _CHANGED.format("ownership")
 
 _DELIVERIES = """
 SELECT changed::text::bigint, channel, alert, body, attempts, not_before, words FROM delivery

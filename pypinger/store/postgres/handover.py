@@ -59,7 +59,9 @@ class Handover:
         self._failed = failed
         self._end_of_gain = gained
         self._lease: Lease | None = None
-        self._gaining = self._leaving = self._got = False
+        self._gaining = self._leaving = False
+        # Whether something was gained since nothing more could be.
+        self._got = False
         # Whether gained tasks wait until they are given to the runtime.
         self._waiting = False
 

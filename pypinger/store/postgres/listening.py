@@ -39,7 +39,7 @@ LONGEST_PAUSE: Seconds = 2.0
 SILENT: Seconds = 10.0
 
 #: What notifications say about tasks.
-_SHOWN = frozenset({"tasks", "owners"})
+_OF_TASKS = frozenset({"tasks", "owners"})
 
 #: Seconds that looks at tasks wait at most while this instance gains tasks, which would be shown in vain.
 GAINING: Seconds = 2.0
@@ -211,7 +211,7 @@ class Listening:
                     silences_next = now + POLL_SILENCES
                     version = self.version
                     self._send("silences", version, self._feeds.silences(connection, self._clock.now))
-                if shows and heard & _SHOWN and now >= tasks_next:
+                if shows and heard & _OF_TASKS and now >= tasks_next:
                     began = boottime()
                     for what, look in (("tasks", self._feeds.tasks), ("owners", self._feeds.owners)):
                         if what not in heard:
@@ -221,10 +221,10 @@ class Listening:
                             # Alerts do not wait until thousands of tasks are shown.
                             self._look_at_deliveries(connection)
                             self._answered = boottime()
-                    heard -= _SHOWN
+                    heard -= _OF_TASKS
                     # A look that takes long, because much has changed, leaves time to others.
                     tasks_next = boottime() + max(OFTEN, 2 * (boottime() - began))
-                heard &= _SHOWN
+                heard &= _OF_TASKS
                 self.trouble = ""
             until = polled + POLL
             if heard:
