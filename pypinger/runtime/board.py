@@ -204,16 +204,17 @@ class LiveBoard:
         for entry in tuple(self._entries.values()):
             if entry.unseen is not None or entry.task.url is None:
                 continue
-            fresh = self._entry(entry.task, entry.state, entry.owner)
-            if fresh.unseen is not None:
-                self._show(fresh)
+            # An entry for each of thousands of tasks would hold the reactor up.
+            unseen_at = self._last(entry.task, entry.state) + 2 * entry.task.interval
+            if now >= unseen_at:
+                self._show(self._entry(entry.task, entry.state, entry.owner))
             else:
-                self._sweep = min(self._sweep, self._last(entry.task, entry.state) + 2 * entry.task.interval)
+                self._sweep = min(self._sweep, unseen_at)
 
     def _entry(self, task: Task, state: TaskState, owner: str | None = None) -> Entry:
         last = self._last(task, state)
         # A push task is heard when it runs.
-        unseen = last if task.url is not None and self._now() - last >= 2 * task.interval else None
+        unseen = last if task.url is not None and self._now() >= last + 2 * task.interval else None
         return Entry(task, state, self._mutes(task, state), state.seen, unseen, owner)
 
     def _last(self, task: Task, state: TaskState) -> Instant:
