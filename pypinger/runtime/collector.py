@@ -47,7 +47,11 @@ class Collector:
         self._freeze_later()
 
     def grow(self) -> None:
-        """There is more that will live long: some of it exists, the rest follows."""
+        """
+        There is more that will live long: some of it exists, the rest follows.
+
+        Called often enough, the youngest are never looked at: that took a third of the time of taking tasks over.
+        """
         if self._frozen:
             gc.freeze()
         self._freeze_later()

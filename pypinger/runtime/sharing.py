@@ -82,7 +82,7 @@ class Participant:
     """
     Implements :class:`pypinger.ports.sharing.Sharer`.
 
-    :param grown: is called once tasks have been taken over.
+    :param grown: is called while tasks are taken over, after each slice.
     """
 
     _log = Logger()
@@ -213,6 +213,7 @@ class Participant:
         if part.channels:
             self._parts.outbox.gain(part)
         if part.states:
+            self._grown()
             self._slices.add(self._take(part, self._losses))
 
     async def leave(self, tasks: Collection[str], channels: Collection[str]) -> None:
@@ -286,10 +287,10 @@ class Participant:
             if losses != self._losses:
                 return
             self._parts.monitor.take({key: part.states[key] for key in keys}, part.unlisted)
+            if not self._stopped:
+                self._grown()
             yield
         self._greeting.soon()
-        if not self._stopped:
-            self._grown()
 
     def _leave(self, tasks: Sequence[str], ended: Deferred[None]) -> Iterator[None]:
         leaving: list[Deferred[None]] = []

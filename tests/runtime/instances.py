@@ -29,6 +29,7 @@ class Life:
     One instance, from its start on.
 
     :ivar notifiers: its channels.
+    :ivar grown: how many tasks it watched each time when more had been taken over.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class Life:
         self.monitor = Monitor(clock, now, tasks, self.checker, self.board, self.outbox)
         self.silencing = Silencing(clock, now, self.store, self.board.entries)
         self.board.mute_with(self.silencing.muted)
+        self.grown: list[int] = []
         self.participant = Participant(
             clock,
             now,
             self.store,
             SharedParts(self.board, self.monitor, self.outbox, self.checker, self.silencing, self.runs),
+            lambda: self.grown.append(len(self.monitor.keys)),
         )
         self.commands = Commands(
             (clock, now), self.board, self.monitor, self.silencing, self.outbox, self.store, lambda: None

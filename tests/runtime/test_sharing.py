@@ -131,6 +131,16 @@ class TakingTests(SharedCase):
         self.world.pass_time(120)
         self.assertEqual(watches(), before - 8)
 
+    def test_what_is_taken_over_leaves_the_collectors_sight_slice_by_slice(self) -> None:
+        self.patch(slices, "SLICE", 2)
+        one, two = self.both()
+        before = len(one.watched())
+        one.grown.clear()
+        self.done(two.stop())
+        self.world.pass_time(1)
+        # The first time is before the first slice.
+        self.assertEqual(one.grown, [before, *range(before + 2, 8, 2), 8])
+
     def test_what_is_overdue_is_checked_at_once(self) -> None:
         one, two = self.both()
         mine = one.watched()
