@@ -119,21 +119,36 @@ class Handover:
             self._gain(lease)
 
     async def _leave(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
-        for start in range(0, len(tasks), LEFT):
-            await self._leave_part(lease, tasks[start : start + LEFT], ())
+        freed: Deferred[None] = succeed(None)
+        try:
+            for start in range(0, len(tasks), LEFT):
+                part = tasks[start : start + LEFT]
+                await self._quiet(lease, part, ())
+                # The database frees the part before while the runtime leaves this one.
+                await freed
+                freed = Deferred.fromCoroutine(self._free(lease, part, ()))
+            await freed
+        except BaseException:
+            freed.addErrback(lambda _: None)
+            raise
         if channels:
             # A message under way may take long, which must not delay the tasks.
-            await self._leave_part(lease, (), channels)
+            await self._quiet(lease, (), channels)
+            await self._free(lease, (), channels)
         if lease is self._lease:
             self._leaving = False
 
-    async def _leave_part(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
+    async def _quiet(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
+        """Wait until the runtime works on them no more."""
         self._others.leaving(channels)
         if self._reporting.sharer is not None:
             # Should it fail, work may go on: then the whole lease is given up.
             await self._reporting.sharer.leave(tasks, channels)
         if lease is not self._lease:
             raise LeaseLost(lease.words)
+
+    async def _free(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
+        """Write what is pending, and let others own them."""
         await self._queue.flush()
         # What is read of them from now on is what another instance has written.
         self._others.left(tasks)

@@ -249,7 +249,8 @@ class SharedWriter:
         :raises LeaseLost: the lease is over.
         """
         self._attempts.check(lease)
-        self._write(lease)
+        if self._recorder.pending or self._recorder.silence_changes:
+            self._write(lease)
         ids = self._holding.ids(tasks)
         self._attempts.run(lease, lambda connection: membership.release(connection, lease.id, ids, channels))
         self._holding.released(tasks, channels)
