@@ -44,7 +44,7 @@ CHROMIUM = shutil.which("chromium")
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 #: Chromium's window is never seen, but its address bar loads two pages of its own into each, and a spare process is
-#: started for the next page: two thirds of the work of a visit. The flag replaces that of Playwright, whose features
+#: started for the next page: half the work of a visit. The flag replaces that of Playwright, whose features
 #: follow here as well.
 _WITHOUT = (
     "WebUIOmniboxPopup",
