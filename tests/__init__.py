@@ -2,9 +2,10 @@
 
 import os
 import sys
-from unittest import TestResult
 
 if "twisted.trial" in sys.modules:
+    from unittest import TestResult
+
     from hypothesis import HealthCheck, is_hypothesis_test, settings
     from twisted.trial.unittest import SynchronousTestCase
 

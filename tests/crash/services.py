@@ -94,11 +94,13 @@ class Service(Server):
     A channel's service that cannot be relied on.
 
     :param dies_of: called with a point and a life; returns whether the daemon was killed at that point.
+    :cvar imports: modules that the daemon imports when it uses the channel.
     :ivar calm: whether it is reliable from now on.
     :ivar receipts: all messages received.
     """
 
     channel = ""
+    imports: tuple[str, ...] = ()
 
     def __init__(self, test: TestCase, random: Random, dies_of: Callable[[str, int], bool]) -> None:
         super().__init__(test)
@@ -232,6 +234,7 @@ class Receiver(Service):
 
 class SentryApi(Service):
     channel = "sentry"
+    imports = ("sentry_sdk",)
 
     def section(self) -> str:
         return f"[sentry]\nurl = {self.origin.replace('://', '://${env:CRASH_LIFE}@')}/1\n"
@@ -280,6 +283,7 @@ class AlertmanagerApi(Service):
 
 class AppriseTarget(Service):
     channel = "apprise"
+    imports = ("apprise", "requests.adapters")
 
     def section(self) -> str:
         return f"[apprise]\nurls = json://127.0.0.1:{self.port}/${{env:CRASH_LIFE}}\n"

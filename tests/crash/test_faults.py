@@ -10,6 +10,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.acceptance.process import Process, ask, free_port
 from tests.crash import launcher
+from tests.crash.lives import Life
 from tests.crash.services import HipChat, WebApi, Webhook
 from tests.crash.truth import Account
 from tests.crash.world import World
@@ -54,7 +55,7 @@ class FaultTests(TestCase):
         )
         self.assertEqual(await second.end(), 1, second.log)
         self.assertEqual(second.err.decode().count("\n"), 1, second.log)
-        self.assertRegex(second.err.decode(), rf"another Py Pinger \(process {first.transport.pid}\) is using it")
+        self.assertRegex(second.err.decode(), rf"another Py Pinger \(process {first.pid}\) is using it")
         self.assertNotIn("Traceback", second.log)
         await world.kill()
         await world.finish()
@@ -110,7 +111,7 @@ class FaultTests(TestCase):
         world.start()
         await world.becomes(lambda daemon: world.is_over and daemon["undelivered"] == 0 and daemon["status"] == "ok")
 
-    def fill_disk(self, process: Process, full: bool) -> None:
+    def fill_disk(self, process: Life, full: bool) -> None:
         """Keep the process from extending any file, as on a full disk."""
         limit = 1 if full else resource.RLIM_INFINITY
-        resource.prlimit(process.transport.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

@@ -290,6 +290,9 @@ class HoldTests(AlertingCase):
 
 
 class StaleReminderTests(AlertingCase):
+    # Hundreds of tasks; other tests reach the same code with a few.
+    unmeasured = True
+
     def test_news_does_not_wait_for_reminders_of_what_is_over(self) -> None:
         """300 tasks recover while the channel was down with reminders waiting; a new problem comes."""
         tasks = [make_task(str(number), interval=60.0, error_interval=60.0) for number in range(300)]

@@ -176,6 +176,11 @@ class GatheringTests(StormCase):
         self.world.pass_time(4.1)
         self.assertEqual(self.notifier.messages[2:], [(9,)])
 
+
+class HugeStormTests(StormCase):
+    # Other tests reach the same code with a few alerts, and measuring doubles the time of so many.
+    unmeasured = True
+
     def test_fifty_thousand_alerts(self) -> None:
         self.accept(*storm(50_000))
         self.world.pass_time(5, step=5)
