@@ -30,6 +30,8 @@ computing = $(filter-out $(waiting),$(subst /,.,$(basename $(all))))
 # Daemons that compile the package at each start take a quarter longer. The checkout stays clean.
 trial crash chaos month oldest: export PYTHONPYCACHEPREFIX = $(abspath $(work))/pycache
 trial crash chaos month oldest: export PYTHONDONTWRITEBYTECODE =
+# Hypothesis keeps its tables of characters, which take each process two seconds.
+trial oldest: export HYPOTHESIS_STORAGE_DIRECTORY = $(abspath $(work))/hypothesis
 
 # Suites that lean most on Twisted, treq and Klein.
 oldest_suites := tests.http tests.web tests.notify tests.store tests.runtime

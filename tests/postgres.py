@@ -87,23 +87,15 @@ class Server:
     """
 
     def __init__(self, **settings: str) -> None:
-        bin = binaries()
-        assert bin is not None, missing()
-        self._bin = bin
+        self._bin = _required_binaries()
         self.directory = Path(tempfile.mkdtemp(prefix="pypinger-postgres-", dir="/tmp"))
         self._settings = {**_SETTINGS, **settings}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        (self.directory / "password").write_text(f"{PASSWORD}\n")
-        if os.geteuid() == 0:
-            user = pwd.getpwnam("postgres")
-            for path in (self.directory, self.directory / "password"):
-                os.chown(path, user.pw_uid, user.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
-        command = [str(bin / "initdb"), "-D", str(self.data), "-U", USER, "--pwfile", str(self.directory / "password")]
-        command += ["--auth-local=trust", "--auth-host=scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]
-        subprocess.run([*_as_postgres(), *command], check=True, stdout=subprocess.PIPE, cwd="/", timeout=LIMIT)
+        _give_to_postgres(self.directory)
+        _run_as_postgres("cp", "-R", str(_fresh_data()), str(self.data))
 
     @property
     def data(self) -> Path:
@@ -210,12 +202,45 @@ def server() -> Server:
     return made
 
 
+@cache
+def _fresh_data() -> Path:
+    """The data directory of a server that never ran; a copy of it is ten times cheaper than ``initdb``."""
+    directory = Path(tempfile.mkdtemp(prefix="pypinger-postgres-", dir="/tmp"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    data, password = directory / "data", directory / "password"
+    password.write_text(f"{PASSWORD}\n")
+    for path in (directory, password):
+        _give_to_postgres(path)
+    command = [str(_required_binaries() / "initdb"), "-D", str(data), "-U", USER, "--pwfile", str(password)]
+    command += ["--auth-local=trust", "--auth-host=scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]
+    # 16 MB less to copy.
+    command += ["--wal-segsize=1"]
+    _run_as_postgres(*command)
+    return data
+
+
 def database(case: Any) -> str:
     """Make a database for one test, which is removed after it; returns its URL."""
     running = server()
     name = running.create()
     case.addCleanup(running.drop, name)
     return running.url(name)
+
+
+def _required_binaries() -> Path:
+    found = binaries()
+    assert found is not None, missing()
+    return found
+
+
+def _give_to_postgres(path: Path) -> None:
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def _run_as_postgres(*command: str) -> None:
+    subprocess.run([*_as_postgres(), *command], check=True, stdout=subprocess.PIPE, cwd="/", timeout=LIMIT)
 
 
 def _as_postgres() -> list[str]:

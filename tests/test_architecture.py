@@ -123,12 +123,15 @@ def inside(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
-def ours() -> Iterator[tuple[str, str]]:
+@cache
+def all_imports() -> list[tuple[str, str]]:
+    """(module of the package, module that it imports)"""
+    return [(name, imported) for name, tree in modules().items() for imported in imports(name, tree)]
+
+
+def ours() -> list[tuple[str, str]]:
     """(module, module of the package that it imports)"""
-    for name, tree in modules().items():
-        for imported in imports(name, tree):
-            if inside(imported, "pypinger"):
-                yield name, imported
+    return [(name, imported) for name, imported in all_imports() if inside(imported, "pypinger")]
 
 
 def room_of(module: str) -> str:
@@ -136,11 +139,11 @@ def room_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def classes() -> Iterator[tuple[str, ast.ClassDef]]:
-    for name, tree in modules().items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                yield name, node
+@cache
+def classes() -> list[tuple[str, ast.ClassDef]]:
+    return [
+        (name, node) for name, tree in modules().items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    ]
 
 
 class SourceCase(SynchronousTestCase):
@@ -191,13 +194,16 @@ class ImportTests(SourceCase):
         self.assertEqual(circles, [])
 
     def test_domain_is_pure(self) -> None:
-        wrong = []
+        wrong = [
+            f"{name} imports {imported}"
+            for name, imported in all_imports()
+            if inside(name, "pypinger.domain")
+            and not inside(imported, "pypinger")
+            and imported.partition(".")[0] not in DOMAIN_MAY_IMPORT
+        ]
         for name, tree in modules().items():
             if not inside(name, "pypinger.domain"):
                 continue
-            for imported in imports(name, tree):
-                if not inside(imported, "pypinger") and imported.partition(".")[0] not in DOMAIN_MAY_IMPORT:
-                    wrong.append(f"{name} imports {imported}")
             for node in ast.walk(tree):
                 # A field `now` of a value is a parameter; only datetime and date read the clock.
                 if isinstance(node, ast.Attribute) and ast.unparse(node) in CLOCKS:
@@ -206,28 +212,20 @@ class ImportTests(SourceCase):
 
     def test_one_way_over_http(self) -> None:
         """Reports, logins and messages go through treq over our own agents. The publisher runs without all of these."""
-        wrong = []
-        for name, tree in modules().items():
-            if inside(name, "pypinger.report"):
-                continue
-            for imported in imports(name, tree):
-                for module, package in HTTP_MODULES.items():
-                    if inside(imported, module) and not (package and inside(name, package)):
-                        wrong.append(f"{name} imports {imported}")
+        wrong = [
+            f"{name} imports {imported}"
+            for name, imported in all_imports()
+            if not inside(name, "pypinger.report")
+            for module, package in HTTP_MODULES.items()
+            if inside(imported, module) and not (package and inside(name, package))
+        ]
         self.assertEqual(wrong, [])
-        users = {
-            name for name, tree in modules().items() for imported in imports(name, tree) if inside(imported, "treq")
-        }
+        users = {name for name, imported in all_imports() if inside(imported, "treq")}
         self.assertNotEqual(users, set(), "nothing fetches with treq")
 
     def test_contract_suites_need_no_test_of_ours(self) -> None:
         """Other packages import them from the wheel, which has no tests."""
-        wrong = [
-            f"{name} imports {imported}"
-            for name, tree in modules().items()
-            for imported in imports(name, tree)
-            if inside(imported, "tests")
-        ]
+        wrong = [f"{name} imports {imported}" for name, imported in all_imports() if inside(imported, "tests")]
         self.assertEqual(wrong, [])
 
     def test_plugin_imports_nothing_of_ours(self) -> None:
@@ -284,6 +282,27 @@ class WeightTests(SourceCase):
         self.assertEqual(twice, {})
 
 
+def own_attributes(tree: ast.AST) -> set[str]:
+    """The attributes of ``self`` that are read or set."""
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+
+
+@cache
+def private_names(base: type) -> set[str]:
+    """The private names that a class defines or sets on ``self``."""
+    names = set(vars(base))
+    try:
+        tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(base)))
+    except (OSError, TypeError, SyntaxError):
+        tree = ast.Module([], [])
+    names.update(own_attributes(tree))
+    return {name for name in names if name.startswith("_") and not name.endswith("__")}
+
+
 class TwistedTests(SourceCase):
     """
     Subclasses of Twisted's classes keep to what is public there.
@@ -294,24 +313,6 @@ class TwistedTests(SourceCase):
 
     foreign = ("twisted", "klein", "treq")
 
-    def private_names(self, base: type) -> set[str]:
-        """The private names that a class defines or sets on ``self``."""
-        names = set(vars(base))
-        try:
-            tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(base)))
-        except (OSError, TypeError, SyntaxError):
-            tree = ast.Module([], [])
-        names.update(self.own_attributes(tree))
-        return {name for name in names if name.startswith("_") and not name.endswith("__")}
-
-    def own_attributes(self, tree: ast.AST) -> set[str]:
-        """The attributes of ``self`` that are read or set."""
-        return {
-            node.attr
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
-        }
-
     def test_no_private_name_of_a_base_class(self) -> None:
         wrong = []
         for name, node in classes():
@@ -319,20 +320,19 @@ class TwistedTests(SourceCase):
             made = getattr(module, node.name, None)
             if not isinstance(made, type) or made.__module__ != name:
                 continue
-            mine = self.own_attributes(node) | set(vars(made))
+            mine = own_attributes(node) | set(vars(made))
             for base in made.__mro__:
                 if base.__module__.partition(".")[0] in self.foreign:
                     wrong += [
                         f"{name}.{node.name} uses {base.__qualname__}.{each}"
-                        for each in sorted(mine & self.private_names(base))
+                        for each in sorted(mine & private_names(base))
                     ]
         self.assertEqual(wrong, [])
 
     def test_no_private_module(self) -> None:
         wrong = [
             f"{name} imports {imported}"
-            for name, tree in modules().items()
-            for imported in imports(name, tree)
+            for name, imported in all_imports()
             if imported.partition(".")[0] in self.foreign and any(part.startswith("_") for part in imported.split("."))
         ]
         self.assertEqual(wrong, [])

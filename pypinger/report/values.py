@@ -65,8 +65,8 @@ def _seconds(value: float | str) -> float:
         return float(text) * 60
     total, position, units = 0.0, 0, set()
     match = _PART.match(text)
-    while match and match[2] not in units:
-        units.add(match[2])
+    while match and _SECONDS[match[2]] not in units:
+        units.add(_SECONDS[match[2]])
         total += float(match[1]) * _SECONDS[match[2]]
         position = match.end()
         if position == len(text):

@@ -134,9 +134,9 @@ class PlanTests(SynchronousTestCase):
     """Which settings are used, in a run that stops before the network."""
 
     def planned(self, *arguments: str) -> Task:
-        from pypinger.cli import _parser
+        from pypinger.cli._arguments import parser
 
-        parsed = _parser().parse_args(["check", *arguments])
+        parsed = parser().parse_args(["check", *arguments])
         settings = check._settings(parsed)
         return check._overridden(check._task(parsed.target, settings), parsed)
 

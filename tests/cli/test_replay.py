@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
-import os
 import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
@@ -200,23 +202,32 @@ class SameSettingsTests(SynchronousTestCase):
             self.assertEqual(self.reproduce(life), 3)
 
 
-class CommandTests(SynchronousTestCase):
-    """While a daemon is running, whose task was late and then unreachable an hour and a half ago."""
+URL = "https://host.example/job?key=s3cretkey"
 
-    url = "https://host.example/job?key=s3cretkey"
+
+@cache
+def running() -> Life:
+    """A daemon that is running, whose task was late and then unreachable an hour and a half ago; tests only read it."""
+    directory = Path(tempfile.mkdtemp(prefix="pypinger-replay-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    script = [(1800.0, "ok", 0.1), (1000.0, "stuck", 0.1), (800.0, "refused", 0.1), (9e9, "ok", 0.1)]
+    parsed = parse(URL)
+    task = replace(make_task("job"), url=parsed.text, id=parsed.id, label=parsed.label, name=parsed.label)
+    life = Life(str(directory / "store.sqlite"), [(task, Endpoint(script))])
+    life.live(2.5 * HOUR)
+    life.write()
+    return life
+
+
+class CommandTests(SynchronousTestCase):
+    url = URL
 
     def setUp(self) -> None:
-        directory = Path(self.mktemp())
-        directory.mkdir()
-        self.store = str(directory / "store.sqlite")
-        self.ini = directory / "pinger.ini"
-        script = [(1800.0, "ok", 0.1), (1000.0, "stuck", 0.1), (800.0, "refused", 0.1), (9e9, "ok", 0.1)]
-        parsed = parse(self.url)
-        task = replace(make_task("job"), url=parsed.text, id=parsed.id, label=parsed.label, name=parsed.label)
-        self.life = Life(self.store, [(task, Endpoint(script))])
-        self.addCleanup(self.life.end)
-        self.life.live(2.5 * HOUR)
-        self.life.write()
+        self.life = running()
+        self.store = self.life.path
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir()
+        self.ini = self.directory / "pinger.ini"
         self.write_ini(f"[urls]\nprod = {self.url}\n")
 
     def write_ini(self, text: str, path: str | None = None) -> None:
@@ -337,7 +348,7 @@ class CommandTests(SynchronousTestCase):
         code, out, err = self.replay()
         self.assertEqual((code, out), (2, ""))
         self.assertIn("[main] grace: ", err)
-        self.write_ini(f"[urls]\nprod = {self.url}\n", os.path.dirname(self.store))
+        self.write_ini(f"[urls]\nprod = {self.url}\n", str(self.directory))
         code, out, err = self.replay()
         self.assertEqual((code, out), (2, ""))
         self.assertIn("[store] path", err)
@@ -349,15 +360,15 @@ class CommandTests(SynchronousTestCase):
         self.assertRegex(err, rf"\A\[store\] path [^\n]*{words}[^\n]*\n\Z")
 
     def test_a_store_that_cannot_be_read(self) -> None:
-        directory = os.path.dirname(self.store)
+        directory = self.directory
         self.unreadable(":memory:", "keeps nothing")
         self.unreadable(f"{directory}/none.sqlite", "No such file")
         with closing(sqlite3.connect(f"{directory}/other.sqlite")) as connection:
             connection.execute("CREATE TABLE other (x)")
         self.unreadable(f"{directory}/other.sqlite", "not a database of Py Pinger")
-        self.unreadable(str(self.ini.absolute()), "not a database of Py Pinger")
+        self.unreadable(str(self.ini), "not a database of Py Pinger")
         for name, at, content in (("newer", 60, b"\0\0\0\x63"), ("damaged", 100, b"\xff" * 4000)):
-            path = os.path.abspath(f"{directory}/{name}.sqlite")
+            path = f"{directory}/{name}.sqlite"
             with sqlite3.connect(self.store) as connection:
                 connection.execute("VACUUM INTO ?", (path,))
             connection.close()
@@ -367,12 +378,10 @@ class CommandTests(SynchronousTestCase):
             self.unreadable(path, {"newer": r"\(schema 99, this one reads \d+\)", "damaged": "damaged"}[name])
 
     def test_it_writes_nothing(self) -> None:
-        self.life.end()
-        copy = os.path.join(os.path.dirname(self.store), "copy")
-        os.mkdir(copy)
-        shutil.copy(self.store, copy)
-        before = Path(self.store).read_bytes()
-        self.write_ini(f"[urls]\nprod = {self.url}\n", os.path.abspath(f"{copy}/store.sqlite"))
+        copy = self.directory / "store.sqlite"
+        with closing(sqlite3.connect(self.store)) as connection:
+            connection.execute("VACUUM INTO ?", (str(copy),))
+        before = copy.read_bytes()
+        self.write_ini(f"[urls]\nprod = {self.url}\n", str(copy))
         self.assertEqual(self.replay()[0], 0)
-        self.assertEqual((Path(copy) / "store.sqlite").read_bytes(), before)
-        self.life.begin()
+        self.assertEqual(copy.read_bytes(), before)

@@ -198,7 +198,7 @@ def options(table: Mapping[str, Mapping[str, object]]) -> st.SearchStrategy[dict
 
 
 class PrecedenceTests(LoadingTestCase):
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=80)
     @given(
         options(VALUES),
         st.lists(st.tuples(st.sampled_from(sorted(SELECTORS)), options(OF_SECTIONS)), max_size=5),

@@ -103,7 +103,7 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual([(line, section) for line, section, _, _ in found.warnings], [(2, "urls")])
         self.assertEqual(found.problems, [])
 
-    @settings(deadline=None, max_examples=300)
+    @settings(deadline=None, max_examples=150)
     @given(st.lists(LINES, max_size=14).map("\n".join))
     def test_as_configparser(self, text: str) -> None:
         """The values are those of configparser, and what configparser refuses is a problem."""

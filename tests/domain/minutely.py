@@ -60,25 +60,26 @@ class Calendar:
         around = datetime.fromisoformat(day).replace(tzinfo=UTC)
         self.first = int((around - timedelta(days=_BEFORE)).timestamp()) // 60
         where = ZoneInfo(zone)
+        # The clock is set at whole quarters of an hour.
         self.wall: list[int] = []
-        for minute in range(self.first, self.first + (_BEFORE + _AFTER) * DAY):
+        for minute in range(self.first, self.first + (_BEFORE + _AFTER) * DAY, 15):
             shown = datetime.fromtimestamp(minute * 60, where)
-            self.wall.append(shown.toordinal() * DAY + shown.hour * 60 + shown.minute)
+            begin = shown.toordinal() * DAY + shown.hour * 60 + shown.minute
+            self.wall.extend(range(begin, begin + 15))
         # The minutes that the clock shows for the second time, and those before which it skips some.
         latest, self.again, self.skips = self.wall[0] - 1, set[int](), dict[int, range]()
-        for index, wall in enumerate(self.wall):
-            if wall <= latest:
-                self.again.add(index)
-            elif wall > latest + 1:
-                self.skips[index] = range(latest + 1, wall)
-            latest = max(latest, wall)
         # For each minute of a day, when it comes: the first time, or at the end of the gap that it is in.
         self.daily: list[list[int]] = [[] for _ in range(DAY)]
         for index, wall in enumerate(self.wall):
-            for skipped in self.skips.get(index, ()):
-                self.daily[skipped % DAY].append(index)
-            if index not in self.again:
-                self.daily[wall % DAY].append(index)
+            if wall <= latest:
+                self.again.add(index)
+                continue
+            if wall > latest + 1:
+                self.skips[index] = range(latest + 1, wall)
+                for skipped in self.skips[index]:
+                    self.daily[skipped % DAY].append(index)
+            self.daily[wall % DAY].append(index)
+            latest = wall
 
     def index(self, instant: Instant) -> int:
         """Return the index of the minute that a moment lies in."""

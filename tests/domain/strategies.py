@@ -11,7 +11,7 @@ from pypinger.domain.model import Instant, Report, Seconds, Task, Window
 
 #: No deadlines: the machine may be loaded.
 quick = settings(deadline=None, max_examples=60)
-thorough = settings(deadline=None, max_examples=200)
+thorough = settings(deadline=None, max_examples=120)
 
 #: 2028-02-27 00:00 UTC: leap day and the end of a month are near.
 LEAP = 1_835_222_400.0

@@ -263,7 +263,7 @@ MOVES = st.one_of(
 
 
 class PropertyTests(SynchronousTestCase):
-    @settings(deadline=None, max_examples=400)
+    @settings(deadline=None, max_examples=200)
     @given(st.lists(st.tuples(st.sampled_from([0.01, 0.3, 4.0, 11.0, 30.0, 50_000.0]), MOVES), max_size=60))
     def test_the_contract(self, moves: list[tuple[float, tuple[str, str, object, float]]]) -> None:
         made, model = Attribution(), Model()

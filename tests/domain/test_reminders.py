@@ -93,11 +93,13 @@ class ConditionTests(SynchronousTestCase):
 
     @given(
         since=st.floats(0, 1e5),
-        lasted=st.floats(-1e4, 5e4),
         first=st.floats(60, 5000),
-        longest=st.floats(0, 30_000),
+        times=st.floats(-5, 60),
+        most=st.floats(0, 40),
     )
-    def test_as_often_as_an_incident(self, since: float, lasted: float, first: float, longest: float) -> None:
+    def test_as_often_as_an_incident(self, since: float, first: float, times: float, most: float) -> None:
+        """It lasts, and its longest wait is, so many `times` its first wait; few have many reminders."""
+        lasted, longest = first * times, first * most
         story = Story(replace(TASK, error_interval=first, error_interval_max=longest))
         story.step(Kind.LATE, since)
         now = since + lasted

@@ -6,7 +6,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -28,6 +28,7 @@ terms = st.lists(
 
 class LengthTests(SynchronousTestCase):
     @given(durations)
+    @example("1m1min")
     def test_as_in_the_ini_file(self, text: str) -> None:
         """A number without a unit is minutes, all else is read as settings are."""
         try:

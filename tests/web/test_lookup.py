@@ -124,27 +124,27 @@ def _urls(draw: st.DrawFn) -> str:
 
 
 class RoundTripTests(SynchronousTestCase):
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=100)
     @given(st.lists(_urls(), min_size=1, max_size=5, unique=True))
     def test_encoded_whole(self, urls: list[str]) -> None:
         lookup = TaskLookup(FakeBoard(map(new_entry, urls)))
         for url in urls:
             self._assert_found(lookup.find(quote(url, safe="")), url)
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=100)
     @given(st.lists(_urls(), min_size=1, max_size=5, unique=True))
     def test_raw(self, urls: list[str]) -> None:
         lookup = TaskLookup(FakeBoard(map(new_entry, urls)))
         for url in filter(str.isascii, urls):
             self._assert_found(lookup.find(url), url)
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=100)
     @given(_urls())
     def test_partly_encoded(self, url: str) -> None:
         sent = quote(url, safe="/:?#[]@!$&'()*+,;=%~")
         self._assert_found(TaskLookup(FakeBoard([new_entry(url)])).find(sent), url)
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=100)
     @given(_urls())
     def test_through_nginx(self, url: str) -> None:
         assume("//" not in url.partition("://")[2])

@@ -10,13 +10,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import postgres
+from tests.store.postgres import emptied
 from tests.store.postgres.direct import DirectStore
 from tests.store.test_agreement import TASKS, World, steps, unkeyed
-
-TABLES = (
-    "task, ownership, channel, delivery, incident, verdict, shape, run, hour, blind, host, blindness, silence, life,"
-    " instance"
-)
 
 
 class SharedWorld(World):
@@ -31,17 +27,10 @@ class SharedWorld(World):
 class AgreementTests(SynchronousTestCase):
     skip = postgres.missing()
 
-    def setUp(self) -> None:
-        self.url = postgres.database(self)
-        store = DirectStore(self.url)
-        store.open()
-        store.connection.close()
-
     @given(story=st.lists(steps, max_size=40))
     @settings(deadline=None, max_examples=30)
     def test_a_take_over_changes_nothing(self, story: list[Sequence[Any]]) -> None:
-        postgres.server().execute(f"TRUNCATE {TABLES} RESTART IDENTITY", database=self.url.rpartition("/")[2])
-        world = SharedWorld(self.url)
+        world = SharedWorld(emptied.database())
         try:
             for step in story:
                 world.perform(step)

@@ -9,6 +9,7 @@ from twisted.trial.unittest import TestCase
 from tests import postgres
 from tests.contracts.history import HistoryContract
 from tests.contracts.store import StoreContract
+from tests.store.postgres import emptied
 from tests.store.postgres.direct import DirectStore
 
 
@@ -16,7 +17,7 @@ class DirectStoreTests(StoreContract, TestCase):
     skip = postgres.missing()
 
     def setUp(self) -> None:
-        self.url = postgres.database(self)
+        self.url = emptied.database()
 
     def make(self) -> Any:
         return DirectStore(self.url)
@@ -26,7 +27,7 @@ class DirectHistoryTests(HistoryContract, TestCase):
     skip = postgres.missing()
 
     def make(self) -> Any:
-        store = DirectStore(postgres.database(self))
+        store = DirectStore(emptied.database())
         store.open()
         self.addCleanup(store.close)
         return store

@@ -22,6 +22,7 @@ from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.store import PostgresStore
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from tests import postgres
+from tests.store.postgres import emptied
 from tests.store.postgres.members import Crowd, Runtime, alert, check, keys, listing, sleep, task, until
 
 
@@ -35,7 +36,7 @@ class MembershipTests(TestCase):
     timeout = 120
 
     def setUp(self) -> None:
-        self.crowd = Crowd(self, postgres.database(self))
+        self.crowd = Crowd(self, emptied.database())
 
     async def test_a_lone_instance_owns_everything_when_it_opens(self) -> None:
         a = self.crowd.join("a", listing(30))
@@ -364,7 +365,7 @@ class ListingTests(TestCase):
     skip = postgres.missing()
 
     def test_what_an_instance_lists_is_read_as_of_its_row(self) -> None:
-        url = postgres.database(self)
+        url = emptied.database()
         with connect(url, "a") as opened:
             upgrade(opened, url, scripts())
             membership.join(opened, "id", view.applicant("a", listing(2)), {})

@@ -17,6 +17,7 @@ from pypinger.store.postgres.feeds import NOTHING, ChannelFeed, Feeds
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from pypinger.store.rows import encode
 from tests import postgres
+from tests.store.postgres import emptied
 from tests.store.postgres.members import Crowd, Runtime, alert, keys, listing, task, until
 
 
@@ -25,7 +26,7 @@ class RequestTests(TestCase):
     timeout = 180
 
     def setUp(self) -> None:
-        self.url = postgres.database(self)
+        self.url = emptied.database()
         self.crowd = Crowd(self, self.url)
 
     def sql(self, query: str, *values: object) -> list[Any]:
@@ -115,7 +116,7 @@ class FeedTests(TestCase):
     timeout = 180
 
     def setUp(self) -> None:
-        self.url = postgres.database(self)
+        self.url = emptied.database()
         self.connection = connect(self.url, "reads")
         self.addCleanup(self.connection.close)
         upgrade(self.connection, self.url, scripts())

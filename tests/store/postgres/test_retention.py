@@ -16,6 +16,7 @@ from pypinger.store.postgres.connection import connect
 from tests import postgres
 from tests.contracts.history import NOW
 from tests.contracts.store import OTHER, TASK, alert
+from tests.store.postgres import emptied
 from tests.store.postgres.direct import DirectStore
 from tests.store.test_retention import check
 
@@ -24,7 +25,7 @@ class RetentionTests(SynchronousTestCase):
     skip = postgres.missing()
 
     def setUp(self) -> None:
-        self.url = postgres.database(self)
+        self.url = emptied.database()
         self.store = DirectStore(self.url)
         self.store.open()
         self.store.note(TASK, TaskState(), check(NOW - 1))

@@ -13,6 +13,7 @@ from pypinger.store.postgres.store import PostgresStore
 from tests import postgres
 from tests.contracts.history import HistoryContract
 from tests.contracts.store import OTHER, TASK, StoreContract
+from tests.store.postgres import emptied
 from tests.store.postgres.direct import CHANNELS
 
 LISTING = InstanceListing(tasks=frozenset((TASK.key, OTHER.key, f"{TASK.key}2")), channels=frozenset(CHANNELS))
@@ -22,7 +23,7 @@ class PostgresTestCase(TestCase):
     skip = postgres.missing()
 
     def setUp(self) -> None:
-        self.url = postgres.database(self)
+        self.url = emptied.database()
 
     def store(self, name: str = "a", listing: InstanceListing = LISTING) -> PostgresStore:
         store = PostgresStore(reactor, self.url, name=name, keep_days=90)  # type: ignore[arg-type]

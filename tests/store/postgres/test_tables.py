@@ -22,6 +22,7 @@ from pypinger.store.recorder import Recorder
 from tests import postgres
 from tests.contracts.history import NOW
 from tests.contracts.store import CHECK, OTHER, STATE, TASK, alert
+from tests.store.postgres import emptied
 from tests.store.postgres.direct import DirectStore
 
 ODD = "nul \0, a lone \ud800, \\u0000 and ☃"
@@ -38,7 +39,7 @@ class TablesTestCase(TestCase):
     skip = postgres.missing()
 
     def setUp(self) -> None:
-        self.url = postgres.database(self)
+        self.url = emptied.database()
         self.store = self.open()
 
     def open(self) -> DirectStore:
