@@ -9,8 +9,8 @@ PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= pinger.ini
 # How many processes run the tests that compute, and beside them those that mostly wait for daemons and browsers.
-JOBS ?= 3
-WAITING_JOBS ?= 3
+JOBS ?= 2
+WAITING_JOBS ?= 4
 KILLS ?= 500
 EVENTS ?= 300
 # How many days `make month` simulates.

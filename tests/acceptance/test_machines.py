@@ -119,6 +119,8 @@ class SharingTests(MachinesTestCase):
         await b.command("unsilence", silence)
         for instance in both:
             await until_async(lambda at=instance: silenced(at, False), "the end of the silence")
+        for url in (at_a, at_b):
+            await self.alerted(url, "problem", "acknowledged", "recovered")
 
         # An alert that was given up is sent again, whichever instance is asked.
         sender = next(each["name"] for each in await a.instances() if each["channels"])
