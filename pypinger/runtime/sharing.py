@@ -82,7 +82,7 @@ class Participant:
     """
     Implements :class:`pypinger.ports.sharing.Sharer`.
 
-    :param grown: is called while tasks are taken over, after each slice.
+    :param grown: is called before and while tasks change hands.
     """
 
     _log = Logger()
@@ -265,6 +265,9 @@ class Participant:
         before = {each.name for each in self._members.others}
         self._members.update(present)
         after = {each.name for each in self._members.others}
+        if after != before and not self._stopped:
+            # Tasks will change hands.
+            self._grown()
         for name in sorted(after - before):
             self._log.info("instance {name} shares the tasks", name=name)
         for name in sorted(before - after):
