@@ -123,3 +123,14 @@ def moves(mine: Set[str], owned: Set[str], adopted: Set[str]) -> Moves:
     :param adopted: keys that it owns although no member lists them, in order to close them.
     """
     return Moves(frozenset(owned - mine - adopted), frozenset(mine - owned))
+
+
+def moved(before: Moves, changed: Set[str], mine: Set[str], owned: Set[str], adopted: Set[str]) -> Moves:
+    """
+    Compare anew after some keys have changed hands: as :func:`moves` of all keys, but looks at these alone.
+
+    :param before: the comparison before.
+    :param mine: of these keys those that the instance is to own; `owned`: those that it owns.
+    """
+    now = moves(mine, owned, adopted)
+    return Moves((before.leave - changed) | now.leave, (before.gain - changed) | now.gain)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain import sharing
-from pypinger.domain.sharing import REMEMBERED, Member, Moves, Ranking, listed, moves, owners
+from pypinger.domain.sharing import REMEMBERED, Member, Moves, Ranking, listed, moved, moves, owners
 
 KEYS = frozenset(f"http://host/{number}" for number in range(3000))
 
@@ -129,6 +129,26 @@ class MovesTests(SynchronousTestCase):
 
     def test_adopted_keys_stay(self) -> None:
         self.assertEqual(moves({"x"}, {"y", "z"}, {"z"}), Moves(frozenset("y"), frozenset("x")))
+
+    @given(keys, keys, keys, keys, keys)
+    def test_only_what_has_changed_hands_is_compared(
+        self,
+        mine: frozenset[str],
+        owned: frozenset[str],
+        adopted: frozenset[str],
+        changed: frozenset[str],
+        some: frozenset[str],
+    ) -> None:
+        before = moves(mine, owned ^ changed, adopted ^ (changed & some))
+        found = moved(before, changed, mine & changed, owned & changed, adopted)
+        self.assertEqual(found, moves(mine, owned, adopted))
+
+    def test_one_that_is_released_though_it_is_wanted(self) -> None:
+        """It is gained again."""
+        self.assertEqual(
+            moved(Moves(frozenset("ab"), frozenset()), {"a", "c"}, {"c"}, set(), set()),
+            Moves(frozenset("b"), frozenset("c")),
+        )
 
     @given(st.lists(members, min_size=2, max_size=4))
     def test_members_that_follow_their_moves_own_everything_once(self, changes: list[list[Member]]) -> None:

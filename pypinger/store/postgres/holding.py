@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from typing import NamedTuple
 
 import psycopg
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from twisted.logger import Logger
 
 from pypinger.domain.model import Seconds
-from pypinger.domain.sharing import Moves, moves
+from pypinger.domain.sharing import Moves, moved, moves
 from pypinger.ports.storing import Kept
 from pypinger.store.accounting import Millis
 from pypinger.store.postgres import lease as leases
@@ -122,9 +122,11 @@ class Holding:
         if self._free:
             gained = self._gain_tasks(connection, self._free[-GAINED:])
             del self._free[-GAINED:]
-        if gained is None:
+        if gained is not None:
+            self._changed(gained.kept.states.keys(), gained.kept.channels or ())
+        elif self._to_adopt != _NOTHING:
             self._to_adopt = _NOTHING
-        self._moves = None
+            self._moves = None
         self._unsure = False
         return gained
 
@@ -134,13 +136,25 @@ class Holding:
 
     def released(self, tasks: Collection[str], channels: Collection[str]) -> None:
         """Forget what is owned no more."""
-        self._moves = None
         for key in tasks:
             self._recorder.tasks.pop(key, None)
         for name in channels:
             self.channels.pop(name, None)
         self._adopted[0].difference_update(tasks)
         self._adopted[1].difference_update(channels)
+        self._changed(tasks, channels)
+
+    def _changed(self, tasks: Collection[str], channels: Collection[str]) -> None:
+        """Some have been gained or released: comparing all takes long, with thousands of tasks."""
+        if self._moves is None:
+            return
+        found = []
+        holds: tuple[Container[str], Container[str]] = self._recorder.tasks, self.channels
+        for part, changed in enumerate((frozenset(tasks), frozenset(channels))):
+            mine = (changed & self._view.wanted[part]) | (changed & self._to_adopt[part])
+            owned = {key for key in changed if key in holds[part]}
+            found.append(moved(self._moves[part], changed, mine, owned, self._adopted[part]))
+        self._moves = found[0], found[1]
 
     def _gain_tasks(self, connection: psycopg.Connection, ids: Sequence[int]) -> Gained:
         with connection.transaction():
