@@ -49,13 +49,14 @@ class Holding:
     What is owned under one lease.
 
     :param recorder: holds the tasks.
+    :param view: of the members.
     :ivar channels: those that are owned -> their epochs.
     """
 
-    def __init__(self, lease: Lease, recorder: SharedRecorder) -> None:
+    def __init__(self, lease: Lease, recorder: SharedRecorder, view: MemberView) -> None:
         self._lease = lease
         self._recorder = recorder
-        self._view = MemberView()
+        self._view = view
         self.channels: dict[str, int] = {}
         # Owned although no instance lists them, and to be owned for that reason.
         self._adopted: tuple[set[str], set[str]] = (set(), set())

@@ -57,13 +57,13 @@ class MemberView:
     """
     The members as they were at the latest look.
 
-    :param own: the listing of this instance, and its digest.
+    :param known: listings that need not be read, by their digests.
     :ivar wanted: what this instance is to own.
     :ivar listed: what any instance lists.
     """
 
-    def __init__(self) -> None:
-        self._listings: dict[str, Keys] = {}
+    def __init__(self, known: Mapping[str, Keys] | None = None) -> None:
+        self._listings: dict[str, Keys] = dict(known or {})
         self._rankings: list[Ranking] = [Ranking(()), Ranking(())]
         self._ranked: object = None
         self._process = process.identity()
@@ -129,6 +129,26 @@ class MemberView:
             mine += [key for key, owner in owners.items() if owner == name]
             time.sleep(PAUSE)
         return frozenset(mine)
+
+
+def foreseen(
+    connection: psycopg.Connection, applying: Applicant, listing: InstanceListing, gone: Collection[str]
+) -> MemberView:
+    """
+    The members as they will be when an instance has joined, if nothing else changes.
+
+    Ranking thousands of tasks takes long, and once it has joined the others wait for it to take theirs.
+
+    :param gone: the ids of those that are to be buried.
+    """
+    view = MemberView({applying.listed: (listing.tasks, listing.channels)})
+    me = InstanceRow(
+        "", applying.name, 0.0, "", False, TTL, applying.process, applying.digest, applying.listed, False, ""
+    )
+    rows = [row for row in membership.rows(connection) if row.id not in gone]
+    rows = sorted([*rows, me], key=lambda row: row.name)
+    view.update(rows, applying.name, lambda row: membership.listing_of(connection, row))
+    return view
 
 
 def own_rows_gone(rows: Sequence[InstanceRow], ids: Collection[str]) -> dict[str, str]:

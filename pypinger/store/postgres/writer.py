@@ -28,7 +28,7 @@ from pypinger.store.postgres.refused import without_nul
 from pypinger.store.postgres.retention import sweep
 from pypinger.store.postgres.tables import PostgresTables, Stale
 from pypinger.store.postgres.upgrading import scripts, upgrade
-from pypinger.store.postgres.view import Said, applicant, instances, namesakes, own_rows_gone
+from pypinger.store.postgres.view import MemberView, Said, applicant, foreseen, instances, namesakes, own_rows_gone
 from pypinger.store.rows import encode
 from pypinger.store.writer import BATCH, FIRST_SWEEP, SWEEP
 
@@ -89,7 +89,7 @@ class SharedWriter:
         self._listing = InstanceListing(frozenset(), frozenset())
         self._recorder = SharedRecorder(self._reserve)
         self._tables = PostgresTables(name)
-        self._holding = Holding(self._attempts.lease, self._recorder)
+        self._holding = Holding(self._attempts.lease, self._recorder, MemberView())
         # The ids under which this process may have joined.
         self._ids: list[str] = []
         self._written = 0
@@ -155,6 +155,7 @@ class SharedWriter:
         membership.add(connection, listing.tasks, listing.channels)
         applying, gone = applicant(self._name, listing), own_rows_gone(membership.rows(connection), self._ids)
         gone |= namesakes(connection, self._name, applying.process, gone)
+        view = foreseen(connection, applying, listing, gone)
         me = uuid.uuid4().hex[:16]
         self._ids.append(me)
         sent = boottime()
@@ -166,7 +167,7 @@ class SharedWriter:
         membership.life(connection)
         lease = Lease(me, joined.name, sent)
         self._listing, self._recorder, self._tables = listing, recorder, PostgresTables(joined.name)
-        self._holding = Holding(lease, recorder)
+        self._holding = Holding(lease, recorder, view)
         self._written = 0
         self.transactions.clear()
         self._attempts.begin(lease)
