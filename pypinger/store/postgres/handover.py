@@ -120,17 +120,14 @@ class Handover:
 
     async def _leave(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
         freed: Deferred[None] = succeed(None)
-        try:
-            for start in range(0, len(tasks), LEFT):
-                part = tasks[start : start + LEFT]
-                await self._quiet(lease, part, ())
-                # The database frees the part before while the runtime leaves this one.
-                await freed
-                freed = Deferred.fromCoroutine(self._free(lease, part, ()))
+        for start in range(0, len(tasks), LEFT):
+            part = tasks[start : start + LEFT]
+            await self._quiet(lease, part, ())
+            # The database frees the part before while the runtime leaves this one.
             await freed
-        except BaseException:
-            freed.addErrback(lambda _: None)
-            raise
+            freed = Deferred.fromCoroutine(self._free(lease, part, ()))
+            freed.addErrback(self._failed, lease, "leaving tasks")
+        await freed
         if channels:
             # A message under way may take long, which must not delay the tasks.
             await self._quiet(lease, (), channels)
@@ -139,11 +136,19 @@ class Handover:
             self._leaving = False
 
     async def _quiet(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
-        """Wait until the runtime works on them no more."""
+        """
+        Wait until the runtime works on them no more.
+
+        :raises LeaseLost: the lease is over.
+        """
+        self._check(lease)
         self._others.leaving(channels)
         if self._reporting.sharer is not None:
             # Should it fail, work may go on: then the whole lease is given up.
             await self._reporting.sharer.leave(tasks, channels)
+        self._check(lease)
+
+    def _check(self, lease: Lease) -> None:
         if lease is not self._lease:
             raise LeaseLost(lease.words)
 

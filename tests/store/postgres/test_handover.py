@@ -1,0 +1,116 @@
+"""Tasks that are left in parts: the database frees a part while the runtime leaves the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from psycopg import Connection
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from pypinger.domain.model import TaskState
+from pypinger.store.postgres import handover, membership
+from tests import postgres
+from tests.store.postgres import emptied
+from tests.store.postgres.members import Crowd, Runtime, check, listing, sleep, task, until
+
+COUNT = 60
+
+
+class PartsTests(TestCase):
+    skip = postgres.missing()
+    timeout = 120
+
+    def setUp(self) -> None:
+        self.patch(handover, "LEFT", 4)
+        self.url = emptied.database()
+        self.crowd = Crowd(self, self.url)
+        self.a = self.crowd.join("a", listing(COUNT))
+
+    async def shared(self, *members: Runtime) -> None:
+        """Wait until each task has one owner, and each instance its share."""
+        least = COUNT // len(members) // 3
+        await until(
+            lambda: (
+                sum(len(each.states) for each in members) == COUNT and min(len(each.states) for each in members) > least
+            )
+        )
+        self.assertEqual(len(set().union(*(each.states for each in members))), COUNT)
+
+    async def test_all_that_was_pending_is_written(self) -> None:
+        for number in range(COUNT):
+            self.a.store.note(task(number), TaskState(pings=number), check())
+        b = self.crowd.join("b", listing(COUNT))
+        await self.shared(self.a, b)
+        pings = {task(number).key: number for number in range(COUNT)}
+        self.assertEqual({key: state.pings for key, state in b.states.items()}, {key: pings[key] for key in b.states})
+        self.assertGreater(self.a.words().count("leave"), 4)
+        await self.shared(self.a, b, self.crowd.join("c", listing(COUNT)))
+
+    async def test_one_is_freed_while_the_next_is_left(self) -> None:
+        first: Deferred[None] = Deferred()
+        free = membership.release
+
+        def release(*values: Any) -> None:
+            free(*values)
+            if not first.called:
+                reactor.callFromThread(lambda: first.called or first.callback(None))  # type: ignore[attr-defined]
+
+        self.patch(membership, "release", release)
+        leave, calls = self.a.leave, []
+
+        async def left(tasks: Collection[str], channels: Collection[str]) -> None:
+            calls.append(tasks)
+            await leave(tasks, channels)
+            if len(calls) == 2:
+                # The first part is freed meanwhile.
+                await first
+
+        self.patch(self.a, "leave", left)
+        await self.shared(self.a, self.crowd.join("b", listing(COUNT)))
+
+    async def test_freeing_fails_while_the_next_is_left(self) -> None:
+        free, calls = membership.release, []
+
+        def release(connection: Connection, me: str, tasks: Sequence[int], channels: Collection[str]) -> None:
+            calls.append(tasks)
+            if len(calls) == 2:
+                raise RuntimeError("a bug")
+            free(connection, me, tasks, channels)
+
+        self.patch(membership, "release", release)
+        leave = self.a.leave
+        parts = []
+
+        async def left(tasks: Collection[str], channels: Collection[str]) -> None:
+            parts.append(tasks)
+            await leave(tasks, channels)
+            if len(parts) == 3:
+                await sleep(0.3)
+
+        self.patch(self.a, "leave", left)
+        b = self.crowd.join("b", listing(COUNT))
+        # Work may go on that should not: the lease is given up, and the log says why.
+        await until(lambda: "lost" in self.a.words())
+        await self.shared(self.a, b)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual((self.a.words().count("lost"), b.words().count("lost")), (1, 0))
+
+    async def test_the_lease_is_lost_meanwhile(self) -> None:
+        database = self.url.rpartition("/")[2]
+        leave, parts = self.a.leave, []
+
+        async def left(tasks: Collection[str], channels: Collection[str]) -> None:
+            parts.append(tasks)
+            if len(parts) == 3:
+                past = "UPDATE instance SET until = clock_timestamp() - interval '1 s' WHERE name = 'a'"
+                postgres.server().execute(past, database=database)
+                await until(lambda: "lost" in self.a.words())
+                return
+            await leave(tasks, channels)
+
+        self.patch(self.a, "leave", left)
+        await self.shared(self.a, self.crowd.join("b", listing(COUNT)))
+        self.assertEqual(self.a.words().count("lost"), 1)
