@@ -12,12 +12,6 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-#: The exit code of a monitoring plugin that could not make its check.
-UNKNOWN = 3
-
-#: The exit code of an interrupted command, as in shells.
-INTERRUPTED = 130
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """
@@ -29,11 +23,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if list(argv[:1]) == ["run"]:
         # Its standard streams are those of the command that it runs.
-        published: int = import_module("pypinger.cli.run").run(argv[1:])
-        return published
-    output = import_module("pypinger.cli._output").Output()
+        from pypinger.cli.run import run
+
+        return run(argv[1:])
+    from pypinger.cli._codes import INTERRUPTED
+    from pypinger.cli._output import Output
+
+    output = Output()
     try:
-        arguments = import_module("pypinger.cli._arguments").parse(argv)
+        from pypinger.cli._arguments import parse
+
+        arguments = parse(argv)
         code: int = import_module(f"pypinger.cli.{arguments.module}").run(arguments)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
@@ -41,5 +41,4 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(end.code, file=sys.stderr)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    finished: int = output.finish(code)
-    return finished
+    return output.finish(code)

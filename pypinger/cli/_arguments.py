@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 from pypinger import __version__
-from pypinger.cli import UNKNOWN, _import_command, verbs
+from pypinger.cli import _import_command, verbs
+from pypinger.cli._codes import UNKNOWN
 from pypinger.domain.durations import UNITS, parse_duration
 
 #: The longest time accepted, in seconds.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from pypinger.cli import INTERRUPTED
+from pypinger.cli._codes import INTERRUPTED
 
 
 def run_until_done(main: Callable[[Any], Coroutine[Any, Any, int]], broken: int) -> int:

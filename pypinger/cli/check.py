@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from pypinger.cli import UNKNOWN
+from pypinger.cli._codes import UNKNOWN
 from pypinger.config import ConfigErrors, load, pem
 from pypinger.config.headers import header_problem
 from pypinger.config.settings import Settings, StoreSettings, TokenAuth

@@ -26,7 +26,8 @@ def assert_sound(test: TestCase, page: Page, where: str, *, dark: bool = False) 
     """
     Assert that axe-core finds no violation.
 
-    :param dark: look at dark mode as well, which differs only in colours. They do not depend on the window's size.
+    :param dark: look at dark mode as well, which differs only in colours. Ask for it at the widest and the narrowest
+        size: each shows elements that the other hides.
     """
     page.evaluate(AXE_SCRIPT)
     _assert_none(test, page, where, {})

@@ -5,6 +5,10 @@ Usage: ``python -m tests.crash.forks MODULE ...``, with further modules to impor
 the arguments of ``twistd`` and the environment variables of the next life. Between the lines of the lives, standard
 output has ``\\0born`` and the process id; it and standard error have ``\\0dead`` and the exit status after all that the
 life has written. SIGTERM kills the life, too.
+
+Modules are imported before ``hurry`` and ``step_clock`` of :mod:`tests.crash.launcher` run. These change attributes of
+modules and classes: a copy that was made at the import keeps the old value, such as a constant or ``time.time`` that is
+imported by name, or the default of an argument.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ def live(arguments: list[str], environ: Mapping[str, str]) -> None:
     from tests.crash import launcher
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())
     os.close(nothing)
@@ -64,10 +69,13 @@ def main() -> None:
     assert "twisted.internet.reactor" not in sys.modules
     while line := sys.stdin.readline():
         arguments, environ = json.loads(line)
+        # A signal between the fork and the assignment would not end the life.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if not pid:
             live(arguments, environ)
             return
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os.write(1, b"\0born %d\n" % pid)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         pid = 0

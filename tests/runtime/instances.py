@@ -29,7 +29,7 @@ class Life:
     One instance, from its start on.
 
     :ivar notifiers: its channels.
-    :ivar grown: how many tasks it watched each time when more had been taken over.
+    :ivar grown: how many tasks it watched at each call of `grown`: see :class:`~pypinger.runtime.sharing.Participant`.
     """
 
     def __init__(

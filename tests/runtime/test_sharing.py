@@ -134,11 +134,24 @@ class TakingTests(SharedCase):
     def test_what_is_taken_over_leaves_the_collectors_sight_slice_by_slice(self) -> None:
         self.patch(slices, "SLICE", 2)
         one, two = self.both()
-        before = len(one.watched())
+        self.assertEqual(len(one.watched()), 4)
         one.grown.clear()
         self.done(two.stop())
         self.world.pass_time(1)
-        self.assertEqual(sorted(set(one.grown)), [before, *range(before + 2, 8, 2), 8])
+        # Before the first slice, after it, when the other is seen to be gone, and after the second slice.
+        self.assertEqual(one.grown, [4, 6, 6, 8])
+
+    def test_the_collector_is_prepared_when_an_instance_joins_or_leaves(self) -> None:
+        """Tasks are to change hands then, though here none does."""
+        one = self.live("one")
+        self.world.pass_time(15)
+        one.grown.clear()
+        two = self.live("two", tasks=[make_task("other")])
+        self.world.pass_time(15)
+        self.assertEqual(one.grown, [8])
+        self.done(two.stop())
+        self.world.pass_time(15)
+        self.assertEqual(one.grown, [8, 8])
 
     def test_what_is_overdue_is_checked_at_once(self) -> None:
         one, two = self.both()
