@@ -11,6 +11,7 @@ which the store reported it; other work of the reactor comes between. Channels a
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -242,6 +243,8 @@ class Participant:
 
     def joined(self) -> None:
         """See :meth:`pypinger.ports.sharing.Sharer.joined`."""
+        # What failed without a lease left cycles, which would leave the collector's sight with what is gained now.
+        gc.collect(1)
         self._members.joined()
         self._parts.board.listen_again()
         self._log.info("there is a lease again")

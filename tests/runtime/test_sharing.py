@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from itertools import pairwise
@@ -17,6 +18,7 @@ from pypinger.domain.model import Answer, Event, Outcome, Task, TaskState
 from pypinger.domain.pushes import Action, Ping
 from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.pushing import Taken
+from pypinger.ports.sharing import LeaseLost
 from pypinger.runtime import slices
 from pypinger.runtime.control import Call, CommandError
 from pypinger.runtime.watch import Watch
@@ -152,6 +154,18 @@ class TakingTests(SharedCase):
         self.done(two.stop())
         self.world.pass_time(15)
         self.assertEqual(one.grown, [8, 8])
+
+    def test_what_failed_without_a_lease_is_freed_before_more_is_gained(self) -> None:
+        one = self.live("one")
+        gc.disable()
+        self.addCleanup(gc.enable)
+        one.participant.lost("the database cannot be reached")
+        error = LeaseLost("it is over")
+        error.__cause__ = error
+        freed = weakref.ref(error)
+        del error
+        one.participant.joined()
+        self.assertIsNone(freed())
 
     def test_what_is_overdue_is_checked_at_once(self) -> None:
         one, two = self.both()
