@@ -62,13 +62,14 @@ class Handover:
         self._gaining = self._leaving = False
         # Whether something was gained since nothing more could be.
         self._got = False
-        # Whether gained tasks wait until they are given to the runtime.
-        self._waiting = False
+        # How many gained parts wait until they are given to the runtime.
+        self._waiting = 0
 
     def begin(self, lease: Lease) -> None:
         """Work under a new lease."""
         self._lease = lease
-        self._gaining = self._leaving = self._waiting = self._got = False
+        self._gaining = self._leaving = self._got = False
+        self._waiting = 0
 
     def end(self) -> None:
         """The lease is over."""
@@ -104,19 +105,20 @@ class Handover:
         else:
             self._got = True
             self._others.gained(part.kept, part.snapshot)
-            self._waiting = True
+            self._waiting += 1
             ready = self._others.catch_up() if part.kept.states else succeed(None)
             ready.addCallback(lambda _: self._give(part.kept, lease))
+            if lease is self._lease:
+                # The database gives the next part meanwhile.
+                self._gain(lease)
 
     def _give(self, kept: Kept, lease: Lease) -> None:
         """Give the runtime what was gained: see Note [Order]."""
         if lease is not self._lease:
             return
-        self._waiting = False
+        self._waiting -= 1
         if kept.states or kept.channels:
             self._reporting.tell("gained", kept)
-        if lease is self._lease:
-            self._gain(lease)
 
     async def _leave(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
         freed: Deferred[None] = succeed(None)

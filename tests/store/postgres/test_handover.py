@@ -1,4 +1,7 @@
-"""Tasks that are left in parts: the database frees a part while the runtime leaves the next one."""
+"""
+Tasks that change hands in parts: the database frees a part while the runtime leaves the next one, and gives a part while
+the one before waits for what is pending.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from pypinger.domain.model import TaskState
-from pypinger.store.postgres import handover, membership
+from pypinger.store.postgres import handover, holding, membership
+from pypinger.store.postgres.others import Others
 from tests import postgres
 from tests.store.postgres import emptied
 from tests.store.postgres.members import Crowd, Runtime, check, listing, sleep, task, until
@@ -114,3 +118,26 @@ class PartsTests(TestCase):
         self.patch(self.a, "leave", left)
         await self.shared(self.a, self.crowd.join("b", listing(COUNT)))
         self.assertEqual(self.a.words().count("lost"), 1)
+
+    async def test_a_part_is_gained_while_the_one_before_waits(self) -> None:
+        self.patch(holding, "GAINED", 4)
+        second: Deferred[None] = Deferred()
+        take, catch_up, parts = membership.take_tasks, Others.catch_up, []
+
+        def take_tasks(*values: Any, fenced: bool) -> list[int]:
+            taken = take(*values, fenced=fenced)
+            parts.append(taken)
+            if len(parts) == 2:
+                reactor.callFromThread(second.callback, None)  # type: ignore[attr-defined]
+            return taken
+
+        async def caught_up(others: Others) -> None:
+            # What is pending for the first part takes until then.
+            await second
+            await catch_up(others)
+
+        self.patch(membership, "take_tasks", take_tasks)
+        self.patch(Others, "catch_up", lambda others: Deferred.fromCoroutine(caught_up(others)))
+        b = self.crowd.join("b", listing(COUNT))
+        await self.shared(self.a, b)
+        self.assertGreater(b.words().count("gained"), 4)
