@@ -30,8 +30,8 @@ waiting := tests.chaos tests.crash tests.browser tests.acceptance
 all := $(wildcard tests/test_*.py) $(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))
 computing = $(filter-out $(waiting),$(subst /,.,$(basename $(all))))
 # Daemons that compile the package at each start take a quarter longer. The checkout stays clean.
-trial crash chaos month oldest: export PYTHONPYCACHEPREFIX = $(abspath $(work))/pycache
-trial crash chaos month oldest: export PYTHONDONTWRITEBYTECODE =
+types trial coverage crash chaos month oldest: export PYTHONPYCACHEPREFIX = $(abspath $(work))/pycache
+types trial coverage crash chaos month oldest: export PYTHONDONTWRITEBYTECODE =
 # Hypothesis keeps its tables of characters, which take each process two seconds.
 trial oldest: export HYPOTHESIS_STORAGE_DIRECTORY = $(abspath $(work))/hypothesis
 
