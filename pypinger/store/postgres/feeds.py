@@ -11,7 +11,6 @@ snapshot did not see. What this instance wrote itself is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import msgspec
 import psycopg
@@ -22,9 +21,10 @@ from pypinger.ports.sharing import Watched
 from pypinger.store.accounting import millis
 from pypinger.store.postgres.lease import boottime
 from pypinger.store.postgres.loading import decoded_or_none, load_silences
+from pypinger.store.postgres.membership import read_keys
 from pypinger.store.postgres.membership import snapshot as snapshot_of
 
-#: How many tasks are read at once, and given to the runtime at once; and how many of which only the owner has changed.
+#: How many tasks are given to the runtime at once; and how many of which only the owner has changed.
 PAGE = 500
 OWNERS_PAGE = 2000
 
@@ -34,16 +34,22 @@ REMEMBERED: Seconds = 60.0
 #: A snapshot that sees nothing.
 NOTHING = "1:1:"
 
-# Rows of one of the tables, of tasks that this instance does not own.
-_CHANGED = """
+# Tasks that this instance does not own. Their states are long, so they are read in pages.
+_TASKS = """
+SELECT task.id, url, state, owner, instance.name
 FROM task JOIN ownership ON ownership.task = task.id LEFT JOIN instance ON instance.id = owner
-WHERE {0}.changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
-    AND NOT pg_visible_in_snapshot({0}.changed, %(since)s::pg_snapshot)
+WHERE task.changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
+    AND NOT pg_visible_in_snapshot(task.changed, %(since)s::pg_snapshot)
     AND task.id > %(after)s AND owner IS DISTINCT FROM %(me)s
 ORDER BY task.id LIMIT %(page)s
 """
-_TASKS = "SELECT task.id, url, state, owner, instance.name" + _CHANGED.format("task")
-_OWNERS = "SELECT task.id, url, owner, instance.name" + _CHANGED.format("ownership")
+
+# Thousands change hands at once. A page would cost as much as all of them.
+_OWNERS = """
+SELECT ownership.task, owner, instance.name FROM ownership LEFT JOIN instance ON instance.id = owner
+WHERE changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
+    AND NOT pg_visible_in_snapshot(changed, %(since)s::pg_snapshot) AND owner IS DISTINCT FROM %(me)s
+"""
 
 _DELIVERIES = """
 SELECT changed::text::bigint, channel, alert, body, attempts, not_before, words FROM delivery
@@ -80,10 +86,14 @@ class Feeds:
     Reads what is new. Used in one thread.
 
     :param transactions: the ids of those that this instance made, and when; old ones are removed.
+    :param keys: of tasks by their ids, as far as they are known.
     """
 
-    def __init__(self, transactions: dict[int, Seconds]) -> None:
+    def __init__(self, transactions: dict[int, Seconds], keys: dict[int, str]) -> None:
         self._transactions = transactions
+        self._keys = keys
+        # Those that were read here. The others may be of another server by now.
+        self._read: dict[int, str] = {}
         self._tasks = self._owners = NOTHING
         self._me = ""
 
@@ -99,17 +109,21 @@ class Feeds:
         """
         if me != self._me:
             # It may be another server, or have lost transactions.
-            self._me, self._tasks = me, NOTHING
+            self._me, self._tasks, self._read = me, NOTHING, {}
         snapshot = snapshot_of(connection)
         if self._tasks == NOTHING:
             # All of them, and so their owners.
             self._owners = snapshot
-        for rows in _pages(connection, _TASKS, self._tasks, me, PAGE):
+        values = {"since": self._tasks, "after": 0, "me": me, "page": PAGE}
+        while rows := connection.execute(_TASKS, values).fetchall():
             yield [
                 (Watched(url, decoded, name), owner)
                 for _, url, state, owner, name in rows
                 if (decoded := TaskState() if state == "" else decoded_or_none(_STATE, state)) is not None
             ]
+            if len(rows) < PAGE:
+                break
+            values["after"] = rows[-1][0]
         self._tasks = snapshot
 
     def owners(self, connection: psycopg.Connection, me: str) -> Iterator[Sequence[tuple[Watched, str | None]]]:
@@ -122,8 +136,12 @@ class Feeds:
         if me != self._me or self._tasks == NOTHING:
             return
         snapshot = snapshot_of(connection)
-        for rows in _pages(connection, _OWNERS, self._owners, me, OWNERS_PAGE):
-            yield [(Watched(url, None, name), owner) for _, url, owner, name in rows]
+        keys, read = self._keys, self._read
+        cursor = connection.execute(_OWNERS, {"since": self._owners, "me": me})
+        while rows := cursor.fetchmany(OWNERS_PAGE):
+            read_keys(connection, read, [id for id, *_ in rows if id not in keys])
+            found = [(keys.get(id) or read.get(id), owner, name) for id, owner, name in rows]
+            yield [(Watched(key, None, name), owner) for key, owner, name in found if key is not None]
         self._owners = snapshot
 
     def deliveries(
@@ -158,16 +176,3 @@ class Feeds:
     def silences(self, connection: psycopg.Connection, now: Callable[[], Instant]) -> tuple[Silence, ...]:
         """The silences that have not ended."""
         return load_silences(connection, millis(now()))
-
-
-def _pages(connection: psycopg.Connection, query: str, since: str, me: str, page: int) -> Iterator[Sequence[Any]]:
-    """The rows that a snapshot did not see, some at a time; the first column is a task's id."""
-    after = 0
-    while True:
-        values = {"since": since, "after": after, "me": me, "page": page}
-        rows = connection.execute(query.encode(), values).fetchall()
-        if rows:
-            yield rows
-        if len(rows) < page:
-            return
-        after = rows[-1][0]

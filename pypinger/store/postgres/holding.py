@@ -50,10 +50,11 @@ class Holding:
 
     :param recorder: holds the tasks.
     :param view: of the members.
+    :param keys: of tasks by their ids, as far as they are known.
     :ivar channels: those that are owned -> their epochs.
     """
 
-    def __init__(self, lease: Lease, recorder: SharedRecorder, view: MemberView) -> None:
+    def __init__(self, lease: Lease, recorder: SharedRecorder, view: MemberView, keys: dict[int, str]) -> None:
         self._lease = lease
         self._recorder = recorder
         self._view = view
@@ -61,8 +62,7 @@ class Holding:
         # Owned although no instance lists them, and to be owned for that reason.
         self._adopted: tuple[set[str], set[str]] = (set(), set())
         self._to_adopt: Keys = _NOTHING
-        # The keys of tasks by their ids, as far as they are known.
-        self._keys: dict[int, str] = {}
+        self._keys = keys
         # What is to be gained and left; None once it may have changed.
         self._moves: tuple[Moves, Moves] | None = None
         # The ids of tasks that are to be gained, and were free at the latest look.

@@ -42,7 +42,7 @@ SILENT: Seconds = 10.0
 _OF_TASKS = frozenset({"tasks", "owners"})
 
 #: Seconds that looks at tasks wait at most while this instance gains tasks, which would be shown in vain.
-GAINING: Seconds = 2.0
+GAINING: Seconds = 3.0
 
 #: Seconds that the reactor may take to show one part of the tasks.
 SHOWN: Seconds = 10.0
@@ -63,12 +63,18 @@ class Listening:
     _log = Logger()
 
     def __init__(
-        self, reactor: Reactor, url: str, name: str, clock: CommonClock, transactions: dict[int, Seconds]
+        self,
+        reactor: Reactor,
+        url: str,
+        name: str,
+        clock: CommonClock,
+        transactions: dict[int, Seconds],
+        keys: dict[int, str],
     ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._link = Link(url, f"{name} listens")
-        self._feeds = Feeds(transactions)
+        self._feeds = Feeds(transactions, keys)
         self._report: Callable[..., None] = lambda *_: None
         self.me: str | None = None
         self.channels: dict[str, ChannelFeed] = {}

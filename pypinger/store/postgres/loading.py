@@ -23,12 +23,12 @@ _TASKS = """
 SELECT task.id, url, epoch, state, accounted, finding, figure, began, first, last, count, shape, hour, checks, errors,
     up, down, asleep, blind, latency, slowest
 FROM task JOIN ownership ON ownership.task = task.id LEFT JOIN shape ON shape.id = task.shape
-WHERE task.id = ANY(%s) ORDER BY task.id
+WHERE task.id = ANY(%b::bigint[]) ORDER BY task.id
 """
 
 _INCIDENTS = """
 SELECT id, task, started, opened, kinds, explanation, alerts FROM incident
-WHERE ended IS NULL AND task = ANY(%s) ORDER BY id
+WHERE ended IS NULL AND task = ANY(%b::bigint[]) ORDER BY id
 """
 
 # If the clock was set back since the latest attempt, the pause is not longer than planned.

@@ -177,14 +177,21 @@ def relist(connection: psycopg.Connection, me: str, applicant: Applicant) -> Non
         notify(connection, "members")
 
 
-def add(connection: psycopg.Connection, tasks: Collection[str], channels: Collection[str]) -> None:
-    """Add rows for those that are new."""
-    for keys, query, statement in (
-        (tasks, "SELECT url FROM task", _ADD_TASKS),
-        (channels, "SELECT name FROM channel", _ADD_CHANNELS),
+def add(
+    connection: psycopg.Connection, tasks: Collection[str], channels: Collection[str], known: dict[int, str]
+) -> None:
+    """
+    Add rows for those that are new.
+
+    :param known: gets the keys of the other tasks by their ids.
+    """
+    rows = connection.execute("SELECT id, url FROM task").fetchall()
+    known.update(rows)
+    present = {name for (name,) in connection.execute("SELECT name FROM channel")}
+    for new, statement in (
+        (sorted(set(tasks) - {key for _, key in rows}), _ADD_TASKS),
+        (sorted(set(channels) - present), _ADD_CHANNELS),
     ):
-        known = {key for (key,) in connection.execute(query)}
-        new = sorted(set(keys) - known)
         for start in range(0, len(new), ADDED):
             connection.execute(statement, (new[start : start + ADDED],))
 
@@ -236,12 +243,21 @@ def free_tasks(connection: psycopg.Connection, known: dict[int, str], me: str | 
     """
     The tasks without an owner, or with this one, and their ids.
 
-    :param known: the keys of tasks by their ids, to which new ones are added: reading thousands of URLs takes long.
+    :param known: see :func:`read_keys`.
     """
     free = [id for (id,) in connection.execute("SELECT task FROM ownership WHERE owner IS NULL OR owner = %s", (me,))]
-    if new := [id for id in free if id not in known]:
-        known.update(connection.execute("SELECT id, url FROM task WHERE id = ANY(%s)", (new,)).fetchall())
+    read_keys(connection, known, free)
     return {known[id]: id for id in free if id in known}
+
+
+def read_keys(connection: psycopg.Connection, known: dict[int, str], ids: Collection[int]) -> None:
+    """
+    Read the keys of tasks, but for those that have been deleted.
+
+    :param known: keys by ids, to which those are added that it lacks: reading thousands of URLs takes long.
+    """
+    if new := [id for id in ids if id not in known]:
+        known.update(connection.execute("SELECT id, url FROM task WHERE id = ANY(%b::bigint[])", (new,)))
 
 
 def free_channels(connection: psycopg.Connection, me: str | None = None) -> set[str]:
@@ -255,7 +271,7 @@ def take_tasks(connection: psycopg.Connection, me: str, ids: Sequence[int], *, f
     lock(connection)
     taken = connection.execute(
         "UPDATE ownership SET owner = %s, epoch = epoch + 1, unlisted = NULL, changed = pg_current_xact_id()"
-        " WHERE task = ANY(%s) AND (owner IS NULL OR owner = %s) RETURNING task",
+        " WHERE task = ANY(%b::bigint[]) AND (owner IS NULL OR owner = %s) RETURNING task",
         (me, list(ids), me),
     )
     notify(connection, "owners")
@@ -279,7 +295,8 @@ def release(connection: psycopg.Connection, me: str, tasks: Sequence[int], chann
     with connection.transaction():
         lock(connection)
         connection.execute(
-            "UPDATE ownership SET owner = NULL, changed = pg_current_xact_id() WHERE task = ANY(%s) AND owner = %s",
+            "UPDATE ownership SET owner = NULL, changed = pg_current_xact_id()"
+            " WHERE task = ANY(%b::bigint[]) AND owner = %s",
             (list(tasks), me),
         )
         connection.execute("UPDATE channel SET owner = NULL WHERE name = ANY(%s) AND owner = %s", (list(channels), me))

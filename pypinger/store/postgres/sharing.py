@@ -71,7 +71,7 @@ class Membership:
         self._writer = SharedWriter(url, name, keep_days, self._clock)
         self._worker = LateWorker(lambda: worker(reactor, "pypinger-writer"))
         self._reporting = Reporting()
-        listening = Listening(reactor, url, name, self._clock, self._writer.transactions)
+        listening = Listening(reactor, url, name, self._clock, self._writer.transactions, self._writer.keys)
         self._others = Others(reactor, listening, self._reporting, self._heard)
         self._queue = SharedQueue(reactor, self._worker, self._writer, self._lose)
         self._asking = Asking(reactor, self._worker, self._writer, self._lose)

@@ -77,7 +77,8 @@ class SharedWriter:
     Writes for one instance.
 
     :param name: of this instance, as it is configured.
-    :ivar transactions: the ids of transactions that this instance made, and when, for the feeds, which remove them.
+    :ivar transactions: the ids of those that this instance made, and when, for the feeds, which remove them.
+    :ivar keys: of tasks by their ids, as far as they are known.
     """
 
     def __init__(self, url: str, name: str, keep_days: float, clock: CommonClock) -> None:
@@ -86,10 +87,11 @@ class SharedWriter:
         self._clock = clock
         self._attempts = Attempts(url, name)
         self.transactions: dict[int, Seconds] = {}
+        self.keys: dict[int, str] = {}
         self._listing = InstanceListing(frozenset(), frozenset())
         self._recorder = SharedRecorder(self._reserve)
         self._tables = PostgresTables(name)
-        self._holding = Holding(self._attempts.lease, self._recorder, MemberView())
+        self._holding = Holding(self._attempts.lease, self._recorder, MemberView(), self.keys)
         # The ids under which this process may have joined.
         self._ids: list[str] = []
         self._written = 0
@@ -152,7 +154,9 @@ class SharedWriter:
 
     def _join(self, connection: psycopg.Connection, listing: InstanceListing) -> Kept:
         upgrade(connection, self._attempts.link.url, scripts())
-        membership.add(connection, listing.tasks, listing.channels)
+        # It may be another database.
+        self.keys.clear()
+        membership.add(connection, listing.tasks, listing.channels, self.keys)
         applying, gone = applicant(self._name, listing), own_rows_gone(membership.rows(connection), self._ids)
         gone |= namesakes(connection, self._name, applying.process, gone)
         view = foreseen(connection, applying, listing, gone)
@@ -167,7 +171,7 @@ class SharedWriter:
         membership.life(connection)
         lease = Lease(me, joined.name, sent)
         self._listing, self._recorder, self._tables = listing, recorder, PostgresTables(joined.name)
-        self._holding = Holding(lease, recorder, view)
+        self._holding = Holding(lease, recorder, view, self.keys)
         self._written = 0
         self.transactions.clear()
         self._attempts.begin(lease)
@@ -326,15 +330,11 @@ class SharedWriter:
 
     def _reserve(self) -> Sequence[int]:
         self._reserved = boottime()
-        return self._attempts.run(
-            self.lease,
-            lambda connection: [
-                id for (id,) in connection.execute("SELECT nextval('incident_id') FROM generate_series(1, %s)", (IDS,))
-            ],
-        )
+        query = "SELECT nextval('incident_id') FROM generate_series(1, %s)"
+        return self._attempts.run(self.lease, lambda connection: [id for (id,) in connection.execute(query, (IDS,))])
 
     def _relist(self, connection: psycopg.Connection, listing: InstanceListing) -> None:
-        membership.add(connection, listing.tasks, listing.channels)
+        membership.add(connection, listing.tasks, listing.channels, self.keys)
         membership.relist(connection, self.lease.id, applicant(self._name, listing))
         self._listing = listing
 

@@ -1,6 +1,6 @@
 """
-Tasks that change hands in parts: the database frees a part while the runtime leaves the next one, and gives a part while
-the one before waits for what is pending.
+Tasks that change hands in parts: the database frees a part while the runtime leaves the next one, and gives a part
+while the one before waits for what is pending.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ class Driver:
         self.connection = cast(psycopg.Connection, database)
         self.recorder = SharedRecorder(lambda: [1])
         self.view = MemberView()
-        self.holding = Holding(Lease(ME, ME, boottime()), self.recorder, self.view)
+        self.holding = Holding(Lease(ME, ME, boottime()), self.recorder, self.view, {})
         self.joined = 0
         # What is being left: it is released later, the tasks first.
         self.leaving: tuple[list[str], list[str]] = ([], [])

@@ -30,7 +30,7 @@ class ListeningTests(TestCase):
             return looks[-1]
 
         self.patch(listening, "boottime", look)
-        thread = listening.Listening(reactor, postgres.database(self), "a", CommonClock(), {})  # type: ignore[arg-type]
+        thread = listening.Listening(reactor, postgres.database(self), "a", CommonClock(), {}, {})  # type: ignore[arg-type]
         self.addCleanup(thread.stop)
         thread.start(lambda *_: None)
         await until(lambda: looks)
@@ -38,7 +38,7 @@ class ListeningTests(TestCase):
         self.assertLess(len(looks), 20)
 
     async def test_it_does_not_try_again_at_once_what_fails_each_time(self) -> None:
-        thread = listening.Listening(reactor, postgres.database(self), "a", CommonClock(), {})  # type: ignore[arg-type]
+        thread = listening.Listening(reactor, postgres.database(self), "a", CommonClock(), {}, {})  # type: ignore[arg-type]
         self.addCleanup(thread.stop)
         # There are no tables.
         thread.set("id", {})
@@ -55,9 +55,9 @@ class ListeningTests(TestCase):
         url = postgres.database(self)
         with connect(url, "a") as opened:
             upgrade(opened, url, scripts())
-            membership.add(opened, [f"http://host/{number}" for number in range(50)], ())
+            membership.add(opened, [f"http://host/{number}" for number in range(50)], (), {})
         self.patch(feeds, "PAGE", 1)
-        thread = listening.Listening(reactor, url, "a", CommonClock(), {})  # type: ignore[arg-type]
+        thread = listening.Listening(reactor, url, "a", CommonClock(), {}, {})  # type: ignore[arg-type]
         self.addCleanup(thread.stop)
         said: list[str] = []
 
@@ -78,9 +78,26 @@ class FeedsTests(TestCase):
 
     def test_under_a_new_lease_all_tasks_are_read_again(self) -> None:
         url = postgres.database(self)
-        feeds = Feeds({})
+        feeds = Feeds({}, {})
         with connect(url, "a") as opened:
             upgrade(opened, url, scripts())
-            membership.add(opened, ["http://host/1", "http://host/2"], ())
+            membership.add(opened, ["http://host/1", "http://host/2"], (), {})
             found = [sum(map(len, feeds.tasks(opened, me))) for me in ("a", "a", "b")]
         self.assertEqual(found, [2, 0, 2])
+
+    def test_owners_that_have_changed(self) -> None:
+        url = postgres.database(self)
+        known: dict[int, str] = {}
+        feeds = Feeds({}, known)
+        with connect(url, "a") as opened:
+            upgrade(opened, url, scripts())
+            membership.add(opened, ["http://host/1", "http://host/2"], (), {})
+            list(feeds.tasks(opened, "a"))
+            ids = dict(opened.execute("SELECT url, id FROM task").fetchall())
+            known[ids["http://host/1"]] = "http://host/1"
+            for owner in ("b", "c"):
+                opened.execute("UPDATE ownership SET owner = %s, changed = pg_current_xact_id()", (owner,))
+                found = [(each.key, each.state, owner) for part in feeds.owners(opened, "a") for each, owner in part]
+                self.assertEqual(sorted(found), [(key, None, owner) for key in ids])
+            opened.execute("UPDATE ownership SET owner = 'a', changed = pg_current_xact_id()")
+            self.assertEqual([*feeds.owners(opened, "a"), *feeds.owners(opened, "b")], [])

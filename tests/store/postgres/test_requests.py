@@ -149,9 +149,9 @@ class FeedTests(TestCase):
 
     async def test_concurrent_transactions(self) -> None:
         writers, count = 6, 100
-        membership.add(self.connection, keys(writers), ())
+        membership.add(self.connection, keys(writers), (), {})
         threads = [Thread(target=self.write, args=(number, count)) for number in range(writers)]
-        feeds = Feeds({})
+        feeds = Feeds({}, {})
         early = {name: ChannelFeed(name, NOTHING, ()) for name in ("slack", "email")}
         late: dict[str, ChannelFeed] = {}
         found: list[tuple[str, str]] = []
@@ -208,7 +208,7 @@ class FeedTests(TestCase):
         own = add("own")
         add("other")
         add("sent", "sent")
-        feeds = Feeds({own: 0.0})
+        feeds = Feeds({own: 0.0}, {})
         channels = {"slack": ChannelFeed("slack", NOTHING, ())}
         found = [each for _, each in feeds.deliveries(self.connection, channels)]
         self.assertEqual(found, [Delivery(Alert("other", *_rest(alert("other"))), "slack", 2, 5.0, "busy")])
