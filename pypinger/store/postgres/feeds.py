@@ -86,14 +86,12 @@ class Feeds:
     Reads what is new. Used in one thread.
 
     :param transactions: the ids of those that this instance made, and when; old ones are removed.
-    :param keys: of tasks by their ids, as far as they are known.
+    :param keys: of tasks by their ids, as far as they are known; another thread changes them.
     """
 
     def __init__(self, transactions: dict[int, Seconds], keys: dict[int, str]) -> None:
         self._transactions = transactions
         self._keys = keys
-        # Those that were read here. The others may be of another server by now.
-        self._read: dict[int, str] = {}
         self._tasks = self._owners = NOTHING
         self._me = ""
 
@@ -109,7 +107,7 @@ class Feeds:
         """
         if me != self._me:
             # It may be another server, or have lost transactions.
-            self._me, self._tasks, self._read = me, NOTHING, {}
+            self._me, self._tasks = me, NOTHING
         snapshot = snapshot_of(connection)
         if self._tasks == NOTHING:
             # All of them, and so their owners.
@@ -136,7 +134,8 @@ class Feeds:
         if me != self._me or self._tasks == NOTHING:
             return
         snapshot = snapshot_of(connection)
-        keys, read = self._keys, self._read
+        # What is read here is not added to `keys`: the writer's thread may have cleared them for another server.
+        keys, read = self._keys, dict[int, str]()
         cursor = connection.execute(_OWNERS, {"since": self._owners, "me": me})
         while rows := cursor.fetchmany(OWNERS_PAGE):
             read_keys(connection, read, [id for id, *_ in rows if id not in keys])

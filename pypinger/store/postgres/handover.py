@@ -6,7 +6,7 @@ Note [Order]
 Alerts of one task reach a channel in the order of their commits. The owner of a channel that gains a task may send an
 alert of it as soon as it has committed it, but hears of those that the previous owner committed over another
 connection. So the runtime is given gained tasks only after a look at what has been committed, but no later than
-:data:`~pypinger.store.postgres.others.CATCHING_UP`.
+:data:`~pypinger.store.postgres.others.CATCHING_UP`. Several parts may wait for that at a time; channels do not wait.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Handover:
 
     :param worker: the thread of `writer`.
     :param failed: is called when something fails; it ends the lease.
-    :param gained: is called once no more can be gained, if something was.
+    :param gained: is called once no more can be gained, if something was, and all has been given.
     """
 
     _log = Logger()
@@ -99,9 +99,7 @@ class Handover:
             self._failed(part, lease, "taking tasks over")
         elif part is None:
             self._gaining = False
-            if self._got:
-                self._got = False
-                self._end_of_gain()
+            self._end_gain()
         else:
             self._got = True
             self._others.gained(part.kept, part.snapshot)
@@ -109,7 +107,7 @@ class Handover:
             ready = self._others.catch_up() if part.kept.states else succeed(None)
             ready.addCallback(lambda _: self._give(part.kept, lease))
             if lease is self._lease:
-                # The database gives the next part meanwhile.
+                # While this part waits, the database gives the next one.
                 self._gain(lease)
 
     def _give(self, kept: Kept, lease: Lease) -> None:
@@ -119,6 +117,14 @@ class Handover:
         self._waiting -= 1
         if kept.states or kept.channels:
             self._reporting.tell("gained", kept)
+        if lease is self._lease:
+            self._end_gain()
+
+    def _end_gain(self) -> None:
+        """If all has been given: what was not left meanwhile can be."""
+        if self._got and not self._gaining and not self._waiting:
+            self._got = False
+            self._end_of_gain()
 
     async def _leave(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
         freed: Deferred[None] = succeed(None)

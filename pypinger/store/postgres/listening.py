@@ -42,7 +42,7 @@ SILENT: Seconds = 10.0
 _OF_TASKS = frozenset({"tasks", "owners"})
 
 #: Seconds that looks at tasks wait at most while this instance gains tasks, which would be shown in vain.
-GAINING: Seconds = 3.0
+GAINING: Seconds = 2.0
 
 #: Seconds that the reactor may take to show one part of the tasks.
 SHOWN: Seconds = 10.0

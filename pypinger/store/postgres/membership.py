@@ -183,13 +183,13 @@ def add(
     """
     Add rows for those that are new.
 
-    :param known: gets the keys of the other tasks by their ids.
+    :param known: keys by ids, to which those of the tasks that are there already are added.
     """
-    rows = connection.execute("SELECT id, url FROM task").fetchall()
-    known.update(rows)
+    tasks_present = connection.execute("SELECT id, url FROM task").fetchall()
+    known.update(tasks_present)
     present = {name for (name,) in connection.execute("SELECT name FROM channel")}
     for new, statement in (
-        (sorted(set(tasks) - {key for _, key in rows}), _ADD_TASKS),
+        (sorted(set(tasks) - {key for _, key in tasks_present}), _ADD_TASKS),
         (sorted(set(channels) - present), _ADD_CHANNELS),
     ):
         for start in range(0, len(new), ADDED):
@@ -257,6 +257,7 @@ def read_keys(connection: psycopg.Connection, known: dict[int, str], ids: Collec
     :param known: keys by ids, to which those are added that it lacks: reading thousands of URLs takes long.
     """
     if new := [id for id in ids if id not in known]:
+        # As text (%s) thousands of numbers take twice as long.
         known.update(connection.execute("SELECT id, url FROM task WHERE id = ANY(%b::bigint[])", (new,)))
 
 

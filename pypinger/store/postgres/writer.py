@@ -78,7 +78,7 @@ class SharedWriter:
 
     :param name: of this instance, as it is configured.
     :ivar transactions: the ids of those that this instance made, and when, for the feeds, which remove them.
-    :ivar keys: of tasks by their ids, as far as they are known.
+    :ivar keys: of tasks by their ids, as far as they are known; other threads only read them.
     """
 
     def __init__(self, url: str, name: str, keep_days: float, clock: CommonClock) -> None:

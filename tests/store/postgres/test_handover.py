@@ -6,15 +6,21 @@ while the one before waits for what is pending.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from psycopg import Connection
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import TestCase
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pypinger.domain.model import TaskState
+from pypinger.ports.storing import Kept
 from pypinger.store.postgres import handover, holding, membership
+from pypinger.store.postgres.handover import Handover
+from pypinger.store.postgres.holding import Gained
+from pypinger.store.postgres.lease import Lease
 from pypinger.store.postgres.others import Others
 from tests import postgres
 from tests.store.postgres import emptied
@@ -141,3 +147,72 @@ class PartsTests(TestCase):
         b = self.crowd.join("b", listing(COUNT))
         await self.shared(self.a, b)
         self.assertGreater(b.words().count("gained"), 4)
+
+
+class WaitingTests(SynchronousTestCase):
+    """Gained tasks wait until what is pending for them has been passed on."""
+
+    def setUp(self) -> None:
+        self.parts: list[Deferred[Gained | None]] = []
+        self.waiting: list[Deferred[None]] = []
+        self.said: list[str] = []
+        # The writer's thread, the listener's and the runtime, of which each answer is given by hand.
+        worker = SimpleNamespace(run=lambda *_: self.later(self.parts))
+        others = SimpleNamespace(gained=lambda *_: None, catch_up=lambda: self.later(self.waiting))
+        reporting = SimpleNamespace(tell=lambda what, kept: self.said.append(" ".join([what, *kept.states])))
+        stubs: list[Any] = [worker, SimpleNamespace(gain=None), None, others, reporting]
+        self.handover = Handover(*stubs, self.failed, lambda: self.said.append("all is given"))
+        self.handover.begin(Lease("id", "a", 0.0))
+        self.handover.gain()
+
+    def later(self, deferreds: list[Deferred[Any]]) -> Deferred[Any]:
+        deferreds.append(Deferred())
+        return deferreds[-1]
+
+    def failed(self, failure: Failure, *_: object) -> None:
+        failure.raiseException()
+
+    def gain(self, key: str) -> None:
+        """The database gives a part."""
+        states = {key: TaskState()}
+        self.parts[-1].callback(Gained(Kept(states, deliveries=(), dead=0, channels=frozenset()), ""))
+
+    def test_all_is_given_once_the_last_part_is(self) -> None:
+        self.gain("first")
+        self.gain("second")
+        self.parts[-1].callback(None)
+        self.assertEqual(self.said, [])
+        self.waiting[0].callback(None)
+        self.assertEqual(self.said, ["gained first"])
+        self.waiting[1].callback(None)
+        self.assertEqual(self.said, ["gained first", "gained second", "all is given"])
+
+    def test_all_is_given_once_nothing_more_can_be_gained(self) -> None:
+        self.gain("first")
+        self.waiting[0].callback(None)
+        self.assertEqual(self.said, ["gained first"])
+        self.parts[-1].callback(None)
+        self.assertEqual(self.said, ["gained first", "all is given"])
+        self.handover.gain()
+        self.parts[-1].callback(None)
+        self.assertEqual(len(self.said), 2)
+
+    def test_nothing_is_left_while_a_part_waits(self) -> None:
+        self.gain("first")
+        self.gain("second")
+        self.waiting[0].callback(None)
+        # It would ask what it has no part for.
+        self.handover.leave(frozenset({"first"}), frozenset())
+        self.assertEqual(self.said, ["gained first"])
+
+    def test_the_lease_is_lost_while_a_part_waits(self) -> None:
+        self.gain("first")
+        self.handover.end()
+        self.handover.begin(Lease("other", "a", 0.0))
+        self.waiting[0].callback(None)
+        self.assertEqual(self.said, [])
+        self.handover.gain()
+        self.gain("second")
+        self.waiting[1].callback(None)
+        self.parts[-1].callback(None)
+        self.assertEqual(self.said, ["gained second", "all is given"])
