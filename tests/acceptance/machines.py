@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -14,18 +13,15 @@ from twisted.trial.unittest import TestCase
 from tests import postgres
 from tests.acceptance.channels import Message, Service
 from tests.acceptance.endpoints import Endpoints, Request, body, report
-from tests.acceptance.process import PATIENCE, Daemon, Process, free_port, new_directory, pause, until
+from tests.acceptance.process import PATIENCE, PYPINGER, Daemon, Process, free_port, new_directory, pause, until
 
 reactor: Any = _reactor
-PYPINGER = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())")
 
-#: ``twistd`` with the name of the instance as User-Agent, which tells whose check a request is.
-COMMAND = (
-    sys.executable,
-    "-c",
-    "import os; from pypinger.http.wire import headers; headers.USER_AGENT = os.environ['PINGER_NAME'].encode();"
-    "from twisted.scripts.twistd import run; run()",
-)
+#: Modules of instances that share a database.
+IMPORTS = ("psycopg", "pypinger.store.postgres.store", "pypinger.store.postgres.process")
+
+#: What the token of an instance begins with; its name follows, and tells whose check a request is.
+TOKEN = "the-token-of-"
 
 #: With so many tasks each of two or three instances has one.
 MANY = 16
@@ -43,6 +39,8 @@ endpoint = tcp:${{env:PINGER_PORT}}:interface=127.0.0.1
 [store]
 url = ${{env:PINGER_DATABASE}}
 instance = ${{env:PINGER_NAME}}
+[token_auth]
+token = {token}${{env:PINGER_NAME}}
 {more}
 """
 
@@ -91,7 +89,7 @@ class Instance(Daemon):
             # The control socket is there.
             "RUNTIME_DIRECTORY": directory,
         }
-        super().__init__(test, text, port, command=COMMAND, environ=environ, directory=directory)
+        super().__init__(test, text, port, environ=environ, directory=directory, imports=IMPORTS)
 
     async def instances(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.get("/api/v1/instances")).json()["data"]
@@ -105,7 +103,7 @@ class Instance(Daemon):
     async def command(self, *words: str, code: int = 0) -> str:
         """Run a ``pypinger`` command beside it; returns what it prints."""
         environ = {"PYPINGER_SOCKET": f"{self.directory}/pypinger.sock"}
-        process = Process(self.test, *PYPINGER, *words, directory=self.directory, environ=environ)
+        process = Process(self.test, *PYPINGER, *words, directory=self.directory, environ=environ, forked=True)
         self.test.assertEqual(await process.end(), code, process.log)
         self.test.assertNotIn("Traceback", process.log)
         return process.log
@@ -149,7 +147,7 @@ class MachinesTestCase(TestCase):
         return [self.tasks.url(f"/{number}", report()) for number in range(count)]
 
     def ini(self, urls: Iterable[str], main: str = "", more: str = "") -> str:
-        return INI.format(urls=",\n    ".join(urls), main=main, more=self.receiver.section() + more)
+        return INI.format(token=TOKEN, urls=",\n    ".join(urls), main=main, more=self.receiver.section() + more)
 
     async def start(self, text: str, *names: str) -> list[Instance]:
         """Start instances at once, and wait until they share the tasks and have checked them all."""
@@ -180,7 +178,8 @@ class MachinesTestCase(TestCase):
         """Path -> how often each instance has checked it, of the requests from the number `since` on."""
         found: dict[str, Counter[str]] = {}
         for request in self.tasks.requests[since:]:
-            found.setdefault(request.path, Counter())[request.headers["user-agent"]] += 1
+            name = request.headers["authorization"].removeprefix(TOKEN)
+            found.setdefault(request.path, Counter())[name] += 1
         return found
 
     async def checked(self, paths: Iterable[str], by: Collection[str], times: int = 2) -> Mapping[str, Counter[str]]:

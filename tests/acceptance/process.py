@@ -1,5 +1,5 @@
 """
-Runs the daemon in a process of its own, under ``twistd``.
+Runs the daemon in a process of its own, under ``twistd``. Most processes are forked, see :mod:`tests.forks`.
 
 The fake endpoints and channels live in the reactor of the test (:mod:`tests.acceptance.endpoints`,
 :mod:`tests.acceptance.channels`); the daemon knows them from its ini file only.
@@ -14,7 +14,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,9 +28,11 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from tests.forked import CHECKOUT, ForkedProcess
+
 #: Works in a checkout and in an installed environment.
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
-CHECKOUT = str(Path(__file__).parent.parent.parent)
+PYPINGER = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())")
 
 #: Time limit in seconds for steps that should take one, on a busy machine.
 PATIENCE = 90.0
@@ -126,13 +128,22 @@ class Process(ProcessProtocol):
     """
     A process in an empty directory outside the checkout, killed when the test ends.
 
+    :param forked: whether it is a fork of a process that has imported the daemon's modules; for commands of Python,
+        where neither the start nor the variables that Python reads then are what is tested.
+    :param imports: further modules that it would import.
     :ivar directory: its working directory.
     :ivar log: its standard output and standard error.
     :ivar ended: its exit code, or the negative number of the signal that ended it; None while it runs.
     """
 
     def __init__(
-        self, test: TestCase, *command: str, directory: str | None = None, environ: Mapping[str, str] | None = None
+        self,
+        test: TestCase,
+        *command: str,
+        directory: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        forked: bool = False,
+        imports: Sequence[str] = (),
     ) -> None:
         self.test = test
         self.directory = directory or new_directory(test)
@@ -140,13 +151,11 @@ class Process(ProcessProtocol):
         self.err = b""
         self.ended: int | None = None
         self._over: Deferred[None] = Deferred()
-        self._process = reactor.spawnProcess(
-            self,
-            command[0],
-            command,
-            env={**os.environ, "PYTHONPATH": CHECKOUT, "PYTHONUNBUFFERED": "1", **(environ or {})},
-            path=self.directory,
-        )
+        variables = {**os.environ, "PYTHONPATH": CHECKOUT, "PYTHONUNBUFFERED": "1", **(environ or {})}
+        if forked:
+            self._process = ForkedProcess(self, command, variables, self.directory, imports)
+        else:
+            self._process = reactor.spawnProcess(self, command[0], command, variables, self.directory)
         self._process.closeStdin()
         test.addCleanup(self._kill)
 
@@ -219,7 +228,7 @@ class Daemon(Process):
     ``twistd -n pypinger`` with an ini file.
 
     :param text: the text of the ini file; None for no file.
-    :param command: the command that runs ``twistd``.
+    :param command: the command that runs ``twistd`` in a new process; None for one that is forked.
     :param directory: that of an earlier one, to go on there.
     :ivar port: the port of its pages.
     """
@@ -230,16 +239,19 @@ class Daemon(Process):
         text: str | bytes | None,
         port: int = 0,
         *,
-        command: Iterable[str] = TWISTD,
+        command: Iterable[str] | None = None,
         twistd: Iterable[str] = ("-n", "--pidfile="),
         environ: Mapping[str, str] | None = None,
         directory: str | None = None,
+        imports: Sequence[str] = (),
     ) -> None:
         directory = directory or new_directory(test)
         if text is not None:
             Path(directory, "pinger.ini").write_bytes(text if isinstance(text, bytes) else text.encode())
         self.port = port
-        super().__init__(test, *command, *twistd, "pypinger", directory=directory, environ=environ)
+        arguments = (*(command or TWISTD), *twistd, "pypinger")
+        forked = command is None
+        super().__init__(test, *arguments, directory=directory, environ=environ, forked=forked, imports=imports)
 
     async def get(self, target: str = "/", **arguments: Any) -> Answer:
         return await ask(self.port, target, **arguments)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from twisted.trial.unittest import TestCase
 
 from tests.acceptance.channels import HipChat
 from tests.acceptance.endpoints import Endpoints, report
-from tests.acceptance.process import TWISTD, Daemon, Process, free_port, ini, pause, until
+from tests.acceptance.process import PYPINGER, TWISTD, Daemon, Process, free_port, ini, pause, until
 
-PYPINGER = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())")
 MAIN = "interval = 0.5\ngroup_wait = 0\nerror_interval = 1h"
 
 
@@ -35,7 +33,7 @@ class CommandTests(TestCase):
 
     async def run_command(self, *words: str, code: int = 0) -> str:
         """Run a command beside the daemon. Returns what it prints."""
-        process = Process(self, *PYPINGER, *words, directory=self.daemon.directory)
+        process = Process(self, *PYPINGER, *words, directory=self.daemon.directory, forked=True)
         self.assertEqual(await process.end(), code, process.log)
         self.assertNotIn("Traceback", process.log)
         return process.log
@@ -83,7 +81,7 @@ class CommandTests(TestCase):
         await self.run_command("silence", "nightly import", "1h")
         daemon.signal("KILL")
         await daemon.end()
-        again = Process(self, *TWISTD, "-n", "--pidfile=", "pypinger", directory=daemon.directory)
+        again = Process(self, *TWISTD, "-n", "--pidfile=", "pypinger", directory=daemon.directory, forked=True)
         await until(lambda: (Path(daemon.directory, "pypinger.sqlite.lock")).read_text().strip() == str(again.pid))
         daemon.ended = None
         await daemon.is_ready()

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import sys
 from typing import Any
 
 from twisted.trial.unittest import TestCase
 
 from tests.acceptance.endpoints import Endpoints, Request, Server, hang, report
-from tests.acceptance.process import Daemon, Process, free_port, ini, until
+from tests.acceptance.process import PYPINGER, Daemon, Process, free_port, ini, until
 from tests.notify.alertmanagers import RealAlertmanager
 from tests.notify.pagerdutyserver import PagerDutyAlerts
 
-PYPINGER = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())")
 MAIN = "interval = 0.5\ngroup_wait = 0\nerror_interval = 1h"
 
 #: Part of every secret.
@@ -102,7 +100,7 @@ class HookCase(TestCase):
         self.tasks.url("/a", report(server="db1"))
 
     async def run_command(self, *words: str, code: int = 0) -> str:
-        process = Process(self, *PYPINGER, *words, directory=self.daemon.directory)
+        process = Process(self, *PYPINGER, *words, directory=self.daemon.directory, forked=True)
         self.assertEqual(await process.end(), code, process.log)
         return process.log
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import sys
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import TestCase
 
 from tests.acceptance.endpoints import Endpoints, Request, Server, report
-from tests.acceptance.process import Daemon, Process, free_port, ini, pause, until
+from tests.acceptance.process import PYPINGER, Daemon, Process, free_port, ini, pause, until
 
-PYPINGER = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())")
 HTML = ("Accept: text/html",)
 
 
@@ -40,7 +38,7 @@ class ListsTests(TestCase):
         await self.daemon.is_ready()
 
     async def run_command(self, *words: str) -> None:
-        process = Process(self, *PYPINGER, *words, directory=self.daemon.directory)
+        process = Process(self, *PYPINGER, *words, directory=self.daemon.directory, forked=True)
         self.assertEqual(await process.end(), 0, process.log)
 
     async def reload_without(self, part: str) -> None:

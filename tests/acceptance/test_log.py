@@ -24,7 +24,7 @@ class EncodingTests(TestCase):
             )
             port = free_port()
             text = ini(port, [url], "only_log = true\ngreeting = \N{SNOWMAN} up")
-            daemon = Daemon(self, text, port, environ={"PYTHONIOENCODING": encoding})
+            daemon = Daemon(self, text, port, command=TWISTD, environ={"PYTHONIOENCODING": encoding})
             await daemon.becomes(url, kind="failed")
             await until(lambda d=daemon: b"\\u2603" in d.out and d.out.count(b"\\u2603") > 1, "the alert")
             log = daemon.out.decode(encoding)
@@ -109,7 +109,7 @@ class RotationTests(TestCase):
         port = free_port()
         # Long enough that the file is being read when the signals come.
         many = "".join(f"[task {tasks.origin}/{number}]\ninterval = 3600\n" for number in range(3000))
-        daemon = Daemon(self, ini(port, [url], "only_log = true", many), port)
+        daemon = Daemon(self, ini(port, [url], "only_log = true", many), port, command=TWISTD)
         await until(lambda: _handles(daemon.pid, signal.SIGHUP), "its handler")
         daemon.signal("HUP")
         os.kill(daemon.pid, signal.SIGUSR1)

@@ -16,8 +16,8 @@ from twisted.internet.threads import deferToThread
 
 from tests import postgres
 from tests.acceptance.endpoints import Endpoints, body, report
-from tests.acceptance.machines import MANY, PYPINGER, Instance, MachinesTestCase
-from tests.acceptance.process import PATIENCE, Process, ask, free_port, new_directory, pause, until
+from tests.acceptance.machines import MANY, Instance, MachinesTestCase
+from tests.acceptance.process import PATIENCE, PYPINGER, Process, ask, free_port, new_directory, pause, until
 from tests.store import test_release1
 
 KEY = "0e9e5a8a-1111-4222-8333-00000000000{}"
@@ -329,7 +329,7 @@ class MigratingTests(MachinesTestCase):
 
     async def migrate(self, directory: str) -> str:
         environ = {"PINGER_NAME": "a", "PINGER_PORT": "3002", "PINGER_DATABASE": self.database}
-        process = Process(self, *PYPINGER, "migrate", "pinger.ini", directory=directory, environ=environ)
+        process = Process(self, *PYPINGER, "migrate", "pinger.ini", directory=directory, environ=environ, forked=True)
         self.assertEqual(await process.end(), 0, process.log)
         self.assertNotIn(postgres.PASSWORD, process.log)
         return process.log

@@ -63,7 +63,7 @@ class StartTests(TestCase):
     timeout = 300
 
     async def test_all_problems_at_once(self) -> None:
-        daemon = Daemon(self, BAD)
+        daemon = Daemon(self, BAD, command=TWISTD)
         self.assertEqual(await daemon.end(), 1)
         self.assertEqual(daemon.out, b"")
         lines = daemon.err.decode().splitlines()
@@ -77,7 +77,7 @@ class StartTests(TestCase):
 
     async def test_unreadable_files(self) -> None:
         refused = {
-            Daemon(self, None): r"pinger\.ini: .*no such file.*",
+            Daemon(self, None, command=TWISTD): r"pinger\.ini: .*no such file.*",
             Daemon(self, b"[main]\ngreeting = caf\xe9\n"): r"pinger\.ini:2: .*UTF-8.*",
             Daemon(self, b"[main]\ndebug = \x00\n"): r"pinger\.ini:2: .*NUL.*",
             Daemon(self, "debug = true\n"): r"pinger\.ini:1: .*section.*",
@@ -94,7 +94,7 @@ class StartTests(TestCase):
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            daemon = Daemon(self, ini(port, [f"http://127.0.0.1:{free_port()}/"]))
+            daemon = Daemon(self, ini(port, [f"http://127.0.0.1:{free_port()}/"]), command=TWISTD)
             self.assertEqual(await daemon.end(), 1)
         self.assertRegex(daemon.err.decode(), rf"\A[^\n]*{port}[^\n]*in use[^\n]*\n\Z")
         self.assertNotIn("Traceback", daemon.log)
@@ -122,7 +122,7 @@ class StartTests(TestCase):
             tasks.paths[f"/cron/{name}"] = report()
         tasks.paths["/api/login"] = body('{"auth_token": "abc"}')
         text = ORIGINAL.replace("https://slack.com", slack.origin).replace("https://example.com", tasks.origin)
-        daemon = Daemon(self, text, 3002)
+        daemon = Daemon(self, text, 3002, command=TWISTD)
         task = await daemon.becomes(tasks.url("/cron/b?only=1%2C2"), kind="ok")
         self.assertEqual(task["pings"], 1)
         self.assertEqual(tasks.asked("/cron/a")[0].headers["x-auth-token"], "abc")
@@ -146,7 +146,7 @@ class StopTests(TestCase):
             urls = [tasks.url(f"/{number}", hang) for number in range(5)]
             port = free_port()
             main = "interval = 1\ntimeout = 60\ngroup_wait = 0"
-            daemon = Daemon(self, ini(port, urls, main, slack.section() + hipchat.section()), port)
+            daemon = Daemon(self, ini(port, urls, main, slack.section() + hipchat.section()), port, command=TWISTD)
             daemons.append((name, daemon, tasks, slack, hipchat))
         for _, _, tasks, slack, _ in daemons:
             await until(lambda t=tasks, s=slack: len(t.requests) == 5 and s.requests)
@@ -170,6 +170,7 @@ class StopTests(TestCase):
             self,
             ini(port, [url], "only_log = 1").replace(":memory:", "state.sqlite"),
             port,
+            command=TWISTD,
             twistd=("--pidfile=the.pid", "--logfile=the.log"),
         )
         pid_file, log = Path(daemon.directory, "the.pid"), Path(daemon.directory, "the.log")

@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import sys
 from datetime import datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,11 +20,11 @@ from twisted.web.static import File
 
 from pypinger.domain import report as reports
 from pypinger.domain.model import Report
-from tests.acceptance.process import CHECKOUT, PATIENCE, Daemon, Process, free_port, ini, new_directory, pause, until
+from tests.acceptance.process import PATIENCE, PYPINGER, Daemon, Process, free_port, ini, new_directory, pause, until
+from tests.forked import CHECKOUT
 from tests.report.endpoint import KEY, Endpoint
 
 SINGLE_FILE = Path(CHECKOUT, "contrib", "pypinger-report.py")
-PYPINGER = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())")
 
 #: Debian's Python, which cron's PATH leads to.
 PYTHON = "/usr/bin/python3"

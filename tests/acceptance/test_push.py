@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 from pypinger.domain.times import iso
 from pypinger.domain.url import task_id
 from tests.acceptance.endpoints import Endpoints, report
-from tests.acceptance.process import Daemon, Process, ask, free_port, new_directory, until
+from tests.acceptance.process import PYPINGER, Daemon, Process, ask, free_port, new_directory, until
 from tests.acceptance.talk import talk
 from tests.store.disks import small_disk
 
@@ -171,8 +171,7 @@ class SecretTests(PushTestCase):
         socket = str(Path(daemon.directory, "pypinger.sock"))
 
         async def run(*words: str) -> tuple[int, str]:
-            code = "import sys; from pypinger.cli import main; sys.exit(main())"
-            process = Process(self, sys.executable, "-c", code, *words, "--socket", socket)
+            process = Process(self, *PYPINGER, *words, "--socket", socket, forked=True)
             return await process.end(), process.log
 
         await until(lambda: os.path.exists(socket))

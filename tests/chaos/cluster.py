@@ -20,6 +20,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests import postgres
+from tests.acceptance.machines import IMPORTS
 from tests.acceptance.process import Process, free_port, new_directory, pause
 from tests.chaos import audit, launcher
 from tests.chaos.fleet import Fleet
@@ -107,9 +108,10 @@ class Instance:
         await self._cluster.insist(f"CREATE ROLE {self.life} LOGIN PASSWORD '{password}' IN ROLE {OWNER}")
         await self._cluster.insist(f"ALTER ROLE {self.life} SET role = '{OWNER}'")
         where = f"{self._cluster.network.database}:{self.proxy.port}"
+        machine = self._cluster.network.command(self.name)
         self._process = Process(
             self._cluster.test,
-            *self._cluster.network.command(self.name),
+            *machine,
             *COMMAND,
             directory=self.directory,
             environ={
@@ -120,6 +122,8 @@ class Instance:
                 "CHAOS_URL": f"postgresql://{self.life}:{password}@{where}/postgres",
                 **self.environ,
             },
+            forked=not machine,
+            imports=IMPORTS,
         )
 
     def signal(self, name: str) -> None:

@@ -1,17 +1,17 @@
-"""Runs the command as a process."""
+"""Runs the command as a process, without the time of its imports."""
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
+
+from tests.forked import ForkedProcess
 
 CODE = "import sys; from pypinger.cli import main; sys.exit(main())"
 
@@ -31,15 +31,8 @@ class Process(ProcessProtocol):
         directory = test.mktemp()
         os.mkdir(directory)
         self.directory = os.path.abspath(directory)
-        checkout = str(Path(__file__).parent.parent.parent)
-        self._process = reactor.spawnProcess(  # type: ignore[attr-defined]
-            self,
-            sys.executable,
-            [sys.executable, "-c", code, *arguments],
-            env={**os.environ, "PYTHONPATH": checkout, "PYTHONUNBUFFERED": "1"},
-            path=self.directory,
-        )
-        self._process.closeStdin()
+        command = (sys.executable, "-c", code, *arguments)
+        self._process = ForkedProcess(self, command, os.environ, self.directory)
         self._over: Deferred[None] = Deferred()
         test.addCleanup(self._kill)
 

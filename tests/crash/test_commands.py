@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from random import Random
 from typing import Any
 
 from twisted.trial.unittest import TestCase
 
 from tests.acceptance.endpoints import Endpoints, report
-from tests.acceptance.process import Daemon, Process, free_port, ini, pause, until
-
-PYPINGER = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())")
+from tests.acceptance.process import PYPINGER, Daemon, Process, free_port, ini, pause, until
 
 KILLS = 6
 
@@ -66,4 +63,4 @@ class Killed(TestCase):
             self.assertGreaterEqual(incident["acknowledged"]["reason"], acknowledged)
 
     def command(self, daemon: Daemon, *words: str) -> Process:
-        return Process(self, *PYPINGER, *words, directory=daemon.directory)
+        return Process(self, *PYPINGER, *words, directory=daemon.directory, forked=True)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import resource
-import sys
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
 from tests.acceptance.process import Process, ask, free_port
-from tests.crash import launcher
-from tests.crash.lives import Life
 from tests.crash.services import HipChat, WebApi, Webhook
 from tests.crash.truth import Account
-from tests.crash.world import World
+from tests.crash.world import LAUNCHER, World
 
 HOUR = 3600.0
 
@@ -49,9 +46,10 @@ class FaultTests(TestCase):
         Path(world.directory, "second.ini").write_text(text.replace(f"tcp:{world.port}:", f"tcp:{free_port()}:"))
         second = Process(
             self,
-            *(sys.executable, "-m", launcher.__name__, "-n", "--pidfile=", "pypinger", "--config", "second.ini"),
+            *(*LAUNCHER, "--config", "second.ini"),
             directory=world.directory,
             environ={"CRASH_LIFE": "life-0-second"},
+            forked=True,
         )
         self.assertEqual(await second.end(), 1, second.log)
         self.assertEqual(second.err.decode().count("\n"), 1, second.log)
@@ -111,7 +109,7 @@ class FaultTests(TestCase):
         world.start()
         await world.becomes(lambda daemon: world.is_over and daemon["undelivered"] == 0 and daemon["status"] == "ok")
 
-    def fill_disk(self, process: Life, full: bool) -> None:
+    def fill_disk(self, process: Process, full: bool) -> None:
         """Keep the process from extending any file, as on a full disk."""
         limit = 1 if full else resource.RLIM_INFINITY
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

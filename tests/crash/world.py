@@ -9,6 +9,7 @@ request belongs to.
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,10 +20,13 @@ from twisted.internet import reactor
 from twisted.internet.error import ConnectError
 from twisted.trial.unittest import TestCase
 
-from tests.acceptance.process import PATIENCE, ask, free_port, new_directory, pause, until
-from tests.crash.lives import Life, Lives
+from tests.acceptance.process import PATIENCE, Process, ask, free_port, new_directory, pause, until
+from tests.crash import launcher
 from tests.crash.scripts import Script, Tasks
 from tests.crash.services import Service
+
+#: Runs the daemon.
+LAUNCHER = (sys.executable, "-m", launcher.__name__, "-n", "--pidfile=", "pypinger")
 
 
 class World:
@@ -52,13 +56,13 @@ class World:
         self.settled: dict[tuple[str, str], int] = {}
         self._unsettled: set[tuple[str, str]] = set()
         self._inspected = dict.fromkeys(self.services, 0)
-        self.process: Life | None = None
+        self.process: Process | None = None
         self._deadly, self._passes = "", 0
         self._clock = Path(self.directory, "clock")
         self.offset = 0.0
         self.step(0)
         self._configure(group_wait)
-        self._lives = Lives(test, self.directory, (name for service in self.services for name in service.imports))
+        self._imports = [name for service in self.services for name in service.imports]
 
     def _configure(self, group_wait: float) -> None:
         urls = list(self.scripts)
@@ -78,17 +82,19 @@ class World:
         part.write_text(str(self.offset))
         part.rename(self._clock)
 
-    def start(self, crash: str = "") -> Life:
+    def start(self, crash: str = "") -> Process:
         """Start a new life, which ends at this point if it reaches it."""
         self.life += 1
         self.token = f"life-{self.life}-{self.random.randrange(10**12):012}"
         point, _, passes = crash.partition(":")
         self._deadly, self._passes = point, int(passes or 0)
-        self.process = self._lives.begin(
-            "-n",
-            "--pidfile=",
-            "pypinger",
+        self.process = Process(
+            self.test,
+            *LAUNCHER,
+            directory=self.directory,
             environ={"CRASH_AT": crash, "CRASH_CLOCK": str(self._clock), "CRASH_LIFE": self.token},
+            forked=True,
+            imports=self._imports,
         )
         return self.process
 
@@ -205,7 +211,7 @@ class World:
                     self._unsettled.discard(pair)
                     self.settled[pair] = self.life
 
-    async def _lasts(self, process: Life, span: float, enough: Callable[[], object] = lambda: False) -> None:
+    async def _lasts(self, process: Process, span: float, enough: Callable[[], object] = lambda: False) -> None:
         """Wait until the daemon ends, the time has passed, or `enough` is true."""
         deadline = reactor.seconds() + span
         while process.ended is None and reactor.seconds() < deadline and not enough():
