@@ -29,7 +29,9 @@ def assert_sound(test: TestCase, page: Page, where: str, *, dark: bool = False) 
     :param dark: look at dark mode as well, which differs only in colours. Ask for it at the widest and the narrowest
         size: each shows elements that the other hides.
     """
-    page.evaluate(AXE_SCRIPT)
+    # Once per document: the script is large, and its second run is faster than its first.
+    if page.evaluate("!window.axe"):
+        page.evaluate(AXE_SCRIPT)
     _assert_none(test, page, where, {})
     if dark:
         page.emulate_media(color_scheme="dark")

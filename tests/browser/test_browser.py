@@ -917,17 +917,15 @@ class AccessTests(BrowserTestCase):
         home = self.serve([*tasks, *storm(self.started, 12), *marked], daemon)
         kinds = {each.state.kind: each.task.id for each in tasks}
         paths = ["", "?by=group", "?q=nothing+at+all", "no/such/page", f"task/{marked[3].task.id}", "?view=wall"]
-        paths += ["?sort=name", "?by=server"]
+        paths += ["?by=server&sort=name"]
         paths += [f"task/{kinds[kind]}" for kind in (Kind.LATE, Kind.SLEEPING, Kind.UNREACHABLE, Kind.NEW)]
+        on_phone = ("", *paths[4:6])
 
         def visit(page: Page) -> None:
             for path in paths:
                 page.goto(home + path)
-                assert_sound(self, page, path, dark=True)
-            for path in ("", *paths[4:6]):
-                page.set_viewport_size({"width": 360, "height": 780})
-                page.goto(home + path)
-                assert_sound(self, page, f"{path} on a phone", dark=True)
+                for width in sizes(page, 1280, *((360,) if path in on_phone else ())):
+                    assert_sound(self, page, f"{path} {width}", dark=True)
 
         await self.browse(visit, **WIDE)
 
