@@ -917,7 +917,7 @@ class AccessTests(BrowserTestCase):
         home = self.serve([*tasks, *storm(self.started, 12), *marked], daemon)
         kinds = {each.state.kind: each.task.id for each in tasks}
         paths = ["", "?by=group", "?q=nothing+at+all", "no/such/page", f"task/{marked[3].task.id}", "?view=wall"]
-        paths += ["?by=server&sort=name"]
+        paths += ["?sort=name", "?by=server"]
         paths += [f"task/{kinds[kind]}" for kind in (Kind.LATE, Kind.SLEEPING, Kind.UNREACHABLE, Kind.NEW)]
         on_phone = ("", *paths[4:6])
 
