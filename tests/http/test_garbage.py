@@ -27,6 +27,8 @@ OURS = (Connection, ResponseReader, Opening, Client, Connector)
 class Garbage(TestCase):
     """Over real sockets."""
 
+    unmeasured = True
+
     async def left_by(
         self, script: Script, context: Any = None, wanted: type[Answer | NoAnswer] = Answer, **more: Any
     ) -> set[str]:
