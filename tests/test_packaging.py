@@ -14,7 +14,9 @@ import tempfile
 import tomllib
 import venv
 import zipfile
-from functools import cache
+from collections.abc import Callable
+from fcntl import LOCK_EX, flock
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
 from sysconfig import get_path
@@ -64,12 +66,30 @@ def run(*command: str | Path, cwd: Path, **environ: str) -> subprocess.Completed
     )
 
 
-@cache
+# Trial's processes inherit it from the one that starts them, which has imported this module.
+if "PYPINGER_BUILDS" not in os.environ:
+    os.environ["PYPINGER_BUILDS"] = tempfile.mkdtemp(prefix="pypinger-packaging-")
+    atexit.register(shutil.rmtree, os.environ["PYPINGER_BUILDS"], ignore_errors=True)
+
+
 def directory() -> Path:
-    """A temporary directory for builds, outside the checkout."""
-    path = Path(tempfile.mkdtemp(prefix="pypinger-packaging-"))
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
-    return path
+    """A temporary directory for builds, outside the checkout; trial's processes share it."""
+    return Path(os.environ["PYPINGER_BUILDS"])
+
+
+def once(make: Callable[[], Path]) -> Callable[[], Path]:
+    """Let one of trial's processes make it, and the others wait for it."""
+
+    @wraps(make)
+    def made() -> Path:
+        note = directory() / f"path of {make.__name__}"
+        with open(directory() / f"lock of {make.__name__}", "w") as lock:
+            flock(lock, LOCK_EX)
+            if not note.exists():
+                note.write_text(str(make()))
+        return Path(note.read_text())
+
+    return made
 
 
 def built(kind: str, source: Path) -> Path:
@@ -83,13 +103,13 @@ def built(kind: str, source: Path) -> Path:
     return directory() / result.stdout.split()[-1]
 
 
-@cache
+@once
 def sdist() -> Path:
     shutil.copytree(CHECKOUT, directory() / "source", ignore=LEFT_OUT)
     return built("sdist", directory() / "source")
 
 
-@cache
+@once
 def wheel() -> Path:
     """The wheel, built from the sdist."""
     unpacked = directory() / "unpacked"
@@ -97,7 +117,7 @@ def wheel() -> Path:
     return built("wheel", next(unpacked.iterdir()))
 
 
-@cache
+@once
 def site() -> Path:
     """``bin/python`` of an environment with the wheel and the other packages of this environment."""
     environment = directory() / "environment"
