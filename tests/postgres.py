@@ -34,6 +34,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tests.shared import once
+
 #: The superuser of the server, and its password, which no log and no page may show.
 USER = "pinger"
 PASSWORD = "pass:w0rd/of@tests"
@@ -205,7 +207,7 @@ def server() -> Server:
     return made
 
 
-@cache
+@once
 def _fresh_data() -> Path:
     """The data directory of a server that never ran; a copy of it is ten times cheaper than ``initdb``."""
     directory = Path(tempfile.mkdtemp(prefix="pypinger-postgres-", dir="/tmp"))

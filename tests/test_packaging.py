@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import ast
-import atexit
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import tomllib
 import venv
 import zipfile
-from collections.abc import Callable
-from fcntl import LOCK_EX, flock
-from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
 from sysconfig import get_path
@@ -24,6 +19,7 @@ from sysconfig import get_path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from pypinger import __version__
+from tests.shared import directory, once
 
 CHECKOUT = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns(
@@ -64,32 +60,6 @@ def run(*command: str | Path, cwd: Path, **environ: str) -> subprocess.Completed
         timeout=100,
         check=False,
     )
-
-
-# Trial's processes inherit it from the one that starts them, which has imported this module.
-if "PYPINGER_BUILDS" not in os.environ:
-    os.environ["PYPINGER_BUILDS"] = tempfile.mkdtemp(prefix="pypinger-packaging-")
-    atexit.register(shutil.rmtree, os.environ["PYPINGER_BUILDS"], ignore_errors=True)
-
-
-def directory() -> Path:
-    """A temporary directory for builds, outside the checkout; trial's processes share it."""
-    return Path(os.environ["PYPINGER_BUILDS"])
-
-
-def once(make: Callable[[], Path]) -> Callable[[], Path]:
-    """Let one of trial's processes make it, and the others wait for it."""
-
-    @wraps(make)
-    def made() -> Path:
-        note = directory() / f"path of {make.__name__}"
-        with open(directory() / f"lock of {make.__name__}", "w") as lock:
-            flock(lock, LOCK_EX)
-            if not note.exists():
-                note.write_text(str(make()))
-        return Path(note.read_text())
-
-    return made
 
 
 def built(kind: str, source: Path) -> Path:

@@ -19,8 +19,9 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from tests.acceptance.channels import Message, Service, event_of
 from tests.acceptance.endpoints import Endpoints, Request, body, report
 from tests.acceptance.process import Daemon, Process, free_port, ini, until
+from tests.shared import directory, once
 from tests.test_contributing import snippet
-from tests.test_packaging import CHECKOUT, directory, once, run, site
+from tests.test_packaging import CHECKOUT, run, site
 
 TOY = CHECKOUT / "tests" / "toy"
 TRIAL = "import sys; from twisted.scripts.trial import run; sys.argv[0] = 'trial'; run()"
