@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from pypinger import __version__
 from tests.shared import directory, once
+from tests.test_architecture import all_imports
 
 CHECKOUT = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns(
@@ -228,13 +228,7 @@ class DependencyTests(SynchronousTestCase):
         return dict(re.sub(r"\[.*\]", "", requirement).split(">=") for requirement in every)
 
     def test_imports_are_declared(self) -> None:
-        imported = set()
-        for path in (CHECKOUT / "pypinger").rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Import):
-                    imported.update(alias.name.partition(".")[0] for alias in node.names)
-                elif isinstance(node, ast.ImportFrom) and node.module:
-                    imported.add(node.module.partition(".")[0])
+        imported = {name.partition(".")[0] for _, name in all_imports()}
         others = imported - sys.stdlib_module_names - {"pypinger"}
         needed = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in others}
         self.assertEqual(needed - self.declared().keys(), set())
