@@ -8,7 +8,6 @@ To create one, with its tables, and to remove it takes ten times as long. Tests 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.upgrading import scripts, upgrade
@@ -33,17 +32,17 @@ END $$
 
 def database() -> str:
     """Empty the database; returns its URL."""
-    connection, url = _created()
-    connection.execute(_EMPTY)
-    return url
+    name = _created()
+    postgres.server().execute(_EMPTY, database=name)
+    return postgres.server().url(name)
 
 
 @cache
-def _created() -> tuple[Any, str]:
-    import psycopg
-
+def _created() -> str:
     server = postgres.server()
-    url = server.url(server.create())
-    with connect(url, "a") as connection:
-        upgrade(connection, url, scripts())
-    return psycopg.connect(url, autocommit=True), url
+    name = server.create()
+    url = server.url(name)
+    connection = connect(url, "a")
+    upgrade(connection, url, scripts())
+    connection.close()
+    return name
