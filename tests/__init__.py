@@ -17,8 +17,8 @@ if "twisted.trial" in sys.modules:
 
     def run_measuring_examples_only(test: SynchronousTestCase, result: TestResult) -> None:
         """
-        Coverage counts neither tests with Hypothesis and long simulations, the tests with a true attribute
-        `unmeasured`, nor the processes that tests start.
+        Coverage counts neither tests with Hypothesis and long tests that reach what others do, those with a true
+        attribute `unmeasured`, nor the processes that tests start.
 
         Measuring doubles their time. What random examples reach differs from run to run, and what was measured in a
         process that is killed is lost.

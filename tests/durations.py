@@ -30,7 +30,11 @@ def processor() -> float:
 def _living(pid: int) -> Iterator[float]:
     """The seconds of each living descendant and of its children that have ended, on Linux."""
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
+        try:
+            pids = children.read_text().split()
+        except OSError:
+            continue  # the thread has just ended
+        for child in pids:
             try:
                 fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
                 yield sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

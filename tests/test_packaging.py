@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import atexit
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import tomllib
 import venv
 import zipfile
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from sysconfig import get_path
@@ -22,6 +18,8 @@ from sysconfig import get_path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from pypinger import __version__
+from tests.shared import directory, once
+from tests.test_architecture import all_imports
 
 CHECKOUT = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns(
@@ -64,14 +62,6 @@ def run(*command: str | Path, cwd: Path, **environ: str) -> subprocess.Completed
     )
 
 
-@cache
-def directory() -> Path:
-    """A temporary directory for builds, outside the checkout."""
-    path = Path(tempfile.mkdtemp(prefix="pypinger-packaging-"))
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
-    return path
-
-
 def built(kind: str, source: Path) -> Path:
     """Build as pip does, but in this environment, so that no package index is needed."""
     if find_spec("setuptools") is None:
@@ -83,13 +73,13 @@ def built(kind: str, source: Path) -> Path:
     return directory() / result.stdout.split()[-1]
 
 
-@cache
+@once
 def sdist() -> Path:
     shutil.copytree(CHECKOUT, directory() / "source", ignore=LEFT_OUT)
     return built("sdist", directory() / "source")
 
 
-@cache
+@once
 def wheel() -> Path:
     """The wheel, built from the sdist."""
     unpacked = directory() / "unpacked"
@@ -97,7 +87,7 @@ def wheel() -> Path:
     return built("wheel", next(unpacked.iterdir()))
 
 
-@cache
+@once
 def site() -> Path:
     """``bin/python`` of an environment with the wheel and the other packages of this environment."""
     environment = directory() / "environment"
@@ -238,13 +228,7 @@ class DependencyTests(SynchronousTestCase):
         return dict(re.sub(r"\[.*\]", "", requirement).split(">=") for requirement in every)
 
     def test_imports_are_declared(self) -> None:
-        imported = set()
-        for path in (CHECKOUT / "pypinger").rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Import):
-                    imported.update(alias.name.partition(".")[0] for alias in node.names)
-                elif isinstance(node, ast.ImportFrom) and node.module:
-                    imported.add(node.module.partition(".")[0])
+        imported = {name.partition(".")[0] for _, name in all_imports()}
         others = imported - sys.stdlib_module_names - {"pypinger"}
         needed = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in others}
         self.assertEqual(needed - self.declared().keys(), set())

@@ -11,7 +11,6 @@ import re
 import shutil
 import sys
 import tomllib
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from tests.acceptance.channels import Message, Service, event_of
 from tests.acceptance.endpoints import Endpoints, Request, body, report
 from tests.acceptance.process import Daemon, Process, free_port, ini, until
+from tests.shared import directory, once
 from tests.test_contributing import snippet
-from tests.test_packaging import CHECKOUT, directory, run, site
+from tests.test_packaging import CHECKOUT, run, site
 
 TOY = CHECKOUT / "tests" / "toy"
 TRIAL = "import sys; from twisted.scripts.trial import run; sys.argv[0] = 'trial'; run()"
@@ -43,9 +43,21 @@ def installed(source: Path, name: str) -> Path:
     return target
 
 
-@cache
+@once
 def toy() -> Path:
     return installed(TOY, "toy")
+
+
+@once
+def broken() -> Path:
+    """A second package, which cannot be imported."""
+    path = directory() / "broken"
+    info = path / "acme_fax-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-fax\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pypinger.channels]\nfax = acme_fax:CHANNEL\n")
+    (path / "acme_fax.py").write_text("import acme_modem\n")
+    return path
 
 
 class ToyService(Service):
@@ -115,23 +127,12 @@ class DaemonTests(TestCase):
             self.assertEqual(service.requests[0].headers["authorization"], "Bearer toy-token")
         await daemon.stop()
 
-    def broken(self) -> Path:
-        """A second package, which cannot be imported."""
-        path = directory() / "broken"
-        if not path.exists():
-            info = path / "acme_fax-1.0.dist-info"
-            info.mkdir(parents=True)
-            (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-fax\nVersion: 1.0\n")
-            (info / "entry_points.txt").write_text("[pypinger.channels]\nfax = acme_fax:CHANNEL\n")
-            (path / "acme_fax.py").write_text("import acme_modem\n")
-        return path
-
     async def test_broken_package(self) -> None:
         """It is named in one line of the log, and stops neither the daemon nor the other packages."""
         tasks, service = Endpoints(self), ToyService(self)
         port = free_port()
         text = ini(port, [tasks.url("/task", report())], "", service.section())
-        daemon = self.daemon(text, port, toy(), self.broken())
+        daemon = self.daemon(text, port, toy(), broken())
         await daemon.is_ready()
         await until(lambda: service.events() == ["started"])
         await daemon.stop()
@@ -142,13 +143,13 @@ class DaemonTests(TestCase):
     async def test_section_of_a_broken_package(self) -> None:
         """The daemon and ``pypinger validate`` refuse it with the same line."""
         text = ini(free_port(), ["http://127.0.0.1:1/"], "", "[fax]\nnumber = 555\n")
-        daemon = self.daemon(text, 0, self.broken())
+        daemon = self.daemon(text, 0, broken())
         self.assertEqual(await daemon.end(), 1)
         self.assertRegex(daemon.log, r"\A[^\n]*\[fax\]: the package acme-fax cannot be used: [^\n]*\n\Z")
         validate = Process(
             self,
             *(str(site()), "-c", PYPINGER, "validate", "pinger.ini"),
             directory=daemon.directory,
-            environ={"PYTHONPATH": str(self.broken())},
+            environ={"PYTHONPATH": str(broken())},
         )
         self.assertEqual((await validate.end(), validate.log), (1, daemon.log))

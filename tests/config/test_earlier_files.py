@@ -85,6 +85,8 @@ _CREDENTIALS = {
 
 
 class EarlierFilesTests(LoadingTestCase):
+    unmeasured = True
+
     def setUp(self) -> None:
         super().setUp()
         self.channels = dict(channels())

@@ -8,6 +8,7 @@ or the code and body of an answer.
 from __future__ import annotations
 
 import gzip
+import struct
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -60,10 +61,16 @@ def chunk_of(data: bytes) -> bytes:
 
 
 def bomb(size: int) -> bytes:
-    """Return `size` zeros, compressed."""
-    packer = zlib.compressobj(9, wbits=31)
+    """Return `size` zeros, compressed; each mebibyte gives the same bytes."""
     block = bytes(1 << 20)
-    return b"".join([packer.compress(block) for _ in range(size >> 20)]) + packer.flush()
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    packed = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    count = size >> 20
+    check = 0
+    for _ in range(count):
+        check = zlib.crc32(block, check)
+    head = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+    return head + packed * count + packer.flush() + struct.pack("<II", check, count << 20)
 
 
 def deflate(data: bytes, wbits: int = zlib.MAX_WBITS) -> bytes:

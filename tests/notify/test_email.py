@@ -409,6 +409,8 @@ class SessionTests(ServerTestCase):
 
 
 class MessageTests(ServerTestCase):
+    unmeasured = True
+
     def setUp(self) -> None:
         self.box = Mailbox("ops@example.com")
         self.server = self.start(self.box)

@@ -52,6 +52,14 @@ class QuickClock:
             call.called = 1
             call.func(*call.args, **call.kw)
 
+    def step(self, amount: float, end: float) -> None:
+        """Advance by `amount` until a call has been due, or until `end`."""
+        due = self.due()
+        quiet = end if due is None else min(due, end)
+        while self._now + amount < quiet:
+            self._now += amount
+        self.advance(min(amount, end - self._now))
+
     def run(self, seconds: float) -> None:
         """Let time pass, from each moment at which a call is due to the next."""
         end = self._now + seconds

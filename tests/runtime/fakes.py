@@ -49,7 +49,7 @@ class World:
         self.clock.advance(0)
         end = self.clock.seconds() + seconds
         while self.clock.seconds() < end - 1e-9:
-            self.clock.advance(min(step, end - self.clock.seconds()))
+            self.clock.step(step, end)
 
 
 def body(lastrun: Instant, frequency: float = 10, status: str = "ok", extra: str = "") -> bytes:

@@ -474,6 +474,8 @@ class TimeoutTests(NetworkCase):
 
 
 class WhileBlindTests(NetworkCase):
+    unmeasured = True
+
     def test_answers_are_judged_and_reminders_wait(self) -> None:
         """Half of the checks find a descriptor."""
         tasks = [*self.hosts(2, interval=5.0, error_interval=60.0), task_of("own.example", interval=5.0)]

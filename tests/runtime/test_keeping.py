@@ -79,6 +79,8 @@ class KeepingCase(AlertingCase):
 
 
 class IncidentTests(KeepingCase):
+    unmeasured = True
+
     def test_from_the_problem_to_the_end(self) -> None:
         self.run_(make_task("a", interval=30.0), make_task("b", interval=30.0))
         self.world.pass_time(60, step=0.5)

@@ -259,6 +259,8 @@ class LimitTests(PushCase):
 
 
 class JudgingTests(PushCase):
+    unmeasured = True
+
     def test_late_without_a_fetch(self) -> None:
         self.serve(push_task(frequency=30.0))
         self.pinged()

@@ -41,6 +41,8 @@ class QueueCase(SynchronousTestCase):
 
 
 class SendingTests(QueueCase):
+    unmeasured = True
+
     def test_at_once_and_settled(self) -> None:
         self.accept(make_alert(1))
         self.assertEqual([alert.id for alert in self.notifier.sent], [make_alert(1).id])

@@ -803,6 +803,8 @@ class ReminderTests(SharedCase):
 class SeldomTests(SharedCase):
     """Tasks that are checked once an hour, and taken over in between."""
 
+    unmeasured = True
+
     def setUp(self) -> None:
         super().setUp()
         self.tasks = [make_task(name, interval=3600.0, frequency=10_000.0) for name in "abcd"]
@@ -840,6 +842,8 @@ class SeldomTests(SharedCase):
 
 class OwnStateTests(SharedCase):
     """The state of an instance is that of the tasks that it watches."""
+
+    unmeasured = True
 
     def setUp(self) -> None:
         super().setUp()

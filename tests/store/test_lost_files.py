@@ -349,6 +349,8 @@ reactor.run()
 class KilledTests(LostFileCase):
     """The process is killed some time after its files were lost."""
 
+    unmeasured = True
+
     def run_and_kill(self, change: Callable[[], object]) -> tuple[int, Kept]:
         process = python(RUNNING, self.path)
         self.addCleanup(lambda: process.poll() is None and process.kill())

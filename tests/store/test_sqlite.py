@@ -215,6 +215,8 @@ class WritingTests(SqliteTestCase):
 
 
 class RestartTests(SqliteTestCase):
+    unmeasured = True
+
     async def test_the_time_between_two_processes_is_blind(self) -> None:
         clock = [NOW]
         store = self.store(now=lambda: clock[0])

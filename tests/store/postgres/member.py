@@ -7,6 +7,7 @@ It writes the state of each of its tasks ten times a second, each time with one 
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
 
 from twisted.internet import reactor, task
@@ -18,6 +19,9 @@ from pypinger.ports.sharing import InstanceHealth, LeaseLost
 from pypinger.ports.storing import Kept
 from pypinger.store.postgres.store import PostgresStore
 from tests.store.postgres.members import Runtime, check, listing
+
+#: Parsing their URLs for each write takes more time than all the rest.
+tasks = cache(task_of)
 
 
 class Process(Runtime):
@@ -36,7 +40,7 @@ class Process(Runtime):
 
     async def _commit(self, key: str, state: TaskState) -> None:
         try:
-            await self.store.commit(task_of(key), state, check(), [])
+            await self.store.commit(tasks(key), state, check(), [])
         except LeaseLost:
             pass
 

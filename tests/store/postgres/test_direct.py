@@ -14,6 +14,7 @@ from tests.store.postgres.direct import DirectStore
 
 
 class DirectStoreTests(StoreContract, TestCase):
+    unmeasured = True
     skip = postgres.missing()
 
     def setUp(self) -> None:
@@ -24,6 +25,7 @@ class DirectStoreTests(StoreContract, TestCase):
 
 
 class DirectHistoryTests(HistoryContract, TestCase):
+    unmeasured = True
     skip = postgres.missing()
 
     def make(self) -> Any:

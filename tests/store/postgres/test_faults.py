@@ -23,6 +23,7 @@ from tests.store.postgres.proxy import Proxy
 class ServerTests(TestCase):
     """With a server that is stopped and started."""
 
+    unmeasured = True
     skip = postgres.missing()
     timeout = 180
 

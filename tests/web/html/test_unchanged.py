@@ -40,6 +40,8 @@ class ChangingHistory(FakeHistory):
 
 
 class UnchangedPageTests(AppTestCase):
+    unmeasured = True
+
     def setUp(self) -> None:
         super().setUp()
         self.made = daily()

@@ -261,6 +261,7 @@ class PagesTests(HistoryPagesTestCase):
 class ConditionalRequestTests(HistoryPagesTestCase):
     """Unchanged pages answer 304."""
 
+    unmeasured = True
     PATHS = (
         "/",
         "/task/http://h/a",

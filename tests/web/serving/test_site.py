@@ -476,6 +476,7 @@ class SocketTests(TestCase):
 class LongAnswerTests(MemoryTestCase):
     """Answers longer than one piece."""
 
+    unmeasured = True
     ASK = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n"
 
     def setUp(self) -> None:
