@@ -19,9 +19,9 @@ from pypinger.domain.model import Alert, Delivery, Instant, Seconds, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import Watched
 from pypinger.store.accounting import millis
+from pypinger.store.postgres.keys import read_keys
 from pypinger.store.postgres.lease import boottime
 from pypinger.store.postgres.loading import decoded_or_none, load_silences
-from pypinger.store.postgres.membership import read_keys
 from pypinger.store.postgres.membership import snapshot as snapshot_of
 
 #: How many tasks are given to the runtime at once; and how many of which only the owner has changed.

@@ -14,6 +14,7 @@ import msgspec
 import psycopg
 
 from pypinger.domain.model import Instant, Seconds
+from pypinger.store.postgres.keys import read_keys
 from pypinger.store.postgres.lease import TTL
 from pypinger.store.postgres.tables import Stale
 
@@ -25,9 +26,6 @@ UNLISTED: Seconds = 60.0
 
 #: Seconds after which a request is deleted.
 OLD: Seconds = 60.0
-
-#: How many rows are added in one statement.
-ADDED = 2000
 
 _UNTIL = f"clock_timestamp() + interval '{TTL} s'"
 
@@ -41,13 +39,6 @@ _LIFE = """
 INSERT INTO life (id, alive) SELECT 1, extract(epoch FROM clock_timestamp()) * 1000
 ON CONFLICT (id) DO UPDATE SET alive = greatest(life.alive, excluded.alive)
 """
-
-# Statements that add rows for keys that are new.
-_ADD_TASKS = """
-WITH added AS (INSERT INTO task (url) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING RETURNING id)
-INSERT INTO ownership (task) SELECT id FROM added
-"""
-_ADD_CHANNELS = "INSERT INTO channel (name) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING"
 
 _UNLISTED_TASKS = """
 UPDATE ownership SET unlisted = coalesce(unlisted, clock_timestamp()) FROM task
@@ -177,25 +168,6 @@ def relist(connection: psycopg.Connection, me: str, applicant: Applicant) -> Non
         notify(connection, "members")
 
 
-def add(
-    connection: psycopg.Connection, tasks: Collection[str], channels: Collection[str], known: dict[int, str]
-) -> None:
-    """
-    Add rows for those that are new.
-
-    :param known: keys by ids, to which those of the tasks that are there already are added.
-    """
-    tasks_present = connection.execute("SELECT id, url FROM task").fetchall()
-    known.update(tasks_present)
-    present = {name for (name,) in connection.execute("SELECT name FROM channel")}
-    for new, statement in (
-        (sorted(set(tasks) - {key for _, key in tasks_present}), _ADD_TASKS),
-        (sorted(set(channels) - present), _ADD_CHANNELS),
-    ):
-        for start in range(0, len(new), ADDED):
-            connection.execute(statement, (new[start : start + ADDED],))
-
-
 def bury(connection: psycopg.Connection, gone: Mapping[str, str]) -> None:
     """
     Remove instances whose leases are over, and free what they owned.
@@ -243,22 +215,11 @@ def free_tasks(connection: psycopg.Connection, known: dict[int, str], me: str | 
     """
     The tasks without an owner, or with this one, and their ids.
 
-    :param known: see :func:`read_keys`.
+    :param known: see :func:`~pypinger.store.postgres.keys.read_keys`.
     """
     free = [id for (id,) in connection.execute("SELECT task FROM ownership WHERE owner IS NULL OR owner = %s", (me,))]
     read_keys(connection, known, free)
     return {known[id]: id for id in free if id in known}
-
-
-def read_keys(connection: psycopg.Connection, known: dict[int, str], ids: Collection[int]) -> None:
-    """
-    Read the keys of tasks, but for those that have been deleted.
-
-    :param known: keys by ids, to which those are added that it lacks: reading thousands of URLs takes long.
-    """
-    if new := [id for id in ids if id not in known]:
-        # As text (%s) thousands of numbers take twice as long.
-        known.update(connection.execute("SELECT id, url FROM task WHERE id = ANY(%b::bigint[])", (new,)))
 
 
 def free_channels(connection: psycopg.Connection, me: str | None = None) -> set[str]:

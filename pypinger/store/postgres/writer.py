@@ -21,6 +21,7 @@ from pypinger.store.postgres import membership, silences
 from pypinger.store.postgres.attempts import Attempts
 from pypinger.store.postgres.connection import unusable
 from pypinger.store.postgres.holding import Gained, Holding
+from pypinger.store.postgres.keys import add_rows
 from pypinger.store.postgres.lease import CommonClock, Lease, boottime
 from pypinger.store.postgres.loading import load_common
 from pypinger.store.postgres.recording import NotOwned, SharedRecorder
@@ -156,7 +157,7 @@ class SharedWriter:
         upgrade(connection, self._attempts.link.url, scripts())
         # It may be another database.
         self.keys.clear()
-        membership.add(connection, listing.tasks, listing.channels, self.keys)
+        add_rows(connection, listing.tasks, listing.channels, self.keys)
         applying, gone = applicant(self._name, listing), own_rows_gone(membership.rows(connection), self._ids)
         gone |= namesakes(connection, self._name, applying.process, gone)
         view = foreseen(connection, applying, listing, gone)
@@ -215,12 +216,11 @@ class SharedWriter:
         :raises LeaseLost: it could not be renewed.
         """
         self._attempts.check(lease)
-        said = Said(health, len(self._recorder.tasks), tuple(sorted(self._holding.channels)))
-        encoded = without_nul(encode(said))
+        said = without_nul(encode(Said(health, len(self._recorder.tasks), tuple(sorted(self._holding.channels)))))
 
         def renew(connection: psycopg.Connection) -> None:
             sent = boottime()
-            now = membership.renew(connection, lease.id, health.blind is not None, encoded, fenced=leases.FENCED)
+            now = membership.renew(connection, lease.id, health.blind is not None, said, fenced=leases.FENCED)
             if now is None:
                 raise Stale("the lease of this instance ran out")
             lease.renew(sent)
@@ -334,7 +334,7 @@ class SharedWriter:
         return self._attempts.run(self.lease, lambda connection: [id for (id,) in connection.execute(query, (IDS,))])
 
     def _relist(self, connection: psycopg.Connection, listing: InstanceListing) -> None:
-        membership.add(connection, listing.tasks, listing.channels, self.keys)
+        add_rows(connection, listing.tasks, listing.channels, self.keys)
         membership.relist(connection, self.lease.id, applicant(self._name, listing))
         self._listing = listing
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from pypinger.store.postgres import feeds, listening, membership
+from pypinger.store.postgres import feeds, listening
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.feeds import Feeds
+from pypinger.store.postgres.keys import add_rows
 from pypinger.store.postgres.lease import CommonClock
 from pypinger.store.postgres.link import Link
 from pypinger.store.postgres.upgrading import scripts, upgrade
@@ -55,7 +56,7 @@ class ListeningTests(TestCase):
         url = postgres.database(self)
         with connect(url, "a") as opened:
             upgrade(opened, url, scripts())
-            membership.add(opened, [f"http://host/{number}" for number in range(50)], (), {})
+            add_rows(opened, [f"http://host/{number}" for number in range(50)], (), {})
         self.patch(feeds, "PAGE", 1)
         thread = listening.Listening(reactor, url, "a", CommonClock(), {}, {})  # type: ignore[arg-type]
         self.addCleanup(thread.stop)
@@ -81,7 +82,7 @@ class FeedsTests(TestCase):
         feeds = Feeds({}, {})
         with connect(url, "a") as opened:
             upgrade(opened, url, scripts())
-            membership.add(opened, ["http://host/1", "http://host/2"], (), {})
+            add_rows(opened, ["http://host/1", "http://host/2"], (), {})
             found = [sum(map(len, feeds.tasks(opened, me))) for me in ("a", "a", "b")]
         self.assertEqual(found, [2, 0, 2])
 
@@ -91,7 +92,7 @@ class FeedsTests(TestCase):
         feeds = Feeds({}, known)
         with connect(url, "a") as opened:
             upgrade(opened, url, scripts())
-            membership.add(opened, ["http://host/1", "http://host/2"], (), {})
+            add_rows(opened, ["http://host/1", "http://host/2"], (), {})
             list(feeds.tasks(opened, "a"))
             ids = dict(opened.execute("SELECT url, id FROM task").fetchall())
             known[ids["http://host/1"]] = "http://host/1"

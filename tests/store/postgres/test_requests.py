@@ -11,9 +11,9 @@ from twisted.trial.unittest import TestCase
 
 from pypinger.domain.model import Alert, Delivery, TaskState
 from pypinger.ports.sharing import InstanceRequest, InstanceRequestFailed
-from pypinger.store.postgres import membership
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.feeds import NOTHING, ChannelFeed, Feeds
+from pypinger.store.postgres.keys import add_rows
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from pypinger.store.rows import encode
 from tests import postgres
@@ -150,7 +150,7 @@ class FeedTests(TestCase):
 
     async def test_concurrent_transactions(self) -> None:
         writers, count = 6, 100
-        membership.add(self.connection, keys(writers), (), {})
+        add_rows(self.connection, keys(writers), (), {})
         threads = [Thread(target=self.write, args=(number, count)) for number in range(writers)]
         feeds = Feeds({}, {})
         early = {name: ChannelFeed(name, NOTHING, ()) for name in ("slack", "email")}
