@@ -108,7 +108,7 @@ def load_tasks(connection: psycopg.Connection, ids: Sequence[int]) -> list[TaskR
     """
     execute, wanted = connection.execute, list(ids)
     records = {}
-    for row in execute(_TASKS, (wanted,)):
+    for row in execute(_TASKS, (wanted,), binary=True):
         record = records[row[0]] = TaskRecord(row[0], row[1], row[2])
         if row[3]:
             record.state = _STATE.decode(row[3])
