@@ -39,7 +39,7 @@ class CollectorTests(SynchronousTestCase):
             kept.append([[number] for number in range(5000)])
             self.clock.advance(STEP)
             self.assertGreater(gc.get_freeze_count(), before + 4900)
-        self.clock.pump([STEP] * 10)
+        self.clock.pump([STEP] * round(SETTLED / STEP))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_what_is_taken_over_later(self) -> None:
