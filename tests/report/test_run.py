@@ -110,6 +110,14 @@ class DoorContract:
             self.assertEqual((report["status"], report["reason"]), ("error", f"{name}: not found"))
             self.assertIn("lastrun", report)
 
+    def test_not_found_where_path_has_something_else(self) -> None:
+        """Execution fails with EACCES, as it does where a folder of PATH cannot be entered."""
+        folder = Path(self.mktemp()).absolute()
+        (folder / "no-such-command").mkdir(parents=True)
+        self.environ["PATH"] = f"{folder}:{self.environ['PATH']}"
+        found = self.on_file("no-such-command")
+        self.assertEqual(found, (127, "", f"{self.prog}: no-such-command: not found\n"))
+
     def script(self, text: str, mode: int = 0o755) -> str:
         path = Path(self.mktemp()).absolute()
         path.write_text(text)

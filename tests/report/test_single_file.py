@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import shutil
@@ -39,7 +40,9 @@ def pythons() -> list[tuple[str, str]]:
     """Version and path of the other Pythons of this machine, the oldest supported one first."""
     found = []
     folders = [*os.environ.get("PATH", "").split(os.pathsep)]
-    folders += map(str, sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/*/bin")))
+    # Another user's folder may be closed to this one.
+    with contextlib.suppress(PermissionError):
+        folders += map(str, sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/*/bin")))
     for minor in range(OLDEST[1], 15):
         if minor == sys.version_info.minor:
             continue
