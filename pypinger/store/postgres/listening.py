@@ -27,10 +27,6 @@ from pypinger.store.threads import Reactor
 #: Seconds between two looks at tasks, at least.
 OFTEN: Seconds = 0.25
 
-#: Each change of membership lets looks at tasks wait for OFTEN seconds, because owners will change again at once; a
-#: series of changes for so many seconds more.
-CHANGING: Seconds = 0.75
-
 #: Seconds between two looks without a notification.
 POLL: Seconds = BEAT
 POLL_SILENCES: Seconds = 30.0
@@ -183,7 +179,7 @@ class Listening:
         poller.register(self._wake, select.POLLIN)
         # Since the last connection anything may have happened.
         heard = {"members", "tasks", "owners", "deliveries", "silences", "requests", "answers"}
-        tasks_next = changing = polled = silences_next = 0.0
+        tasks_next = polled = silences_next = 0.0
         gaining = boottime()
         version = -1
         self._looked = 0
@@ -211,9 +207,6 @@ class Listening:
                     heard.add("silences")
                 for_others = {what for what in heard if what.partition(" ")[0] in ("members", "requests", "answers")}
                 if for_others:
-                    if "members" in for_others:
-                        changing = now if now > tasks_next else changing
-                        tasks_next = max(tasks_next, min(now, changing + CHANGING) + OFTEN)
                     self._send("heard", for_others)
                     heard -= for_others
                 if "deliveries" in heard:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet import reactor
-from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
 from pypinger.store.postgres import feeds, listening
@@ -73,27 +72,6 @@ class ListeningTests(TestCase):
         thread.start(report)
         await until(lambda: said.count("tasks") == 50)
         self.assertLess(said.index("looked"), 10)
-
-    async def test_tasks_are_shown_while_instances_come_and_go(self) -> None:
-        url = postgres.database(self)
-        self.patch(listening, "OFTEN", 0.5)
-        with connect(url, "a") as opened:
-            upgrade(opened, url, scripts())
-            thread = listening.Listening(reactor, url, "a", CommonClock(), {}, {})  # type: ignore[arg-type]
-            self.addCleanup(thread.stop)
-            heard: list[str] = []
-            thread.hold(False)
-            thread.set("id", {})
-            thread.start(lambda what, *_: heard.append(what))
-            await until(lambda: "heard" in heard)
-            # Faster than looks at tasks follow each other.
-            noise = LoopingCall(opened.execute, "SELECT pg_notify('pypinger', 'members')")
-            noise.start(0.1)
-            self.addCleanup(lambda: noise.running and noise.stop())
-            add_rows(opened, ["http://host/1"], (), {})
-            opened.execute("SELECT pg_notify('pypinger', 'tasks')")
-            await until(lambda: "tasks" in heard)
-            noise.stop()
 
 
 class FeedsTests(TestCase):
