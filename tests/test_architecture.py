@@ -82,6 +82,14 @@ HTTP_MODULES = {
     "aiohttp": "",
 }
 
+#: What may have attributes that others set: records, which do nothing themselves, and objects of libraries.
+CHANGED_BY_OTHERS = {
+    *("by_id", "figures", "group", "known", "machine", "mark", "name", "_name", "pending", "question", "queue"),
+    *("record", "records", "row", "run", "task", "waiting"),
+    *("adapter", "arguments", "check", "choices", "_here", "lexer", "logger", "loop", "options", "reactor", "request"),
+    *("sys", "url_map", "verified", "_expiring", "_feeding", "_loop", "_remembering", "_sweeping"),
+}
+
 MOST_LINES = 350
 MOST_ARGUMENTS = 7
 
@@ -144,6 +152,15 @@ def classes() -> list[tuple[str, ast.ClassDef]]:
     return [
         (name, node) for name, tree in modules().items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
     ]
+
+
+def holder(node: ast.expr) -> str:
+    """The name of a value: that of a variable, an attribute, a method whose result it is, or a collection."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    if isinstance(node, ast.Subscript):
+        return holder(node.value)
+    return holder(node.func) if isinstance(node, ast.Call) else ast.unparse(node)
 
 
 class SourceCase(SynchronousTestCase):
@@ -272,6 +289,16 @@ class WeightTests(SourceCase):
                 if count > MOST_ARGUMENTS:
                     long[f"{name}.{node.name}"] = count
         self.assertEqual(long, {})
+
+    def test_no_object_sets_attributes_of_another(self) -> None:
+        wrong = [
+            f"{module} sets {ast.unparse(node)}"
+            for module, tree in modules().items()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+            if holder(node.value) not in {"self", "cls", *CHANGED_BY_OTHERS}
+        ]
+        self.assertEqual(wrong, [])
 
     def test_one_class_a_name(self) -> None:
         where = defaultdict(list)

@@ -72,9 +72,9 @@ class Loops:
 
     def schedule(self, watch: Watch, delay: Seconds) -> None:
         """Start one after so many seconds."""
-        watch.loop = LoopingCall(self._begin, watch)
-        watch.loop.clock = self._reactor
-        watch.first = self._reactor.callLater(delay, self._start, watch, self._reactor.seconds() + delay)
+        loop = LoopingCall(self._begin, watch)
+        loop.clock = self._reactor
+        watch.set_loop(loop, self._reactor.callLater(delay, self._start, watch, self._reactor.seconds() + delay))
 
     def quiet(self, watch: Watch, *, cancel: bool = True) -> None:
         """
@@ -82,29 +82,22 @@ class Loops:
 
         :param cancel: whether the work under way is cancelled, too, unless it is being recorded.
         """
-        self._stop(watch)
+        # A loop refers to the watch. What was frozen is freed only without a cycle: see pypinger.runtime.collector.
+        watch.set_loop(None, None)
         watch.set_timer(None)
         if cancel and watch.phase is not Phase.RECORDING and watch.running is not None:
             watch.running.cancel()
-
-    def _stop(self, watch: Watch) -> None:
-        if watch.first is not None:
-            watch.first.cancel()
-            watch.first = None
-        if watch.loop is not None and watch.loop.running:
-            watch.loop.stop()
-        # It refers to the watch. What was frozen is freed only without a cycle: see pypinger.runtime.collector.
-        watch.loop = None
 
     def _start(self, watch: Watch, due: Seconds) -> None:
         assert watch.loop is not None
         interval, late = watch.task.interval, self._reactor.seconds() - due
         if not LATE <= late < interval:
-            watch.first = None
+            watch.set_loop(watch.loop, None)
             watch.loop.start(interval)
             return
         # A loop that starts late stays late by as much, so this one starts with the next check.
-        watch.first = self._reactor.callLater(interval - late, self._start, watch, due + interval)
+        first = self._reactor.callLater(interval - late, self._start, watch, due + interval)
+        watch.set_loop(watch.loop, first)
         self._begin(watch)
 
 

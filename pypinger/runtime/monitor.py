@@ -127,7 +127,7 @@ class Monitor:
         for key in keys:
             watch = self._watches.pop(key, None) or self._unlisted.pop(key, None)
             if watch is not None:
-                watch.gone = True
+                watch.end()
                 if watch.running is not None:
                     ending.append(after(watch.running))
                 self._loops.quiet(watch)
@@ -262,7 +262,7 @@ class Monitor:
 
         :returns: whether the next check is overdue, or to be made soon, so that it is still to be scheduled.
         """
-        before, watch.task = watch.task, task
+        before = watch.use(task)
         if task.url is None:
             self._timers.judge_again(watch)
             return False
@@ -283,7 +283,7 @@ class Monitor:
 
     def _end(self, watch: Watch) -> None:
         """Stop checking, and close the incident once the check under way is recorded, unless others may watch it."""
-        watch.gone = True
+        watch.end()
         running = watch.running
         self._loops.quiet(watch)
         if self._shared:

@@ -105,6 +105,24 @@ class Watch:
         """Begin the next phase of the work under way."""
         self.phase = phase
 
+    def run(self, work: Deferred[None]) -> None:
+        """Take note of the work under way, until :meth:`idle`."""
+        self.running = work
+
+    def idle(self) -> None:
+        """The work is over."""
+        self.phase = Phase.IDLE
+        self.running = None
+
+    def end(self) -> None:
+        """It is watched no longer."""
+        self.gone = True
+
+    def use(self, task: Task) -> Task:
+        """Use other settings; returns those before."""
+        before, self.task = self.task, task
+        return before
+
     def begin(self, now: Seconds) -> None:
         """
         Begin a check now.
@@ -127,6 +145,14 @@ class Watch:
     def begin_pushes(self, now: Seconds) -> None:
         """Watch a push task from now on: what falls due is judged at once, as it has no first check."""
         self.began = now
+
+    def set_loop(self, loop: LoopingCall | None, first: IDelayedCall | None) -> None:
+        """Use another loop, or none, which `first` starts; what was to start or run before does not."""
+        if self.loop is not None and self.loop is not loop and self.loop.running:
+            self.loop.stop()
+        if self.first is not None and self.first.active():
+            self.first.cancel()
+        self.loop, self.first = loop, first
 
     def set_timer(self, timer: IDelayedCall | None) -> None:
         """Use another timer; a call that is still due is cancelled."""

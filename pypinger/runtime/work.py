@@ -103,7 +103,7 @@ class Work:
         running = Deferred.fromCoroutine(self._work(watch, work))
         if not watch.busy:
             return None
-        watch.running = running
+        watch.run(running)
         return running
 
     async def perform(self, watch: Watch, work: Callable[[Watch], Coroutine[Deferred[Any], Any, None]]) -> None:
@@ -121,8 +121,7 @@ class Work:
                 await work
                 self._noted(watch, before)
             finally:
-                watch.enter(Phase.IDLE)
-                watch.running = None
+                watch.idle()
                 self._over(watch)
         except CancelledError:
             pass

@@ -97,7 +97,8 @@ class _Carrier:
         for key, row in self._new.outbox.items():
             if key not in outbox and key not in written:
                 pending.settle(_settlement(row, Outcome.REPLACED, _SETTLED, self._now))
-        self._new.outbox = {key: self._moved(row) for key, row in outbox.items()}
+        self._new.outbox.clear()
+        self._new.outbox.update((key, self._moved(row)) for key, row in outbox.items())
 
     def _moved(self, row: DeliveryRow) -> DeliveryRow:
         task = None if row.task is None else self._tasks.get(row.task)
@@ -107,7 +108,7 @@ class _Carrier:
     def rest(self) -> None:
         old, new = self._old, self._new
         # The time since the database was last written is not blind: this process was running.
-        new.pending.blind = list(old.pending.blind)
+        new.pending.blind[:] = old.pending.blind
         new.take_blind_times(old)
         new.see_hosts(old.hosts)
         if new.blindness != old.blindness:

@@ -110,12 +110,12 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
             by_id[task].incident = IncidentRow(
                 number, task, started, opened, None, _KINDS.decode(kinds), explanation, alerts
             )
-    recorder.next_task = 1 + max(by_id, default=0)
-    recorder.next_incident = 1 + max(
+    latest = max(
         number or 0
         for query in ("max(id) FROM incident", "max(incident) FROM delivery")
         for (number,) in execute(f"SELECT {query}")
     )
+    recorder.count_from(1 + max(by_id, default=0), 1 + latest)
     recent = execute(
         'SELECT start, "end" FROM blind WHERE "end" > ? ORDER BY id DESC LIMIT ?', (now - DAY, BLIND_TIMES)
     ).fetchall()
@@ -139,14 +139,14 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     for name, address, at in execute("SELECT name, address, at FROM host WHERE at >= ?", ((now - DAY) / 1000,)):
         recorder.hosts[name] = HostSeen(address, at)
     lasting = {row: Blind(since, words) for row, since, words in execute("SELECT id, since, words FROM blindness")}
-    recorder.blindness = lasting.get(1), lasting.get(2)
-    recorder.silences = tuple(
+    silences = tuple(
         Silence(*row)
         for row in execute(
             "SELECT id, selector, start, until, reason, by FROM silence WHERE until > ? ORDER BY start, id",
             (now / 1000,),
         )
     )
+    recorder.resume((lasting.get(1), lasting.get(2)), silences)
     # Beside max(), SQLite takes the columns of the row with the maximum.
     refusals = {
         channel: words

@@ -45,7 +45,6 @@ class Recorder:
     :ivar tasks: the key of a task -> its present.
     :ivar blind: the latest blind times.
     :ivar outbox: (alert, channel) -> the delivery, for each that is pending.
-    :ivar next_task: the id for the next new task; `next_incident` likewise.
     """
 
     def __init__(self) -> None:
@@ -56,9 +55,17 @@ class Recorder:
         self.blindness: Blindness = (None, None)
         self.silences: tuple[Silence, ...] = ()
         self.outbox: dict[tuple[str, str], DeliveryRow] = {}
-        self.next_task = 1
-        self.next_incident = 1
+        self._next_task = 1
+        self._next_incident = 1
         self._sighted: Millis = 0
+
+    def resume(self, blindness: Blindness, silences: tuple[Silence, ...]) -> None:
+        """Continue with a blindness and silences that are already written."""
+        self.blindness, self.silences = blindness, silences
+
+    def count_from(self, task: int, incident: int) -> None:
+        """Give new tasks and new incidents ids from these on."""
+        self._next_task, self._next_incident = task, incident
 
     def note(self, task: Task, state: TaskState, check: Check) -> None:
         """See :meth:`pypinger.ports.storing.Store.note`."""
@@ -138,15 +145,15 @@ class Recorder:
 
     def new_incident(self) -> int:
         """The id for a new incident."""
-        self.next_incident += 1
-        return self.next_incident - 1
+        self._next_incident += 1
+        return self._next_incident - 1
 
     def present(self, key: str) -> TaskRecord:
         """The present of a task, to be written with the next transaction."""
         record = self.tasks.get(key)
         if record is None:
-            record = self.tasks[key] = TaskRecord(self.next_task, key)
-            self.next_task += 1
+            record = self.tasks[key] = TaskRecord(self._next_task, key)
+            self._next_task += 1
             self.pending.born.append(record)
         if not record.dirty:
             record.dirty = True

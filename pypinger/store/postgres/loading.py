@@ -174,8 +174,7 @@ def load_common(
         recorder.hosts[host] = HostSeen(address, at)
     conditions = execute("SELECT id, since, words FROM blindness WHERE instance = %s", (name,))
     lasting = {row: Blind(since, words) for row, since, words in conditions}
-    recorder.blindness = lasting.get(1), lasting.get(2)
-    recorder.silences = load_silences(connection, now)
+    recorder.resume((lasting.get(1), lasting.get(2)), load_silences(connection, now))
     blind_told: frozenset[str] = frozenset()
     if lasting:
         since = int(min(condition.since for condition in lasting.values()) * 1000)

@@ -61,7 +61,7 @@ class DirectStore(ReadHistory):
         for record in load_tasks(self.connection, [number for (number,) in execute("SELECT id FROM task")]):
             self.recorder.tasks[record.key] = record
         (latest,) = execute("SELECT max(id) FROM incident").fetchone() or (0,)
-        self.recorder.next_incident = 1 + (latest or 0)
+        self.recorder.count_from(1, 1 + (latest or 0))
         return replace(
             kept,
             states={record.key: record.state for record in self.recorder.tasks.values()},
