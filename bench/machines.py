@@ -131,24 +131,14 @@ def server_cpu(pid: int) -> float:
     return ended + cpu(pid) + sum(cpu(int(each)) for each in children)
 
 
-def owned(connection: psycopg.Connection[tuple[str, int]]) -> dict[str, int]:
-    """How many tasks each instance owns."""
-    return dict(
-        connection.execute(
-            "SELECT name, (SELECT count(*) FROM ownership WHERE owner = instance.id) FROM instance"
-            " WHERE until > clock_timestamp()"
-        ).fetchall()
-    )
+#: How many tasks each instance owns; and, which takes no time from the instances, how many it says that it owns.
+OWNED = "SELECT name, (SELECT count(*) FROM ownership WHERE owner = instance.id) FROM instance"
+SAID = "SELECT name, coalesce((health::json ->> 'tasks')::int, 0) FROM instance"
 
 
-def said(connection: psycopg.Connection[tuple[str, int]]) -> dict[str, int]:
-    """How many tasks each instance says that it owns. To count them takes time from the instances."""
-    return dict(
-        connection.execute(
-            "SELECT name, coalesce((nullif(health, '')::json ->> 'tasks')::int, 0) FROM instance"
-            " WHERE until > clock_timestamp()"
-        ).fetchall()
-    )
+def count(connection: psycopg.Connection[tuple[str, int]], query: str) -> dict[str, int]:
+    """The instances that are alive, and what the query counts of each."""
+    return dict(connection.execute(f"{query} WHERE until > clock_timestamp()".encode()).fetchall())
 
 
 def wait_for(done: Callable[[], bool]) -> float:
@@ -197,7 +187,7 @@ def run_postgres(bench: Bench, server: postgres.Server) -> float:
         time.sleep(INTERVAL)
         each = sum(bench.measure(first, server=pid))
         second = Daemon(bench.place, "b", store.format(url=server.url(), name="b"), bench.urls)
-        joined = wait_for(lambda: len(said(connection)) == 2)
+        joined = wait_for(lambda: len(count(connection, SAID)) == 2)
         rebalanced(bench, connection, joined, 0.4 * bench.count)
         report_pauses("after the join", joined, first, second)
         time.sleep(INTERVAL)
@@ -221,14 +211,13 @@ def rebalanced(
 ) -> None:
     """Wait until no task is without an owner and each instance has at least so many, and print how long it took."""
 
-    def balanced(counts: dict[str, int]) -> bool:
-        return (
-            sum(counts.values()) == bench.count
-            and min(count for name, count in counts.items() if name in (left or name)) >= least
-        )
+    def balanced(query: str) -> bool:
+        counts = count(connection, query)
+        mine = [number for name, number in counts.items() if name in (left or name)]
+        return sum(counts.values()) == bench.count and min(mine) >= least
 
-    took = wait_for(lambda: balanced(said(connection)) and balanced(owned(connection))) - since
-    print(f"  rebalanced in {took:.1f} s: {owned(connection)}", flush=True)
+    took = wait_for(lambda: balanced(SAID) and balanced(OWNED)) - since
+    print(f"  rebalanced in {took:.1f} s: {count(connection, OWNED)}", flush=True)
 
 
 def report_pauses(what: str, since: float, *daemons: Daemon) -> None:
