@@ -221,7 +221,7 @@ def _spawn(command: Sequence[str], gate: SignalGate, stderr: int | None) -> subp
 
 def _not_run(name: str, error: OSError) -> CommandEnd:
     shown = name or "''"
-    # What cannot be looked at, such as a folder of PATH that others cannot enter, does not make it permission denied.
+    # A folder of PATH that cannot be entered fails with EACCES, although it may hold no such command.
     unknown = "/" not in name and shutil.which(name, os.F_OK) is None
     if isinstance(error, FileNotFoundError) or unknown:
         words = "its interpreter is not found" if "/" in name and os.path.exists(name) else "not found"
