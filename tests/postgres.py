@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.shared import once
+from tests.shared import directory, once
 
 #: The superuser of the server, and its password, which no log and no page may show.
 USER = "pinger"
@@ -210,11 +210,10 @@ def server() -> Server:
 @once
 def _fresh_data() -> Path:
     """The data directory of a server that never ran; a copy of it is ten times cheaper than ``initdb``."""
-    directory = Path(tempfile.mkdtemp(prefix="pypinger-postgres-", dir="/tmp"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    data, password = directory / "data", directory / "password"
+    place = Path(tempfile.mkdtemp(prefix="postgres-", dir=directory()))
+    data, password = place / "data", place / "password"
     password.write_text(f"{_verifier()}\n")
-    for path in (directory, password):
+    for path in (place, password):
         _give_to_postgres(path)
     command = [str(_required_binaries() / "initdb"), "-D", str(data), "-U", USER, "--pwfile", str(password)]
     command += ["--auth-local=trust", "--auth-host=scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]

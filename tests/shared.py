@@ -11,9 +11,11 @@ from fcntl import LOCK_EX, flock
 from functools import wraps
 from pathlib import Path
 
-# They inherit it from the process that starts them, which has imported the tests.
+# They inherit it from the process that starts them, which has imported the tests. Other users, such as the one that
+# PostgreSQL runs as, can enter it.
 if "PYPINGER_TESTS" not in os.environ:
-    os.environ["PYPINGER_TESTS"] = tempfile.mkdtemp(prefix="pypinger-tests-")
+    os.environ["PYPINGER_TESTS"] = tempfile.mkdtemp(prefix="pypinger-tests-", dir="/tmp")
+    os.chmod(os.environ["PYPINGER_TESTS"], 0o711)
     atexit.register(shutil.rmtree, os.environ["PYPINGER_TESTS"], ignore_errors=True)
 
 

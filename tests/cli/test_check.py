@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,7 +23,7 @@ from pypinger.domain import judge
 from pypinger.domain.model import Check, Fault, NoAnswer, Observation, Report, Reported, Task, Verdict
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.times import iso
-from tests.cli.processes import Process
+from tests.acceptance.process import PYPINGER, Process
 from tests.cli.test_command import pypinger
 
 
@@ -237,9 +238,9 @@ class UrlTests(TestCase):
         self.addCleanup(port.stopListening)
         self.base = f"http://127.0.0.1:{port.getHost().port}"
 
-    async def check(self, *arguments: str) -> tuple[int | None, str]:
-        process = Process(self, "check", *arguments)
-        code = await process.ended
+    async def check(self, *arguments: str) -> tuple[int, str]:
+        process = Process(self, *PYPINGER, "check", *arguments, forked=True)
+        code = await process.end()
         self.assertEqual(process.err, b"")
         return code, process.out.decode()
 
@@ -282,10 +283,11 @@ class UrlTests(TestCase):
         self.assertNotIn("marked", out)
 
     async def test_interrupted(self) -> None:
-        process = Process(self, "check", f"{self.base}/stopping-short", "--timeout", "60")
+        words = "check", f"{self.base}/stopping-short", "--timeout", "60"
+        process = Process(self, *PYPINGER, *words, forked=True)
         await self.asked
         process.signal("INT")
-        self.assertIn(await process.ended, (None, 130))
+        self.assertIn(await process.end(), (-signal.SIGINT, 130))
         self.assertEqual((process.out, process.err), (b"", b""))
 
     async def test_connection_refused(self) -> None:

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger import __version__
 from pypinger.cli import main
+from tests.acceptance.process import PYPINGER
 
 CHECKOUT = Path(__file__).parent.parent.parent
 
@@ -78,7 +79,7 @@ class CommandLineTests(SynchronousTestCase):
     def test_encoding_without_the_character(self) -> None:
         report = '{"status": "error", "lastrun": "2026-01-01T00:00:00Z", "reason": "\N{SNOWMAN}"}'
         result = subprocess.run(
-            [sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())", "check", "-"],
+            [*PYPINGER, "check", "-"],
             cwd=CHECKOUT,
             input=report.encode(),
             capture_output=True,
@@ -94,7 +95,7 @@ class OutputTests(SynchronousTestCase):
 
     def run_command(self, *arguments: str, report: bytes = b"", **streams: Any) -> tuple[int, bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())", *arguments],
+            [*PYPINGER, *arguments],
             cwd=CHECKOUT,
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -141,9 +142,7 @@ class OutputTests(SynchronousTestCase):
                     "sh",
                     "-c",
                     script,
-                    sys.executable,
-                    "-c",
-                    "import sys; from pypinger.cli import main; sys.exit(main())",
+                    *PYPINGER,
                     *arguments,
                 ],
                 cwd=CHECKOUT,

@@ -18,7 +18,7 @@ from pypinger.cli.demo import ini
 from pypinger.cli.fleet import SAMPLES
 from pypinger.config import load
 from pypinger.notify import channels
-from tests.cli.processes import Process
+from tests.acceptance.process import PYPINGER, Process, until
 
 #: The kind of each sample's first verdict, except those that change by themselves.
 KINDS = {
@@ -64,8 +64,8 @@ class DemoTests(TestCase):
         return response.code, await readBody(response)
 
     async def test_every_kind(self) -> None:
-        process = Process(self, "demo", "--port", "0")
-        await process.said(b"Ctrl-C stops the demo.")
+        process = Process(self, *PYPINGER, "demo", "--port", "0", forked=True)
+        await until(lambda: b"Ctrl-C stops the demo." in process.out)
         found = re.search(r"pages: +(http://127\.0\.0\.1:\d+/)\n.*tasks: (http://[^/]+)/", process.out.decode())
         assert found is not None
         pages, fleet = found.groups()
@@ -80,7 +80,7 @@ class DemoTests(TestCase):
         ini_file = re.search(r"ini file: +(\S+)", process.out.decode())
         assert ini_file is not None
         process.signal("INT")
-        self.assertEqual(await process.ended, 0, process.err)
+        self.assertEqual(await process.end(), 0, process.err)
         self.assertEqual(process.err, b"")
         self.assertNotIn(b"Traceback", process.out)
         self.assertFalse(os.path.exists(os.path.dirname(ini_file[1])))
@@ -91,7 +91,7 @@ class DemoTests(TestCase):
             taken.listen()
             port = str(taken.getsockname()[1])
             for option in ("--port", "--fleet-port"):
-                process = Process(self, "demo", "--port", "0", option, port)
-                self.assertEqual(await process.ended, 1)
+                process = Process(self, *PYPINGER, "demo", "--port", "0", option, port, forked=True)
+                self.assertEqual(await process.end(), 1)
                 self.assertNotIn(b"Ctrl-C", process.out)
                 self.assertRegex(process.err, rb"\Apypinger demo: [^\n]+\n\Z")

@@ -18,7 +18,7 @@ from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Alert, Event
 from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.drill import Attempt, send_to_all
-from tests.cli.processes import Process
+from tests.acceptance.process import PYPINGER, Process
 from tests.cli.test_command import pypinger
 
 
@@ -101,11 +101,11 @@ class ServiceTests(TestCase):
         self.addCleanup(port.stopListening)
         return service, f"http://127.0.0.1:{port.getHost().port}"
 
-    async def notify_test(self, text: str) -> tuple[int | None, list[str]]:
+    async def notify_test(self, text: str) -> tuple[int, list[str]]:
         path = Path(self.mktemp()).absolute()
         path.write_text(text)
-        process = Process(self, "notify-test", str(path))
-        code = await process.ended
+        process = Process(self, *PYPINGER, "notify-test", str(path), forked=True)
+        code = await process.end()
         self.assertEqual(process.err, b"")
         return code, process.out.decode().splitlines()
 

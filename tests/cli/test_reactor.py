@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 from twisted.trial.unittest import TestCase
 
-from tests.cli.processes import Process
+from tests.acceptance.process import Process
 
 MAIN = """
 import sys
@@ -18,16 +20,19 @@ sys.exit(run_until_done(main, 3))
 
 
 class RunTests(TestCase):
+    def run_process(self, body: str) -> Process:
+        return Process(self, sys.executable, "-c", MAIN.format(body), forked=True)
+
     async def test_exit_code(self) -> None:
-        process = Process(self, code=MAIN.format("return 7"))
-        self.assertEqual((await process.ended, process.out, process.err), (7, b"", b""))
+        process = self.run_process("return 7")
+        self.assertEqual((await process.end(), process.out, process.err), (7, b"", b""))
 
     async def test_unexpected_error_is_one_line(self) -> None:
-        process = Process(self, code=MAIN.format("raise KeyError('marked')"))
-        self.assertEqual(await process.ended, 3)
+        process = self.run_process("raise KeyError('marked')")
+        self.assertEqual(await process.end(), 3)
         self.assertEqual((process.out, process.err), (b"", b"unexpected error KeyError; please report it\n"))
 
     async def test_log_is_not_shown(self) -> None:
         body = "from twisted.logger import Logger; Logger().critical('oh'); print('done'); return 0"
-        process = Process(self, code=MAIN.format(body))
-        self.assertEqual((await process.ended, process.out, process.err), (0, b"done\n", b""))
+        process = self.run_process(body)
+        self.assertEqual((await process.end(), process.out, process.err), (0, b"done\n", b""))

@@ -25,6 +25,7 @@ from pypinger.domain import report as reports
 from pypinger.domain.model import Report
 from pypinger.report.child import with_last_lines
 from pypinger.report.command_line import main
+from tests.acceptance.process import PYPINGER
 from tests.report.endpoint import KEY, Endpoint
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -214,7 +215,7 @@ class DoorContract:
 class PypingerRunTests(DoorContract, SynchronousTestCase):
     """Everything that the package does."""
 
-    door = (sys.executable, "-c", "import sys; from pypinger.cli import main; sys.exit(main())", "run")
+    door = (*PYPINGER, "run")
     prog = "pypinger run"
 
     # The command
