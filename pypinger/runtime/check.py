@@ -217,9 +217,9 @@ class Checker:
         """Send the reminder that is due, or will be within `early` seconds."""
         await self._move(watch, reminders.remind(watch.task, watch.state, self._now(), early))
 
-    def next_joining(self, watch: Watch) -> Instant | None:
+    def next_joining(self, watch: Watch, now: Instant) -> Instant | None:
         """See :meth:`pypinger.domain.routing.Routing.next_joining`."""
-        return self._outbox.routes.next_joining(watch.task, watch.state, self._now())
+        return self._outbox.routes.next_joining(watch.task, watch.state, now)
 
     async def join(self, watch: Watch) -> None:
         """Tell the open incident to the channels that join it now."""

@@ -72,9 +72,8 @@ class Loops:
 
     def schedule(self, watch: Watch, delay: Seconds) -> None:
         """Start one after so many seconds."""
-        loop = LoopingCall(self._begin, watch)
-        loop.clock = self._reactor
-        watch.set_loop(loop, self._reactor.callLater(delay, self._start, watch, self._reactor.seconds() + delay))
+        # The loop itself is made when it starts: another instance may hand over thousands of tasks at once.
+        watch.set_loop(None, self._reactor.callLater(delay, self._start, watch, self._reactor.seconds() + delay))
 
     def quiet(self, watch: Watch, *, cancel: bool = True) -> None:
         """
@@ -89,15 +88,16 @@ class Loops:
             watch.running.cancel()
 
     def _start(self, watch: Watch, due: Seconds) -> None:
-        assert watch.loop is not None
         interval, late = watch.task.interval, self._reactor.seconds() - due
         if not LATE <= late < interval:
-            watch.set_loop(watch.loop, None)
-            watch.loop.start(interval)
+            loop = LoopingCall(self._begin, watch)
+            loop.clock = self._reactor
+            watch.set_loop(loop, None)
+            loop.start(interval)
             return
         # A loop that starts late stays late by as much, so this one starts with the next check.
         first = self._reactor.callLater(interval - late, self._start, watch, due + interval)
-        watch.set_loop(watch.loop, first)
+        watch.set_loop(None, first)
         self._begin(watch)
 
 

@@ -6,6 +6,7 @@ message covers them all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
@@ -53,11 +54,11 @@ class HostRounds:
     def add(self, watch: Watch) -> None:
         """A task is watched, too."""
         if watch.task.url is not None:
-            self._hosts.setdefault(_host(watch), {})[watch.task.id] = watch
+            self._hosts.setdefault(_host(watch.task.origin), {})[watch.task.id] = watch
 
     def discard(self, watch: Watch) -> None:
         """A task is no longer watched."""
-        host = _host(watch)
+        host = _host(watch.task.origin)
         watches = self._hosts.get(host, {})
         if watches.get(watch.task.id) is watch:
             del watches[watch.task.id]
@@ -68,7 +69,7 @@ class HostRounds:
         """Take note of a check or another change, before which the verdict was of this kind."""
         if watch.state.kind not in _SILENT or before in _SILENT:
             return
-        host = _host(watch)
+        host = _host(watch.task.origin)
         if host in self._rounds:
             return
         others = [each for each in self._hosts.get(host, {}).values() if each is not watch]
@@ -115,6 +116,7 @@ class HostRounds:
         await DeferredList([Deferred.fromCoroutine(worker()) for _ in range(min(AT_ONCE, len(watches)))])
 
 
-def _host(watch: Watch) -> str:
+@lru_cache(maxsize=1000)
+def _host(origin: str) -> str:
     # This is asked for thousands of tasks at once; the port is always given.
-    return watch.task.origin.partition("://")[2].rpartition(":")[0] or watch.task.origin
+    return origin.partition("://")[2].rpartition(":")[0] or origin

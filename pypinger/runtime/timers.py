@@ -54,7 +54,7 @@ class Timers:
         gone, now = watch.gone or not self.work.may_begin(), self._now()
         blind, muted = self._checker.condition.blind, self._board.muted(watch.task, watch.state)
         watch.mute(muted)
-        joining = self._checker.next_joining(watch)
+        joining = self._checker.next_joining(watch, now)
         seconds = self._reactor.seconds()
         delay = None if gone else watch.until_due(now, seconds, blind=blind, muted=muted, joining=joining)
         timer = watch.timer
@@ -105,7 +105,7 @@ class Timers:
             self.work.run(watch, self._checker.unmute(watch))
         elif not blind and not muted and watch.reminds(now):
             self._remind(digest_span(watch.task), now)
-        elif not blind and not muted and (self._checker.next_joining(watch) or INFINITY) <= now:
+        elif not blind and not muted and (self._checker.next_joining(watch, now) or INFINITY) <= now:
             self.work.run(watch, self._checker.join(watch))
         else:
             if watch.task.url is None and not blind:
