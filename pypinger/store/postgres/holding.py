@@ -114,7 +114,7 @@ class Holding:
         gained = None
         if not self._free:
             tasks, channels = self.moves()
-            names = channels.gain & membership.free_channels(connection, me)
+            names = channels.gain & membership.free_channels(connection, me) if channels.gain else None
             if names:
                 gained = self._gain_channels(connection, names, now)
             else:

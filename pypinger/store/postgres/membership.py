@@ -1,8 +1,9 @@
 """
 Statements of membership: joining, renewing, burying, gaining and releasing. All in the writer's thread.
 
-Changes of membership and of owners follow each other: each holds an advisory lock until its transaction ends. Rows of
-``ownership`` (of tasks) and ``channel`` without an owner are free.
+Changes of membership follow each other, and the changes of owners: each holds an advisory lock until its transaction
+ends. Instances that gain and release share that lock, so that one need not wait for the other. Rows of ``ownership``
+(of tasks) and ``channel`` without an owner are free.
 """
 
 from __future__ import annotations
@@ -104,6 +105,11 @@ class Joined(NamedTuple):
 def lock(connection: psycopg.Connection) -> None:
     """Hold the lock of membership until the transaction ends."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+
+
+def share_lock(connection: psycopg.Connection) -> None:
+    """Let other owners change, but not the members, until the transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (LOCK,))
 
 
 def notify(connection: psycopg.Connection, what: str) -> None:
@@ -230,7 +236,7 @@ def free_channels(connection: psycopg.Connection, me: str | None = None) -> set[
 def take_tasks(connection: psycopg.Connection, me: str, ids: Sequence[int], *, fenced: bool) -> list[int]:
     """Own those of these tasks that are free, or owned already, in the caller's transaction; returns their ids."""
     _alive(connection, me, fenced=fenced)
-    lock(connection)
+    share_lock(connection)
     taken = connection.execute(
         "UPDATE ownership SET owner = %s, epoch = epoch + 1, unlisted = NULL, changed = pg_current_xact_id()"
         " WHERE task = ANY(%b::bigint[]) AND (owner IS NULL OR owner = %s) RETURNING task",
@@ -243,7 +249,7 @@ def take_tasks(connection: psycopg.Connection, me: str, ids: Sequence[int], *, f
 def take_channels(connection: psycopg.Connection, me: str, names: Collection[str], *, fenced: bool) -> dict[str, int]:
     """Own those of these channels that are free, or owned, in the caller's transaction; returns their epochs."""
     _alive(connection, me, fenced=fenced)
-    lock(connection)
+    share_lock(connection)
     taken = connection.execute(
         "UPDATE channel SET owner = %s, epoch = epoch + 1, unlisted = NULL WHERE name = ANY(%s)"
         " AND (owner IS NULL OR owner = %s) RETURNING name, epoch",
@@ -255,7 +261,7 @@ def take_channels(connection: psycopg.Connection, me: str, names: Collection[str
 def release(connection: psycopg.Connection, me: str, tasks: Sequence[int], channels: Collection[str]) -> None:
     """Free tasks, by their ids, and channels."""
     with connection.transaction():
-        lock(connection)
+        share_lock(connection)
         connection.execute(
             "UPDATE ownership SET owner = NULL, changed = pg_current_xact_id()"
             " WHERE task = ANY(%b::bigint[]) AND owner = %s",

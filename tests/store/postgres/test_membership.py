@@ -7,6 +7,7 @@ from threading import Timer
 from typing import Any
 
 from psycopg import Connection
+from psycopg.errors import LockNotAvailable
 from psycopg.pq import TransactionStatus
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -19,6 +20,7 @@ from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import InstanceHealth, InstanceListing, LeaseLost
 from pypinger.store.postgres import feeds, holding, lease, listening, membership, sharing, view
 from pypinger.store.postgres.connection import connect
+from pypinger.store.postgres.keys import add_rows
 from pypinger.store.postgres.store import PostgresStore
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from tests import postgres
@@ -361,8 +363,33 @@ class MembershipTests(TestCase):
         self.assertGreater(a.store.now(), 1e9)
 
 
-class ListingTests(TestCase):
+class StatementTests(TestCase):
     skip = postgres.missing()
+
+    def test_tasks_are_gained_while_others_are_released(self) -> None:
+        url = emptied.database()
+        with connect(url, "a") as first, connect(url, "b") as second:
+            upgrade(first, url, scripts())
+            for name, connection in (("a", first), ("b", second)):
+                membership.join(connection, name, view.applicant(name, listing(4)), {})
+            add_rows(first, keys(4), ["slack"], {})
+            ids = sorted(membership.free_tasks(first, {}).values())
+            mine, free = ids[:2], ids[2:]
+            self.assertCountEqual(membership.take_tasks(first, "a", mine, fenced=True), mine)
+            second.execute("SET lock_timeout = '100ms'")
+            with first.transaction():
+                membership.release(first, "a", mine, [])
+                # Those that are being released are not free yet.
+                self.assertCountEqual(membership.take_tasks(second, "b", ids, fenced=True), free)
+                self.assertEqual(membership.take_channels(second, "b", ["slack"], fenced=True), {"slack": 1})
+                for change in (
+                    lambda: membership.join(second, "c", view.applicant("c", listing(4)), {}),
+                    lambda: membership.bury(second, {}),
+                    lambda: membership.quit(second, "b"),
+                ):
+                    with self.assertRaises(LockNotAvailable):
+                        change()
+            self.assertCountEqual(membership.take_tasks(second, "b", ids, fenced=True), ids)
 
     def test_what_an_instance_lists_is_read_as_of_its_row(self) -> None:
         url = emptied.database()
