@@ -11,7 +11,7 @@ connection. So the runtime is given gained tasks only after a look at what has b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -26,7 +26,8 @@ from pypinger.store.postgres.queue import SharedQueue
 from pypinger.store.postgres.writer import SharedWriter
 from pypinger.store.threads import Worker
 
-#: How many tasks are left at once.
+#: How many tasks are left at once; at first fewer, so that another instance can begin to gain.
+FIRST = 1000
 LEFT = 2500
 
 
@@ -36,7 +37,7 @@ class Handover:
 
     :param worker: the thread of `writer`.
     :param failed: is called when something fails; it ends the lease.
-    :param gained: is called once no more can be gained, if something was, and all has been given.
+    :param quiet: is called when no tasks change hands any more, with whether something was gained.
     """
 
     _log = Logger()
@@ -49,7 +50,7 @@ class Handover:
         others: Others,
         reporting: Reporting,
         failed: Callable[[Failure, Lease, str], None],
-        gained: Callable[[], None],
+        quiet: Callable[[bool], None],
     ) -> None:
         self._worker = worker
         self._writer = writer
@@ -57,10 +58,12 @@ class Handover:
         self._others = others
         self._reporting = reporting
         self._failed = failed
-        self._end_of_gain = gained
+        self._say_quiet = quiet
         self._lease: Lease | None = None
         self._gaining = self._leaving = False
-        # Whether something was gained since nothing more could be.
+        # Whether tasks are being left, rather than channels, which may take as long as a message.
+        self._leaving_tasks = False
+        # Whether something was gained since tasks began to change hands.
         self._got = False
         # How many gained parts wait until they are given to the runtime.
         self._waiting = 0
@@ -68,12 +71,17 @@ class Handover:
     def begin(self, lease: Lease) -> None:
         """Work under a new lease."""
         self._lease = lease
-        self._gaining = self._leaving = self._got = False
+        self._gaining = self._leaving = self._leaving_tasks = self._got = False
         self._waiting = 0
 
     def end(self) -> None:
         """The lease is over."""
         self._lease = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether tasks change hands, or channels are gained."""
+        return self._gaining or self._leaving_tasks or self._waiting > 0
 
     def gain(self) -> None:
         """Gain what is free, unless that is being done."""
@@ -99,7 +107,7 @@ class Handover:
             self._failed(part, lease, "taking tasks over")
         elif part is None:
             self._gaining = False
-            self._end_gain()
+            self._end()
         else:
             self._got = True
             self._others.gained(part.kept, part.snapshot)
@@ -118,24 +126,27 @@ class Handover:
         if kept.states or kept.channels:
             self._reporting.tell("gained", kept)
         if lease is self._lease:
-            self._end_gain()
+            self._end()
 
-    def _end_gain(self) -> None:
-        """If all has been given: what was not left meanwhile can be."""
-        if self._got and not self._gaining and not self._waiting:
-            self._got = False
-            self._end_of_gain()
+    def _end(self) -> None:
+        """If nothing changes hands any more: what was not gained or left meanwhile can be."""
+        if not self.busy:
+            got, self._got = self._got, False
+            self._say_quiet(got)
 
     async def _leave(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
         freed: Deferred[None] = succeed(None)
-        for start in range(0, len(tasks), LEFT):
-            part = tasks[start : start + LEFT]
+        self._leaving_tasks = bool(tasks)
+        for part in _parts(tasks):
             await self._quiet(lease, part, ())
             # The database frees the part before while the runtime leaves this one.
             await freed
             freed = Deferred.fromCoroutine(self._free(lease, part, ()))
             freed.addErrback(self._failed, lease, "leaving tasks")
         await freed
+        if tasks and lease is self._lease:
+            self._leaving_tasks = False
+            self._end()
         if channels:
             # A message under way may take long, which must not delay the tasks.
             await self._quiet(lease, (), channels)
@@ -166,3 +177,11 @@ class Handover:
         # What is read of them from now on is what another instance has written.
         self._others.left(tasks)
         await self._worker.run(self._writer.release, lease, tasks, channels)
+
+
+def _parts(tasks: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Tasks as they are left: see :data:`LEFT`."""
+    start, size = 0, FIRST
+    while start < len(tasks):
+        yield tasks[start : start + size]
+        start, size = start + size, LEFT

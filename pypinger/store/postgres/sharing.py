@@ -12,7 +12,6 @@ broken off, and the runtime drops everything. Then this instance joins anew, wit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from threading import Event
 from typing import Any
 
 import psycopg
@@ -33,10 +32,11 @@ from pypinger.ports.sharing import (
     Sharer,
 )
 from pypinger.ports.storing import Kept, StoreError
+from pypinger.store.postgres.beats import Beats
 from pypinger.store.postgres.connection import words_of
 from pypinger.store.postgres.handover import Handover
 from pypinger.store.postgres.holding import with_part
-from pypinger.store.postgres.lease import BEAT, CommonClock, Lease, boottime
+from pypinger.store.postgres.lease import CommonClock, Lease, boottime
 from pypinger.store.postgres.listening import Listening
 from pypinger.store.postgres.others import Others, Reporting
 from pypinger.store.postgres.queue import SharedQueue
@@ -46,9 +46,6 @@ from pypinger.store.threads import LateWorker, Reactor, Worker
 
 #: Seconds between two attempts to join.
 REJOIN: Seconds = 1.0
-
-#: Seconds between two beats at least, however many notifications come.
-SOON: Seconds = 0.05
 
 
 class Membership:
@@ -75,17 +72,22 @@ class Membership:
         self._others = Others(reactor, listening, self._reporting, self._heard)
         self._queue = SharedQueue(reactor, self._worker, self._writer, self._lose)
         self._asking = Asking(reactor, self._worker, self._writer, self._lose)
-        parts = self._worker, self._writer, self._queue, self._others, self._reporting
-        self._handover = Handover(*parts, self._failed, self._soon)
         self._listing = InstanceListing(frozenset(), frozenset())
-        self._health: Callable[[], InstanceHealth] = InstanceHealth
+        self._beats = Beats(
+            *(reactor, self._worker, self._writer),
+            listing=lambda: self._listing,
+            busy=lambda: self._handover.busy,
+            beaten=self._beaten,
+            failed=self._failed,
+        )
+        parts = self._worker, self._writer, self._queue, self._others, self._reporting
+        self._handover = Handover(*parts, self._failed, self._beats.quiet)
         self._lease: Lease | None = None
         # Why there is no lease.
         self._away: str | None = None
         self._timers: dict[str, IDelayedCall] = {}
-        self._beating = self._beat_again = False
-        # Whether the reactor's thread renews the lease.
-        self._beats = Event()
+        # Whether this instance is to own more than it does.
+        self._wanting = False
         self._closing = False
 
     @property
@@ -108,7 +110,7 @@ class Membership:
         if not listing.tasks <= before.tasks:
             # What others have written of the new ones was not shown.
             self._others.read_again()
-        self._soon()
+        self._beats.soon()
 
     def open(self) -> Kept:
         """See :meth:`pypinger.ports.storing.Store.open`."""
@@ -122,16 +124,13 @@ class Membership:
 
     def hold(self) -> None:
         """See :meth:`pypinger.ports.sharing.SharedStore.hold`."""
-        lease = self._lease
-        if lease is not None:
-            self._worker.run(self._renew, lease).addErrback(self._failed, lease, "renewing the lease")
+        self._beats.hold()
 
     def start(self, sharer: Sharer, health: Callable[[], InstanceHealth]) -> None:
         """See :meth:`pypinger.ports.sharing.SharedStore.start`."""
-        self._health = health
         self._reporting.start(sharer)
         self._others.start()
-        self._set_timer("beat", 0, self._beat)
+        self._beats.start(health)
         self._watch()
 
     def owner(self, task: str) -> str | None:
@@ -189,7 +188,7 @@ class Membership:
         if self._closing or not self._worker.started:
             return
         self._closing = True
-        self._beats.set()
+        self._beats.stop()
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
@@ -226,7 +225,7 @@ class Membership:
 
     def _begin(self, lease: Lease, kept: Kept) -> None:
         """Work under a new lease."""
-        self._lease, self._away, self._beating = lease, None, False
+        self._lease, self._away, self._wanting = lease, None, False
         if lease.name not in (self._configured, self._name):
             words = "another instance that is alive is called {name}; this one is {other}: set [store] instance"
             self._log.warn(words, name=self._configured, other=lease.name)
@@ -235,6 +234,7 @@ class Membership:
         self._asking.begin(lease, self._reporting)
         self._others.begin(lease, kept.silences)
         self._handover.begin(lease)
+        self._beats.begin(lease)
 
     def _watch(self) -> None:
         """Look whether the lease lasts."""
@@ -254,6 +254,7 @@ class Membership:
         self._lease, self._away = None, words
         self._writer.abort()
         self._handover.end()
+        self._beats.end()
         self._others.end()
         self._log.error("[store] url {url}: {words}; joining again", url=shown(self._url), words=words)
         self._reporting.tell("lost", f"the database {shown(self._url)}: {words}")
@@ -279,38 +280,12 @@ class Membership:
         self._log.info("joined again as {name}", name=self._name)
         self._reporting.tell("joined")
         self._reporting.tell("silenced", kept.silences)
-        self._set_timer("beat", 0, self._beat)
+        self._beats.now()
         self._watch()
 
-    def _renew(self, lease: Lease) -> None:
-        """Renew the lease until the reactor's thread does; in the writer's thread."""
-        while not self._beats.wait(BEAT):
-            self._writer.beat(lease, InstanceHealth(), self._listing)
-
-    def _beat(self) -> None:
-        self._beats.set()
-        lease = self._lease
-        if lease is None or self._closing:
-            return
-        if self._beating:
-            self._beat_again = True
-            return
-        self._beating, self._beat_again = True, False
-        self._set_timer("beat", BEAT, self._beat)
-        try:
-            health = self._health()
-        except Exception:
-            self._log.failure("unexpected error while asking for the health")
-            health = InstanceHealth()
-        self._worker.run(self._writer.beat, lease, health, self._listing).addBoth(self._beaten, lease)
-
-    def _beaten(self, beat: Beat | Failure, lease: Lease) -> None:
-        if lease is not self._lease or self._closing:
-            return
-        self._beating = False
-        if isinstance(beat, Failure):
-            self._failed(beat, lease, "renewing the lease")
-            return
+    def _beaten(self, beat: Beat) -> None:
+        """Take account of the members."""
+        self._wanting = beat.wanting
         self._others.meet(beat.members, wanting=beat.wanting)
         self._asking.keep([each.id for each in beat.members])
         self._asking.poke()
@@ -318,24 +293,16 @@ class Membership:
             self._handover.leave(*beat.leave)
         if beat.wanting:
             self._handover.gain()
-        if self._beat_again:
-            self._soon()
-        elif beat.next_end < BEAT:
-            # Another lease may end before the next beat.
-            self._set_timer("beat", max(0.0, beat.next_end) + 0.02, self._beat)
 
     def _heard(self, payloads: set[str]) -> None:
         lease = self._lease
         if lease is not None and payloads & {"requests", f"requests {lease.id}", "answers", f"answers {lease.id}"}:
             self._asking.poke()
         if "members" in payloads:
-            self._soon()
-
-    def _soon(self) -> None:
-        """Beat soon: members or what is free have changed."""
-        timer = self._timers.get("soon")
-        if self._lease is not None and not self._closing and (timer is None or not timer.active()):
-            self._set_timer("soon", SOON, self._beat)
+            if self._wanting:
+                # Some of it may be free now.
+                self._handover.gain()
+            self._beats.soon()
 
     def _failed(self, failure: Failure, lease: Lease, doing: str) -> None:
         if failure.check(LeaseLost) is None:

@@ -5,23 +5,25 @@ while the one before waits for what is pending.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from psycopg import Connection
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pypinger.domain.model import TaskState
 from pypinger.ports.storing import Kept
-from pypinger.store.postgres import handover, holding, membership
+from pypinger.store.postgres import beats, handover, holding, membership
+from pypinger.store.postgres.beats import Beats
 from pypinger.store.postgres.handover import Handover
 from pypinger.store.postgres.holding import Gained
 from pypinger.store.postgres.lease import Lease
 from pypinger.store.postgres.others import Others
+from pypinger.store.postgres.writer import SharedWriter
 from tests import postgres
 from tests.store.postgres import emptied
 from tests.store.postgres.members import Crowd, Runtime, check, listing, sleep, task, until
@@ -34,6 +36,7 @@ class PartsTests(TestCase):
     timeout = 120
 
     def setUp(self) -> None:
+        self.patch(handover, "FIRST", 3)
         self.patch(handover, "LEFT", 4)
         self.url = emptied.database()
         self.crowd = Crowd(self, self.url)
@@ -80,6 +83,54 @@ class PartsTests(TestCase):
 
         self.patch(self.a, "leave", left)
         await self.shared(self.a, self.crowd.join("b", listing(COUNT)))
+
+    async def test_no_beat_delays_what_is_left(self) -> None:
+        self.patch(beats, "BEAT", 4.0)
+        self.patch(beats, "SOON", 0.0)
+        done = self.record("beat", "release")
+        await self.leave_slowly(self.crowd.join("b", listing(COUNT)))
+        first = done.index("a release")
+        last = len(done) - 1 - done[::-1].index("a release")
+        self.assertGreater(last, first + 4)
+        self.assertNotIn("a beat", done[first:last])
+
+    async def test_what_is_free_is_gained_without_a_beat(self) -> None:
+        # Only from time to time.
+        self.patch(Beats, "soon", lambda _: None)
+        b = self.crowd.join("b", listing(COUNT))
+        done = self.record("beat", "release")
+        await self.leave_slowly(b)
+        self.assertGreater(done.count("a release"), 2 * done.count("b beat"))
+
+    async def leave_slowly(self, b: Runtime) -> None:
+        """Share the tasks, of which each part is left once `b` has the one before."""
+        leave, parts = self.a.leave, []
+
+        async def left(tasks: Collection[str], channels: Collection[str]) -> None:
+            await leave(tasks, channels)
+            if len(parts) > 1:
+                await until(lambda: b.states.keys() >= set(parts[-2]))
+            parts.append(tasks)
+
+        self.patch(self.a, "leave", left)
+        await self.shared(self.a, b)
+
+    def record(self, *names: str) -> list[str]:
+        """Record what the writers of all instances do."""
+        done = []
+
+        def recorded(name: str) -> Callable[..., Any]:
+            method = getattr(SharedWriter, name)
+
+            def act(writer: SharedWriter, lease: Lease, *values: Any, **options: Any) -> Any:
+                done.append(f"{lease.name} {name}")
+                return method(writer, lease, *values, **options)
+
+            return act
+
+        for name in names:
+            self.patch(SharedWriter, name, recorded(name))
+        return done
 
     async def test_freeing_fails_while_the_next_is_left(self) -> None:
         free, calls = membership.release, []
@@ -158,10 +209,13 @@ class WaitingTests(SynchronousTestCase):
         self.said: list[str] = []
         # The writer's thread, the listener's and the runtime, of which each answer is given by hand.
         worker = SimpleNamespace(run=lambda *_: self.later(self.parts))
-        others = SimpleNamespace(gained=lambda *_: None, catch_up=lambda: self.later(self.waiting))
-        reporting = SimpleNamespace(tell=lambda what, kept: self.said.append(" ".join([what, *kept.states])))
-        stubs: list[Any] = [worker, SimpleNamespace(gain=None), None, others, reporting]
-        self.handover = Handover(*stubs, self.failed, lambda: self.said.append("all is given"))
+        others = SimpleNamespace(catch_up=lambda: self.later(self.waiting))
+        for name in ("gained", "leaving", "left"):
+            setattr(others, name, lambda *_: None)
+        writer, queue = SimpleNamespace(gain=None, release=None), SimpleNamespace(flush=lambda: succeed(None))
+        self.reporting = SimpleNamespace(tell=lambda what, kept: self.said.append(" ".join([what, *kept.states])))
+        stubs: list[Any] = [worker, writer, queue, others, self.reporting]
+        self.handover = Handover(*stubs, self.failed, self.quiet)
         self.handover.begin(Lease("id", "a", 0.0))
         self.handover.gain()
 
@@ -171,6 +225,10 @@ class WaitingTests(SynchronousTestCase):
 
     def failed(self, failure: Failure, *_: object) -> None:
         failure.raiseException()
+
+    def quiet(self, gained: bool) -> None:
+        self.assertFalse(self.handover.busy)
+        self.said.append("all is given" if gained else "nothing was free")
 
     def gain(self, key: str) -> None:
         """The database gives a part."""
@@ -194,8 +252,24 @@ class WaitingTests(SynchronousTestCase):
         self.parts[-1].callback(None)
         self.assertEqual(self.said, ["gained first", "all is given"])
         self.handover.gain()
+        self.assertTrue(self.handover.busy)
         self.parts[-1].callback(None)
-        self.assertEqual(len(self.said), 2)
+        self.assertEqual(self.said[2:], ["nothing was free"])
+
+    def test_tasks_change_hands_while_they_are_left(self) -> None:
+        self.parts[-1].callback(None)
+        self.said.clear()
+        left: Deferred[None] = Deferred()
+        self.reporting.sharer = SimpleNamespace(leave=lambda *_: left)
+        self.handover.leave(frozenset({"first"}), frozenset({"slack"}))
+        self.assertTrue(self.handover.busy)
+        self.reporting.sharer = SimpleNamespace(leave=lambda *_: Deferred())
+        left.callback(None)
+        # It is released.
+        self.parts[-1].callback(None)
+        # The message under way in the channel may take long.
+        self.assertFalse(self.handover.busy)
+        self.assertEqual(self.said, ["nothing was free"])
 
     def test_nothing_is_left_while_a_part_waits(self) -> None:
         self.gain("first")

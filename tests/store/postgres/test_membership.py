@@ -18,7 +18,7 @@ from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Delivery, Incident, Outcome, TaskState
 from pypinger.domain.silence import Silence
 from pypinger.ports.sharing import InstanceHealth, InstanceListing, LeaseLost
-from pypinger.store.postgres import feeds, holding, lease, listening, membership, sharing, view
+from pypinger.store.postgres import beats, feeds, holding, lease, listening, membership, view
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.keys import add_rows
 from pypinger.store.postgres.store import PostgresStore
@@ -293,7 +293,7 @@ class MembershipTests(TestCase):
 
     async def test_the_lease_is_held_while_the_reactor_is_busy_with_the_start(self) -> None:
         self.patch(lease, "TTL", 3.0)
-        self.patch(sharing, "BEAT", 0.3)
+        self.patch(beats, "BEAT", 0.3)
         store = PostgresStore(reactor, self.crowd.url, name="a", keep_days=90)  # type: ignore[arg-type]
         store.list(listing(5))
         kept = store.open()
