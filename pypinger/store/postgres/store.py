@@ -7,6 +7,7 @@ History is read over a connection of its own, in a thread of its own.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -27,6 +28,10 @@ T = TypeVar("T")
 
 #: How many seconds closing may take.
 CLOSING: Seconds = 3.0
+
+#: Seconds after which a thread that waits for the interpreter gets it. Python's default is ten times as long: while the
+#: reactor takes thousands of tasks over, the writer would wait as long after each part of an answer.
+SWITCH: Seconds = 0.0005
 
 
 class PostgresStore(ReadHistory):
@@ -95,6 +100,7 @@ class PostgresStore(ReadHistory):
 
     def open(self) -> Kept:
         """See :meth:`pypinger.ports.storing.Store.open`; it starts the threads, so it must follow daemonising."""
+        sys.setswitchinterval(SWITCH)
         kept = self._sharing.open()
         worker = self._make_worker(self._reactor, "pypinger-reader")
         url, name = self._url, self._sharing.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from twisted.internet import reactor
@@ -9,7 +10,7 @@ from twisted.trial.unittest import TestCase
 
 from pypinger.ports.sharing import InstanceListing
 from pypinger.ports.storing import StoreError
-from pypinger.store.postgres.store import PostgresStore
+from pypinger.store.postgres.store import SWITCH, PostgresStore
 from tests import postgres
 from tests.contracts.history import HistoryContract
 from tests.contracts.store import OTHER, TASK, StoreContract
@@ -44,6 +45,14 @@ class PostgresHistoryTests(HistoryContract, PostgresTestCase):
         store = self.store()
         store.open()
         return store
+
+
+class ThreadTests(PostgresTestCase):
+    def test_threads_of_the_store_wait_for_the_reactor_only_briefly(self) -> None:
+        self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(0.005)
+        self.store().open()
+        self.assertAlmostEqual(sys.getswitchinterval(), SWITCH)
 
 
 class FaultTests(PostgresTestCase):
