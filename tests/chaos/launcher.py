@@ -38,7 +38,7 @@ def hurry() -> None:
 
 def weaken(*_: object) -> None:
     """Renew the lease too seldom and too briefly, without noticing."""
-    from pypinger.store.postgres import lease, membership, sharing
+    from pypinger.store.postgres import beats, lease, membership
 
     renew = membership.renew
 
@@ -49,7 +49,9 @@ def weaken(*_: object) -> None:
         return now
 
     membership.renew = renew_briefly
-    sharing.BEAT = SELDOM
+    beats.BEAT = SELDOM
+    # What others do about the lease that ended is not noticed at once either.
+    beats.Beats.soon = lambda _: None  # type: ignore[method-assign]
     if "CHAOS_UNFENCED" in os.environ:
         lease.FENCED = False
 

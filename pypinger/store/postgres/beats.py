@@ -5,7 +5,8 @@ Note [Beats]
 ~~~~~~~~~~~~
 There is a beat every :data:`~pypinger.store.postgres.lease.BEAT` seconds, and one at once when something has changed.
 While tasks change hands much changes, and each beat would delay them, as the writer does one thing at a time. So those
-beats wait until that is over.
+beats wait until that is over; until then members may be known as they were at the latest regular beat. When nothing
+could be gained, and nothing has changed, no beat follows: a beat that finds something to gain would follow it for ever.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pypinger.store.postgres.lease import BEAT, Lease
 from pypinger.store.postgres.writer import Beat, SharedWriter
 from pypinger.store.threads import Reactor, Worker
 
-#: Seconds between two beats at least, however much changes.
+#: Seconds between two beats at least that follow changes, however much changes.
 SOON: Seconds = 0.05
 
 #: Seconds after the end of another instance's lease at which it is buried.
@@ -36,7 +37,7 @@ class Beats:
 
     :param worker: the thread of `writer`.
     :param listing: returns what this instance lists.
-    :param busy: whether tasks change hands.
+    :param busy: returns whether tasks change hands.
     :param beaten: is called with the result of each beat.
     :param failed: is called when a beat fails; it ends the lease.
     """
@@ -67,7 +68,7 @@ class Beats:
         # Whether a beat is under way, and whether one was due meanwhile.
         self._beating = self._again = False
         # Whether something has changed while tasks change hands.
-        self._waiting = False
+        self._changed = False
         # Whether the reactor's thread renews the lease.
         self._taken_over = Event()
 
@@ -85,7 +86,7 @@ class Beats:
     def begin(self, lease: Lease) -> None:
         """Renew another lease, from the next beat on."""
         self._lease = lease
-        self._beating = self._again = self._waiting = False
+        self._beating = self._again = self._changed = False
 
     def end(self) -> None:
         """The lease is over."""
@@ -105,13 +106,13 @@ class Beats:
     def soon(self) -> None:
         """Beat soon, as something has changed: see Note [Beats]."""
         if self._busy():
-            self._waiting = True
+            self._changed = True
         else:
             self._within(max(0.0, self._began + SOON - self._reactor.seconds()))
 
-    def quiet(self, gained: bool) -> None:
+    def settled(self, gained: bool) -> None:
         """No tasks change hands any more; `gained`: whether this instance has more now."""
-        if gained or self._waiting:
+        if gained or self._changed:
             self.soon()
 
     def _hold(self, lease: Lease) -> None:
@@ -134,9 +135,11 @@ class Beats:
         if lease is None:
             return
         if self._beating:
+            # It follows, whatever else is under way.
             self._again = True
+            self._within(BEAT)
             return
-        self._beating, self._again, self._waiting = True, False, False
+        self._beating, self._again, self._changed = True, False, False
         self._began = self._reactor.seconds()
         self._within(BEAT)
         try:

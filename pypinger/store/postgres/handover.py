@@ -37,7 +37,7 @@ class Handover:
 
     :param worker: the thread of `writer`.
     :param failed: is called when something fails; it ends the lease.
-    :param quiet: is called when no tasks change hands any more, with whether something was gained.
+    :param settled: is called when no tasks change hands any more, with whether something was gained.
     """
 
     _log = Logger()
@@ -50,7 +50,7 @@ class Handover:
         others: Others,
         reporting: Reporting,
         failed: Callable[[Failure, Lease, str], None],
-        quiet: Callable[[bool], None],
+        settled: Callable[[bool], None],
     ) -> None:
         self._worker = worker
         self._writer = writer
@@ -58,7 +58,7 @@ class Handover:
         self._others = others
         self._reporting = reporting
         self._failed = failed
-        self._say_quiet = quiet
+        self._say_settled = settled
         self._lease: Lease | None = None
         self._gaining = self._leaving = False
         # Whether tasks are being left, rather than channels, which may take as long as a message.
@@ -129,10 +129,10 @@ class Handover:
             self._end()
 
     def _end(self) -> None:
-        """If nothing changes hands any more: what was not gained or left meanwhile can be."""
+        """Say so if nothing changes hands any more: what could not be left meanwhile can be now."""
         if not self.busy:
             got, self._got = self._got, False
-            self._say_quiet(got)
+            self._say_settled(got)
 
     async def _leave(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
         freed: Deferred[None] = succeed(None)

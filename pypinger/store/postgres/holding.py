@@ -160,7 +160,7 @@ class Holding:
     def _gain_tasks(self, connection: psycopg.Connection, ids: Sequence[int]) -> Gained:
         with connection.transaction():
             taken = membership.take_tasks(connection, self._lease.id, ids, fenced=leases.FENCED)
-        # After the transaction: while this instance reads, others need not wait for the lock of membership.
+        # After the transaction: while this instance reads, those who join need not wait for the lock of membership.
         records = _load(connection, taken)
         self._keys.update((record.id, record.key) for record in records)
         self._recorder.tasks.update({record.key: record for record in records})

@@ -1,9 +1,10 @@
 """
 Statements of membership: joining, renewing, burying, gaining and releasing. All in the writer's thread.
 
-Changes of membership follow each other, and the changes of owners: each holds an advisory lock until its transaction
-ends. Instances that gain and release share that lock, so that one need not wait for the other. Rows of ``ownership``
-(of tasks) and ``channel`` without an owner are free.
+Changes of members exclude each other, and all changes of owners: they hold an advisory lock alone until their
+transaction ends. Instances that gain and release share it. Where two of them want the same rows, since they know
+different members, the first to lock a row gets it; a deadlock is tried again (see Note [Attempts] in
+:mod:`~pypinger.store.postgres.attempts`). Rows of ``ownership`` (of tasks) and ``channel`` without an owner are free.
 """
 
 from __future__ import annotations

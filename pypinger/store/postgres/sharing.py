@@ -81,7 +81,7 @@ class Membership:
             failed=self._failed,
         )
         parts = self._worker, self._writer, self._queue, self._others, self._reporting
-        self._handover = Handover(*parts, self._failed, self._beats.quiet)
+        self._handover = Handover(*parts, self._failed, self._beats.settled)
         self._lease: Lease | None = None
         # Why there is no lease.
         self._away: str | None = None

@@ -36,6 +36,7 @@ class BeatsTests(SynchronousTestCase):
         self.results: list[Beat] = []
         self.failures: list[str] = []
         self.busy = False
+        self.bug: Exception | None = None
         worker: Any = SimpleNamespace(run=self.run_beat)
         writer: Any = SimpleNamespace(beat=None)
         clock: Any = self.clock
@@ -43,7 +44,7 @@ class BeatsTests(SynchronousTestCase):
             *(clock, worker, writer),
             listing=lambda: LISTING,
             busy=lambda: self.busy,
-            beaten=self.results.append,
+            beaten=self.beaten,
             failed=lambda failure, lease, doing: self.failures.append(f"{doing}: {failure.getErrorMessage()}"),
         )
         self.beats.begin(Lease("id", "a", 0.0))
@@ -53,6 +54,11 @@ class BeatsTests(SynchronousTestCase):
         self.healths.append(health)
         self.answers.append(Deferred())
         return self.answers[-1]
+
+    def beaten(self, beat: Beat) -> None:
+        if self.bug is not None:
+            raise self.bug
+        self.results.append(beat)
 
     def start(self) -> None:
         """Begin, with a beat that is over at once."""
@@ -104,14 +110,14 @@ class BeatsTests(SynchronousTestCase):
         self.wait(1.2)
         self.assert_times(0)
         self.busy = False
-        self.beats.quiet(gained=False)
+        self.beats.settled(gained=False)
         self.wait(1.3)
         self.assert_times(0, 1.21)
         # That was all.
-        self.beats.quiet(gained=False)
+        self.beats.settled(gained=False)
         self.wait(1.5)
         self.assert_times(0, 1.21)
-        self.beats.quiet(gained=True)
+        self.beats.settled(gained=True)
         self.wait(1.6)
         self.assert_times(0, 1.21, 1.51)
 
@@ -123,7 +129,7 @@ class BeatsTests(SynchronousTestCase):
         self.assert_times(0, BEAT)
         # What had changed was seen by that beat.
         self.busy = False
-        self.beats.quiet(gained=False)
+        self.beats.settled(gained=False)
         self.wait(BEAT + 1.0)
         self.assert_times(0, BEAT)
 
@@ -138,6 +144,19 @@ class BeatsTests(SynchronousTestCase):
             self.answers[-1].callback(result())
             self.clock.advance(SOON)
             self.assertEqual(len(self.times), count + 1)
+
+    def test_an_error_while_members_are_looked_at(self) -> None:
+        self.start()
+        self.clock.advance(BEAT)
+        self.beats.soon()
+        # It is due while this one is under way.
+        self.clock.advance(SOON)
+        self.bug = RuntimeError("a bug")
+        self.answers[-1].callback(result())
+        self.failureResultOf(self.answers[-1], RuntimeError)
+        self.bug = None
+        self.clock.advance(BEAT)
+        self.assert_times(0, BEAT, 2 * BEAT + SOON)
 
     def test_another_lease_that_ends_soon(self) -> None:
         self.start()

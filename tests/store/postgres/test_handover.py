@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from pypinger.domain.model import TaskState
 from pypinger.ports.storing import Kept
-from pypinger.store.postgres import beats, handover, holding, membership
+from pypinger.store.postgres import beats, handover, holding, lease, membership, view
 from pypinger.store.postgres.beats import Beats
 from pypinger.store.postgres.handover import Handover
 from pypinger.store.postgres.holding import Gained
@@ -85,7 +85,7 @@ class PartsTests(TestCase):
         await self.shared(self.a, self.crowd.join("b", listing(COUNT)))
 
     async def test_no_beat_delays_what_is_left(self) -> None:
-        self.patch(beats, "BEAT", 4.0)
+        self.beat_seldom()
         self.patch(beats, "SOON", 0.0)
         done = self.record("beat", "release")
         await self.leave_slowly(self.crowd.join("b", listing(COUNT)))
@@ -95,12 +95,25 @@ class PartsTests(TestCase):
         self.assertNotIn("a beat", done[first:last])
 
     async def test_what_is_free_is_gained_without_a_beat(self) -> None:
-        # Only from time to time.
-        self.patch(Beats, "soon", lambda _: None)
+        self.beat_seldom()
+        soon = Beats.soon
+
+        def soon_in_a(each: Beats) -> None:
+            if each._lease is not None and each._lease.name == "a":
+                soon(each)
+
+        self.patch(Beats, "soon", soon_in_a)
         b = self.crowd.join("b", listing(COUNT))
         done = self.record("beat", "release")
         await self.leave_slowly(b)
         self.assertGreater(done.count("a release"), 2 * done.count("b beat"))
+
+    def beat_seldom(self) -> None:
+        """Renew leases for so long that no beat is due but those that follow changes."""
+        for module in (lease, view):
+            self.patch(module, "TTL", 600.0)
+        self.patch(membership, "_UNTIL", "clock_timestamp() + interval '600 s'")
+        self.patch(beats, "BEAT", 300.0)
 
     async def leave_slowly(self, b: Runtime) -> None:
         """Share the tasks, of which each part is left once `b` has the one before."""
@@ -215,7 +228,7 @@ class WaitingTests(SynchronousTestCase):
         writer, queue = SimpleNamespace(gain=None, release=None), SimpleNamespace(flush=lambda: succeed(None))
         self.reporting = SimpleNamespace(tell=lambda what, kept: self.said.append(" ".join([what, *kept.states])))
         stubs: list[Any] = [worker, writer, queue, others, self.reporting]
-        self.handover = Handover(*stubs, self.failed, self.quiet)
+        self.handover = Handover(*stubs, self.failed, self.settled)
         self.handover.begin(Lease("id", "a", 0.0))
         self.handover.gain()
 
@@ -226,7 +239,7 @@ class WaitingTests(SynchronousTestCase):
     def failed(self, failure: Failure, *_: object) -> None:
         failure.raiseException()
 
-    def quiet(self, gained: bool) -> None:
+    def settled(self, gained: bool) -> None:
         self.assertFalse(self.handover.busy)
         self.said.append("all is given" if gained else "nothing was free")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from multiprocessing.pool import ThreadPool
 from threading import Timer
 from typing import Any
 
@@ -390,6 +391,24 @@ class StatementTests(TestCase):
                     with self.assertRaises(LockNotAvailable):
                         change()
             self.assertCountEqual(membership.take_tasks(second, "b", ids, fenced=True), ids)
+
+    def test_two_gain_the_same_tasks(self) -> None:
+        url = emptied.database()
+        with connect(url, "a") as first, connect(url, "b") as second:
+            upgrade(first, url, scripts())
+            for name, connection in (("a", first), ("b", second)):
+                membership.join(connection, name, view.applicant(name, listing(4)), {})
+            add_rows(first, keys(4), [], {})
+            ids = sorted(membership.free_tasks(first, {}).values())
+            with ThreadPool() as pool:
+                with first.transaction():
+                    self.assertCountEqual(membership.take_tasks(first, "a", ids, fenced=True), ids)
+                    waiting = pool.apply_async(membership.take_tasks, (second, "b", ids), {"fenced": True})
+                    query = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                    with connect(url, "looks") as looking:
+                        while not looking.execute(query).fetchone():
+                            time.sleep(0.01)
+                self.assertEqual(waiting.get(), [])
 
     def test_what_an_instance_lists_is_read_as_of_its_row(self) -> None:
         url = emptied.database()
