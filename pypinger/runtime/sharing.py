@@ -313,6 +313,10 @@ class Participant:
     def _show(self, tasks: Sequence[Watched]) -> Iterator[None]:
         board, storms = self._parts.board, self._parts.outbox.storms
         for some in slices(tasks):
+            shown = board.by_key(some[0].key)
+            if shown is not None and shown.state.verdict is None:
+                # These are the first states, of all tasks, and live long.
+                self._grown()
             for each in some:
                 entry = board.show_other(each.key, each.state, each.owner)
                 if entry is not None and (entry.state.incident is not None or entry.task.id in storms):

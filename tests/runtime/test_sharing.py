@@ -14,11 +14,11 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Answer, Event, Outcome, Task, TaskState
+from pypinger.domain.model import Answer, Event, Outcome, Task, TaskState, Verdict
 from pypinger.domain.pushes import Action, Ping
 from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.pushing import Taken
-from pypinger.ports.sharing import LeaseLost
+from pypinger.ports.sharing import LeaseLost, Watched
 from pypinger.runtime import slices
 from pypinger.runtime.control import Call, CommandError
 from pypinger.runtime.watch import Watch
@@ -142,6 +142,20 @@ class TakingTests(SharedCase):
         self.world.pass_time(1)
         # Before the first slice, after it, when the other is seen to be gone, and after the second slice.
         self.assertEqual(one.grown, [4, 6, 6, 8])
+
+    def test_first_states_of_others_leave_the_collectors_sight_slice_by_slice(self) -> None:
+        self.patch(slices, "SLICE", 2)
+        one = self.live("one")
+        self.world.pass_time(15)
+        one.grown.clear()
+        others = [make_task(f"other{number}") for number in range(4)]
+        one.board.update([*self.tasks, *others])
+        state = TaskState(verdict=Verdict(Kind.OK, "it ran"))
+        first = [Watched(each.key, state, "two") for each in others]
+        for _ in range(2):
+            one.participant.watched(first)
+            self.world.pass_time(1)
+        self.assertEqual(one.grown, [8, 8])
 
     def test_the_collector_is_prepared_when_an_instance_joins_or_leaves(self) -> None:
         """Tasks are to change hands then, though here none does."""
