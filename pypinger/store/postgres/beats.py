@@ -4,9 +4,9 @@ The beats of an instance: it renews its lease, and looks at what the others have
 Note [Beats]
 ~~~~~~~~~~~~
 There is a beat every :data:`~pypinger.store.postgres.lease.BEAT` seconds, and one at once when something has changed.
-While tasks change hands much changes, and each beat would delay them, as the writer does one thing at a time. So those
-beats wait until that is over; until then members may be known as they were at the latest regular beat. When nothing
-could be gained, and nothing has changed, no beat follows: a beat that finds something to gain would follow it for ever.
+The writer does one thing at a time, so each beat during a hand-over would delay it. Those beats wait until it is over;
+until then, the members are those of the latest regular beat. A gain that got nothing causes no beat: beat and
+gain would otherwise repeat as long as another instance holds what this one wants.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Beats:
             self._within(max(0.0, self._began + SOON - self._reactor.seconds()))
 
     def settled(self, gained: bool) -> None:
-        """No tasks change hands any more; `gained`: whether this instance has more now."""
+        """The hand-over of tasks is over; `gained`: whether this instance gained any."""
         if gained or self._changed:
             self.soon()
 

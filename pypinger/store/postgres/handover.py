@@ -37,7 +37,7 @@ class Handover:
 
     :param worker: the thread of `writer`.
     :param failed: is called when something fails; it ends the lease.
-    :param settled: is called when no tasks change hands any more, with whether something was gained.
+    :param settled: is called when a hand-over is over, with whether this instance gained something.
     """
 
     _log = Logger()
@@ -129,7 +129,7 @@ class Handover:
             self._end()
 
     def _end(self) -> None:
-        """Say so if nothing changes hands any more: what could not be left meanwhile can be now."""
+        """Report the end of a hand-over, unless part of it is still under way."""
         if not self.busy:
             got, self._got = self._got, False
             self._say_settled(got)

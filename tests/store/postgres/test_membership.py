@@ -367,14 +367,18 @@ class MembershipTests(TestCase):
 class StatementTests(TestCase):
     skip = postgres.missing()
 
+    def join(self, url: str, first: Connection, second: Connection) -> list[int]:
+        """Let instances `a` and `b` join; returns the ids of four tasks that are free."""
+        upgrade(first, url, scripts())
+        for name, connection in (("a", first), ("b", second)):
+            membership.join(connection, name, view.applicant(name, listing(4)), {})
+        add_rows(first, keys(4), ["slack"], {})
+        return sorted(membership.free_tasks(first, {}).values())
+
     def test_tasks_are_gained_while_others_are_released(self) -> None:
         url = emptied.database()
         with connect(url, "a") as first, connect(url, "b") as second:
-            upgrade(first, url, scripts())
-            for name, connection in (("a", first), ("b", second)):
-                membership.join(connection, name, view.applicant(name, listing(4)), {})
-            add_rows(first, keys(4), ["slack"], {})
-            ids = sorted(membership.free_tasks(first, {}).values())
+            ids = self.join(url, first, second)
             mine, free = ids[:2], ids[2:]
             self.assertCountEqual(membership.take_tasks(first, "a", mine, fenced=True), mine)
             second.execute("SET lock_timeout = '100ms'")
@@ -395,11 +399,7 @@ class StatementTests(TestCase):
     def test_two_gain_the_same_tasks(self) -> None:
         url = emptied.database()
         with connect(url, "a") as first, connect(url, "b") as second:
-            upgrade(first, url, scripts())
-            for name, connection in (("a", first), ("b", second)):
-                membership.join(connection, name, view.applicant(name, listing(4)), {})
-            add_rows(first, keys(4), [], {})
-            ids = sorted(membership.free_tasks(first, {}).values())
+            ids = self.join(url, first, second)
             with ThreadPool() as pool:
                 with first.transaction():
                     self.assertCountEqual(membership.take_tasks(first, "a", ids, fenced=True), ids)
