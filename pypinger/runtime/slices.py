@@ -12,8 +12,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-#: How many tasks are dealt with in one turn of the reactor.
-SLICE = 200
+from pypinger.domain.model import Seconds
+
+#: How many tasks are dealt with between two looks at the clock.
+SLICE = 100
+
+#: For how many seconds the reactor works on slices before it does other work. While many checks begin, a turn of other
+#: work takes longer than a slice: with one slice a turn, slices would mostly wait.
+TURN: Seconds = 0.01
 
 T = TypeVar("T")
 
@@ -37,11 +43,15 @@ class Slices:
             working.addErrback(lambda failure: self._log.failure("working in slices", failure))
 
     async def _work(self) -> None:
+        reactor = self._reactor
+        until = reactor.seconds() + TURN
         try:
             while self._changes:
                 try:
                     for _ in self._changes[0]:
-                        await deferLater(self._reactor, 0)
+                        if reactor.seconds() >= until:
+                            await deferLater(reactor, 0)
+                            until = reactor.seconds() + TURN
                 except Exception:
                     self._log.failure("working in slices")
                 self._changes.popleft()

@@ -135,6 +135,7 @@ class TakingTests(SharedCase):
 
     def test_what_is_taken_over_leaves_the_collectors_sight_slice_by_slice(self) -> None:
         self.patch(slices, "SLICE", 2)
+        self.patch(slices, "TURN", 0.0)
         one, two = self.both()
         self.assertEqual(len(one.watched()), 4)
         one.grown.clear()
@@ -145,6 +146,7 @@ class TakingTests(SharedCase):
 
     def test_first_states_of_others_leave_the_collectors_sight_slice_by_slice(self) -> None:
         self.patch(slices, "SLICE", 2)
+        self.patch(slices, "TURN", 0.0)
         one = self.live("one")
         self.world.pass_time(15)
         one.grown.clear()
@@ -224,6 +226,7 @@ class TakingTests(SharedCase):
         one.reload(self.tasks)
         keys = [task.key for task in self.tasks]
         self.patch(slices, "SLICE", 2)
+        self.patch(slices, "TURN", 0.0)
         one.participant.gained(self.server.kept(keys, []))
         one.participant.lost("the database cannot be reached")
         one.participant.joined()
