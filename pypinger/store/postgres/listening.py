@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Callable, MutableSet
 from threading import Event, Thread
 from typing import Any
 
@@ -41,8 +41,12 @@ SILENT: Seconds = 10.0
 #: What notifications say about tasks.
 _OF_TASKS = frozenset({"tasks", "owners"})
 
-#: Seconds that looks at tasks wait at most while this instance gains tasks, which would be shown in vain.
-GAINING: Seconds = 2.0
+#: What they say that the reactor's thread looks at itself.
+_FOR_REACTOR = frozenset({"members", "free", "requests", "answers"})
+
+#: Seconds that looks at tasks wait at most while this instance gains tasks, which would be shown in vain. Less than
+#: commands and pushes wait until an owner is known.
+GAINING: Seconds = 2.5
 
 #: Seconds that the reactor may take to show one part of the tasks.
 SHOWN: Seconds = 10.0
@@ -205,10 +209,7 @@ class Listening:
                     polled = now
                 if now >= silences_next or version != self.version:
                     heard.add("silences")
-                for_others = {what for what in heard if what.partition(" ")[0] in ("members", "requests", "answers")}
-                if for_others:
-                    self._send("heard", for_others)
-                    heard -= for_others
+                self._pass_on(heard)
                 if "deliveries" in heard:
                     heard.discard("deliveries")
                     self._look_at_deliveries(connection)
@@ -224,8 +225,9 @@ class Listening:
                             continue
                         for part in look(connection, me):
                             self._show(me, part)
-                            # Alerts do not wait until thousands of tasks are shown.
+                            # Alerts, members and requests do not wait until thousands of tasks are shown.
                             self._look_at_deliveries(connection)
+                            self._pass_on(self._heard)
                             self._answered = boottime()
                     heard -= _OF_TASKS
                     # A look that takes long, because much has changed, leaves time to others.
@@ -240,6 +242,13 @@ class Listening:
             if not self._heard:
                 poller.poll(max(0.0, min(until - boottime(), POLL)) * 1000)
                 self._drain()
+
+    def _pass_on(self, heard: MutableSet[str]) -> None:
+        """Report what the reactor's thread looks at itself, and remove it."""
+        found = {what for what in heard if what.partition(" ")[0] in _FOR_REACTOR}
+        if found:
+            self._send("heard", found)
+            heard -= found
 
     def _look_at_deliveries(self, connection: psycopg.Connection) -> None:
         asked = self._asked

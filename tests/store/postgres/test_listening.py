@@ -7,6 +7,7 @@ from collections.abc import Callable
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
+from pypinger.runtime import sharing
 from pypinger.store.postgres import feeds, listening
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.feeds import Feeds
@@ -38,6 +39,9 @@ class ListeningTests(TestCase):
         await sleep(1)
         self.assertLess(len(looks), 20)
 
+    def test_pushes_wait_longer_than_looks_at_tasks_are_held(self) -> None:
+        self.assertGreater(sharing.WAITING, listening.GAINING)
+
     async def test_it_does_not_try_again_at_once_what_fails_each_time(self) -> None:
         thread = listening.Listening(reactor, postgres.database(self), "a", CommonClock(), {}, {})  # type: ignore[arg-type]
         self.addCleanup(thread.stop)
@@ -52,7 +56,7 @@ class ListeningTests(TestCase):
         self.assertIn("does not exist", thread.trouble)
         self.assertLess(len(connected), 7)
 
-    async def test_who_waits_for_alerts_does_not_wait_until_all_tasks_are_shown(self) -> None:
+    async def test_alerts_and_requests_do_not_wait_until_all_tasks_are_shown(self) -> None:
         url = postgres.database(self)
         with connect(url, "a") as opened:
             upgrade(opened, url, scripts())
@@ -61,17 +65,20 @@ class ListeningTests(TestCase):
         thread = listening.Listening(reactor, url, "a", CommonClock(), {}, {})  # type: ignore[arg-type]
         self.addCleanup(thread.stop)
         said: list[str] = []
+        other = self.enterContext(connect(url, "b"))
 
-        def report(what: str, *_: object) -> None:
-            said.append(what)
+        def report(what: str, *values: object) -> None:
+            said.append(f"{what} {values[0]}" if what == "heard" else what)
             if said.count("tasks") == 1 and what == "tasks":
                 thread.look()
+                other.execute("NOTIFY pypinger, 'requests id'")
 
         thread.hold(False)
         thread.set("id", {})
         thread.start(report)
         await until(lambda: said.count("tasks") == 50)
-        self.assertLess(said.index("looked"), 10)
+        for words in ("looked", "heard {'requests id'}"):
+            self.assertLess(said.index(words), 10)
 
 
 class FeedsTests(TestCase):
