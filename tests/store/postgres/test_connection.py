@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from threading import Timer
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
+from psycopg import waiting
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.ports.storing import StoreError
 from pypinger.store.postgres import connection, source
 from pypinger.store.postgres.connection import connect, unusable, words_of
+from pypinger.store.postgres.link import Link
 from pypinger.store.postgres.source import PostgresSource
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from tests import postgres
@@ -218,3 +222,44 @@ class SourceTests(SynchronousTestCase):
             self.assertRegex(
                 str(caught.exception), r"\Athe store is in postgresql://pinger@[^ ]*: back it up with pg_dump\Z"
             )
+
+
+class AnswerTests(SynchronousTestCase):
+    """A thread waits for the interpreter each time that it reads something: see Note [Long answers]."""
+
+    skip = postgres.missing()
+
+    def setUp(self) -> None:
+        self.reads = 0
+
+    def wait(self, connection: psycopg.Connection, steps: Generator[Any, Any, Any]) -> Any:
+        """Read as slowly as beside a busy reactor."""
+
+        def slowly() -> Generator[Any, Any, Any]:
+            try:
+                wanted = next(steps)
+                while True:
+                    ready = yield wanted
+                    self.reads += 1
+                    time.sleep(0.002)
+                    wanted = steps.send(ready)
+            except StopIteration as end:
+                return end.value
+
+        return waiting.wait(slowly(), connection.pgconn.socket, interval=0.1)
+
+    def reads_of(self, connection: psycopg.Connection) -> int:
+        """How often the rows of about a thousand tasks are read from."""
+        self.reads = 0
+        rows = connection.execute("SELECT repeat('x', 1000) FROM generate_series(1, 1000)").fetchall()
+        self.assertEqual(len(rows), 1000)
+        return self.reads
+
+    def test_thousands_of_rows_are_read_in_few_parts(self) -> None:
+        url = postgres.server().url()
+        link = Link(url, "a")
+        self.addCleanup(link.drop)
+        linked = link.connection()
+        with connect(url, "b") as plain:
+            self.patch(psycopg.Connection, "wait", lambda connection, steps, *_, **__: self.wait(connection, steps))
+            self.assertLess(self.reads_of(linked), 0.4 * self.reads_of(plain))
