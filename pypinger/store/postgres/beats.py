@@ -5,8 +5,9 @@ Note [Beats]
 ~~~~~~~~~~~~
 There is a beat every :data:`~pypinger.store.postgres.lease.BEAT` seconds, and one at once when something has changed.
 The writer does one thing at a time, so each beat during a hand-over would delay it. Those beats wait until it is over;
-until then, the members are those of the latest regular beat. A gain that got nothing causes no beat: beat and
-gain would otherwise repeat as long as another instance holds what this one wants.
+until then, the members are those of the latest regular beat. An instance that has gained some of what it wants waits
+for the rest without a beat, too: it hears when more is free. A gain that got nothing causes no beat: both would repeat
+as long as another instance holds what this one wants.
 """
 
 from __future__ import annotations
@@ -110,9 +111,9 @@ class Beats:
         else:
             self._within(max(0.0, self._began + SOON - self._reactor.seconds()))
 
-    def settled(self, gained: bool) -> None:
-        """The hand-over of tasks is over; `gained`: whether this instance gained any."""
-        if gained or self._changed:
+    def settled(self, complete: bool) -> None:
+        """No tasks change hands now; `complete`: whether this instance has just gained all that it is to own."""
+        if complete or self._changed:
             self.soon()
 
     def _hold(self, lease: Lease) -> None:

@@ -23,6 +23,7 @@ from pypinger.store.postgres.holding import Gained
 from pypinger.store.postgres.lease import Lease
 from pypinger.store.postgres.others import Others, Reporting
 from pypinger.store.postgres.queue import SharedQueue
+from pypinger.store.postgres.recording import SharedRecorder
 from pypinger.store.postgres.writer import SharedWriter
 from pypinger.store.threads import Worker
 
@@ -37,7 +38,8 @@ class Handover:
 
     :param worker: the thread of `writer`.
     :param failed: is called when something fails; it ends the lease.
-    :param settled: is called when a hand-over is over, with whether this instance gained something.
+    :param settled: is called when nothing changes hands any more, with whether this instance has just gained all that
+        it is to own.
     """
 
     _log = Logger()
@@ -63,15 +65,17 @@ class Handover:
         self._gaining = self._leaving = False
         # Whether tasks are being left, rather than channels, which may take as long as a message.
         self._leaving_tasks = False
-        # Whether something was gained since tasks began to change hands.
-        self._got = False
+        # Whether to look for what is free once more.
+        self._again = False
+        # Whether something was gained since tasks began to change hands, and whether this instance is to own more.
+        self._got = self._wanting = False
         # How many gained parts wait until they are given to the runtime.
         self._waiting = 0
 
     def begin(self, lease: Lease) -> None:
         """Work under a new lease."""
         self._lease = lease
-        self._gaining = self._leaving = self._leaving_tasks = self._got = False
+        self._gaining = self._leaving = self._leaving_tasks = self._again = self._got = self._wanting = False
         self._waiting = 0
 
     def end(self) -> None:
@@ -84,9 +88,11 @@ class Handover:
         return self._gaining or self._leaving_tasks or self._waiting > 0
 
     def gain(self) -> None:
-        """Gain what is free, unless that is being done."""
-        if not self._gaining and self._lease is not None:
-            self._gaining = True
+        """Gain what is free; if that is being done, look once more."""
+        if self._gaining:
+            self._again = True
+        elif self._lease is not None:
+            self._gaining, self._again = True, False
             self._gain(self._lease)
 
     def leave(self, tasks: frozenset[str], channels: frozenset[str]) -> None:
@@ -105,18 +111,24 @@ class Handover:
             return
         if isinstance(part, Failure):
             self._failed(part, lease, "taking tasks over")
-        elif part is None:
-            self._gaining = False
-            self._end()
-        else:
-            self._got = True
+            return
+        if part is not None:
+            self._got, self._wanting = True, part.wanting
             self._others.gained(part.kept, part.snapshot)
             self._waiting += 1
             ready = self._others.catch_up() if part.kept.states else succeed(None)
             ready.addCallback(lambda _: self._give(part.kept, lease))
-            if lease is self._lease:
-                # While this part waits, the database gives the next one.
-                self._gain(lease)
+            if lease is not self._lease:
+                return
+        if part is not None and part.more:
+            # While this part waits, the database gives the next one.
+            self._gain(lease)
+        elif self._again:
+            self._again = False
+            self._gain(lease)
+        else:
+            self._gaining = False
+            self._end()
 
     def _give(self, kept: Kept, lease: Lease) -> None:
         """Give the runtime what was gained: see Note [Order]."""
@@ -132,7 +144,7 @@ class Handover:
         """Report the end of a hand-over, unless part of it is still under way."""
         if not self.busy:
             got, self._got = self._got, False
-            self._say_settled(got)
+            self._say_settled(got and not self._wanting)
 
     async def _leave(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
         freed: Deferred[None] = succeed(None)
@@ -173,10 +185,10 @@ class Handover:
 
     async def _free(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
         """Write what is pending, and let others own them."""
-        await self._queue.flush()
+        self._check(lease)
         # What is read of them from now on is what another instance has written.
         self._others.left(tasks)
-        await self._worker.run(self._writer.release, lease, tasks, channels)
+        await self._queue.write(SharedRecorder.release, tasks, channels)
 
 
 def _parts(tasks: Sequence[str]) -> Iterator[Sequence[str]]:

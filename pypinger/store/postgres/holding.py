@@ -38,10 +38,14 @@ class Gained(NamedTuple):
     What was gained.
 
     :ivar snapshot: of the database, from before channels were loaded.
+    :ivar more: whether more may be free.
+    :ivar wanting: whether this instance is to own still more than it does.
     """
 
     kept: Kept
     snapshot: str
+    more: bool
+    wanting: bool
 
 
 class Holding:
@@ -111,20 +115,26 @@ class Holding:
         """Own all channels, or some of the tasks, that are free and to be owned; None if there are none."""
         me = self._lease.id if self._unsure else None
         self._unsure = True
-        gained = None
+        kept, snapshot = None, ""
         if not self._free:
             tasks, channels = self.moves()
             names = channels.gain & membership.free_channels(connection, me) if channels.gain else None
             if names:
-                gained = self._gain_channels(connection, names, now)
+                kept, snapshot = self._gain_channels(connection, names, now)
             else:
                 free = membership.free_tasks(connection, self._keys, me)
                 self._free = [id for key, id in free.items() if key in tasks.gain]
         if self._free:
-            gained = self._gain_tasks(connection, self._free[-GAINED:])
+            kept = self._gain_tasks(connection, self._free[-GAINED:])
             del self._free[-GAINED:]
-        if gained is not None:
-            self._changed(gained.kept.states.keys(), gained.kept.channels or ())
+        gained = None
+        if kept is not None:
+            tasks_gained, channels_gained = kept.states.keys(), kept.channels or frozenset()
+            if self._to_adopt != _NOTHING:
+                self._to_adopt = self._to_adopt[0] - tasks_gained, self._to_adopt[1] - channels_gained
+            self._changed(tasks_gained, channels_gained)
+            wanting = any(part.gain for part in self.moves())
+            gained = Gained(kept, snapshot, more=bool(self._free or channels_gained), wanting=wanting)
         elif self._to_adopt != _NOTHING:
             self._to_adopt = _NOTHING
             self._moves = None
@@ -157,7 +167,7 @@ class Holding:
             found.append(moved(self._moves[part], changed, mine, owned, self._adopted[part]))
         self._moves = found[0], found[1]
 
-    def _gain_tasks(self, connection: psycopg.Connection, ids: Sequence[int]) -> Gained:
+    def _gain_tasks(self, connection: psycopg.Connection, ids: Sequence[int]) -> Kept:
         with connection.transaction():
             taken = membership.take_tasks(connection, self._lease.id, ids, fenced=leases.FENCED)
         # After the transaction: while this instance reads, those who join need not wait for the lock of membership.
@@ -167,9 +177,9 @@ class Holding:
         states = {record.key: record.state for record in records}
         unlisted = states.keys() - self._view.listed[0]
         self._adopted[0].update(unlisted)
-        return Gained(Kept(states, deliveries=(), dead=0, channels=frozenset(), unlisted=frozenset(unlisted)), "")
+        return Kept(states, deliveries=(), dead=0, channels=frozenset(), unlisted=frozenset(unlisted))
 
-    def _gain_channels(self, connection: psycopg.Connection, names: Collection[str], now: Millis) -> Gained:
+    def _gain_channels(self, connection: psycopg.Connection, names: Collection[str], now: Millis) -> tuple[Kept, str]:
         with connection.transaction():
             epochs = membership.take_channels(connection, self._lease.id, names, fenced=leases.FENCED)
             snapshot = membership.snapshot(connection)
@@ -187,7 +197,7 @@ class Holding:
             channels=frozenset(epochs),
             unlisted=frozenset(unlisted),
         )
-        return Gained(kept, snapshot)
+        return kept, snapshot
 
 
 def _load(connection: psycopg.Connection, ids: Sequence[int]) -> list[TaskRecord]:

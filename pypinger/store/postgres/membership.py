@@ -2,7 +2,8 @@
 Statements of membership: joining, renewing, burying, gaining and releasing. All in the writer's thread.
 
 Changes of members exclude each other, and all changes of owners: they hold an advisory lock alone until their
-transaction ends. Instances that gain and release share it. Where two of them want the same rows, since they know
+transaction ends. Instances that gain and release share it. Who releases takes it after the rows that it writes, so who
+holds it alone must wait for no row of an instance that is alive. Where two of them want the same rows, since they know
 different members, the first to lock a row gets it; a deadlock is tried again (see Note [Attempts] in
 :mod:`~pypinger.store.postgres.attempts`). Rows of ``ownership`` (of tasks) and ``channel`` without an owner are free.
 """
@@ -260,17 +261,16 @@ def take_channels(connection: psycopg.Connection, me: str, names: Collection[str
 
 
 def release(connection: psycopg.Connection, me: str, tasks: Sequence[int], channels: Collection[str]) -> None:
-    """Free tasks, by their ids, and channels."""
-    with connection.transaction():
-        share_lock(connection)
-        connection.execute(
-            "UPDATE ownership SET owner = NULL, changed = pg_current_xact_id()"
-            " WHERE task = ANY(%b::bigint[]) AND owner = %s",
-            (list(tasks), me),
-        )
-        connection.execute("UPDATE channel SET owner = NULL WHERE name = ANY(%s) AND owner = %s", (list(channels), me))
-        notify(connection, "members")
-        notify(connection, "owners")
+    """Free tasks, by their ids, and channels, in the caller's transaction."""
+    share_lock(connection)
+    connection.execute(
+        "UPDATE ownership SET owner = NULL, changed = pg_current_xact_id()"
+        " WHERE task = ANY(%b::bigint[]) AND owner = %s",
+        (list(tasks), me),
+    )
+    connection.execute("UPDATE channel SET owner = NULL WHERE name = ANY(%s) AND owner = %s", (list(channels), me))
+    notify(connection, "free")
+    notify(connection, "owners")
 
 
 def snapshot(connection: psycopg.Connection) -> str:

@@ -93,10 +93,6 @@ class SharedQueue:
         self._turn(urgent=True)
         return await waiter
 
-    async def flush(self) -> None:
-        """Wait until all calls so far are in the database."""
-        await self.write(_nothing)
-
     def stop(self) -> tuple[Lease | None, list[Call]]:
         """Take no more calls; returns those that are left."""
         if self._timer is not None:
@@ -165,10 +161,6 @@ class SharedQueue:
             self._ready.popleft()
         if self._ready:
             self._resumption = self._reactor.callLater(0, self._resume)
-
-
-def _nothing(recorder: object) -> None:
-    """A call that records nothing."""
 
 
 def _resume(waiter: Deferred[bool], result: bool | LeaseLost) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from pypinger.domain.silence import Silence
 from pypinger.store.recorder import Recorder
@@ -18,6 +18,7 @@ class SharedRecorder(Recorder):
     """
     :param reserve: takes some ids for incidents from the database.
     :ivar silence_changes: silences that were added and removed, each (added, removed).
+    :ivar releases: what others may own once all that is pending is written, each (tasks, channels).
     """
 
     def __init__(self, reserve: Callable[[], Sequence[int]]) -> None:
@@ -25,6 +26,19 @@ class SharedRecorder(Recorder):
         self._reserve = reserve
         self._ids: deque[int] = deque()
         self.silence_changes: list[tuple[Sequence[Silence], Sequence[str]]] = []
+        self.releases: list[tuple[Collection[str], Collection[str]]] = []
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether anything is still to be written."""
+        return bool(self.pending or self.silence_changes or self.releases)
+
+    def written(self) -> None:
+        """Forget what was to be written: it is."""
+        self.pending.clear()
+        self.silence_changes.clear()
+        self.releases.clear()
+        self.outbox.clear()
 
     def present(self, key: str) -> TaskRecord:
         """See :meth:`Recorder.present`; it is the first thing that a call about a task does."""
@@ -45,3 +59,7 @@ class SharedRecorder(Recorder):
     def change_silences(self, added: Sequence[Silence], removed: Sequence[str]) -> None:
         """Add silences, and remove some by their ids."""
         self.silence_changes.append((added, removed))
+
+    def release(self, tasks: Collection[str], channels: Collection[str]) -> None:
+        """Let others own tasks and channels, in the transaction that writes what is pending of them."""
+        self.releases.append((tasks, channels))

@@ -298,10 +298,9 @@ class Membership:
         lease = self._lease
         if lease is not None and payloads & {"requests", f"requests {lease.id}", "answers", f"answers {lease.id}"}:
             self._asking.poke()
+        if "free" in payloads and self._wanting:
+            self._handover.gain()
         if "members" in payloads:
-            if self._wanting:
-                # Some of it may be free now.
-                self._handover.gain()
             self._beats.soon()
 
     def _failed(self, failure: Failure, lease: Lease, doing: str) -> None:

@@ -6,7 +6,7 @@ a turn. All in the writer's thread.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import psycopg
@@ -195,7 +195,7 @@ class SharedWriter:
                 raise
             except Exception:
                 failures.append((f"recording {call.__name__}", Failure()))
-        if (recorder.pending or recorder.silence_changes) and (urgent or last or boottime() >= self._wrote + BATCH):
+        if recorder.unwritten and (urgent or last or boottime() >= self._wrote + BATCH):
             self._write(lease)
         more = False
         if not urgent and not last:
@@ -247,19 +247,6 @@ class SharedWriter:
         self._attempts.check(lease)
         return self._attempts.run(lease, lambda connection: self._holding.gain(connection, millis(self._clock.now())))
 
-    def release(self, lease: Lease, tasks: Collection[str], channels: Collection[str]) -> None:
-        """
-        Write what is pending, then free tasks and channels.
-
-        :raises LeaseLost: the lease is over.
-        """
-        self._attempts.check(lease)
-        if self._recorder.pending or self._recorder.silence_changes:
-            self._write(lease)
-        ids = self._holding.ids(tasks)
-        self._attempts.run(lease, lambda connection: membership.release(connection, lease.id, ids, channels))
-        self._holding.released(tasks, channels)
-
     def run(self, lease: Lease, act: Callable[[psycopg.Connection], T]) -> T:
         """
         Do something else with the connection; it may be done twice.
@@ -281,7 +268,7 @@ class SharedWriter:
 
     def _write(self, lease: Lease) -> None:
         """Write all that is pending, once."""
-        recorder = self._recorder
+        recorder, holding = self._recorder, self._holding
         number = self._written + 1
 
         def write(connection: psycopg.Connection) -> None:
@@ -291,8 +278,10 @@ class SharedWriter:
                         return
                     pending = recorder.pending
                     fenced = leases.FENCED
-                    self._tables.write(connection, pending, lease.id, self._holding.channels, fenced=fenced)
+                    self._tables.write(connection, pending, lease.id, holding.channels, fenced=fenced)
                     silences.write(connection, recorder.silence_changes)
+                    for tasks, channels in recorder.releases:
+                        membership.release(connection, lease.id, holding.ids(tasks), channels)
                     for what, parts in (
                         ("tasks", pending.tasks),
                         ("deliveries", pending.deliveries),
@@ -307,9 +296,9 @@ class SharedWriter:
         self._attempts.run(lease, write)
         self._written = number
         self._wrote = boottime()
-        recorder.pending.clear()
-        recorder.silence_changes.clear()
-        recorder.outbox.clear()
+        for tasks, channels in recorder.releases:
+            holding.released(tasks, channels)
+        recorder.written()
 
     def _fence(self, connection: psycopg.Connection, lease: Lease, number: int) -> bool:
         """Whether this transaction is to be written: see Note [Fence] in the module of the lease."""

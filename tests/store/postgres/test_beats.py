@@ -110,14 +110,14 @@ class BeatsTests(SynchronousTestCase):
         self.wait(1.2)
         self.assert_times(0)
         self.busy = False
-        self.beats.settled(gained=False)
+        self.beats.settled(complete=False)
         self.wait(1.3)
         self.assert_times(0, 1.21)
         # That was all.
-        self.beats.settled(gained=False)
+        self.beats.settled(complete=False)
         self.wait(1.5)
         self.assert_times(0, 1.21)
-        self.beats.settled(gained=True)
+        self.beats.settled(complete=True)
         self.wait(1.6)
         self.assert_times(0, 1.21, 1.51)
 
@@ -129,7 +129,7 @@ class BeatsTests(SynchronousTestCase):
         self.assert_times(0, BEAT)
         # What had changed was seen by that beat.
         self.busy = False
-        self.beats.settled(gained=False)
+        self.beats.settled(complete=False)
         self.wait(BEAT + 1.0)
         self.assert_times(0, BEAT)
 

@@ -263,4 +263,5 @@ class HoldingTests(SynchronousTestCase):
                 where = f"seed {seed}, step {number}: {driver.step()}"
                 self.assertEqual(driver.holding.moves(), driver.compared(), where)
                 self.assertEqual(driver.recorder.tasks.keys(), self.owned(driver.database.owners), where)
+                self.assertFalse(driver.recorder.tasks.keys() & driver.holding._to_adopt[0], where)
                 self.assertEqual(driver.holding.channels.keys(), self.owned(driver.database.channel_owners), where)
