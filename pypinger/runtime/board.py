@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Answer, Instant, Task, TaskState
 from pypinger.domain.pushes import PING_BODY
@@ -75,18 +77,19 @@ class LiveBoard:
         self._started = self._lastrun = now = self._now()
         self._watched = dict.fromkeys(self._watched, now)
 
-    def take(self, task: Task, checked: Instant | None) -> None:
+    def take(self, task: Task, state: TaskState) -> None:
         """
         This instance is to watch a task.
 
-        :param checked: when it was checked last, by any instance.
+        :param state: the one that was committed last, by any instance.
         """
         # It may be due much sooner than those before.
-        self._lastrun = self._now()
+        self._lastrun = now = self._now()
         self._own[task.id] = task
         self._frequency = None
-        if task.url is not None and (checked is None or checked < self._started):
+        if task.url is not None and (state.checked is None or state.checked < self._started):
             self._unchecked.add(task.id)
+        self._show(self._entry(task, state, self._owner, now))
 
     def leave(self, task: Task) -> None:
         """This instance no longer watches a task."""
@@ -96,8 +99,13 @@ class LiveBoard:
         self._unchecked.discard(task.id)
         self._answers.pop(task.id, None)
         entry = self._entries.get(task.id)
-        if entry is not None and self._members is not None and entry.owner == self._members.name:
-            self._show(self._entry(entry.task, entry.state))
+        if entry is not None:
+            self._show(replace(entry, owner=None))
+
+    @property
+    def _owner(self) -> str | None:
+        """What is shown as the owner of the tasks that this instance watches."""
+        return None if self._members is None else self._members.name
 
     @property
     def started(self) -> Instant:
@@ -172,7 +180,7 @@ class LiveBoard:
 
     def show(self, task: Task, state: TaskState) -> None:
         """Show a committed state."""
-        self._show(self._entry(task, state, None if self._members is None else self._members.name))
+        self._show(self._entry(task, state, self._owner))
 
     def show_other(self, key: str, state: TaskState | None, owner: str | None) -> Entry | None:
         """
@@ -187,7 +195,7 @@ class LiveBoard:
         shown = self._entries[task_id]
         if state is None and owner == shown.owner:
             return shown
-        entry = self._entry(shown.task, shown.state if state is None else state, owner)
+        entry = replace(shown, owner=owner) if state is None else self._entry(shown.task, state, owner)
         self._show(entry)
         return entry
 
@@ -211,10 +219,11 @@ class LiveBoard:
             else:
                 self._sweep = min(self._sweep, unseen_at)
 
-    def _entry(self, task: Task, state: TaskState, owner: str | None = None) -> Entry:
+    def _entry(self, task: Task, state: TaskState, owner: str | None = None, now: Instant | None = None) -> Entry:
         last = self._last(task, state)
+        now = self._now() if now is None else now
         # A push task is heard when it runs.
-        unseen = last if task.url is not None and self._now() >= last + 2 * task.interval else None
+        unseen = last if task.url is not None and now >= last + 2 * task.interval else None
         return Entry(task, state, self._mutes(task, state), state.seen, unseen, owner)
 
     def _last(self, task: Task, state: TaskState) -> Instant:

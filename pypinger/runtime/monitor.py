@@ -77,11 +77,13 @@ class Monitor:
     def resume(self, states: Mapping[str, TaskState]) -> None:
         """Take up the states that the store kept, and close the incidents of tasks that are no longer configured."""
         for key, state in states.items():
-            if self._shared and key in self._tasks:
-                self._add(Watch(self._tasks[key], TaskState()))
             watch = self._watches.get(key)
-            if watch is not None:
-                self._adopt(watch, state)
+            if self._shared and key in self._tasks:
+                self._add(Watch(self._tasks[key], state))
+            elif watch is not None:
+                watch.adopt(state)
+                watch.resume()
+                self._board.show(watch.task, state)
             else:
                 self._close_open(key, state)
 
@@ -102,7 +104,7 @@ class Monitor:
         A check that is due is made at once, any other when the instance that watched the task before would have made
         it. This takes a tenth of a millisecond a task.
         """
-        now = self._now()
+        now, taken = self._now(), []
         # One of these may be due much sooner than those before.
         self._started = self._reactor.seconds()
         for key, state in states.items():
@@ -113,13 +115,12 @@ class Monitor:
             elif key not in self._watches:
                 watch = Watch(task, state)
                 self._add(watch)
-                self._adopt(watch, state)
                 if task.url is None:
                     self._begin_pushes(watch)
                 else:
                     self._loops.take_over(watch, now, len(self._watches))
-                if not watch.busy:
-                    self._timers.arm(watch)
+                taken.append(watch)
+        self._timers.arm_each(taken)
 
     async def leave(self, keys: Collection[str]) -> None:
         """Watch these tasks no longer; returns when nothing of them is under way."""
@@ -236,12 +237,8 @@ class Monitor:
     def _add(self, watch: Watch) -> None:
         self._watches[watch.task.key] = watch
         self.rounds.add(watch)
-        self._board.take(watch.task, watch.state.checked)
-
-    def _adopt(self, watch: Watch, state: TaskState) -> None:
-        watch.adopt(state)
-        watch.mute(state.owed is not None or (state.incident is not None and not state.incident.told))
-        self._board.show(watch.task, state)
+        self._board.take(watch.task, watch.state)
+        watch.resume()
 
     def _list_again(self, task: Task) -> None:
         """Watch a task that is back before the store had us leave it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -51,12 +51,21 @@ class Timers:
 
     def arm(self, watch: Watch) -> None:
         """Set the timer for the next check or reminder that the loop does not make."""
-        gone, now = watch.gone or not self.work.may_begin(), self._now()
+        self._arm(watch, self._now(), over=not self.work.may_begin())
+
+    def arm_each(self, watches: Iterable[Watch]) -> None:
+        """Set the timers of those of some tasks, not too many, with which nothing is under way."""
+        now, over = self._now(), not self.work.may_begin()
+        for watch in watches:
+            if not watch.busy:
+                self._arm(watch, now, over=over)
+
+    def _arm(self, watch: Watch, now: Instant, *, over: bool) -> None:
         blind, muted = self._checker.condition.blind, self._board.muted(watch.task, watch.state)
         watch.mute(muted)
         joining = self._checker.next_joining(watch, now)
         seconds = self._reactor.seconds()
-        delay = None if gone else watch.until_due(now, seconds, blind=blind, muted=muted, joining=joining)
+        delay = None if over or watch.gone else watch.until_due(now, seconds, blind=blind, muted=muted, joining=joining)
         timer = watch.timer
         if delay is None:
             watch.set_timer(None)

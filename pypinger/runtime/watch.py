@@ -203,6 +203,11 @@ class Watch:
         """Adopt a state that was committed without a check."""
         self.state = state
 
+    def resume(self) -> None:
+        """Take note of whether a silence has kept something of the present state from being told."""
+        incident = self.state.incident
+        self.mute(self.state.owed is not None or (incident is not None and not incident.told))
+
     def rested(self) -> Seconds:
         """The earliest time for a check at ``next_change``."""
         if self.turns is not None and len(self.turns) == TURNS:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Answer, TaskState
-from pypinger.ports.showing import LastAnswer
+from pypinger.ports.showing import Entry, LastAnswer
 from pypinger.runtime.board import SHOWN, LiveBoard
 from tests.runtime.fakes import NOON, World, make_task
 
@@ -41,6 +44,23 @@ class BoardTests(SynchronousTestCase):
         self.assertIn("1 still to be checked", self.board.daemon().explanation)
         self.board.checked(self.tasks[1], NOON + 2, None)
         self.assertTrue(self.board.daemon().ready)
+
+    def test_who_watches_a_task(self) -> None:
+        members: Any = SimpleNamespace(name="one", trouble=lambda: None)
+        self.board.share(members)
+        shown: list[Entry] = []
+        self.board.watch(shown.append)
+        task, state = self.tasks[0], TaskState(pings=3)
+        self.board.take(task, state)
+        self.assertEqual(shown, [Entry(task, state, owner="one")])
+        # What others say of it does not count.
+        self.assertIsNone(self.board.show_other(task.key, TaskState(), "two"))
+        self.board.leave(task)
+        self.assertEqual(shown[1:], [Entry(task, state)])
+        self.board.show_other(task.key, None, "two")
+        self.assertEqual(shown[2:], [Entry(task, state, owner="two")])
+        self.board.leave(task)
+        self.assertEqual(len(shown), 3)
 
     def test_latest_answer(self) -> None:
         task, other = self.tasks
