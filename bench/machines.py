@@ -1,10 +1,11 @@
 """
 Measure several instances over PostgreSQL: ``python bench/machines.py [TASKS]``, by default with 50,000 tasks.
 
-Each task is checked every minute. First one instance with SQLite does all the work, then one with PostgreSQL; then a
-second one joins that, and later stops. All run as in production (twistd, pages) and are measured from outside, as in
-``scale.py``: their CPU time from ``/proc``, who owns how many tasks from the database, ten times a second. The longest
-pauses of their reactors come from ``ticking.py``. PostgreSQL has its defaults, but for ``shared_buffers = 256MB``.
+Each task is checked every minute. First an instance with SQLite and one with PostgreSQL check all tasks side by side,
+so that both meet the same machine. Then that with PostgreSQL runs alone, and a second one joins and stops several
+times. All run as in production (twistd, pages) and are measured from outside, as in ``scale.py``: their CPU time from
+``/proc``, who owns how many tasks from the database, every 50 ms. The longest pauses of their reactors come from
+``ticking.py``. PostgreSQL has its defaults, but for ``shared_buffers = 256MB``.
 """
 
 from __future__ import annotations
@@ -30,8 +31,14 @@ import twisted
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests import postgres
 
-#: Seconds that each measurement lasts.
-SPAN = 1.5 * INTERVAL
+#: Seconds that each measurement lasts: all tasks are checked equally often meanwhile.
+SPAN = INTERVAL
+
+#: How often the two that check all tasks side by side are compared.
+ROUNDS = 3
+
+#: How often a second instance joins and stops.
+CYCLES = 5
 
 #: Seconds to wait for a rebalancing.
 PATIENCE = 120.0
@@ -66,8 +73,8 @@ class Daemon:
         ticking = str(Path(__file__).parent / "ticking.py")
         command = [sys.executable, ticking, str(self.pauses), "-n", "--pidfile=", "pypinger", "--config", str(ini)]
         directory = place / name
-        directory.mkdir()
-        with (place / f"{name}.log").open("wb") as output:
+        directory.mkdir(exist_ok=True)
+        with (place / f"{name}.log").open("ab") as output:
             self.process = subprocess.Popen(command, cwd=directory, stdout=output, stderr=output)
 
     @property
@@ -100,8 +107,13 @@ class Bench:
         """How many tasks were asked between two times."""
         return sum(begin <= float(line.split()[0]) < end for line in self.log.read_text().splitlines())
 
-    def measure(self, *daemons: Daemon, server: int = 0) -> list[float]:
-        """Print the figures of some time; returns the CPU time of each instance a check, in microseconds."""
+    def measure(self, *daemons: Daemon, server: int = 0, shared: bool = True) -> list[float]:
+        """
+        Print the figures of some time.
+
+        :param shared: whether the instances share the tasks; else each of them checks all.
+        :returns: each instance's CPU time in microseconds, divided by all checks, or by its own if they do not share.
+        """
         used, begin = [cpu(each.pid) for each in daemons], time.time()
         used_by_server = server_cpu(server)
         time.sleep(SPAN)
@@ -109,13 +121,14 @@ class Bench:
         used = [cpu(each.pid) - before for each, before in zip(daemons, used, strict=True)]
         used_by_server = server_cpu(server) - used_by_server
         time.sleep(1.5)
-        checks = self.checks(begin, end)
+        checks = self.checks(begin, end) // (1 if shared else len(daemons))
         share = " and ".join(f"{100 * each / (end - begin):.1f} %" for each in used)
         more = f", PostgreSQL {100 * used_by_server / (end - begin):.1f} %" if server else ""
         pause = max(longest_pause(each.pauses, begin, end) for each in daemons)
+        costs = " and ".join(f"{1e6 * each / checks:.0f}" for each in ([sum(used)] if shared else used))
         print(
             f"  {checks:,} checks in {end - begin:.0f} s; CPU {share} of a core{more}; "
-            f"{1e6 * sum(used) / checks:.0f} us a check; longest pause {pause:.0f} ms",
+            f"{costs} us a check; longest pause {pause:.0f} ms",
             flush=True,
         )
         return [1e6 * each / checks for each in used]
@@ -162,48 +175,45 @@ def database() -> Iterator[postgres.Server]:
         server.remove()
 
 
-def run_sqlite(bench: Bench) -> float:
-    """One instance with SQLite; returns the CPU time of a check in microseconds."""
-    print(f"SQLite, one instance, {bench.count:,} tasks")
-    daemon = Daemon(bench.place, "sqlite", f"path = {bench.place}/pinger.sqlite", bench.urls)
-    try:
-        wait_until_ready(daemon.pid, daemon.port)
-        time.sleep(INTERVAL)
-        return sum(bench.measure(daemon))
-    finally:
-        daemon.stop()
-
-
-def run_postgres(bench: Bench, server: postgres.Server) -> float:
-    """One instance with PostgreSQL, then two; returns the CPU time of a check by the one in microseconds."""
-    print(f"PostgreSQL, one instance, {bench.count:,} tasks")
+def run(bench: Bench, server: postgres.Server) -> None:
+    """SQLite and PostgreSQL side by side, then PostgreSQL alone, then two instances."""
+    print(f"SQLite and PostgreSQL side by side, each with {bench.count:,} tasks")
     connection = psycopg.connect(server.url(), autocommit=True)
     pid = int((server.data / "postmaster.pid").read_text().split()[0])
     store = "url = {url}\ninstance = {name}"
+    plain = Daemon(bench.place, "sqlite", f"path = {bench.place}/pinger.sqlite", bench.urls)
     first = Daemon(bench.place, "a", store.format(url=server.url(), name="a"), bench.urls)
     second: Daemon | None = None
     try:
-        wait_until_ready(first.pid, first.port)
+        for each in (plain, first):
+            wait_until_ready(each.pid, each.port)
         time.sleep(INTERVAL)
-        each = sum(bench.measure(first, server=pid))
-        second = Daemon(bench.place, "b", store.format(url=server.url(), name="b"), bench.urls)
-        joined = wait_for(lambda: len(count(connection, SAID)) == 2)
-        rebalanced(bench, connection, joined, 0.4 * bench.count)
-        report_pauses("after the join", joined, first, second)
-        time.sleep(INTERVAL)
-        print("PostgreSQL, two instances")
-        alone = bench.measure(first, second, server=pid)
-        print(f"  of the work of one instance alone: {', '.join(f'{100 * part / each:.0f} %' for part in alone)}")
-        stopped = time.time()
-        second.process.send_signal(signal.SIGTERM)
-        rebalanced(bench, connection, stopped, bench.count, left="a")
-        second.process.wait()
-        report_pauses("after the stop", stopped, first)
+        rounds = [bench.measure(plain, first, server=pid, shared=False) for _ in range(ROUNDS)]
+        ratios = ", ".join(f"{shared / alone:.2f}" for alone, shared in rounds)
+        print(f"  cost of a check with PostgreSQL: {ratios} times that with SQLite")
+        plain.stop()
+        print("PostgreSQL, one instance")
+        (whole,) = bench.measure(first, server=pid)
+        for number in range(CYCLES):
+            second = Daemon(bench.place, "b", store.format(url=server.url(), name="b"), bench.urls)
+            joined = wait_for(lambda: len(count(connection, SAID)) == 2)
+            print("a second instance joins")
+            rebalanced(bench, connection, joined, 0.4 * bench.count)
+            report_pauses(joined, first, second)
+            if number == 0:
+                time.sleep(INTERVAL)
+                halves = bench.measure(first, second, server=pid)
+                print(f"  of the work of one alone: {', '.join(f'{100 * part / whole:.0f} %' for part in halves)}")
+            stopped = time.time()
+            print("it stops")
+            second.process.send_signal(signal.SIGTERM)
+            rebalanced(bench, connection, stopped, bench.count, left="a")
+            second.process.wait()
+            report_pauses(stopped, first)
     finally:
-        for daemon in (first, second):
+        for daemon in (plain, first, second):
             if daemon is not None and daemon.process.poll() is None:
                 daemon.stop()
-    return each
 
 
 def rebalanced(
@@ -217,14 +227,14 @@ def rebalanced(
         return sum(counts.values()) == bench.count and min(mine) >= least
 
     took = wait_for(lambda: balanced(SAID) and balanced(OWNED)) - since
-    print(f"  rebalanced in {took:.1f} s: {count(connection, OWNED)}", flush=True)
+    print(f"  rebalanced in {took:.2f} s: {count(connection, OWNED)}", flush=True)
 
 
-def report_pauses(what: str, since: float, *daemons: Daemon) -> None:
+def report_pauses(since: float, *daemons: Daemon) -> None:
     """Print the longest pauses of some seconds."""
     time.sleep(max(0.0, since + 15 - time.time()))
     pauses = (f"{each.name} {longest_pause(each.pauses, since, since + 15):.0f} ms" for each in daemons)
-    print(f"  longest pauses in the 15 s {what}: {', '.join(pauses)}", flush=True)
+    print(f"  longest pauses in these 15 s: {', '.join(pauses)}", flush=True)
 
 
 def main(count: int) -> None:
@@ -236,11 +246,8 @@ def main(count: int) -> None:
         place = Path(name)
         place.chmod(0o755)
         bench = Bench(place, count)
-        with nginx.serving(place, bench.origins, log=bench.log):
-            plain = run_sqlite(bench)
-            with database() as server:
-                shared = run_postgres(bench, server)
-    print(f"cost of a check with PostgreSQL: {shared / plain:.2f} times that with SQLite")
+        with nginx.serving(place, bench.origins, log=bench.log), database() as server:
+            run(bench, server)
 
 
 if __name__ == "__main__":
