@@ -38,8 +38,8 @@ class Handover:
 
     :param worker: the thread of `writer`.
     :param failed: is called when something fails; it ends the lease.
-    :param settled: is called when nothing changes hands any more, with whether this instance has just gained all that
-        it is to own.
+    :param settled: is called when nothing changes hands any more, with whether this instance has just left, or gained,
+        all that it is to.
     """
 
     _log = Logger()
@@ -67,15 +67,15 @@ class Handover:
         self._leaving_tasks = False
         # Whether to look for what is free once more.
         self._again = False
-        # Whether something was gained since tasks began to change hands, and whether this instance is to own more.
-        self._got = self._wanting = False
+        # Whether something has changed hands since the latest report, and whether this instance is to own still more.
+        self._moved = self._wanting = False
         # How many gained parts wait until they are given to the runtime.
         self._waiting = 0
 
     def begin(self, lease: Lease) -> None:
         """Work under a new lease."""
         self._lease = lease
-        self._gaining = self._leaving = self._leaving_tasks = self._again = self._got = self._wanting = False
+        self._gaining = self._leaving = self._leaving_tasks = self._again = self._moved = self._wanting = False
         self._waiting = 0
 
     def end(self) -> None:
@@ -113,7 +113,7 @@ class Handover:
             self._failed(part, lease, "taking tasks over")
             return
         if part is not None:
-            self._got, self._wanting = True, part.wanting
+            self._moved, self._wanting = True, part.wanting
             self._others.gained(part.kept, part.snapshot)
             self._waiting += 1
             ready = self._others.catch_up() if part.kept.states else succeed(None)
@@ -143,8 +143,9 @@ class Handover:
     def _end(self) -> None:
         """Report the end of a hand-over, unless part of it is still under way."""
         if not self.busy:
-            got, self._got = self._got, False
-            self._say_settled(got and not self._wanting)
+            complete = self._moved and not self._wanting
+            self._moved = self._wanting = False
+            self._say_settled(complete)
 
     async def _leave(self, lease: Lease, tasks: Sequence[str], channels: Sequence[str]) -> None:
         freed: Deferred[None] = succeed(None)
@@ -157,7 +158,7 @@ class Handover:
             freed.addErrback(self._failed, lease, "leaving tasks")
         await freed
         if tasks and lease is self._lease:
-            self._leaving_tasks = False
+            self._leaving_tasks, self._moved = False, True
             self._end()
         if channels:
             # A message under way may take long, which must not delay the tasks.
