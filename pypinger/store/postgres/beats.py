@@ -112,7 +112,7 @@ class Beats:
             self._within(max(0.0, self._began + SOON - self._reactor.seconds()))
 
     def settled(self, complete: bool) -> None:
-        """No tasks change hands now; `complete`: whether this instance has just left, or gained, all that it is to."""
+        """No tasks change hands now; `complete`: whether this instance has just finished leaving or gaining."""
         if complete or self._changed:
             self.soon()
 

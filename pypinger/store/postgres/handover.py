@@ -38,8 +38,8 @@ class Handover:
 
     :param worker: the thread of `writer`.
     :param failed: is called when something fails; it ends the lease.
-    :param settled: is called when nothing changes hands any more, with whether this instance has just left, or gained,
-        all that it is to.
+    :param settled: is called when no tasks change hands any more, and told whether this instance has just finished
+        leaving or gaining its tasks.
     """
 
     _log = Logger()
