@@ -82,7 +82,7 @@ class Monitor:
                 self._add(Watch(self._tasks[key], state))
             elif watch is not None:
                 watch.adopt(state)
-                watch.resume()
+                watch.recall_silence()
                 self._board.show(watch.task, state)
             else:
                 self._close_open(key, state)
@@ -238,7 +238,7 @@ class Monitor:
         self._watches[watch.task.key] = watch
         self.rounds.add(watch)
         self._board.take(watch.task, watch.state)
-        watch.resume()
+        watch.recall_silence()
 
     def _list_again(self, task: Task) -> None:
         """Watch a task that is back before the store had us leave it."""

@@ -54,7 +54,7 @@ class Timers:
         self._arm(watch, self._now(), over=not self.work.may_begin())
 
     def arm_each(self, watches: Iterable[Watch]) -> None:
-        """Set the timers of those of some tasks, not too many, with which nothing is under way."""
+        """Set the timers of those with which nothing is under way; of few tasks, as the clock is read once."""
         now, over = self._now(), not self.work.may_begin()
         for watch in watches:
             if not watch.busy:

@@ -203,8 +203,8 @@ class Watch:
         """Adopt a state that was committed without a check."""
         self.state = state
 
-    def resume(self) -> None:
-        """Take note of whether a silence has kept something of the present state from being told."""
+    def recall_silence(self) -> None:
+        """Take note of whether a silence kept something from being told before this process watched the task."""
         incident = self.state.incident
         self.mute(self.state.owed is not None or (incident is not None and not incident.told))
 

@@ -38,8 +38,7 @@ class Handover:
 
     :param worker: the thread of `writer`.
     :param failed: is called when something fails; it ends the lease.
-    :param settled: is called when no tasks change hands any more, and told whether this instance has just finished
-        leaving or gaining its tasks.
+    :param settled: is called when no more tasks change hands; see :meth:`~pypinger.store.postgres.beats.Beats.settled`.
     """
 
     _log = Logger()
