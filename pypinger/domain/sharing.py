@@ -10,6 +10,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterator, Sequence, Set
 from hashlib import blake2b
+from itertools import compress
+from operator import ge, gt
 from struct import unpack
 from typing import NamedTuple
 
@@ -57,20 +59,25 @@ class Ranking:
         self._keys = tuple(keys)
         self._scores: dict[str, array[int]] = {}
 
-    def steps(self, members: Sequence[Member]) -> Iterator[dict[str, str]]:
-        """Key -> the name of its owner, for :data:`STEP` keys at a time; keys that no member lists are left out."""
+    def steps(self, members: Sequence[Member], name: str) -> Iterator[list[str]]:
+        """
+        What a member is to own, of :data:`STEP` keys at a time.
+
+        :param name: of the member.
+        """
         members = sorted(members, key=lambda member: member.name)
-        names = {member.name for member in members}
-        for name in [name for name in self._scores if name not in names][REMEMBERED:]:
-            del self._scores[name]
+        names = [member.name for member in members]
+        for other in [other for other in self._scores if other not in names][REMEMBERED:]:
+            del self._scores[other]
         for start in range(0, len(self._keys), STEP):
             part = self._keys[start : start + STEP]
             ranked = [(member, self._part(member.name, start, part)) for member in members]
             seeing = [(member, scores) for member, scores in ranked if not member.blind] or ranked
             if all(member.keys.issuperset(part) for member, _ in seeing):
-                yield _best(part, [(member.name, scores) for member, scores in seeing])
+                yield _won(part, [(member.name, scores) for member, scores in seeing], name)
             else:
-                yield _best_of_those_that_list(part, ranked)
+                owners = _owners(part, ranked)
+                yield [key for key, owner in owners.items() if owner == name]
 
     def _part(self, name: str, start: int, part: Sequence[str]) -> Sequence[int]:
         scores = self._scores.setdefault(name, array("Q"))
@@ -79,14 +86,18 @@ class Ranking:
         return scores[start : start + len(part)]
 
 
-def _best(part: Sequence[str], ranked: Sequence[tuple[str, Sequence[int]]]) -> dict[str, str]:
-    """The owners of keys that all members list."""
-    names = [name for name, _ in ranked]
-    rows = zip(part, zip(*(scores for _, scores in ranked), strict=True), strict=False)
-    return {key: names[row.index(max(row))] for key, row in rows}
+def _won(part: Sequence[str], ranked: Sequence[tuple[str, Sequence[int]]], name: str) -> list[str]:
+    """Of keys that all members list those that this member is to own."""
+    mine = next((scores for member, scores in ranked if member == name), None)
+    if mine is None:
+        return []
+    # Of equal scores that of the first name wins. Without a line of Python for each key: others wait for the owners.
+    won = [map(gt if member < name else ge, mine, scores) for member, scores in ranked if member != name]
+    return list(compress(part, map(all, zip(*won, strict=True)))) if won else list(part)
 
 
-def _best_of_those_that_list(part: Sequence[str], ranked: Sequence[tuple[Member, Sequence[int]]]) -> dict[str, str]:
+def _owners(part: Sequence[str], ranked: Sequence[tuple[Member, Sequence[int]]]) -> dict[str, str]:
+    """Key -> the name of its owner; keys that no member lists are left out."""
     owners = {}
     for number, key in enumerate(part):
         listing = [(member, scores[number]) for member, scores in ranked if key in member.keys]
@@ -101,19 +112,6 @@ def _scores(keys: Sequence[str], name: str) -> Sequence[int]:
     end = f"\0{name}"
     digests = [blake2b((key + end).encode("utf-8", "surrogatepass"), digest_size=8).digest() for key in keys]
     return unpack(f">{len(keys)}Q", b"".join(digests))
-
-
-def owners(members: Sequence[Member]) -> dict[str, str]:
-    """Key -> the name of its owner, for all keys that any member lists."""
-    found: dict[str, str] = {}
-    for part in Ranking(listed(members)).steps(members):
-        found.update(part)
-    return found
-
-
-def listed(members: Sequence[Member]) -> frozenset[str]:
-    """The keys that any member lists."""
-    return frozenset[str]().union(*(member.keys for member in members))
 
 
 def moves(mine: Set[str], owned: Set[str], adopted: Set[str]) -> Moves:

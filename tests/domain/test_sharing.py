@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain import sharing
-from pypinger.domain.sharing import REMEMBERED, Member, Moves, Ranking, listed, moved, moves, owners
+from pypinger.domain.sharing import REMEMBERED, Member, Moves, Ranking, moved, moves
 
 KEYS = frozenset(f"http://host/{number}" for number in range(3000))
 
@@ -20,6 +20,23 @@ keys = st.frozensets(st.text(max_size=3), max_size=12)
 members = st.lists(
     st.builds(Member, st.sampled_from([*"abcdef"]), keys, st.booleans()), max_size=5, unique_by=lambda each: each.name
 )
+
+
+def listed(present: Sequence[Member]) -> frozenset[str]:
+    """The keys that any member lists."""
+    return frozenset[str]().union(*(member.keys for member in present))
+
+
+def owners(present: Sequence[Member], ranking: Ranking | None = None) -> dict[str, str]:
+    """Key -> the name of its owner, as each member works out by itself what it is to own."""
+    ranking = ranking or Ranking(listed(present))
+    found: dict[str, str] = {}
+    for member in present:
+        for part in ranking.steps(present, member.name):
+            for key in part:
+                assert key not in found, (key, found[key], member.name)
+                found[key] = member.name
+    return found
 
 
 def everyone(*names: str, keys: frozenset[str] = KEYS) -> list[Member]:
@@ -94,27 +111,42 @@ class RankingTests(SynchronousTestCase):
     def test_large_sets_come_in_steps(self) -> None:
         self.patch(sharing, "STEP", 1000)
         present = everyone("a", "b")
-        sizes = [len(part) for part in Ranking(KEYS).steps(present)]
-        self.assertEqual(sizes, [1000] * 3)
+        ranking = Ranking(KEYS)
+        steps = zip(*(ranking.steps(present, name) for name in "ab"), strict=True)
+        self.assertEqual([sum(map(len, parts)) for parts in steps], [1000] * 3)
 
     def test_remembered_scores_give_the_same_owners(self) -> None:
         ranking = Ranking(KEYS)
         for names in (("a",), ("a", "b"), ("b",), ("a", "b", "c"), tuple("defghijklmnopq"), ("a", "c")):
             present = everyone(*names)
-            found = {key: name for part in ranking.steps(present) for key, name in part.items()}
-            self.assertEqual(found, owners(present))
+            self.assertEqual(owners(present, ranking), owners(present))
         self.assertLess(REMEMBERED, 14)
 
     def test_an_interrupted_ranking_can_be_done_again(self) -> None:
         ranking = Ranking(KEYS)
         present = everyone("a", "b")
-        next(ranking.steps(present))
-        found = {key: name for part in ranking.steps(present) for key, name in part.items()}
-        self.assertEqual(found, owners(present))
+        next(ranking.steps(present, "a"))
+        self.assertEqual(owners(present, ranking), owners(present))
 
     def test_a_key_that_nobody_lists_is_left_out(self) -> None:
-        self.assertEqual([*Ranking(["x", "y"]).steps([Member("a", frozenset("x"))])], [{"x": "a"}])
-        self.assertEqual([*Ranking([]).steps([])], [])
+        self.assertEqual([*Ranking(["x", "y"]).steps([Member("a", frozenset("x"))], "a")], [["x"]])
+        self.assertEqual([*Ranking([]).steps([], "a")], [])
+
+    def test_who_is_no_member_owns_nothing(self) -> None:
+        self.assertEqual([*Ranking(["x"]).steps([Member("b", frozenset("x"))], "a")], [[]])
+
+    @given(st.lists(st.sampled_from("abcdef"), min_size=1, unique=True), st.frozensets(st.integers(0, 99)), st.data())
+    def test_the_highest_score_wins_and_of_equal_ones_the_first_name(
+        self, names: list[str], numbers: frozenset[int], data: st.DataObject
+    ) -> None:
+        keys = [str(number) for number in numbers]
+        scores = {
+            name: data.draw(st.lists(st.integers(0, 3), min_size=len(keys), max_size=len(keys))) for name in names
+        }
+        self.patch(sharing, "_scores", lambda part, name: [scores[name][keys.index(key)] for key in part])
+        present = everyone(*names, keys=frozenset(keys))
+        best = {key: min(names, key=lambda name: (-scores[name][keys.index(key)], name)) for key in keys}
+        self.assertEqual(owners(present, Ranking(keys)), best)
 
 
 class MovesTests(SynchronousTestCase):

@@ -125,8 +125,8 @@ class MemberView:
     def _mine(self, part: int, rows: Sequence[InstanceRow], name: str) -> frozenset[str]:
         members = [Member(row.name, self._listings[row.listed][part], row.blind) for row in rows]
         mine: list[str] = []
-        for owners in self._rankings[part].steps(members):
-            mine += [key for key, owner in owners.items() if owner == name]
+        for keys in self._rankings[part].steps(members, name):
+            mine += keys
             time.sleep(PAUSE)
         return frozenset(mine)
 
