@@ -51,9 +51,8 @@ class LiveBoard:
         self._dead = 0
         self._blind: Instant | None = None
         self._entries: dict[str, Entry] = {}
-        # Since when each task has been watched, and the earliest time at which one of them can be not seen.
+        # Since when each task has been watched.
         self._watched: dict[str, Instant] = {}
-        self._sweep: Instant = self._started
         self._ids: dict[str, str] = {}
         self._answers: dict[str, LastAnswer] = {}
         self._unchecked: set[str] = set()
@@ -149,7 +148,6 @@ class LiveBoard:
                 entry = Entry(task, TaskState())
             self._entries[task.id] = entry if entry.task == task else self._entry(task, entry.state, entry.owner)
         self._watched = {id_: since for id_, since in self._watched.items() if id_ in self._entries}
-        self._sweep = self._now()
         self._ids = {task.key: task.id for task in tasks}
         self._unchecked &= self._entries.keys()
         self._answers = {id_: answer for id_, answer in self._answers.items() if id_ in self._entries}
@@ -199,25 +197,18 @@ class LiveBoard:
         self._show(entry)
         return entry
 
-    def sweep(self, *, anew: bool = False) -> None:
-        """
-        Mark the tasks that are not seen; call it every second or so.
-
-        :param anew: whether the wall clock has been stepped, so that earlier calculations do not count.
-        """
-        now = self._now()
-        if now < self._sweep and not anew:
-            return
-        self._sweep = now + min((entry.task.interval for entry in self._entries.values()), default=0.0)
-        for entry in tuple(self._entries.values()):
-            if entry.unseen is not None or entry.task.url is None:
-                continue
+    def mark_unseen(self, task_id: str, now: Instant) -> Instant:
+        """Mark a task if it is not seen; returns when it may be so next, as far as is known now."""
+        entry = self._entries.get(task_id)
+        if entry is None or entry.task.url is None:
+            return float("inf")
+        lapse = 2 * entry.task.interval
+        if entry.unseen is None:
             # An entry for each of thousands of tasks would hold the reactor up.
-            unseen_at = self._last(entry.task, entry.state) + 2 * entry.task.interval
-            if now >= unseen_at:
-                self._show(self._entry(entry.task, entry.state, entry.owner))
-            else:
-                self._sweep = min(self._sweep, unseen_at)
+            if now < (unseen_at := self._last(entry.task, entry.state) + lapse):
+                return unseen_at
+            self._show(self._entry(entry.task, entry.state, entry.owner))
+        return now + lapse
 
     def _entry(self, task: Task, state: TaskState, owner: str | None = None, now: Instant | None = None) -> Entry:
         last = self._last(task, state)

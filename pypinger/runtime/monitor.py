@@ -31,6 +31,7 @@ from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.rounds import HostRounds
 from pypinger.runtime.stuck import stuck
 from pypinger.runtime.timers import Timers
+from pypinger.runtime.unseen import Unseen
 from pypinger.runtime.watch import Phase, Watch
 
 
@@ -67,6 +68,7 @@ class Monitor:
         self.rounds = HostRounds(outbox, self._work.begin)
         self.rounds.update(self._watches.values())
         self._steps = StepWatch(reactor, now, self._rearm)
+        self._unseen = Unseen(reactor, now, board, tasks)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         self._closing: list[Deferred[None]] = []
@@ -185,6 +187,7 @@ class Monitor:
         for watch in gone.values():
             self._end(watch)
         self._board.update(tasks)
+        self._unseen.look(anew=True)
         self._spread(begin)
         # There may be channels that are to be told of open incidents.
         self._timers.arm_all()
@@ -336,9 +339,9 @@ class Monitor:
         try:
             if self._work.make_up():
                 self._timers.arm_all()
-            self._board.sweep(anew=anew)
+            self._unseen.look(anew=anew)
         except Exception:
-            self._log.failure("marking tasks that are not seen")
+            self._log.failure("beginning checks that were skipped, or marking tasks that are not seen")
 
     def _rearm(self, step: Seconds) -> None:
         """Set all timers again after a step of the wall clock."""
