@@ -50,6 +50,7 @@ from pypinger.runtime.pushes import Pushes
 from pypinger.runtime.runs import RunFeed
 from pypinger.runtime.sharing import Participant, SharedParts
 from pypinger.runtime.silencing import Silencing
+from pypinger.runtime.timetable import Timetable
 from pypinger.servers import EndpointError, Servers
 from pypinger.store.sqlite import CLOSING
 from pypinger.stores import listing_of, make_store
@@ -115,7 +116,7 @@ class Pinger(MultiService):
         self.checker = Checker(
             reactor, now, self.store, self.outbox, self.board, self._runs, self._fetching.for_checks()
         )
-        self.monitor = Monitor(reactor, now, settings.tasks, self.checker, self.board, self.outbox)
+        self.monitor = Monitor(Timetable(reactor), now, settings.tasks, self.checker, self.board, self.outbox)
         self.silencing = Silencing(reactor, now, self.store, self.board.entries)
         self.silencing.configure(settings.maintenance)
         self.board.mute_with(self.silencing.muted)
