@@ -13,13 +13,14 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from pypinger.domain.kinds import Status
-from pypinger.domain.model import Answer, Instant, Task, TaskState
+from pypinger.domain.model import Answer, Instant, Seconds, Task, TaskState
 from pypinger.domain.pushes import PING_BODY
 from pypinger.domain.silence import Muted
 from pypinger.domain.times import span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from pypinger.runtime.members import Members
+from pypinger.runtime.paces import Paces
 
 #: Returns what is wrong with a part of Py Pinger, or None.
 Source: TypeAlias = Callable[[], str | None]
@@ -57,9 +58,8 @@ class LiveBoard:
         self._answers: dict[str, LastAnswer] = {}
         self._unchecked: set[str] = set()
         self._lastrun = self._started
-        self._fetches = False
-        # In minutes, as a task's; None until it is asked for.
-        self._frequency: float | None = None
+        # Of the tasks that this instance watches.
+        self._paces = Paces()
         self._sources: list[Source] = []
         self._watchers: dict[object, Callable[[Entry], None]] = {}
         self._mutes: Mutes = lambda task, state: None
@@ -72,6 +72,7 @@ class LiveBoard:
     def share(self, members: Members) -> None:
         """Several instances share the tasks: those to watch follow with :meth:`take`."""
         self._members = members
+        self._paces = Paces()
         self._unchecked.clear()
         self._started = self._lastrun = now = self._now()
         self._watched = dict.fromkeys(self._watched, now)
@@ -84,17 +85,20 @@ class LiveBoard:
         """
         # It may be due much sooner than those before.
         self._lastrun = now = self._now()
+        if (before := self._own.get(task.id)) is not None:
+            self._paces.discard(before)
         self._own[task.id] = task
-        self._frequency = None
+        self._paces.add(task)
         if task.url is not None and (state.checked is None or state.checked < self._started):
             self._unchecked.add(task.id)
         self._show(self._entry(task, state, self._owner, now))
 
     def leave(self, task: Task) -> None:
         """This instance no longer watches a task."""
-        if self._own.pop(task.id, None) is None:
+        own = self._own.pop(task.id, None)
+        if own is None:
             return
-        self._frequency = None
+        self._paces.discard(own)
         self._unchecked.discard(task.id)
         self._answers.pop(task.id, None)
         entry = self._entries.get(task.id)
@@ -152,7 +156,7 @@ class LiveBoard:
         self._unchecked &= self._entries.keys()
         self._answers = {id_: answer for id_, answer in self._answers.items() if id_ in self._entries}
         self._own.update((task.id, task) for task in tasks if task.id in self._own)
-        self._frequency = None
+        self._paces = Paces(tasks if self._members is None else self._own.values())
 
     def add_source(self, source: Source) -> None:
         """Include what `source` returns in Py Pinger's own state."""
@@ -293,7 +297,7 @@ class LiveBoard:
         now, members = self._now(), self._members
         others = [] if members is None else [each.health for each in members.others]
         dead_channels = set(self._dead_channels()).union(*(each.dead_channels for each in others))
-        frequency = self._checks_within()
+        within = self.checked_within
         troubles = [words for source in self._sources if (words := source()) is not None]
         return DaemonState(
             status=Status.ERROR if troubles else Status.OK,
@@ -304,23 +308,18 @@ class LiveBoard:
             dead=self._dead + sum(each.dead for each in others),
             ready=not self._unchecked and (members is None or members.present),
             # Where nothing is fetched, no check can be overdue.
-            lastrun=self._lastrun if self._fetches else now,
-            frequency=frequency,
+            lastrun=now if within is None else self._lastrun,
+            frequency=1.0 if within is None else max(1.0, within / 60),
             dead_channels=tuple(sorted(dead_channels)),
             troubles=tuple(troubles),
             ini=self._ini,
             sharing=None if members is None else members.shown(),
         )
 
-    def _checks_within(self) -> float:
-        """In how many minutes a check is made, at least."""
-        if self._frequency is None:
-            watched = (entry.task for entry in self._entries.values()) if self._members is None else self._own.values()
-            fetched = [task for task in watched if task.url is not None]
-            self._fetches = bool(fetched)
-            shortest = min(fetched, key=lambda task: task.interval, default=None)
-            self._frequency = 1.0 if shortest is None else max(1.0, (2 * shortest.interval + shortest.timeout) / 60)
-        return self._frequency
+    @property
+    def checked_within(self) -> Seconds | None:
+        """In how many seconds a check is made here, at least; None where nothing is fetched."""
+        return self._paces.within
 
     def _summary(self, now: Instant) -> str:
         count = len(self._entries)

@@ -7,7 +7,7 @@ Extra fetches, made to find out whose fault a silence is, have permits of their 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 from msgspec.structs import replace
@@ -64,6 +64,7 @@ class Fetches:
         self._silent_permits = Semaphore(_silent_share(settings.concurrency))
         self._extra_permits = Semaphore(settings.extra)
         self._stopping = False
+        self._under_way: dict[Watch, None] = {}
         self._progress: Seconds = reactor.seconds()
 
     @property
@@ -75,6 +76,11 @@ class Fetches:
     def progress(self) -> Seconds:
         """When a regular fetch ended last, on the reactor's clock."""
         return self._progress
+
+    @property
+    def under_way(self) -> Collection[Watch]:
+        """The tasks whose reports are being fetched, but for extra fetches; the one that began first comes first."""
+        return self._under_way.keys()
 
     def configure(self, settings: CheckSettings) -> None:
         """Use other settings for fetches that have not begun."""
@@ -100,9 +106,11 @@ class Fetches:
             try:
                 if self._stopping or watch.gone:
                     raise CancelledError
+                self._under_way[watch] = None
                 watch.fetch(self._reactor.seconds())
                 return self._scrubbed(await self._settings.fetcher.fetch(watch.task))
             finally:
+                self._under_way.pop(watch, None)
                 self._progress = self._reactor.seconds()
                 self._permits.release()
         finally:

@@ -103,8 +103,7 @@ class Monitor:
         """
         Watch these tasks, too, and close the incidents of those that are `unlisted`: no instance has configured them.
 
-        A check that is due is made at once, any other when the instance that watched the task before would have made
-        it. This takes a tenth of a millisecond a task.
+        A check that is due is made at once, any other when the instance that watched the task before would have.
         """
         now, taken = self._now(), []
         # One of these may be due much sooner than those before.
@@ -220,8 +219,9 @@ class Monitor:
 
     def stuck(self) -> str | None:
         """Return a line about checks that make no progress, or None."""
-        since = max(self._started, self._checker.fetches.progress)
-        return stuck(self._watches.values(), self._reactor.seconds(), since)
+        fetches = self._checker.fetches
+        since = max(self._started, fetches.progress)
+        return stuck(self._board.checked_within, fetches.under_way, self._reactor.seconds(), since)
 
     def _spread(self, watches: Sequence[Watch]) -> None:
         """Begin to check these, the first checks spread evenly; those that push are judged from what is kept."""

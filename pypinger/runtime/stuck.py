@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 
 from pypinger.domain.model import Seconds
 from pypinger.domain.times import span
-from pypinger.runtime.watch import Phase, Watch
+from pypinger.runtime.watch import Watch
 
 #: A check that takes this many seconds longer than its timeout is stuck.
 STUCK: Seconds = 60.0
 
 
-def stuck(watches: Collection[Watch], now: Seconds, since: Seconds) -> str | None:
+def stuck(within: Seconds | None, fetching: Iterable[Watch], now: Seconds, since: Seconds) -> str | None:
     """
     Return a line about checks that make no progress, or None.
 
+    :param within: in how many seconds a check is made at least; None if none is.
+    :param fetching: the tasks whose reports are being fetched.
     :param now: on the reactor's clock.
     :param since: when a fetch ended last, or checks began.
     """
-    # Push tasks are not fetched.
-    watches = [watch for watch in watches if watch.task.url is not None]
-    if not watches:
+    if within is None:
         return None
-    limit = min(2 * watch.task.interval + watch.task.timeout for watch in watches) + STUCK
-    if now - since > limit:
+    if now - since > within + STUCK:
         return f"checks are stuck: none has been completed for {span(now - since)}"
-    hanging = [
-        watch for watch in watches if watch.phase is Phase.FETCHING and now - watch.began > watch.task.timeout + STUCK
-    ]
+    hanging = [watch for watch in fetching if not watch.gone and now - watch.began > watch.task.timeout + STUCK]
     if hanging:
         return f"{len(hanging)} checks are stuck, that of {hanging[0].task.name} for {span(now - hanging[0].began)}"
     return None

@@ -97,6 +97,33 @@ class BoardTests(SynchronousTestCase):
         self.board.checked(self.tasks[0], NOON + 5, None)
         self.assertEqual(self.board.daemon().lastrun, NOON + 5)
 
+    def test_frequency_of_the_tasks_that_this_instance_watches(self) -> None:
+        members: Any = SimpleNamespace(
+            name="one", others=(), away=None, present=True, trouble=lambda: None, shown=tuple
+        )
+        board = self.board
+        board.share(members)
+        fast, slow = self.tasks
+
+        def within() -> tuple[float | None, float]:
+            return board.checked_within, board.daemon().frequency
+
+        self.assertEqual(within(), (None, 1.0))
+        board.take(slow, TaskState())
+        self.assertEqual(within(), (620.0, 620 / 60))
+        # Again, and with other settings: a task counts once.
+        board.take(slow, TaskState())
+        board.take(replace(slow, interval=200.0), TaskState())
+        self.assertEqual(within(), (420.0, 7.0))
+        board.take(fast, TaskState())
+        self.assertEqual(within(), (140.0, 140 / 60))
+        board.update([replace(fast, interval=70.0), slow])
+        self.assertEqual(within(), (160.0, 160 / 60))
+        for task, left in ((fast, (620.0, 620 / 60)), (slow, (None, 1.0))):
+            board.leave(task)
+            board.leave(task)
+            self.assertEqual(within(), left)
+
     def test_frequency_is_at_least_a_minute(self) -> None:
         self.assertEqual(LiveBoard([make_task(interval=1.0, timeout=1.0)], self.world.now).daemon().frequency, 1.0)
         self.assertEqual(LiveBoard([], self.world.now).daemon().frequency, 1.0)

@@ -1,0 +1,42 @@
+"""How often tasks are fetched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from pypinger.domain.model import Seconds, Task
+
+
+class Paces:
+    """
+    The intervals and timeouts of tasks, without those that push.
+
+    Thousands of tasks have few of them, so the shortest is found at once.
+    """
+
+    def __init__(self, tasks: Iterable[Task] = ()) -> None:
+        self._counts: Counter[tuple[Seconds, Seconds]] = Counter()
+        for task in tasks:
+            self.add(task)
+
+    def add(self, task: Task) -> None:
+        """Take account of one more task."""
+        if task.url is not None:
+            self._counts[task.interval, task.timeout] += 1
+
+    def discard(self, task: Task) -> None:
+        """Leave out one that was added."""
+        pace = task.interval, task.timeout
+        if task.url is not None:
+            self._counts[pace] -= 1
+            if not self._counts[pace]:
+                del self._counts[pace]
+
+    @property
+    def within(self) -> Seconds | None:
+        """In how many seconds a check is made: the shortest interval twice, and its timeout; None without tasks."""
+        if not self._counts:
+            return None
+        interval, timeout = min(self._counts)
+        return 2 * interval + timeout
