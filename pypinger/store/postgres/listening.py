@@ -106,7 +106,11 @@ class Listening:
         self.wake()
 
     def hold(self, gaining: bool) -> None:
-        """Hold looks at tasks while there are some that this instance is to own and does not, but not for long."""
+        """
+        Hold looks at tasks while there are some that this instance is to own and does not, but not for long.
+
+        They are also held from when members come or go until it is known whether this instance is to own more.
+        """
         if gaining != self._gaining:
             self._gaining = gaining
             self.wake()
@@ -198,9 +202,6 @@ class Listening:
                 self._feeds.forget_tasks()
                 heard.add("tasks")
             now, me = boottime(), self.me
-            if not self._gaining:
-                gaining = now
-            shows = not self._gaining or now >= gaining + GAINING
             if me is not None:
                 if self._asked != self._looked:
                     heard.add("deliveries")
@@ -210,6 +211,10 @@ class Listening:
                 if now >= silences_next or version != self.version:
                     heard.add("silences")
                 self._pass_on(heard)
+            if not self._gaining:
+                gaining = now
+            shows = not self._gaining or now >= gaining + GAINING
+            if me is not None:
                 if "deliveries" in heard:
                     heard.discard("deliveries")
                     self._look_at_deliveries(connection)
@@ -247,6 +252,9 @@ class Listening:
         """Report what the reactor's thread looks at itself, and remove it."""
         found = {what for what in heard if what.partition(" ")[0] in _FOR_REACTOR}
         if found:
+            if "members" in found:
+                # Whether it is to own more is known after the beat that follows, which calls hold().
+                self._gaining = True
             self._send("heard", found)
             heard -= found
 

@@ -80,6 +80,32 @@ class ListeningTests(TestCase):
         for words in ("looked", "heard {'requests id'}"):
             self.assertLess(said.index(words), 10)
 
+    async def test_when_members_go_looks_at_tasks_wait_until_it_is_known_who_gets_theirs(self) -> None:
+        self.patch(listening, "GAINING", 60.0)
+        url = postgres.database(self)
+        with connect(url, "a") as opened:
+            upgrade(opened, url, scripts())
+            add_rows(opened, ["http://host/1"], (), {})
+        thread = listening.Listening(reactor, url, "a", CommonClock(), {}, {})  # type: ignore[arg-type]
+        self.addCleanup(thread.stop)
+        said: list[str] = []
+        other = self.enterContext(connect(url, "b"))
+        thread.set("id", {})
+        thread.start(lambda what, *_: said.append(what))
+        await until(lambda: "heard" in said)
+        thread.hold(False)
+        await until(lambda: "tasks" in said)
+        said.clear()
+        with other.transaction():
+            other.execute("UPDATE ownership SET owner = 'b', changed = pg_current_xact_id()")
+            for payload in ("members", "owners"):
+                other.execute("SELECT pg_notify('pypinger', %s)", (payload,))
+        await until(lambda: "heard" in said)
+        await sleep(0.5)
+        self.assertNotIn("tasks", said)
+        thread.hold(False)
+        await until(lambda: "tasks" in said)
+
 
 class FeedsTests(TestCase):
     skip = postgres.missing()
