@@ -55,6 +55,7 @@ from pypinger.runtime.monitor import Monitor
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.outboxsettings import OutboxSettings
 from pypinger.runtime.runs import RunFeed
+from pypinger.runtime.timetable import Timetable
 from pypinger.store.postgres.store import PostgresStore
 from pypinger.store.sqlite import SqliteStore
 
@@ -203,7 +204,7 @@ def whole(origin: nginx.Origin, ca_file: Path, make: Open) -> Run:
         runs = RunFeed(reactor, [])  # type: ignore[arg-type]
         settings = CheckSettings(fetcher, 256, Secrets(["hunter2-and-more"]))
         checker = Checker(reactor, time.time, store, outbox, board, runs, settings)  # type: ignore[arg-type]
-        monitor = Monitor(reactor, time.time, tasks, checker, board, outbox)  # type: ignore[arg-type]
+        monitor = Monitor(Timetable(reactor), time.time, tasks, checker, board, outbox)  # type: ignore[arg-type]
         monitor.resume(kept.states)
         monitor.start()
         rate = await measured(seconds, lambda: sum(entry.state.pings for entry in board.entries()))

@@ -155,7 +155,7 @@ class LiveBoard:
         self._ids = {task.key: task.id for task in tasks}
         self._unchecked &= self._entries.keys()
         self._answers = {id_: answer for id_, answer in self._answers.items() if id_ in self._entries}
-        self._own.update((task.id, task) for task in tasks if task.id in self._own)
+        self._own = {task.id: task for task in tasks if task.id in self._own}
         self._paces = Paces(tasks if self._members is None else self._own.values())
 
     def add_source(self, source: Source) -> None:
@@ -202,17 +202,19 @@ class LiveBoard:
         return entry
 
     def mark_unseen(self, task_id: str, now: Instant) -> Instant:
-        """Mark a task if it is not seen; returns when it may be so next, as far as is known now."""
+        """Mark a task if it is not seen; returns when to look again: an interval from now, or sooner."""
         entry = self._entries.get(task_id)
         if entry is None or entry.task.url is None:
             return float("inf")
-        lapse = 2 * entry.task.interval
+        again = now + entry.task.interval
         if entry.unseen is None:
-            # An entry for each of thousands of tasks would hold the reactor up.
-            if now < (unseen_at := self._last(entry.task, entry.state) + lapse):
-                return unseen_at
-            self._show(self._entry(entry.task, entry.state, entry.owner))
-        return now + lapse
+            unseen_at = self._last(entry.task, entry.state) + 2 * entry.task.interval
+            if now < unseen_at:
+                # After a step of the clock an answer may be older than the one before.
+                return min(unseen_at, again)
+            self._show(self._entry(entry.task, entry.state, entry.owner, now))
+        # An answer of another instance may be shown late.
+        return again
 
     def _entry(self, task: Task, state: TaskState, owner: str | None = None, now: Instant | None = None) -> Entry:
         last = self._last(task, state)
@@ -297,7 +299,7 @@ class LiveBoard:
         now, members = self._now(), self._members
         others = [] if members is None else [each.health for each in members.others]
         dead_channels = set(self._dead_channels()).union(*(each.dead_channels for each in others))
-        within = self.checked_within
+        frequency = self._paces.frequency
         troubles = [words for source in self._sources if (words := source()) is not None]
         return DaemonState(
             status=Status.ERROR if troubles else Status.OK,
@@ -308,8 +310,8 @@ class LiveBoard:
             dead=self._dead + sum(each.dead for each in others),
             ready=not self._unchecked and (members is None or members.present),
             # Where nothing is fetched, no check can be overdue.
-            lastrun=now if within is None else self._lastrun,
-            frequency=1.0 if within is None else max(1.0, within / 60),
+            lastrun=now if frequency is None else self._lastrun,
+            frequency=max(1.0, frequency or 0.0),
             dead_channels=tuple(sorted(dead_channels)),
             troubles=tuple(troubles),
             ini=self._ini,
@@ -318,7 +320,7 @@ class LiveBoard:
 
     @property
     def checked_within(self) -> Seconds | None:
-        """In how many seconds a check is made here, at least; None where nothing is fetched."""
+        """Within how many seconds a check is made here; None where nothing is fetched."""
         return self._paces.within
 
     def _summary(self, now: Instant) -> str:

@@ -80,7 +80,7 @@ class Fetches:
     @property
     def under_way(self) -> Collection[Watch]:
         """The tasks whose reports are being fetched, but for extra fetches; the one that began first comes first."""
-        return self._under_way.keys()
+        return self._under_way
 
     def configure(self, settings: CheckSettings) -> None:
         """Use other settings for fetches that have not begun."""

@@ -35,8 +35,13 @@ class Paces:
 
     @property
     def within(self) -> Seconds | None:
-        """In how many seconds a check is made: the shortest interval twice, and its timeout; None without tasks."""
+        """Within how many seconds a check is made; None without tasks."""
+        return min((2 * interval + timeout for interval, timeout in self._counts), default=None)
+
+    @property
+    def frequency(self) -> float | None:
+        """Twice the shortest interval, and its timeout, in minutes (contract, section 7); None without tasks."""
         if not self._counts:
             return None
         interval, timeout = min(self._counts)
-        return 2 * interval + timeout
+        return (2 * interval + timeout) / 60

@@ -16,7 +16,7 @@ def stuck(within: Seconds | None, fetching: Iterable[Watch], now: Seconds, since
     """
     Return a line about checks that make no progress, or None.
 
-    :param within: in how many seconds a check is made at least; None if none is.
+    :param within: within how many seconds a check is made; None if none is.
     :param fetching: the tasks whose reports are being fetched.
     :param now: on the reactor's clock.
     :param since: when a fetch ended last, or checks began.

@@ -3,17 +3,18 @@ The timers of thousands of tasks.
 
 Note [Timers]
 ~~~~~~~~~~~~~
-Twisted's reactors leave cancelled timers in their heap until these are more than half of it, and then make a new
-one, in XX makes all calls that are due before it reads from any socket.
+Twisted's reactors leave cancelled timers in their heap until these are more than half of it, and then make a new heap,
+comparing timers in Python: 0.1 s with 50,000 tasks. They also make all calls that are due before they read from any
+socket.
 
-So tasks have their timers here, and the reactor has one for them all. They lie in lists, unsorted, one for each second,
-which forget those that are over when these are more than half of them. When its second comes, a list is sorted; tuples
-are compared in C. Calls that are due are made for :data:`TURN` at a time. ``bench/timers.py`` compares both.
+So tasks have their timers here, in a timing wheel, and the reactor has one for them all. There is a bucket of entries
+for each second, which drops stale ones when they are more than half of it, and a heap for the present second. Calls
+that are due are made for :data:`TURN` at a time. ``bench/timers.py`` compares both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import chain, count
 from typing import Any, TypeAlias
@@ -28,11 +29,11 @@ from pypinger.domain.model import Seconds
 #: For how many seconds calls are made before the reactor does other work.
 TURN: Seconds = 0.02
 
-#: For how many seconds each list is.
+#: For how many seconds each bucket is.
 SPAN: Seconds = 1.0
 
-#: The time of the entry of a timer that is over.
-NONE: Seconds = float("nan")
+#: The time of a timer that has no entry.
+NOWHERE: Seconds = float("nan")
 
 
 @implementer(IDelayedCall)
@@ -40,7 +41,7 @@ class Timer:
     """
     A call to come.
 
-    :ivar entered: the time of its entry in the timetable; :data:`NONE` once it is over. Other entries do not count.
+    :ivar entered: the time of its entry in the timetable; :data:`NOWHERE` once it is over. Other entries are stale.
     """
 
     __slots__ = ("_args", "_call", "_called", "_kwargs", "_time", "_times", "entered")
@@ -93,7 +94,7 @@ class Timer:
         self._check()
         self._time = time
         if time < self.entered:
-            entered, self.entered = self.entered, NONE
+            entered, self.entered = self.entered, NOWHERE
             self._times.leave(entered)
             self.enter()
 
@@ -106,7 +107,7 @@ class Timer:
     def _end(self) -> None:
         # What it would call is freed now; its entry may stay for long.
         self._call, self._args, self._kwargs = None, (), {}
-        entered, self.entered = self.entered, NONE
+        entered, self.entered = self.entered, NOWHERE
         self._times.end(entered)
 
 
@@ -122,12 +123,12 @@ class Timetable:
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
-        # The entries of the present second and of those before, as a heap. One of a timer that is put off is made anew
-        # when its time has come.
+        # The entries of the present second and of those before, as a heap. A timer that is put off is entered anew when
+        # its time has come.
         self._near: list[Entry] = []
-        # Number of the second -> its entries; how many of them do not count; and the numbers, as a heap.
+        # The number of a second -> its entries; how many of them are stale; and the numbers, as a heap.
         self._far: dict[int, list[Entry]] = {}
-        self._void: dict[int, int] = {}
+        self._stale: dict[int, int] = {}
         self._coming: list[int] = []
         self._next = _second(reactor.seconds()) + 1
         self._numbers = count()
@@ -142,13 +143,13 @@ class Timetable:
     def callLater(self, delay: float, callable: Callable[..., object], *args: Any, **kwargs: Any) -> IDelayedCall:
         """See :meth:`twisted.internet.interfaces.IReactorTime.callLater`."""
         timer = Timer(self, self._reactor.seconds() + delay, callable, args, kwargs)
-        self._active += 1
         self.enter(timer)
+        self._active += 1
         return timer
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
         """See :meth:`twisted.internet.interfaces.IReactorTime.getDelayedCalls`."""
-        return [entry[2] for entry in chain(self._near, *self._far.values()) if entry[2].entered == entry[0]]
+        return [timer for _, _, timer in _live(chain(self._near, *self._far.values()))]
 
     def enter(self, timer: Timer) -> None:
         """Make an entry for a timer."""
@@ -157,33 +158,33 @@ class Timetable:
         if second < self._next:
             heappush(self._near, entry)
             if self._near[0] is entry:
-                self._wait()
+                self._set_wake()
         elif second in self._far:
             self._far[second].append(entry)
         else:
             self._far[second] = [entry]
             heappush(self._coming, second)
             if self._coming[0] == second:
-                self._wait()
+                self._set_wake()
 
     def leave(self, entered: Seconds) -> None:
-        """The entry that a timer had for this time does not count any more."""
-        second = int(entered // SPAN)
+        """The entry that a timer had for this time is stale."""
+        second = _second(entered)
         if (entries := self._far.get(second)) is not None:
-            self._void[second] = void = self._void.get(second, 0) + 1
-            if 2 * void > len(entries):
-                entries[:] = _that_count(entries)
-                self._void[second] = 0
+            self._stale[second] = stale = self._stale.get(second, 0) + 1
+            if 2 * stale > len(entries):
+                entries[:] = _live(entries)
+                self._stale[second] = 0
 
     def end(self, entered: Seconds) -> None:
         """A timer is over; `entered`: as for :meth:`leave`."""
         self.leave(entered)
         self._active -= 1
         if not self._active:
-            self._near, self._far, self._void, self._coming = [], {}, {}, []
-            self._wait()
+            self._near, self._far, self._stale, self._coming = [], {}, {}, []
+            self._set_wake()
 
-    def _wait(self) -> None:
+    def _set_wake(self) -> None:
         """Have the reactor call when the next timer may be due."""
         if self._ringing:
             return
@@ -210,17 +211,16 @@ class Timetable:
             self._come(_second(now))
             while self._near and self._near[0][0] <= now and self._near[0][1] < last:
                 time, _, timer = heappop(self._near)
-                if timer.entered != time:
-                    continue
-                if timer.getTime() > time:
-                    timer.enter()
-                    continue
-                self._run(timer)
+                if timer.entered == time:
+                    if timer.getTime() > time:
+                        timer.enter()
+                    else:
+                        self._run(timer)
                 if self._reactor.seconds() >= now + TURN:
                     break
         finally:
             self._ringing = False
-            self._wait()
+            self._set_wake()
 
     def _come(self, present: int) -> None:
         """Take up the entries until a second."""
@@ -228,8 +228,8 @@ class Timetable:
         come: list[Entry] = []
         while self._coming and self._coming[0] <= present:
             second = heappop(self._coming)
-            come += _that_count(self._far.pop(second))
-            self._void.pop(second, None)
+            come += _live(self._far.pop(second))
+            self._stale.pop(second, None)
         if come:
             self._near += come
             heapify(self._near)
@@ -245,5 +245,5 @@ def _second(time: Seconds) -> int:
     return int(time // SPAN)
 
 
-def _that_count(entries: list[Entry]) -> list[Entry]:
+def _live(entries: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry[2].entered == entry[0]]

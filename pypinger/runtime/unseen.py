@@ -1,12 +1,12 @@
-"""Looks which tasks have not been seen for two intervals (contract, section 3, "Whose fault")."""
+"""Finds tasks that have not been seen for two intervals (contract, section 3, "Whose fault")."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from twisted.internet.interfaces import IReactorTime
 
-from pypinger.domain.model import Instant, Seconds, Task
+from pypinger.domain.model import Instant, Seconds
 from pypinger.ports.clock import WallClock
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.slices import Slices, slices
@@ -23,11 +23,11 @@ class Unseen:
     in slices, and the next one when one of the tasks may have become unseen.
     """
 
-    def __init__(self, reactor: IReactorTime, now: WallClock, board: LiveBoard, tasks: Sequence[Task]) -> None:
+    def __init__(self, reactor: IReactorTime, now: WallClock, board: LiveBoard) -> None:
         self._now = now
         self._board = board
         self._slices = Slices(reactor)
-        self._next: Instant = now() + 2 * min((task.interval for task in tasks), default=0.0)
+        self._next: Instant = 0.0
 
     def look(self, *, anew: bool = False) -> None:
         """

@@ -119,10 +119,18 @@ class BoardTests(SynchronousTestCase):
         self.assertEqual(within(), (140.0, 140 / 60))
         board.update([replace(fast, interval=70.0), slow])
         self.assertEqual(within(), (160.0, 160 / 60))
+        # Removed by a reload; the store has this instance leave it later.
+        board.update([slow])
+        self.assertEqual(within(), (620.0, 620 / 60))
         for task, left in ((fast, (620.0, 620 / 60)), (slow, (None, 1.0))):
             board.leave(task)
             board.leave(task)
             self.assertEqual(within(), left)
+
+    def test_frequency_is_that_of_the_shortest_interval(self) -> None:
+        """What is stuck is known sooner."""
+        board = LiveBoard([make_task("a", interval=10.0, timeout=600.0), make_task("b")], self.world.now)
+        self.assertEqual((board.daemon().frequency, board.checked_within), (620 / 60, 140.0))
 
     def test_frequency_is_at_least_a_minute(self) -> None:
         self.assertEqual(LiveBoard([make_task(interval=1.0, timeout=1.0)], self.world.now).daemon().frequency, 1.0)

@@ -44,8 +44,8 @@ _OF_TASKS = frozenset({"tasks", "owners"})
 #: What they say that the reactor's thread looks at itself.
 _FOR_REACTOR = frozenset({"members", "free", "requests", "answers"})
 
-#: Seconds that looks at tasks wait at most while this instance gains tasks, which would be shown in vain. Less than
-#: commands and pushes wait until an owner is known.
+#: Seconds that looks at tasks wait at most while this instance gains tasks, or may be about to, which would be shown in
+#: vain. Less than commands and pushes wait until an owner is known.
 GAINING: Seconds = 2.5
 
 #: Seconds that the reactor may take to show one part of the tasks.
@@ -83,7 +83,7 @@ class Listening:
         self.me: str | None = None
         self.channels: dict[str, ChannelFeed] = {}
         self.version = 0
-        self._gaining = True
+        self._held = True
         self.trouble = ""
         self._heard: set[str] = set()
         self._again = False
@@ -111,8 +111,8 @@ class Listening:
 
         They are also held from when members come or go until it is known whether this instance is to own more.
         """
-        if gaining != self._gaining:
-            self._gaining = gaining
+        if gaining != self._held:
+            self._held = gaining
             self.wake()
 
     def outdate(self) -> None:
@@ -188,7 +188,7 @@ class Listening:
         # Since the last connection anything may have happened.
         heard = {"members", "tasks", "owners", "deliveries", "silences", "requests", "answers"}
         tasks_next = polled = silences_next = 0.0
-        gaining = boottime()
+        free = boottime()
         version = -1
         self._looked = 0
         while not self._stopped.is_set():
@@ -203,6 +203,11 @@ class Listening:
                 heard.add("tasks")
             now, me = boottime(), self.me
             if me is not None:
+                self._pass_on(heard)
+            if not self._held:
+                free = now
+            shows = not self._held or now >= free + GAINING
+            if me is not None:
                 if self._asked != self._looked:
                     heard.add("deliveries")
                 if now >= polled + POLL:
@@ -210,11 +215,6 @@ class Listening:
                     polled = now
                 if now >= silences_next or version != self.version:
                     heard.add("silences")
-                self._pass_on(heard)
-            if not self._gaining:
-                gaining = now
-            shows = not self._gaining or now >= gaining + GAINING
-            if me is not None:
                 if "deliveries" in heard:
                     heard.discard("deliveries")
                     self._look_at_deliveries(connection)
@@ -241,7 +241,7 @@ class Listening:
                 self.trouble = ""
             until = polled + POLL
             if heard:
-                until = tasks_next if shows else min(until, gaining + GAINING)
+                until = tasks_next if shows else min(until, free + GAINING)
             if me is None:
                 until = now + POLL
             if not self._heard:
@@ -253,8 +253,9 @@ class Listening:
         found = {what for what in heard if what.partition(" ")[0] in _FOR_REACTOR}
         if found:
             if "members" in found:
-                # Whether it is to own more is known after the beat that follows, which calls hold().
-                self._gaining = True
+                # Whether it is to own more is known after the beat that follows, which calls hold(). A beat that is
+                # under way may do so sooner; then some is shown in vain.
+                self._held = True
             self._send("heard", found)
             heard -= found
 
