@@ -68,7 +68,7 @@ class Monitor:
         self.rounds = HostRounds(outbox, self._work.begin)
         self.rounds.update(self._watches.values())
         self._steps = StepWatch(reactor, now, self._rearm)
-        self._unseen = Unseen(reactor, now, board)
+        self._unseen = Unseen(reactor, now, board, tasks)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         self._closing: list[Deferred[None]] = []

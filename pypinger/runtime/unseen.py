@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 
-from pypinger.domain.model import Instant, Seconds
+from pypinger.domain.model import Instant, Seconds, Task
 from pypinger.ports.clock import WallClock
 from pypinger.runtime.board import LiveBoard
 from pypinger.runtime.slices import Slices, slices
@@ -23,11 +23,13 @@ class Unseen:
     in slices, and the next one when one of the tasks may have become unseen.
     """
 
-    def __init__(self, reactor: IReactorTime, now: WallClock, board: LiveBoard) -> None:
+    def __init__(self, reactor: IReactorTime, now: WallClock, board: LiveBoard, tasks: Sequence[Task]) -> None:
         self._now = now
         self._board = board
         self._slices = Slices(reactor)
-        self._next: Instant = 0.0
+        # How long after the start a task can be unseen at the earliest. There is much else to do until then.
+        self._earliest: Seconds = 2 * min((task.interval for task in tasks), default=0.0)
+        self._next: Instant | None = None
 
     def look(self, *, anew: bool = False) -> None:
         """
@@ -35,8 +37,11 @@ class Unseen:
 
         :param anew: whether what was worked out before does not count: after a step of the wall clock, or a reload.
         """
-        if anew or self._now() >= self._next:
-            self._next = self._now() + AGAIN
+        now = self._now()
+        if self._next is None:
+            self._next = self._board.started + self._earliest
+        if anew or now >= self._next:
+            self._next = now + AGAIN
             self._slices.add(self._look())
 
     def _look(self) -> Iterator[None]:
