@@ -188,7 +188,7 @@ class Listening:
         # Since the last connection anything may have happened.
         heard = {"members", "tasks", "owners", "deliveries", "silences", "requests", "answers"}
         tasks_next = polled = silences_next = 0.0
-        free = boottime()
+        held_since = boottime()
         version = -1
         self._looked = 0
         while not self._stopped.is_set():
@@ -205,8 +205,8 @@ class Listening:
             if me is not None:
                 self._pass_on(heard)
             if not self._held:
-                free = now
-            shows = not self._held or now >= free + GAINING
+                held_since = now
+            shows = not self._held or now >= held_since + GAINING
             if me is not None:
                 if self._asked != self._looked:
                     heard.add("deliveries")
@@ -241,7 +241,7 @@ class Listening:
                 self.trouble = ""
             until = polled + POLL
             if heard:
-                until = tasks_next if shows else min(until, free + GAINING)
+                until = tasks_next if shows else min(until, held_since + GAINING)
             if me is None:
                 until = now + POLL
             if not self._heard:
