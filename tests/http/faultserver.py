@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,3 +154,16 @@ class FaultServer(Factory):
             self.waiting.append(waiter)
             await waiter
         await gatherResults(self.running)
+
+
+@contextmanager
+def full_backlog() -> Iterator[int]:
+    """Yield a port whose queue of connections is full, so that no other connection is made."""
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        for filler in (first, second):
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        yield port

@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 from pypinger.domain.model import Answer, Fault, NoAnswer, Task
 from pypinger.http.fetcher import TaskFetcher
 from tests.http.faults import BOMB, CASES, GZIP, REDIRECTS, REPORT, SHORT, Case, answer, bare, chunk_of
-from tests.http.faultserver import FaultServer, Flood
+from tests.http.faultserver import FaultServer, Flood, full_backlog
 
 
 def task(url: str, **more: Any) -> Task:
@@ -88,13 +88,7 @@ class Faults(TestCase):
 
     async def test_full_backlog(self) -> None:
         """The listening socket's queue is full, so the connection is not made."""
-        with socket.socket() as full, socket.socket() as first, socket.socket() as second:
-            full.bind(("127.0.0.1", 0))
-            full.listen(0)
-            port = full.getsockname()[1]
-            for filler in (first, second):
-                filler.setblocking(False)
-                filler.connect_ex(("127.0.0.1", port))
+        with full_backlog() as port:
             found = await self.fetcher.fetch(task(f"http://127.0.0.1:{port}/", timeout=SHORT))
         self.assertEqual(Fault.TIMEOUT, found.fault)
         self.assertIn(f"still connecting to 127.0.0.1:{port}", found.words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 from typing import Any
 
 from twisted.internet import reactor
@@ -16,7 +17,7 @@ from pypinger.http.wire.connection import Connection
 from pypinger.http.wire.endpoint import Opening
 from pypinger.http.wire.reader import ResponseReader
 from tests.http.faults import REPORT, answer, bare
-from tests.http.faultserver import CLOSE, RESET, STALL, FaultServer, Script
+from tests.http.faultserver import CLOSE, RESET, STALL, FaultServer, Script, full_backlog
 from tests.http.test_faults import task
 from tests.http.test_tls import CA, GOOD, Server
 
@@ -30,9 +31,18 @@ class Garbage(TestCase):
     unmeasured = True
 
     async def left_by(
-        self, script: Script, context: Any = None, wanted: type[Answer | NoAnswer] = Answer, **more: Any
+        self,
+        script: Script,
+        context: Any = None,
+        wanted: type[Answer | NoAnswer] = Answer,
+        port: int | None = None,
+        **more: Any,
     ) -> set[str]:
-        """Return the names of those :data:`OURS` that only the garbage collector frees after a check."""
+        """
+        Return the names of those :data:`OURS` that only the garbage collector frees after a check.
+
+        :param port: what is checked instead of a server with this script.
+        """
         server = FaultServer(script)
         self.addCleanup(server.listen(context).stopListening)
         fetcher = TaskFetcher(reactor)
@@ -41,7 +51,7 @@ class Garbage(TestCase):
         self.addCleanup(gc.unfreeze)
         self.addCleanup(lambda: Deferred.fromCoroutine(fetcher.close()))
         scheme = "http" if context is None else "https"
-        checked = task(f"{scheme}://127.0.0.1:{server.port}/", **more)
+        checked = task(f"{scheme}://127.0.0.1:{port or server.port}/", **more)
         await fetcher.fetch(checked)  # what is made once
         gc.collect()
         gc.disable()
@@ -73,6 +83,16 @@ class Garbage(TestCase):
 
     async def test_too_slow(self) -> None:
         self.assertEqual(set(), await self.left_by((STALL,), wanted=NoAnswer, timeout=0.02))
+
+    async def test_refused(self) -> None:
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            port = bound.getsockname()[1]
+            self.assertEqual(set(), await self.left_by((), wanted=NoAnswer, port=port))
+
+    async def test_never_connected(self) -> None:
+        with full_backlog() as port:
+            self.assertEqual(set(), await self.left_by((), wanted=NoAnswer, port=port, timeout=0.02))
 
     async def test_broken(self) -> None:
         for script in ((b"nonsense",), (RESET,), (bare(), RESET)):

@@ -9,7 +9,7 @@ within a moment; the first that connects wins and the others are dropped. So ``l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
@@ -32,6 +32,17 @@ NEXT_AFTER: Seconds = 0.3
 
 # Which failure is reported if the addresses of a host failed differently.
 _RANKS = {Fault.REFUSED: 0, Fault.RESET: 0, Fault.CONNECT: 1, Fault.NO_ROUTE: 2, Fault.OWN: 3}
+
+
+class _Attempt(NamedTuple):
+    address: str
+    client: object  # Twisted's; IConnector does not promise it
+
+    def release(self) -> None:
+        """Break the cycle that Twisted leaves in a client that did not connect."""
+        if self.client is not None:
+            # The reactor may still call both in this turn.
+            vars(self.client).update(doRead=_nothing, doWrite=_nothing)
 
 
 class Opening:
@@ -75,7 +86,7 @@ class Opening:
         self._addresses = addresses
         self._resolved = resolved
         self._next = 0
-        self._attempts: dict[IConnector, str] = {}
+        self._attempts: dict[IConnector, _Attempt] = {}
         self._failures: list[ExchangeFailed] = []
         self._timer: IDelayedCall | None = None
         self._socket: Connection | Tunnel | None = None
@@ -152,9 +163,11 @@ class Opening:
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """Try the next address after one has failed."""
-        address = self._attempts.pop(connector, None)
-        if address is not None and self._reached is None and not self.result.called:
-            self._attempt_failed(reason.value, address)
+        attempt = self._attempts.pop(connector, None)
+        if attempt is not None:
+            attempt.release()
+            if self._reached is None and not self.result.called:
+                self._attempt_failed(reason.value, attempt.address)
 
     # Helpers
 
@@ -197,7 +210,7 @@ class Opening:
         except OSError as error:  # a link-local address with an interface that this machine does not have
             self._attempt_failed(error, address)
         else:
-            self._attempts[connector] = address
+            self._attempts[connector] = _Attempt(address, getattr(connector, "transport", None))
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
@@ -206,11 +219,13 @@ class Opening:
     def _stop_attempts(self) -> None:
         self._stop_timer()
         attempts, self._attempts = self._attempts, {}
-        for connector in attempts:
+        for connector, attempt in attempts.items():
             try:
                 connector.stopConnecting()
             except NotConnectingError:
                 pass  # the one that won
+            else:
+                attempt.release()
 
     def _cancelled(self, result: Deferred[Any]) -> None:
         socket, self._socket = self._socket, None
@@ -220,6 +235,10 @@ class Opening:
         else:
             self._stop_attempts()
             self._pool.remove(self)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _rank(failure: ExchangeFailed) -> int:
