@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import datetime
 import json
-import socket
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from twisted.internet import reactor
 from pypinger.domain.model import Fault
 from tests.acceptance.process import Process, until
 from tests.http.faults import BOMB, CASES, GZIP, LIMIT, REPORT, Case, answer, bare, chunk_of
-from tests.http.faultserver import AT_ONCE, CLOSE, STALL, FaultServer, Flood, Script
+from tests.http.faultserver import AT_ONCE, CLOSE, STALL, FaultServer, Flood, Script, full_backlog
 
 #: The possible kinds of a task with the table's report, whose date is fixed.
 REPORTED = ("ok", "late", "future")
@@ -107,7 +107,7 @@ def serve() -> None:
         ("silence for TLS", "still in the TLS handshake with localhost", STALL),
     ):
         listen(name, ("unreachable",), words, [AT_ONCE, step], scheme="https")
-    full = _full()
+    full = _HELD.enter_context(full_backlog())
     fleet.append(
         Expected("a full accept queue", f"http://127.0.0.1:{full}/", ("unreachable",), "still connecting to", True)
     )
@@ -136,17 +136,5 @@ def _large() -> Iterator[tuple[str, Script]]:
     yield "a body of half a gigabyte", [bare(), Flood(block)]
 
 
-_held: list[socket.socket] = []
-
-
-def _full() -> int:
-    """A port whose accept queue is full: connecting hangs."""
-    full = socket.create_server(("127.0.0.1", 0), backlog=0)
-    port: int = full.getsockname()[1]
-    _held.append(full)
-    for _ in range(2):
-        filler = socket.socket()
-        filler.setblocking(False)
-        filler.connect_ex(("127.0.0.1", port))
-        _held.append(filler)
-    return port
+#: Until the process ends.
+_HELD = ExitStack()

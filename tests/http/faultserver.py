@@ -158,7 +158,7 @@ class FaultServer(Factory):
 
 @contextmanager
 def full_backlog() -> Iterator[int]:
-    """Yield a port whose queue of connections is full, so that no other connection is made."""
+    """Yield a port whose accept queue is full: connecting hangs."""
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.1", 0))
         full.listen(0)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from functools import partial
@@ -34,6 +32,7 @@ from pypinger.testing.alerts import NOW, alert
 from pypinger.testing.channels import RecordingClient
 from pypinger.testing.contract import ChannelContract, FakeService, refusal
 from pypinger.testing.partial import PartialSuccessContract
+from tests.http.faultserver import full_backlog
 from tests.notify.smtpserver import Mailbox, SmtpServer
 from tests.notify.strategies import storms
 
@@ -296,29 +295,17 @@ class SessionTests(ServerTestCase):
 
     async def test_cancelled_while_nothing_answers(self) -> None:
         """While the connection is made, and in the TLS handshake."""
-        full = socket.socket()
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        others = [socket.socket() for _ in range(4)]
-        for each in (full, *others):
-            self.addCleanup(each.close)
-        for each in others:
-            each.setblocking(False)
-            each.connect_ex(full.getsockname())
+        full = self.enterContext(full_backlog())
         mute = self.start(protocol=asyncio.Protocol)
         self.patch(email, "LIMIT", 0.3)
-        for scheme, port in (("smtp", full.getsockname()[1]), ("smtp", mute.port), ("smtps", mute.port)):
+        for scheme, port in (("smtp", full), ("smtp", mute.port), ("smtps", mute.port)):
             error = await refusal(self.notifier(0, server=f"{scheme}://127.0.0.1:{port}"), alert())
             self.assertEqual((error.words, error.permanent), ("no answer within 0.3 s", False))
 
     async def test_servers_that_accept_no_connection(self) -> None:
         """The time limit and a cancellation end the attempt as they end one that is connected."""
-        with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as held:
-            for _ in range(4):
-                full = held.enter_context(socket.socket())
-                full.setblocking(False)
-                full.connect_ex(server.getsockname())
-            notifier = self.notifier(server.getsockname()[1])
+        with full_backlog() as port:
+            notifier = self.notifier(port)
             running = Deferred.fromCoroutine(notifier.send([alert()]))
             await deferLater(reactor, 0.2)
             running.cancel()
