@@ -29,7 +29,7 @@ from pypinger.store.threads import Worker
 
 #: How many tasks are left at once; at first fewer, so that another instance can begin to gain.
 FIRST = 1000
-LEFT = 2500
+LEFT = 5000
 
 
 class Handover:
