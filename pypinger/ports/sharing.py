@@ -88,7 +88,7 @@ class Watched(msgspec.Struct, frozen=True, gc=False):
     """
     A task as another instance stored it last.
 
-    :ivar state: None if only its owner has changed.
+    :ivar state: None if it is to be left as it is shown, since only the owner has changed.
     :ivar owner: the name of the instance that owns it; None while none does.
     """
 

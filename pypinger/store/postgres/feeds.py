@@ -23,26 +23,13 @@ from pypinger.store.postgres.keys import read_keys
 from pypinger.store.postgres.lease import boottime
 from pypinger.store.postgres.loading import decoded_or_none, load_silences
 from pypinger.store.postgres.membership import snapshot as snapshot_of
+from pypinger.store.postgres.states import NOTHING, PAGE, KnownStates
 
-#: How many tasks are given to the runtime at once; and how many of which only the owner has changed.
-PAGE = 500
+#: How many tasks are given to the runtime at once of which only the owner has changed.
 OWNERS_PAGE = 2000
 
 #: Seconds for which transactions of this instance are remembered: longer than a gained channel takes to get its feed.
 REMEMBERED: Seconds = 60.0
-
-#: A snapshot that sees nothing.
-NOTHING = "1:1:"
-
-# Tasks that this instance does not own. Their states are long, so they are read in pages.
-_TASKS = """
-SELECT task.id, url, state, owner, instance.name
-FROM task JOIN ownership ON ownership.task = task.id LEFT JOIN instance ON instance.id = owner
-WHERE task.changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
-    AND NOT pg_visible_in_snapshot(task.changed, %(since)s::pg_snapshot)
-    AND task.id > %(after)s AND owner IS DISTINCT FROM %(me)s
-ORDER BY task.id LIMIT %(page)s
-"""
 
 # Thousands change hands at once. A page would cost as much as all of them.
 _OWNERS = """
@@ -58,7 +45,6 @@ WHERE outcome IS NULL AND channel = ANY(%(channels)s) AND changed >= pg_snapshot
 ORDER BY id
 """
 
-_STATE = msgspec.json.Decoder(TaskState)
 _ALERT = msgspec.json.Decoder(Alert)
 
 
@@ -92,56 +78,52 @@ class Feeds:
     def __init__(self, transactions: dict[int, Seconds], keys: dict[int, str]) -> None:
         self._transactions = transactions
         self._keys = keys
-        self._tasks = self._owners = NOTHING
+        self._owners = NOTHING
+        # The lease under which all tasks have been given.
         self._me = ""
 
-    def forget_tasks(self) -> None:
-        """Take all tasks as new at the next look."""
-        self._tasks = NOTHING
+    def give_all_again(self) -> None:
+        """Give all tasks at the next look, changed or not."""
+        self._me = ""
 
-    def tasks(self, connection: psycopg.Connection, me: str) -> Iterator[Sequence[tuple[Watched, str | None]]]:
-        """
-        Tasks of others, each with the id of its owner; under a new lease all of them.
+    def tasks(
+        self, connection: psycopg.Connection, states: KnownStates
+    ) -> Iterator[Sequence[tuple[Watched, str | None]]]:
+        """Tasks of others that have changed, each with the id of its owner; under a new lease all of them."""
+        if states.me != self._me or states.snapshot == NOTHING:
+            snapshot = snapshot_of(connection)
+            if states.snapshot != NOTHING:
+                yield from self._owned(connection, states.me, NOTHING, PAGE, states.by_id)
+            self._me, self._owners = states.me, snapshot
+        for page in states.look(connection):
+            yield [(Watched(each.key, each.state, each.name), each.owner) for each in page]
 
-        :param me: the id of this instance.
+    def owners(
+        self, connection: psycopg.Connection, states: KnownStates
+    ) -> Iterator[Sequence[tuple[Watched, str | None]]]:
         """
-        if me != self._me:
-            # It may be another server, or have lost transactions.
-            self._me, self._tasks = me, NOTHING
-        snapshot = snapshot_of(connection)
-        if self._tasks == NOTHING:
-            # All of them, and so their owners.
+        Tasks whose owner has changed or is gone, without their states, each with the id of its owner; this instance's
+        own are left out. Nothing is given before :meth:`tasks` has given all.
+        """
+        if states.me == self._me and states.snapshot != NOTHING:
+            snapshot = snapshot_of(connection)
+            yield from self._owned(connection, states.me, self._owners, OWNERS_PAGE, {})
             self._owners = snapshot
-        values = {"since": self._tasks, "after": 0, "me": me, "page": PAGE}
-        while rows := connection.execute(_TASKS, values).fetchall():
-            yield [
-                (Watched(url, decoded, name), owner)
-                for _, url, state, owner, name in rows
-                if (decoded := TaskState() if state == "" else decoded_or_none(_STATE, state)) is not None
-            ]
-            if len(rows) < PAGE:
-                break
-            values["after"] = rows[-1][0]
-        self._tasks = snapshot
 
-    def owners(self, connection: psycopg.Connection, me: str) -> Iterator[Sequence[tuple[Watched, str | None]]]:
-        """
-        Tasks whose owner has changed or is gone, without their states, each with the id of its owner. Only tasks that
-        :meth:`tasks` has read are given.
-
-        :param me: the id of this instance; its own tasks are left out.
-        """
-        if me != self._me or self._tasks == NOTHING:
-            return
-        snapshot = snapshot_of(connection)
+    def _owned(
+        self, connection: psycopg.Connection, me: str, since: str, page: int, states: Mapping[int, TaskState]
+    ) -> Iterator[Sequence[tuple[Watched, str | None]]]:
+        """Tasks whose owner has changed since a snapshot, with those of these states that they have."""
         # What is read here is not added to `keys`: the writer's thread may have cleared them for another server.
         keys, read = self._keys, dict[int, str]()
-        cursor = connection.execute(_OWNERS, {"since": self._owners, "me": me})
-        while rows := cursor.fetchmany(OWNERS_PAGE):
+        cursor = connection.execute(_OWNERS, {"since": since, "me": me})
+        while rows := cursor.fetchmany(page):
             read_keys(connection, read, [id for id, *_ in rows if id not in keys])
-            found = [(keys.get(id) or read.get(id), owner, name) for id, owner, name in rows]
-            yield [(Watched(key, None, name), owner) for key, owner, name in found if key is not None]
-        self._owners = snapshot
+            yield [
+                (Watched(key, states.get(id), name), owner)
+                for id, owner, name in rows
+                if (key := keys.get(id) or read.get(id)) is not None
+            ]
 
     def deliveries(
         self, connection: psycopg.Connection, channels: Mapping[str, ChannelFeed]

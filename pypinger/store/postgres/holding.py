@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import psycopg
@@ -16,9 +17,10 @@ from pypinger.store.accounting import Millis
 from pypinger.store.postgres import lease as leases
 from pypinger.store.postgres import membership
 from pypinger.store.postgres.lease import Lease, boottime
-from pypinger.store.postgres.loading import load_channels, load_tasks
+from pypinger.store.postgres.loading import load_channels, load_incidents, load_tasks
 from pypinger.store.postgres.membership import InstanceRow
 from pypinger.store.postgres.recording import SharedRecorder
+from pypinger.store.postgres.states import NOTHING, KnownStates, changed_since
 from pypinger.store.postgres.view import Keys, MemberView
 from pypinger.store.rows import TaskRecord
 
@@ -55,10 +57,20 @@ class Holding:
     :param recorder: holds the tasks.
     :param view: of the members.
     :param keys: of tasks by their ids, as far as they are known.
+    :param states: what is known of the tasks of others.
+    :param connection: over which the instance has joined.
     :ivar channels: those that are owned -> their epochs.
     """
 
-    def __init__(self, lease: Lease, recorder: SharedRecorder, view: MemberView, keys: dict[int, str]) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        recorder: SharedRecorder,
+        view: MemberView,
+        keys: dict[int, str],
+        states: KnownStates,
+        connection: psycopg.Connection | None,
+    ) -> None:
         self._lease = lease
         self._recorder = recorder
         self._view = view
@@ -67,6 +79,8 @@ class Holding:
         self._adopted: tuple[set[str], set[str]] = (set(), set())
         self._to_adopt: Keys = _NOTHING
         self._keys = keys
+        self.states = states
+        self._connection = connection
         # What is to be gained and left; None once it may have changed.
         self._moves: tuple[Moves, Moves] | None = None
         # The ids of tasks that are to be gained, and were free at the latest look.
@@ -113,6 +127,8 @@ class Holding:
 
     def gain(self, connection: psycopg.Connection, now: Millis) -> Gained | None:
         """Own all channels, or some of the tasks, that are free and to be owned; None if there are none."""
+        # See Note [Known states].
+        since = self.states.snapshot if connection is self._connection and not self._unsure else NOTHING
         me = self._lease.id if self._unsure else None
         self._unsure = True
         kept, snapshot = None, ""
@@ -125,7 +141,7 @@ class Holding:
                 free = membership.free_tasks(connection, self._keys, me)
                 self._free = [id for key, id in free.items() if key in tasks.gain]
         if self._free:
-            kept = self._gain_tasks(connection, self._free[-GAINED:])
+            kept = self._gain_tasks(connection, self._free[-GAINED:], since)
             del self._free[-GAINED:]
         gained = None
         if kept is not None:
@@ -141,14 +157,30 @@ class Holding:
         self._unsure = False
         return gained
 
-    def ids(self, tasks: Collection[str]) -> list[int]:
-        """The ids of those of these tasks that are owned."""
-        return [self._recorder.tasks[key].id for key in tasks if key in self._recorder.tasks]
+    def complete(self, connection: psycopg.Connection, tasks: Collection[str]) -> None:
+        """Load the rest of these tasks; only their states are known."""
+        recorder, rest = self._recorder, [*tasks]
+        while rest:
+            part = rest[-GAINED:]
+            known = {record.id: record for record in (recorder.tasks[key] for key in part)}
+            for record in _load(connection, {id: each.epoch for id, each in known.items()}):
+                record.state = known[record.id].state
+                recorder.tasks[record.key] = record
+            recorder.partial.difference_update(part)
+            del rest[-GAINED:]
+
+    def remember(self, tasks: Collection[str]) -> list[int]:
+        """Remember the states of tasks that others will own; returns the ids of those that are owned."""
+        owned = self._recorder.tasks
+        states = {owned[key].id: owned[key].state for key in tasks if key in owned}
+        self.states.by_id.update(states)
+        return [*states]
 
     def released(self, tasks: Collection[str], channels: Collection[str]) -> None:
         """Forget what is owned no more."""
         for key in tasks:
             self._recorder.tasks.pop(key, None)
+        self._recorder.partial.difference_update(tasks)
         for name in channels:
             self.channels.pop(name, None)
         self._adopted[0].difference_update(tasks)
@@ -167,14 +199,22 @@ class Holding:
             found.append(moved(self._moves[part], changed, mine, owned, self._adopted[part]))
         self._moves = found[0], found[1]
 
-    def _gain_tasks(self, connection: psycopg.Connection, ids: Sequence[int]) -> Kept:
+    def _gain_tasks(self, connection: psycopg.Connection, ids: Sequence[int], since: str) -> Kept:
         with connection.transaction():
             taken = membership.take_tasks(connection, self._lease.id, ids, fenced=leases.FENCED)
         # After the transaction: while this instance reads, those who join need not wait for the lock of membership.
-        records = _load(connection, taken)
+        changed = taken.keys() if since == NOTHING else changed_since(connection, since)
+        by_id, recorder = self.states.by_id, self._recorder
+        known = {id: state for id in taken if (state := by_id.pop(id, None)) is not None and id not in changed}
+        records = _load(connection, {id: epoch for id, epoch in taken.items() if id not in known})
         self._keys.update((record.id, record.key) for record in records)
-        self._recorder.tasks.update({record.key: record for record in records})
         states = {record.key: record.state for record in records}
+        recorder.tasks.update({record.key: record for record in records})
+        for id, state in known.items():
+            record = TaskRecord(id, self._keys[id], taken[id])
+            record.state = states[record.key] = state
+            recorder.tasks[record.key] = record
+            recorder.partial.add(record.key)
         unlisted = states.keys() - self._view.listed[0]
         self._adopted[0].update(unlisted)
         return Kept(states, deliveries=(), dead=0, channels=frozenset(), unlisted=frozenset(unlisted))
@@ -200,19 +240,33 @@ class Holding:
         return kept, snapshot
 
 
-def _load(connection: psycopg.Connection, ids: Sequence[int]) -> list[TaskRecord]:
+def _load(connection: psycopg.Connection, epochs: Mapping[int, int]) -> list[TaskRecord]:
+    """
+    Load tasks.
+
+    :param epochs: their ids -> the epochs in which they are owned. Should another instance own one by now, nothing may
+        be written of it.
+    """
+    records = _load_rows(connection, [*epochs])
+    for record in records:
+        record.epoch = epochs[record.id]
+    return records
+
+
+def _load_rows(connection: psycopg.Connection, ids: Sequence[int]) -> list[TaskRecord]:
     """Load tasks; those whose rows are damaged begin anew, because they must be watched in any case."""
     try:
         return load_tasks(connection, ids)
     except ValueError:
         if len(ids) > 1:
             half = len(ids) // 2
-            return _load(connection, ids[:half]) + _load(connection, ids[half:])
-        _log.failure("the state of a task cannot be read; it begins anew")
-        rows = connection.execute(
-            "SELECT id, url, epoch FROM task JOIN ownership ON task = id WHERE id = ANY(%s)", (list(ids),)
-        )
-        return [TaskRecord(*row) for row in rows]
+            return _load_rows(connection, ids[:half]) + _load_rows(connection, ids[half:])
+        _log.failure("the row of a task cannot be read; it begins anew")
+        rows = connection.execute("SELECT id, url FROM task WHERE id = ANY(%b::bigint[])", (list(ids),))
+        records = {id: TaskRecord(id, key) for id, key in rows}
+        with suppress(ValueError):
+            load_incidents(connection, records)
+        return [*records.values()]
 
 
 def with_part(kept: Kept, part: Kept) -> Kept:

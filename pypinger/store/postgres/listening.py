@@ -22,6 +22,7 @@ from pypinger.store.postgres.connection import words_of
 from pypinger.store.postgres.feeds import ChannelFeed, Feeds
 from pypinger.store.postgres.lease import BEAT, CommonClock, boottime
 from pypinger.store.postgres.link import Link
+from pypinger.store.postgres.states import KnownStates
 from pypinger.store.threads import Reactor
 
 #: Seconds between two looks at tasks, at least.
@@ -44,9 +45,9 @@ _OF_TASKS = frozenset({"tasks", "owners"})
 #: What they say that the reactor's thread looks at itself.
 _FOR_REACTOR = frozenset({"members", "free", "requests", "answers"})
 
-#: Seconds that looks at tasks wait at most while this instance gains tasks, or may be about to, which would be shown in
-#: vain. Less than commands and pushes wait until an owner is known.
-GAINING: Seconds = 2.5
+#: Seconds that looks at tasks wait at most while this instance gains or leaves some, or may be about to: who gains
+#: them would be shown them in vain, and who leaves them is in a hurry. Less than commands and pushes wait for an owner.
+MOVING: Seconds = 2.5
 
 #: Seconds that the reactor may take to show one part of the tasks.
 SHOWN: Seconds = 10.0
@@ -58,7 +59,7 @@ class Listening:
 
     :param report: is called in the reactor's thread with what was found: a name (``heard``, ``tasks``, ``deliveries``,
         ``silences``, ``looked``), and its values.
-    :ivar me: the id of this instance; None while it has no lease.
+    :ivar states: what is known under the present lease; None while there is none.
     :ivar channels: of the channels that it owns.
     :ivar trouble: why it cannot listen; empty if it can.
     :ivar version: of silences; it is given back with those that were read after it was set.
@@ -80,7 +81,7 @@ class Listening:
         self._link = Link(url, f"{name} listens")
         self._feeds = Feeds(transactions, keys)
         self._report: Callable[..., None] = lambda *_: None
-        self.me: str | None = None
+        self.states: KnownStates | None = None
         self.channels: dict[str, ChannelFeed] = {}
         self.version = 0
         self._held = True
@@ -100,19 +101,30 @@ class Listening:
         self._report = report
         self._thread.start()
 
-    def set(self, me: str | None, channels: dict[str, ChannelFeed]) -> None:
-        """Set who this instance is, and which channels it owns."""
-        self.me, self.channels = me, channels
+    def begin(self, states: KnownStates) -> None:
+        """Read under a new lease; no channel is owned."""
+        self.states, self.channels = states, {}
         self.wake()
 
-    def hold(self, gaining: bool) -> None:
-        """
-        Hold looks at tasks while there are some that this instance is to own and does not, but not for long.
+    def end(self) -> None:
+        """The lease is over. The next one may be another server's, so connect anew."""
+        self.states, self.channels = None, {}
+        self._link.abort()
+        self.wake()
 
-        They are also held from when members come or go until it is known whether this instance is to own more.
+    def set(self, channels: dict[str, ChannelFeed]) -> None:
+        """Set which channels this instance owns."""
+        self.channels = channels
+        self.wake()
+
+    def hold(self, moving: bool) -> None:
         """
-        if gaining != self._held:
-            self._held = gaining
+        Hold looks at tasks while this instance is to gain some, or leave some, but not for long.
+
+        They are also held from when members come or go until it is known whether it is.
+        """
+        if moving != self._held:
+            self._held = moving
             self.wake()
 
     def outdate(self) -> None:
@@ -157,12 +169,16 @@ class Listening:
 
     def _run(self) -> None:
         pause = PAUSE
+        used: KnownStates | None = None
         while not self._stopped.is_set():
             began = boottime()
             try:
                 connection = self._link.connection()
                 connection.add_notify_handler(self._note)
                 connection.execute("LISTEN pypinger")
+                if used is not None:
+                    # It may be another server, or have lost transactions.
+                    used.begin_anew()
                 self._listen(connection)
             except (psycopg.Error, StoreError, OSError) as error:
                 self.trouble = words_of(error, self._link.url)
@@ -170,6 +186,7 @@ class Listening:
                 self.trouble = "unexpected error, see the log"
                 self._log.failure("unexpected error while looking at what other instances wrote")
             self._link.drop()
+            used = self.states
             pause = PAUSE if boottime() > began + LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
             # A new lease says that the server answers again.
             waker = select.poll()
@@ -199,15 +216,15 @@ class Listening:
             self._heard = set()
             if self._again:
                 self._again = False
-                self._feeds.forget_tasks()
+                self._feeds.give_all_again()
                 heard.add("tasks")
-            now, me = boottime(), self.me
-            if me is not None:
+            now, states = boottime(), self.states
+            if states is not None:
                 self._pass_on(heard)
             if not self._held:
                 held_since = now
-            shows = not self._held or now >= held_since + GAINING
-            if me is not None:
+            shows = not self._held or now >= held_since + MOVING
+            if states is not None:
                 if self._asked != self._looked:
                     heard.add("deliveries")
                 if now >= polled + POLL:
@@ -225,11 +242,12 @@ class Listening:
                     self._send("silences", version, self._feeds.silences(connection, self._clock.now))
                 if shows and heard & _OF_TASKS and now >= tasks_next:
                     began = boottime()
-                    for what, look in (("tasks", self._feeds.tasks), ("owners", self._feeds.owners)):
+                    # Pushes and commands wait for the owners.
+                    for what, look in (("owners", self._feeds.owners), ("tasks", self._feeds.tasks)):
                         if what not in heard:
                             continue
-                        for part in look(connection, me):
-                            self._show(me, part)
+                        for part in look(connection, states):
+                            self._show(states.me, part)
                             # Alerts, members and requests do not wait until thousands of tasks are shown.
                             self._look_at_deliveries(connection)
                             self._pass_on(self._heard)
@@ -241,8 +259,8 @@ class Listening:
                 self.trouble = ""
             until = polled + POLL
             if heard:
-                until = tasks_next if shows else min(until, held_since + GAINING)
-            if me is None:
+                until = tasks_next if shows else min(until, held_since + MOVING)
+            if states is None:
                 until = now + POLL
             if not self._heard:
                 poller.poll(max(0.0, min(until - boottime(), POLL)) * 1000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -121,11 +121,22 @@ def load_tasks(connection: psycopg.Connection, ids: Sequence[int]) -> list[TaskR
             if row[5] is not None:
                 record.run = OpenRun(finding(*row[5:8]), *row[8:12])
                 record.hour = Hour(*row[12:])
-    for number, task, started, opened, kinds, explanation, alerts in execute(_INCIDENTS, (wanted,)):
+    load_incidents(connection, records)
+    return list(records.values())
+
+
+def load_incidents(connection: psycopg.Connection, records: Mapping[int, TaskRecord]) -> None:
+    """
+    Load the open incidents of tasks.
+
+    :param records: of the tasks by their ids.
+    :raises psycopg.Error: the database cannot be read.
+    :raises ValueError: a row is damaged.
+    """
+    for number, task, started, opened, kinds, explanation, alerts in connection.execute(_INCIDENTS, ([*records],)):
         records[task].incident = IncidentRow(
             number, task, started, opened, None, _KINDS.decode(kinds), explanation, alerts
         )
-    return list(records.values())
 
 
 def load_channels(connection: psycopg.Connection, names: Sequence[str], now: Millis) -> KeptChannels:

@@ -235,17 +235,17 @@ def free_channels(connection: psycopg.Connection, me: str | None = None) -> set[
     return {name for (name,) in connection.execute("SELECT name FROM channel WHERE owner IS NULL OR owner = %s", (me,))}
 
 
-def take_tasks(connection: psycopg.Connection, me: str, ids: Sequence[int], *, fenced: bool) -> list[int]:
-    """Own those of these tasks that are free, or owned already, in the caller's transaction; returns their ids."""
+def take_tasks(connection: psycopg.Connection, me: str, ids: Sequence[int], *, fenced: bool) -> dict[int, int]:
+    """Own those of these tasks that are free, or owned, in the caller's transaction; returns id -> epoch."""
     _alive(connection, me, fenced=fenced)
     share_lock(connection)
     taken = connection.execute(
         "UPDATE ownership SET owner = %s, epoch = epoch + 1, unlisted = NULL, changed = pg_current_xact_id()"
-        " WHERE task = ANY(%b::bigint[]) AND (owner IS NULL OR owner = %s) RETURNING task",
+        " WHERE task = ANY(%b::bigint[]) AND (owner IS NULL OR owner = %s) RETURNING task, epoch",
         (me, list(ids), me),
     )
     notify(connection, "owners")
-    return [id for (id,) in taken]
+    return dict(taken.fetchall())
 
 
 def take_channels(connection: psycopg.Connection, me: str, names: Collection[str], *, fenced: bool) -> dict[str, int]:

@@ -16,6 +16,7 @@ from pypinger.store.postgres.feeds import ChannelFeed
 from pypinger.store.postgres.lease import Lease
 from pypinger.store.postgres.listening import Listening
 from pypinger.store.postgres.recording import SharedRecorder
+from pypinger.store.postgres.states import KnownStates
 from pypinger.store.threads import Reactor
 
 #: Seconds that gained tasks wait for earlier alerts at most.
@@ -88,18 +89,23 @@ class Others:
         self._found_looked(None)
         self._listening.stop()
 
-    def begin(self, lease: Lease, present: Iterable[Silence]) -> None:
-        """Read under a new lease; `present`: the silences that there are."""
+    def begin(self, lease: Lease, states: KnownStates, present: Iterable[Silence]) -> None:
+        """
+        Read under a new lease.
+
+        :param states: what is known of tasks under it.
+        :param present: the silences that there are.
+        """
         self._lease = lease
         self._silences = tuple(present)
         self._listening.hold(True)
-        self._listening.set(lease.id, {})
+        self._listening.begin(states)
 
     def end(self) -> None:
         """The lease is over, and nothing is owned."""
         self._lease = None
         self._own = set()
-        self._listening.set(None, {})
+        self._listening.end()
         self._found_looked(None)
 
     def catch_up(self) -> Deferred[None]:
@@ -124,26 +130,26 @@ class Others:
         if part.channels and self._lease is not None:
             loaded = [(each.alert.id, each.channel) for each in part.deliveries]
             feeds = {name: ChannelFeed(name, snapshot, loaded) for name in part.channels}
-            self._listening.set(self._lease.id, {**self._listening.channels, **feeds})
+            self._listening.set({**self._listening.channels, **feeds})
 
     def leaving(self, channels: Collection[str]) -> None:
         """Pass on no more deliveries of some channels."""
         if channels and self._lease is not None:
             feeds = {name: feed for name, feed in self._listening.channels.items() if name not in channels}
-            self._listening.set(self._lease.id, feeds)
+            self._listening.set(feeds)
 
     def left(self, tasks: Collection[str]) -> None:
         """Some tasks are owned no more."""
         self._own.difference_update(tasks)
 
-    def meet(self, members: tuple[Instance, ...], *, wanting: bool) -> None:
+    def meet(self, members: tuple[Instance, ...], *, moving: bool) -> None:
         """
         Take account of all members, after each beat.
 
-        :param wanting: whether this instance is to own more than it does.
+        :param moving: whether this instance is to gain more, or to leave some tasks.
         """
         self._listening.watch()
-        self._listening.hold(wanting)
+        self._listening.hold(moving)
         if members != self._members:
             self._members = members
             self._reporting.tell("members", members)

@@ -20,9 +20,10 @@ from twisted.python.failure import Failure
 
 from pypinger.ports.sharing import LeaseLost
 from pypinger.store.postgres.lease import Lease
-from pypinger.store.postgres.writer import Call, SharedTurn, SharedWriter
+from pypinger.store.postgres.writer import SharedTurn, SharedWriter
 from pypinger.store.queue import DELETE_TICK, RESUMED, TICK
 from pypinger.store.threads import Reactor, Worker
+from pypinger.store.writer import Call
 
 #: With so many calls in the queue notes are dropped to save memory.
 MOST = 200_000

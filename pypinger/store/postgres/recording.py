@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from pypinger.domain.silence import Silence
 from pypinger.store.recorder import Recorder
 from pypinger.store.rows import TaskRecord
+from pypinger.store.writer import Call
+
+#: The methods whose first argument is a task.
+_OF_TASKS = frozenset({Recorder.note, Recorder.commit})
 
 
 class NotOwned(Exception):
@@ -16,14 +20,21 @@ class NotOwned(Exception):
 
 class SharedRecorder(Recorder):
     """
+    Of tasks that were gained it may know the state alone: see Note [Known states] in
+    :mod:`pypinger.store.postgres.states`. All else is loaded when it is needed.
+
     :param reserve: takes some ids for incidents from the database.
+    :param complete: loads the rest of such tasks, and removes them from `partial`.
+    :ivar partial: those of the tasks of which it knows the state alone.
     :ivar silence_changes: silences that were added and removed, each (added, removed).
     :ivar releases: what others may own once all that is pending is written, each (tasks, channels).
     """
 
-    def __init__(self, reserve: Callable[[], Sequence[int]]) -> None:
+    def __init__(self, reserve: Callable[[], Sequence[int]], complete: Callable[[Collection[str]], None]) -> None:
         super().__init__()
         self._reserve = reserve
+        self._complete = complete
+        self.partial: set[str] = set()
         self._ids: deque[int] = deque()
         self.silence_changes: list[tuple[Sequence[Silence], Sequence[str]]] = []
         self.releases: list[tuple[Collection[str], Collection[str]]] = []
@@ -44,7 +55,16 @@ class SharedRecorder(Recorder):
         """See :meth:`Recorder.present`; it is the first thing that a call about a task does."""
         if key not in self.tasks:
             raise NotOwned(key)
+        if key in self.partial:
+            self._complete([key])
         return super().present(key)
+
+    def expect(self, calls: Iterable[Call]) -> None:
+        """Load what these calls will need at once, rather than task by task."""
+        if self.partial:
+            keys = {args[0].key for call, args in calls if call in _OF_TASKS} & self.partial
+            if keys:
+                self._complete(keys)
 
     def new_incident(self) -> int:
         """See :meth:`Recorder.new_incident`."""

@@ -232,7 +232,7 @@ class Membership:
         self._name = lease.name
         self._queue.begin(lease)
         self._asking.begin(lease, self._reporting)
-        self._others.begin(lease, kept.silences)
+        self._others.begin(lease, self._writer.states, kept.silences)
         self._handover.begin(lease)
         self._beats.begin(lease)
 
@@ -286,7 +286,8 @@ class Membership:
     def _beaten(self, beat: Beat) -> None:
         """Take account of the members."""
         self._wanting = beat.wanting
-        self._others.meet(beat.members, wanting=beat.wanting)
+        tasks, _ = beat.leave
+        self._others.meet(beat.members, moving=beat.wanting or bool(tasks))
         self._asking.keep([each.id for each in beat.members])
         self._asking.poke()
         if any(beat.leave):

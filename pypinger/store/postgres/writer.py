@@ -6,8 +6,8 @@ a turn. All in the writer's thread.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import psycopg
 from twisted.python.failure import Failure
@@ -27,16 +27,14 @@ from pypinger.store.postgres.loading import load_common
 from pypinger.store.postgres.recording import NotOwned, SharedRecorder
 from pypinger.store.postgres.refused import without_nul
 from pypinger.store.postgres.retention import sweep
+from pypinger.store.postgres.states import KnownStates
 from pypinger.store.postgres.tables import PostgresTables, Stale
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from pypinger.store.postgres.view import MemberView, Said, applicant, foreseen, instances, namesakes, own_rows_gone
 from pypinger.store.rows import encode
-from pypinger.store.writer import BATCH, FIRST_SWEEP, SWEEP
+from pypinger.store.writer import BATCH, FIRST_SWEEP, SWEEP, Call
 
 T = TypeVar("T")
-
-#: A method of :class:`~pypinger.store.recorder.Recorder`, and its arguments.
-Call: TypeAlias = tuple[Callable[..., None], tuple[Any, ...]]
 
 #: How many ids of incidents are reserved at once, and for how many seconds, so that ids are about chronological.
 IDS = 10
@@ -90,9 +88,9 @@ class SharedWriter:
         self.transactions: dict[int, Seconds] = {}
         self.keys: dict[int, str] = {}
         self._listing = InstanceListing(frozenset(), frozenset())
-        self._recorder = SharedRecorder(self._reserve)
+        self._recorder = SharedRecorder(self._reserve, self._complete)
         self._tables = PostgresTables(name)
-        self._holding = Holding(self._attempts.lease, self._recorder, MemberView(), self.keys)
+        self._holding = Holding(self._attempts.lease, self._recorder, MemberView(), self.keys, KnownStates(""), None)
         # The ids under which this process may have joined.
         self._ids: list[str] = []
         self._written = 0
@@ -104,6 +102,11 @@ class SharedWriter:
     def lease(self) -> Lease:
         """The present lease."""
         return self._attempts.lease
+
+    @property
+    def states(self) -> KnownStates:
+        """What is known of the tasks of others under the present lease."""
+        return self._holding.states
 
     @property
     def trouble(self) -> str:
@@ -141,7 +144,7 @@ class SharedWriter:
 
     def join(self, listing: InstanceListing) -> Kept:
         """
-        Make or upgrade the schema, join with a new lease, and load what belongs to no task.
+        Make or upgrade the schema, read the states of others' tasks, join, and load what belongs to no task.
 
         :raises psycopg.Error, StoreError: the database cannot be used.
         :raises ValueError: a row is damaged.
@@ -160,19 +163,23 @@ class SharedWriter:
         add_rows(connection, listing.tasks, listing.channels, self.keys)
         applying, gone = applicant(self._name, listing), own_rows_gone(membership.rows(connection), self._ids)
         gone |= namesakes(connection, self._name, applying.process, gone)
-        view = foreseen(connection, applying, listing, gone)
         me = uuid.uuid4().hex[:16]
+        states = KnownStates(me)
+        # Before it joins: once it has, tasks of others are to change hands within seconds.
+        if any(row.id not in gone for row in membership.rows(connection)):
+            states.read(connection)
+        view = foreseen(connection, applying, listing, gone)
         self._ids.append(me)
         sent = boottime()
         joined = membership.join(connection, me, applying, gone)
         self._ids = [me]
         self._clock.learn(sent, boottime(), joined.now)
-        recorder = SharedRecorder(self._reserve)
+        recorder = SharedRecorder(self._reserve, self._complete)
         kept = load_common(connection, recorder, joined.name, millis(joined.now), alone=joined.alone)
         membership.life(connection)
         lease = Lease(me, joined.name, sent)
         self._listing, self._recorder, self._tables = listing, recorder, PostgresTables(joined.name)
-        self._holding = Holding(lease, recorder, view, self.keys)
+        self._holding = Holding(lease, recorder, view, self.keys, states, connection)
         self._written = 0
         self.transactions.clear()
         self._attempts.begin(lease)
@@ -186,6 +193,7 @@ class SharedWriter:
         """
         self._attempts.check(lease)
         recorder, refused, failures = self._recorder, set(), []
+        recorder.expect(calls)
         for number, (call, args) in enumerate(calls):
             try:
                 call(recorder, *args)
@@ -281,7 +289,7 @@ class SharedWriter:
                     self._tables.write(connection, pending, lease.id, holding.channels, fenced=fenced)
                     silences.write(connection, recorder.silence_changes)
                     for tasks, channels in recorder.releases:
-                        membership.release(connection, lease.id, holding.ids(tasks), channels)
+                        membership.release(connection, lease.id, holding.remember(tasks), channels)
                     for what, parts in (
                         ("tasks", pending.tasks),
                         ("deliveries", pending.deliveries),
@@ -321,6 +329,9 @@ class SharedWriter:
         self._reserved = boottime()
         query = "SELECT nextval('incident_id') FROM generate_series(1, %s)"
         return self._attempts.run(self.lease, lambda connection: [id for (id,) in connection.execute(query, (IDS,))])
+
+    def _complete(self, tasks: Collection[str]) -> None:
+        self._attempts.run(self.lease, lambda connection: self._holding.complete(connection, tasks))
 
     def _relist(self, connection: psycopg.Connection, listing: InstanceListing) -> None:
         add_rows(connection, listing.tasks, listing.channels, self.keys)

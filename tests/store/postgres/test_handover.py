@@ -196,7 +196,7 @@ class PartsTests(TestCase):
         second: Deferred[None] = Deferred()
         take, catch_up, parts = membership.take_tasks, Others.catch_up, []
 
-        def take_tasks(*values: Any, fenced: bool) -> list[int]:
+        def take_tasks(*values: Any, fenced: bool) -> dict[int, int]:
             taken = take(*values, fenced=fenced)
             parts.append(taken)
             if len(parts) == 2:

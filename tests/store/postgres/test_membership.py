@@ -68,7 +68,7 @@ class MembershipTests(TestCase):
         await until(lambda: a.seen[key].state == TaskState(pings=8))
 
     async def test_tasks_that_are_to_be_gained_are_not_shown_first(self) -> None:
-        self.patch(listening, "GAINING", 60.0)
+        self.patch(listening, "MOVING", 60.0)
         a = self.crowd.join("a", listing(300))
         b = self.crowd.join("b", listing(300))
         await until(lambda: len(a.states) + len(b.states) == 300 and len(b.states) > 100)
@@ -76,7 +76,7 @@ class MembershipTests(TestCase):
         self.assertFalse(b.states.keys() & b.seen.keys())
 
     async def test_tasks_are_shown_though_others_cannot_be_gained(self) -> None:
-        self.patch(listening, "GAINING", 0.2)
+        self.patch(listening, "MOVING", 0.2)
         a = self.crowd.join("a", listing(40))
         a.leaving = Deferred()
         b = self.crowd.join("b", listing(40))
@@ -98,6 +98,23 @@ class MembershipTests(TestCase):
         await c.store.close()
         await until(lambda: len(a.states) + len(b.states) == 40)
         await until(lambda: all(b.store.owner(key) == "a" for key in a.states))
+
+    async def test_looks_wait_while_tasks_are_left(self) -> None:
+        self.patch(listening, "MOVING", 60.0)
+        a = self.crowd.join("a", listing(40))
+        b = self.crowd.join("b", listing(40))
+        await until(lambda: len(a.states) + len(b.states) == 40 and b.states)
+        await until(lambda: b.states.keys() <= a.seen.keys())
+        a.leaving = Deferred()
+        c = self.crowd.join("c", listing(40))
+        await until(lambda: c.states and "leave" in a.words())
+        await until(lambda: b.words().count("leave") == 1 and not b.store.trouble())
+        number = next(number for number in range(40) if task(number).key in b.states)
+        await b.store.commit(task(number), TaskState(pings=5), None, [])
+        await sleep(0.6)
+        self.assertNotEqual(a.seen[task(number).key].state, TaskState(pings=5))
+        a.leaving.callback(None)
+        await until(lambda: a.seen[task(number).key].state == TaskState(pings=5))
 
     async def test_what_is_gained_is_loaded_without_the_lock_of_membership(self) -> None:
         self.crowd.join("a", listing(3))
@@ -408,7 +425,7 @@ class StatementTests(TestCase):
                     with connect(url, "looks") as looking:
                         while not looking.execute(query).fetchone():
                             time.sleep(0.01)
-                self.assertEqual(waiting.get(), [])
+                self.assertEqual(waiting.get(), {})
 
     def test_what_an_instance_lists_is_read_as_of_its_row(self) -> None:
         url = emptied.database()

@@ -12,8 +12,9 @@ from twisted.trial.unittest import TestCase
 from pypinger.domain.model import Alert, Delivery, TaskState
 from pypinger.ports.sharing import InstanceRequest, InstanceRequestFailed
 from pypinger.store.postgres.connection import connect
-from pypinger.store.postgres.feeds import NOTHING, ChannelFeed, Feeds
+from pypinger.store.postgres.feeds import ChannelFeed, Feeds
 from pypinger.store.postgres.keys import add_rows
+from pypinger.store.postgres.states import NOTHING, KnownStates
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from pypinger.store.rows import encode
 from tests import postgres
@@ -152,7 +153,7 @@ class FeedTests(TestCase):
         writers, count = 6, 100
         add_rows(self.connection, keys(writers), (), {})
         threads = [Thread(target=self.write, args=(number, count)) for number in range(writers)]
-        feeds = Feeds({}, {})
+        feeds, known = Feeds({}, {}), KnownStates("me")
         early = {name: ChannelFeed(name, NOTHING, ()) for name in ("slack", "email")}
         late: dict[str, ChannelFeed] = {}
         found: list[tuple[str, str]] = []
@@ -163,12 +164,12 @@ class FeedTests(TestCase):
         def look() -> None:
             for _, each in feeds.deliveries(self.connection, early):
                 found.append((each.alert.id, each.channel))
-            for page in feeds.tasks(self.connection, "me"):
+            for page in feeds.tasks(self.connection, known):
                 for watched, owner in page:
                     owners[watched.key] = int(owner or 0)
                     self.assertGreaterEqual(watched.state.pings, states.get(watched.key, 0))
                     states[watched.key] = watched.state.pings
-            for page in feeds.owners(self.connection, "me"):
+            for page in feeds.owners(self.connection, known):
                 for watched, owner in page:
                     self.assertIsNone(watched.state)
                     self.assertGreaterEqual(int(owner), owners.get(watched.key, 0))
