@@ -88,7 +88,7 @@ class KnownStates:
         self.snapshot = NOTHING
 
     def read(self, connection: psycopg.Connection) -> None:
-        """Look, though nobody is shown what is found."""
+        """Look without showing what is found."""
         for _ in self.look(connection):
             pass
 

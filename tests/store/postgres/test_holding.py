@@ -152,7 +152,7 @@ class FakeDatabase:
         return records
 
     def write(self, key: str, state: TaskState) -> None:
-        """Whoever owns a task writes its state."""
+        """The owner of a task writes its state."""
         self.transactions += 1
         self.states[key], self.changed[key] = state, self.transactions
 
@@ -252,7 +252,7 @@ class Driver:
             self.random.choice(steps if self.in_look else [*steps, self.read, self.read])()
 
     def reading(self) -> None:
-        """While a page is read, the writer goes on."""
+        """While a page is read, the writer does something else."""
         for _ in range(self.random.randrange(4)):
             steps = [self.gain, self.leave, self.release, self.record] if not self.in_call else []
             self.random.choice([*steps, self.others_write])()
