@@ -247,7 +247,7 @@ def _load(connection: psycopg.Connection, epochs: Mapping[int, int]) -> list[Tas
     :param epochs: their ids -> the epochs in which they are owned. Should another instance own one by now, nothing may
         be written of it.
     """
-    records = _load_rows(connection, [*epochs])
+    records = _load_rows(connection, [*epochs]) if epochs else []
     for record in records:
         record.epoch = epochs[record.id]
     return records

@@ -22,6 +22,7 @@ from pypinger.ports.sharing import InstanceHealth, InstanceListing, LeaseLost
 from pypinger.store.postgres import beats, feeds, holding, lease, listening, membership, view
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.keys import add_rows
+from pypinger.store.postgres.states import KnownStates
 from pypinger.store.postgres.store import PostgresStore
 from pypinger.store.postgres.upgrading import scripts, upgrade
 from tests import postgres
@@ -124,6 +125,8 @@ class MembershipTests(TestCase):
             locked.append(connection.info.transaction_status)
             return loads.pop(0)(connection, *args)
 
+        # Nothing is known of the tasks.
+        self.patch(KnownStates, "read", lambda *_: None)
         loads: list[Any] = [holding.load_channels, holding.load_tasks]
         for name in ("load_channels", "load_tasks"):
             self.patch(holding, name, load)

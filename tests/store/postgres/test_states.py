@@ -31,8 +31,7 @@ class StatesTests(TestCase):
         self.patch(holding, "load_tasks", self.load)
 
     def load(self, connection: Connection, ids: Sequence[int]) -> list[TaskRecord]:
-        if ids:
-            self.loaded.append(ids)
+        self.loaded.append(ids)
         return load_tasks(connection, ids)
 
     async def shared(self) -> tuple[Runtime, Runtime]:
