@@ -122,7 +122,7 @@ class Handover:
         if part is not None and part.more:
             # While this part waits, the database gives the next one.
             self._gain(lease)
-        elif self._again:
+        elif self._again and (part is None or part.wanting):
             self._again = False
             self._gain(lease)
         else:

@@ -96,13 +96,15 @@ class Holding:
         if gone:
             membership.bury(connection, gone)
             rows = membership.rows(connection)
-        if self._view.update(rows, self._lease.name, lambda row: membership.listing_of(connection, row)):
+        changed = self._view.update(rows, self._lease.name, lambda row: membership.listing_of(connection, row))
+        if changed:
             self._free = []
             self._moves = None
         listed = self._view.listed
         for adopted, part in zip(self._adopted, listed, strict=True):
             adopted.difference_update(part)
-        if boottime() >= self._looked + ORPHANS:
+        # If they have changed, what is to change hands does so first.
+        if not changed and boottime() >= self._looked + ORPHANS:
             self._looked = boottime()
             membership.clean(connection)
             tasks = membership.free_tasks(connection, self._keys).keys() - listed[0]

@@ -44,6 +44,18 @@ class SharedRecorder(Recorder):
         """Whether anything is still to be written."""
         return bool(self.pending or self.silence_changes or self.releases)
 
+    @property
+    def news(self) -> list[str]:
+        """What others are to be notified of once that is written."""
+        news = {
+            "tasks": self.pending.tasks,
+            "deliveries": self.pending.deliveries,
+            "silences": self.silence_changes,
+            "owners": self.releases,
+            "free": self.releases,
+        }
+        return [what for what, changes in news.items() if changes]
+
     def written(self) -> None:
         """Forget what was to be written: it is."""
         self.pending.clear()

@@ -25,7 +25,7 @@ Keys = tuple[frozenset[str], frozenset[str]]
 LOOK: Seconds = 0.2
 
 #: Seconds between two steps of a ranking, in which other threads may run.
-PAUSE = 0.001
+PAUSE = 0.0001
 
 
 class Said(msgspec.Struct, frozen=True):

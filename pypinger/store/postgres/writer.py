@@ -290,13 +290,7 @@ class SharedWriter:
                     silences.write(connection, recorder.silence_changes)
                     for tasks, channels in recorder.releases:
                         membership.release(connection, lease.id, holding.remember(tasks), channels)
-                    for what, parts in (
-                        ("tasks", pending.tasks),
-                        ("deliveries", pending.deliveries),
-                        ("silences", recorder.silence_changes),
-                    ):
-                        if parts:
-                            membership.notify(connection, what)
+                    membership.notify(connection, *recorder.news)
             except BaseException:
                 self._tables.forget(recorder.pending)
                 raise

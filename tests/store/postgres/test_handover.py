@@ -19,6 +19,7 @@ from pypinger.domain.model import TaskState
 from pypinger.ports.storing import Kept
 from pypinger.store.postgres import beats, handover, holding, lease, membership, view
 from pypinger.store.postgres.beats import Beats
+from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.handover import Handover
 from pypinger.store.postgres.holding import Gained
 from pypinger.store.postgres.lease import Lease
@@ -287,14 +288,21 @@ class WaitingTests(SynchronousTestCase):
         self.handover.gain()
         # The database is looked at once more, after all that the first look has found.
         self.gain("first", more=True)
-        self.gain("second", more=False)
+        self.gain("second", more=False, wanting=True)
         self.handover.gain()
         self.parts[-1].callback(None)
         self.parts[-1].callback(None)
         self.assertEqual(len(self.parts), 4)
         for waiting in self.waiting:
             waiting.callback(None)
-        self.assertEqual(self.said, ["gained first", "gained second", "complete"])
+        self.assertEqual(self.said, ["gained first", "gained second", "over"])
+
+    def test_who_has_all_that_it_wants_does_not_look_for_more(self) -> None:
+        self.handover.gain()
+        self.gain("first", more=False)
+        self.assertEqual(len(self.parts), 1)
+        self.waiting[0].callback(None)
+        self.assertEqual(self.said, ["gained first", "complete"])
 
     def test_tasks_change_hands_while_they_are_left(self) -> None:
         self.parts[-1].callback(None)

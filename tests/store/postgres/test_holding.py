@@ -339,7 +339,7 @@ class Driver:
 class HoldingTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(views, "PAUSE", 0)
-        # Each look is also one for what no instance lists.
+        # Each look at the same members is also one for what none of them lists.
         self.patch(holdings, "ORPHANS", 0.0)
 
     def drive(self, seed: int) -> Driver:
@@ -376,3 +376,13 @@ class HoldingTests(SynchronousTestCase):
                 self.assertLessEqual(driver.recorder.partial, states.keys(), where)
             known += driver.known
         self.assertGreater(known, RUNS)
+
+    def test_when_members_change_what_none_of_them_lists_is_looked_for_later(self) -> None:
+        driver = self.drive(0)
+        cleaned: list[object] = []
+        self.patch(membership, "clean", cleaned.append)
+        found = []
+        for step in (driver.look, driver.look, driver.join, driver.look, driver.look):
+            step()
+            found.append(len(cleaned))
+        self.assertEqual(found, [0, 1, 1, 1, 2])
