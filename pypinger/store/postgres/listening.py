@@ -49,8 +49,41 @@ _FOR_REACTOR = frozenset({"members", "free", "requests", "answers"})
 #: them would be shown them in vain, and who leaves them is in a hurry. Less than commands and pushes wait for an owner.
 MOVING: Seconds = 2.5
 
+#: Seconds without a change of owners that looks at tasks wait for, too, and for how long at most: a look delays the
+#: instance that gains tasks, and finds some of them.
+OWNERS_QUIET: Seconds = 0.5
+QUIET_WITHIN: Seconds = 2.0
+
 #: Seconds that the reactor may take to show one part of the tasks.
 SHOWN: Seconds = 10.0
+
+
+class _Hold:
+    """Until when looks at tasks are held: see :data:`MOVING` and :data:`OWNERS_QUIET`."""
+
+    def __init__(self) -> None:
+        self._since: Seconds | None = boottime()
+        self._changed = float("-inf")
+
+    def until(self, now: Seconds, *, moving: bool, owners_change: bool) -> Seconds:
+        """
+        Return the time from which they may be made.
+
+        :param moving: whether this instance is to gain some tasks, or leave some, or may be about to.
+        :param owners_change: whether owners have changed since the call before.
+        """
+        if owners_change:
+            self._changed = now
+        quiet = self._changed + OWNERS_QUIET
+        if not moving and now >= quiet:
+            return quiet
+        if self._since is None:
+            self._since = now
+        return self._since + MOVING if moving else min(quiet, self._since + QUIET_WITHIN)
+
+    def looked(self) -> None:
+        """A look was made: the next one may be held as long."""
+        self._since = None
 
 
 class Listening:
@@ -205,25 +238,26 @@ class Listening:
         # Since the last connection anything may have happened.
         heard = {"members", "tasks", "owners", "deliveries", "silences", "requests", "answers"}
         tasks_next = polled = silences_next = 0.0
-        held_since = boottime()
+        hold = _Hold()
         version = -1
         self._looked = 0
         while not self._stopped.is_set():
             # The server adds what it has to notify to any answer; the handler notes it.
             connection.execute("SELECT")
             self._answered = boottime()
+            now, states = boottime(), self.states
+            owners_change = "owners" in self._heard
             heard |= self._heard
             self._heard = set()
             if self._again:
                 self._again = False
                 self._feeds.give_all_again()
                 heard.add("tasks")
-            now, states = boottime(), self.states
             if states is not None:
                 self._pass_on(heard)
-            if not self._held:
-                held_since = now
-            shows = not self._held or now >= held_since + MOVING
+            else:
+                hold = _Hold()
+            shown_from = max(tasks_next, hold.until(now, moving=self._held, owners_change=owners_change))
             if states is not None:
                 if self._asked != self._looked:
                     heard.add("deliveries")
@@ -240,7 +274,7 @@ class Listening:
                     silences_next = now + POLL_SILENCES
                     version = self.version
                     self._send("silences", version, self._feeds.silences(connection, self._clock.now))
-                if shows and heard & _OF_TASKS and now >= tasks_next:
+                if heard & _OF_TASKS and now >= shown_from:
                     began = boottime()
                     # Pushes and commands wait for the owners.
                     for what, look in (("owners", self._feeds.owners), ("tasks", self._feeds.tasks)):
@@ -253,13 +287,14 @@ class Listening:
                             self._pass_on(self._heard)
                             self._answered = boottime()
                     heard -= _OF_TASKS
+                    hold.looked()
                     # A look that takes long, because much has changed, leaves time to others.
                     tasks_next = boottime() + max(OFTEN, 2 * (boottime() - began))
                 heard &= _OF_TASKS
                 self.trouble = ""
             until = polled + POLL
             if heard:
-                until = tasks_next if shows else min(until, held_since + MOVING)
+                until = min(until, shown_from)
             if states is None:
                 until = now + POLL
             if not self._heard:

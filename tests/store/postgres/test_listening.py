@@ -14,7 +14,7 @@ from pypinger.store.postgres import listening, states
 from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.feeds import Feeds
 from pypinger.store.postgres.keys import add_rows
-from pypinger.store.postgres.lease import CommonClock
+from pypinger.store.postgres.lease import CommonClock, boottime
 from pypinger.store.postgres.link import Link
 from pypinger.store.postgres.states import NOTHING, KnownStates
 from pypinger.store.postgres.upgrading import scripts, upgrade
@@ -129,6 +129,54 @@ class ListeningTests(TestCase):
         self.assertNotIn("tasks", said)
         thread.hold(False)
         await until(lambda: "tasks" in said)
+
+    async def owners_change(self, *, quiet: float, within: float) -> tuple[list[float], float, float]:
+        """
+        Change the owner of a task several times a second.
+
+        :returns: when tasks were shown, when the owner changed first, and when it changed last.
+        """
+        self.patch(listening, "OWNERS_QUIET", quiet)
+        self.patch(listening, "QUIET_WITHIN", within)
+        # It looks when it hears of something.
+        self.patch(listening, "POLL", 60.0)
+        url = postgres.database(self)
+        with connect(url, "a") as opened:
+            upgrade(opened, url, scripts())
+            add_rows(opened, ["http://host/1"], (), {})
+        thread = listening.Listening(reactor, url, "a", CommonClock(), {}, {})  # type: ignore[arg-type]
+        self.addCleanup(thread.stop)
+        times: dict[str, list[float]] = {"heard": [], "tasks": []}
+        thread.begin(KnownStates("a"))
+        thread.start(lambda what, *_: times[what].append(boottime()) if what in times else None)
+        await until(lambda: times["heard"])
+        thread.hold(False)
+        shown = times["tasks"]
+        await until(lambda: shown)
+        await sleep(listening.OFTEN)
+        shown.clear()
+        other = self.enterContext(connect(url, "b"))
+        changed = []
+        for number in range(20):
+            with other.transaction():
+                other.execute(
+                    "UPDATE ownership SET owner = %s, changed = pg_current_xact_id()", (f"instance {number}",)
+                )
+                other.execute("NOTIFY pypinger, 'owners'")
+            changed.append(boottime())
+            await sleep(0.1)
+        await until(lambda: shown and shown[-1] > changed[-1])
+        return shown, changed[0], changed[-1]
+
+    async def test_looks_at_tasks_wait_until_no_more_owners_change(self) -> None:
+        shown, _, last = await self.owners_change(quiet=2.0, within=60.0)
+        self.assertEqual(len(shown), 1)
+        self.assertGreaterEqual(shown[0], last + 1.9)
+
+    async def test_looks_at_tasks_do_not_wait_for_long(self) -> None:
+        shown, first, last = await self.owners_change(quiet=60.0, within=0.5)
+        self.assertGreaterEqual(shown[0], first + 0.4)
+        self.assertLess(shown[0], last)
 
 
 class FeedsTests(TestCase):
