@@ -58,6 +58,7 @@ class Ranking:
     def __init__(self, keys: Collection[str]) -> None:
         self._keys = tuple(keys)
         self._scores: dict[str, array[int]] = {}
+        self._members: Collection[str] = ()
 
     def steps(self, members: Sequence[Member], name: str) -> Iterator[list[str]]:
         """
@@ -66,11 +67,9 @@ class Ranking:
         :param name: of the member.
         """
         members = sorted(members, key=lambda member: member.name)
-        names = [member.name for member in members]
-        for other in [other for other in self._scores if other not in names][REMEMBERED:]:
-            del self._scores[other]
-        for start in range(0, len(self._keys), STEP):
-            part = self._keys[start : start + STEP]
+        self._members = [member.name for member in members]
+        self._forget(self._members)
+        for start, part in self._parts():
             ranked = [(member, self._part(member.name, start, part)) for member in members]
             seeing = [(member, scores) for member, scores in ranked if not member.blind] or ranked
             if all(member.keys.issuperset(part) for member, _ in seeing):
@@ -78,6 +77,22 @@ class Ranking:
             else:
                 owners = _owners(part, ranked)
                 yield [key for key, owner in owners.items() if owner == name]
+
+    def foresee(self, name: str) -> Iterator[None]:
+        """Work out the scores of one that will be a member, in the same steps."""
+        self._forget([*self._members, name])
+        for start, part in self._parts():
+            self._part(name, start, part)
+            yield
+
+    def _parts(self) -> Iterator[tuple[int, Sequence[str]]]:
+        for start in range(0, len(self._keys), STEP):
+            yield start, self._keys[start : start + STEP]
+
+    def _forget(self, names: Collection[str]) -> None:
+        """Forget the oldest of those that are not these."""
+        for other in [other for other in self._scores if other not in names][:-REMEMBERED]:
+            del self._scores[other]
 
     def _part(self, name: str, start: int, part: Sequence[str]) -> Sequence[int]:
         scores = self._scores.setdefault(name, array("Q"))

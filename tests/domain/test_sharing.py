@@ -122,6 +122,31 @@ class RankingTests(SynchronousTestCase):
             self.assertEqual(owners(present, ranking), owners(present))
         self.assertLess(REMEMBERED, 14)
 
+    def test_who_was_foreseen_is_not_ranked_again(self) -> None:
+        self.patch(sharing, "STEP", 1000)
+        ranking, expected = Ranking(KEYS), owners(everyone("a", "b"))
+        owners(everyone("a"), ranking)
+        self.assertEqual(len([*ranking.foresee("b")]), 3)
+        self.patch(sharing, "_scores", lambda part, name: self.fail(f"{name} is ranked"))
+        self.assertEqual(owners(everyone("a", "b"), ranking), expected)
+
+    def test_the_latest_names_are_remembered(self) -> None:
+        ranking = Ranking(KEYS)
+        for name in ["a", *map(str, range(REMEMBERED)), "b"]:
+            self.assertEqual(len([*ranking.foresee(name)]), 1)
+        ranked: list[str] = []
+        self.patch(sharing, "_scores", lambda part, name: ranked.append(name) or [0] * len(part))
+        owners(everyone("b", str(REMEMBERED - 1), "a"), ranking)
+        self.assertEqual(ranked, ["a"])
+
+    def test_members_are_remembered_whoever_is_coming(self) -> None:
+        ranking = Ranking(KEYS)
+        owners(everyone("a", "b"), ranking)
+        for number in range(REMEMBERED + 1):
+            self.assertEqual(len([*ranking.foresee(str(number))]), 1)
+        self.patch(sharing, "_scores", lambda part, name: self.fail(f"{name} is ranked"))
+        owners(everyone("a", "b", str(REMEMBERED)), ranking)
+
     def test_an_interrupted_ranking_can_be_done_again(self) -> None:
         ranking = Ranking(KEYS)
         present = everyone("a", "b")

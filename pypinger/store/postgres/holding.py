@@ -89,6 +89,10 @@ class Holding:
         # Whether the answer to a transaction may have been lost: then more may be owned than is known.
         self._unsure = False
 
+    def foresee(self, name: str) -> None:
+        """See :meth:`~pypinger.store.postgres.view.MemberView.foresee`."""
+        self._view.foresee(name)
+
     def look(self, connection: psycopg.Connection) -> list[InstanceRow]:
         """Look at the members, bury those whose lease is over, and look at times for what none of them lists."""
         rows = membership.rows(connection)

@@ -43,7 +43,7 @@ SILENT: Seconds = 10.0
 _OF_TASKS = frozenset({"tasks", "owners"})
 
 #: What they say that the reactor's thread looks at itself.
-_FOR_REACTOR = frozenset({"members", "free", "requests", "answers"})
+_FOR_REACTOR = frozenset({"coming", "members", "free", "requests", "answers"})
 
 #: Seconds that looks at tasks wait at most while this instance gains or leaves some, or may be about to: who gains
 #: them would be shown them in vain, and who leaves them is in a hurry. Less than commands and pushes wait for an owner.

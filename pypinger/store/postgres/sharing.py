@@ -303,6 +303,12 @@ class Membership:
             self._handover.gain()
         if "members" in payloads:
             self._beats.soon()
+        for payload in payloads:
+            what, _, name = payload.partition(" ")
+            # Else it would delay what changes hands now.
+            if what == "coming" and not self._handover.busy:
+                foreseen = self._worker.run(self._writer.foresee, name)
+                foreseen.addErrback(lambda failure: self._log.failure("foreseeing who joins", failure))
 
     def _failed(self, failure: Failure, lease: Lease, doing: str) -> None:
         if failure.check(LeaseLost) is None:

@@ -115,6 +115,12 @@ class MemberView:
         self._ranked = key if complete else None
         return True
 
+    def foresee(self, name: str) -> None:
+        """Work out the scores of an instance that is about to join: once it has, it waits for them."""
+        for ranking in self._rankings:
+            for _ in ranking.foresee(name):
+                time.sleep(PAUSE)
+
     def _union(self, part: int) -> frozenset[str]:
         sets = [listing[part] for listing in self._listings.values()]
         union = sets[0] if len(sets) == 1 else frozenset[str]().union(*sets)

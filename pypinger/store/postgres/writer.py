@@ -167,6 +167,7 @@ class SharedWriter:
         states = KnownStates(me)
         # Before it joins: once it has, tasks of others are to change hands within seconds.
         if any(row.id not in gone for row in membership.rows(connection)):
+            membership.notify(connection, f"coming {self._name}")
             states.read(connection)
         view = foreseen(connection, applying, listing, gone)
         self._ids.append(me)
@@ -184,6 +185,10 @@ class SharedWriter:
         self.transactions.clear()
         self._attempts.begin(lease)
         return kept
+
+    def foresee(self, name: str) -> None:
+        """See :meth:`~pypinger.store.postgres.view.MemberView.foresee`."""
+        self._holding.foresee(name)
 
     def turn(self, lease: Lease, calls: Sequence[Call], *, urgent: bool = False, last: bool = False) -> SharedTurn:
         """

@@ -24,6 +24,8 @@ from pypinger.store.postgres.handover import Handover
 from pypinger.store.postgres.holding import Gained
 from pypinger.store.postgres.lease import Lease
 from pypinger.store.postgres.others import Others
+from pypinger.store.postgres.states import NOTHING, KnownStates
+from pypinger.store.postgres.view import MemberView
 from pypinger.store.postgres.writer import Beat, SharedWriter
 from tests import postgres
 from tests.store.postgres import emptied
@@ -62,6 +64,36 @@ class PartsTests(TestCase):
         self.assertEqual({key: state.pings for key, state in b.states.items()}, {key: pings[key] for key in b.states})
         self.assertGreater(self.a.words().count("leave"), 4)
         await self.shared(self.a, b, self.crowd.join("c", listing(COUNT)))
+
+    async def test_others_rank_who_is_coming(self) -> None:
+        writer = self.a.store._sharing._writer
+        # It listens.
+        await until(lambda: writer.states.snapshot != NOTHING)
+        foresee, foreseen = MemberView.foresee, []
+
+        def hear(each: MemberView, name: str) -> None:
+            foresee(each, name)
+            foreseen.append((each, name))
+
+        self.patch(MemberView, "foresee", hear)
+        b = self.crowd.join("b", listing(COUNT))
+        await until(lambda: foreseen)
+        self.assertEqual(foreseen, [(writer._holding._view, "b")])
+        await self.shared(self.a, b)
+
+    async def test_who_is_coming_says_so_before_it_reads_the_states(self) -> None:
+        heard: list[str] = []
+        other = self.enterContext(connect(self.url, "test"))
+        other.execute("LISTEN pypinger")
+        read = KnownStates.read
+
+        def hear(states: KnownStates, connection: Connection) -> None:
+            heard.extend(each.payload for each in other.notifies(timeout=1.0) if each.payload.startswith("coming"))
+            read(states, connection)
+
+        self.patch(KnownStates, "read", hear)
+        await self.shared(self.a, self.crowd.join("b", listing(COUNT)))
+        self.assertEqual(heard, ["coming b"])
 
     async def test_one_is_freed_while_the_next_is_left(self) -> None:
         first: Deferred[None] = Deferred()
