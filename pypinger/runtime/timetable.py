@@ -27,7 +27,7 @@ from zope.interface import implementer
 from pypinger.domain.model import Seconds
 
 #: For how many seconds calls are made before the reactor does other work.
-TURN: Seconds = 0.02
+TURN: Seconds = 0.01
 
 #: For how many seconds each bucket is.
 SPAN: Seconds = 1.0
