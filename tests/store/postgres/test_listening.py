@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from psycopg import Connection
 from twisted.internet import reactor
@@ -26,6 +26,16 @@ from tests.store.postgres.members import sleep, until
 class ListeningTests(TestCase):
     skip = postgres.missing()
     timeout = 60
+
+    def listener(self, keys: Sequence[str]) -> tuple[str, listening.Listening]:
+        """A database with these tasks, and the thread of an instance, which is not started yet."""
+        url = postgres.database(self)
+        with connect(url, "a") as opened:
+            upgrade(opened, url, scripts())
+            add_rows(opened, keys, (), {})
+        thread = listening.Listening(reactor, url, "a", CommonClock(), {}, {})  # type: ignore[arg-type]
+        self.addCleanup(thread.stop)
+        return url, thread
 
     async def test_it_rests_while_there_is_no_lease(self) -> None:
         looks: list[float] = []
@@ -61,11 +71,7 @@ class ListeningTests(TestCase):
         self.assertLess(len(connected), 7)
 
     async def test_after_a_lease_it_connects_anew(self) -> None:
-        url = postgres.database(self)
-        with connect(url, "a") as opened:
-            upgrade(opened, url, scripts())
-        thread = listening.Listening(reactor, url, "a", CommonClock(), {}, {})  # type: ignore[arg-type]
-        self.addCleanup(thread.stop)
+        url, thread = self.listener([])
         first, second = KnownStates("first"), KnownStates("second")
         thread.hold(False)
         thread.begin(first)
@@ -81,13 +87,8 @@ class ListeningTests(TestCase):
         self.assertNotEqual(other.execute(query).fetchall(), before)
 
     async def test_alerts_and_requests_do_not_wait_until_all_tasks_are_shown(self) -> None:
-        url = postgres.database(self)
-        with connect(url, "a") as opened:
-            upgrade(opened, url, scripts())
-            add_rows(opened, [f"http://host/{number}" for number in range(50)], (), {})
+        url, thread = self.listener([f"http://host/{number}" for number in range(50)])
         self.patch(states, "PAGE", 1)
-        thread = listening.Listening(reactor, url, "a", CommonClock(), {}, {})  # type: ignore[arg-type]
-        self.addCleanup(thread.stop)
         said: list[str] = []
         other = self.enterContext(connect(url, "b"))
 
@@ -106,12 +107,7 @@ class ListeningTests(TestCase):
 
     async def test_when_members_go_looks_at_tasks_wait_until_it_is_known_who_gets_theirs(self) -> None:
         self.patch(listening, "MOVING", 60.0)
-        url = postgres.database(self)
-        with connect(url, "a") as opened:
-            upgrade(opened, url, scripts())
-            add_rows(opened, ["http://host/1"], (), {})
-        thread = listening.Listening(reactor, url, "a", CommonClock(), {}, {})  # type: ignore[arg-type]
-        self.addCleanup(thread.stop)
+        url, thread = self.listener(["http://host/1"])
         said: list[str] = []
         other = self.enterContext(connect(url, "b"))
         thread.begin(KnownStates("id"))
@@ -140,12 +136,7 @@ class ListeningTests(TestCase):
         self.patch(listening, "QUIET_WITHIN", within)
         # It looks when it hears of something.
         self.patch(listening, "POLL", 60.0)
-        url = postgres.database(self)
-        with connect(url, "a") as opened:
-            upgrade(opened, url, scripts())
-            add_rows(opened, ["http://host/1"], (), {})
-        thread = listening.Listening(reactor, url, "a", CommonClock(), {}, {})  # type: ignore[arg-type]
-        self.addCleanup(thread.stop)
+        url, thread = self.listener(["http://host/1"])
         times: dict[str, list[float]] = {"heard": [], "tasks": []}
         thread.begin(KnownStates("a"))
         thread.start(lambda what, *_: times[what].append(boottime()) if what in times else None)
