@@ -54,7 +54,7 @@ class ListeningTests(TestCase):
         self.assertLess(len(looks), 20)
 
     def test_pushes_wait_longer_than_looks_at_tasks_are_held(self) -> None:
-        self.assertGreater(sharing.WAITING, listening.MOVING)
+        self.assertGreater(sharing.WAITING, max(listening.MOVING, listening.QUIET_WITHIN))
 
     async def test_it_does_not_try_again_at_once_what_fails_each_time(self) -> None:
         thread = listening.Listening(reactor, postgres.database(self), "a", CommonClock(), {}, {})  # type: ignore[arg-type]
