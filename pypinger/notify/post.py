@@ -6,6 +6,7 @@ Each channel decides which words of an answer are the service's own.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -87,8 +88,12 @@ def succeeded(reply: Reply) -> bool:
 
 
 def is_page(reply: Reply) -> bool:
-    """Whether the answer is an HTML page; the services answer with JSON or a word."""
-    return "html" in reply.headers.get("content-type", "").lower() or reply.body.lstrip()[:1] == b"<"
+    """
+    Whether the answer is a page; the services answer with JSON or a word.
+
+    Its ``Content-Type`` does not count: small servers send ``text/html`` with whatever they answer.
+    """
+    return reply.body.removeprefix(BOM_UTF8).lstrip()[:1] == b"<"
 
 
 def status_words(code: int) -> str:
