@@ -107,9 +107,6 @@ _PASSING = frozenset(
     }
 )
 
-# Errors of ``chat.update`` that a new message does not meet.
-_CANNOT_UPDATE = frozenset({"block_mismatch", "cant_update_message", "edit_window_closed", "message_not_found"})
-
 
 class SlackError(DeliveryError):
     """
@@ -248,10 +245,11 @@ class SlackThreads(SlackWebApi):
         try:
             await self._call(self._url.removesuffix(WEB_API) + _UPDATE, request)
         except SlackError as error:
-            if error.name in _CANNOT_UPDATE:
-                self._lose(reference)
-                raise MessageLost(error.words) from None
-            raise
+            if error.passing:
+                raise
+            # A new message goes to the channel of this name, which may be another one by now.
+            self._lose(reference)
+            raise MessageLost(error.words) from None
         return "ok"
 
     def _lose(self, thread: str) -> None:
