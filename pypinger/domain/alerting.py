@@ -77,7 +77,12 @@ def alert_id(*cause: str | Instant) -> str:
 def task_key(alert: Alert) -> str:
     """Return the configured name of the alert's task, else its URL without query: a text that stays the same."""
     name = alert.key or alert.name
-    return alert.label.removesuffix("?…") if name in (alert.label, alert.label.partition("://")[2]) else name
+    return task_url(alert) if name in (alert.label, alert.label.partition("://")[2]) else name
+
+
+def task_url(alert: Alert) -> str:
+    """Return the URL of the alert's task without its query; empty if the task has none."""
+    return alert.label.removesuffix("?…")
 
 
 def incident_key(alert: Alert) -> str | None:

@@ -29,7 +29,7 @@ import msgspec
 from twisted.internet.defer import DeferredLock
 
 from pypinger.domain import wording
-from pypinger.domain.alerting import incident_key, task_key
+from pypinger.domain.alerting import incident_key, task_key, task_url
 from pypinger.domain.model import Alert, Event, Instant, Seconds
 from pypinger.domain.redaction import url_secrets
 from pypinger.domain.texts import cut, one_line
@@ -227,7 +227,7 @@ def _annotations(alert: Alert, now: Instant) -> dict[str, str]:
         "process": _shown(alert.process),
         "server": _shown(alert.server),
         "group": _shown(alert.group),
-        "url": _shown(alert.label),
+        "url": _shown(task_url(alert)),
         "reason": _shown(alert.reason),
         "note": _shown(alert.note),
         "runbook": _link(alert.runbook),

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pypinger.domain import wording
-from pypinger.domain.alerting import incident_key
+from pypinger.domain.alerting import incident_key, task_url
 from pypinger.domain.model import Alert, Event, Instant, Seconds
 from pypinger.domain.redaction import url_secrets
 from pypinger.domain.texts import cut, one_line
@@ -129,7 +129,7 @@ def _payload(alert: Alert, now: Instant) -> dict[str, Any]:
     explanation = wording.explained(alert, now)
     payload = {
         "summary": cut(one_line(f"{wording.headline((alert,))}: {explanation}"), SUMMARY_LIMIT),
-        "source": _shown(alert.server) or _host(alert.origin) or _shown(alert.label) or _shown(alert.name),
+        "source": _shown(alert.server) or _host(alert.origin) or _shown(task_url(alert)) or _shown(alert.name),
         "severity": _severity(alert),
         "timestamp": iso(alert.at),
         "component": _shown(alert.process),
@@ -141,7 +141,7 @@ def _payload(alert: Alert, now: Instant) -> dict[str, Any]:
         "event": alert.event.value,
         "explanation": _shown(explanation),
         "task": _shown(alert.name) if alert.task else "",
-        "url": _shown(alert.label),
+        "url": _shown(task_url(alert)),
         "process": _shown(alert.process),
         "server": _shown(alert.server),
         "reason": _shown(alert.reason),

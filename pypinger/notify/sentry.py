@@ -19,6 +19,7 @@ from uuid import UUID, uuid5
 
 from pypinger import __version__
 from pypinger.domain import wording
+from pypinger.domain.alerting import task_url
 from pypinger.domain.model import Alert, Event, Instant, Report, Seconds, Task
 from pypinger.domain.schedule import plan_of
 from pypinger.domain.texts import cut, one_line
@@ -192,7 +193,7 @@ def _event(alert: Alert, now: Instant) -> dict[str, Any]:
     tags = {"task": alert.key or alert.name, "process": alert.process, "server": alert.server, "kind": alert.kind}
     details = {
         "explanation": one_line(alert.explanation),
-        "url": alert.label,
+        "url": task_url(alert),
         "page": alert.page,
         "incident_started": iso(alert.started),
         "event": alert.event.value,

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from pypinger.domain import wording
+from pypinger.domain.alerting import task_url
 from pypinger.domain.kinds import status_of
 from pypinger.domain.model import Alert, Event, Instant, Seconds
 from pypinger.domain.redaction import SHORTEST_SECRET, secret_parts, url_secrets
@@ -143,7 +144,7 @@ def members(alert: Alert, now: Instant) -> dict[str, Any]:
     task = incident = None
     if alert.task:
         task = {
-            "url": _text(alert.label),
+            "url": _text(task_url(alert)),
             "id": alert.task,
             "name": _text(alert.name),
             "group": _text(alert.group),

@@ -130,7 +130,7 @@ class AlertTests(Base):
                     "process": "backup",
                     "server": "db1",
                     "group": "billing",
-                    "url": "https://db1.example/task?…",
+                    "url": "https://db1.example/task",
                     "reason": "disk full",
                     "note": "old server",
                     "runbook": "https://wiki.example/r?x=1",

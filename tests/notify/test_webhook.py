@@ -79,6 +79,11 @@ class WebhookTests(NotifierContract, SynchronousTestCase):
             self.assertFalse(error.permanent, code)
             self.assertNotIn("log in", error.words)
 
+    def test_words_that_are_called_a_page(self) -> None:
+        """Small servers send ``text/html`` with whatever they answer."""
+        error = self.failure(reply(404, "no such hook", content_type="text/html"))
+        self.assertEqual((error.permanent, error.words), (True, "HTTP 404 Not Found: no such hook"))
+
     def test_words(self) -> None:
         """They are the receiver's own, in JSON or as text."""
         for body, words in (
@@ -128,7 +133,7 @@ class WebhookTests(NotifierContract, SynchronousTestCase):
                 "kind": "late",
                 "before": "failed",
                 "task": {
-                    "url": "https://db1.example/task?…",
+                    "url": "https://db1.example/task",
                     "id": "0123456789ab",
                     "name": "nightly backup",
                     "group": "billing",
