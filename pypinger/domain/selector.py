@@ -131,14 +131,23 @@ def parse_typed(text: str, subjects: Iterable[Subject]) -> Selector:
     """
     Parse a selector from a command line, whose shell has taken the quotes away.
 
-    A text that equals the name, the URL or the id of a task is one word, although it holds spaces.
+    A text that equals the name, the URL or the id of a task is that task, although it holds spaces or a colon.
 
     :raises SelectorError: it is not valid.
     """
     typed = text.strip()
-    if " " in typed and any(typed in (each.name, each.url, each.id, *each.aliases) for each in subjects):
-        return parse(f"'{typed}'" if '"' in typed else f'"{typed}"')
-    return parse(text)
+    named = [each for each in subjects if typed in (each.name, each.url, each.id, *each.aliases)]
+    if not named:
+        return parse(text)
+    quoted = f"'{typed}'" if '"' in typed else f'"{typed}"' if " " in typed else typed
+    try:
+        selector = parse(quoted)
+        if selector.words == (_Word(False, (_Pattern("", typed, _glob(typed)),)),):
+            return selector
+    except SelectorError:
+        pass
+    # It means something else in the notation.
+    return parse("|".join(each.id for each in named))
 
 
 def _on_tags(word: _Word) -> bool:

@@ -102,6 +102,32 @@ class MatchTests(SynchronousTestCase):
         self.assertFalse(parse_typed("Nightly other", [IMPORT]).matches(IMPORT))
         self.assertTrue(parse_typed("nightly* kind:late", [IMPORT]).matches(IMPORT))
 
+    def test_a_typed_name_that_looks_like_notation(self) -> None:
+        names = (
+            "db:nightly",
+            "db: nightly",
+            "!import",
+            "a|b",
+            "a b|c",
+            "name:a",
+            'say "it\'s"',
+            "'a'",
+            "localhost:8080/x",
+        )
+        subjects = [Subject(name, f"http://h/{number}", f"id{number}") for number, name in enumerate(names)]
+        subjects.append(Subject("http://localhost/", "http://localhost/", "shown", aliases=("localhost:80/",)))
+        subjects.append(Subject("db:nightly", "http://other/", "twin"))
+        for typed, ids in (
+            *((name, [f"id{number}"]) for number, name in enumerate(names)),
+            ("localhost:80/", ["shown"]),
+        ):
+            selector = parse_typed(typed, subjects)
+            found = [each.id for each in subjects if selector.matches(each)]
+            self.assertEqual(found, ids + ["twin"] * (typed == "db:nightly"), typed)
+            # As a silence keeps it.
+            self.assertEqual(parse(selector.text).words, selector.words)
+        self.assertRaises(SelectorError, parse_typed, "db:weekly", subjects)
+
     def test_fields(self) -> None:
         self.assertEqual(parse("name:a|b server:c").fields, {"name", "server"})
         self.assertEqual(parse("a").fields, {""})
