@@ -16,7 +16,7 @@ from pypinger.domain.durations import parse_duration
 from pypinger.domain.texts import one_line
 from pypinger.domain.times import clock
 
-#: The exit code if no daemon answers; else 0, or 1 where it refuses, but for ``status``.
+#: The exit code if no daemon answers, and of ``status`` if it refuses, where other commands have 1.
 NO_DAEMON = 3
 
 
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         return NO_DAEMON
     except Refused as error:
         print(f"pypinger {arguments.verb}: {error}", file=sys.stderr)
-        return WARNING
+        return NO_DAEMON if verb is _status else WARNING
 
 
 def _status(arguments: argparse.Namespace, path: str) -> int:
@@ -122,16 +122,21 @@ def _reload(arguments: argparse.Namespace, path: str) -> int:
 def _backup(arguments: argparse.Namespace, path: str) -> int:
     """The daemon writes through our descriptor, so that it needs no right to the directory."""
     target = os.path.abspath(arguments.file)
+    directory, name = os.path.split(target)
+    if arguments.file.endswith(os.sep) or os.path.isdir(target):
+        raise Refused(f"{arguments.file} is a directory; name a file")
     try:
-        descriptor, part = tempfile.mkstemp(prefix=f".{os.path.basename(target)}.", dir=os.path.dirname(target))
+        descriptor, part = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
     except OSError as error:
-        raise Refused(f"cannot write to {os.path.dirname(target)}: {error.strerror}") from None
+        raise Refused(f"cannot write to {directory}: {error.strerror}") from None
     try:
         size = ask(path, "backup", {}, (descriptor,))["bytes"]
         os.fsync(descriptor)
         os.replace(part, target)
-    except BaseException:
+    except BaseException as error:
         os.unlink(part)
+        if isinstance(error, OSError):
+            raise Refused(f"cannot write {arguments.file}: {error.strerror}") from None
         raise
     finally:
         os.close(descriptor)
@@ -173,8 +178,7 @@ def add_commands(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         "what is wrong now",
         "Show the tasks that are in trouble or not seen, the newest trouble first. Many of one origin with the same "
         "cause are one line; with a selector, '*' for all, each has its own. NO_COLOR turns colours off.",
-        "Exit code: 2 any task is in error, 1 blind, not seen or a dead channel, 3 no daemon or invalid arguments, "
-        "else 0.",
+        "Exit code: 2 any task is in error, 1 blind, not seen or a dead channel, 3 no daemon or no such task, else 0.",
     )
     status.add_argument("selector", nargs="*", metavar="SELECTOR", help=selector)
     status.add_argument("--json", action="store_true", help="print JSON, all tasks included")

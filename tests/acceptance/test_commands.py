@@ -115,6 +115,11 @@ class CommandTests(TestCase):
         for words, said, code in [
             (("silence", "sever:db1", "1h"), "unknown prefix sever:; did you mean server:?", 1),
             (("silence", "nothing-like-it", "1h"), "matches no task", 1),
+            (("status", "sever:db1"), "unknown prefix sever:; did you mean server:?", 3),
+            (("status", "nothing-like-it"), "matches no task", 3),
+            (("backup", "."), "is a directory", 1),
+            (("backup", "missing/"), "is a directory", 1),
+            (("backup", "missing/copy"), "cannot write to", 1),
             (("silence", "*", "400d"), "at most", 1),
             (("silence", "*", "soon"), "not a length of time", 1),
             (("unsilence", "zz"), "no silence zz", 1),
