@@ -65,6 +65,7 @@ class Commands:
         participant.answer("ack", self._as_owner(self._ack_here))
         participant.answer("check-now", self._as_owner(self._check_here))
         participant.answer("resend", self._resend_here)
+        participant.answer("works", self._works_here)
 
     def handlers(self) -> dict[str, Handler]:
         """Command -> what carries it out."""
@@ -91,7 +92,7 @@ class Commands:
                 "blind": daemon.blind,
                 "undelivered": daemon.undelivered,
                 "dead": daemon.dead,
-                "dead_channels": sorted(self._outbox.refused),
+                "dead_channels": daemon.dead_channels,
             },
             # None on a single machine.
             "sharing": daemon.sharing,
@@ -210,10 +211,17 @@ class Commands:
         words = f"This is a drill, asked for by {call.by or 'unknown'}; no action is needed."
         notifiers = self._outbox.notifiers
         results = await send_to_all(notifiers, daemon_alert(Event.TEST, words, self._now()), self._reactor.seconds)
-        for result in results:
-            if result.accepted:
-                self._outbox.works(result.channel)
+        accepted = {"channels": [result.channel for result in results if result.accepted]}
+        await self._works_here(accepted)
+        if self._shared is not None:
+            # Another instance may send through them.
+            await self._shared.ask_all(InstanceRequest("works", accepted))
         return results
+
+    async def _works_here(self, body: Mapping[str, Any]) -> object:
+        for channel in body["channels"]:
+            self._outbox.works(channel)
+        return None
 
     async def _reread(self, call: Call) -> object:
         problems = list(await self._reload())

@@ -128,6 +128,9 @@ class SharingTests(MachinesTestCase):
         self.tasks.url("/0", report(status="error"))
         await until_async(lambda: dead(a, 1), "a dead alert")
         await until_async(lambda: dead(b, 1), "a dead alert at the other")
+        for instance in both:
+            answer = json.loads(await instance.command("status", "--json", code=2))
+            self.assertEqual(answer["self"]["dead_channels"], ["webhook"])
         said = await (b if sender == "a" else a).command("resend")
         self.assertIn("1 delivery is tried again", said)
         await until(lambda: self.receiver.of_task(self.shown(urls[0]))[-2:] == ["problem"] * 2, "the alert again")

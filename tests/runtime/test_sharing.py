@@ -428,6 +428,30 @@ class ChannelTests(SharedCase):
         self.assertEqual([each[1:] for each in self.sent()], [("problem", "a")])
 
     def test_dead_deliveries_are_counted_and_resent_everywhere(self) -> None:
+        one, two = self.dead()
+        self.assertEqual([life.board.daemon().dead for life in (one, two)], [2, 2])
+        self.assertEqual([life.board.daemon().dead_channels for life in (one, two)], [("mail", "slack")] * 2)
+        for life in (one, two):
+            self.assertEqual(self.command(life, "status")["self"]["dead_channels"], ("mail", "slack"))
+        self.assertFalse(one.outbox.healthy())
+        self.take_messages()
+        self.assertEqual(self.command(one, "resend"), {"count": 2})
+        self.world.pass_time(5)
+        self.assertEqual([len(self.sent(channel)) for channel in self.channels], [1, 1])
+        self.assertEqual([life.board.daemon().dead for life in (one, two)], [0, 0])
+
+    def test_a_drill_revives_the_channels_of_others(self) -> None:
+        one, two = self.dead()
+        self.assertEqual([len(life.outbox.duty.owned) for life in (one, two)], [1, 1])
+        self.take_messages()
+        self.command(one, "drill")
+        self.world.pass_time(5)
+        self.assertEqual([life.board.daemon().dead_channels for life in (one, two)], [(), ()])
+        for channel in self.channels:
+            self.assertEqual([each[1:] for each in self.sent(channel)], [("problem", "a")])
+
+    def dead(self) -> tuple[Life, Life]:
+        """Two instances, each with a channel whose latest delivery is dead."""
         one, two = self.both()
 
         def refuse(alert: object) -> str:
@@ -438,17 +462,15 @@ class ChannelTests(SharedCase):
             for notifier in life.notifiers.values():
                 notifier.respond = refuse
         self.world.pass_time(75)
-        self.assertEqual([life.board.daemon().dead for life in (one, two)], [2, 2])
-        self.assertEqual([life.board.daemon().dead_channels for life in (one, two)], [("mail", "slack")] * 2)
-        self.assertFalse(one.outbox.healthy())
-        for life in (one, two):
+        return one, two
+
+    def take_messages(self) -> None:
+        for life in self.lives.values():
             for notifier in life.notifiers.values():
                 notifier.respond = lambda alert: "ok"
-        answer = self.done(one.commands.handlers()["resend"](Call({}, "me", None)))  # type: ignore[arg-type]
-        self.assertEqual(answer, {"count": 2})
-        self.world.pass_time(5)
-        self.assertEqual([len(self.sent(channel)) for channel in self.channels], [1, 1])
-        self.assertEqual([life.board.daemon().dead for life in (one, two)], [0, 0])
+
+    def command(self, life: Life, verb: str) -> Any:
+        return self.done(life.commands.handlers()[verb](Call({}, "me", None)))  # type: ignore[arg-type]
 
 
 async def _waited(life: Life, key: str) -> None:
