@@ -121,13 +121,12 @@ class Servers:
         self, reactor: Any, sources: Sources, parent: MultiService, web: WebSettings, push: PushSettings
     ) -> None:
         assert sources.pushes is not None
-        # Together both may have as many clients as the pages would alone.
-        most = half_of_the_descriptors() // (2 if push.endpoint else 1)
-        self._pages = Pages(reactor, sources, most=most)
+        self._pages = Pages(reactor, sources)
         self._settings: tuple[WebSettings, bool] | None = None
         self._page_listener = Listener(reactor, "web", self._pages.site)
         paths = PushPaths(sources.pushes)
-        self._push_listener = Listener(reactor, "push", serve(paths, reactor, lambda: None, most, paths))
+        self._push_site = serve(paths, reactor, lambda: None, None, paths)
+        self._push_listener = Listener(reactor, "push", self._push_site)
         self._page_listener.listen(web.endpoint)
         if push.endpoint:
             self._push_listener.listen(push.endpoint)
@@ -151,4 +150,6 @@ class Servers:
         if (web, pushes) == self._settings:
             return
         self._settings = web, pushes
+        # Together both may have as many clients as the pages would alone.
+        self._pages.site.most = self._push_site.most = half_of_the_descriptors() // (1 if pushes else 2)
         self._pages.configure(web.hosts, web.public_url, loopback=web.loopback, public=web.public, pushes=pushes)

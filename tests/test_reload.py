@@ -23,6 +23,7 @@ from pypinger.ports.notifying import Notifier
 from pypinger.runtime import keeping
 from pypinger.runtime.monitor import Monitor
 from pypinger.service import Pinger
+from pypinger.web.serving.connections import half_of_the_descriptors
 from tests.acceptance.process import free_port
 from tests.http.faults import answer
 from tests.http.faultserver import FaultServer
@@ -231,9 +232,13 @@ class ReloadTests(ServiceCase):
         self.assertEqual(await pinged(self.port), 200)
         await made.reload()
         self.assertEqual((await pinged(self.port), await pinged(port)), (404, 200))
+        # Clients of both together may have half of the descriptors.
+        sites, most = (made._servers._pages.site, made._servers._push_site), half_of_the_descriptors()
+        self.assertEqual([site.most for site in sites], [most // 2] * 2)
         self.write(f"{self.dead}/a", rest=task)
         await made.reload()
         self.assertEqual(await pinged(self.port), 200)
+        self.assertEqual(sites[0].most, most)
 
     async def test_channels_secrets_and_the_client(self) -> None:
         slack = f"[slack]\nurl = {self.dead}/hook-s3cret\n"

@@ -21,6 +21,7 @@ MAX_SOCKET_NAME = 107
 _SPLIT = re.compile(r"(?:[^:\\]|\\.)*")
 _KEYWORD = re.compile(r"([a-zA-Z]+)=(.*)", re.DOTALL)
 _LOOPBACK = re.compile(r"127\.[0-9.]+|localhost|::1")
+_ALL = "0.0.0.0"  # noqa: S104 nothing is bound to it here
 _WITH_BACKLOG = ("tcp", "tcp6", "ssl", "unix")
 _SYSTEMD_DOMAINS = ("INET", "INET6", "UNIX")
 
@@ -59,6 +60,15 @@ def is_loopback(text: str) -> bool:
 def port_of(text: str) -> str:
     """The TCP port of a server endpoint; empty if it has none."""
     return _parse(text)[1].get("port", "")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two server endpoints can never be in use at once: they have the same port of an IPv4 address."""
+    (kind, first), (other_kind, second) = _parse(one), _parse(other)
+    if not {kind, other_kind} <= {"tcp", "ssl"} or first.get("port") != second.get("port"):
+        return False
+    interfaces = {parameters.get("interface", "") or _ALL for parameters in (first, second)}
+    return first["port"] != "0" and (len(interfaces) == 1 or _ALL in interfaces)
 
 
 def with_backlog(text: str, backlog: int) -> str:

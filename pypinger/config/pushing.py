@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from pypinger.config.endpoint import endpoint_problem
+from pypinger.config.endpoint import endpoint_problem, overlap
 from pypinger.config.ini import place
 from pypinger.config.section import SectionReader
 from pypinger.config.settings import PushSettings, WebSettings
@@ -30,7 +30,12 @@ def read(section: SectionReader, web: WebSettings) -> PushSettings:
     words = endpoint_problem(endpoint) if endpoint else ""
     if words and "endpoint" not in section.unresolved:
         section.problem("endpoint", f"{section.quoted('endpoint')} {words}")
-    return PushSettings("" if endpoint == web.endpoint else endpoint)
+    if endpoint == web.endpoint:
+        return PushSettings("")
+    if endpoint and not words and overlap(endpoint, web.endpoint):
+        words = f"is on the port of {web.endpoint}, where the pages are; choose another port, or leave it empty"
+        section.problem("endpoint", f"{section.quoted('endpoint')} {words}")
+    return PushSettings(endpoint)
 
 
 def read_key(section: SectionReader) -> str:

@@ -57,7 +57,8 @@ def _instance(section: SectionReader, endpoint: str) -> str:
         port = port_of(endpoint)
         return socket.gethostname() if port in ("", DEFAULT_PORT) else f"{socket.gethostname()}:{port}"
     if not _NAME.fullmatch(name):
-        section.problem("instance", f"must be at most {_LONGEST} letters, digits and any of . _ : -")
+        words = f"must be at most {_LONGEST} letters, digits and any of . _ : -, not {section.quoted('instance')}"
+        section.problem("instance", words)
     return name
 
 

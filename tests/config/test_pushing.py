@@ -25,6 +25,24 @@ class SectionTests(LoadingTestCase):
         settings = self.load("[web]\nendpoint = tcp:3003\n[push]\nendpoint = tcp:3003\n")
         self.assertEqual(settings.push, PushSettings(""))
 
+    def test_the_port_of_the_pages(self) -> None:
+        """Both could never listen."""
+        for web, push, wrong in (
+            ("tcp:3002:interface=127.0.0.1", "tcp:3002", True),
+            ("tcp:3002", "tcp:port=3002:interface=127.0.0.1", True),
+            ("tcp:3002:interface=127.0.0.1", "tcp:3002:interface=127.0.0.1:backlog=9", True),
+            ("tcp:3002:interface=0.0.0.0", "tcp:3002:interface=127.0.0.1", True),
+            ("tcp:3002:interface=127.0.0.1", "tcp:3002:interface=127.0.0.2", False),
+            ("tcp:3002:interface=127.0.0.1", "tcp6:3002", False),
+            ("tcp:0", "tcp:0:interface=127.0.0.1", False),
+            ("unix:a.sock", "unix:b.sock", False),
+        ):
+            text = f"[web]\nendpoint = {web}\n[push]\nendpoint = {push}\n"
+            if wrong:
+                self.assertIn(f"is on the port of {web}, where the pages are", self.problem(text))
+            else:
+                self.assertEqual(self.load(text).push, PushSettings(push))
+
     def test_problems(self) -> None:
         self.assertIn("must be a Twisted server endpoint", self.problem("[push]\nendpoint = nonsense\n"))
         self.assertIn("unknown option", self.problem("[push]\nport = 3003\n"))

@@ -608,11 +608,13 @@ class OptionTests(TestCase):
             "smtp://h?tls=no",
         ):
             self.assertEqual(list(self.problems(server=server)), ["server"], server)
+        self.assertTrue(self.problems(server="mail.example.org")["server"].endswith(", not mail.example.org"))
 
     def test_a_login_in_the_server_is_not_shown(self) -> None:
         words = self.problems(server="smtp://me:hunter22@mail.example.org")["server"]
         self.assertIn("user and password", words)
         self.assertNotIn("hunter22", words)
+        self.assertNotIn("hunter22", self.problems(server="me:hunter22@mail.example.org")["server"])
 
     def test_addresses(self) -> None:
         for to in ("a@b", "a@b.example, c@d.example\ne@f.example,", '"Doe, J." <j@x.example>', "Jürgen <j@x.example>"):

@@ -7,9 +7,13 @@ import re
 import msgspec
 
 from pypinger.domain import url as urls
+from pypinger.domain.texts import cut, one_line
 
 #: Scheme -> port.
 PORTS = {"smtp": 25, "smtps": 465}
+
+#: How much is quoted of a server that is not valid, in characters.
+SHOWN = 60
 
 _SERVER = re.compile(r"(?P<scheme>smtps?)://(?P<place>[^/?#]*)/?", re.IGNORECASE)
 
@@ -93,11 +97,12 @@ def parse_server(text: str) -> MailServer:
     """
     Parse the option ``server``: ``smtp://host[:port]`` or ``smtps://host[:port]``.
 
-    :raises ValueError: it is no valid server; ``str()`` says why and holds no part of it.
+    :raises ValueError: it is no valid server; ``str()`` says why, and holds no user and no password.
     """
     match = _SERVER.fullmatch(text)
     if match is None:
-        raise ValueError("must be smtp://host, smtp://host:port or smtps://host[:port]")
+        quoted = "" if "@" in text else f", not {cut(one_line(text), SHOWN)}"
+        raise ValueError(f"must be smtp://host, smtp://host:port or smtps://host[:port]{quoted}")
     if "@" in match["place"]:
         raise ValueError("must not hold a user or password; set the options user and password")
     scheme, place = match["scheme"].lower(), match["place"]
