@@ -11,9 +11,10 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from pypinger.domain.kinds import KINDS, Kind, Status
-from pypinger.domain.model import Incident, Seconds, TaskState, Verdict
-from pypinger.domain.schedule import plan_of
+from pypinger.domain.model import Incident, Seconds, Task, TaskState, Verdict
+from pypinger.domain.schedule import plan_of, sleep_at
 from pypinger.domain.silence import Muted
+from pypinger.domain.sleep import SleepPeriod
 from pypinger.domain.times import MINUTE, iso
 from pypinger.ports.showing import DaemonState, Entry, Sharing
 from pypinger.web.instances import different
@@ -152,7 +153,7 @@ def task_object(entry: Entry) -> TaskObject:
     """A task, as JSON."""
     task, state = entry.task, entry.state
     verdict, report, incident = state.verdict or NO_VERDICT, state.report, state.incident
-    plan = plan_of(task, report)
+    plan, sleep = plan_of(task, report), _sleep(task, state)
     return TaskObject(
         url=None if task.url is None else valid_text(task.url),
         id=task.id,
@@ -172,8 +173,8 @@ def task_object(entry: Entry) -> TaskObject:
         started=None if report is None else iso(report.started),
         due=iso(verdict.due),
         next_change=iso(verdict.next_change),
-        sleep_start=iso(verdict.sleep_start),
-        sleep_end=iso(verdict.sleep_end),
+        sleep_start=None if sleep is None else iso(sleep.start),
+        sleep_end=None if sleep is None else iso(sleep.end),
         checked=iso(state.checked),
         seen=iso(entry.seen),
         unseen=iso(entry.unseen),
@@ -185,6 +186,16 @@ def task_object(entry: Entry) -> TaskObject:
         max_runtime=_minutes(plan.max_runtime),
         instance=None if entry.owner is None else valid_text(entry.owner),
     )
+
+
+def _sleep(task: Task, state: TaskState) -> SleepPeriod | None:
+    """The sleep that a task is in, be it that it gives no valid report; None if it is awake."""
+    verdict = state.verdict
+    if verdict is None:
+        return None
+    if KINDS[verdict.kind].reported:
+        return None if verdict.sleep_start is None else SleepPeriod(verdict.sleep_start, verdict.sleep_end)
+    return None if state.verdict_at is None else sleep_at(task, state.report, state.verdict_at)
 
 
 def instance_objects(sharing: Sharing | None) -> list[InstanceObject]:

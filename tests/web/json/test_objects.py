@@ -2,9 +2,11 @@ import json
 from math import inf, nan
 
 import msgspec
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import Window
 from pypinger.domain.silence import Muted
 from pypinger.ports.showing import Entry, Sharing
 from pypinger.web.json import objects
@@ -179,6 +181,19 @@ class TaskTests(SynchronousTestCase):
         self.assertEqual(value["sleep_start"], "2026-11-22T21:28:34.000Z")
         self.assertEqual(value["sleep_end"], "2026-11-23T00:28:34.000Z")
         self.assertIsNone(value["incident"])
+
+    def test_asleep_without_a_valid_report(self) -> None:
+        """It sleeps by its last valid report, or by the ini file."""
+        window = Window(start=22 * 3600, duration=2 * 3600)
+        for kind in (Kind.UNREACHABLE, Kind.INVALID):
+            made, reported = entry(kind=kind), entry(kind=kind, sleep=(window,))
+            configured = replace(made, task=replace(made.task, sleep=(window,)))
+            for asleep in (reported, configured):
+                value = shape(replace(asleep, state=replace(asleep.state, judged=NOW)))
+                self.assertEqual(value["sleep_start"], "2026-11-22T22:00:00.000Z")
+                self.assertEqual(value["sleep_end"], "2026-11-23T00:00:00.000Z")
+            awake = shape(replace(made, state=replace(made.state, judged=NOW)))
+            self.assertEqual((awake["sleep_start"], awake["sleep_end"]), (None, None))
 
     def test_reason_belongs_to_the_latest_verdict(self) -> None:
         for kind in (Kind.UNREACHABLE, Kind.INVALID):
