@@ -13,10 +13,13 @@ status, ``ok`` or not, for :data:`STEADY` seconds awake. Until then only its beg
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from msgspec.structs import replace
 
 from pypinger.domain.alerting import task_alert
-from pypinger.domain.kinds import KINDS, Kind, Status
+from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import (
     Acknowledgement,
     Alert,
@@ -26,46 +29,42 @@ from pypinger.domain.model import (
     Incident,
     Instant,
     Observation,
-    Report,
     Reported,
     Seconds,
     Task,
     TaskState,
 )
-from pypinger.domain.schedule import plan_of, sleep_at
+from pypinger.domain.moments import CLOCKED, STEADY, asleep, excused, hold_end, next_change
 from pypinger.domain.times import span
 
 #: The time in which the incidents of a task are counted to see whether it flaps, in seconds.
 FLAP_SPAN: Seconds = 3600.0
 
-#: How long a flapping task must keep one status, in seconds.
-STEADY: Seconds = 1800.0
+#: Whether a silence holds back the alerts of a task in a state.
+Mutes: TypeAlias = Callable[[TaskState], bool]
 
 _HELD = frozenset({Kind.UNREACHABLE, Kind.INVALID})
-_CLOCKED = frozenset({Kind.LATE, Kind.FUTURE})
+
+
+def never(state: TaskState) -> bool:
+    """No silence holds back anything."""
+    return False
 
 
 def step(
-    task: Task, state: TaskState, check: Check, *, muted: bool = False, clock_wrong: bool = False
+    task: Task, state: TaskState, check: Check, *, muted: Mutes = never, clock_wrong: bool = False
 ) -> tuple[TaskState, tuple[Alert, ...]]:
     """
     Take a check in.
 
-    :param muted: whether a silence holds back the alerts of the task.
+    :param muted: whether a silence holds back the alerts of the task; asked with the state that causes one.
     :param clock_wrong: whether our clock is known to be wrong, so that ``late`` and ``future`` open nothing.
     :returns: the new state, and the alerts it causes, at most one. The state's verdict has the ``next_change`` of the
         contract's section 2: the earliest of what the verdict, the sleep, a hold and flapping bring.
     """
     after, alerts = _step(task, state, check, muted=muted, clock_wrong=clock_wrong)
     assert after.verdict is not None
-    moments = (
-        after.verdict.next_change,
-        hold_end(task, after),
-        steady_end(task, after),
-        _next_sleep_change(task, after),
-        _next_count(task, after),
-    )
-    change = min((moment for moment in moments if moment is not None), default=None)
+    change = next_change(task, after, check.at)
     if change != after.verdict.next_change:
         after = replace(after, verdict=replace(after.verdict, next_change=change))
     return after, alerts
@@ -90,37 +89,6 @@ def repeat(
         return None
     check = Check(now, observation.latency, Reported(observation.code, report), verdict)
     return check, replace(state, pings=state.pings + 1, checked=now, latency=check.latency, seen=now), ()
-
-
-def hold_end(task: Task, state: TaskState) -> Instant | None:
-    """When the task will have been unreachable for long enough to open an incident; None where nothing is held."""
-    if state.hold is None or state.incident is not None or task.unreachable_for <= 0:
-        return None
-    return state.hold + task.unreachable_for
-
-
-def steady_end(task: Task, state: TaskState) -> Instant | None:
-    """When a flapping task will have kept its status for long enough; None while it sleeps or does not flap."""
-    if state.incident is None or not state.incident.flapping or state.verdict_at is None:
-        return None
-    return None if asleep(task, state) else state.verdict_at + STEADY - state.incident.steady
-
-
-def asleep(task: Task, state: TaskState) -> bool:
-    """Whether nothing was expected of a task at its latest verdict, be it that it gave no valid report."""
-    excused = state.verdict_at is not None and _excused(task, state.kind, state.report, state.verdict_at)
-    return excused or state.status is Status.SLEEPING
-
-
-def _next_count(task: Task, state: TaskState) -> Instant | None:
-    """
-    When a late push task counts once more in the row that opens an incident: no check of it comes at its interval.
-
-    The same holds until our clock is right again.
-    """
-    if task.url is not None or state.incident is not None or state.verdict_at is None or state.kind not in _CLOCKED:
-        return None
-    return state.verdict_at + task.interval
 
 
 def acknowledge(
@@ -195,7 +163,7 @@ def close(task: Task, state: TaskState, now: Instant, why: str) -> tuple[TaskSta
 
 
 def _step(
-    task: Task, state: TaskState, check: Check, *, muted: bool, clock_wrong: bool
+    task: Task, state: TaskState, check: Check, *, muted: Mutes, clock_wrong: bool
 ) -> tuple[TaskState, tuple[Alert, ...]]:
     verdict, now = check.verdict, check.at
     kind, status = verdict.kind, verdict.status
@@ -203,8 +171,8 @@ def _step(
     if isinstance(check.finding, Reported) and check.finding.report != report:
         # While a report stays the same so does its object: thousands of tasks have one each, not one a check.
         report = check.finding.report
-    expected = status is Status.ERROR and not _excused(task, kind, report, now)
-    counts = expected and not (clock_wrong and kind in _CLOCKED)
+    expected = status is Status.ERROR and not excused(task, kind, report, now)
+    counts = expected and not (clock_wrong and kind in CLOCKED)
     after = replace(
         state,
         verdict=verdict,
@@ -215,7 +183,7 @@ def _step(
         judged=now if check.finding is None else None,
         since=state.since if status is state.status else now,
         latency=None if task.url is None else check.latency,
-        hold=(state.hold if state.hold is not None else now) if expected and kind in _HELD else None,
+        hold=_held_since(state, now) if expected and kind in _HELD else None,
     )
     if counts:
         after = replace(after, row=state.row + 1, row_started=now if state.row_started is None else state.row_started)
@@ -234,44 +202,36 @@ def _step(
     return after, ()
 
 
-def _excused(task: Task, kind: Kind, report: Report | None, now: Instant) -> bool:
-    """Whether no report is expected of the task: its last valid one or the ini file says that it sleeps."""
-    return not KINDS[kind].reported and sleep_at(task, report, now) is not None
+def _held_since(state: TaskState, now: Instant) -> Instant:
+    """When a hold began; now, too, if the clock was set back since."""
+    return now if state.hold is None else min(state.hold, now)
 
 
-def _next_sleep_change(task: Task, state: TaskState) -> Instant | None:
-    """When a task that gives no valid report now falls asleep or wakes by its last one or the ini file."""
-    if KINDS[state.kind].reported or state.verdict_at is None:
-        return None
-    sleep = plan_of(task, state.report).sleep
-    period = sleep.period_at(state.verdict_at)
-    return sleep.next_start(state.verdict_at) if period is None else period.end
-
-
-def _open(task: Task, state: TaskState, now: Instant, muted: bool) -> tuple[TaskState, tuple[Alert, ...]]:
+def _open(task: Task, state: TaskState, now: Instant, muted: Mutes) -> tuple[TaskState, tuple[Alert, ...]]:
     assert state.row_started is not None
     most = max(task.flap_incidents, 1)
     opened = (*(each for each in state.opened if now - FLAP_SPAN < each <= now), now)[-most:]
     flapping = 0 < task.flap_incidents <= len(opened)
-    incident = Incident(state.row_started, state.kind, reminded=now, alerts=0, told=not muted, flapping=flapping)
+    told = not muted(state)
+    incident = Incident(state.row_started, state.kind, reminded=now, alerts=0, told=told, flapping=flapping)
     state = replace(state, opened=opened)
-    if muted:
+    if not told:
         return replace(state, incident=incident), ()
     event = Event.FLAPPING if flapping else Event.PROBLEM
     return _tell(task, state, event, now, incident, _explained(state, incident))
 
 
-def _change(task: Task, state: TaskState, now: Instant, muted: bool) -> tuple[TaskState, tuple[Alert, ...]]:
+def _change(task: Task, state: TaskState, now: Instant, muted: Mutes) -> tuple[TaskState, tuple[Alert, ...]]:
     assert state.incident is not None
     before = state.incident.kind
     incident = replace(state.incident, kind=state.kind, changed=now, acknowledged=None)
-    if muted or not incident.told:
+    if not incident.told or muted(replace(state, incident=incident)):
         # Where it was never told, the end of the silence that held it back is still to come.
         return replace(state, incident=replace(incident, changed=state.incident.changed)), ()
     return _tell(task, state, Event.CHANGED, now, incident, _explained(state, incident), before=before)
 
 
-def _recover(task: Task, state: TaskState, now: Instant, muted: bool) -> tuple[TaskState, tuple[Alert, ...]]:
+def _recover(task: Task, state: TaskState, now: Instant, muted: Mutes) -> tuple[TaskState, tuple[Alert, ...]]:
     incident = state.incident
     assert incident is not None
     if not incident.told:
@@ -280,11 +240,11 @@ def _recover(task: Task, state: TaskState, now: Instant, muted: bool) -> tuple[T
         task, state, Event.RECOVERED, now, incident, _explained(state, incident), kind=state.kind, before=incident.kind
     )
     told = replace(told, incident=None)
-    return (replace(told, owed=alerts[0]), ()) if muted else (told, alerts)
+    return (replace(told, owed=alerts[0]), ()) if muted(state) else (told, alerts)
 
 
 def _flap(
-    task: Task, before: TaskState, state: TaskState, now: Instant, muted: bool
+    task: Task, before: TaskState, state: TaskState, now: Instant, muted: Mutes
 ) -> tuple[TaskState, tuple[Alert, ...]]:
     """See Note [Flapping]."""
     incident = before.incident
@@ -307,7 +267,7 @@ def _flap(
     if well:
         return _recover(task, state, now, muted)
     incident = replace(incident, flapping=False, reminded=now, reminders=0)
-    if muted:
+    if muted(state):
         return replace(state, incident=incident), ()
     told = replace(incident, told=True)
     return _tell(task, state, Event.PROBLEM, now, told, _steadily(state), before=earlier)

@@ -125,7 +125,8 @@ class Muting:
         found = [
             Muted(silence.until, silence.reason, silence.by, f"silence {silence.id}")
             for silence, selector in self._silences
-            if silence.start <= now < silence.until and selector.matches(subject)
+            # Its start is when it was given; that the clock was set back since does not end it.
+            if now < silence.until and selector.matches(subject)
         ]
         for each in self._maintenance:
             if each.selector.matches(subject) and (end := each.end(now)) is not None:
@@ -134,6 +135,6 @@ class Muting:
 
     def next_change(self, now: Instant) -> Instant | None:
         """The next moment at which a silence or a window begins or ends."""
-        moments = [edge for silence, _ in self._silences for edge in (silence.start, silence.until) if edge > now]
+        moments = [silence.until for silence, _ in self._silences if silence.until > now]
         moments += [edge for each in self._maintenance if (edge := each.next_change(now)) is not None]
         return min(moments, default=None)

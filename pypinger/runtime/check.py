@@ -123,7 +123,7 @@ class Checker:
         self._compare_clocks(task, observation.contact, now)
         basis = _basis(task, observation, settings.secrets)
         repeated = incidents.repeat(before, observation, now) if basis is not None and basis == watch.basis else None
-        check, state, alerts = repeated or self._judge(task, before, observation, now, settings.secrets)
+        check, state, alerts = repeated or self._judge(watch, task, observation, now, settings.secrets)
         if settings.log_judged:
             self._log.info("{task} judged at {now}: {kind}", task=task.name, now=iso(now), kind=state.kind.value)
         rest = self._reactor.seconds() + PAUSE
@@ -139,7 +139,7 @@ class Checker:
             self._runs.seen(task, state.report, now)
 
     def _judge(
-        self, task: Task, before: TaskState, observation: Observation, now: Instant, secrets: Secrets
+        self, watch: Watch, task: Task, observation: Observation, now: Instant, secrets: Secrets
     ) -> tuple[Check, TaskState, tuple[Alert, ...]]:
         """Read and judge what was observed, and take it in."""
         if isinstance(observation, NoAnswer):
@@ -149,7 +149,7 @@ class Checker:
         contact = observation.contact
         skew = None if contact is None else self._clocks.skew(contact.host, self._reactor.seconds())
         check = Check(now, observation.latency, finding, judge(finding, task, now, skew=skew))
-        state, alerts = self._step(task, before, check)
+        state, alerts = self._step(watch, task, watch.state, check)
         if sign_of(observation) is Sign.ANSWERED:
             state = replace(state, seen=now)
         return check, state, alerts
@@ -164,7 +164,7 @@ class Checker:
         if finding is not None:
             verdict = pushes.judge_push(finding, task, before, now, self._ready(task))
             check = Check(now, 0.0, finding, verdict)
-            state, alerts = self._step(task, state, check)
+            state, alerts = self._step(watch, task, state, check)
         configured = before.configured if state.report is None else None
         kept = await self._finish(watch, replace(state, seen=now, configured=configured), check, alerts)
         self._board.pushed(task, now, push.body)
@@ -177,7 +177,7 @@ class Checker:
         if before.report is None and before.configured is None:
             before = replace(before, configured=now)
         check = Check(now, 0.0, None, pushes.judge_again(task, before, now, self._ready(task)))
-        state, alerts = self._step(task, before, check)
+        state, alerts = self._step(watch, task, before, check)
         await self._finish(watch, state, check, alerts)
 
     def account(self, watch: Watch) -> None:
@@ -194,8 +194,11 @@ class Checker:
         known = state.verdict
         return (verdict.kind, verdict.explanation, verdict.due) != (known.kind, known.explanation, known.due)
 
-    def _step(self, task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[Alert, ...]]:
-        muted = self._board.muted(task, state)
+    def _step(self, watch: Watch, task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[Alert, ...]]:
+        def muted(after: TaskState) -> bool:
+            # Where a silence has just ended, the end tells what is wrong by now, once.
+            return watch.silenced or self._board.muted(task, after)
+
         return incidents.step(task, state, check, muted=muted, clock_wrong=self.condition.clock_wrong)
 
     async def _finish(self, watch: Watch, state: TaskState, check: Check | None, alerts: Sequence[Alert]) -> bool:

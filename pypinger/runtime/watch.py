@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
-from pypinger.domain.incidents import asleep
 from pypinger.domain.model import Instant, Seconds, Task, TaskState
+from pypinger.domain.moments import asleep, hold_end
 from pypinger.domain.reminders import next_reminder
 
 #: The start of a check that was never made.
@@ -167,7 +167,9 @@ class Watch:
         return reminder is not None and reminder <= now + early
 
     def take_turn(self, now: Seconds) -> None:
-        """Count a check at ``next_change`` that begins now."""
+        """Count a check at ``next_change`` that begins now, unless a hold asks for it."""
+        if self._ends_hold():
+            return
         if self.turns is None:
             self.turns = deque(maxlen=TURNS)
         self.turns.append(now)
@@ -210,9 +212,14 @@ class Watch:
 
     def rested(self) -> Seconds:
         """The earliest time for a check at ``next_change``."""
-        if self.turns is not None and len(self.turns) == TURNS:
+        if self.turns is not None and len(self.turns) == TURNS and not self._ends_hold():
             return max(self.rest, self.turns[0] + TURNS_WITHIN)
         return self.rest
+
+    def _ends_hold(self) -> bool:
+        """Whether a hold ends at ``next_change``."""
+        verdict, end = self.state.verdict, hold_end(self.task, self.state)
+        return verdict is not None and end is not None and verdict.next_change == end
 
     def overdue(self, now: Instant) -> bool:
         """Whether ``next_change`` has passed, by the wall-clock time `now`, or the rules have changed."""

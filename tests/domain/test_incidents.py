@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.alerting import daemon_alert
-from pypinger.domain.incidents import acknowledge, close, hold_end, repeat, standing, steady_end, step, unmute
+from pypinger.domain.incidents import acknowledge, close, repeat, standing, step, unmute
 from pypinger.domain.judge import judge
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import (
@@ -30,6 +30,7 @@ from pypinger.domain.model import (
     Verdict,
     Window,
 )
+from pypinger.domain.moments import hold_end, steady_end
 from pypinger.domain.reminders import next_reminder, remind
 from pypinger.domain.wording import plain
 from tests.domain.strategies import LEAP, Night, any_windows, minute_windows, minutes, thorough
@@ -63,7 +64,7 @@ class Story:
 
     def step(self, kind: Kind, at: Instant, finding: Finding | None = None, **how: bool) -> list[Event]:
         self.now = at
-        return self.take(step(self.task, self.state, check(kind, at, finding), muted=self.muted, **how))
+        return self.take(step(self.task, self.state, check(kind, at, finding), muted=lambda state: self.muted, **how))
 
     def remind(self, at: Instant) -> list[Event]:
         self.now = at
@@ -726,12 +727,12 @@ class RepeatTests(SynchronousTestCase):
 
         state = TaskState()
         for number, kind in enumerate(kinds):
-            state, _ = step(TASK, state, check(kind, start - 60.0 * (len(kinds) - number)), muted=muted)
-        state, _ = step(TASK, state, judged(start), muted=muted)
+            state, _ = step(TASK, state, check(kind, start - 60.0 * (len(kinds) - number)), muted=lambda state: muted)
+        state, _ = step(TASK, state, judged(start), muted=lambda state: muted)
         now = start + again
         found = repeat(state, answer, now)
         full = judged(now)
-        after, alerts = step(TASK, state, full, muted=muted)
+        after, alerts = step(TASK, state, full, muted=lambda state: muted)
         if found is None:
             stands = state.kind is full.verdict.kind is Kind.OK and state.verdict == full.verdict
             self.assertFalse(stands and state.incident is None and again >= 0)

@@ -54,7 +54,7 @@ class Story:
     def check(self, at: Instant, kind: Kind, report: Report | None = None) -> None:
         finding = NoAnswer(Fault.DNS, "x", 0.1) if report is None else Reported(200, report)
         verdict = Verdict(kind, f"it is {kind}")
-        self.take(*step(self.task, self.state, Check(at, 0.1, finding, verdict), muted=self.muted))
+        self.take(*step(self.task, self.state, Check(at, 0.1, finding, verdict), muted=lambda state: self.muted))
 
     def take(self, after: TaskState, alerts: tuple[Alert, ...]) -> None:
         self.state, deliveries = self.routes.route(self.task, self.state, after, alerts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail
 
@@ -12,6 +14,7 @@ from pypinger.domain.silence import Maintenance, Silence
 from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.storing import Kept
 from pypinger.runtime.silencing import SilenceError, Silencing
+from pypinger.runtime.watch import TURNS
 from tests.runtime.fakes import NOON, body, channels_on, make_task
 from tests.runtime.test_monitor import MonitorCase
 
@@ -161,6 +164,66 @@ class SilenceTests(AlertingCase):
         self.world.pass_time(20, step=0.1)
         self.assertEqual(self.told(), ["problem"])
 
+    def test_a_kind(self) -> None:
+        """Nothing is told of a task for as long as its incident is of that kind."""
+        self.run_(make_task(interval=60.0))
+        self.silence("kind:unreachable", 3600)
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(100, step=0.5)
+        self.assertEqual((self.state().kind, self.told()), (Kind.UNREACHABLE, []))
+        self.ill = {}
+        self.world.pass_time(70, step=0.5)
+        self.assertEqual((self.state().kind, self.told()), (Kind.OK, []))
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(70, step=0.5)
+        self.ill = {"a": Answer(200, body(self.world.now(), status="error"), 0.1)}
+        self.world.pass_time(70, step=0.5)
+        self.assertEqual(self.told(), ["problem"])
+        self.assertEqual(self.notifier.sent[-1].kind, Kind.FAILED)
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(70, step=0.5)
+        self.assertEqual(self.told(), ["problem"])
+
+    def test_tags_of_the_first_report(self) -> None:
+        failed = body(NOON, status="error", extra=', "server": "web1", "process": "backup"')
+        for selector, told in (("server:web1", []), ("process:backup", []), ("server:web2", ["problem"])):
+            self.build(make_task(interval=60.0))
+            self.silencing.configure([Maintenance("move", parse(selector), start=NOON, until=NOON + 1e6)])
+            self.ill = {"a": Answer(200, failed, 0.1)}
+            self.monitor.start()
+            self.world.pass_time(70, step=0.5)
+            self.assertEqual(self.told(), told, selector)
+
+    def test_it_ends_during_a_check_that_finds_a_problem(self) -> None:
+        """The problem is told once, without a reminder."""
+        self.run_(make_task(interval=60.0, error_interval=0.0))
+        self.world.pass_time(10)
+        self.silence("a", 60)
+        answer: Deferred[Observation] = Deferred()
+        self.fetcher.answer = lambda task: answer
+        self.world.pass_time(70, step=0.5)
+        answer.callback(REFUSED)
+        self.world.pass_time(10, step=0.5)
+        self.assertEqual(self.told(), ["problem"])
+
+    def test_it_ends_as_the_task_wakes(self) -> None:
+        """The check that finds the task late tells it, and no reminder follows."""
+        self.run_(make_task(interval=60.0, error_interval=0.0))
+        night = body(NOON - 3600, extra=', "sleep": [{"start": "12:00", "duration": 10}]')
+        self.ill = {"a": Answer(200, night, 0.1)}
+        self.silencing.configure([Maintenance("night", parse("a"), start=NOON, until=NOON + 600)])
+        self.world.pass_time(1300, step=0.5)
+        self.assertEqual((self.state().kind, self.told()), (Kind.LATE, ["problem"]))
+
+    def test_the_clock_is_set_back(self) -> None:
+        self.run_(make_task(interval=60.0))
+        self.world.pass_time(10)
+        self.silence("a", 7200)
+        self.world.offset -= 3600
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(130, step=0.5)
+        self.assertEqual((self.state().kind, self.told()), (Kind.UNREACHABLE, []))
+
     def test_a_recovery_follows(self) -> None:
         self.run_(make_task(interval=60.0))
         self.ill = {"a": REFUSED}
@@ -278,6 +341,39 @@ class HoldTests(AlertingCase):
         self.world.pass_time(60, step=0.1)
         self.assertEqual(self.told(), ["problem"])
         self.assertApproximates(self.notifier.sent[0].at - NOON, 660, 1.5)
+
+    def test_a_row_that_is_short_at_its_end(self) -> None:
+        """The checks at the interval complete it; until then ``next_change`` lies in the future, if anywhere."""
+        self.run_(make_task(interval=60.0, unreachable_for=60.0, failures=5))
+        self.world.pass_time(10)
+        self.ill = {"a": REFUSED}
+        for _ in range(40):
+            self.world.pass_time(5, step=0.1)
+            verdict = self.state().verdict
+            assert verdict is not None
+            if verdict.kind is Kind.UNREACHABLE and verdict.next_change is not None:
+                self.assertGreater(verdict.next_change, self.world.now() - 1)
+        self.assertEqual((self.state().row, self.told()), (3, []))
+        self.world.pass_time(120, step=0.1)
+        self.assertEqual(self.told(), ["problem"])
+
+    def test_other_checks_do_not_delay_it(self) -> None:
+        self.run_(make_task(interval=600.0, unreachable_for=10.0))
+        (watch,) = self.monitor._watches.values()
+        watch.turns = deque([self.world.clock.seconds()] * TURNS, maxlen=TURNS)
+        self.ill = {"a": REFUSED}
+        self.monitor.check_now("http://host/a")
+        self.world.pass_time(12, step=0.1)
+        self.assertEqual(self.told(), ["problem"])
+
+    def test_the_clock_is_set_back(self) -> None:
+        self.run_(make_task(interval=20.0, unreachable_for=60.0))
+        self.world.pass_time(10)
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(30, step=0.5)
+        self.world.offset -= 3600
+        self.world.pass_time(100, step=0.5)
+        self.assertEqual(self.told(), ["problem"])
 
     def test_a_deploy_wakes_no_one(self) -> None:
         self.run_(make_task(interval=600.0, unreachable_for=60.0))
