@@ -10,7 +10,7 @@ The first alert of an event on an origin or server leaves at once and opens a *w
 ``group_wait`` is one message. Where two incidents are open a *storm* is open until all there are closed: problems there
 wait for their group, and messages of one event leave :data:`APART` seconds apart. When two messages of an event have
 left, or are about to, within ``group_wait``, further ones are gathered in the *overflow*, wherever they come from.
-Reminders go into a digest.
+Reminders go into digests, ``group_wait`` apart: those that are due soon are made together.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Place: TypeAlias = tuple[str, str]
 #: Where the overflow and the digest of reminders are.
 ANYWHERE: Place = ("", "")
 
-#: The least time between two messages of one event in a storm, and between two digests, in seconds.
+#: The least time between two messages of one event in a storm, in seconds.
 APART: Seconds = 60.0
 
 #: How long the first reminder of a digest waits for the others that are due with it, in seconds.
@@ -99,7 +99,7 @@ class Grouping:
             return None
         self._forget(now)
         if alert.event is Event.REMINDER:
-            return self._join(Event.REMINDER, ANYWHERE, now, now + min(DIGEST_WAIT, self._wait))
+            return self._join(Event.REMINDER, ANYWHERE, now, now + min(DIGEST_WAIT, self._wait), apart=self._wait)
         if alert.event not in GROUPED:
             return None
         places = list(places_of(alert))
@@ -117,7 +117,7 @@ class Grouping:
                     self._open_window(alert.event, places[0], now, behind=True)
                 return self._join(alert.event, place, now, now + self._wait)
         if sum(time > now - self._wait for time in self._leaving.get(alert.event, ())) >= MOST_MESSAGES:
-            return self._join(alert.event, ANYWHERE, now, now + self._wait, apart=False)
+            return self._join(alert.event, ANYWHERE, now, now + self._wait, apart=0.0)
         self._leaves(alert.event, now)
         for place in places:
             self._last[alert.event, place] = now
@@ -164,12 +164,12 @@ class Grouping:
         group = self._open.get((event, place))
         return group if group is not None and group.closes > now else None
 
-    def _join(self, event: Event, place: Place, now: Seconds, closes: Seconds, *, apart: bool = True) -> AlertGroup:
+    def _join(self, event: Event, place: Place, now: Seconds, closes: Seconds, *, apart: Seconds = APART) -> AlertGroup:
         group = self._find(event, place, now)
         if group is None:
             calm_end, last = closes, self._last.get((event, place))
-            if apart and last is not None:
-                closes = max(closes, last + APART)
+            if last is not None:
+                closes = max(closes, last + apart)
             group = self._open[event, place] = AlertGroup(event, place, closes, calm_end)
             group.closes = max(closes, self._expected.get(place, now))
         return self._joined(group)
