@@ -31,6 +31,8 @@ REASON = 80
 
 _DEFAULT_PORT = re.compile(r"^(http://.*):80$|^(https://.*):443$")
 
+_QUOTED = re.compile('".*"', re.DOTALL)
+
 # What an explanation says first, and the cause that it stands for.
 _CAUSES = (
     (re.compile(r"\bHTTP (\d{3})\b"), r"HTTP \1"),
@@ -108,8 +110,10 @@ def cause(alert: Alert) -> str:
 def cause_of(kind: Kind | None, explanation: str) -> str:
     """Return :func:`cause` for a verdict."""
     if kind in (Kind.UNREACHABLE, Kind.FAILED, Kind.INVALID):
+        # What is quoted are the task's words, not ours.
+        ours = _QUOTED.sub("", explanation)
         for pattern, words in _CAUSES:
-            if match := pattern.search(explanation):
+            if match := pattern.search(ours):
                 return match.expand(words)
     return _state(kind)
 

@@ -122,6 +122,13 @@ class HeadlineTests(SynchronousTestCase):
         ]:
             self.assertEqual(cause(replace(down, explanation=explanation)), words)
         self.assertEqual(cause(PROBLEM), "late")
+        failed = replace(PROBLEM, kind=Kind.FAILED)
+        for explanation, words in [
+            ('the task reports an error (HTTP 503): "TLS handshake"; last ran 21:55:00 UTC', "HTTP 503"),
+            ('the task reports an error: "upstream said "HTTP 404""; last ran 21:55:00 UTC', "failing"),
+            ('the task reports an error: "TLS certificate renewal crashed"; last ran 21:55:00 UTC', "failing"),
+        ]:
+            self.assertEqual(cause(replace(failed, explanation=explanation)), words)
         many = [replace(down, explanation=f"HTTP {500 + number} x") for number in range(6)]
         self.assertEqual(causes(many).count("×"), 5)
         self.assertTrue(causes(many).endswith(", 2 × other causes"))
