@@ -181,9 +181,8 @@ def _of_py_pinger() -> Iterator[Scene]:
     told: list[Alert] = []
     clock = Clock()
     condition = _condition(clock, told)
-    condition.go_blind(
-        "no host answers, for example: no answer within 20 s: still connecting to db1.example.com:443", 120
-    )
+    condition.count_with(lambda: 120)
+    condition.go_blind("no host answers, for example: no answer within 20 s: still connecting to db1.example.com:443")
     clock.advance(60 * MINUTE)
     clock.advance(9 * MINUTE)
     condition.see_again()

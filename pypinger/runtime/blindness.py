@@ -86,6 +86,7 @@ class Blindness:
         self.fetches = Fetches(reactor, settings, self._is_silent)
         self._attribution = Attribution()
         self._hosts = Hosts()
+        condition.count_with(lambda: len(self._hosts))
         self._seen_again: Callable[[], None] = lambda: None
         self._blamed: set[str] = set()
         self._held: dict[Question, _Held] = {}
@@ -308,7 +309,7 @@ class Blindness:
 
     def _go_blind(self, observation: Observation) -> None:
         example = observation.words if isinstance(observation, NoAnswer) else "no answer"
-        self._condition.go_blind(_WORDS[self._attribution.blind or Cause.OWN].format(example), len(self._hosts))
+        self._condition.go_blind(_WORDS[self._attribution.blind or Cause.OWN].format(example))
         self._drop_held()
 
     def _try_to_remember(self) -> None:

@@ -7,7 +7,7 @@ restart came in between. The board shows them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
@@ -56,6 +56,7 @@ class Condition:
         self._known: frozenset[str] = frozenset()
         self._recorded: Instant = now()
         self._instance = ""
+        self._tasks: Callable[[], int] = lambda: 0
         self._reminder: IDelayedCall | None = None
         # Alerts that were not stored, as there was no lease; each with the arguments of Outbox.announce.
         self._untold: list[tuple[Alert, Seconds, Collection[str] | None]] = []
@@ -71,6 +72,10 @@ class Condition:
     def since(self) -> Instant | None:
         """Since when Py Pinger has been blind; None while it sees."""
         return None if self._blind is None else self._blind.since
+
+    def count_with(self, tasks: Callable[[], int]) -> None:
+        """Say of how many tasks the verdicts are kept: of as many as `tasks` returns."""
+        self._tasks = tasks
 
     def share(self, instance: str) -> None:
         """Several instances share the tasks, each with its own conditions; alerts name this one."""
@@ -136,21 +141,13 @@ class Condition:
         if self._blind is not None:
             self._record(self._recorded)
 
-    def go_blind(self, words: str, tasks: int) -> None:
-        """
-        Begin to be blind, unless Py Pinger is already.
-
-        :param words: why.
-        :param tasks: how many tasks there are.
-        """
+    def go_blind(self, words: str) -> None:
+        """Begin to be blind, unless Py Pinger is already; `words` say why."""
         if self._blind is None:
             self._recorded = self._now()
             self._blind = self._begin(self._recorded, words)
             self._board.show_blind(self._recorded)
-            kept = "1 task keeps its last verdict" if tasks == 1 else f"{tasks} tasks keep their last verdicts"
-            if self._instance:
-                kept = "its tasks are left to the instances that see"
-            self._announce(Event.BLIND, f"{words}; since {clock(self._recorded)} {kept}", 0.0)
+            self._announce(Event.BLIND, f"{words}; since {clock(self._recorded)} {self._kept()}", 0.0)
             self._remind_later()
 
     def see_again(self) -> None:
@@ -159,7 +156,8 @@ class Condition:
         if blind is not None:
             self._record(self._recorded)
             self._board.show_blind(None)
-            self._announce(Event.SIGHTED, f"it was blind for {self._lasted(blind)}: {blind.words}", self._age(blind))
+            words = f"it was blind for {self._lasted(blind)}: {blind.words}; {self._kept(over=True)}"
+            self._announce(Event.SIGHTED, words, self._age(blind))
             self._remind_later()
 
     def set_clock(self, ahead: Seconds | None) -> None:
@@ -228,7 +226,17 @@ class Condition:
         return round(self._reactor.seconds() - self._began[condition], 3)
 
     def _so_far(self, condition: Blind) -> str:
-        return f"{condition.words}; this has lasted {self._lasted(condition)}"
+        words = f"{condition.words}; this has lasted {self._lasted(condition)}"
+        return f"{words}; {self._kept()}" if condition is self._blind else words
+
+    def _kept(self, *, over: bool = False) -> str:
+        """What happens, or happened, to the tasks that do not answer."""
+        if self._instance:
+            return f"its tasks {'were' if over else 'are'} left to the instances that see"
+        tasks = self._tasks()
+        if tasks == 1:
+            return f"1 task {'kept' if over else 'keeps'} its last verdict"
+        return f"{tasks} tasks {'kept' if over else 'keep'} their last verdicts"
 
     def _lasted(self, condition: Blind) -> str:
         now = self._now()

@@ -593,7 +593,7 @@ class AwayTests(SharedCase):
     def test_blindness_that_ends_while_the_database_is_away_is_told_to_be_over(self) -> None:
         one = self.live("one")
         self.world.pass_time(15)
-        one.checker.condition.go_blind("no route", 8)
+        one.checker.condition.go_blind("no route")
         self.world.pass_time(1)
         self.server.go_away()
         self.world.pass_time(600)
