@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
-from pypinger.domain.model import Contact, NoAnswer, Observation, Seconds, Task
+from pypinger.domain.model import Contact, Fault, NoAnswer, Observation, Seconds, Task
 from pypinger.domain.redaction import Secrets
 from pypinger.ports.fetching import Fetcher
 from pypinger.runtime.concurrency import Semaphore
@@ -63,6 +63,8 @@ class Fetches:
         self._permits = Semaphore(settings.concurrency)
         self._silent_permits = Semaphore(_silent_share(settings.concurrency))
         self._extra_permits = Semaphore(settings.extra)
+        # The origins whose latest fetch took all of its timeout, be it that they accept connections.
+        self._stalled: set[str] = set()
         self._stopping = False
         self._under_way: dict[Watch, None] = {}
         self._progress: Seconds = reactor.seconds()
@@ -95,7 +97,7 @@ class Fetches:
 
     async def regular(self, watch: Watch) -> Observation:
         """Wait for a permit, then fetch; the wait is not part of the task's timeout."""
-        silent = self._silent(watch.task)
+        silent = watch.task.origin in self._stalled or self._silent(watch.task)
         if silent:
             watch.enter(Phase.QUEUED)
             await self._silent_permits.acquire()
@@ -108,7 +110,12 @@ class Fetches:
                     raise CancelledError
                 self._under_way[watch] = None
                 watch.fetch(self._reactor.seconds())
-                return self._scrubbed(await self._settings.fetcher.fetch(watch.task))
+                observation = await self._settings.fetcher.fetch(watch.task)
+                if isinstance(observation, NoAnswer) and observation.fault is Fault.TIMEOUT:
+                    self._stalled.add(watch.task.origin)
+                else:
+                    self._stalled.discard(watch.task.origin)
+                return self._scrubbed(observation)
             finally:
                 self._under_way.pop(watch, None)
                 self._progress = self._reactor.seconds()

@@ -37,8 +37,9 @@ class Network:
     Implements :class:`pypinger.ports.fetching.Fetcher`.
 
     :ivar modes: what the hosts, or single tasks by name, do: ``ok``, ``slow`` (answers after 3 s), ``silent``,
-        ``unreachable`` (silent, known at once), ``refused``, ``no name``, ``no route``, ``own`` (no descriptors),
-        ``look-ups hang``, ``kept`` (it cannot be looked up, but answers over a kept connection).
+        ``mute`` (accepts connections, and answers nothing), ``unreachable`` (silent, known at once), ``refused``,
+        ``no name``, ``no route``, ``own`` (no descriptors), ``look-ups hang``, ``kept`` (it cannot be looked up, but
+        answers over a kept connection).
     :ivar everywhere: what all of them do, if it is set.
     :ivar redirects: hosts that tasks, by name, are redirected to.
     :ivar ahead: seconds that the hosts' clocks are ahead of the true time.
@@ -80,15 +81,22 @@ class Network:
 
     async def exchange(self, task: Task) -> Observation:
         host, mode = host_of(task), self.mode(task)
-        wait = {"ok": 0.02, "kept": 0.02, "slow": 3.0, "silent": task.timeout, "look-ups hang": task.timeout}.get(
-            mode, 0.001
-        )
+        waits = {
+            "ok": 0.02,
+            "kept": 0.02,
+            "slow": 3.0,
+            **dict.fromkeys(("silent", "mute", "look-ups hang"), task.timeout),
+        }
+        wait = waits.get(mode, 0.001)
         await self.wait(min(wait, task.timeout))
         mute = Contact(host, None, silent=True)
         resolved = None if is_ip_address(host) or mode == "kept" else True
         match mode:
             case "silent":
                 return NoAnswer(Fault.TIMEOUT, f"no answer within {task.timeout:g} s", wait, mute)
+            case "mute":
+                contact = Contact(host, self.addresses.get(host), resolved=resolved)
+                return NoAnswer(Fault.TIMEOUT, f"no answer within {task.timeout:g} s", wait, contact)
             case "unreachable":
                 return NoAnswer(Fault.CONNECT, "no route to host", wait, mute)
             case "refused":

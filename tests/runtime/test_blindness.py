@@ -313,15 +313,17 @@ class FaultTests(NetworkCase):
         self.assertEqual(life.events(), ["problem"])
 
     def test_silent_hosts_share_a_quarter_of_the_permits(self) -> None:
-        dead = [task_of("dead.example", str(n), interval=20.0) for n in range(50)]
-        life = self.live(*dead, *self.hosts(5, interval=20.0), concurrency=8)
-        self.network.modes["dead.example"] = "silent"
-        life.run(600)
-        before = len(self.network.asked)
-        life.run(100)
-        counts = Counter(name.partition(":")[0] for name, _ in self.network.asked[before:])
-        self.assertLessEqual(counts["dead.example"], 2 * 100 / 20 + 2)
-        self.assertEqual({counts[f"h{number}.example"] for number in range(5)}, {5})
+        for mode in ("silent", "mute"):
+            self.setUp()
+            dead = [task_of("dead.example", str(n), interval=20.0) for n in range(50)]
+            life = self.live(*dead, *self.hosts(5, interval=20.0), concurrency=8)
+            self.network.modes["dead.example"] = mode
+            life.run(600)
+            before = len(self.network.asked)
+            life.run(100)
+            counts = Counter(name.partition(":")[0] for name, _ in self.network.asked[before:])
+            self.assertLessEqual(counts["dead.example"], 2 * 100 / 20 + 2, mode)
+            self.assertEqual({counts[f"h{number}.example"] for number in range(5)}, {5}, mode)
 
 
 class OwnFaultTests(NetworkCase):
@@ -512,6 +514,7 @@ class WhileBlindTests(NetworkCase):
         first, *rest = self.blind_alerts(life)
         self.assertEqual([round(at - first) for at in rest], [480, 1440, 3360])
         self.assertIn("this has lasted 8 min, since", life.notifier.sent[1].explanation)
+        self.assertIn("; 2 tasks keep their last verdicts", life.notifier.sent[1].explanation)
         life.stop()
         second = self.live(*self.hosts(2))
         second.run(4000)
@@ -519,6 +522,7 @@ class WhileBlindTests(NetworkCase):
         self.mend()
         second.run(9000)
         self.assertEqual(second.events(), ["blind", "sighted"])
+        self.assertIn("; 2 tasks kept their last verdicts", second.notifier.sent[1].explanation)
 
     def test_a_reload_changes_how_often_it_is_reminded_of(self) -> None:
         life = self.live(*self.hosts(2))
