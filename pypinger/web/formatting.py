@@ -66,6 +66,11 @@ def state_of(entry: Entry) -> str:
     return NAMES[entry.state.kind]
 
 
+def last_known(entry: Entry) -> str:
+    """The state that a task was in when it was seen last: never in the words for one that is seen to be on time."""
+    return "OK" if entry.unseen is not None and entry.state.kind is Kind.OK else NAMES[entry.state.kind]
+
+
 class Lapse(NamedTuple):
     """
     A length of time up to now, or from now on.

@@ -14,9 +14,10 @@ from pypinger.domain.model import Instant
 from pypinger.domain.times import DAY, iso
 from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import (
-    NAMES,
     UNSEEN,
     Lapse,
+    last_known,
+    lasting,
     late_after,
     look_of,
     noticed,
@@ -101,6 +102,9 @@ def _state(entry: Entry, daemon: DaemonState, now: Instant) -> str:
     """The state in a word or two, with how long it has lasted."""
     if daemon.blind is not None:
         return f'<span class="word">blind</span> <small>{_was(entry)}</small>'
+    if entry.unseen is not None:
+        since = fixed_html(entry.unseen, since_when(entry.unseen, now))
+        return f'<span class="word">{state_of(entry)}</span> <small>since {since}</small>'
     lasted = trouble_for(entry, now)
     return f'<span class="word">{state_of(entry)}</span>' + (
         "" if lasted is None else f" <small>{_aged(lasted)}</small>"
@@ -108,7 +112,7 @@ def _state(entry: Entry, daemon: DaemonState, now: Instant) -> str:
 
 
 def _was(entry: Entry) -> str:
-    return "never checked" if entry.state.verdict is None else f"was {NAMES[entry.state.kind]}"
+    return "never checked" if entry.state.verdict is None else f"was {last_known(entry)}"
 
 
 def _pictures(entry: Entry, figures: Figures, now: Instant) -> tuple[str, str]:
@@ -134,7 +138,8 @@ def _why(entry: Entry, daemon: DaemonState, now: Instant) -> str:
         text = _text(why(entry))
         return f'<span title="{text}">{text}</span>' if text else ""
     if entry.unseen is not None:
-        return f"<span>{_was(entry)}</span>"
+        lasted = lasting("for {}", entry.unseen, now)
+        return f"<span>{'' if lasted is None else f'{_aged(lasted)}; '}{_was(entry)}</span>"
     if (late := late_after(entry)) is not None:
         return _soon(entry, late, now)
     if state.kind is Kind.SLEEPING and state.verdict is not None:

@@ -15,11 +15,11 @@ from pypinger.domain.sleep import AWAKE
 from pypinger.domain.times import DAY, MINUTE, clock, length, number, span
 from pypinger.ports.showing import DaemonState, Entry, LastAnswer
 from pypinger.web.formatting import (
-    NAMES,
     UNSEEN,
     count,
     daily,
     every,
+    last_known,
     lasting,
     late_after,
     look_of,
@@ -142,14 +142,17 @@ def _lasted(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag | str]:
     if daemon.blind is not None:
         blind_for = aged(lasting("for {}", daemon.blind, now))
         return [" ", tags.span(blind_for, " ", tags.small(f"since {clock(daemon.blind, now)}"), class_="since")]
-    state, since = entry.state, entry.state.since if entry.unseen is None else entry.unseen
+    state, since = entry.state, entry.state.since
+    if entry.unseen is not None:
+        unseen_for = tags.small(aged(lasting("for {}", entry.unseen, now)))
+        return [" ", tags.span(f"since {clock(entry.unseen, now)} ", unseen_for, class_="since")]
     lasted = trouble_for(entry, now) or lasting("for {}", since, now)
     if lasted is None:
         return []
     known: list[Tag | str] = [aged(lasted)]
     if (found := noticed(entry, now)) is not None:
         known += " (", aged(found), ")"
-    late = state.kind is Kind.LATE and entry.unseen is None and state.verdict is not None
+    late = state.kind is Kind.LATE and state.verdict is not None
     if late and state.verdict is not None and state.verdict.due is not None:
         known += " ", tags.small(f"late after {clock(state.verdict.due + entry.task.grace, now)}")
     elif since is not None:
@@ -163,7 +166,7 @@ def _reasons(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag]:
     reason, explanation = shown(why(entry)), shown(verdict.explanation)
     first: list[Tag | str] = []
     if entry.unseen is not None or daemon.blind is not None:
-        first = [f"Last known state: {NAMES[state.kind]}", f", {reason}" if reason else ""]
+        first = [f"Last known state: {last_known(entry)}", f", {reason}" if reason else ""]
     elif (late := late_after(entry)) is not None and verdict.due is not None:
         soon = until("becomes late in {}", late, now) if now >= verdict.due else until("due in {}", verdict.due, now)
         first = [aged(soon), f", late after {clock(late, now)}"]

@@ -215,14 +215,15 @@ class OverviewTests(SynchronousTestCase):
         unseen = Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600)
         page = Page(overview([unseen, entry("http://h/b")]))
         self.assertIn("1 of 2 tasks not seen", page.text)
-        self.assertIn("not seen for 1 h", page.text)
+        self.assertIn("not seen since 21:28", page.text)
+        self.assertIn("for 1 h; was OK", page.text)
         self.assertEqual(page.classes("header"), ["banner overview degraded"])
         rows = [attrs for tag, attrs in page.elements if tag == "tr" and "id" in attrs]
         self.assertEqual([(row["class"], row["data-kind"]) for row in rows], [("degraded", "unseen"), ("ok", "ok")])
         page = Page(overview([unseen, entry("http://h/b", Kind.LATE)], query="status=unseen"))
         self.assertIn("1 of 2 tasks in trouble, 1 not seen", page.text)
         self.assertIn("Not seen 1", page.text)
-        self.assertIn("was on time", page.text)
+        self.assertIn("was OK", page.text)
         self.assertEqual(page.classes("tr").count("degraded"), 1)
         self.assertEqual(page.classes("tr").count("error"), 0)
 

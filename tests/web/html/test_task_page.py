@@ -205,7 +205,7 @@ class TaskPageTests(SynchronousTestCase):
     def test_not_seen(self) -> None:
         made = entry()
         page = Page(task_page(Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600)))
-        self.assertIn("not seen for 1 h since 21:28:34 UTCLast known state: on time", page.text)
+        self.assertIn("not seen since 21:28:34 UTC for 1 hLast known state: OK", page.text)
         self.assertIn("Last answer2 h ago", page.text)
         self.assertIn("(!) not seen: http://h/a", page.text)
         self.assertEqual(page.classes("header"), ["banner task degraded"])
