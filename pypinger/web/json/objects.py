@@ -11,8 +11,8 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from pypinger.domain.kinds import KINDS, Kind, Status
-from pypinger.domain.model import Incident, Seconds, Task, TaskState, Verdict
-from pypinger.domain.schedule import plan_of, sleep_at
+from pypinger.domain.model import Incident, Instant, Seconds, Task, TaskState, Verdict
+from pypinger.domain.schedule import Plan, plan_of, sleep_at
 from pypinger.domain.silence import Muted
 from pypinger.domain.sleep import SleepPeriod
 from pypinger.domain.times import MINUTE, iso
@@ -171,7 +171,7 @@ def task_object(entry: Entry) -> TaskObject:
         schedule=None if plan.cron is None else plan.cron.expression,
         lastrun=None if report is None else iso(report.lastrun),
         started=None if report is None else iso(report.started),
-        due=iso(verdict.due),
+        due=iso(_due(task, state, plan)),
         next_change=iso(verdict.next_change),
         sleep_start=None if sleep is None else iso(sleep.start),
         sleep_end=None if sleep is None else iso(sleep.end),
@@ -186,6 +186,14 @@ def task_object(entry: Entry) -> TaskObject:
         max_runtime=_minutes(plan.max_runtime),
         instance=None if entry.owner is None else valid_text(entry.owner),
     )
+
+
+def _due(task: Task, state: TaskState, plan: Plan) -> Instant | None:
+    """When a task is due, by its last valid report where it gives none now."""
+    verdict, report = state.verdict or NO_VERDICT, state.report
+    if KINDS[verdict.kind].reported or report is None:
+        return verdict.due
+    return plan.due(report, task.grace).at
 
 
 def _sleep(task: Task, state: TaskState) -> SleepPeriod | None:

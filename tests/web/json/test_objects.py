@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind, Status
-from pypinger.domain.model import Window
+from pypinger.domain.model import Verdict, Window
 from pypinger.domain.silence import Muted
 from pypinger.ports.showing import Entry, Sharing
 from pypinger.web.json import objects
@@ -194,6 +194,15 @@ class TaskTests(SynchronousTestCase):
                 self.assertEqual(value["sleep_end"], "2026-11-23T00:00:00.000Z")
             awake = shape(replace(made, state=replace(made.state, judged=NOW)))
             self.assertEqual((awake["sleep_start"], awake["sleep_end"]), (None, None))
+
+    def test_due_without_a_valid_report(self) -> None:
+        """It is reckoned from the last one; a task that never gave one has none."""
+        for kind in (Kind.UNREACHABLE, Kind.INVALID):
+            made = entry(kind=kind, lastrun=NOW - 300, frequency=10.0)
+            for due, report in (("2026-11-22T22:33:34.000Z", made.state.report), (None, None)):
+                verdict = Verdict(kind, "no answer")
+                state = replace(made.state, verdict=verdict, report=report)
+                self.assertEqual(shape(replace(made, state=state))["due"], due)
 
     def test_reason_belongs_to_the_latest_verdict(self) -> None:
         for kind in (Kind.UNREACHABLE, Kind.INVALID):
