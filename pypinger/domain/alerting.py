@@ -55,6 +55,7 @@ def task_alert(
         runbook=task.runbook,
         note=task.note or None,
         reason=None if report is None or report.reason is None else report.reason[:LIMIT],
+        problem=alert_id(task.key, incident.started, "1"),
     )
 
 

@@ -18,8 +18,7 @@ from hashlib import blake2b
 from html import escape
 
 from pypinger.domain import wording
-from pypinger.domain.alerting import incident_key
-from pypinger.domain.model import Alert, Event, Instant
+from pypinger.domain.model import Alert, Instant
 from pypinger.domain.texts import cut, one_line
 from pypinger.domain.wording import Severity
 from pypinger.notify.text import lines, signature
@@ -79,8 +78,8 @@ def mail(alerts: Sequence[Alert], sender: Address, recipient: Address, now: Inst
     message["Subject"] = _subject(alerts)
     message["Date"] = datetime.fromtimestamp(now, UTC)
     message["Message-ID"] = message_id(alerts, sender, recipient)
-    incidents = [_thread(alert, sender, recipient) for alert in wording.shown(alerts) if incident_key(alert)]
-    others = [each for each in dict.fromkeys(incidents) if each != message["Message-ID"]]
+    problems = [_id(alert.problem, sender, recipient) for alert in wording.shown(alerts) if alert.problem]
+    others = [each for each in dict.fromkeys(problems) if each != message["Message-ID"]]
     if others:
         message["In-Reply-To"] = others[0]
         message["References"] = " ".join(others)
@@ -95,20 +94,11 @@ def mail(alerts: Sequence[Alert], sender: Address, recipient: Address, now: Inst
 
 def message_id(alerts: Sequence[Alert], sender: Address, recipient: Address) -> str:
     """
-    Return the id of a mail: of a problem alone that of its incident, which all others of the incident refer to.
-
-    Of a group it is made from the ids of its alerts. A problem that ends flapping has an id of its own: the flapping
-    may have been sent as the incident's problem, and mail servers drop a second mail with the same id.
+    Return the id of a mail, made from the ids of its alerts. Other mails of an incident refer to that of its problem,
+    as if it had been a mail of its own.
     """
-    if len(alerts) == 1 and alerts[0].event is Event.PROBLEM and not alerts[0].before and incident_key(alerts[0]):
-        return _thread(alerts[0], sender, recipient)
     cause = alerts[0].id if len(alerts) == 1 else _digest(*(alert.id for alert in alerts))
     return _id(cause, sender, recipient)
-
-
-def _thread(alert: Alert, sender: Address, recipient: Address) -> str:
-    """Return the id that an incident's problem has, or would have if it had been a mail of its own."""
-    return _id(f"incident.{_digest(incident_key(alert) or '')}", sender, recipient)
 
 
 def _id(cause: str, sender: Address, recipient: Address) -> str:

@@ -24,6 +24,7 @@ PROBLEM = Alert(
     process="backup",
     server="db1",
     started=NOW - 5,
+    problem="0123456789ab-1700000000-1",
 )
 
 

@@ -417,7 +417,7 @@ class MessageTests(ServerTestCase):
         self.assertEqual(mail["Date"].datetime, datetime.fromtimestamp(NOW, UTC))
         self.assertEqual(mail["Auto-Submitted"], "auto-generated")
         self.assertEqual(mail["X-Pypinger-Alert-Id"], "0123456789ab-1700000000-1")
-        self.assertRegex(mail["Message-ID"], r"^<[a-z0-9.]+@example\.org>$")
+        self.assertRegex(mail["Message-ID"], rf"^<{mail['X-Pypinger-Alert-Id']}\.[a-z0-9]+@example\.org>$")
         self.assertEqual(mail.defects, [])
         self.assertEqual(self.box.delivered[0].sender, "pinger@example.org")
         self.assertTrue(self.box.delivered[0].content.isascii())
@@ -449,7 +449,7 @@ class MessageTests(ServerTestCase):
             [alert(Event.CHANGED, id="id-2")],
             [alert(Event.REMINDER, id="id-3")],
             [alert(Event.RECOVERED, id="id-4")],
-            [alert(id="id-5", started=NOW + 999)],
+            [alert(id="id-5", started=NOW + 999, problem="id-5")],
         )
         self.assertIsNone(problem["In-Reply-To"])
         self.assertIsNone(problem["References"])
@@ -463,14 +463,16 @@ class MessageTests(ServerTestCase):
     async def test_a_problem_that_ends_flapping_is_a_mail_of_its_own(self) -> None:
         """Mail servers drop a second mail with an id that they know."""
         # To a section that does not take it, flapping is a problem.
-        flapping, problem = await self.mails([alert(id="id-1")], [alert(id="id-2", before=Kind.LATE)])
+        flapping, problem = await self.mails(
+            [alert(id="id-1", problem="id-1")], [alert(id="id-2", problem="id-1", before=Kind.LATE)]
+        )
         self.assertNotEqual(problem["Message-ID"], flapping["Message-ID"])
         self.assertEqual(problem["In-Reply-To"], flapping["Message-ID"])
 
     async def test_ids_with_long_domains(self) -> None:
         """The headers hold the ids themselves, which mail programs look for."""
         sender = f"pinger@{'monitoring.' * 5}example.org"
-        group = [alert(id=f"p-{i}", task=f"{i:012}") for i in range(20)]
+        group = [alert(id=f"p-{i}", task=f"{i:012}", problem=f"p-{i}") for i in range(20)]
         problem, recovered, _ = await self.mails(
             [alert()], [alert(Event.RECOVERED, id="r-1")], group, **{"from": sender}
         )
@@ -482,7 +484,7 @@ class MessageTests(ServerTestCase):
 
     async def test_threads_of_groups(self) -> None:
         """A group refers to what would be the problem of each incident, and so do their recoveries."""
-        incidents = [{"task": f"{i:012}", "started": NOW - i} for i in range(30)]
+        incidents = [{"task": f"{i:012}", "started": NOW - i, "problem": f"p-{i}"} for i in range(30)]
         group, digest, alone = await self.mails(
             [alert(id=f"p-{i}", **one) for i, one in enumerate(incidents)],
             [alert(Event.REMINDER, id=f"m-{i}", **one) for i, one in enumerate(incidents[:3])],

@@ -57,6 +57,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
         its scheme. Empty for the daemon, and in alerts of earlier versions, which have it in ``name``.
     :ivar joining: whether it is the first alert to a channel that joins an open incident: a reminder, or what has taken
         its place.
+    :ivar problem: the id of the incident's first alert; empty for the daemon, and in alerts of earlier versions.
     :ivar instance: of an alert of the daemon itself the name of its instance, where several share the tasks.
     """
 
@@ -84,6 +85,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     run_started: Instant | None = None
     joining: bool = False
     instance: str = ""
+    problem: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
