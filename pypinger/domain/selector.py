@@ -137,7 +137,7 @@ def parse_typed(text: str, subjects: Iterable[Subject]) -> Selector:
     """
     typed = text.strip()
     named = [each for each in subjects if typed in (each.name, each.url, each.id, *each.aliases)]
-    if not named:
+    if not typed or not named:
         return parse(text)
     quoted = f"'{typed}'" if '"' in typed else f'"{typed}"' if " " in typed else typed
     try:

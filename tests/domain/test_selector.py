@@ -127,6 +127,9 @@ class MatchTests(SynchronousTestCase):
             # As a silence keeps it.
             self.assertEqual(parse(selector.text).words, selector.words)
         self.assertRaises(SelectorError, parse_typed, "db:weekly", subjects)
+        # A push task has no URL.
+        subjects.append(Subject("push", "", "pushed", aliases=("push", "")))
+        self.assertEqual(parse_typed(" ", subjects).words, ())
 
     def test_fields(self) -> None:
         self.assertEqual(parse("name:a|b server:c").fields, {"name", "server"})
