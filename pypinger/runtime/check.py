@@ -196,8 +196,10 @@ class Checker:
 
     def _step(self, watch: Watch, task: Task, state: TaskState, check: Check) -> tuple[TaskState, tuple[Alert, ...]]:
         def muted(after: TaskState) -> bool:
-            # Where a silence has just ended, the end tells what is wrong by now, once.
-            return watch.silenced or self._board.muted(task, after)
+            # Its end tells what was held back, and what is wrong by then, once; blindness delays that.
+            held = self._board.muted(task, after)
+            watch.mute(held)
+            return held or (watch.silenced and not self.condition.blind)
 
         return incidents.step(task, state, check, muted=muted, clock_wrong=self.condition.clock_wrong)
 

@@ -126,5 +126,8 @@ class Timers:
         for watch in list(self._watches()):
             if watch.state.incident is None or watch.busy or self._board.muted(watch.task, watch.state):
                 continue
+            if watch.silenced:
+                # The end of its silence tells it.
+                continue
             if watch.reminds(now, early):
                 self.work.run(watch, self._checker.remind(watch, early))

@@ -184,6 +184,33 @@ class SilenceTests(AlertingCase):
         self.world.pass_time(70, step=0.5)
         self.assertEqual(self.told(), ["problem"])
 
+    def test_it_ends_while_what_it_holds_back_is_committed(self) -> None:
+        self.run_(make_task(interval=60.0, error_interval=0.0))
+        self.world.pass_time(10)
+        silence = self.silence("kind:unreachable", 3600)
+        self.ill = {"a": REFUSED}
+        self.store.slow = True
+        self.world.pass_time(60, step=0.5)
+        self.store.slow = False
+        self.successResultOf(Deferred.fromCoroutine(self.silencing.end(silence.id)))
+        self.assertEqual((self.told(), len(self.store.waiting)), ([], 1))
+        self.store.waiting[0].callback(None)
+        self.world.pass_time(1)
+        self.assertEqual(self.told(), ["problem"])
+
+    def test_a_recovery_that_the_kind_holds_back(self) -> None:
+        """The task is of that kind no more once it is OK, so it is told then."""
+        self.run_(make_task(interval=60.0))
+        self.ill = {"a": REFUSED}
+        self.world.pass_time(70, step=0.5)
+        answer: Deferred[Observation] = Deferred()
+        self.fetcher.answer = lambda task: answer
+        self.world.pass_time(55, step=0.5)
+        self.silence("kind:unreachable", 3600)
+        answer.callback(Answer(200, body(self.world.now()), 0.1))
+        self.world.pass_time(5)
+        self.assertEqual(self.told(), ["problem", "recovered"])
+
     def test_tags_of_the_first_report(self) -> None:
         failed = body(NOON, status="error", extra=', "server": "web1", "process": "backup"')
         for selector, told in (("server:web1", []), ("process:backup", []), ("server:web2", ["problem"])):
