@@ -7,6 +7,7 @@ Extra fetches, made to find out whose fault a silence is, have permits of their 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
 
 import msgspec
@@ -18,7 +19,7 @@ from pypinger.domain.model import Contact, Fault, NoAnswer, Observation, Seconds
 from pypinger.domain.redaction import Secrets
 from pypinger.ports.fetching import Fetcher
 from pypinger.runtime.concurrency import Semaphore
-from pypinger.runtime.watch import Phase, Watch
+from pypinger.runtime.watch import NEVER, Phase, Watch
 
 #: How many extra fetches may be under way at once.
 EXTRA = 128
@@ -63,8 +64,11 @@ class Fetches:
         self._permits = Semaphore(settings.concurrency)
         self._silent_permits = Semaphore(_silent_share(settings.concurrency))
         self._extra_permits = Semaphore(settings.extra)
-        # The origins whose latest fetch took all of its timeout, be it that they accept connections.
+        # The origins that let a fetch take all of its timeout and answered none meanwhile, be it that they accept
+        # connections; and of those with fetches under way how many these are, and when one was answered.
         self._stalled: set[str] = set()
+        self._asked: Counter[str] = Counter()
+        self._heard: dict[str, Seconds] = {}
         self._stopping = False
         self._under_way: dict[Watch, None] = {}
         self._progress: Seconds = reactor.seconds()
@@ -110,12 +114,7 @@ class Fetches:
                     raise CancelledError
                 self._under_way[watch] = None
                 watch.fetch(self._reactor.seconds())
-                observation = await self._settings.fetcher.fetch(watch.task)
-                if isinstance(observation, NoAnswer) and observation.fault is Fault.TIMEOUT:
-                    self._stalled.add(watch.task.origin)
-                else:
-                    self._stalled.discard(watch.task.origin)
-                return self._scrubbed(observation)
+                return await self._fetch(watch.task)
             finally:
                 self._under_way.pop(watch, None)
                 self._progress = self._reactor.seconds()
@@ -136,7 +135,7 @@ class Fetches:
             if self._stopping or not wanted():
                 raise CancelledError
             began = self._reactor.seconds()
-            return self._scrubbed(await self._settings.fetcher.fetch(task)), began
+            return await self._fetch(task), began
         finally:
             self._extra_permits.release()
 
@@ -144,7 +143,21 @@ class Fetches:
         """Look up the name of a task's host; see :meth:`pypinger.ports.fetching.Fetcher.look_up`."""
         return await self._settings.fetcher.look_up(task)
 
-    def _scrubbed(self, observation: Observation) -> Observation:
+    async def _fetch(self, task: Task) -> Observation:
+        origin, began = task.origin, self._reactor.seconds()
+        self._asked[origin] += 1
+        try:
+            observation = await self._settings.fetcher.fetch(task)
+            if not isinstance(observation, NoAnswer) or observation.fault is not Fault.TIMEOUT:
+                self._heard[origin] = self._reactor.seconds()
+                self._stalled.discard(origin)
+            elif self._heard.get(origin, NEVER) < began:
+                self._stalled.add(origin)
+        finally:
+            self._asked[origin] -= 1
+            if not self._asked[origin]:
+                del self._asked[origin]
+                self._heard.pop(origin, None)
         if isinstance(observation, NoAnswer):
             return replace(observation, words=self._settings.secrets.scrub(observation.words))
         return observation

@@ -325,6 +325,17 @@ class FaultTests(NetworkCase):
             self.assertLessEqual(counts["dead.example"], 2 * 100 / 20 + 2, mode)
             self.assertEqual({counts[f"h{number}.example"] for number in range(5)}, {5}, mode)
 
+    def test_one_silent_task_of_a_host_does_not_hold_up_the_others(self) -> None:
+        dead = [task_of("dead.example", str(n), interval=20.0) for n in range(50)]
+        shared = [task_of("shared.example", str(n), interval=20.0) for n in range(6)]
+        life = self.live(*dead, *shared, concurrency=16)
+        self.network.modes = {"dead.example": "mute", shared[0].name: "mute"}
+        life.run(600)
+        before = len(self.network.asked)
+        life.run(100)
+        counts = Counter(name for name, _ in self.network.asked[before:])
+        self.assertEqual({counts[task.name] for task in shared[1:]}, {5})
+
 
 class OwnFaultTests(NetworkCase):
     def test_an_error_number_of_our_own(self) -> None:
