@@ -108,6 +108,26 @@ _PASSING = frozenset(
 )
 
 
+# Errors that a message of its own would meet, too: those of the token and the workspace.
+_OF_TOKEN = frozenset(
+    {
+        "access_denied",
+        "account_inactive",
+        "ekm_access_denied",
+        "enterprise_is_restricted",
+        "invalid_auth",
+        "missing_scope",
+        "no_permission",
+        "not_allowed_token_type",
+        "not_authed",
+        "team_access_not_granted",
+        "token_expired",
+        "token_revoked",
+        "two_factor_setup_required",
+    }
+)
+
+
 class SlackError(DeliveryError):
     """
     The Web API's answer is an error.
@@ -245,7 +265,7 @@ class SlackThreads(SlackWebApi):
         try:
             await self._call(self._url.removesuffix(WEB_API) + _UPDATE, request)
         except SlackError as error:
-            if error.passing:
+            if error.passing or error.name in _OF_TOKEN:
                 raise
             # A new message goes to the channel of this name, which may be another one by now.
             self._lose(reference)

@@ -310,7 +310,7 @@ class LostTests(ThreadsCase):
 
     def test_an_update_of_a_lost_message_is_replaced(self) -> None:
         errors = """message_not_found cant_update_message edit_window_closed is_archived channel_not_found
-            restricted_action missing_scope never_heard_of"""
+            restricted_action never_heard_of"""
         for error in errors.split():
             self.slack.messages.clear()
             started = next(self.numbers) * 1000.0
@@ -392,6 +392,17 @@ class UpdateTests(ThreadsCase):
         self.tell(Event.CHANGED, wait=600)
         self.assertEqual(self.slack.calls.count("update"), 6)
         self.assertEqual(self.warnings(), ["ratelimited", "fatal_error"])
+
+    def test_an_update_refused_for_the_token_is_dropped(self) -> None:
+        """A message of its own would be refused, too, and make an alert dead that was told."""
+        for error in ("missing_scope", "token_revoked", "invalid_auth"):
+            self.setUp()
+            self.tell(Event.PROBLEM)
+            self.slack.next["update"].append(error)
+            self.tell(Event.CHANGED, wait=600)
+            self.assertEqual(self.slack.calls.count("update"), 1)
+            self.assertEqual(len(self.slack.parents()), 1)
+            self.assertEqual(self.warnings(), [error])
 
     def test_an_update_takes_at_most_20_s(self) -> None:
         self.tell(Event.PROBLEM)
