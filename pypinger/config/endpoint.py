@@ -68,7 +68,8 @@ def overlap(one: str, other: str) -> bool:
     if not {kind, other_kind} <= {"tcp", "ssl"} or first.get("port") != second.get("port"):
         return False
     interfaces = {parameters.get("interface", "") or _ALL for parameters in (first, second)}
-    return first["port"] != "0" and (len(interfaces) == 1 or _ALL in interfaces)
+    everywhere = _ALL in interfaces and not any(":" in interface for interface in interfaces)
+    return first["port"] != "0" and (len(interfaces) == 1 or everywhere)
 
 
 def with_backlog(text: str, backlog: int) -> str:

@@ -34,6 +34,7 @@ class SectionTests(LoadingTestCase):
             ("tcp:3002:interface=0.0.0.0", "tcp:3002:interface=127.0.0.1", True),
             ("tcp:3002:interface=127.0.0.1", "tcp:3002:interface=127.0.0.2", False),
             ("tcp:3002:interface=127.0.0.1", "tcp6:3002", False),
+            ("tcp:3002:interface=\\:\\:1", "tcp:3002", False),
             ("tcp:0", "tcp:0:interface=127.0.0.1", False),
             ("unix:a.sock", "unix:b.sock", False),
         ):
