@@ -64,7 +64,7 @@ def step(
     """
     after, alerts = _step(task, state, check, muted=muted, clock_wrong=clock_wrong)
     assert after.verdict is not None
-    change = next_change(task, after, check.at)
+    change = next_change(task, after)
     if change != after.verdict.next_change:
         after = replace(after, verdict=replace(after.verdict, next_change=change))
     return after, alerts

@@ -1,6 +1,6 @@
 """
-The moments at which more changes by itself than judging says: a hold ends, a flapping task has been steady for long
-enough, a task without a valid report falls asleep or wakes (contract, section 4).
+What the last valid report and the ini file say of a task beyond its verdict, which may rest on no report: when it is
+due, its sleep, and when more changes by itself, as a hold or flapping ends (contract, sections 2 and 4).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from pypinger.domain.kinds import KINDS, Kind, Status
 from pypinger.domain.model import Instant, Report, Seconds, Task, TaskState
 from pypinger.domain.schedule import plan_of, sleep_at
+from pypinger.domain.sleep import SleepPeriod
 
 #: How long a flapping task must keep one status, in seconds.
 STEADY: Seconds = 1800.0
@@ -16,19 +17,18 @@ STEADY: Seconds = 1800.0
 CLOCKED = frozenset({Kind.LATE, Kind.FUTURE})
 
 
-def next_change(task: Task, state: TaskState, now: Instant) -> Instant | None:
+def next_change(task: Task, state: TaskState) -> Instant | None:
     """
     The ``next_change`` of the contract's section 2: the earliest of what the verdict, the sleep, a hold and flapping
     bring.
-
-    :param now: when the verdict was made.
     """
     assert state.verdict is not None
+    assert state.verdict_at is not None
     held = hold_end(task, state)
     moments = (
         state.verdict.next_change,
         # Once it has passed, the checks at the interval complete the row.
-        held if held is not None and held > now else None,
+        held if held is not None and held > state.verdict_at else None,
         steady_end(task, state),
         _next_sleep_change(task, state),
         _next_count(task, state),
@@ -59,13 +59,31 @@ def asleep(task: Task, state: TaskState) -> bool:
 
 def _next_count(task: Task, state: TaskState) -> Instant | None:
     """
-    When a late push task counts once more in the row that opens an incident: no check of it comes at its interval.
+    When a push task in error counts once more in the row that opens an incident: no check of it comes at its interval.
 
     The same holds until our clock is right again.
     """
-    if task.url is not None or state.incident is not None or state.verdict_at is None or state.kind not in CLOCKED:
+    if task.url is not None or state.incident is not None or state.verdict_at is None:
         return None
-    return state.verdict_at + task.interval
+    counts = state.kind in CLOCKED or (state.kind is Kind.INVALID and not asleep(task, state))
+    return state.verdict_at + task.interval if counts else None
+
+
+def due_of(task: Task, state: TaskState) -> Instant | None:
+    """When a task is due, by its last valid report where it gives none now."""
+    if state.report is not None and not KINDS[state.kind].reported:
+        return plan_of(task, state.report).due(state.report, task.grace).at
+    return None if state.verdict is None else state.verdict.due
+
+
+def sleep_of(task: Task, state: TaskState) -> SleepPeriod | None:
+    """The sleep that a task is in, by its last valid report or the ini file where it gives none now."""
+    verdict = state.verdict
+    if verdict is None or state.verdict_at is None:
+        return None
+    if not KINDS[verdict.kind].reported:
+        return sleep_at(task, state.report, state.verdict_at)
+    return None if verdict.sleep_start is None else SleepPeriod(verdict.sleep_start, verdict.sleep_end)
 
 
 def excused(task: Task, kind: Kind, report: Report | None, now: Instant) -> bool:

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pypinger.domain.alerting import daemon_alert
 from pypinger.domain.model import Event, Seconds
+from pypinger.domain.moments import due_of
 from pypinger.domain.naming import no_match
 from pypinger.domain.reasons import cause, reason
 from pypinger.domain.selector import SelectorError, parse_typed, subject_of
@@ -122,7 +123,7 @@ class Commands:
             "origin": task.origin,
             "since": state.since,
             "lastrun": None if report is None else report.lastrun,
-            "due": None if verdict is None else verdict.due,
+            "due": due_of(task, state),
             "seen": entry.seen,
             "unseen": entry.unseen,
             "process": None if report is None else report.process,

@@ -131,8 +131,6 @@ def noticed(entry: Entry, now: Instant) -> Lapse | None:
 
 def trouble_for(entry: Entry, now: Instant) -> Lapse | None:
     """How long a task has been in its state: ``by 33 min`` follows "late", ``for 25 min`` the other states."""
-    if entry.unseen is not None:
-        return lasting("for {}", entry.unseen, now)
     state = entry.state
     if state.status is not Status.ERROR:
         return None

@@ -272,6 +272,16 @@ class JudgingTests(PushCase):
         self.assertEqual((self.events(), self.fetcher.asked), ([Event.PROBLEM], []))
         self.assertEqual(self.store.open().states["push:p"].kind, Kind.LATE)
 
+    def test_an_invalid_report_completes_its_row(self) -> None:
+        """No check of a push task comes at its interval, so the row is counted on by itself."""
+        for hold in (0.0, 60.0):
+            self.serve(push_task(failures=3, unreachable_for=hold, interval=60.0))
+            self.report(b"junk")
+            self.world.pass_time(110, step=1.0)
+            self.assertEqual(self.events(), [])
+            self.world.pass_time(15, step=1.0)
+            self.assertEqual((self.state("p").kind, self.events()), (Kind.INVALID, [Event.PROBLEM]))
+
     def test_reminders(self) -> None:
         self.serve(push_task())
         self.pinged(FAIL)

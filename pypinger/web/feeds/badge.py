@@ -12,7 +12,7 @@ import msgspec
 from pypinger.domain.kinds import Status
 from pypinger.domain.model import Instant
 from pypinger.ports.showing import Entry
-from pypinger.web.formatting import NAMES, shown, stamp, state_of
+from pypinger.web.formatting import last_known, shown, stamp, state_of
 
 #: Where names are cut.
 MAX_NAME = 60
@@ -78,7 +78,7 @@ def _content(entry: Entry | None, blind: Instant | None) -> tuple[str, str, str,
     if len(name) > MAX_NAME:
         name = f"{name[: MAX_NAME - 1]}…"
     if blind is not None:
-        words = f"blind since {stamp(blind)[:16]} UTC, was {NAMES[entry.state.kind]}"
+        words = f"blind since {stamp(blind)[:16]} UTC, was {last_known(entry)}"
         return name or entry.task.id, words, _AMBER, True
     if entry.unseen is not None:
         return name or entry.task.id, f"not seen since {stamp(entry.unseen)[:16]} UTC", _AMBER, True

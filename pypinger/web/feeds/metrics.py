@@ -21,6 +21,7 @@ from twisted.internet.task import Cooperator
 from pypinger import __version__
 from pypinger.domain.kinds import Kind, Status, status_of
 from pypinger.domain.model import Instant
+from pypinger.domain.moments import due_of
 from pypinger.ports.showing import DaemonState, Entry, TaskBoard
 from pypinger.web.formatting import shown
 from pypinger.web.instances import different
@@ -167,7 +168,7 @@ def _lines(entry: Entry) -> Sequence[bytes]:
     trouble = state.status is Status.ERROR or entry.unseen is not None
     ok = None if state.status is Status.NEW and not trouble else float(not trouble)
     lastrun = None if state.report is None else state.report.lastrun
-    due = None if state.verdict is None else state.verdict.due
+    due = due_of(task, state)
     label = f'id="{task.id}"'
     return tuple(
         b"" if value is None else f"{name}{{{labels}}} {_number(value)}\n".encode()

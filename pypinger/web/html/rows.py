@@ -11,6 +11,7 @@ from html import escape
 
 from pypinger.domain.kinds import Kind, Status
 from pypinger.domain.model import Instant
+from pypinger.domain.moments import due_of
 from pypinger.domain.times import DAY, iso
 from pypinger.ports.showing import DaemonState, Entry
 from pypinger.web.formatting import (
@@ -36,7 +37,6 @@ from pypinger.web.html.charts import share, sparkline, strip
 from pypinger.web.html.figures import Figures
 from pypinger.web.html.flags import flags
 from pypinger.web.html.times import fixed_html, mark_html
-from pypinger.web.json.objects import NO_VERDICT
 
 #: The headings of the columns, with the orders of :data:`pypinger.web.html.view.ORDERS` that they offer.
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -58,7 +58,7 @@ _UNKNOWN = '<span class="unknown">–</span>'
 def row(entry: Entry, figures: Figures | None, daemon: DaemonState, now: Instant) -> bytes:
     """One task's row at `now`; its link is relative to the overview."""
     task, state = entry.task, entry.state
-    report, verdict = state.report, state.verdict or NO_VERDICT
+    report = state.report
     kind = state.kind.value if entry.unseen is None else UNSEEN
     tags = "" if report is None else " · ".join(_text(tag) for tag in (report.process, report.server) if tag)
     name = entry.name
@@ -72,7 +72,7 @@ def row(entry: Entry, figures: Figures | None, daemon: DaemonState, now: Instant
         f'<th scope="row"><a href="task/{_text(task.id)}">{_text(name)}</a>'
         f'<span class="tags">{tags}</span></th>'
         f'<td class="why">{_why(entry, daemon, now)}{_flags(entry, now)}</td>'
-        f"{_when('Last run', None if report is None else report.lastrun, now)}{_when('Due', verdict.due, now)}"
+        f"{_when('Last run', None if report is None else report.lastrun, now)}{_when('Due', due_of(task, state), now)}"
         f'<td class="gaps">{gaps or _UNKNOWN}</td>'
         f'<td class="days">{days or _UNKNOWN}</td></tr>\n'
     )

@@ -9,6 +9,7 @@ from twisted.web.template import Tag, tags
 
 from pypinger.domain.kinds import KINDS, Kind
 from pypinger.domain.model import Instant, Report, Seconds, Task
+from pypinger.domain.moments import due_of, sleep_of
 from pypinger.domain.redaction import Secrets
 from pypinger.domain.schedule import plan_of
 from pypinger.domain.sleep import AWAKE
@@ -126,7 +127,7 @@ async def page_of(
             ". ",
         ),
     ]
-    title = f"{f'blind, was {state_of(entry)}' if blinded else words}: {name} · Py Pinger"
+    title = f"{f'blind, was {last_known(entry)}' if blinded else words}: {name} · Py Pinger"
     title = f"(!) {title}" if look in ("error", "degraded") or daemon.blind is not None else title
     feed = tags.link(
         rel="alternate",
@@ -152,8 +153,7 @@ def _lasted(entry: Entry, daemon: DaemonState, now: Instant) -> list[Tag | str]:
     known: list[Tag | str] = [aged(lasted)]
     if (found := noticed(entry, now)) is not None:
         known += " (", aged(found), ")"
-    late = state.kind is Kind.LATE and state.verdict is not None
-    if late and state.verdict is not None and state.verdict.due is not None:
+    if state.kind is Kind.LATE and state.verdict is not None and state.verdict.due is not None:
         known += " ", tags.small(f"late after {clock(state.verdict.due + entry.task.grace, now)}")
     elif since is not None:
         known += " ", tags.small(f"since {clock(since, now)}")
@@ -268,7 +268,7 @@ def _tiles(past: Past, now: Instant) -> Iterator[tuple[str | list[Tag | str], st
 
 def _schedule(entry: Entry, now: Instant) -> Tag:
     task, report, verdict = entry.task, entry.state.report, entry.state.verdict or NO_VERDICT
-    plan = plan_of(task, report)
+    plan, sleep = plan_of(task, report), sleep_of(task, entry.state)
     return facts(
         "Schedule",
         ("Last run", moment(None if report is None else report.lastrun, now)),
@@ -276,11 +276,11 @@ def _schedule(entry: Entry, now: Instant) -> Tag:
         ("Runs every", None if plan.frequency is None else every(plan.frequency / MINUTE)),
         ("Runs", None if plan.cron is None else plan.words),
         ("May take", None if plan.max_runtime is None else length(plan.max_runtime)),
-        ("Due", moment(verdict.due, now)),
+        ("Due", moment(due_of(task, entry.state), now)),
         ("Late after", moment(late_after(entry), now)),
         ("Grace", span(task.grace)),
-        ("Asleep since", moment(verdict.sleep_start, now)),
-        ("Asleep until", moment(verdict.sleep_end, now)),
+        ("Asleep since", moment(None if sleep is None else sleep.start, now)),
+        ("Asleep until", moment(None if sleep is None else sleep.end, now)),
         ("Sleeps daily", _windows(task, report)),
         ("Next change", upcoming(verdict.next_change, now)),
         ("Process", None if report is None else report.process),

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec.structs import replace
 
+from pypinger.domain.moments import due_of
 from pypinger.ports.showing import Entry
 from pypinger.web.formatting import UNSEEN, standing_of, state_of
 from pypinger.web.html.flags import MAINTENANCE
@@ -244,8 +245,8 @@ def _lastrun(entry: Entry) -> float:
 
 
 def _due(entry: Entry) -> float:
-    verdict = entry.state.verdict
-    return _LAST if verdict is None or verdict.due is None else verdict.due
+    due = due_of(entry.task, entry.state)
+    return _LAST if due is None else due
 
 
 _BY: dict[str, Callable[[Entry], tuple[int, float] | float | str]] = {

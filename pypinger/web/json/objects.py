@@ -11,10 +11,10 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from pypinger.domain.kinds import KINDS, Kind, Status
-from pypinger.domain.model import Incident, Instant, Seconds, Task, TaskState, Verdict
-from pypinger.domain.schedule import Plan, plan_of, sleep_at
+from pypinger.domain.model import Incident, Seconds, TaskState, Verdict
+from pypinger.domain.moments import due_of, sleep_of
+from pypinger.domain.schedule import plan_of
 from pypinger.domain.silence import Muted
-from pypinger.domain.sleep import SleepPeriod
 from pypinger.domain.times import MINUTE, iso
 from pypinger.ports.showing import DaemonState, Entry, Sharing
 from pypinger.web.instances import different
@@ -153,7 +153,7 @@ def task_object(entry: Entry) -> TaskObject:
     """A task, as JSON."""
     task, state = entry.task, entry.state
     verdict, report, incident = state.verdict or NO_VERDICT, state.report, state.incident
-    plan, sleep = plan_of(task, report), _sleep(task, state)
+    plan, sleep = plan_of(task, report), sleep_of(task, state)
     return TaskObject(
         url=None if task.url is None else valid_text(task.url),
         id=task.id,
@@ -171,7 +171,7 @@ def task_object(entry: Entry) -> TaskObject:
         schedule=None if plan.cron is None else plan.cron.expression,
         lastrun=None if report is None else iso(report.lastrun),
         started=None if report is None else iso(report.started),
-        due=iso(_due(task, state, plan)),
+        due=iso(due_of(task, state)),
         next_change=iso(verdict.next_change),
         sleep_start=None if sleep is None else iso(sleep.start),
         sleep_end=None if sleep is None else iso(sleep.end),
@@ -186,24 +186,6 @@ def task_object(entry: Entry) -> TaskObject:
         max_runtime=_minutes(plan.max_runtime),
         instance=None if entry.owner is None else valid_text(entry.owner),
     )
-
-
-def _due(task: Task, state: TaskState, plan: Plan) -> Instant | None:
-    """When a task is due, by its last valid report where it gives none now."""
-    verdict, report = state.verdict or NO_VERDICT, state.report
-    if KINDS[verdict.kind].reported or report is None:
-        return verdict.due
-    return plan.due(report, task.grace).at
-
-
-def _sleep(task: Task, state: TaskState) -> SleepPeriod | None:
-    """The sleep that a task is in, be it that it gives no valid report; None if it is awake."""
-    verdict = state.verdict
-    if verdict is None:
-        return None
-    if KINDS[verdict.kind].reported:
-        return None if verdict.sleep_start is None else SleepPeriod(verdict.sleep_start, verdict.sleep_end)
-    return None if state.verdict_at is None else sleep_at(task, state.report, state.verdict_at)
 
 
 def instance_objects(sharing: Sharing | None) -> list[InstanceObject]:
