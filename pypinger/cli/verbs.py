@@ -17,7 +17,7 @@ from pypinger.domain.texts import one_line
 from pypinger.domain.times import clock
 
 #: The exit code if no daemon answers, and of ``status`` if it refuses, where other commands have 1.
-NO_DAEMON = 3
+UNKNOWN = 3
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,10 +27,10 @@ def run(arguments: argparse.Namespace) -> int:
         return verb(arguments, find(arguments.socket))
     except NoDaemon as error:
         print(f"pypinger {arguments.verb}: {error}", file=sys.stderr)
-        return NO_DAEMON
+        return UNKNOWN
     except Refused as error:
         print(f"pypinger {arguments.verb}: {error}", file=sys.stderr)
-        return NO_DAEMON if verb is _status else WARNING
+        return UNKNOWN if verb is _status else WARNING
 
 
 def _status(arguments: argparse.Namespace, path: str) -> int:

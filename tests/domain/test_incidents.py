@@ -149,8 +149,10 @@ class IncidentTests(SynchronousTestCase):
                 kind=Kind.LATE,
                 started=1000.0,
                 key="import",
+                problem=problem.id,
             ),
         )
+        self.assertEqual(recovered.problem, problem.id)
         self.assertEqual((recovered.kind, recovered.started, recovered.at), (Kind.OK, 1000.0, 1120.0))
         self.assertNotIn(b"s3cret", msgspec.json.encode(story.alerts))
 
