@@ -151,5 +151,6 @@ class Servers:
             return
         self._settings = web, pushes
         # Together both may have as many clients as the pages would alone.
-        self._pages.site.most = self._push_site.most = half_of_the_descriptors() // (1 if pushes else 2)
+        for site in (self._pages.site, self._push_site):
+            site.limit(half_of_the_descriptors() // (1 if pushes else 2))
         self._pages.configure(web.hosts, web.public_url, loopback=web.loopback, public=web.public, pushes=pushes)

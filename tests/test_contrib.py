@@ -225,7 +225,7 @@ class PluginTests(TestCase):
         self.assertEqual((code, out.splitlines()[0]), (1, "1 task: 1 on time"))
         self.assertIn("hipchat", out)
         code, out = await self.plugin(line("'nothing like this'"), directory)
-        self.assertEqual(code, 1, out)
+        self.assertEqual(code, 3, out)
         # 2 would be CRITICAL.
         for mistyped, words in (
             ("--sokcet x", "unrecognized arguments: --sokcet"),

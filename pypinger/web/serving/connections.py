@@ -314,6 +314,10 @@ class Connections(WrappingFactory):
         # Those that are not being dropped, in the order of their last use.
         self._kept: dict[ClientConnection, None] = {}
 
+    def limit(self, most: int) -> None:
+        """Let so many clients be connected when the next ones connect."""
+        self.most = max(1, most)
+
     def acceptableProtocols(self) -> list[bytes]:
         """HTTP/1.1 alone: the channels do not speak HTTP/2."""
         return [b"http/1.1"]
