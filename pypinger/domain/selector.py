@@ -139,15 +139,22 @@ def parse_typed(text: str, subjects: Iterable[Subject]) -> Selector:
     named = [each for each in subjects if typed in (each.name, each.url, each.id, *each.aliases)]
     if not typed or not named:
         return parse(text)
-    quoted = f"'{typed}'" if '"' in typed else f'"{typed}"' if " " in typed else typed
-    try:
-        selector = parse(quoted)
-        if selector.words == (_Word(False, (_Pattern("", typed, _glob(typed)),)),):
+    # It may mean something else in the notation.
+    for word in (typed, f"name:{typed}"):
+        quoted = f"'{word}'" if '"' in word else f'"{word}"' if " " in word else word
+        try:
+            selector = parse(quoted)
+        except SelectorError:
+            continue
+        if _is_literal(selector, typed) and all(map(selector.matches, named)):
             return selector
-    except SelectorError:
-        pass
-    # It means something else in the notation.
     return parse("|".join(each.id for each in named))
+
+
+def _is_literal(selector: Selector, text: str) -> bool:
+    """Whether a selector is one word that holds the text as it is."""
+    texts = [[each.text for each in word.alternatives] for word in selector.words if not word.negated]
+    return texts == [[text]] and len(selector.words) == 1
 
 
 def _on_tags(word: _Word) -> bool:
