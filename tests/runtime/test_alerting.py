@@ -165,7 +165,7 @@ class SilenceTests(AlertingCase):
         self.assertEqual(self.told(), ["problem"])
 
     def test_a_kind(self) -> None:
-        """Nothing is told of a task for as long as its incident is of that kind."""
+        """There are no alerts of a task while its incident is of that kind."""
         self.run_(make_task(interval=60.0))
         self.silence("kind:unreachable", 3600)
         self.ill = {"a": REFUSED}
@@ -199,7 +199,7 @@ class SilenceTests(AlertingCase):
         self.assertEqual(self.told(), ["problem"])
 
     def test_a_recovery_that_the_kind_holds_back(self) -> None:
-        """The task is of that kind no more once it is OK, so it is told then."""
+        """Once the task is OK the silence no longer matches it, so the recovery is sent then."""
         self.run_(make_task(interval=60.0))
         self.ill = {"a": REFUSED}
         self.world.pass_time(70, step=0.5)
@@ -222,7 +222,7 @@ class SilenceTests(AlertingCase):
             self.assertEqual(self.told(), told, selector)
 
     def test_it_ends_during_a_check_that_finds_a_problem(self) -> None:
-        """The problem is told once, without a reminder."""
+        """There is one problem, without a reminder."""
         self.run_(make_task(interval=60.0, error_interval=0.0))
         self.world.pass_time(10)
         self.silence("a", 60)
