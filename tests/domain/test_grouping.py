@@ -66,8 +66,8 @@ class WindowTests(SynchronousTestCase):
         assert first is not None
         self.assertEqual(first.closes, 1)
         self.assertIs(self.place(0.5, event=Event.REMINDER, origin="b"), first)
-        for now, closes in ((2, 6), (10, 11), (40, 41)):
-            group = self.place(now, event=Event.REMINDER)
+        for at, closes in ((2, 6), (10, 11), (40, 41)):
+            group = self.place(at, event=Event.REMINDER)
             assert group is not None
             self.assertEqual(group.closes, closes)
 

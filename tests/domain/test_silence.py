@@ -39,7 +39,7 @@ class MutingTests(SynchronousTestCase):
 
     def test_next_change(self) -> None:
         muting = self.muting(Silence("s1", "a", 100, 200), maintenance=(Maintenance("m", ALL, start=150, until=170),))
-        self.assertEqual([muting.next_change(now) for now in (0, 100, 150, 170, 200)], [150, 150, 170, 200, None])
+        self.assertEqual([muting.next_change(at) for at in (0, 100, 150, 170, 200)], [150, 150, 170, 200, None])
 
 
 class MaintenanceTests(SynchronousTestCase):
