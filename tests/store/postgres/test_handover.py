@@ -151,10 +151,14 @@ class PartsTests(TestCase):
         self.patch(beats, "BEAT", 300.0)
 
     async def leave_slowly(self, b: Runtime) -> None:
-        """Share the tasks, of which each part is left once `b` has the one before."""
+        """Share the tasks once `b` listens; each part is left once `b` has the one before."""
         leave, parts = self.a.leave, []
+        listening = b.store._sharing._others._listening
+        look = listening.look()
 
         async def left(tasks: Collection[str], channels: Collection[str]) -> None:
+            # What is freed before is found by the beat that follows LISTEN.
+            await until(lambda: listening._looked >= look)
             await leave(tasks, channels)
             if len(parts) > 1:
                 await until(lambda: b.states.keys() >= set(parts[-2]))
