@@ -20,6 +20,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache, partial, wraps
+from hashlib import blake2b
 from importlib import import_module
 from importlib.util import find_spec
 from threading import get_ident, local
@@ -157,7 +158,7 @@ def _services(url: str) -> Any:
 
 
 class AppriseNotifier:
-    """A :class:`pypinger.ports.notifying.Notifier` for the URLs of one section."""
+    """A :class:`pypinger.ports.notifying.PartialNotifier` for the URLs of one section."""
 
     spacing: Seconds = 1.0
     groups = True
@@ -171,7 +172,7 @@ class AppriseNotifier:
         self._secrets = Secrets(part for url in urls for part in _parts(url))
         self._urls = {f"url {number} ({_scheme(url)})": url for number, url in enumerate(urls, 1)}
         self._threads = {name: Background(context.reactor, MAX_THREADS) for name in self._urls}
-        self._audience = Audience(self.name, tuple(self._urls))
+        self._audience = Audience(self.name, {name: _digest(url) for name, url in self._urls.items()})
 
     async def send(self, alerts: Sequence[Alert]) -> str:
         attempt = Sending(self._audience, alerts)
@@ -184,6 +185,12 @@ class AppriseNotifier:
                 assert isinstance(result, Failure)
                 result.raiseException()
         return attempt.conclude()
+
+    def progress(self, alert: Alert) -> str | None:
+        return self._audience.progress(alert)
+
+    def resume(self, alert: Alert, progress: str) -> None:
+        self._audience.resume(alert, progress)
 
     async def _send_to(self, name: str, alerts: Sequence[Alert], now: Instant, attempt: Sending) -> None:
         def returned(result: _Result) -> None:
@@ -264,6 +271,11 @@ def _texts(alerts: Sequence[Alert], now: Instant, longest: int, longest_title: i
 def _scheme(url: str) -> str:
     scheme = url.partition("://")[0]
     return scheme if re.fullmatch("[a-z0-9]{1,20}", scheme) else "?"
+
+
+def _digest(url: str) -> str:
+    """Return what the store knows a URL by: too short to find a secret by it."""
+    return blake2b(url.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
 
 
 def _parts(url: str) -> set[str]:

@@ -1,8 +1,8 @@
 """
 Messages to several recipients, of whom each may accept or refuse.
 
-Those who were reached are not written to again when the message is retried. This is remembered in memory only: after a
-restart a message that waits for its retry goes to all again.
+Those who were reached are not written to again when the message is retried: see
+:class:`~pypinger.ports.notifying.PartialNotifier`.
 """
 
 from __future__ import annotations
@@ -28,16 +28,21 @@ class _Answer(msgspec.Struct, frozen=True):
     words: str
 
 
+_PROGRESS = msgspec.json.Decoder(dict[str, _Answer])
+
+
 class Audience:
     """
     The recipients of one channel.
 
     :param channel: the channel's name, for the log.
+    :param recipients: their names -> the keys that they have in the store, which hold no secret and change only if they
+        do.
     """
 
-    def __init__(self, channel: str, recipients: Sequence[str]) -> None:
+    def __init__(self, channel: str, recipients: Mapping[str, str]) -> None:
         self.channel = channel
-        self.recipients = tuple(recipients)
+        self.recipients = recipients
         self._answers: dict[str, dict[str, _Answer]] = {}
 
     def answers(self, alert: Alert) -> Mapping[str, _Answer]:
@@ -55,6 +60,22 @@ class Audience:
         """The alerts will not be sent again."""
         for alert in alerts:
             self._answers.pop(alert.id, None)
+
+    def progress(self, alert: Alert) -> str | None:
+        """See :meth:`pypinger.ports.notifying.PartialNotifier.progress`."""
+        answers = {self.recipients[name]: answer for name, answer in self.answers(alert).items()}
+        return msgspec.json.encode(answers).decode() if answers else None
+
+    def resume(self, alert: Alert, progress: str) -> None:
+        """See :meth:`pypinger.ports.notifying.PartialNotifier.resume`."""
+        try:
+            answers = _PROGRESS.decode(progress)
+        except msgspec.MsgspecError:
+            # Of a later version.
+            return
+        for name, key in self.recipients.items():
+            if key in answers:
+                self.remember([alert], name, answers[key])
 
 
 class Sending:

@@ -33,7 +33,7 @@ _ADDRESS = re.compile(r"[!#$%&'*+/=?^_`{|}~A-Za-z0-9.-]{1,64}@[A-Za-z0-9-]{1,63}
 
 
 class Email:
-    """A :class:`pypinger.ports.notifying.Notifier` for the recipients of one section."""
+    """A :class:`pypinger.ports.notifying.PartialNotifier` for the recipients of one section."""
 
     spacing: Seconds = 0.0
     groups = True
@@ -45,7 +45,7 @@ class Email:
         self._secrets = Secrets(_login_secrets(values["user"], values["password"]))
         (self._sender,) = addresses(values["from"])
         self._recipients = {each.addr_spec: each for each in addresses(values["to"])}
-        self._audience = Audience(self.name, tuple(self._recipients))
+        self._audience = Audience(self.name, {address: address for address in self._recipients})
         server = parse_server(values["server"])
         login = Login(values["user"], values["password"], self._sender.addr_spec)
         # How many sessions have failed: each begins with another recipient, so that one cannot hold up the others.
@@ -62,6 +62,12 @@ class Email:
         if mails:
             await self._deliver(mails, attempt)
         return attempt.conclude()
+
+    def progress(self, alert: Alert) -> str | None:
+        return self._audience.progress(alert)
+
+    def resume(self, alert: Alert, progress: str) -> None:
+        self._audience.resume(alert, progress)
 
     async def _deliver(self, mails: Sequence[Mail], attempt: Sending) -> None:
         """

@@ -135,6 +135,30 @@ class Notifier(Protocol):
         """
 
 
+@runtime_checkable
+class PartialNotifier(Protocol):
+    """
+    A :class:`Notifier` with several recipients, each of whom may accept or refuse a message.
+
+    Those who were reached are not written to again when the message is retried, by another notifier of the channel
+    either: after a restart, a reload, or at another instance.
+    """
+
+    def progress(self, alert: Alert) -> str | None:
+        """
+        Return what is kept of an alert whose message failed, for :meth:`resume`; None if there is nothing.
+
+        It is kept in the store, and holds no secret.
+        """
+
+    def resume(self, alert: Alert, progress: str) -> None:
+        """
+        Take account of what was reached before.
+
+        :param progress: of a notifier of this channel, perhaps with other settings; what is not understood is ignored.
+        """
+
+
 class Receipt(msgspec.Struct, frozen=True):
     """
     A message was accepted.

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from pypinger.domain.grouping import Place
 from pypinger.domain.model import Alert, Delivery, Outcome, Seconds
 from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import DeliveryError, Notifier
+from pypinger.ports.notifying import DeliveryError, Notifier, PartialNotifier
 from pypinger.ports.sharing import LeaseLost
 from pypinger.ports.storing import Told
 from pypinger.runtime.pending import Pending, Waiting
@@ -100,6 +100,7 @@ class DeliveryQueue:
         :param fresh: whether its age counts from now, as it is sent again by hand.
         :returns: the deliveries that gave way, perhaps this one among them.
         """
+        self._take_up(delivery)
         now = self._now()
         age, wait = 0.0 if fresh else max(0.0, now - delivery.alert.at), max(0.0, delivery.not_before - now)
         gone = self._pending.accept(delivery, self._reactor.seconds(), age=age, wait=wait, storms=storms)
@@ -134,6 +135,8 @@ class DeliveryQueue:
         self._retries.give_up_after(retry_for)
         self._group_wait = group_wait if notifier.groups else 0.0
         self._threads.use(notifier)
+        for delivery in self._pending.waiting():
+            self._take_up(delivery)
         self._pending.regroup(self._group_wait)
 
     def pause(self) -> None:
@@ -237,7 +240,8 @@ class DeliveryQueue:
 
     async def _attempt(self, message: Sequence[Waiting]) -> None:
         """Claim, send, settle: see Note [Backing off] in :mod:`~pypinger.runtime.retries`."""
-        self._opens = self._reactor.seconds() + self.notifier.spacing
+        notifier = self.notifier
+        self._opens = self._reactor.seconds() + notifier.spacing
         wait: Seconds = 0.0
         references: References = [None] * len(message)
         try:
@@ -262,8 +266,11 @@ class DeliveryQueue:
             delivery = replace(
                 waiting.delivery, attempts=waiting.delivery.attempts + 1, words=words, reference=reference
             )
+            delivery = replace(delivery, progress=None if outcome is Outcome.SENT else _progress(notifier, delivery))
             if outcome is Outcome.RETRY:
                 delivery = replace(delivery, not_before=not_before)
+            if self.notifier is not notifier:
+                self._take_up(delivery)
             waiting.delivery = delivery
             settled.append(Deferred.fromCoroutine(self._keep(delivery, outcome)))
         await DeferredList(settled)
@@ -275,6 +282,11 @@ class DeliveryQueue:
                 self._pending.remove(waiting, now)
             elif not self._pending.postpone(waiting, rest, now):
                 await self._keep(waiting.delivery, Outcome.REPLACED)
+
+    def _take_up(self, delivery: Delivery) -> None:
+        """Have the notifier take account of what was reached before."""
+        if delivery.progress is not None and isinstance(self.notifier, PartialNotifier):
+            self.notifier.resume(delivery.alert, delivery.progress)
 
     async def _keep(self, delivery: Delivery, outcome: Outcome) -> None:
         try:
@@ -304,3 +316,8 @@ class DeliveryQueue:
             raise DeliveryError("unexpected error in the channel; see Py Pinger's log") from None
         finally:
             self._sending = None
+
+
+def _progress(notifier: Notifier, delivery: Delivery) -> str | None:
+    """What was reached of a message that failed."""
+    return notifier.progress(delivery.alert) if isinstance(notifier, PartialNotifier) else None

@@ -118,4 +118,4 @@ class _Carrier:
 
 
 def _settlement(row: DeliveryRow, outcome: Outcome, words: str, now: Millis) -> Settlement:
-    return Settlement(row.alert.id, row.channel, row.attempts, row.not_before, words, outcome, now)
+    return Settlement(row.alert.id, row.channel, row.attempts, row.not_before, words, outcome, now, row.progress)

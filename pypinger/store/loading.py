@@ -124,7 +124,7 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     for row_id, body, *values in execute(
         # If the clock was set back since the latest attempt, the pause is not longer than planned.
         "SELECT id, body, channel, task, incident, attempts, not_before - max(0, coalesce(settled, 0) - ?) / 1000.0,"
-        " words FROM delivery WHERE outcome IS NULL ORDER BY id",
+        " words, progress FROM delivery WHERE outcome IS NULL ORDER BY id",
         (now,),
     ):
         row = DeliveryRow(_ALERT.decode(body), *values)
@@ -169,7 +169,7 @@ def load(connection: sqlite3.Connection, recorder: Recorder, now: Millis) -> Kep
     return Kept(
         states={key: record.state for key, record in recorder.tasks.items()},
         deliveries=[
-            Delivery(row.alert, row.channel, row.attempts, row.not_before, row.words)
+            Delivery(row.alert, row.channel, row.attempts, row.not_before, row.words, row.progress)
             for row in recorder.outbox.values()
         ],
         dead=dead,

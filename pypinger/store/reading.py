@@ -152,8 +152,11 @@ class Reader:
 
     def dead(self) -> Sequence[Delivery]:
         """See :meth:`pypinger.ports.storing.Store.dead`."""
-        rows = self._all("SELECT body, channel, words FROM delivery WHERE outcome = 'dead' ORDER BY id")
-        return [Delivery(_ALERT.decode(body), channel, words=words) for body, channel, words in rows]
+        rows = self._all("SELECT body, channel, words, progress FROM delivery WHERE outcome = 'dead' ORDER BY id")
+        return [
+            Delivery(_ALERT.decode(body), channel, words=words, progress=progress)
+            for body, channel, words, progress in rows
+        ]
 
     def uptime(self, task: str, now: Instant) -> Mapping[str, float | None]:
         """See :meth:`pypinger.ports.history.History.uptime`."""

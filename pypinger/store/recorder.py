@@ -100,15 +100,17 @@ class Recorder:
         """See :meth:`pypinger.ports.storing.Store.settle`."""
         key = delivery.alert.id, delivery.channel
         words = text(delivery.words)
-        reference = None if delivery.reference is None else text(delivery.reference)
+        progress, reference = (None if each is None else text(each) for each in (delivery.progress, delivery.reference))
         self.pending.settle(
-            Settlement(*key, delivery.attempts, delivery.not_before, words, outcome, millis(now), reference)
+            Settlement(*key, delivery.attempts, delivery.not_before, words, outcome, millis(now), progress, reference)
         )
         row = self.outbox.get(key)
         if outcome is not Outcome.RETRY:
             self.outbox.pop(key, None)
         elif row is not None:
-            self.outbox[key] = replace(row, attempts=delivery.attempts, not_before=delivery.not_before, words=words)
+            self.outbox[key] = replace(
+                row, attempts=delivery.attempts, not_before=delivery.not_before, words=words, progress=progress
+            )
 
     def add_blind(self, start: Instant, end: Instant) -> None:
         """See :meth:`pypinger.ports.storing.Store.blind`."""
@@ -163,7 +165,8 @@ class Recorder:
     def _enqueue(self, deliveries: Sequence[Delivery], task: int | None, incident: int | None) -> None:
         for each in deliveries:
             row = DeliveryRow(
-                each.alert, each.channel, task, incident, each.attempts, each.not_before, text(each.words)
+                *(each.alert, each.channel, task, incident, each.attempts, each.not_before, text(each.words)),
+                None if each.progress is None else text(each.progress),
             )
             self.pending.deliveries.append(row)
             self.outbox.setdefault((each.alert.id, each.channel), row)

@@ -63,6 +63,7 @@ class DeliveryRow(msgspec.Struct):
     attempts: int
     not_before: float
     words: str
+    progress: str | None = None
 
 
 class Settlement(msgspec.Struct):
@@ -75,6 +76,7 @@ class Settlement(msgspec.Struct):
     words: str
     outcome: Outcome
     at: Millis
+    progress: str | None = None
     reference: str | None = None
 
 

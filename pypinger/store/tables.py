@@ -34,14 +34,14 @@ ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, kinds = excluded.kinds, a
 """
 
 _DELIVERY = """
-INSERT INTO delivery (alert, channel, task, incident, at, body, attempts, not_before, words)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO delivery (alert, channel, task, incident, at, body, attempts, not_before, words, progress)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (alert, channel) DO UPDATE SET outcome = NULL, attempts = 0, not_before = 0, words = ''
 WHERE outcome = 'dead'
 """
 
 _SETTLE = """
-UPDATE delivery SET attempts = ?, not_before = ?, words = ?, outcome = ?, settled = ?
+UPDATE delivery SET attempts = ?, not_before = ?, words = ?, progress = ?, outcome = ?, settled = ?
 WHERE alert = ? AND channel = ? AND outcome IS NULL
 """
 
@@ -151,6 +151,7 @@ class Tables:
                         each.attempts,
                         each.not_before,
                         each.words,
+                        each.progress,
                     )
                     for each in pending.deliveries
                 ],
@@ -163,6 +164,7 @@ class Tables:
                         each.attempts,
                         each.not_before,
                         each.words,
+                        each.progress,
                         None if each.outcome is Outcome.RETRY else each.outcome.value,
                         each.at,
                         each.alert,

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from pypinger.ports.notifying import DeliveryError, Notifier
+from pypinger.ports.notifying import DeliveryError, Notifier, PartialNotifier
 from pypinger.testing.alerts import alert
 from pypinger.testing.contract import FakeService, refusal
 from pypinger.testing.suite import SuiteBase, finished
@@ -54,6 +54,28 @@ class PartialSuccessContract(SuiteBase):
         recipients[1].accept()
         self.assertTrue(await notifier.send([alert()]))
         self.assertEqual(self.counts(recipients), [1, before[1] + 1, 1])
+
+    @finished
+    async def test_another_notifier_goes_on(self) -> None:
+        """After a restart those who were reached are not written to again either."""
+        recipients, notifier = self.trio()
+        assert isinstance(notifier, PartialNotifier)
+        self.assertIsNone(notifier.progress(alert()))
+        recipients[1].fail("come back later")
+        await refusal(notifier, alert())
+        progress = notifier.progress(alert())
+        assert progress is not None
+        before = self.counts(recipients)
+        recipients[1].accept()
+        notifier = self.notifier_to(recipients)
+        assert isinstance(notifier, PartialNotifier)
+        notifier.resume(alert(), progress)
+        notifier.resume(alert(id="id-2"), "of a later version")
+        self.assertTrue(await notifier.send([alert()]))
+        self.assertEqual(self.counts(recipients), [1, before[1] + 1, 1])
+        self.assertIsNone(notifier.progress(alert()))
+        self.assertTrue(await notifier.send([alert(id="id-2")]))
+        self.assertEqual(self.counts(recipients), [2, before[1] + 2, 2])
 
     @finished
     async def test_some_refuse_permanently(self) -> None:

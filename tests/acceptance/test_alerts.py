@@ -9,6 +9,7 @@ from twisted.trial.unittest import TestCase
 from tests.acceptance.channels import HipChat, Sentry, Service, SlackThreads, SlackWebApi, SlackWebhook
 from tests.acceptance.endpoints import Endpoints, Request, asleep, body, hang, report
 from tests.acceptance.process import Daemon, free_port, ini, new_directory, pause, until
+from tests.notify.smtpserver import Mailbox, SmtpServer
 
 FAST = "interval = 0.5\nerror_interval = 0\ngroup_wait = 0\n"
 
@@ -175,6 +176,40 @@ class TransitionTests(TestCase):
         for words in ("Py Pinger started", "PROBLEM: ", "is OK again", "Py Pinger stopped"):
             self.assertIn(words, daemon.log)
         self.assertEqual(slack.requests + hipchat.requests + sentry.requests, [])
+
+
+class MailTests(TestCase):
+    timeout = 300
+
+    async def test_who_was_reached_is_known_after_a_kill(self) -> None:
+        tasks, boxes = Endpoints(self), [Mailbox("ops@example.com"), Mailbox("night@example.com")]
+        server = SmtpServer(*boxes)
+        self.addCleanup(server.stop)
+        boxes[1].fail("greylisted")
+        url = tasks.url("/task", report(ago=3600))
+        port, path = free_port(), Path(new_directory(self), "pypinger.sqlite")
+        to = ", ".join(box.address for box in boxes)
+        mail = f"[email]\nserver = smtp://127.0.0.1:{server.port}\nfrom = p@example.com\nto = {to}\nevents = problem\n"
+        text = ini(port, [url], FAST, mail).replace(":memory:", str(path))
+        daemon = Daemon(self, text, port)
+
+        async def outcome(daemon: Daemon) -> tuple[int, str | None]:
+            (delivery,) = (await daemon.get("/api/v1/deliveries")).json()["data"]
+            return delivery["attempts"], delivery["outcome"]
+
+        await until(lambda: "night@example.com" in daemon.log, "the log's line about the failed attempt")
+        while (await outcome(daemon))[0] == 0:
+            await pause(0.1)
+        daemon.signal("KILL")
+        await daemon.end()
+
+        boxes[1].accept()
+        daemon = Daemon(self, text, port)
+        await until(lambda: boxes[1].delivered, "the mail that had failed")
+        while (await outcome(daemon))[1] != "sent":
+            await pause(0.1)
+        self.assertEqual([len(box.delivered) for box in boxes], [1, 1])
+        await daemon.stop()
 
 
 class ThreadTests(TestCase):

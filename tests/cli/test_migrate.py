@@ -157,7 +157,7 @@ class MigrateTests(MigrateTestCase):
             sent = Delivery(alert(1), "slack", 1, words="ok", reference="C1 1.5")
             await store.settle(sent, Outcome.SENT)
             await store.settle(Delivery(alert(2), "slack", 3, words="gone"), Outcome.DEAD)
-            await store.settle(Delivery(alert(3), "slack", 2, 17.25, "HTTP 503"), Outcome.RETRY)
+            await store.settle(Delivery(alert(3), "slack", 2, 17.25, "HTTP 503", "one was reached"), Outcome.RETRY)
             await store.silences([Silence("s1", "group:x \N{SNOWMAN}", NOW, NOW + 1e6, "why", "jane")])
             store.hosts({"a.example": HostSeen("192.0.2.1", NOW + 3000.123456)})
             store.blindness(Blind(NOW + 3500.5, "no host answers"), Blind(NOW + 3600.5, "its clock is wrong"))

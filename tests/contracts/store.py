@@ -162,6 +162,25 @@ class StoreContract:
         _, kept = await self.reopen(store)
         self.assertEqual(list(kept.deliveries), [tried, Delivery(alert(2), "slack")])
 
+    async def test_progress_is_kept_until_all_is_sent(self: Any) -> None:
+        store = self.make()
+        store.open()
+        one, two = (Delivery(alert(number), "email", 1, progress=f"\N{SNOWMAN}{number}") for number in (1, 2))
+        await store.commit(TASK, STATE, CHECK, [bare(one), bare(two)])
+        await store.settle(one, Outcome.RETRY)
+        await store.settle(two, Outcome.DEAD)
+        store, kept = await self.reopen(store)
+        self.assertEqual(list(kept.deliveries), [one])
+        # It is sent again by hand.
+        dead = list(await store.dead())
+        self.assertEqual([each.progress for each in dead], [two.progress])
+        await store.enqueue(dead)
+        store, kept = await self.reopen(store)
+        self.assertEqual([each.progress for each in kept.deliveries], [one.progress, two.progress])
+        await store.settle(msgspec.structs.replace(one, attempts=2, progress=None), Outcome.RETRY)
+        _, kept = await self.reopen(store)
+        self.assertEqual([each.progress for each in kept.deliveries], [None, two.progress])
+
     async def test_dead_deliveries_are_counted(self: Any) -> None:
         store = self.make()
         store.open()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from pypinger.domain.model import (
     Alert,
@@ -23,8 +23,9 @@ from pypinger.domain.model import (
 from pypinger.domain.routing import ChannelRoute, Routing
 from pypinger.domain.times import iso
 from pypinger.domain.url import origin
+from pypinger.notify.audience import Audience, Sending
 from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import MessageLost, Notifier, Receipt
+from pypinger.ports.notifying import DeliveryError, MessageLost, Notifier, Receipt
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.outboxsettings import OutboxSettings
 from tests.runtime.clock import QuickClock
@@ -114,6 +115,39 @@ class FakeNotifier:
 
     def events(self) -> list[str]:
         return [alert.event.value for alert in self.sent]
+
+
+class FakeMails(FakeNotifier):
+    """
+    A channel with two recipients, ``x`` and ``y``.
+
+    :ivar reached: the recipient and the number of each alert that was accepted.
+    :ivar answers: the answer of a recipient; without one it accepts.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached: list[tuple[str, int]] = []
+        self.answers: dict[str, Deferred[None]] = {}
+        self._audience = Audience("slack", {"x": "x", "y": "y"})
+
+    async def send(self, alerts: Sequence[Alert]) -> str:
+        attempt = Sending(self._audience, alerts)
+        for recipient, missing in attempt.missing():
+            try:
+                await self.answers.pop(recipient, succeed(None))
+            except DeliveryError as error:
+                (attempt.refused if error.permanent else attempt.failed)(recipient, error.words)
+            else:
+                attempt.reached(recipient, "ok")
+                self.reached += [(recipient, int(alert.id, 16)) for alert in missing]
+        return attempt.conclude()
+
+    def progress(self, alert: Alert) -> str | None:
+        return self._audience.progress(alert)
+
+    def resume(self, alert: Alert, progress: str) -> None:
+        self._audience.resume(alert, progress)
 
 
 class FakeThreads(FakeNotifier):

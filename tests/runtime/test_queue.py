@@ -16,7 +16,7 @@ from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Alert, Delivery, Event, Outcome
 from pypinger.ports.notifying import DeliveryError
 from pypinger.runtime.queue import ATTEMPT_LIMIT, DeliveryQueue
-from tests.runtime.fakes import NOON, FakeNotifier, World, make_alert
+from tests.runtime.fakes import NOON, FakeMails, FakeNotifier, World, make_alert
 
 
 class QueueCase(SynchronousTestCase):
@@ -88,6 +88,67 @@ class SendingTests(QueueCase):
         self.world.pass_time(2)
         self.assertEqual(len(self.notifier.sent), 1)
         self.assertEqual(self.settled[0][2].attempts, 4)
+
+
+class RecipientsTests(QueueCase):
+    """Those who were reached are not written to again (contract, section 5, ``[email]``)."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.one, self.two = self.notifier, self.other = FakeMails(), FakeMails()
+        self.queue = self.make()
+
+    def greylist(self, recipient: str) -> None:
+        self.one.answers[recipient] = fail(DeliveryError("greylisted"))
+
+    def restart(self) -> None:
+        self.queue.close()
+        self.notifier = self.two
+        self.queue = self.make()
+
+    def test_after_a_restart(self) -> None:
+        self.greylist("y")
+        self.accept(make_alert(1))
+        ((_, outcome, kept),) = self.settled
+        self.assertEqual(outcome, Outcome.RETRY)
+        self.restart()
+        self.queue.accept(kept)
+        self.world.pass_time(3)
+        self.assertEqual((self.one.reached, self.two.reached), ([("x", 1)], [("y", 1)]))
+        self.assertEqual(self.outcomes(), [Outcome.RETRY, Outcome.SENT])
+        self.assertIsNone(self.settled[-1][2].progress)
+
+    def test_after_a_reload(self) -> None:
+        self.greylist("y")
+        self.accept(make_alert(1))
+        self.queue.update(self.two, 86_400, 5.0)
+        self.world.pass_time(3)
+        self.assertEqual((self.one.reached, self.two.reached), ([("x", 1)], [("y", 1)]))
+
+    def test_a_reload_while_a_message_is_under_way(self) -> None:
+        answer = self.one.answers["y"] = Deferred[None]()
+        self.accept(make_alert(1))
+        self.queue.update(self.two, 86_400, 5.0)
+        answer.errback(DeliveryError("greylisted"))
+        self.world.pass_time(3)
+        self.assertEqual((self.one.reached, self.two.reached), ([("x", 1)], [("y", 1)]))
+
+    def test_of_an_alert_that_is_given_up(self) -> None:
+        self.queue = self.make(retry_for=10)
+        self.greylist("y")
+        self.queue.accept(Delivery(msgspec.structs.replace(make_alert(1), at=NOON - 60), "slack"))
+        ((_, outcome, kept),) = self.settled
+        self.assertEqual(outcome, Outcome.DEAD)
+        self.restart()
+        self.queue.accept(kept, fresh=True)
+        self.assertEqual((self.one.reached, self.two.reached), ([("x", 1)], [("y", 1)]))
+
+    def test_all_refuse(self) -> None:
+        for recipient in "xy":
+            self.one.answers[recipient] = fail(DeliveryError("no such user", permanent=True))
+        self.accept(make_alert(1))
+        ((_, outcome, kept),) = self.settled
+        self.assertEqual((outcome, kept.progress), (Outcome.DEAD, None))
 
 
 class FailingTests(QueueCase):

@@ -47,7 +47,7 @@ class LostFileCase(SqliteTestCase):
         await self.story.check(NOW + 60, Kind.LATE, incident=INCIDENT, alerts=alerts)
         await store.settle(Delivery(alert(1), "slack", 1), Outcome.SENT)
         await store.settle(Delivery(alert(2), "slack", 1, words="no"), Outcome.DEAD)
-        await store.settle(Delivery(alert(3), "slack", 2, 7.5, "HTTP 503"), Outcome.RETRY)
+        await store.settle(Delivery(alert(3), "slack", 2, 7.5, "HTTP 503", "one was reached"), Outcome.RETRY)
         store.hosts({"h": HostSeen("192.0.2.1", 4e9)})
         store.blindness(Blind(NOW, "no host answers"))
         await store.enqueue([])
@@ -93,7 +93,7 @@ class LostFileCase(SqliteTestCase):
             self.assertEqual(kept.states[TASK.url], self.story.state)
             self.assertEqual(
                 list(kept.deliveries),
-                [Delivery(alert(3), "slack", 2, 7.5, "HTTP 503"), Delivery(alert(4), "slack")],
+                [Delivery(alert(3), "slack", 2, 7.5, "HTTP 503", "one was reached"), Delivery(alert(4), "slack")],
             )
             self.assertEqual(dict(kept.hosts), {"h": HostSeen("192.0.2.1", 4e9)})
             self.assertEqual(kept.blind, Blind(NOW, "no host answers"))

@@ -83,7 +83,7 @@ class Schema4Tests(SynchronousTestCase):
     def test_it_is_upgraded_after_a_backup(self) -> None:
         self.open()
         (backup,) = self.path.parent.glob(f"{self.path.name}.before-*")
-        self.assertEqual(backup.suffix, ".before-5")
-        for path, version in ((backup, 4), (self.path, 5)):
+        self.assertEqual(backup.suffix, ".before-6")
+        for path, version in ((backup, 4), (self.path, 6)):
             with closing(sqlite3.connect(path)) as connection:
                 self.assertEqual(connection.execute("PRAGMA user_version").fetchone(), (version,))

@@ -96,6 +96,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     :ivar attempts: how often it has been tried.
     :ivar not_before: the earliest moment for the next attempt.
     :ivar words: the service's latest answer; empty before the first attempt.
+    :ivar progress: what the channel notes of a message that failed, for the next attempt: who was reached, say. None if
+        it notes nothing.
     :ivar reference: the message that shows the alert, as the channel refers to it; of a reply the message that it
         replies to. None before it is sent, and for channels without references.
     """
@@ -105,6 +107,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     attempts: int = 0
     not_before: Instant = 0.0
     words: str = ""
+    progress: str | None = None
     reference: str | None = None
 
 

@@ -39,7 +39,7 @@ WHERE changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
 """
 
 _DELIVERIES = """
-SELECT changed::text::bigint, channel, alert, body, attempts, not_before, words FROM delivery
+SELECT changed::text::bigint, channel, alert, body, attempts, not_before, words, progress FROM delivery
 WHERE outcome IS NULL AND channel = ANY(%(channels)s) AND changed >= pg_snapshot_xmin(%(since)s::pg_snapshot)
     AND NOT pg_visible_in_snapshot(changed, %(since)s::pg_snapshot)
 ORDER BY id

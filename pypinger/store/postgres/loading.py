@@ -34,7 +34,8 @@ WHERE ended IS NULL AND task = ANY(%b::bigint[]) ORDER BY id
 # If the clock was set back since the latest attempt, the pause is not longer than planned.
 _DELIVERIES = """
 SELECT id, body, channel, task, incident, attempts,
-    not_before - greatest(0, coalesce(settled, 0) - %s) / 1000.0::double precision, words
+    not_before - greatest(0, coalesce(settled, 0) - %s) / 1000.0::double precision, words,
+    progress
 FROM delivery WHERE outcome IS NULL AND channel = ANY(%s) ORDER BY id
 """
 
@@ -98,7 +99,9 @@ class KeptChannels(NamedTuple):
     @property
     def deliveries(self) -> list[Delivery]:
         """The pending deliveries, oldest first."""
-        return [Delivery(row.alert, row.channel, row.attempts, row.not_before, row.words) for row in self.rows]
+        return [
+            Delivery(row.alert, row.channel, row.attempts, row.not_before, row.words, row.progress) for row in self.rows
+        ]
 
 
 def load_tasks(connection: psycopg.Connection, ids: Sequence[int]) -> list[TaskRecord]:

@@ -41,7 +41,7 @@ _FINDING = ("shape", "figure", "began")
 
 _DELIVERY = (
     *("id", "alert", "channel", "task", "incident", "at", "body", "attempts", "not_before", "words", "outcome"),
-    *("settled", "reference"),
+    *("settled", "reference", "progress"),
 )
 
 _TASK = ("id", "url", "state", "accounted", *_FINDING, "first", "last", "count", "hour", *_HOUR)

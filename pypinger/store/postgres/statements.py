@@ -63,19 +63,19 @@ ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, kinds = excluded.kinds, a
 """
 
 DELIVERY = """
-INSERT INTO delivery (alert, channel, task, incident, at, body, attempts, not_before, words)
+INSERT INTO delivery (alert, channel, task, incident, at, body, attempts, not_before, words, progress)
 SELECT * FROM json_to_recordset(%s::json) AS j (alert text, channel text, task bigint, incident bigint, at bigint,
-    body text, attempts integer, not_before double precision, words text)
+    body text, attempts integer, not_before double precision, words text, progress text)
 ON CONFLICT (alert, channel) DO UPDATE SET changed = pg_current_xact_id(), outcome = NULL, attempts = 0,
     not_before = 0, words = ''
 WHERE delivery.outcome = 'dead'
 """
 
 SETTLE = """
-UPDATE delivery SET attempts = j.attempts, not_before = j.not_before, words = j.words, outcome = j.outcome,
-    settled = j.settled
+UPDATE delivery SET attempts = j.attempts, not_before = j.not_before, words = j.words, progress = j.progress,
+    outcome = j.outcome, settled = j.settled
 FROM json_to_recordset(%s::json) AS j (alert text, channel text, attempts integer, not_before double precision,
-    words text, outcome text, settled bigint)
+    words text, progress text, outcome text, settled bigint)
 WHERE delivery.alert = j.alert AND delivery.channel = j.channel AND delivery.outcome IS NULL
 """
 

@@ -196,6 +196,7 @@ class _Writing:
                     "attempts": each.attempts,
                     "not_before": each.not_before,
                     "words": each.words,
+                    "progress": each.progress,
                 }
                 for each in self._pending.deliveries
                 if first[each.alert.id, each.channel] is each
@@ -213,6 +214,7 @@ class _Writing:
                     "attempts": each.attempts,
                     "not_before": each.not_before,
                     "words": each.words,
+                    "progress": each.progress,
                     "outcome": None if each.outcome is Outcome.RETRY else each.outcome.value,
                     "settled": each.at,
                 }
