@@ -4,7 +4,8 @@ monitor.
 
 Note [Limits]
 ~~~~~~~~~~~~~
-A task may send :data:`PUSHES` pushes in :data:`PUSHES_WITHIN` seconds, and failures beyond that. Every push waits for a
+A task may send :data:`PUSHES` pushes in :data:`PUSHES_WITHIN` seconds, and failures beyond that. Of several instances
+each counts those that come to it, and the one that watches the task those of the others, too. Every push waits for a
 commit, so at most :data:`WAITING` of them wait at once. All tasks together may send :data:`RATE` a second: more would
 take the time that checks need.
 """
@@ -81,7 +82,9 @@ class Pushes:
         self._checker = checker
         self._secrets = secrets
         self._max_body = max_body
+        # By the digests of their keys, and by the tasks.
         self._tasks: dict[bytes, _Known] = {}
+        self._by_task: dict[str, _Known] = {}
         self._waiting: dict[str, int] = {}
         self._count = 0
         self._stopped = True
@@ -109,12 +112,13 @@ class Pushes:
 
     def update(self, tasks: Iterable[Task], max_body: int) -> None:
         """Set the tasks and the longest report."""
-        before = {known.task.key: known.taken for known in self._tasks.values()}
+        before = {key: known.taken for key, known in self._by_task.items()}
         self._tasks = {
             _digest(task.push_key): _Known(task, task.push_key.encode(), before.get(task.key, deque(maxlen=PUSHES)))
             for task in tasks
             if task.push_key is not None
         }
+        self._by_task = {known.task.key: known for known in self._tasks.values()}
         self._max_body = max_body
 
     def knows(self, key: str) -> bool:
@@ -155,17 +159,14 @@ class Pushes:
     async def _take(self, known: _Known, push: Push) -> PushResult:
         """Take a push of a task, within the limits."""
         key = known.task.key
-        now = self._reactor.seconds()
-        taken = known.taken
-        if len(taken) == PUSHES and now - taken[0] < PUSHES_WITHIN and not push.failure:
-            wait = taken[0] + PUSHES_WITHIN - now
-            return PushResult(Taken.LIMITED, f"more than {PUSHES} pushes of this task within a minute", wait)
+        wait = self._wait(known, push)
+        if wait > 0:
+            return _limited(wait)
         of_one = self._waiting.get(key, 0)
         if self._stopped or self._count >= WAITING or of_one >= WAITING_OF_ONE:
             words = "Py Pinger is stopping" if self._stopped else "too many pushes are waiting"
             return PushResult(Taken.REFUSED, words, AGAIN)
-        if not push.failure:
-            taken.append(now)
+        self._count_in(known, push)
         self._waiting[key] = of_one + 1
         self._count += 1
         try:
@@ -175,17 +176,33 @@ class Pushes:
             self._waiting[key] -= 1
             if not self._waiting[key]:
                 del self._waiting[key]
+        if kept is None:
+            return _limited(PUSHES_WITHIN)
         return PushResult(Taken.KEPT) if kept else PushResult(Taken.REFUSED, "it could not be stored", AGAIN)
 
-    async def _handed_over(self, key: str, push: Push) -> bool:
-        """Have a push judged and stored; returns whether it is on the disk."""
+    def _wait(self, known: _Known, push: Push) -> Seconds:
+        """For how many seconds a task may send no more pushes like this one."""
+        if push.failure or len(known.taken) < PUSHES:
+            return 0.0
+        return known.taken[0] + PUSHES_WITHIN - self._reactor.seconds()
+
+    def _count_in(self, known: _Known, push: Push) -> None:
+        if not push.failure:
+            known.taken.append(self._reactor.seconds())
+
+    async def _handed_over(self, key: str, push: Push) -> bool | None:
+        """
+        Have a push judged and stored.
+
+        :returns: whether it is on the disk; None if the instance that watches the task has taken too many.
+        """
         if self._shared is not None and not await self._shared.here(key):
             try:
                 kept = await self._shared.ask(key, InstanceRequest("push", _packed(key, push)))
             except InstanceRequestFailed as error:
                 self._log.info("a push of {task} was not handed over: {words}", task=key, words=str(error))
                 return False
-            return bool(kept)
+            return None if kept is None else bool(kept)
         kept = False
 
         async def work(watch: Watch) -> None:
@@ -196,10 +213,15 @@ class Pushes:
         return kept
 
     async def _take_over(self, body: Mapping[str, Any]) -> object:
-        """Take a push that came to another instance."""
+        """Take a push that came to another instance; the result is that of :meth:`_handed_over`."""
         key, push = body["task"], _unpacked(body)
         if self._stopped or not self._monitor.watches(key):
             raise InstanceRequestFailed("the task is watched by another instance now")
+        known = self._by_task.get(key)
+        if known is not None:
+            if self._wait(known, push) > 0:
+                return None
+            self._count_in(known, push)
         return await self._handed_over(key, push)
 
     def _find(self, key: str) -> _Known | None:
@@ -211,6 +233,10 @@ class Pushes:
         secret = key.encode()
         known = self._tasks.get(_digest(key))
         return known if known is not None and compare_digest(known.secret, secret) else None
+
+
+def _limited(wait: Seconds) -> PushResult:
+    return PushResult(Taken.LIMITED, f"more than {PUSHES} pushes of this task within a minute", wait)
 
 
 def _packed(key: str, push: Push) -> Mapping[str, Any]:

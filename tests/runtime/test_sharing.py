@@ -17,10 +17,11 @@ from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Answer, Event, Outcome, Task, TaskState, Verdict
 from pypinger.domain.pushes import Action, Ping
 from pypinger.ports.notifying import DeliveryError
-from pypinger.ports.pushing import Taken
+from pypinger.ports.pushing import PushResult, Taken
 from pypinger.ports.sharing import LeaseLost, Watched
 from pypinger.runtime import slices
 from pypinger.runtime.control import Call, CommandError
+from pypinger.runtime.pushes import PUSHES, PUSHES_WITHIN
 from pypinger.runtime.watch import Watch
 from tests.runtime.fakes import NOON, FakeFetcher, FakeNotifier, World, body, channels_on, make_task
 from tests.runtime.instances import Life
@@ -824,6 +825,30 @@ class PeopleTests(SharedCase):
             for task in tasks:
                 self.assertEqual(life.entry(task.name).state.report.lastrun, NOON)  # type: ignore[union-attr]
         self.assertEqual(self.server.states[tasks[0].key].pings, 2)
+
+    def test_pushes_are_counted_wherever_they_arrive(self) -> None:
+        task = Task(url=None, id="p", name="p", label="", push_key="p" * 16, frequency=10.0)
+        for life in (self.one, self.two):
+            life.pushes.update([task], 65_536)
+            life.reload([task, *self.tasks])
+        self.world.pass_time(2)
+
+        def pinged(action: Action = Action.SUCCESS) -> list[PushResult]:
+            return [self.done(life.pushes.ping("p" * 16, Ping(action)), 0.3) for life in (self.one, self.two)]
+
+        began = self.world.now()
+        for _ in range(PUSHES // 2):
+            self.assertEqual([each.taken for each in pinged()], [Taken.KEPT] * 2)
+        results = pinged()
+        self.assertLess(self.world.now(), began + PUSHES_WITHIN)
+        self.assertEqual([each.taken for each in results], [Taken.LIMITED] * 2)
+        for each in results:
+            assert each.retry_after is not None
+            self.assertGreater(each.retry_after, 0)
+        self.assertEqual([each.taken for each in pinged(Action.FAIL)], [Taken.KEPT] * 2)
+        self.assertEqual(self.server.states[task.key].pings, PUSHES + 2)
+        self.world.pass_time(PUSHES_WITHIN)
+        self.assertEqual([each.taken for each in pinged()], [Taken.KEPT] * 2)
 
 
 class ReminderTests(SharedCase):
