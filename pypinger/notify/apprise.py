@@ -172,7 +172,7 @@ class AppriseNotifier:
         self._secrets = Secrets(part for url in urls for part in _parts(url))
         self._urls = {f"url {number} ({_scheme(url)})": url for number, url in enumerate(urls, 1)}
         self._threads = {name: Background(context.reactor, MAX_THREADS) for name in self._urls}
-        self._audience = Audience(self.name, {name: _digest(url) for name, url in self._urls.items()})
+        self._audience = Audience(self.name, {name: _key(name, url) for name, url in self._urls.items()})
 
     async def send(self, alerts: Sequence[Alert]) -> str:
         attempt = Sending(self._audience, alerts)
@@ -189,7 +189,7 @@ class AppriseNotifier:
     def progress(self, alert: Alert) -> str | None:
         return self._audience.progress(alert)
 
-    def resume(self, alert: Alert, progress: str) -> None:
+    def resume(self, alert: Alert, progress: str | None) -> None:
         self._audience.resume(alert, progress)
 
     async def _send_to(self, name: str, alerts: Sequence[Alert], now: Instant, attempt: Sending) -> None:
@@ -273,9 +273,9 @@ def _scheme(url: str) -> str:
     return scheme if re.fullmatch("[a-z0-9]{1,20}", scheme) else "?"
 
 
-def _digest(url: str) -> str:
-    """Return what the store knows a URL by: too short to find a secret by it."""
-    return blake2b(url.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+def _key(name: str, url: str) -> str:
+    """Return what the store knows a URL by: its name, and a digest that is too short to try passwords by it."""
+    return f"{name} {blake2b(url.encode('utf-8', 'surrogateescape'), digest_size=2).hexdigest()}"
 
 
 def _parts(url: str) -> set[str]:

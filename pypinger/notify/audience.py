@@ -28,7 +28,8 @@ class _Answer(msgspec.Struct, frozen=True):
     words: str
 
 
-_PROGRESS = msgspec.json.Decoder(dict[str, _Answer])
+#: Keys of recipients.
+_PROGRESS = msgspec.json.Decoder(list[str])
 
 
 class Audience:
@@ -63,19 +64,20 @@ class Audience:
 
     def progress(self, alert: Alert) -> str | None:
         """See :meth:`pypinger.ports.notifying.PartialNotifier.progress`."""
-        answers = {self.recipients[name]: answer for name, answer in self.answers(alert).items()}
-        return msgspec.json.encode(answers).decode() if answers else None
+        reached = [self.recipients[name] for name, answer in self.answers(alert).items() if answer.reached]
+        return msgspec.json.encode(reached).decode() if reached else None
 
-    def resume(self, alert: Alert, progress: str) -> None:
+    def resume(self, alert: Alert, progress: str | None) -> None:
         """See :meth:`pypinger.ports.notifying.PartialNotifier.resume`."""
+        self.forget([alert])
         try:
-            answers = _PROGRESS.decode(progress)
+            reached = [] if progress is None else _PROGRESS.decode(progress)
         except msgspec.MsgspecError:
             # Of a later version.
             return
         for name, key in self.recipients.items():
-            if key in answers:
-                self.remember([alert], name, answers[key])
+            if key in reached:
+                self.remember([alert], name, _Answer(True, "accepted at an earlier attempt"))
 
 
 class Sending:
@@ -86,6 +88,7 @@ class Sending:
     def __init__(self, audience: Audience, alerts: Sequence[Alert]) -> None:
         self._audience = audience
         self._alerts = alerts
+        self._sent: dict[str, Sequence[Alert]] = {}
         self._failed: dict[str, str] = {}
 
     def missing(self) -> Iterator[tuple[str, Sequence[Alert]]]:
@@ -93,15 +96,16 @@ class Sending:
         for recipient in self._audience.recipients:
             alerts = [alert for alert in self._alerts if recipient not in self._audience.answers(alert)]
             if alerts:
+                self._sent[recipient] = alerts
                 yield recipient, alerts
 
     def reached(self, recipient: str, words: str) -> None:
         """A recipient has accepted the message."""
-        self._audience.remember(self._alerts, recipient, _Answer(True, words))
+        self._audience.remember(self._sent[recipient], recipient, _Answer(True, words))
 
     def refused(self, recipient: str, words: str) -> None:
         """A recipient has refused the message permanently."""
-        self._audience.remember(self._alerts, recipient, _Answer(False, words))
+        self._audience.remember(self._sent[recipient], recipient, _Answer(False, words))
 
     def failed(self, recipient: str, words: str) -> None:
         """A recipient has not accepted the message; a retry may succeed."""
@@ -119,7 +123,8 @@ class Sending:
         final = {name: answer for alert in self._alerts for name, answer in audience.answers(alert).items()}
         audience.forget(self._alerts)
         refused = {name: answer.words for name, answer in final.items() if not answer.reached}
-        accepted = [answer.words for answer in final.values() if answer.reached]
+        # Of the latest first: those who were reached by an earlier process come before.
+        accepted = [answer.words for answer in reversed(final.values()) if answer.reached]
         if not accepted:
             raise DeliveryError(self._listed(refused), permanent=True)
         for name, words in refused.items():

@@ -66,7 +66,7 @@ class Email:
     def progress(self, alert: Alert) -> str | None:
         return self._audience.progress(alert)
 
-    def resume(self, alert: Alert, progress: str) -> None:
+    def resume(self, alert: Alert, progress: str | None) -> None:
         self._audience.resume(alert, progress)
 
     async def _deliver(self, mails: Sequence[Mail], attempt: Sending) -> None:

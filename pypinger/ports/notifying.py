@@ -146,16 +146,17 @@ class PartialNotifier(Protocol):
 
     def progress(self, alert: Alert) -> str | None:
         """
-        Return what is kept of an alert whose message failed, for :meth:`resume`; None if there is nothing.
+        Return who was reached with an alert whose message failed, in the channel's own form; None if nobody was.
 
         It is kept in the store, and holds no secret.
         """
 
-    def resume(self, alert: Alert, progress: str) -> None:
+    def resume(self, alert: Alert, progress: str | None) -> None:
         """
-        Take account of what was reached before.
+        Begin with an alert, or begin anew: who was not reached, also who has refused, is to be written to.
 
         :param progress: of a notifier of this channel, perhaps with other settings; what is not understood is ignored.
+            None if nobody was reached.
         """
 
 

@@ -118,7 +118,7 @@ class Store(Protocol):
 
     async def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         """
-        Record the outcome of an attempt, with the attempts, words, next time and reference that `delivery` holds.
+        Record the outcome of an attempt, with the attempts, words, next time, progress and reference of `delivery`.
 
         Of a delivery with a final outcome only the reference changes, if there is a new one.
         """

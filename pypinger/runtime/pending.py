@@ -41,6 +41,7 @@ from msgspec.structs import replace
 
 from pypinger.domain.grouping import GROUPED, MOST_MESSAGES, AlertGroup, Grouping, Place
 from pypinger.domain.model import Delivery, Event, Seconds
+from pypinger.ports.notifying import Notifier
 
 #: What one message holds: a group, or the first alert of the task with this id.
 Message: TypeAlias = AlertGroup | str
@@ -54,9 +55,10 @@ class Waiting:
     :ivar age: the age of the alert at that time, in seconds.
     :ivar rest: the earliest time for the next attempt.
     :ivar group: the group it belongs to, or None.
+    :ivar notifier: the one that was tried last, if any was.
     """
 
-    __slots__ = ("accepted", "age", "delivery", "group", "rest")
+    __slots__ = ("accepted", "age", "delivery", "group", "notifier", "rest")
 
     def __init__(
         self, delivery: Delivery, accepted: Seconds, age: Seconds, rest: Seconds, group: AlertGroup | None
@@ -66,6 +68,7 @@ class Waiting:
         self.age = age
         self.rest = rest
         self.group = group
+        self.notifier: Notifier | None = None
 
     @property
     def message(self) -> Message:

@@ -177,7 +177,7 @@ class Pushes:
             if not self._waiting[key]:
                 del self._waiting[key]
         if kept is None:
-            return _limited(PUSHES_WITHIN)
+            return _limited(AGAIN)
         return PushResult(Taken.KEPT) if kept else PushResult(Taken.REFUSED, "it could not be stored", AGAIN)
 
     def _wait(self, known: _Known, push: Push) -> Seconds:

@@ -100,7 +100,6 @@ class DeliveryQueue:
         :param fresh: whether its age counts from now, as it is sent again by hand.
         :returns: the deliveries that gave way, perhaps this one among them.
         """
-        self._take_up(delivery)
         now = self._now()
         age, wait = 0.0 if fresh else max(0.0, now - delivery.alert.at), max(0.0, delivery.not_before - now)
         gone = self._pending.accept(delivery, self._reactor.seconds(), age=age, wait=wait, storms=storms)
@@ -135,8 +134,6 @@ class DeliveryQueue:
         self._retries.give_up_after(retry_for)
         self._group_wait = group_wait if notifier.groups else 0.0
         self._threads.use(notifier)
-        for delivery in self._pending.waiting():
-            self._take_up(delivery)
         self._pending.regroup(self._group_wait)
 
     def pause(self) -> None:
@@ -245,9 +242,12 @@ class DeliveryQueue:
         wait: Seconds = 0.0
         references: References = [None] * len(message)
         try:
-            words, references = await self._send([waiting.delivery.alert for waiting in message])
+            words, references = await self._send(message)
         except CancelledError:
-            # The queue was closed. The message may have arrived or not; it is sent again after the next start.
+            # The queue was closed. The message may have arrived or not; it is sent again after the next start, but not
+            # to those who are known to have it.
+            if not self._dropped:
+                await self._keep_progress(notifier, message)
             return
         except DeliveryError as error:
             words = error.words
@@ -264,13 +264,14 @@ class DeliveryQueue:
         settled = []
         for waiting, outcome, reference in zip(message, outcomes, references, strict=True):
             delivery = replace(
-                waiting.delivery, attempts=waiting.delivery.attempts + 1, words=words, reference=reference
+                waiting.delivery,
+                attempts=waiting.delivery.attempts + 1,
+                words=words,
+                progress=None if outcome is Outcome.SENT else self._progress(notifier, waiting),
+                reference=reference,
             )
-            delivery = replace(delivery, progress=None if outcome is Outcome.SENT else _progress(notifier, delivery))
             if outcome is Outcome.RETRY:
                 delivery = replace(delivery, not_before=not_before)
-            if self.notifier is not notifier:
-                self._take_up(delivery)
             waiting.delivery = delivery
             settled.append(Deferred.fromCoroutine(self._keep(delivery, outcome)))
         await DeferredList(settled)
@@ -283,10 +284,22 @@ class DeliveryQueue:
             elif not self._pending.postpone(waiting, rest, now):
                 await self._keep(waiting.delivery, Outcome.REPLACED)
 
-    def _take_up(self, delivery: Delivery) -> None:
-        """Have the notifier take account of what was reached before."""
-        if delivery.progress is not None and isinstance(self.notifier, PartialNotifier):
-            self.notifier.resume(delivery.alert, delivery.progress)
+    async def _keep_progress(self, notifier: Notifier, message: Sequence[Waiting]) -> None:
+        """Record who was reached by an attempt that was broken off."""
+        for waiting in message:
+            progress = self._progress(notifier, waiting)
+            if progress != waiting.delivery.progress:
+                await self._keep(replace(waiting.delivery, progress=progress), Outcome.RETRY)
+
+    def _progress(self, notifier: Notifier, waiting: Waiting) -> str | None:
+        """Who was reached by a message that failed, in the notifier's form."""
+        if not isinstance(notifier, PartialNotifier):
+            return None
+        try:
+            return notifier.progress(waiting.delivery.alert)
+        except Exception:
+            self._log.failure("unexpected error in the channel {name}", name=notifier.name)
+            return None
 
     async def _keep(self, delivery: Delivery, outcome: Outcome) -> None:
         try:
@@ -297,14 +310,14 @@ class DeliveryQueue:
             # Memory is right for now; after a restart the alert may be sent again, with the same id.
             self._log.failure("recording [{id}] as {outcome}", id=delivery.alert.id, outcome=outcome.value)
 
-    async def _send(self, alerts: Sequence[Alert]) -> tuple[str, References]:
+    async def _send(self, message: Sequence[Waiting]) -> tuple[str, References]:
         """
         Make one attempt.
 
         :raises DeliveryError: the attempt failed.
         :raises CancelledError: the queue was closed.
         """
-        self._sending = Deferred.fromCoroutine(self._threads.post(self.notifier, alerts))
+        self._sending = Deferred.fromCoroutine(self._post(self.notifier, message))
         try:
             return await self._sending.addTimeout(ATTEMPT_LIMIT, self._reactor)
         except (DeliveryError, CancelledError):
@@ -317,7 +330,10 @@ class DeliveryQueue:
         finally:
             self._sending = None
 
-
-def _progress(notifier: Notifier, delivery: Delivery) -> str | None:
-    """What was reached of a message that failed."""
-    return notifier.progress(delivery.alert) if isinstance(notifier, PartialNotifier) else None
+    async def _post(self, notifier: Notifier, message: Sequence[Waiting]) -> tuple[str, References]:
+        if isinstance(notifier, PartialNotifier):
+            for waiting in message:
+                if waiting.notifier is not notifier:
+                    notifier.resume(waiting.delivery.alert, waiting.delivery.progress)
+                    waiting.notifier = notifier
+        return await self._threads.post(notifier, [waiting.delivery.alert for waiting in message])

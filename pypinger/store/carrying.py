@@ -91,7 +91,7 @@ class _Carrier:
         for settlement in written.values():
             pending.settle(settlement)
         for row in outbox.values():
-            if row.attempts:
+            if row.attempts or row.progress is not None:
                 # The database may hold the delivery with fewer attempts.
                 pending.settle(_settlement(row, Outcome.RETRY, row.words, self._now))
         for key, row in self._new.outbox.items():

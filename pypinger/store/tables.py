@@ -36,7 +36,8 @@ ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, kinds = excluded.kinds, a
 _DELIVERY = """
 INSERT INTO delivery (alert, channel, task, incident, at, body, attempts, not_before, words, progress)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (alert, channel) DO UPDATE SET outcome = NULL, attempts = 0, not_before = 0, words = ''
+ON CONFLICT (alert, channel) DO UPDATE SET outcome = NULL, attempts = 0, not_before = 0, words = '',
+    progress = excluded.progress
 WHERE outcome = 'dead'
 """
 

@@ -78,6 +78,39 @@ class PartialSuccessContract(SuiteBase):
         self.assertEqual(self.counts(recipients), [2, before[1] + 2, 2])
 
     @finished
+    async def test_who_refused_is_asked_again_by_another_notifier(self) -> None:
+        """The recipient's fault may be mended; so it is when the alert is sent again by hand."""
+        recipients, notifier = self.trio()
+        recipients[0].refuse("no such thing")
+        recipients[1].fail("come back later")
+        await refusal(notifier, alert())
+        assert isinstance(notifier, PartialNotifier)
+        progress = notifier.progress(alert())
+        before = self.counts(recipients)
+        for each in recipients:
+            each.accept()
+        for again in (self.notifier_to(recipients), notifier):
+            assert isinstance(again, PartialNotifier)
+            again.resume(alert(), progress)
+            self.assertTrue(await again.send([alert()]))
+        self.assertEqual(self.counts(recipients), [before[0] + 2, before[1] + 2, 1])
+
+    @finished
+    async def test_a_group_with_an_alert_that_was_refused(self) -> None:
+        """What reaches a recipient is noted of the alerts that were sent there alone."""
+        recipients, notifier = self.trio()
+        recipients[0].refuse("no such thing")
+        recipients[1].fail("come back later")
+        await refusal(notifier, alert())
+        recipients[0].accept()
+        await refusal(notifier, alert(), alert(id="id-2"))
+        assert isinstance(notifier, PartialNotifier)
+        of_first, of_second = (notifier.progress(each) for each in (alert(), alert(id="id-2")))
+        assert of_first is not None
+        assert of_second is not None
+        self.assertLess(len(of_first), len(of_second))
+
+    @finished
     async def test_some_refuse_permanently(self) -> None:
         """It counts as sent, and the answer names the refusal."""
         recipients, notifier = self.trio()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import TestCase
 
@@ -181,35 +182,50 @@ class TransitionTests(TestCase):
 class MailTests(TestCase):
     timeout = 300
 
-    async def test_who_was_reached_is_known_after_a_kill(self) -> None:
-        tasks, boxes = Endpoints(self), [Mailbox("ops@example.com"), Mailbox("night@example.com")]
-        server = SmtpServer(*boxes)
+    def start(self) -> Daemon:
+        """A daemon with a task in trouble, and two recipients."""
+        self.boxes = [Mailbox("ops@example.com"), Mailbox("night@example.com")]
+        server = SmtpServer(*self.boxes)
         self.addCleanup(server.stop)
-        boxes[1].fail("greylisted")
-        url = tasks.url("/task", report(ago=3600))
+        url = Endpoints(self).url("/task", report(ago=3600))
         port, path = free_port(), Path(new_directory(self), "pypinger.sqlite")
-        to = ", ".join(box.address for box in boxes)
+        to = ", ".join(box.address for box in self.boxes)
         mail = f"[email]\nserver = smtp://127.0.0.1:{server.port}\nfrom = p@example.com\nto = {to}\nevents = problem\n"
-        text = ini(port, [url], FAST, mail).replace(":memory:", str(path))
-        daemon = Daemon(self, text, port)
+        self.again = ini(port, [url], FAST, mail).replace(":memory:", str(path)), port
+        return Daemon(self, *self.again)
 
-        async def outcome(daemon: Daemon) -> tuple[int, str | None]:
-            (delivery,) = (await daemon.get("/api/v1/deliveries")).json()["data"]
-            return delivery["attempts"], delivery["outcome"]
+    async def delivery(self, daemon: Daemon) -> dict[str, Any]:
+        (delivery,) = (await daemon.get("/api/v1/deliveries")).json()["data"]
+        assert isinstance(delivery, dict)
+        return delivery
 
+    async def check_the_rest_is_sent(self) -> None:
+        """Another process writes to the recipient who was not reached, and to nobody else."""
+        self.boxes[1].accept()
+        daemon = Daemon(self, *self.again)
+        await until(lambda: self.boxes[1].delivered, "the mail that had failed")
+        while (await self.delivery(daemon))["outcome"] != "sent":
+            await pause(0.1)
+        self.assertEqual([len(box.delivered) for box in self.boxes], [1, 1])
+        await daemon.stop()
+
+    async def test_who_was_reached_is_known_after_a_kill(self) -> None:
+        daemon = self.start()
+        self.boxes[1].fail("greylisted")
         await until(lambda: "night@example.com" in daemon.log, "the log's line about the failed attempt")
-        while (await outcome(daemon))[0] == 0:
+        while (await self.delivery(daemon))["attempts"] == 0:
             await pause(0.1)
         daemon.signal("KILL")
         await daemon.end()
+        await self.check_the_rest_is_sent()
 
-        boxes[1].accept()
-        daemon = Daemon(self, text, port)
-        await until(lambda: boxes[1].delivered, "the mail that had failed")
-        while (await outcome(daemon))[1] != "sent":
-            await pause(0.1)
-        self.assertEqual([len(box.delivered) for box in boxes], [1, 1])
+    async def test_who_was_reached_is_known_after_a_stop(self) -> None:
+        """The message is under way, and is broken off."""
+        daemon = self.start()
+        self.boxes[1].hang()
+        await self.boxes[1].waiting()
         await daemon.stop()
+        await self.check_the_rest_is_sent()
 
 
 class ThreadTests(TestCase):

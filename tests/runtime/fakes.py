@@ -146,7 +146,7 @@ class FakeMails(FakeNotifier):
     def progress(self, alert: Alert) -> str | None:
         return self._audience.progress(alert)
 
-    def resume(self, alert: Alert, progress: str) -> None:
+    def resume(self, alert: Alert, progress: str | None) -> None:
         self._audience.resume(alert, progress)
 
 

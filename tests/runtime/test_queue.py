@@ -143,6 +143,46 @@ class RecipientsTests(QueueCase):
         self.queue.accept(kept, fresh=True)
         self.assertEqual((self.one.reached, self.two.reached), ([("x", 1)], [("y", 1)]))
 
+    def test_who_has_refused_is_asked_again_by_hand(self) -> None:
+        self.queue = self.make(retry_for=10)
+        self.one.answers["x"] = fail(DeliveryError("no such user", permanent=True))
+        self.greylist("y")
+        self.queue.accept(Delivery(msgspec.structs.replace(make_alert(1), at=NOON - 60), "slack"))
+        ((_, outcome, kept),) = self.settled
+        self.assertEqual(outcome, Outcome.DEAD)
+        self.queue.accept(kept, fresh=True)
+        self.world.pass_time(3)
+        self.assertEqual(self.one.reached, [("x", 1), ("y", 1)])
+
+    def test_a_stop_while_a_message_is_under_way(self) -> None:
+        self.one.answers["y"] = Deferred()
+        self.accept(make_alert(1))
+        self.queue.close()
+        ((_, outcome, kept),) = self.settled
+        self.assertEqual((outcome, kept.attempts), (Outcome.RETRY, 0))
+        self.restart()
+        self.queue.accept(kept)
+        self.assertEqual((self.one.reached, self.two.reached), ([("x", 1)], [("y", 1)]))
+
+    def test_the_lease_is_lost_while_a_message_is_under_way(self) -> None:
+        self.one.answers["y"] = Deferred()
+        self.accept(make_alert(1))
+        self.queue.drop()
+        self.assertEqual(self.settled, [])
+
+    def test_a_bug_in_a_channel_stops_nothing(self) -> None:
+        def fail(*_: object) -> str:
+            raise RuntimeError("a bug")
+
+        self.patch(self.one, "resume", fail)
+        self.patch(self.one, "progress", fail)
+        self.accept(make_alert(1))
+        self.assertEqual((self.outcomes(), self.one.reached), ([Outcome.RETRY], []))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+        self.patch(self.one, "resume", lambda *_: None)
+        self.world.pass_time(3)
+        self.assertEqual(self.one.reached, [("x", 1), ("y", 1)])
+
     def test_all_refuse(self) -> None:
         for recipient in "xy":
             self.one.answers[recipient] = fail(DeliveryError("no such user", permanent=True))

@@ -96,8 +96,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     :ivar attempts: how often it has been tried.
     :ivar not_before: the earliest moment for the next attempt.
     :ivar words: the service's latest answer; empty before the first attempt.
-    :ivar progress: what the channel notes of a message that failed, for the next attempt: who was reached, say. None if
-        it notes nothing.
+    :ivar progress: which recipients were reached by a message that failed, in the channel's own form; None if none.
     :ivar reference: the message that shows the alert, as the channel refers to it; of a reply the message that it
         replies to. None before it is sent, and for channels without references.
     """

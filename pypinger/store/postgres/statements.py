@@ -67,7 +67,7 @@ INSERT INTO delivery (alert, channel, task, incident, at, body, attempts, not_be
 SELECT * FROM json_to_recordset(%s::json) AS j (alert text, channel text, task bigint, incident bigint, at bigint,
     body text, attempts integer, not_before double precision, words text, progress text)
 ON CONFLICT (alert, channel) DO UPDATE SET changed = pg_current_xact_id(), outcome = NULL, attempts = 0,
-    not_before = 0, words = ''
+    not_before = 0, words = '', progress = excluded.progress
 WHERE delivery.outcome = 'dead'
 """
 

@@ -1,2 +1,2 @@
--- What the channel notes of a message that failed, for the next attempt: who was reached, say. Null if nothing.
+-- Which recipients were reached by a message that failed, in the channel's own form. Null if none, or if it knows none.
 ALTER TABLE delivery ADD COLUMN progress TEXT;
