@@ -16,7 +16,6 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from pypinger.domain.identity import task_of
-from pypinger.domain.kinds import Kind
 from pypinger.domain.model import Seconds, Task, TaskState
 from pypinger.domain.schedule import same_rules
 from pypinger.ports.clock import WallClock
@@ -332,7 +331,7 @@ class Monitor:
         await self.perform(key, work)
         return done
 
-    def _note(self, watch: Watch, before: Kind) -> None:
+    def _note(self, watch: Watch, before: TaskState) -> None:
         self.rounds.note(watch, before)
 
     def _sweep(self, *, anew: bool = False) -> None:

@@ -1,6 +1,9 @@
 """
 The other tasks of a host that falls silent (contract, section 4, "Storms"): they are checked at once, so that one
 message covers them all.
+
+Where ``unreachable_for`` holds their problems back, these come when the holds end, one by one. The group of the first
+waits for those that follow within one timeout.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from pypinger.domain.kinds import Kind, Status
+from pypinger.domain.model import TaskState
+from pypinger.domain.moments import hold_end
 from pypinger.runtime.concurrency import after
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.watch import Watch
@@ -39,6 +44,9 @@ class HostRounds:
         self._begin = begin
         self._hosts: dict[str, dict[str, Watch]] = {}
         self._rounds: dict[str, Deferred[None]] = {}
+        # Host -> the ids of its tasks whose holds end soon, and the origins of which more is expected.
+        self._holding: dict[str, set[str]] = {}
+        self._expecting: dict[str, set[str]] = {}
         self._tell: Callable[[str], None] = lambda host: None
 
     def tell(self, tell: Callable[[str], None]) -> None:
@@ -48,6 +56,7 @@ class HostRounds:
     def update(self, watches: Iterable[Watch]) -> None:
         """Set the tasks that are watched; push tasks have no host."""
         self._hosts = {}
+        self._holding.clear()
         for watch in watches:
             self.add(watch)
 
@@ -59,18 +68,21 @@ class HostRounds:
     def discard(self, watch: Watch) -> None:
         """A task is no longer watched."""
         host = _host(watch.task.origin)
+        self._decided(host, watch)
         watches = self._hosts.get(host, {})
         if watches.get(watch.task.id) is watch:
             del watches[watch.task.id]
             if not watches:
                 del self._hosts[host]
 
-    def note(self, watch: Watch, before: Kind) -> None:
-        """Take note of a check or another change, before which the verdict was of this kind."""
-        if watch.state.kind not in _SILENT or before in _SILENT:
-            return
+    def note(self, watch: Watch, before: TaskState) -> None:
+        """Take note of a check or another change, before which the state was this one."""
         host = _host(watch.task.origin)
-        if host in self._rounds:
+        if hold_end(watch.task, watch.state) is None:
+            self._decided(host, watch)
+            if hold_end(watch.task, before) is not None and watch.state.incident is not None:
+                self._wait_for_holds(host, watch)
+        if watch.state.kind not in _SILENT or before.kind in _SILENT or host in self._rounds:
             return
         others = [each for each in self._hosts.get(host, {}).values() if each is not watch]
         if any(each.state.kind in _SILENT for each in others):
@@ -88,19 +100,49 @@ class HostRounds:
     def _start(self, host: str, watch: Watch, others: Sequence[Watch]) -> None:
         running = self._rounds[host] = Deferred.fromCoroutine(self._round(host, watch, others))
         running.addErrback(lambda failure: self._log.failure("checking the other tasks of {host}", failure, host=host))
-        running.addBoth(lambda _: self._rounds.pop(host, None))
+        running.addBoth(lambda _: self._over(host))
 
     async def _round(self, host: str, first: Watch, others: Sequence[Watch]) -> None:
-        origins = {each.task.origin for each in (first, *others)}
-        longest = max(each.task.timeout for each in (first, *others))
+        self._expect(host, (first, *others))
+        await self._check(others[:FIRST])
+        if any(each.state.status is Status.ERROR for each in others[:FIRST]):
+            await self._check(others[FIRST:])
+
+    def _over(self, host: str) -> None:
+        del self._rounds[host]
+        self._settle(host)
+
+    def _wait_for_holds(self, host: str, watch: Watch) -> None:
+        """The hold of a task has ended with an incident: its group waits for those that end within one timeout."""
+        assert watch.state.verdict_at is not None
+        until = watch.state.verdict_at + watch.task.timeout
+        ends = ((each, hold_end(each.task, each.state)) for each in self._hosts.get(host, {}).values())
+        soon = [each for each, end in ends if end is not None and end <= until]
+        if soon:
+            self._holding.setdefault(host, set()).update(each.task.id for each in soon)
+            self._expect(host, (watch, *soon))
+
+    def _decided(self, host: str, watch: Watch) -> None:
+        """The hold of a task is over, whatever came of it."""
+        holding = self._holding.get(host)
+        if holding is not None and watch.task.id in holding:
+            holding.discard(watch.task.id)
+            if not holding:
+                del self._holding[host]
+                self._settle(host)
+
+    def _expect(self, host: str, watches: Sequence[Watch]) -> None:
+        """More alerts of the origins of these tasks may come within one timeout."""
+        longest = max(each.task.timeout for each in watches)
+        origins = {each.task.origin for each in watches}
+        self._expecting.setdefault(host, set()).update(origins)
         for origin in origins:
             self._outbox.expect(origin, longest)
-        try:
-            await self._check(others[:FIRST])
-            if any(each.state.status is Status.ERROR for each in others[:FIRST]):
-                await self._check(others[FIRST:])
-        finally:
-            for origin in origins:
+
+    def _settle(self, host: str) -> None:
+        """No more is expected of a host, unless it is for another reason."""
+        if host not in self._rounds and host not in self._holding:
+            for origin in self._expecting.pop(host, ()):
                 self._outbox.settled(origin)
 
     async def _check(self, watches: Sequence[Watch]) -> None:

@@ -8,8 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Instant, Seconds
+from pypinger.domain.model import Instant, Seconds, TaskState
 from pypinger.domain.reminders import digest_span
 from pypinger.ports.clock import WallClock
 from pypinger.runtime.board import LiveBoard
@@ -40,7 +39,7 @@ class Timers:
         checker: Checker,
         board: LiveBoard,
         watches: Callable[[], Collection[Watch]],
-        noted: Callable[[Watch, Kind], None],
+        noted: Callable[[Watch, TaskState], None],
     ) -> None:
         self._reactor = reactor
         self._now = now

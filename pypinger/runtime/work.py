@@ -20,7 +20,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pypinger.domain.kinds import Kind
+from pypinger.domain.model import TaskState
 from pypinger.ports.sharing import LeaseLost
 from pypinger.runtime.check import Checker
 from pypinger.runtime.concurrency import after
@@ -31,7 +31,7 @@ class Work:
     """
     Does one thing at a time with each task.
 
-    :param noted: called after work that did not fail, with the kind of the verdict before it.
+    :param noted: called after work that did not fail, with the state before it.
     :param over: called when work is over, whatever its result.
     """
 
@@ -41,7 +41,7 @@ class Work:
         self,
         reactor: IReactorTime,
         checker: Checker,
-        noted: Callable[[Watch, Kind], None],
+        noted: Callable[[Watch, TaskState], None],
         over: Callable[[Watch], None],
     ) -> None:
         self._reactor = reactor
@@ -115,7 +115,7 @@ class Work:
             await after(running)
 
     async def _work(self, watch: Watch, work: Coroutine[Deferred[Any], Any, None]) -> None:
-        before = watch.state.kind
+        before = watch.state
         try:
             try:
                 await work

@@ -98,6 +98,16 @@ class StormTests(SceneCase):
                     self.assertLessEqual(len(problems), 2, (way, at, problems))
                     self.assertEqual(sum(self.told(channel.messages, "recovered")), 9)
 
+    def test_a_silent_origin_with_a_hold(self) -> None:
+        """Its tasks' holds end one by one."""
+        for at in (603.0, 621.0, 655.0):
+            scene = Scene(1500, {"down": 9} | {f"h{number}": 3 for number in range(8)}, {"down": [(at, "silent")]})
+            for member in scene.members:
+                member.unreachable_for = 60.0
+            simulation = self.play(scene)
+            for channel in simulation.channels:
+                self.assertEqual(self.told(channel.messages, "problem"), [1, 8])
+
     def test_several_origins_of_one_server(self) -> None:
         """Three messages tell of what fails within one timeout."""
         hosts = {"a": 5, "b": 5, "c": 5}

@@ -86,6 +86,29 @@ class RoundTests(AlertingCase):
         self.world.pass_time(1, step=0.1)
         self.assertEqual([len(message) for message in self.notifier.messages], [1, 5])
 
+    def fall_silent_one_by_one(self) -> None:
+        """The holds of three tasks begin, and end, at intervals that are longer than a group waits for others."""
+        self.run_(*(make_task(str(number), interval=600.0, unreachable_for=60.0) for number in range(3)))
+        self.world.pass_time(50, step=0.5)
+        for number in range(3):
+            self.ill[str(number)] = REFUSED
+            self.monitor.check_now(f"http://host/{number}")
+            self.world.pass_time(8, step=0.5)
+
+    def test_the_group_waits_for_holds_that_end_within_a_timeout(self) -> None:
+        self.fall_silent_one_by_one()
+        self.world.pass_time(60, step=0.5)
+        self.assertEqual([len(message) for message in self.notifier.messages], [1, 2])
+
+    def test_the_group_does_not_wait_for_a_hold_that_has_ended_well(self) -> None:
+        self.fall_silent_one_by_one()
+        self.world.pass_time(46, step=0.5)
+        self.assertEqual([len(message) for message in self.notifier.messages], [1])
+        del self.ill["2"]
+        self.monitor.check_now("http://host/2")
+        self.world.pass_time(1)
+        self.assertEqual([len(message) for message in self.notifier.messages], [1, 1])
+
 
 class DigestTests(AlertingCase):
     def test_reminders_that_fall_due_within_a_minute_go_together(self) -> None:
