@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 from pypinger.domain.times import iso
 from pypinger.domain.url import task_id
 from tests.acceptance.endpoints import Endpoints, report
-from tests.acceptance.process import PYPINGER, Daemon, Process, ask, free_port, new_directory, until
+from tests.acceptance.process import PYPINGER, Daemon, Process, ask, free_port, new_directory, pause, until
 from tests.acceptance.talk import talk
 from tests.store.disks import small_disk
 
@@ -66,7 +66,11 @@ class TaskTests(PushTestCase):
         self.assertEqual((await daemon.get("/readyz")).code, 200)
         new = await self.task(daemon, "Nightly%20backup")
         self.assertEqual((new["kind"], new["status"], new["url"], new["pings"]), ("new", "", None, 0))
-        self.assertIsNotNone(new["due"])
+        while new["due"] is None:
+            # It is judged right after the start.
+            await pause(0.05)
+            new = await self.task(daemon, "Nightly%20backup")
+        self.assertEqual(new["kind"], "new")
         self.assertEqual(await self.ping(daemon, body=b"all is well"), (200, b"OK"))
         number = task_id("push:Nightly backup")
         for path in ("Nightly%20backup", "Nightly backup".replace(" ", "%20"), number):

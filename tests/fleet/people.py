@@ -33,12 +33,17 @@ class Quiet:
 
     :ivar word: the selector: a name, ``name:`` with a glob, or ``server:``.
     :ivar daily: whether it comes every day.
+    :ivar given: whether somebody gave it by hand: then it holds until our clock has passed its end, and is gone for
+        good, wherever the clock is set.
+    :ivar gone: when it was.
     """
 
     word: str
     start: float
     end: float
     daily: bool = False
+    given: bool = False
+    gone: float | None = None
 
     def matches(self, story: Told) -> bool:
         """A server is known from the first report on."""
@@ -50,6 +55,8 @@ class Quiet:
 
     def touches(self, since: float, until: float) -> bool:
         """Whether a moment from `since` to `until` lies in it."""
+        if self.given:
+            return self.gone is None or since <= self.gone < until
         if not self.daily:
             return self.start <= until and since < self.end
         first = (since - self.start) // DAY * DAY + self.start
@@ -67,11 +74,14 @@ class Quiets:
 
     def now(self, story: Told, wall: float) -> bool:
         """Whether a task's alerts are muted."""
+        for each in self._all:
+            if each.given and each.gone is None and wall >= each.end:
+                each.gone = wall
         return any(each.touches(wall, wall) and each.matches(story) for each in self._all)
 
     def lately(self, story: Told, wall: float) -> bool:
         """Whether they are, or were a moment ago."""
-        return any(each.touches(wall - LAG, wall) and each.matches(story) for each in self._all)
+        return any(each.touches(wall - LAG, wall + 0.01) and each.matches(story) for each in self._all)
 
 
 @dataclass(frozen=True)

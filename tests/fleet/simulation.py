@@ -347,7 +347,7 @@ class Simulation:
     def _silence(self, silenced: Silenced) -> None:
         name = self.truth.open_incident(silenced.number) or "t0-0"
         word, early = silenced.word.format(name=name, host=name.partition("-")[0]), silenced.early
-        quiet = Quiet(word, self._wall(), self._wall() + silenced.length)
+        quiet = Quiet(word, self._wall(), self._wall() + silenced.length, given=True)
         adding = Deferred.fromCoroutine(self._process.silencing.add(word, silenced.length, "why", "anna"))
         adding.addErrback(lambda failure: failure.trap(SilenceError) and None)
         given: list[tuple[Silence, int] | None] = []

@@ -220,7 +220,7 @@ class Truth:
         return story.run is None or story.member.asleep_until(wall) is None
 
     def _reminded(self, story: Story, at: float, wall: float) -> None:
-        if story.was_muted:
+        if story.was_muted or self.quiets.lately(story, wall):
             # The end of a silence tells what is still wrong; it is no reminder of the row.
             story.was_muted, story.reminding.base = False, wall
             return
@@ -328,7 +328,7 @@ class Truth:
             self.holds += 1
         optional = kind in ("late", "future") and any(start <= at <= end + SETTLING for start, end in self._large)
         if story.since is None:
-            if kind == "ok" or (story.hold is not None and clock < story.hold + member.unreachable_for):
+            if kind == "ok" or (story.hold is not None and clock < story.hold + member.unreachable_for - 1e-6):
                 return [], False
             wall = BEGIN + clock
             story.opened = [*(each for each in story.opened if wall - HOUR < each <= wall), wall]
