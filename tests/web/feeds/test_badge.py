@@ -54,6 +54,12 @@ class BadgeTests(SynchronousTestCase):
             value = json.loads(badge.shield(made, NOW - 600))
             self.assertEqual((value["message"], value["isError"]), (message, True))
 
+    def test_not_seen_and_blind(self) -> None:
+        """It was well when it was seen last, which is not to be on time."""
+        made = entry(name="A")
+        unseen = Entry(made.task, made.state, seen=NOW - 7200, unseen=NOW - 3600)
+        self.assertEqual(texts(badge.svg(unseen, NOW - 600))[1], "blind since 2026-11-22 22:18 UTC, was OK")
+
     def test_shield(self) -> None:
         for made, message, trouble in (
             (entry(), "on time", False),
