@@ -22,8 +22,9 @@ from pypinger.domain.alerting import NO_TASKS, daemon_alert
 from pypinger.domain.model import Alert, Event, Instant, Seconds
 from pypinger.domain.times import clock, span
 from pypinger.ports.clock import WallClock
-from pypinger.ports.notifying import DeliveryError, Notifier
+from pypinger.ports.notifying import DeliveryError, KeptAlive, Notifier
 from pypinger.runtime.alertlog import log_alert
+from pypinger.runtime.keeping import INTERVAL, LIMIT
 from pypinger.runtime.leases import unless_lost
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.queue import ATTEMPT_LIMIT
@@ -149,11 +150,22 @@ class Away:
                 return
             else:
                 self._told.add(notifier.name)
+                if isinstance(notifier, KeptAlive):
+                    await self._keep(notifier, notifier.name, alert)
                 return
             self._log.warn("{name} did not accept [{id}]: {words}", name=notifier.name, id=alert.id, words=words)
             if again is None:
                 return
             await self._pause(again)
+
+    async def _keep(self, notifier: KeptAlive, name: str, alert: Alert) -> None:
+        """Send the alert again until the database is back, as it would expire."""
+        while True:
+            await self._pause(INTERVAL)
+            try:
+                await Deferred.fromCoroutine(notifier.keep([alert])).addTimeout(LIMIT, self._reactor)
+            except (DeliveryError, TimeoutError) as error:
+                self._log.debug("{name} was not kept alive: {words}", name=name, words=str(error))
 
     async def _pause(self, seconds: Seconds) -> None:
         over: Deferred[None] = Deferred(lambda _: call.cancel())

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Answer, Event, Outcome, Task, TaskState, Verdict
+from pypinger.domain.model import Alert, Answer, Event, Outcome, Task, TaskState, Verdict
 from pypinger.domain.pushes import Action, Ping
 from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.pushing import PushResult, Taken
@@ -660,6 +660,26 @@ class AwayTests(SharedCase):
         one.notifiers["slack"].respond = lambda alert: "ok"
         self.world.pass_time(60)
         self.assertEqual([event for _, event, _ in self.own()], ["started", "blind"])
+
+    def test_the_alert_is_kept_alive_where_it_would_expire(self) -> None:
+        one = self.live("one")
+        self.world.pass_time(12)
+        slack, kept, answer = one.notifiers["slack"], list[Alert](), DeliveryError("out of order")
+
+        async def keep(alerts: Sequence[Alert]) -> None:
+            kept.extend(alerts)
+            if len(kept) == 2:
+                raise answer
+
+        slack.keep = keep  # type: ignore[attr-defined]
+        self.server.go_away()
+        self.world.pass_time(305)
+        self.assertEqual([alert.event for alert in kept], [Event.BLIND] * 5)
+        self.assertEqual({alert.id for alert in kept}, {slack.sent[-1].id})
+        self.server.come_back()
+        self.world.pass_time(120)
+        self.assertEqual(len(kept), 5)
+        self.assertEqual([event for _, event, _ in self.own()], ["started", "blind", "sighted"])
 
     def test_a_message_under_way_is_abandoned(self) -> None:
         one = self.live("one")
