@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from pypinger.domain.kinds import Kind, Status
-from pypinger.domain.model import TaskState
+from pypinger.domain.model import Instant, TaskState
 from pypinger.domain.moments import hold_end
 from pypinger.runtime.concurrency import after
 from pypinger.runtime.outbox import Outbox
@@ -47,6 +47,8 @@ class HostRounds:
         # Host -> the ids of its tasks whose holds end soon, and the origins of which more is expected.
         self._holding: dict[str, set[str]] = {}
         self._expecting: dict[str, set[str]] = {}
+        # Host -> when the first of its holds ended, and until when others that end are told with it.
+        self._waits: dict[str, tuple[Instant, Instant]] = {}
         self._tell: Callable[[str], None] = lambda host: None
 
     def tell(self, tell: Callable[[str], None]) -> None:
@@ -57,6 +59,7 @@ class HostRounds:
         """Set the tasks that are watched; push tasks have no host."""
         self._hosts = {}
         self._holding.clear()
+        self._waits.clear()
         for watch in watches:
             self.add(watch)
 
@@ -114,8 +117,13 @@ class HostRounds:
 
     def _wait_for_holds(self, host: str, watch: Watch) -> None:
         """The hold of a task has ended with an incident: its group waits for those that end within one timeout."""
-        assert watch.state.verdict_at is not None
-        until = watch.state.verdict_at + watch.task.timeout
+        now, (first, last) = watch.state.verdict_at, self._waits.get(host, (0.0, 0.0))
+        assert now is not None
+        if first <= now <= last:
+            # The group has waited for long enough then.
+            return
+        until = now + watch.task.timeout
+        self._waits[host] = now, until
         ends = ((each, hold_end(each.task, each.state)) for each in self._hosts.get(host, {}).values())
         soon = [each for each, end in ends if end is not None and end <= until]
         if soon:

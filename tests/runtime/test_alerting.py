@@ -86,11 +86,11 @@ class RoundTests(AlertingCase):
         self.world.pass_time(1, step=0.1)
         self.assertEqual([len(message) for message in self.notifier.messages], [1, 5])
 
-    def fall_silent_one_by_one(self) -> None:
-        """The holds of three tasks begin, and end, at intervals that are longer than a group waits for others."""
-        self.run_(*(make_task(str(number), interval=600.0, unreachable_for=60.0) for number in range(3)))
+    def fall_silent_one_by_one(self, count: int = 3) -> None:
+        """The holds of some tasks begin, and end, at intervals that are longer than a group waits for others."""
+        self.run_(*(make_task(str(number), interval=600.0, unreachable_for=60.0) for number in range(count)))
         self.world.pass_time(50, step=0.5)
-        for number in range(3):
+        for number in range(count):
             self.ill[str(number)] = REFUSED
             self.monitor.check_now(f"http://host/{number}")
             self.world.pass_time(8, step=0.5)
@@ -99,6 +99,11 @@ class RoundTests(AlertingCase):
         self.fall_silent_one_by_one()
         self.world.pass_time(60, step=0.5)
         self.assertEqual([len(message) for message in self.notifier.messages], [1, 2])
+
+    def test_the_group_waits_for_no_longer_than_a_timeout(self) -> None:
+        self.fall_silent_one_by_one(6)
+        self.world.pass_time(60, step=0.5)
+        self.assertEqual([len(message) for message in self.notifier.messages[:2]], [1, 2])
 
     def test_the_group_does_not_wait_for_a_hold_that_has_ended_well(self) -> None:
         self.fall_silent_one_by_one()
