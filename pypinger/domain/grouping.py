@@ -124,11 +124,11 @@ class Grouping:
             self._open_window(alert.event, place, now)
         return None
 
-    def expect(self, place: Place, until: Seconds) -> None:
-        """More alerts may come from there soon: its windows stay open until then, or until :meth:`settled`."""
+    def expect(self, place: Place, now: Seconds, until: Seconds) -> None:
+        """More alerts may come from there soon: its open windows stay so until then, or until :meth:`settled`."""
         self._expected[place] = until
         for (_, where), group in self._open.items():
-            if where == place:
+            if where == place and group.closes > now:
                 group.closes = max(group.closes, until)
 
     def settled(self, place: Place, now: Seconds) -> None:

@@ -189,8 +189,8 @@ class AppriseNotifier:
     def progress(self, alert: Alert) -> str | None:
         return self._audience.progress(alert)
 
-    def resume(self, alert: Alert, progress: str | None) -> None:
-        self._audience.resume(alert, progress)
+    def begin(self, alert: Alert, progress: str | None) -> None:
+        self._audience.begin(alert, progress)
 
     async def _send_to(self, name: str, alerts: Sequence[Alert], now: Instant, attempt: Sending) -> None:
         def returned(result: _Result) -> None:

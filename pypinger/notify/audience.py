@@ -37,8 +37,8 @@ class Audience:
     The recipients of one channel.
 
     :param channel: the channel's name, for the log.
-    :param recipients: their names -> the keys that they have in the store, which hold no secret and change only if they
-        do.
+    :param recipients: their names -> the keys that they have in the store, which hold no secret. With another key it is
+        another recipient.
     """
 
     def __init__(self, channel: str, recipients: Mapping[str, str]) -> None:
@@ -67,8 +67,8 @@ class Audience:
         reached = [self.recipients[name] for name, answer in self.answers(alert).items() if answer.reached]
         return msgspec.json.encode(reached).decode() if reached else None
 
-    def resume(self, alert: Alert, progress: str | None) -> None:
-        """See :meth:`pypinger.ports.notifying.PartialNotifier.resume`."""
+    def begin(self, alert: Alert, progress: str | None) -> None:
+        """See :meth:`pypinger.ports.notifying.PartialNotifier.begin`."""
         self.forget([alert])
         try:
             reached = [] if progress is None else _PROGRESS.decode(progress)

@@ -66,8 +66,8 @@ class Email:
     def progress(self, alert: Alert) -> str | None:
         return self._audience.progress(alert)
 
-    def resume(self, alert: Alert, progress: str | None) -> None:
-        self._audience.resume(alert, progress)
+    def begin(self, alert: Alert, progress: str | None) -> None:
+        self._audience.begin(alert, progress)
 
     async def _deliver(self, mails: Sequence[Mail], attempt: Sending) -> None:
         """

@@ -151,7 +151,7 @@ class PartialNotifier(Protocol):
         It is kept in the store, and holds no secret.
         """
 
-    def resume(self, alert: Alert, progress: str | None) -> None:
+    def begin(self, alert: Alert, progress: str | None) -> None:
         """
         Begin with an alert, or begin anew: who was not reached, also who has refused, is to be written to.
 

@@ -23,8 +23,8 @@ from pypinger.domain.model import Alert, Event, Instant, Seconds
 from pypinger.domain.times import clock, span
 from pypinger.ports.clock import WallClock
 from pypinger.ports.notifying import DeliveryError, KeptAlive, Notifier
+from pypinger.runtime import keeping
 from pypinger.runtime.alertlog import log_alert
-from pypinger.runtime.keeping import INTERVAL, LIMIT
 from pypinger.runtime.leases import unless_lost
 from pypinger.runtime.outbox import Outbox
 from pypinger.runtime.queue import ATTEMPT_LIMIT
@@ -151,21 +151,37 @@ class Away:
             else:
                 self._told.add(notifier.name)
                 if isinstance(notifier, KeptAlive):
-                    await self._keep(notifier, notifier.name, alert)
+                    await self._keep_alive(notifier.name, alert)
                 return
             self._log.warn("{name} did not accept [{id}]: {words}", name=notifier.name, id=alert.id, words=words)
             if again is None:
                 return
             await self._pause(again)
 
-    async def _keep(self, notifier: KeptAlive, name: str, alert: Alert) -> None:
-        """Send the alert again until the database is back, as it would expire."""
+    async def _keep_alive(self, name: str, alert: Alert) -> None:
+        """
+        Send an alert that expires again every minute, until the database is back or the channel is off.
+
+        :meth:`~pypinger.ports.notifying.KeptAlive.keep` may tell of tasks as well.
+        """
+        failing = False
         while True:
-            await self._pause(INTERVAL)
+            await self._pause(keeping.INTERVAL)
+            notifier = next(iter(_named(self._outbox.notifiers, frozenset({name}))), None)
+            if notifier is None:
+                return
             try:
-                await Deferred.fromCoroutine(notifier.keep([alert])).addTimeout(LIMIT, self._reactor)
+                await Deferred.fromCoroutine(notifier.send([alert])).addTimeout(ATTEMPT_LIMIT, self._reactor)
             except (DeliveryError, TimeoutError) as error:
-                self._log.debug("{name} was not kept alive: {words}", name=name, words=str(error))
+                say = self._log.debug if failing else self._log.warn
+                say("[{id}] was not kept alive in {name}: {words}", id=alert.id, name=name, words=str(error))
+                failing = True
+            except CancelledError:
+                raise
+            except Exception:
+                self._log.failure("unexpected error in the channel {name}", name=name)
+            else:
+                failing = False
 
     async def _pause(self, seconds: Seconds) -> None:
         over: Deferred[None] = Deferred(lambda _: call.cancel())

@@ -152,9 +152,9 @@ class Pending:
             self._push(waiting, now)
         return gone
 
-    def expect(self, place: Place, until: Seconds) -> None:
+    def expect(self, place: Place, now: Seconds, until: Seconds) -> None:
         """Hold the groups of a place until then, or until :meth:`settled`."""
-        self._grouping.expect(place, until)
+        self._grouping.expect(place, now, until)
         self._reschedule()
 
     def settled(self, place: Place, now: Seconds) -> None:

@@ -108,7 +108,8 @@ class DeliveryQueue:
 
     def expect(self, place: Place, seconds: Seconds) -> None:
         """More alerts may come from a place soon: hold its groups for so many seconds, or until :meth:`settled`."""
-        self._pending.expect(place, self._reactor.seconds() + seconds)
+        now = self._reactor.seconds()
+        self._pending.expect(place, now, now + seconds)
 
     def settled(self, place: Place, *, calm: bool = False) -> None:
         """No more alerts are expected from a place; with `calm` because its storm is over."""
@@ -286,10 +287,14 @@ class DeliveryQueue:
 
     async def _keep_progress(self, notifier: Notifier, message: Sequence[Waiting]) -> None:
         """Record who was reached by an attempt that was broken off."""
+        # All at once: the store closes soon.
+        keeping = []
         for waiting in message:
             progress = self._progress(notifier, waiting)
             if progress != waiting.delivery.progress:
-                await self._keep(replace(waiting.delivery, progress=progress), Outcome.RETRY)
+                delivery = replace(waiting.delivery, progress=progress)
+                keeping.append(Deferred.fromCoroutine(self._keep(delivery, Outcome.RETRY)))
+        await DeferredList(keeping)
 
     def _progress(self, notifier: Notifier, waiting: Waiting) -> str | None:
         """Who was reached by a message that failed, in the notifier's form."""
@@ -334,6 +339,6 @@ class DeliveryQueue:
         if isinstance(notifier, PartialNotifier):
             for waiting in message:
                 if waiting.notifier is not notifier:
-                    notifier.resume(waiting.delivery.alert, waiting.delivery.progress)
+                    notifier.begin(waiting.delivery.alert, waiting.delivery.progress)
                     waiting.notifier = notifier
         return await self._threads.post(notifier, [waiting.delivery.alert for waiting in message])

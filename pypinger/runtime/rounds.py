@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
@@ -26,6 +27,8 @@ FIRST = 3
 
 #: How many of these checks are under way at once.
 AT_ONCE = 32
+
+T = TypeVar("T")
 
 _SILENT = frozenset({Kind.UNREACHABLE, Kind.INVALID})
 
@@ -58,8 +61,12 @@ class HostRounds:
     def update(self, watches: Iterable[Watch]) -> None:
         """Set the tasks that are watched; push tasks have no host."""
         self._hosts = {}
-        self._holding.clear()
         self._waits.clear()
+        while self._holding:
+            host, _ = self._holding.popitem()
+            if host not in self._rounds:
+                # What is expected ends by itself.
+                self._expecting.pop(host, None)
         for watch in watches:
             self.add(watch)
 
@@ -71,9 +78,9 @@ class HostRounds:
     def discard(self, watch: Watch) -> None:
         """A task is no longer watched."""
         host = _host(watch.task.origin)
-        self._decided(host, watch)
         watches = self._hosts.get(host, {})
         if watches.get(watch.task.id) is watch:
+            self._decided(host, watch)
             del watches[watch.task.id]
             if not watches:
                 del self._hosts[host]
@@ -81,10 +88,10 @@ class HostRounds:
     def note(self, watch: Watch, before: TaskState) -> None:
         """Take note of a check or another change, before which the state was this one."""
         host = _host(watch.task.origin)
-        if hold_end(watch.task, watch.state) is None:
+        if watch.state.incident is not None and hold_end(watch.task, before) is not None:
+            self._wait_for_holds(host, watch)
+        if _held_until(watch) is None:
             self._decided(host, watch)
-            if hold_end(watch.task, before) is not None and watch.state.incident is not None:
-                self._wait_for_holds(host, watch)
         if watch.state.kind not in _SILENT or before.kind in _SILENT or host in self._rounds:
             return
         others = [each for each in self._hosts.get(host, {}).values() if each is not watch]
@@ -102,8 +109,8 @@ class HostRounds:
 
     def _start(self, host: str, watch: Watch, others: Sequence[Watch]) -> None:
         running = self._rounds[host] = Deferred.fromCoroutine(self._round(host, watch, others))
+        running.addBoth(self._over, host)
         running.addErrback(lambda failure: self._log.failure("checking the other tasks of {host}", failure, host=host))
-        running.addBoth(lambda _: self._over(host))
 
     async def _round(self, host: str, first: Watch, others: Sequence[Watch]) -> None:
         self._expect(host, (first, *others))
@@ -111,9 +118,10 @@ class HostRounds:
         if any(each.state.status is Status.ERROR for each in others[:FIRST]):
             await self._check(others[FIRST:])
 
-    def _over(self, host: str) -> None:
-        del self._rounds[host]
+    def _over(self, result: T, host: str) -> T:
+        self._rounds.pop(host, None)
         self._settle(host)
+        return result
 
     def _wait_for_holds(self, host: str, watch: Watch) -> None:
         """The hold of a task has ended with an incident: its group waits for those that end within one timeout."""
@@ -124,7 +132,7 @@ class HostRounds:
             return
         until = now + watch.task.timeout
         self._waits[host] = now, until
-        ends = ((each, hold_end(each.task, each.state)) for each in self._hosts.get(host, {}).values())
+        ends = ((each, _held_until(each)) for each in self._hosts.get(host, {}).values())
         soon = [each for each, end in ends if end is not None and end <= until]
         if soon:
             self._holding.setdefault(host, set()).update(each.task.id for each in soon)
@@ -164,6 +172,12 @@ class HostRounds:
                     await after(running)
 
         await DeferredList([Deferred.fromCoroutine(worker()) for _ in range(min(AT_ONCE, len(watches)))])
+
+
+def _held_until(watch: Watch) -> Instant | None:
+    """When the hold of a task will end; None if it has none, or if it has ended, though its row is not complete."""
+    end, judged = hold_end(watch.task, watch.state), watch.state.verdict_at
+    return None if end is None or judged is None or judged >= end else end
 
 
 @lru_cache(maxsize=1000)

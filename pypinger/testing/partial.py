@@ -69,8 +69,8 @@ class PartialSuccessContract(SuiteBase):
         recipients[1].accept()
         notifier = self.notifier_to(recipients)
         assert isinstance(notifier, PartialNotifier)
-        notifier.resume(alert(), progress)
-        notifier.resume(alert(id="id-2"), "of a later version")
+        notifier.begin(alert(), progress)
+        notifier.begin(alert(id="id-2"), "of a later version")
         self.assertTrue(await notifier.send([alert()]))
         self.assertEqual(self.counts(recipients), [1, before[1] + 1, 1])
         self.assertIsNone(notifier.progress(alert()))
@@ -91,7 +91,7 @@ class PartialSuccessContract(SuiteBase):
             each.accept()
         for again in (self.notifier_to(recipients), notifier):
             assert isinstance(again, PartialNotifier)
-            again.resume(alert(), progress)
+            again.begin(alert(), progress)
             self.assertTrue(await again.send([alert()]))
         self.assertEqual(self.counts(recipients), [before[0] + 2, before[1] + 2, 1])
 

@@ -72,7 +72,7 @@ class WindowTests(SynchronousTestCase):
             self.assertEqual(group.closes, closes)
 
     def test_what_is_expected_is_waited_for(self) -> None:
-        self.grouping.expect(("origin", "http://a:80"), 25)
+        self.grouping.expect(("origin", "http://a:80"), 0, 25)
         self.assertIsNone(self.place(0))
         group = self.place(12)
         assert group is not None
@@ -80,10 +80,19 @@ class WindowTests(SynchronousTestCase):
         self.grouping.settled(("origin", "http://a:80"), 13)
         self.assertEqual(group.closes, 13)
 
+    def test_what_was_sent_is_not_held(self) -> None:
+        """More is expected after a group has left: what follows is another group."""
+        self.assertIsNone(self.place(0))
+        sent = self.place(1)
+        assert sent is not None
+        self.grouping.expect(("origin", "http://a:80"), 5, 25)
+        self.assertEqual(sent.closes, 5)
+        self.assertIsNot(self.place(10), sent)
+
     def test_what_is_expected_elsewhere_is_not_waited_for(self) -> None:
         self.assertIsNone(self.place(0))
         self.assertIsNone(self.place(0, origin="http://b:80"))
-        self.grouping.expect(("origin", "http://b:80"), 25)
+        self.grouping.expect(("origin", "http://b:80"), 0, 25)
         here, there = self.place(1), self.place(1, origin="http://b:80")
         assert here is not None
         assert there is not None
@@ -154,7 +163,7 @@ class StormTests(SynchronousTestCase):
         self.assertEqual(sent.closes, 105)
         # A window that was held open for others ends as well.
         self.assertIsNone(grouping.place(alert(), 200))
-        grouping.expect(here[0], 230)
+        grouping.expect(here[0], 200, 230)
         held = grouping.place(alert(), 201)
         assert held is not None
         grouping.settled(here[0], 202)

@@ -146,8 +146,8 @@ class FakeMails(FakeNotifier):
     def progress(self, alert: Alert) -> str | None:
         return self._audience.progress(alert)
 
-    def resume(self, alert: Alert, progress: str | None) -> None:
-        self._audience.resume(alert, progress)
+    def begin(self, alert: Alert, progress: str | None) -> None:
+        self._audience.begin(alert, progress)
 
 
 class FakeThreads(FakeNotifier):

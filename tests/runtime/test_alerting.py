@@ -86,9 +86,9 @@ class RoundTests(AlertingCase):
         self.world.pass_time(1, step=0.1)
         self.assertEqual([len(message) for message in self.notifier.messages], [1, 5])
 
-    def fall_silent_one_by_one(self, count: int = 3) -> None:
+    def fall_silent_one_by_one(self, count: int = 3, *others: Task) -> None:
         """The holds of some tasks begin, and end, at intervals that are longer than a group waits for others."""
-        self.run_(*(make_task(str(number), interval=600.0, unreachable_for=60.0) for number in range(count)))
+        self.run_(*(make_task(str(number), interval=600.0, unreachable_for=60.0) for number in range(count)), *others)
         self.world.pass_time(50, step=0.5)
         for number in range(count):
             self.ill[str(number)] = REFUSED
@@ -104,6 +104,25 @@ class RoundTests(AlertingCase):
         self.fall_silent_one_by_one(6)
         self.world.pass_time(60, step=0.5)
         self.assertEqual([len(message) for message in self.notifier.messages[:2]], [1, 2])
+
+    def test_the_group_does_not_wait_for_a_row_that_is_not_complete(self) -> None:
+        """The hold of one task has ended before, but it has failed too seldom."""
+        patient = make_task("x", interval=600.0, unreachable_for=1.0, failures=3)
+        self.fall_silent_one_by_one(0, patient)
+        self.ill = {"x": REFUSED}
+        self.monitor.check_now("http://host/x")
+        self.world.pass_time(5, step=0.5)
+        self.monitor.take({})
+        held = [make_task(str(number), interval=600.0, unreachable_for=60.0) for number in range(2)]
+        self.monitor.update([patient, *held])
+        self.world.pass_time(10, step=0.5)
+        for each in held:
+            self.ill[each.name] = REFUSED
+            self.monitor.check_now(each.key)
+        self.world.pass_time(62, step=0.5)
+        self.assertEqual(len(self.notifier.messages), 1)
+        self.world.pass_time(5, step=0.5)
+        self.assertEqual([len(message) for message in self.notifier.messages], [1, 1])
 
     def test_the_group_does_not_wait_for_a_hold_that_has_ended_well(self) -> None:
         self.fall_silent_one_by_one()

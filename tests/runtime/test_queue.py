@@ -164,6 +164,24 @@ class RecipientsTests(QueueCase):
         self.queue.accept(kept)
         self.assertEqual((self.one.reached, self.two.reached), ([("x", 1)], [("y", 1)]))
 
+    def test_a_stop_records_a_whole_group_at_once(self) -> None:
+        """The store closes right after it."""
+        recording: list[Delivery] = []
+
+        async def settle(delivery: Delivery, outcome: Outcome) -> None:
+            recording.append(delivery)
+            await Deferred()
+
+        self.one.groups = True
+        self.one.answers["y"] = Deferred()
+        queue = DeliveryQueue(self.world.clock, self.world.now, self.one, 86_400, 5.0, settle)
+        for number in range(6):
+            queue.accept(Delivery(make_alert(number, task=str(number)), "slack", not_before=NOON + 10))
+        self.world.pass_time(11)
+        queue.close()
+        self.assertEqual(len(recording), len(self.one.reached))
+        self.assertGreater(len(recording), 1)
+
     def test_the_lease_is_lost_while_a_message_is_under_way(self) -> None:
         self.one.answers["y"] = Deferred()
         self.accept(make_alert(1))
@@ -174,12 +192,12 @@ class RecipientsTests(QueueCase):
         def fail(*_: object) -> str:
             raise RuntimeError("a bug")
 
-        self.patch(self.one, "resume", fail)
+        self.patch(self.one, "begin", fail)
         self.patch(self.one, "progress", fail)
         self.accept(make_alert(1))
         self.assertEqual((self.outcomes(), self.one.reached), ([Outcome.RETRY], []))
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
-        self.patch(self.one, "resume", lambda *_: None)
+        self.patch(self.one, "begin", lambda *_: None)
         self.world.pass_time(3)
         self.assertEqual(self.one.reached, [("x", 1), ("y", 1)])
 

@@ -10,11 +10,11 @@ from itertools import pairwise
 from typing import Any
 
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from pypinger.domain.kinds import Kind
-from pypinger.domain.model import Alert, Answer, Event, Outcome, Task, TaskState, Verdict
+from pypinger.domain.model import Answer, Event, Outcome, Task, TaskState, Verdict
 from pypinger.domain.pushes import Action, Ping
 from pypinger.ports.notifying import DeliveryError
 from pypinger.ports.pushing import PushResult, Taken
@@ -661,25 +661,37 @@ class AwayTests(SharedCase):
         self.world.pass_time(60)
         self.assertEqual([event for _, event, _ in self.own()], ["started", "blind"])
 
-    def test_the_alert_is_kept_alive_where_it_would_expire(self) -> None:
-        one = self.live("one")
+    def expiring(self) -> FakeNotifier:
+        """The channel of an instance, whose alerts expire."""
+        self.life = self.live("one")
         self.world.pass_time(12)
-        slack, kept, answer = one.notifiers["slack"], list[Alert](), DeliveryError("out of order")
+        slack = self.life.notifiers["slack"]
+        slack.keep = slack.send  # type: ignore[attr-defined]
+        return slack
 
-        async def keep(alerts: Sequence[Alert]) -> None:
-            kept.extend(alerts)
-            if len(kept) == 2:
-                raise answer
-
-        slack.keep = keep  # type: ignore[attr-defined]
+    def test_the_alert_is_sent_again_where_it_would_expire(self) -> None:
+        slack = self.expiring()
         self.server.go_away()
-        self.world.pass_time(305)
-        self.assertEqual([alert.event for alert in kept], [Event.BLIND] * 5)
-        self.assertEqual({alert.id for alert in kept}, {slack.sent[-1].id})
+        self.world.pass_time(30)
+        for error in (DeliveryError("out of order"), RuntimeError("a bug")):
+            slack.respond = lambda alert, error=error: fail(error)  # type: ignore[misc]
+            self.world.pass_time(60)
+        slack.respond = lambda alert: "ok"
+        self.world.pass_time(180)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        blind = [alert for alert in slack.tried if alert.event is Event.BLIND]
+        self.assertEqual((len(blind), len({alert.id for alert in blind})), (6, 1))
         self.server.come_back()
         self.world.pass_time(120)
-        self.assertEqual(len(kept), 5)
-        self.assertEqual([event for _, event, _ in self.own()], ["started", "blind", "sighted"])
+        self.assertEqual([event for _, event, _ in self.own()], ["started", *["blind"] * 4, "sighted"])
+
+    def test_the_alert_is_not_sent_again_to_a_channel_that_is_off(self) -> None:
+        slack = self.expiring()
+        self.server.go_away()
+        self.world.pass_time(30)
+        self.life.outbox.update(channels_on([]))
+        self.world.pass_time(300)
+        self.assertEqual(len([alert for alert in slack.tried if alert.event is Event.BLIND]), 1)
 
     def test_a_message_under_way_is_abandoned(self) -> None:
         one = self.live("one")
