@@ -7,6 +7,7 @@ The fake endpoints and channels live in the reactor of the test (:mod:`tests.acc
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
@@ -14,7 +15,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,9 +39,9 @@ PYPINGER = (sys.executable, "-c", "import sys; from pypinger.cli import main; sy
 PATIENCE = 90.0
 
 #: Below the range from which the kernel takes ports, so that a free one stays free until the daemon listens. Each
-#: process of the tests begins at a place of its own.
+#: process of the tests has a share of its own.
 _PORTS = range(10_000, 32_000)
-_ports = itertools.count(os.getpid() * 100)
+_SHARE = 500
 
 
 class Answer(NamedTuple):
@@ -68,12 +69,33 @@ async def until(happened: Callable[[], object], what: str = "it", patience: floa
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is not in use, and that this process has not named lately."""
+    """A port of 127.0.0.1 that is not in use, and that no process of the tests has named lately."""
     while True:
-        port = _PORTS[next(_ports) % len(_PORTS)]
+        port = next(_ports)
         with socket.socket() as free, suppress(OSError):
+            # Connections of an earlier daemon that are closed do not matter.
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             free.bind(("127.0.0.1", port))
             return port
+
+
+def _own_ports() -> Iterator[int]:
+    """The ports of this process, over and over: a lock that lasts as long as the process keeps others away."""
+    shares = len(_PORTS) // _SHARE
+    for number in range(os.getpid(), os.getpid() + shares):
+        share = number % shares
+        path = os.path.join(tempfile.gettempdir(), f"pypinger-tests-{os.getuid()}-ports-{share}")
+        lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+        else:
+            yield from itertools.cycle(_PORTS[share * _SHARE : (share + 1) * _SHARE])
+    raise AssertionError("too many processes of tests run")
+
+
+_ports = _own_ports()
 
 
 class Unanswered(ConnectError):
