@@ -22,7 +22,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tests.ports import free_port
 from tests.shared import directory, once
 
 #: The superuser of the server, and its password, which no log and no page may show.
@@ -95,9 +95,8 @@ class Server:
         self._bin = _required_binaries()
         self.directory = Path(tempfile.mkdtemp(prefix="pypinger-postgres-", dir="/tmp"))
         self._settings = {**_SETTINGS, **settings}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        # It stays free while the server is away.
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         _give_to_postgres(self.directory)
         _run_as_postgres("cp", "-R", str(_fresh_data()), str(self.data))

@@ -7,15 +7,12 @@ The fake endpoints and channels live in the reactor of the test (:mod:`tests.acc
 
 from __future__ import annotations
 
-import fcntl
-import itertools
 import json
 import os
 import shutil
-import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +27,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.forked import CHECKOUT, ForkedProcess
+from tests.ports import free_port as free_port
 
 #: Works in a checkout and in an installed environment.
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
@@ -37,11 +35,6 @@ PYPINGER = (sys.executable, "-c", "import sys; from pypinger.cli import main; sy
 
 #: Time limit in seconds for steps that should take one, on a busy machine.
 PATIENCE = 90.0
-
-#: Below the range from which the kernel takes ports, so that a free one stays free until the daemon listens. Each
-#: process of the tests has a share of its own.
-_PORTS = range(10_000, 32_000)
-_SHARE = 500
 
 
 class Answer(NamedTuple):
@@ -66,36 +59,6 @@ async def until(happened: Callable[[], object], what: str = "it", patience: floa
         if reactor.seconds() > deadline:
             raise AssertionError(f"{what} did not happen within {patience:g} s")
         await pause(0.05)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that is not in use, and that no process of the tests has named lately."""
-    while True:
-        port = next(_ports)
-        with socket.socket() as free, suppress(OSError):
-            # Connections of an earlier daemon that are closed do not matter.
-            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            free.bind(("127.0.0.1", port))
-            return port
-
-
-def _own_ports() -> Iterator[int]:
-    """The ports of this process, over and over: a lock that lasts as long as the process keeps others away."""
-    shares = len(_PORTS) // _SHARE
-    for number in range(os.getpid(), os.getpid() + shares):
-        share = number % shares
-        path = os.path.join(tempfile.gettempdir(), f"pypinger-tests-{os.getuid()}-ports-{share}")
-        lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-        else:
-            yield from itertools.cycle(_PORTS[share * _SHARE : (share + 1) * _SHARE])
-    raise AssertionError("too many processes of tests run")
-
-
-_ports = _own_ports()
 
 
 class Unanswered(ConnectError):

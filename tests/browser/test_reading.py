@@ -194,13 +194,15 @@ class RowsTests(BrowserTestCase):
         home = self.serve(fleet(self.started))
 
         def visit(page: Page) -> None:
+            # Some time may pass between two clicks; a double click is a fast one.
+            self.stop_the_clock(page)
             page.goto(home)
             row = page.locator("tbody tr", has_text="Backup of db-2")
             address = home + str(row.locator("th a").get_attribute("href"))
             # Selecting text opens nothing: a double click, or dragging.
             why = row.locator(".why span").first
             why.dblclick(position={"x": 20, "y": 8})
-            page.wait_for_timeout(600)
+            page.clock.run_for(600)
             self.assertEqual(page.url, home)
             self.assertEqual(page.evaluate("String(getSelection())"), "pg_dump")
             box = why.bounding_box()
@@ -209,7 +211,7 @@ class RowsTests(BrowserTestCase):
             page.mouse.down()
             page.mouse.move(box["x"] + 60, box["y"] + 8, steps=5)
             page.mouse.up()
-            page.wait_for_timeout(600)
+            page.clock.run_for(600)
             self.assertEqual(page.url, home)
             page.evaluate("getSelection().removeAllRanges()")
             # A middle click on the link opens a tab, and one beside it nothing.
@@ -222,6 +224,7 @@ class RowsTests(BrowserTestCase):
             opened.value.close()
             self.assertEqual(page.url, home)
             row.locator(".when").first.click()
+            page.clock.run_for(600)
             page.wait_for_url(address)
 
         await self.browse(visit, **WIDE)

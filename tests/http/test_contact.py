@@ -321,7 +321,13 @@ class OverSockets(TestCase):
             server = FaultServer(script)
             self.addCleanup(server.listen(context).stopListening)
             scheme = "http" if context is None else "https"
-            asked = Task(f"{scheme}://localhost:{server.port}/", id="", name="", label="", timeout=SHORT)
+            asked = Task(
+                f"{scheme}://localhost:{server.port}/",
+                id="",
+                name="",
+                label="",
+                timeout=SHORT if script == (STALL,) else 60.0,
+            )
             found = await fetcher.fetch(asked)
             assert found.contact is not None
             self.assertEqual(Contact("localhost", "127.0.0.1"), replace(found.contact, resolved=None), found)

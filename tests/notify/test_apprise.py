@@ -10,12 +10,13 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib import util
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest, TestCase
 
@@ -23,7 +24,7 @@ from pypinger.domain.model import Alert, Event
 from pypinger.http.messenger import Messenger
 from pypinger.notify import apprise as channel
 from pypinger.notify import channels
-from pypinger.ports.notifying import ChannelContext, Notifier, Proxies
+from pypinger.ports.notifying import ChannelContext, DeliveryError, Notifier, Proxies
 from pypinger.testing.alerts import NOW, alert
 from pypinger.testing.channels import RecordingClient
 from pypinger.testing.contract import ChannelContract, FakeService, refusal
@@ -130,10 +131,19 @@ class AppriseTests(TargetTestCase):
     async def test_one_target_that_hangs_delays_no_other(self) -> None:
         hanging, good = self.target(), self.target()
         hanging.drip()
-        self.patch(channel, "LIMIT", 0.3)
-        notifier = self.notifier(hanging.url, good.url)
-        error = await refusal(notifier, alert())
-        self.assertEqual(error.words, "url 1 (json): no answer within 0.3 s")
+        clock: Any = Clock()
+        clock.callFromThread = reactor.callFromThread
+        context = ChannelContext("apprise", RecordingClient(), lambda: NOW, clock)
+        notifier = channels()["apprise"].notifier({"urls": f"{hanging.url}\n{good.url}"}, context)
+        waiting = hanging.waiting()
+        sending = Deferred.fromCoroutine(notifier.send([alert()]))
+        await waiting
+        while sum(thread.name == "pypinger-notify" for thread in threading.enumerate()) > 1:
+            await deferLater(reactor, 0.01)
+        await deferLater(reactor, 0.01)
+        clock.advance(channel.LIMIT)
+        error = self.failureResultOf(sending, DeliveryError).value
+        self.assertEqual(error.words, "url 1 (json): no answer within 19 s")
         self.assertFalse(error.permanent)
         self.assertEqual(len(good.bodies), 1)
 

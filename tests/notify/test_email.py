@@ -151,6 +151,7 @@ class SessionTests(ServerTestCase):
         self.patch(sending, "is_loopback", lambda host: False)
 
     async def test_one_connection(self) -> None:
+        self.patch(session, "GOODBYE", 60.0)
         boxes = [Mailbox(f"user{number}@example.com") for number in range(3)]
         server = self.start(*boxes)
         await self.notifier(server.port, to=", ".join(box.address for box in boxes)).send([alert()])
@@ -340,6 +341,7 @@ class SessionTests(ServerTestCase):
 
     async def test_a_server_that_takes_one_mail_a_connection(self) -> None:
         """The others are sent over the connections of the next attempts."""
+        self.patch(session, "GOODBYE", 60.0)
         boxes = [Mailbox(f"user{number}@example.com") for number in range(2)]
         server = self.start(*boxes)
 

@@ -6,6 +6,7 @@ while the one before waits for what is pending.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,13 +24,14 @@ from pypinger.store.postgres.connection import connect
 from pypinger.store.postgres.handover import Handover
 from pypinger.store.postgres.holding import Gained
 from pypinger.store.postgres.lease import Lease
+from pypinger.store.postgres.listening import Listening
 from pypinger.store.postgres.others import Others
 from pypinger.store.postgres.states import NOTHING, KnownStates
 from pypinger.store.postgres.view import MemberView
 from pypinger.store.postgres.writer import Beat, SharedWriter
 from tests import postgres
 from tests.store.postgres import emptied
-from tests.store.postgres.members import Crowd, Runtime, check, listing, sleep, task, until
+from tests.store.postgres.members import LIMIT, Crowd, Runtime, check, listing, sleep, task, until
 
 COUNT = 60
 
@@ -76,6 +78,20 @@ class PartsTests(TestCase):
             foreseen.append((each, name))
 
         self.patch(MemberView, "foresee", hear)
+        # b joins once a has heard of it: who is busy does not rank.
+        heard, send, read = Event(), Listening._send, KnownStates.read
+
+        def sent(listening: Listening, what: str, *values: Any) -> None:
+            send(listening, what, *values)
+            if what == "heard" and "coming b" in values[0]:
+                heard.set()
+
+        def read_later(states: KnownStates, connection: Connection) -> None:
+            self.assertTrue(heard.wait(LIMIT))
+            read(states, connection)
+
+        self.patch(Listening, "_send", sent)
+        self.patch(KnownStates, "read", read_later)
         b = self.crowd.join("b", listing(COUNT))
         await until(lambda: foreseen)
         self.assertEqual(foreseen, [(writer._holding._view, "b")])
@@ -88,7 +104,10 @@ class PartsTests(TestCase):
         read = KnownStates.read
 
         def hear(states: KnownStates, connection: Connection) -> None:
-            heard.extend(each.payload for each in other.notifies(timeout=1.0) if each.payload.startswith("coming"))
+            for each in other.notifies(timeout=LIMIT):
+                if each.payload.startswith("coming"):
+                    heard.append(each.payload)
+                    break
             read(states, connection)
 
         self.patch(KnownStates, "read", hear)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -19,7 +19,7 @@ from pypinger.store.postgres.upgrading import scripts, upgrade
 from pypinger.store.rows import encode
 from tests import postgres
 from tests.store.postgres import emptied
-from tests.store.postgres.members import Crowd, Runtime, alert, keys, listing, task, until
+from tests.store.postgres.members import LIMIT, Crowd, Runtime, alert, keys, listing, task, until
 
 
 class RequestTests(TestCase):
@@ -122,12 +122,16 @@ class FeedTests(TestCase):
         self.connection = connect(self.url, "reads")
         self.addCleanup(self.connection.close)
         upgrade(self.connection, self.url, scripts())
+        # Set once a channel is gained while others write.
+        self.late = Event()
 
     def write(self, writer: int, count: int) -> None:
-        """Transactions that take their ids early and end late, in any order."""
+        """Transactions that take their ids early and end late, in any order; the last wait for `late`."""
         draw = random.Random(writer)
         with connect(self.url, f"w{writer}") as connection:
             for number in range(count):
+                if number == count - 20:
+                    self.late.wait(LIMIT)
                 with connection.transaction():
                     for part in range(draw.randint(1, 3)):
                         made = alert(f"{writer}-{number}-{part}")
@@ -185,6 +189,7 @@ class FeedTests(TestCase):
                 rows = self.connection.execute("SELECT alert, channel FROM delivery WHERE channel = 'slack'").fetchall()
                 late["slack"] = ChannelFeed("slack", snapshot, rows)
                 expected += rows
+                self.late.set()
         for thread in threads:
             thread.join()
         look()
