@@ -88,7 +88,8 @@ class HostRounds:
     def note(self, watch: Watch, before: TaskState) -> None:
         """Take note of a check or another change, before which the state was this one."""
         host = _host(watch.task.origin)
-        if watch.state.incident is not None and hold_end(watch.task, before) is not None:
+        incident = watch.state.incident
+        if incident is not None and incident.told and hold_end(watch.task, before) is not None:
             self._wait_for_holds(host, watch)
         if _held_until(watch) is None:
             self._decided(host, watch)

@@ -100,6 +100,12 @@ class RoundTests(AlertingCase):
         self.world.pass_time(60, step=0.5)
         self.assertEqual([len(message) for message in self.notifier.messages], [1, 2])
 
+    def test_a_hold_that_ends_while_silenced_is_not_the_first(self) -> None:
+        self.fall_silent_one_by_one(5)
+        self.silence("0", 3600.0)
+        self.world.pass_time(70, step=0.5)
+        self.assertEqual([len(message) for message in self.notifier.messages[:2]], [1, 2])
+
     def test_the_group_waits_for_no_longer_than_a_timeout(self) -> None:
         self.fall_silent_one_by_one(6)
         self.world.pass_time(60, step=0.5)
