@@ -50,7 +50,7 @@ class HostRounds:
         # Host -> the ids of its tasks whose holds end soon, and the origins of which more is expected.
         self._holding: dict[str, set[str]] = {}
         self._expecting: dict[str, set[str]] = {}
-        # Host -> when the first of its holds ended, and until when others that end are told with it.
+        # Host -> when the first of its holds ended, and until when no other hold begins a wait.
         self._waits: dict[str, tuple[Instant, Instant]] = {}
         self._tell: Callable[[str], None] = lambda host: None
 
@@ -129,10 +129,10 @@ class HostRounds:
         now, (first, last) = watch.state.verdict_at, self._waits.get(host, (0.0, 0.0))
         assert now is not None
         if first <= now <= last:
-            # The group has waited for long enough then.
+            # The group of that one may still be waiting.
             return
         until = now + watch.task.timeout
-        self._waits[host] = now, until
+        self._waits[host] = now, until + watch.task.timeout
         ends = ((each, _held_until(each)) for each in self._hosts.get(host, {}).values())
         soon = [each for each, end in ends if end is not None and end <= until]
         if soon:
