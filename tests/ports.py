@@ -1,4 +1,4 @@
-"""Ports for servers that are told where to listen."""
+"""Free ports for servers that cannot choose one themselves."""
 
 from __future__ import annotations
 

@@ -146,17 +146,19 @@ class PartialNotifier(Protocol):
 
     def progress(self, alert: Alert) -> str | None:
         """
-        Return who was reached with an alert whose message failed, in the channel's own form; None if nobody was.
+        Return which recipients an alert has reached though its message failed, in the channel's own form.
 
         It is kept in the store, and holds no secret.
+
+        :returns: None if it has reached none.
         """
 
     def begin(self, alert: Alert, progress: str | None) -> None:
         """
-        Begin with an alert, or begin anew: who was not reached, also who has refused, is to be written to.
+        Begin to send an alert, or begin again: to all recipients that it has not reached, also those that refused it.
 
-        :param progress: of a notifier of this channel, perhaps with other settings; what is not understood is ignored.
-            None if nobody was reached.
+        :param progress: from a notifier of this channel, perhaps with other settings; unknown forms are ignored. None
+            if the alert has reached no recipient.
         """
 
 

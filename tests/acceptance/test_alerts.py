@@ -200,7 +200,7 @@ class MailTests(TestCase):
         return delivery
 
     async def check_the_rest_is_sent(self) -> None:
-        """Another process writes to the recipient who was not reached, and to nobody else."""
+        """Another process sends the mail to the second recipient only."""
         self.boxes[1].accept()
         daemon = Daemon(self, *self.again)
         await until(lambda: self.boxes[1].delivered, "the mail that had failed")
